@@ -1,0 +1,22 @@
+// Owns: where the tests find the real programs (kube-apiserver, etcd, the Go original, oracles).
+// Does not own: how they get there (test/parts/build.ts).
+
+export type PartName =
+  | "kube-apiserver"
+  | "kube-controller-manager"
+  | "etcd"
+  | "kubeseal"
+  | "sealed-secrets-controller"
+  | "yaml-oracle"
+  | "template-oracle";
+
+/** The environment variable in which the test runner hands the paths over, as JSON. */
+export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
+
+/** Path of a real program. @throws Error where the runner gave none: a test never skips. */
+export function partPath(name: PartName): string {
+  const paths = JSON.parse(process.env[PARTS_VARIABLE] ?? "{}") as Partial<Record<PartName, string>>;
+  const path = paths[name];
+  if (path === undefined) throw new Error(`no ${name}: run the tests with \`npm test\``);
+  return path;
+}
