@@ -1,0 +1,436 @@
+// Owns: SealedSecrets as values: checks on an untrusted one, seal, unseal, merge, re-seal.
+// Does not own: one value's bytes (envelope.ts), key choice (keyring.ts), owner references and status
+// (controller/). SPEC.md, "SealedSecrets".
+
+import { decodeBase64 } from "./base64.ts";
+import type { Certificate } from "./certificate.ts";
+import {
+  decodeEnvelope,
+  encodeEnvelope,
+  encryptValue,
+  importPublicKey,
+  parseEnvelopeBytes,
+} from "./envelope.ts";
+import { SignetError } from "./errors.ts";
+import type { Keyring } from "./keyring.ts";
+import type { Json } from "./manifest.ts";
+import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
+import {
+  asObject,
+  describeObject,
+  formatMetadata,
+  fromEntries,
+  isItemName,
+  type JsonObject,
+  type ObjectMeta,
+  parseMetadata,
+  parseSecret,
+  type Secret,
+  sorted,
+} from "./secret.ts";
+import { formatStamp, parseStamp, type Stamp, STAMP_ANNOTATION } from "./stamp.ts";
+
+export const API_VERSION = "bitnami.com/v1alpha1";
+export const KIND = "SealedSecret";
+
+/** What the unsealed Secret gets besides the values. */
+export interface SecretTemplate {
+  readonly metadata: ObjectMeta;
+  readonly type: string;
+  readonly immutable: boolean | undefined;
+  /** Go text/template sources by item name. */
+  readonly data: ReadonlyMap<string, string>;
+}
+
+export interface SealedSecret {
+  readonly metadata: ObjectMeta;
+  readonly encryptedData: ReadonlyMap<string, string>;
+  readonly template: SecretTemplate;
+  /** The form before 2019: one envelope around the JSON of the whole Secret. */
+  readonly legacyData: Uint8Array | undefined;
+}
+
+/** Renders `spec.template.data`; handed in so that who never renders need not load it. */
+export type RenderTemplate = (
+  source: string,
+  values: ReadonlyMap<string, Uint8Array>,
+) => Uint8Array;
+
+export interface UnsealedSecret {
+  readonly secret: Secret;
+  /** The key that each value was under. Empty for the legacy form. */
+  readonly stamp: Stamp;
+}
+
+/** Left behind by the cluster: no part of what the author declared. */
+const SERVER_FIELDS = [
+  "selfLink",
+  "uid",
+  "resourceVersion",
+  "generation",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "ownerReferences",
+  "managedFields",
+];
+
+/** They quote the whole Secret in clear text. */
+const LAST_APPLIED = [
+  "kubectl.kubernetes.io/last-applied-configuration",
+  "kubecfg.ksonnet.io/last-applied-configuration",
+];
+
+/**
+ * Checks an untrusted object and takes it as a SealedSecret.
+ * @throws SignetError wrong-kind, sealedsecret-invalid
+ */
+export function parseSealedSecret(object: JsonObject): SealedSecret {
+  if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) {
+    throw new SignetError(
+      "wrong-kind",
+      `expected a ${KIND} (${API_VERSION}), found ${describeObject(object)}`,
+    );
+  }
+  const spec = mapping(object["spec"], "spec");
+  const encryptedData = new Map<string, string>();
+  for (const [item, value] of Object.entries(
+    mapping(spec["encryptedData"], "spec.encryptedData"),
+  )) {
+    const field = `spec.encryptedData.${item}`;
+    if (!isItemName(item)) throw invalid("is not a name for an item", field);
+    if (typeof value !== "string") throw invalid("must be text", field);
+    encryptedData.set(item, value);
+  }
+  const legacy = spec["data"] ?? null;
+  const legacyData = typeof legacy === "string" ? decodeBase64(legacy) : null;
+  if (legacy !== null && legacyData === null) throw invalid("must be base64", "spec.data");
+  return {
+    metadata: parseMetadata(object["metadata"] ?? null, "sealedsecret-invalid"),
+    encryptedData,
+    template: parseTemplate(mapping(spec["template"], "spec.template")),
+    legacyData: legacyData ?? undefined,
+  };
+}
+
+function parseTemplate(template: JsonObject): SecretTemplate {
+  const { type = null, immutable = null } = template;
+  if (type !== null && typeof type !== "string")
+    throw invalid("must be text", "spec.template.type");
+  if (immutable !== null && typeof immutable !== "boolean") {
+    throw invalid("must be true or false", "spec.template.immutable");
+  }
+  const data = new Map<string, string>();
+  for (const [item, source] of Object.entries(mapping(template["data"], "spec.template.data"))) {
+    const field = `spec.template.data.${item}`;
+    if (!isItemName(item)) throw invalid("is not a name for an item", field);
+    if (typeof source !== "string") throw invalid("must be text", field);
+    data.set(item, source);
+  }
+  return {
+    metadata: parseMetadata(
+      template["metadata"] ?? null,
+      "sealedsecret-invalid",
+      "spec.template.metadata",
+    ),
+    type: type ?? "",
+    immutable: immutable ?? undefined,
+    data,
+  };
+}
+
+/** The manifest of a SealedSecret, fields in the order of the alphabet, empty ones left out. */
+export function formatSealedSecret(sealed: SealedSecret): JsonObject {
+  const { metadata, encryptedData, template } = sealed;
+  const templateMetadata = formatMetadata(template.metadata);
+  const formatted: JsonObject = {
+    ...(template.data.size === 0 ? {} : { data: sorted(fromEntries(template.data)) }),
+    ...(template.immutable === undefined ? {} : { immutable: template.immutable }),
+    ...(Object.keys(templateMetadata).length === 0 ? {} : { metadata: templateMetadata }),
+    ...(template.type === "" ? {} : { type: template.type }),
+  };
+  return {
+    apiVersion: API_VERSION,
+    kind: KIND,
+    metadata: formatMetadata(metadata),
+    spec: {
+      encryptedData: sorted(fromEntries(encryptedData)),
+      ...(Object.keys(formatted).length === 0 ? {} : { template: formatted }),
+    },
+  };
+}
+
+/**
+ * Seals a Secret. `scope`: overrides the one that its annotations ask for.
+ * @throws SignetError secret-invalid where it lacks the name or namespace that its scope binds to
+ */
+export async function seal(
+  secret: Secret,
+  certificate: Certificate,
+  scope: Scope = scopeOf(secret.metadata.annotations),
+): Promise<SealedSecret> {
+  const { name, namespace, labels, annotations, rest } = secret.metadata;
+  if (name === "") {
+    throw new SignetError("secret-invalid", "missing metadata.name in input Secret");
+  }
+  if (namespace === "" && scope !== "cluster-wide") {
+    throw new SignetError("secret-invalid", "secret must declare a namespace", {
+      hint: "say metadata.namespace in the manifest, or --namespace",
+    });
+  }
+  const publicKey = await importPublicKey(certificate.spki);
+  const label = labelBytes(scope, namespace, name);
+  const items = [...secret.data].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sealedItems = await Promise.all(
+    items.map(
+      async ([item, value]) =>
+        [item, encodeEnvelope(await encryptValue(publicKey, value, label))] as const,
+    ),
+  );
+  const stamp = new Map(items.map(([item]) => [item, certificate.fingerprint]));
+  return {
+    metadata: {
+      name,
+      namespace,
+      labels: {},
+      annotations: stamped(scopeAnnotations(scope), stamp),
+      rest: {},
+    },
+    encryptedData: new Map(sealedItems),
+    template: {
+      metadata: {
+        name,
+        namespace,
+        labels,
+        annotations: without(withScope(annotations, scope), LAST_APPLIED),
+        rest: without(rest, SERVER_FIELDS),
+      },
+      type: secret.type,
+      immutable: secret.immutable,
+      data: new Map(),
+    },
+    legacyData: undefined,
+  };
+}
+
+/**
+ * Opens every value, or none: the Secret as it is to be, without an owner.
+ * @throws SignetError decrypt-failed (naming the items), template-failed, sealedsecret-invalid
+ */
+export async function unseal(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  options: { readonly render: RenderTemplate; readonly acceptLegacy?: boolean },
+): Promise<UnsealedSecret> {
+  if (sealed.legacyData !== undefined) {
+    return unsealLegacy(sealed, sealed.legacyData, keyring, options.acceptLegacy ?? true);
+  }
+  const { values, stamp } = await openValues(sealed, keyring);
+  const data = new Map(values);
+  const context = new Map(values);
+  for (const [item, source] of sealed.template.data) {
+    if (!context.has(item)) context.set(item, new TextEncoder().encode(source));
+  }
+  for (const [item, source] of sealed.template.data) {
+    if (values.has(item)) continue;
+    try {
+      data.set(item, options.render(source, context));
+    } catch (error) {
+      throw error instanceof SignetError
+        ? error.at({ field: `spec.template.data.${item}` })
+        : error;
+    }
+  }
+  const { template, metadata } = sealed;
+  return {
+    secret: {
+      metadata: { ...template.metadata, name: metadata.name, namespace: metadata.namespace },
+      type: template.type,
+      immutable: template.immutable,
+      data,
+    },
+    stamp,
+  };
+}
+
+async function unsealLegacy(
+  { metadata, encryptedData }: SealedSecret,
+  legacyData: Uint8Array,
+  keyring: Keyring,
+  accept: boolean,
+): Promise<UnsealedSecret> {
+  if (!accept) {
+    throw new SignetError(
+      "sealedsecret-invalid",
+      "using deprecated 'data' field, use 'encryptedData' or flip the feature flag",
+    );
+  }
+  if (encryptedData.size > 0) {
+    throw new SignetError(
+      "sealedsecret-invalid",
+      "cannot use the field 'encryptedData' and the deprecated field 'data' at the same time",
+    );
+  }
+  const { name, namespace, annotations } = metadata;
+  const envelope = parseEnvelopeBytes(legacyData);
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const opened = envelope === null ? null : await keyring.open(envelope, label);
+  if (opened === null) throw decryptFailed([]);
+  let object: JsonObject | null;
+  try {
+    object = asObject(JSON.parse(new TextDecoder().decode(opened.plaintext)) as Json);
+  } catch {
+    // The parser's own message would quote the plaintext.
+    object = null;
+  }
+  if (object === null) throw invalid("holds no Secret", "spec.data");
+  const secret = parseSecret({ ...object, kind: "Secret", apiVersion: "v1" });
+  return {
+    secret: {
+      ...secret,
+      metadata: {
+        ...secret.metadata,
+        name,
+        namespace,
+        rest: without(secret.metadata.rest, SERVER_FIELDS),
+      },
+    },
+    stamp: new Map(),
+  };
+}
+
+/**
+ * Opens the values alone; templates are not looked at.
+ * @throws SignetError decrypt-failed, naming the items that no key held opens
+ */
+export async function openValues(
+  sealed: SealedSecret,
+  keyring: Keyring,
+): Promise<{ values: Map<string, Uint8Array>; stamp: Map<string, string> }> {
+  const { name, namespace, annotations } = sealed.metadata;
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const hints = stampOf(sealed);
+  const opened = await Promise.all(
+    [...sealed.encryptedData].map(async ([item, text]) => {
+      const envelope = decodeEnvelope(text);
+      const value = envelope === null ? null : await keyring.open(envelope, label, hints.get(item));
+      return [item, value] as const;
+    }),
+  );
+  const values = new Map<string, Uint8Array>();
+  const stamp = new Map<string, string>();
+  const failed: string[] = [];
+  for (const [item, value] of opened) {
+    if (value === null) {
+      failed.push(item);
+    } else {
+      values.set(item, value.plaintext);
+      stamp.set(item, value.fingerprint);
+    }
+  }
+  if (failed.length > 0) throw decryptFailed(failed);
+  return { values, stamp };
+}
+
+/** The key that each value is under, by the object's own stamp: a hint. */
+export function stampOf({ metadata, encryptedData }: SealedSecret): Stamp {
+  return parseStamp(metadata.annotations[STAMP_ANNOTATION], encryptedData.keys());
+}
+
+/**
+ * `target` with the values, template labels, annotations and template data of `update` added or put
+ * in place of its own. Name, namespace, scope, type and everything else stay the target's.
+ * @throws SignetError secret-invalid where `update` was sealed for another place or scope
+ */
+export function merge(target: SealedSecret, update: SealedSecret): SealedSecret {
+  const place = ({ metadata }: SealedSecret): string => {
+    const scope = scopeOf(metadata.annotations);
+    return `${scope} ${new TextDecoder().decode(labelBytes(scope, metadata.namespace, metadata.name))}`;
+  };
+  if (place(target) !== place(update)) {
+    throw new SignetError(
+      "secret-invalid",
+      `cannot merge what is sealed for ${place(update)} into ${place(target)}`,
+    );
+  }
+  const encryptedData = new Map([...target.encryptedData, ...update.encryptedData]);
+  const stamp = new Map([...stampOf(target), ...stampOf(update)]);
+  return {
+    ...target,
+    metadata: {
+      ...target.metadata,
+      // A target without a stamp stays without: what is not known of its values is not claimed.
+      annotations:
+        stamp.size === encryptedData.size
+          ? stamped(target.metadata.annotations, stamp)
+          : without(target.metadata.annotations, [STAMP_ANNOTATION]),
+    },
+    encryptedData,
+    template: {
+      ...target.template,
+      metadata: {
+        ...target.template.metadata,
+        labels: { ...target.template.metadata.labels, ...update.template.metadata.labels },
+        annotations: {
+          ...target.template.metadata.annotations,
+          ...update.template.metadata.annotations,
+        },
+      },
+      data: new Map([...target.template.data, ...update.template.data]),
+    },
+  };
+}
+
+/**
+ * The same SealedSecret with every value that is not under the newest key sealed with it. Name,
+ * namespace, scope and template stay as they are; templates are not rendered.
+ * @throws SignetError decrypt-failed; key-invalid where no key held can seal
+ */
+export async function reseal(sealed: SealedSecret, keyring: Keyring): Promise<SealedSecret> {
+  const newest = keyring.newest;
+  if (newest === null) throw new SignetError("key-invalid", "no key held has a certificate");
+  const { fingerprint, spki } = newest.certificate;
+  const { values, stamp } = await openValues(sealed, keyring);
+  const publicKey = await importPublicKey(spki);
+  const { name, namespace, annotations } = sealed.metadata;
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const encryptedData = new Map(sealed.encryptedData);
+  for (const [item, value] of values) {
+    if (stamp.get(item) === fingerprint) continue;
+    encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
+    stamp.set(item, fingerprint);
+  }
+  return {
+    ...sealed,
+    metadata: { ...sealed.metadata, annotations: stamped(annotations, stamp) },
+    encryptedData,
+  };
+}
+
+function stamped(annotations: Record<string, string>, stamp: Stamp): Record<string, string> {
+  return stamp.size === 0
+    ? annotations
+    : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp) };
+}
+
+/** One message for every way in which values do not open. */
+function decryptFailed(items: readonly string[]): SignetError {
+  const named = items.length === 0 ? "" : ` (${[...items].sort().join(", ")})`;
+  return new SignetError("decrypt-failed", `no key could decrypt secret${named}`, {
+    hint: "it was sealed for another cluster, name, namespace or scope, or its text is damaged",
+  });
+}
+
+function mapping(value: Json | undefined, field: string): JsonObject {
+  const object = asObject(value ?? {});
+  if (object === null) throw invalid("must be a mapping", field);
+  return object;
+}
+
+function invalid(reason: string, field: string): SignetError {
+  return new SignetError("sealedsecret-invalid", reason, { place: { field } });
+}
+
+function without<T>(object: Record<string, T>, keys: readonly string[]): Record<string, T> {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
+}

@@ -1,0 +1,45 @@
+// Owns: the annotation that says which sealing key each value is under.
+// Does not own: trust: a stamp is a hint, never proof.
+// SPEC.md, "Stamps".
+
+/** On a SealedSecret; the original ignores it. */
+export const STAMP_ANNOTATION = "kube-signet/sealed-under";
+
+/** Fingerprints by item name. */
+export type Stamp = ReadonlyMap<string, string>;
+
+const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
+
+/**
+ * The annotation's text: the fingerprint that most items share, then `; item=fingerprint` for each
+ * other item, sorted. Items of the shared key are not named, so that adding one changes no line
+ * here.
+ */
+export function formatStamp(stamp: Stamp): string {
+  const count = new Map<string, number>();
+  for (const fingerprint of stamp.values()) {
+    count.set(fingerprint, (count.get(fingerprint) ?? 0) + 1);
+  }
+  const [shared = ""] = [...count].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0] ?? [];
+  const others = [...stamp]
+    .filter(([, fingerprint]) => fingerprint !== shared)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([item, fingerprint]) => `${item}=${fingerprint}`);
+  return [shared, ...others].join("; ");
+}
+
+/** The key that `items` are under by the annotation's text; items it says nothing of are left out. */
+export function parseStamp(text: string | undefined, items: Iterable<string>): Stamp {
+  const [shared = "", ...others] = (text ?? "").split(";").map((part) => part.trim());
+  const named = new Map<string, string>();
+  for (const part of others) {
+    const separator = part.indexOf("=");
+    if (separator > 0) named.set(part.slice(0, separator), part.slice(separator + 1));
+  }
+  const stamp = new Map<string, string>();
+  for (const item of items) {
+    const fingerprint = named.get(item) ?? shared;
+    if (FINGERPRINT.test(fingerprint)) stamp.set(item, fingerprint);
+  }
+  return stamp;
+}
