@@ -101,6 +101,16 @@ export class Keyring {
   }
 }
 
+/**
+ * The notBefore for a key made `now`: certificates count in whole seconds, and a new key must be
+ * newer than the one it takes over from.
+ */
+export function nextNotBefore(newest: SealingKey | null, now: Date): Date {
+  const second = Math.floor(now.getTime() / 1000);
+  const last = newest === null ? 0 : Math.floor(newest.orderedAt.getTime() / 1000);
+  return new Date(Math.max(second, last + 1) * 1000);
+}
+
 /** RSA ciphertext is a number below the modulus, written in as many bytes: that much is free to check. */
 function couldBeUnder(wrappedKey: Uint8Array, { modulus }: PrivateKey): boolean {
   if (wrappedKey.length !== modulus.length) return false;

@@ -1,0 +1,42 @@
+// Owns: log lines: one structured line a fact, constant messages, variables as fields.
+// Does not own: what is worth a line. No field ever carries a Secret's value.
+
+export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
+export type LogFormat = "text" | "json";
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+const RANK: Record<LogLevel, number> = { DEBUG: 0, INFO: 1, WARN: 2, ERROR: 3 };
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** A log that writes what is at least `level` to `write`, a line at a time. */
+export function createLog(
+  level: LogLevel,
+  format: LogFormat,
+  write: (line: string) => void,
+  now: () => Date = () => new Date(),
+): Log {
+  const at =
+    (lineLevel: LogLevel) =>
+    (message: string, fields: LogFields = {}): void => {
+      if (RANK[lineLevel] < RANK[level]) return;
+      const line = { time: now().toISOString(), level: lineLevel, msg: message, ...fields };
+      write(format === "json" ? JSON.stringify(line) : formatText(line));
+    };
+  return { debug: at("DEBUG"), info: at("INFO"), warn: at("WARN"), error: at("ERROR") };
+}
+
+function formatText(line: LogFields): string {
+  return Object.entries(line)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => {
+      const text = String(value);
+      return `${key}=${/^[\w.:/+@-]+$/.test(text) ? text : JSON.stringify(text)}`;
+    })
+    .join(" ");
+}

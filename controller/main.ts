@@ -1,0 +1,59 @@
+// Owns: the `signet-controller` command: which mode runs, and the exit status.
+// Does not own: the modes (serve.ts, standalone.ts) and their flags (flags.ts).
+
+import { Command } from "commander";
+import { VERSION } from "../shared/version.ts";
+import {
+  addServeOptions,
+  addStandaloneOptions,
+  type ServeFlags,
+  type StandaloneFlags,
+} from "./flags.ts";
+
+const command = new Command("signet-controller")
+  .description(
+    "Turns SealedSecrets into Secrets and keeps them so. Without a command: in a cluster.\n" +
+      "Every flag can be set by the environment: --key-size as SEALED_SECRETS_KEY_SIZE.",
+  )
+  .version(`signet-controller version: v${VERSION}`, "--version")
+  .enablePositionalOptions()
+  .configureOutput({
+    outputError: (text, write) => {
+      write(text.replace(/^error: /, "signet-controller: error: "));
+    },
+  })
+  .exitOverride((error) => {
+    // Wrong usage is 2, as for every program of ours; help and version are no error.
+    process.exit(error.exitCode === 0 ? 0 : 2);
+  });
+
+addServeOptions(command).action(async (flags: ServeFlags) => {
+  const { serve } = await import("./serve.ts");
+  await serve(flags);
+});
+
+addStandaloneOptions(
+  command
+    .command("standalone")
+    .description("Turns sealed manifests in folders into Secret files, without a cluster.")
+    .addHelpText(
+      "after",
+      `
+Example: a machine that gets its secrets from a Git checkout
+  $ signet-controller standalone --from /srv/config --keys /etc/signet/keys \\
+      --to /run/secrets --env-files --watch
+
+Exit status: 0 all Secrets are as declared; 1 some are not, the log says which; 2 wrong usage.
+`,
+    ),
+).action(async (flags: StandaloneFlags) => {
+  const { standalone } = await import("./standalone.ts");
+  process.exitCode = await standalone(flags);
+});
+
+try {
+  await command.parseAsync();
+} catch (error) {
+  process.stderr.write(`signet-controller: error: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

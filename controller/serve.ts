@@ -1,0 +1,153 @@
+// Owns: the controller in a cluster: wiring, and the order in which things start and stop.
+// Does not own: any of the parts.
+
+import { availableParallelism } from "node:os";
+import { Keyring } from "../shared/keyring.ts";
+import { VERSION } from "../shared/version.ts";
+import { renderTemplate } from "../shared/template.ts";
+import { ClusterWorld } from "./cluster.ts";
+import { connect } from "./connect.ts";
+import { ownNamespace, type ServeFlags } from "./flags.ts";
+import { addressOf, apiRoutes, closeServer, listen, metricsRoutes } from "./http.ts";
+import { ClusterKeys } from "./keys.ts";
+import { createLog } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import { Queue } from "./queue.ts";
+import { Reconciler } from "./reconcile.ts";
+import type { Verdict } from "./status.ts";
+
+const STOP_GRACE_MS = 10_000;
+
+/** Runs until the process is told to stop. @throws Error where it cannot start */
+export async function serve(flags: ServeFlags): Promise<void> {
+  const log = createLog(flags.logLevel, flags.logFormat, (line) => {
+    process.stdout.write(`${line}\n`);
+  });
+  const now = (): Date => new Date();
+  const namespace = ownNamespace(process.env);
+  const client = connect(flags.kubeconfig, {
+    qps: flags.kubeclientQps,
+    burst: flags.kubeclientBurst,
+  });
+  const metrics = createMetrics(VERSION);
+  const keyring = new Keyring([], availableParallelism());
+  const stopping = new AbortController();
+  let ready = false;
+
+  const queue = new Queue({
+    workers: flags.concurrency,
+    reconcile: (key) => {
+      metrics.unsealRequests.inc();
+      return reconciler.reconcile(key);
+    },
+    onOutcome: (_key, outcome, tookMs) => {
+      metrics.reconcileSeconds.observe({ outcome }, tookMs / 1000);
+      metrics.queueDepth.set(queue.depth);
+    },
+    onError: (key, error) => {
+      log.warn("reconcile failed, trying again", { object: key, error: (error as Error).message });
+    },
+  });
+  const world = new ClusterWorld({
+    client,
+    namespaces: watchedNamespaces(flags, namespace),
+    labelSelector: flags.labelSelector,
+    onChange: (key) => {
+      queue.add(key);
+    },
+    log,
+    now,
+  });
+  const reconciler = new Reconciler({
+    world,
+    keyring,
+    render: (source, values) => renderTemplate(source, values, { clock: () => performance.now() }),
+    acceptLegacy: flags.acceptDeprecatedV1Data,
+    updateStatus: flags.updateStatus,
+    log,
+    now,
+    onUnseal: () => {
+      metrics.decryptions.inc();
+    },
+    onVerdict: (key, verdict) => {
+      logVerdict(key, verdict);
+      const labels = { namespace: key.split("/")[0] ?? "" };
+      if (verdict.metric !== null) metrics.unsealErrors.inc({ reason: verdict.metric, ...labels });
+    },
+  });
+  const keys = new ClusterKeys(
+    {
+      namespace,
+      prefix: flags.keyPrefix,
+      bits: flags.keySize,
+      validForMs: flags.keyTtl,
+      commonName: flags.myCn,
+      order: flags.keyOrderPriority,
+      labels: flags.privatekeyLabels,
+      annotations: flags.privatekeyAnnotations,
+      renewAfterMs: flags.keyRenewPeriod,
+    },
+    {
+      client,
+      keyring,
+      log,
+      now,
+      onChange: () => {
+        for (const key of reconciler.forgetFailures()) queue.add(key);
+      },
+    },
+  );
+
+  function logVerdict(key: string, { synced, event, message }: Verdict): void {
+    if (synced) log.info(event.message, { object: key });
+    else log.error(event.reason, { object: key, error: message });
+  }
+
+  const api = await listen(flags.listenAddr, apiRoutes({ keyring, metrics, ready: () => ready }));
+  const metricsServer = await listen(flags.listenMetricsAddr, metricsRoutes(metrics));
+  log.info("controller starting", {
+    version: VERSION,
+    listen: addressOf(api),
+    metrics: addressOf(metricsServer),
+    namespace,
+  });
+  const stopped = new Promise<void>((resolve) => {
+    const stop = (signal: string): void => {
+      log.info("controller stopping", { signal });
+      ready = false;
+      stopping.abort();
+      resolve();
+    };
+    process.once("SIGTERM", stop);
+    process.once("SIGINT", stop);
+  });
+
+  await Promise.race([
+    stopped,
+    keys.start(stopping.signal).then(() => world.start(stopping.signal)),
+  ]);
+  if (!stopping.signal.aborted) {
+    ready = true;
+    queue.start();
+    log.info("controller ready", { sealingKeys: keyring.keys.length, sealedSecrets: queue.depth });
+  }
+
+  await stopped;
+  keys.stop();
+  await Promise.race([queue.stop(), delay(STOP_GRACE_MS)]);
+  client.close();
+  await Promise.all([closeServer(api, STOP_GRACE_MS), closeServer(metricsServer, STOP_GRACE_MS)]);
+}
+
+/** Undefined: all. */
+function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined {
+  if (flags.additionalNamespaces.length > 0)
+    return [...new Set([own, ...flags.additionalNamespaces])];
+  return flags.allNamespaces ? undefined : [own];
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
+}
