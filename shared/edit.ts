@@ -1,0 +1,380 @@
+// Owns: one entry of a document changed, added or taken out, and every other byte left alone.
+// Does not own: reading and writing whole documents (manifest.ts).
+// Implements SPEC.md "Manifests": an edit that does not read back as meant is never returned.
+
+import { SignetError } from "./errors.ts";
+import { formatEntry, formatString, formatValue, parseManifests } from "./manifest.ts";
+import type { Json, ManifestDocument } from "./manifest.ts";
+import { quote } from "./scalar.ts";
+import type { Entry, MappingNode, Node, ScalarNode } from "./tree.ts";
+
+export interface Edit {
+  /** Keys down to the entry; a position in a list is written as digits. */
+  readonly path: readonly string[];
+  /** The new value; undefined takes the entry out. */
+  readonly value: Json | undefined;
+}
+
+interface Splice {
+  readonly from: number;
+  readonly to: number;
+  readonly text: string;
+}
+
+interface Draft {
+  readonly text: string;
+  readonly newline: string;
+  readonly json: boolean;
+  /** Whether blank lines after a block of text are taken as no part of it. */
+  readonly trim: boolean;
+  /** Whether values may take lines of their own; a comment below might fall into a block. */
+  readonly blocks: boolean;
+}
+
+/**
+ * `text` with the edits made in `document`, which must come from `parseManifests(text)`. Only the
+ * lines of the touched entries change; parents that are missing are added.
+ *
+ * @throws SignetError `manifest-ambiguous` where an anchor, alias, tag or merge key is in the way,
+ *   where the path leads through something else than a mapping, and where the result would not
+ *   read back as meant.
+ */
+export function editManifest(
+  text: string,
+  document: ManifestDocument,
+  edits: readonly Edit[],
+): string {
+  let body = text.slice(document.start, document.end);
+  let value = document.value;
+  for (const edit of edits) {
+    value = applyTo(value, edit.path, edit.value);
+    body = editOnce(body, document, edit, value);
+  }
+  return text.slice(0, document.start) + body + text.slice(document.end);
+}
+
+function refuse(reason: string, edit: Pick<Edit, "path">): never {
+  throw new SignetError("manifest-ambiguous", reason, { place: { field: edit.path.join(".") } });
+}
+
+function editOnce(body: string, document: ManifestDocument, edit: Edit, expected: Json): string {
+  const [parsed] = parseManifests(body);
+  if (parsed === undefined) return refuse("the document cannot be edited in place", edit);
+  const newline = body.includes("\r\n") ? "\r\n" : "\n";
+  const json = parsed.format === "json";
+  // Blank lines after a block with `+` are its own: then only an attempt without trim reads back.
+  for (const blocks of [true, false]) {
+    for (const trim of [true, false]) {
+      const draft = { text: body, newline, json, trim, blocks };
+      const result = splice(draft, plan(draft, parsed.root, edit));
+      if (readsAs(result, document.format, expected)) return result;
+    }
+  }
+  return refuse("the entry cannot be changed in place: edit the file by hand", edit);
+}
+
+function readsAs(body: string, format: "yaml" | "json", expected: Json): boolean {
+  try {
+    const documents = parseManifests(body);
+    const [document] = documents;
+    return (
+      documents.length === 1 &&
+      document !== undefined &&
+      document.format === format &&
+      sameJson(document.value, expected)
+    );
+  } catch (error) {
+    if (error instanceof SignetError) return false;
+    throw error;
+  }
+}
+
+function sameJson(left: Json, right: Json): boolean {
+  if (typeof left !== "object" || typeof right !== "object" || left === null || right === null) {
+    return left === right;
+  }
+  if (Array.isArray(left) || Array.isArray(right)) {
+    if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
+    return left.every((item, index) => sameJson(item, right[index] ?? null));
+  }
+  const keys = Object.keys(left);
+  return (
+    keys.length === Object.keys(right).length &&
+    keys.every(
+      (key) => Object.hasOwn(right, key) && sameJson(left[key] ?? null, right[key] ?? null),
+    )
+  );
+}
+
+/** What the document must say after the edit. */
+function applyTo(value: Json, path: readonly string[], change: Json | undefined): Json {
+  const [step, ...rest] = path;
+  if (step === undefined) return change ?? null;
+  if (Array.isArray(value)) {
+    return value.map((item, index) =>
+      index === Number(step) ? applyTo(item, rest, change) : item,
+    );
+  }
+  if (typeof value === "object" && value !== null) {
+    const copy = Object.assign(Object.create(null) as { [key: string]: Json }, value);
+    const inner = Object.hasOwn(value, step) ? (value[step] ?? null) : null;
+    if (change !== undefined || (rest.length > 0 && inner !== null)) {
+      copy[step] = applyTo(inner, rest, change);
+    } else if (rest.length === 0) {
+      Reflect.deleteProperty(copy, step);
+    }
+    return copy;
+  }
+  return change === undefined ? value : nest(path, change);
+}
+
+function nest(path: readonly string[], value: Json): Json {
+  return path.reduceRight<Json>((inner, key) => {
+    const object = Object.create(null) as { [key: string]: Json };
+    object[key] = inner;
+    return object;
+  }, value);
+}
+
+function splice(draft: Draft, splices: readonly Splice[]): string {
+  let result = draft.text;
+  for (const { from, to, text } of [...splices].sort((a, b) => b.from - a.from)) {
+    result = result.slice(0, from) + text + result.slice(to);
+  }
+  return result;
+}
+
+/** An entry, and the mapping that it stands in. */
+interface Parent {
+  readonly mapping: MappingNode;
+  readonly entry: Entry;
+}
+
+function plan(draft: Draft, root: Node, edit: Edit): Splice[] {
+  let node = root;
+  let parent: Parent | undefined;
+  for (const [depth, step] of edit.path.entries()) {
+    const rest = edit.path.slice(depth + 1);
+    if (node.type === "sequence") {
+      const item = node.items[Number(step)];
+      if (item === undefined || rest.length === 0) return refuse("no such item in the list", edit);
+      node = item;
+      parent = undefined;
+      continue;
+    }
+    if (node.type !== "mapping") return refuse("this is not a mapping", edit);
+    const mapping = node;
+    if (mapping.entries.some((entry) => entry.merged)) refuse("a merge key << stands here", edit);
+    const entry = mapping.entries.find(({ key }) => key === step);
+    const empty = entry?.value.type === "scalar" && entry.value.resolved.kind === "null";
+    if (entry === undefined) {
+      if (edit.value === undefined) return [];
+      return insert(draft, mapping, parent, step, nest(rest, edit.value));
+    }
+    if (rest.length === 0 || empty) {
+      if (edit.value === undefined && rest.length > 0) return [];
+      if (isMarked(entry.value)) refuse("an anchor, alias or tag stands here", edit);
+      return edit.value === undefined
+        ? remove(draft, { mapping, entry }, parent, edit)
+        : replace(draft, { mapping, entry }, nest(rest, edit.value), edit);
+    }
+    if (entry.value.type === "alias") return refuse("an alias stands here", edit);
+    parent = { mapping, entry };
+    node = entry.value;
+  }
+  return refuse("an edit needs a key", edit);
+}
+
+function isMarked(node: Node): boolean {
+  if (node.marked) return true;
+  if (node.type === "sequence") return node.items.some(isMarked);
+  if (node.type !== "mapping") return false;
+  return node.entries.some(
+    (entry) => entry.merged || entry.keyNode.marked || isMarked(entry.value),
+  );
+}
+
+function nextLine(draft: Draft, offset: number): number {
+  const newline = draft.text.indexOf("\n", offset);
+  return newline === -1 ? draft.text.length : newline + 1;
+}
+
+function lineStart(draft: Draft, offset: number): number {
+  return draft.text.lastIndexOf("\n", offset - 1) + 1;
+}
+
+/** The first line after a block node, comments on its last line included. */
+function blockEnd(draft: Draft, node: Node): number {
+  const end = Math.min(node.end, draft.text.length);
+  if (node.type === "scalar" && node.style === "empty") return nextLine(draft, end);
+  if (end === 0 || draft.text[end - 1] !== "\n") return nextLine(draft, end);
+  if (!draft.trim) return end;
+  const blank = /(?:\n[ \t\r]*)*\n$/.exec(draft.text.slice(0, end));
+  return blank === null ? end : nextLine(draft, blank.index);
+}
+
+function columnOf(draft: Draft, offset: number): string {
+  return " ".repeat(offset - lineStart(draft, offset));
+}
+
+/** Whole lines at a line's start, also after a last line without an end. */
+function linesAt(draft: Draft, at: number, lines: readonly string[]): Splice {
+  const open = at === draft.text.length && !draft.text.endsWith("\n") && at > 0;
+  const text = lines.join(draft.newline);
+  if (lines.length === 0) return { from: at, to: at, text: "" };
+  return { from: at, to: at, text: open ? draft.newline + text : text + draft.newline };
+}
+
+function insert(
+  draft: Draft,
+  mapping: MappingNode,
+  parent: Parent | undefined,
+  key: string,
+  value: Json,
+): Splice[] {
+  const last = mapping.entries.at(-1);
+  if (mapping.flow) {
+    if (last === undefined) {
+      if (parent !== undefined && !parent.mapping.flow) {
+        return replace(draft, parent, nest([key], value), { path: [key] });
+      }
+      const indent = draft.json ? indentOfLine(draft, mapping.start) : undefined;
+      const text = flowText(draft, nest([key], value), indent);
+      return [{ from: mapping.start, to: mapping.end, text }];
+    }
+    // A new entry stands as the last one does: on a line of its own or not.
+    const indent = indentOfLine(draft, last.start);
+    const ownLine = lineStart(draft, last.start) + indent.length === last.start;
+    const gap = ownLine ? draft.newline + indent : " ";
+    const text = `,${gap}${quote(key)}: ${flowText(draft, value, ownLine ? indent : undefined)}`;
+    return [{ from: last.value.end, to: last.value.end, text }];
+  }
+  const indent = columnOf(draft, mapping.start);
+  const lines = draft.blocks
+    ? formatEntry(key, value, indent)
+    : [`${indent}${formatString(key)}: ${flowText(draft, value, undefined)}`];
+  return [linesAt(draft, blockEnd(draft, mapping), lines)];
+}
+
+function indentOfLine(draft: Draft, offset: number): string {
+  return /^[ \t]*/.exec(draft.text.slice(lineStart(draft, offset), offset))?.[0] ?? "";
+}
+
+/** JSON: on one line, or over several where a line's indentation is given. */
+function flowText(draft: Draft, value: Json, indent: string | undefined): string {
+  if (typeof value === "string") return quote(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  const inner = indent === undefined ? undefined : `${indent}  `;
+  const parts = Array.isArray(value)
+    ? value.map((item) => flowText(draft, item, inner))
+    : Object.entries(value).map(([key, item]) => `${quote(key)}: ${flowText(draft, item, inner)}`);
+  const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
+  if (inner === undefined || parts.length === 0) return `${open}${parts.join(", ")}${close}`;
+  const gap = draft.newline + inner;
+  return `${open}${gap}${parts.join(`,${gap}`)}${draft.newline}${indent ?? ""}${close}`;
+}
+
+function replace(
+  draft: Draft,
+  { mapping, entry }: Parent,
+  value: Json,
+  edit: Pick<Edit, "path">,
+): Splice[] {
+  const old = entry.value;
+  if (mapping.flow) {
+    if (old.type === "scalar" && old.style === "empty") refuse("the value is missing", edit);
+    const indent = draft.json ? indentOfLine(draft, entry.start) : undefined;
+    return [{ from: old.start, to: old.end, text: flowText(draft, value, indent) }];
+  }
+  let colon = entry.keyEnd;
+  while (draft.text[colon] === " ") colon++;
+  if (draft.text[colon] !== ":") refuse("the colon of the key is not on its line", edit);
+  const after = colon + 1;
+  const indent = columnOf(draft, entry.start);
+  const inner = Array.isArray(value) || typeof value === "string" ? indent : `${indent}  `;
+  const styled = typeof value === "string" ? keepStyle(old, value) : undefined;
+  const kept = draft.blocks ? styled : flowText(draft, value, undefined);
+  const { inline, lines } =
+    kept === undefined ? formatValue(value, inner) : { inline: kept, lines: [] };
+  const { gap, inlineTo, linesFrom, linesTo } = placeOf(draft, after, old, edit);
+  const text =
+    (inline === "" ? "" : gap + inline) +
+    draft.text.slice(inlineTo, linesFrom) +
+    linesAt(draft, linesFrom, lines).text;
+  return [{ from: after, to: linesTo, text }];
+}
+
+/** What a value holds of its key's line, and which lines below. */
+function placeOf(
+  draft: Draft,
+  after: number,
+  old: Node,
+  edit: Pick<Edit, "path">,
+): { gap: string; inlineTo: number; linesFrom: number; linesTo: number } {
+  const before = draft.text.slice(after, Math.max(after, old.start));
+  if (old.type === "scalar" && old.style === "block") {
+    const header = /^( *)[|>][-+0-9]*(?=[ \t]*(?:[ \t]#[^\r\n]*)?\r?\n$)/.exec(before);
+    if (header === null)
+      return refuse("the block of text begins in a way that we do not edit", edit);
+    const linesTo = Math.max(old.start, blockEnd(draft, old));
+    const inlineTo = after + header[0].length;
+    return { gap: header[1] ?? " ", inlineTo, linesFrom: old.start, linesTo };
+  }
+  if ((old.type === "mapping" || old.type === "sequence") && !old.flow) {
+    const linesFrom = lineStart(draft, old.start);
+    return { gap: " ", inlineTo: after, linesFrom, linesTo: blockEnd(draft, old) };
+  }
+  if (old.type === "scalar" && old.style === "empty") {
+    const next = nextLine(draft, after);
+    return { gap: " ", inlineTo: after, linesFrom: next, linesTo: next };
+  }
+  if (before.includes("#")) return refuse("a comment stands between the key and its value", edit);
+  const next = nextLine(draft, old.end);
+  const gap = /^ +$/.test(before) ? before : " ";
+  return { gap, inlineTo: old.end, linesFrom: next, linesTo: next };
+}
+
+/** The new string in the quotes of the old one, where it has some and they can hold it. */
+function keepStyle(old: Node, value: string): string | undefined {
+  const style: ScalarNode["style"] | undefined = old.type === "scalar" ? old.style : undefined;
+  if (style === "double") return quote(value);
+  if (style !== "single" || /\\[^"\\]/.test(quote(value).replaceAll("\\\\", ""))) return undefined;
+  return `'${value.replaceAll("'", "''")}'`;
+}
+
+function remove(
+  draft: Draft,
+  { mapping, entry }: Parent,
+  parent: Parent | undefined,
+  edit: Edit,
+): Splice[] {
+  const index = mapping.entries.indexOf(entry);
+  const next = mapping.entries[index + 1];
+  const previous = mapping.entries[index - 1];
+  if (mapping.flow) {
+    const from = next === undefined && previous !== undefined ? previous.value.end : entry.start;
+    const to = next === undefined ? entry.value.end : next.start;
+    const text = draft.text.slice(from, to);
+    const gaps = text.replace(draft.text.slice(entry.start, entry.value.end), "");
+    if (gaps.includes("#")) refuse("a comment stands between the entries", edit);
+    return [{ from, to, text: "" }];
+  }
+  if (mapping.entries.length === 1) {
+    if (parent !== undefined && !parent.mapping.flow) {
+      return replace(draft, parent, {}, edit);
+    }
+    const to = blockEnd(draft, entry.value);
+    return [{ from: entry.start, to, text: `{}${draft.newline}` }];
+  }
+  const from = lineStart(draft, entry.start);
+  if (draft.text.slice(from, entry.start).trim() === "") {
+    return [
+      { from, to: Math.max(blockEnd(draft, entry.value), nextLine(draft, entry.keyEnd)), text: "" },
+    ];
+  }
+  // The first entry of a list item: what follows moves up behind the dash.
+  if (next === undefined) return refuse("the entry shares its line", edit);
+  const between = draft.text.slice(blockEnd(draft, entry.value), next.start);
+  if (between.trim() !== "") refuse("a comment stands between the entries", edit);
+  return [{ from: entry.start, to: next.start, text: "" }];
+}

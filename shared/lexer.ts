@@ -1,0 +1,99 @@
+// Owns: js-yaml's events for a text, also where it wants lines indented that Kubernetes does not.
+// Does not own: what the events mean (yaml.ts), other differences between the two (dialect.ts).
+// Implements SPEC.md "Manifests": errors in our own words, never with text of the input.
+
+import { parseEvents, YAMLException } from "js-yaml";
+import type { Event } from "js-yaml";
+import { MAX_DEPTH } from "./tree.ts";
+import type { Entry, Fail, Node } from "./tree.ts";
+
+// Reasons of js-yaml in our words: its own may quote the input, and an unlisted one may too.
+const REASONS: readonly (readonly [RegExp, string])[] = [
+  [/^tab characters/, "a tab where only spaces may indent"],
+  [/^bad indentation of a sequence|^bad indentation of a mapping/, "the indentation is wrong"],
+  [/^deficient indentation/, "a continued line must be indented further"],
+  [/within a (single|double) quoted scalar$/, "a quote is not closed"],
+  [/within a flow collection$/, "a bracket or brace is not closed"],
+  [/^nesting exceeded/, `nested deeper than ${MAX_DEPTH} levels`],
+  [/^unknown escape|^expected hexadecimal/, "an escape after a backslash is not known"],
+  [/multiline key|^expected ':' after/, "a key without a colon"],
+  [/^missed comma/, "a comma is missing between brackets or braces"],
+  [/^a whitespace character is expected after the key/, "a space is missing after a colon"],
+  [/^the stream contains non-printable|^expected valid JSON/, "a control character"],
+  [/tag/i, "a tag that is not valid"],
+  [/anchor|alias/, "an anchor or alias that is not valid"],
+  [/directive/i, "a directive, which Kubernetes does not read"],
+];
+
+export interface Lexed {
+  readonly events: readonly Event[];
+  /** What the events count in: the text, some lines of it indented further. */
+  readonly padded: string;
+  readonly pads: readonly number[];
+}
+
+/** More than any indentation that is read. */
+const PAD = 1000;
+/** Most characters that are read again for lines that need a pad. */
+const MAX_REREAD = 5_000_000;
+
+/**
+ * YAML 1.2 wants every line between brackets or quotes indented further than their key, go-yaml
+ * and people do not. White space at the start of such a line means nothing, so it gets more of it.
+ */
+export function lex(text: string, base: number, fail: Fail): Lexed {
+  const pads: number[] = [];
+  let padded = text;
+  for (let reread = 0; ; reread += padded.length) {
+    try {
+      return { events: parseEvents(padded, { maxDepth: MAX_DEPTH }), padded, pads };
+    } catch (error) {
+      if (!(error instanceof YAMLException)) throw error;
+      const position = error.mark?.position ?? 0;
+      const line =
+        Math.max(padded.lastIndexOf("\n", position - 1), padded.lastIndexOf("\r", position - 1)) +
+        1;
+      const lead = padded.slice(line, position);
+      const shallow = error.reason === "deficient indentation" && /^[ \t]{0,999}$/.test(lead);
+      if (!shallow || padded.startsWith("...", line) || reread > MAX_REREAD) {
+        const reason = REASONS.find(([pattern]) => pattern.test(error.reason))?.[1];
+        fail(reason ?? "not valid YAML", base + unpad(position, pads));
+      }
+      pads.push(unpad(line, pads));
+      padded = padded.slice(0, line) + " ".repeat(PAD) + padded.slice(line);
+    }
+  }
+}
+
+/** The offset in the text as it was; `pads` are the starts of padded lines there, rising. */
+export function unpad(offset: number, pads: readonly number[]): number {
+  let shift = 0;
+  for (const start of pads) {
+    if (offset <= start + shift) break;
+    if (offset < start + shift + PAD) return start;
+    shift += PAD;
+  }
+  return offset - shift;
+}
+
+/** Gives every position in the tree its place in the text as it was. */
+export function moveTree(root: Node, move: (offset: number) => number): void {
+  const seen = new Set<object>();
+  const visit = (node: Node | Entry): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    const spot = node as unknown as { start: number; end: number; keyEnd: number };
+    spot.start = move(spot.start);
+    if ("type" in node) spot.end = move(spot.end);
+    else {
+      spot.keyEnd = move(spot.keyEnd);
+      visit(node.keyNode);
+      visit(node.value);
+      return;
+    }
+    if (node.type === "alias") visit(node.target);
+    else if (node.type === "sequence") node.items.forEach(visit);
+    else if (node.type === "mapping") node.entries.forEach(visit);
+  };
+  visit(root);
+}
