@@ -25,7 +25,7 @@ export interface CacheOptions<T> {
 
 const PAGE_SIZE = 500;
 const RETRY_MIN_MS = 200;
-const RETRY_MAX_MS = 30_000;
+const RETRY_MAX_MS = 5_000;
 /** The server ends each watch after about this long; bookmarks come every minute. */
 const WATCH_SECONDS = 290;
 const SILENCE_MS = 100_000;

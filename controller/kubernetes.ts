@@ -158,7 +158,8 @@ export class KubernetesClient {
     // Fills in authentication, which may change over time (token files, exec plugins).
     await this.#config.applyToHTTPSOptions(options);
     // One agent for all calls: the config hands out a new one each time, which would never reuse
-    // a connection.
+    // a connection. Behind a proxy its own knows the way.
+    if (this.#config.getCurrentCluster()?.proxyUrl) return httpsRequest(url, options);
     const { ca, cert, key, rejectUnauthorized, servername } = options;
     const tls = Object.entries({ ca, cert, key, rejectUnauthorized, servername });
     this.#agent ??= new Agent({

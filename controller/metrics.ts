@@ -5,8 +5,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 
 const PREFIX = "sealed_secrets_controller_";
 
-/** The controller's metrics in a registry of their own. */
-export function createMetrics(version: string) {
+/** The controller's metrics in a registry of their own. `queueDepth` is asked at each scrape. */
+export function createMetrics(version: string, queueDepth: () => number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -39,6 +39,9 @@ export function createMetrics(version: string) {
       name: `${PREFIX}queue_depth`,
       help: "SealedSecrets that wait for a reconcile or are in one.",
       registers,
+      collect() {
+        this.set(queueDepth());
+      },
     }),
     decryptions: new Counter({
       name: `${PREFIX}unsealed_objects_total`,

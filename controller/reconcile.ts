@@ -114,11 +114,13 @@ export class Reconciler {
 
     const result = await this.#bringInSync(key, object);
     // The same source led to a Secret before, and that is not what was found: someone else's doing.
-    const repaired = result.wrote && recordedSource(object) === source;
+    const repaired = result.wrote && recordOf(object).source === source;
     const verdict = repaired ? verdicts.repaired() : result.verdict;
     const status = nextStatus(object, verdict, {
       now: this.#options.now(),
-      ...(result.mark === undefined ? {} : { secret: { ...result.mark, source } }),
+      ...(result.mark === undefined
+        ? {}
+        : { secret: { ...result.mark, source, patched: result.patched === true } }),
       ...(result.stamp === undefined ? {} : { stamp: result.stamp }),
     });
     const before = currentVerdict(object);
@@ -176,7 +178,7 @@ export class Reconciler {
       }
       const found = await world.readSecret(key);
       const existing = found === null ? null : parseSecret(found);
-      const decision = decide(desired, existing);
+      const decision = decide(desired, existing, recordOf(object));
       switch (decision.act) {
         case "create":
           return {
@@ -189,6 +191,7 @@ export class Reconciler {
           return {
             verdict: verdicts.unsealed(),
             mark: await world.replaceSecret(key, decision.secret),
+            patched: isPatched(decision.secret),
             stamp,
             wrote: true,
           };
@@ -196,6 +199,7 @@ export class Reconciler {
           return {
             verdict: verdicts.unsealed(),
             mark: markOf(decision.secret),
+            patched: isPatched(decision.secret),
             stamp,
             wrote: false,
           };
@@ -219,6 +223,8 @@ export class Reconciler {
 interface Result {
   readonly verdict: Verdict;
   readonly mark?: SecretMark;
+  /** We added to a Secret of someone else's. */
+  readonly patched?: boolean;
   readonly stamp?: Stamp;
   readonly wrote: boolean;
 }
@@ -230,10 +236,14 @@ export type Decision =
   | { readonly act: "refuse"; readonly verdict: Verdict };
 
 /** What to do about the Secret that is there, given the one that is to be. Reads and writes nothing. */
-export function decide(desired: Secret, existing: Secret | null): Decision {
+export function decide(
+  desired: Secret,
+  existing: Secret | null,
+  record: SecretRecord = {},
+): Decision {
   if (existing === null) return { act: "create" };
   const { name } = desired.metadata;
-  const hold = holdOn(existing, name);
+  const hold = holdOn(existing, name, record);
 
   // Someone else made a Secret of this name: it is theirs until they say otherwise.
   if (hold === "none") return { act: "refuse", verdict: verdicts.notManaged(name) };
@@ -262,7 +272,7 @@ export function decide(desired: Secret, existing: Secret | null): Decision {
 }
 
 /** How far an existing Secret is ours: wholly, to add to, or not at all. */
-function holdOn(existing: Secret, name: string): "own" | "patch" | "none" {
+function holdOn(existing: Secret, name: string, record: SecretRecord): "own" | "patch" | "none" {
   const { annotations, labels, rest } = existing.metadata;
   const owner = ownersOf(rest).find((reference) => reference["controller"] === true);
   // Also by a SealedSecret of this name that is gone: the cluster's garbage collection may not have
@@ -271,6 +281,11 @@ function holdOn(existing: Secret, name: string): "own" | "patch" | "none" {
   if (annotations[MANAGED_ANNOTATION] === "true") return "own";
   if (annotations[PATCH_ANNOTATION] === "true") return "patch";
   if (owner === undefined && labels[SECRET_LABEL] === "owned") return "own";
+  // Someone took every mark off that we had put on this very Secret.
+  const { uid } = markOf(existing);
+  if (owner === undefined && uid !== "" && uid === record.uid && record.patched !== true) {
+    return "own";
+  }
   return "none";
 }
 
@@ -355,21 +370,34 @@ export function sourceOf(sealed: JsonObject): string {
 /** Whether the status says that the Secret was made from this very source, and it is as we left it. */
 function inSync(sealed: JsonObject, source: string, mark: SecretMark | undefined): boolean {
   const status = asObject(sealed["status"] ?? null);
-  const secret = asObject(status?.["secret"] ?? null);
+  const record = recordOf(sealed);
   return (
     mark !== undefined &&
-    secret?.["source"] === source &&
-    secret["uid"] === mark.uid &&
-    secret["resourceVersion"] === mark.resourceVersion &&
+    record.source === source &&
+    record.uid === mark.uid &&
+    record.resourceVersion === mark.resourceVersion &&
     status?.["observedGeneration"] === metadataOf(sealed)["generation"] &&
     currentVerdict(sealed)?.synced === true
   );
 }
 
-/** The source that the status says the Secret was last made from. */
-function recordedSource(sealed: JsonObject): Json | undefined {
+/** What the status says of the Secret that we last left. */
+export interface SecretRecord {
+  readonly uid?: Json;
+  readonly resourceVersion?: Json;
+  /** Hash of what it was made from. */
+  readonly source?: Json;
+  /** It is someone else's, and we added to it. */
+  readonly patched?: Json;
+}
+
+function recordOf(sealed: JsonObject): SecretRecord {
   const status = asObject(sealed["status"] ?? null);
-  return asObject(status?.["secret"] ?? null)?.["source"];
+  return asObject(status?.["secret"] ?? null) ?? {};
+}
+
+function isPatched({ metadata }: Secret): boolean {
+  return metadata.labels[SECRET_LABEL] === "patched";
 }
 
 export function metadataOf(object: JsonObject): JsonObject {

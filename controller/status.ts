@@ -150,7 +150,12 @@ export function nextStatus(
   facts: {
     readonly now: Date;
     /** The Secret as we left it, and the hash of what it was made from. */
-    readonly secret?: { uid: string; resourceVersion: string; source: string };
+    readonly secret?: {
+      uid: string;
+      resourceVersion: string;
+      source: string;
+      patched: boolean;
+    };
     readonly stamp?: Stamp;
   },
 ): Status | null {

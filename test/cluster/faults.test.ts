@@ -1,0 +1,215 @@
+// Owns: what is left of the cluster's state after kills, outages and restarts.
+// Does not own: the ordinary loop (sealing.test.ts).
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
+import { type ProxiedCall, startProxy } from "./proxy.ts";
+import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+
+const FLAGS = ["--key-size=2048"];
+
+let plane: ControlPlane;
+let certificate: string;
+
+beforeAll(async () => {
+  plane = await startControlPlane({ auditLog: true });
+  await installSignet(plane);
+  await ensureNamespace(plane, "demo");
+  const controller = await startSignet(plane, { flags: FLAGS });
+  certificate = await certificateOf(controller);
+  await controller.stop();
+});
+
+afterAll(async () => {
+  await plane.stop();
+});
+
+async function metric(controller: RunningController, name: string): Promise<number> {
+  const text = await (await fetch(`${controller.metricsUrl}/metrics`)).text();
+  const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
+  return Number(line?.split(" ")[1] ?? Number.NaN);
+}
+
+/** The same control plane, reached by way of a proxy. */
+async function through(
+  hooks: Parameters<typeof startProxy>[1],
+): Promise<{ plane: ControlPlane; stop: () => Promise<void> }> {
+  const proxy = await startProxy(plane, hooks);
+  const kubeconfig: ControlPlane["kubeconfig"] = async ({ token = "" } = {}) => {
+    const file = join(plane.directory, `proxied-${Math.random().toString(36).slice(2)}.json`);
+    const config = {
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "test",
+      clusters: [
+        { name: "test", cluster: { server: proxy.url, "insecure-skip-tls-verify": true } },
+      ],
+      users: [{ name: "test", user: { token } }],
+      contexts: [{ name: "test", context: { cluster: "test", user: "test" } }],
+    };
+    await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+    return file;
+  };
+  return { plane: { ...plane, kubeconfig }, stop: () => proxy.stop() };
+}
+
+describe("a controller killed", () => {
+  it.each([
+    [1, "before"],
+    [1, "after"],
+    [2, "before"],
+    [2, "after"],
+    [3, "before"],
+    [3, "after"],
+  ] as const)(
+    "at write %i, %s it is done, leaves nothing that the next does not mend",
+    async (nth, when) => {
+      const name = `killed-${when}-${nth}`;
+      const stringData = { a: `value-${nth}` };
+      let writes = 0;
+      let victim: RunningController | undefined;
+      const hook = async ({ isWrite }: ProxiedCall): Promise<"pass" | "drop"> => {
+        if (!isWrite || victim === undefined || ++writes !== nth) return "pass";
+        victim.kill("SIGKILL");
+        await victim.exited;
+        return "drop";
+      };
+      const proxied = await through({ [when]: hook });
+      try {
+        victim = await startSignet(proxied.plane, { flags: FLAGS });
+        await plane.apply(await sealed(certificate, { namespace: "demo", name, stringData }));
+        expect(await victim.exited).toBe("SIGKILL");
+      } finally {
+        await proxied.stop();
+      }
+      const next = await startSignet(plane, { flags: FLAGS });
+      try {
+        await untilData(plane, "demo", name, stringData);
+        const seen = await untilVerdict(plane, "demo", name, "Unsealed");
+        expect(seen.synced?.status).toBe("True");
+        const secret = await readSecret(plane, "demo", name);
+        expect(secret?.metadata?.ownerReferences).toHaveLength(1);
+        expect((await eventsOf(plane, "demo", name)).length).toBeLessThanOrEqual(2);
+      } finally {
+        await next.stop();
+      }
+    },
+  );
+});
+
+describe("a restart", () => {
+  it("with all in sync opens nothing and writes nothing", async () => {
+    const names = ["r1", "r2", "r3"];
+    const first = await startSignet(plane, { flags: FLAGS });
+    for (const name of names) {
+      const stringData = { a: name };
+      await plane.apply(await sealed(certificate, { namespace: "demo", name, stringData }));
+      await untilVerdict(plane, "demo", name, "Unsealed");
+    }
+    await first.stop();
+    const writesBefore = (await controllerWrites()).length;
+    const second = await startSignet(plane, { flags: FLAGS });
+    try {
+      await plane.waitFor("all to be looked at", async () => {
+        const requests = await metric(second, "sealed_secrets_controller_unseal_requests_total");
+        return requests >= names.length && (await queueDepth(second)) === 0;
+      });
+      expect(await metric(second, "sealed_secrets_controller_unsealed_objects_total")).toBe(0);
+      expect((await controllerWrites()).slice(writesBefore)).toEqual([]);
+    } finally {
+      await second.stop();
+    }
+  });
+
+  it("finds what was changed, deleted and declared meanwhile", async () => {
+    const first = await startSignet(plane, { flags: FLAGS });
+    for (const name of ["edited", "deleted", "redeclared"]) {
+      const stringData = { a: name };
+      await plane.apply(await sealed(certificate, { namespace: "demo", name, stringData }));
+      await untilVerdict(plane, "demo", name, "Unsealed");
+    }
+    await first.stop();
+    const secrets = "/api/v1/namespaces/demo/secrets";
+    await plane.request(
+      "PATCH",
+      `${secrets}/edited`,
+      { stringData: { a: "evil" } },
+      { contentType: "application/merge-patch+json" },
+    );
+    await plane.request("DELETE", `${secrets}/deleted`);
+    const redeclared = { namespace: "demo", name: "redeclared", stringData: { a: "new" } };
+    await plane.apply(await sealed(certificate, redeclared));
+    const second = await startSignet(plane, { flags: FLAGS });
+    try {
+      await untilData(plane, "demo", "edited", { a: "edited" });
+      await untilData(plane, "demo", "deleted", { a: "deleted" });
+      await untilData(plane, "demo", "redeclared", { a: "new" });
+    } finally {
+      await second.stop();
+    }
+  });
+
+  async function queueDepth(controller: RunningController): Promise<number> {
+    return metric(controller, "sealed_secrets_controller_queue_depth");
+  }
+
+  async function controllerWrites(): Promise<string[]> {
+    return (await plane.auditEvents())
+      .filter(({ user, verb }) => {
+        return user.username.includes("signet") && !["get", "list", "watch"].includes(verb);
+      })
+      .map(({ verb, requestURI }) => `${verb} ${requestURI}`);
+  }
+});
+
+describe("an API server that goes away", () => {
+  it("is waited for: what is declared after it is back becomes Secrets", async () => {
+    const controller = await startSignet(plane, { flags: FLAGS });
+    try {
+      const before = { namespace: "demo", name: "outage", stringData: { a: "before" } };
+      await plane.apply(await sealed(certificate, before));
+      await untilVerdict(plane, "demo", "outage", "Unsealed");
+      await plane.stopApiServer("SIGKILL");
+      await new Promise((done) => setTimeout(done, 1_000));
+      await plane.startApiServer();
+      await plane.apply(await sealed(certificate, { ...before, stringData: { a: "after" } }));
+      await untilData(plane, "demo", "outage", { a: "after" }, 45_000);
+      await plane.request("DELETE", "/api/v1/namespaces/demo/secrets/outage");
+      await untilData(plane, "demo", "outage", { a: "after" }, 45_000);
+    } finally {
+      await controller.stop();
+    }
+  });
+
+  it("in the middle of work loses nothing", async () => {
+    const names = Array.from({ length: 40 }, (_, index) => `mid-${index}`);
+    for (const name of names) {
+      const stringData = { a: name };
+      await plane.apply(await sealed(certificate, { namespace: "demo", name, stringData }));
+    }
+    let writes = 0;
+    let restarted: Promise<void> | undefined;
+    const proxied = await through({
+      before: ({ isWrite }) => {
+        if (isWrite && ++writes === 30) {
+          restarted = plane.stopApiServer("SIGKILL").then(() => plane.startApiServer());
+        }
+        return Promise.resolve("pass");
+      },
+    });
+    const controller = await startSignet(proxied.plane, { flags: FLAGS });
+    try {
+      await plane.waitFor("the outage", () => restarted !== undefined);
+      await restarted;
+      for (const name of names) {
+        await untilData(plane, "demo", name, { a: name }, 45_000);
+        await untilVerdict(plane, "demo", name, "Unsealed", 45_000);
+      }
+    } finally {
+      await controller.stop();
+      await proxied.stop();
+    }
+  });
+});
