@@ -30,6 +30,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     process.stdout.write(`${line}\n`);
   });
   const now = (): Date => new Date();
+  const clock = (): number => performance.now();
   const namespace = ownNamespace(process.env);
   const client = connect(flags.kubeconfig, {
     qps: flags.kubeclientQps,
@@ -66,7 +67,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const reconciler = new Reconciler({
     world,
     keyring,
-    render: (source, values) => renderTemplate(source, values, { clock: () => performance.now() }),
+    render: (source, values, name) => renderTemplate(source, values, { name, clock }),
     acceptLegacy: flags.acceptDeprecatedV1Data,
     updateStatus: flags.updateStatus,
     log,

@@ -23,6 +23,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     process.stderr.write(`${line}\n`);
   });
   const now = (): Date => new Date();
+  const clock = (): number => performance.now();
   const keyring = new Keyring([], availableParallelism());
   const world = new FolderWorld({
     from: flags.from,
@@ -35,7 +36,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
   const reconciler = new Reconciler({
     world,
     keyring,
-    render: (source, values) => renderTemplate(source, values, { clock: () => performance.now() }),
+    render: (source, values, name) => renderTemplate(source, values, { name, clock }),
     acceptLegacy: true,
     updateStatus: true,
     log,

@@ -2,17 +2,18 @@
 // Does not own: one value's bytes (envelope.ts), key choice (keyring.ts), owner references and status
 // (controller/). SPEC.md, "SealedSecrets".
 
-import { decodeBase64 } from "./base64.ts";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
 import type { Certificate } from "./certificate.ts";
 import {
   decodeEnvelope,
   encodeEnvelope,
   encryptValue,
+  envelopeBytes,
   importPublicKey,
   parseEnvelopeBytes,
 } from "./envelope.ts";
 import { SignetError } from "./errors.ts";
-import type { Keyring } from "./keyring.ts";
+import type { Keyring, OpenedValue } from "./keyring.ts";
 import type { Json } from "./manifest.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
 import {
@@ -54,6 +55,8 @@ export interface SealedSecret {
 export type RenderTemplate = (
   source: string,
   values: ReadonlyMap<string, Uint8Array>,
+  /** The item's name, by which a template may call itself. */
+  name: string,
 ) => Uint8Array;
 
 export interface UnsealedSecret {
@@ -141,7 +144,7 @@ function parseTemplate(template: JsonObject): SecretTemplate {
 
 /** The manifest of a SealedSecret, fields in the order of the alphabet, empty ones left out. */
 export function formatSealedSecret(sealed: SealedSecret): JsonObject {
-  const { metadata, encryptedData, template } = sealed;
+  const { metadata, encryptedData, template, legacyData } = sealed;
   const templateMetadata = formatMetadata(template.metadata);
   const formatted: JsonObject = {
     ...(template.data.size === 0 ? {} : { data: sorted(fromEntries(template.data)) }),
@@ -154,6 +157,7 @@ export function formatSealedSecret(sealed: SealedSecret): JsonObject {
     kind: KIND,
     metadata: formatMetadata(metadata),
     spec: {
+      ...(legacyData === undefined ? {} : { data: encodeBase64(legacyData) }),
       encryptedData: sorted(fromEntries(encryptedData)),
       ...(Object.keys(formatted).length === 0 ? {} : { template: formatted }),
     },
@@ -234,7 +238,7 @@ export async function unseal(
   for (const [item, source] of sealed.template.data) {
     if (values.has(item)) continue;
     try {
-      data.set(item, options.render(source, context));
+      data.set(item, options.render(source, context, item));
     } catch (error) {
       throw error instanceof SignetError
         ? error.at({ field: `spec.template.data.${item}` })
@@ -271,11 +275,8 @@ async function unsealLegacy(
       "cannot use the field 'encryptedData' and the deprecated field 'data' at the same time",
     );
   }
-  const { name, namespace, annotations } = metadata;
-  const envelope = parseEnvelopeBytes(legacyData);
-  const label = labelBytes(scopeOf(annotations), namespace, name);
-  const opened = envelope === null ? null : await keyring.open(envelope, label);
-  if (opened === null) throw decryptFailed([]);
+  const { name, namespace } = metadata;
+  const opened = await openLegacy(metadata, legacyData, keyring);
   let object: JsonObject | null;
   try {
     object = asObject(JSON.parse(new TextDecoder().decode(opened.plaintext)) as Json);
@@ -297,6 +298,18 @@ async function unsealLegacy(
     },
     stamp: new Map(),
   };
+}
+
+async function openLegacy(
+  { name, namespace, annotations }: ObjectMeta,
+  legacyData: Uint8Array,
+  keyring: Keyring,
+): Promise<OpenedValue> {
+  const envelope = parseEnvelopeBytes(legacyData);
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const opened = envelope === null ? null : await keyring.open(envelope, label);
+  if (opened === null) throw decryptFailed([]);
+  return opened;
 }
 
 /**
@@ -340,7 +353,8 @@ export function stampOf({ metadata, encryptedData }: SealedSecret): Stamp {
 /**
  * `target` with the values, template labels, annotations and template data of `update` added or put
  * in place of its own. Name, namespace, scope, type and everything else stay the target's.
- * @throws SignetError secret-invalid where `update` was sealed for another place or scope
+ * @throws SignetError secret-invalid where `update` was sealed for another place or scope;
+ *   sealedsecret-invalid where either has the legacy form, which holds no values by name
  */
 export function merge(target: SealedSecret, update: SealedSecret): SealedSecret {
   const place = ({ metadata }: SealedSecret): string => {
@@ -353,8 +367,12 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
       `cannot merge what is sealed for ${place(update)} into ${place(target)}`,
     );
   }
+  if (target.legacyData !== undefined || update.legacyData !== undefined) {
+    throw invalid("the deprecated form cannot be merged: seal all values anew", "spec.data");
+  }
   const encryptedData = new Map([...target.encryptedData, ...update.encryptedData]);
-  const stamp = new Map([...stampOf(target), ...stampOf(update)]);
+  const kept = [...stampOf(target)].filter(([item]) => !update.encryptedData.has(item));
+  const stamp = new Map([...kept, ...stampOf(update)]);
   return {
     ...target,
     metadata: {
@@ -390,10 +408,16 @@ export async function reseal(sealed: SealedSecret, keyring: Keyring): Promise<Se
   const newest = keyring.newest;
   if (newest === null) throw new SignetError("key-invalid", "no key held has a certificate");
   const { fingerprint, spki } = newest.certificate;
-  const { values, stamp } = await openValues(sealed, keyring);
-  const publicKey = await importPublicKey(spki);
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
+  const publicKey = await importPublicKey(spki);
+  if (sealed.legacyData !== undefined) {
+    const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring);
+    if (opened.fingerprint === fingerprint) return sealed;
+    const envelope = await encryptValue(publicKey, opened.plaintext, label);
+    return { ...sealed, legacyData: envelopeBytes(envelope) };
+  }
+  const { values, stamp } = await openValues(sealed, keyring);
   const encryptedData = new Map(sealed.encryptedData);
   for (const [item, value] of values) {
     if (stamp.get(item) === fingerprint) continue;

@@ -164,6 +164,44 @@ describe("a restart", () => {
   }
 });
 
+describe("a controller told to look after some", () => {
+  it("namespaces leaves the others alone", async () => {
+    await ensureNamespace(plane, "some");
+    await ensureNamespace(plane, "other");
+    const flags = [...FLAGS, "--all-namespaces=false", "--additional-namespaces=some"];
+    const controller = await startSignet(plane, { flags });
+    try {
+      const stringData = { a: "1" };
+      for (const namespace of ["other", "some"]) {
+        await plane.apply(await sealed(certificate, { namespace, name: "n", stringData }));
+      }
+      await untilVerdict(plane, "some", "n", "Unsealed");
+      await plane.request("DELETE", "/api/v1/namespaces/some/secrets/n");
+      await untilData(plane, "some", "n", stringData);
+      expect(await readSecret(plane, "other", "n")).toBeUndefined();
+    } finally {
+      await controller.stop();
+    }
+  });
+
+  it("labels leaves the others alone", async () => {
+    const flags = [...FLAGS, "--label-selector=mine=yes"];
+    const controller = await startSignet(plane, { flags });
+    try {
+      for (const name of ["unlabelled", "labelled"]) {
+        const stringData = { a: "1" };
+        const object = await sealed(certificate, { namespace: "demo", name, stringData });
+        const labels = name === "labelled" ? { mine: "yes" } : {};
+        await plane.apply({ ...object, metadata: { ...object.metadata, labels } });
+      }
+      await untilVerdict(plane, "demo", "labelled", "Unsealed");
+      expect(await readSecret(plane, "demo", "unlabelled")).toBeUndefined();
+    } finally {
+      await controller.stop();
+    }
+  });
+});
+
 describe("an API server that goes away", () => {
   it("is waited for: what is declared after it is back becomes Secrets", async () => {
     const controller = await startSignet(plane, { flags: FLAGS });

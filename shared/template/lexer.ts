@@ -1,0 +1,221 @@
+// Owns: cutting a template's source into tokens, trim markers and comments included.
+// Does not own: what the tokens mean (parser.ts).
+// Implements: the lexer of Go's text/template/parse.
+import { isDigit, isLetter } from "./unicode.ts";
+import { Fault } from "./value.ts";
+
+export type TokenType =
+  | "text"
+  | "left"
+  | "right"
+  | "space"
+  | "assign"
+  | "declare"
+  | "pipe"
+  | "leftparen"
+  | "rightparen"
+  | "char"
+  | "charconstant"
+  | "number"
+  | "string"
+  | "rawstring"
+  | "bool"
+  | "field"
+  | "variable"
+  | "identifier"
+  | "keyword"
+  | "end";
+
+export interface Token {
+  readonly type: TokenType;
+  readonly text: string;
+  readonly line: number;
+}
+
+const KEYWORDS = new Set(
+  ". block break continue define else end if range nil template with".split(" "),
+);
+const LEFT = "{{";
+const RIGHT = "}}";
+const SPACES = /^[ \t\r\n]+/;
+
+/** A Fault with the line where the source is wrong. */
+export class SourceFault extends Fault {
+  readonly line: number;
+  constructor(message: string, line: number) {
+    super(message);
+    this.line = line;
+  }
+}
+
+/** Tokens of a source, the last of type `end`. @throws SourceFault */
+export function tokenize(source: string): Token[] {
+  const tokens: Token[] = [];
+  let at = 0;
+  let line = 1;
+  const skip = (end: number): string => {
+    const text = source.slice(at, end);
+    at = end;
+    for (const char of text) if (char === "\n") line += 1;
+    return text;
+  };
+  const emit = (type: TokenType, end: number): void => {
+    const start = line;
+    tokens.push({ type, text: skip(end), line: start });
+  };
+
+  const trimAfter = (): void => {
+    skip(at + (SPACES.exec(source.slice(at))?.[0].length ?? 0));
+  };
+  /** Length of the right delimiter here, with its trim marker; 0 where there is none. */
+  const rightHere = (): number => {
+    if (source.startsWith(RIGHT, at)) return 2;
+    const marked = /[ \t\r\n]/.test(source.charAt(at)) && source[at + 1] === "-";
+    return marked && source.startsWith(RIGHT, at + 2) ? 4 : 0;
+  };
+  const endAction = (length: number): void => {
+    skip(at + length - 2);
+    emit("right", at + 2);
+    if (length === 4) trimAfter();
+  };
+
+  const comment = (): void => {
+    const close = source.indexOf("*/", at + 2);
+    if (close < 0) throw new SourceFault("unclosed comment", line);
+    skip(close + 2);
+    const right = rightHere();
+    if (right === 0) throw new SourceFault("a comment ends before its delimiter", line);
+    skip(at + right);
+    if (right === 4) trimAfter();
+  };
+
+  const action = (): void => {
+    let parens = 0;
+    for (;;) {
+      const right = rightHere();
+      if (right > 0) {
+        if (parens > 0) throw new SourceFault("unclosed left parenthesis", line);
+        endAction(right);
+        return;
+      }
+      const char = source.charAt(at);
+      if (char === "") throw new SourceFault("unclosed action", line);
+      if (/[ \t\r\n]/.test(char)) {
+        let end = at;
+        while (/[ \t\r\n]/.test(source.charAt(end))) end += 1;
+        // The last space may belong to a trim marker.
+        if (source[end] === "-" && source.startsWith(RIGHT, end + 1)) end -= 1;
+        emit("space", end);
+        continue;
+      }
+      if (char === "(") parens += 1;
+      if (char === ")" && --parens < 0) {
+        throw new SourceFault("unexpected right parenthesis", line);
+      }
+      const { type, end } = scan(source, at, line);
+      emit(type, end);
+    }
+  };
+
+  for (;;) {
+    const open = source.indexOf(LEFT, at);
+    if (open < 0) {
+      if (at < source.length) emit("text", source.length);
+      tokens.push({ type: "end", text: "", line });
+      return tokens;
+    }
+    const trims = source[open + 2] === "-" && /[ \t\r\n]/.test(source.charAt(open + 3));
+    let end = open;
+    if (trims) while (end > at && /[ \t\r\n]/.test(source.charAt(end - 1))) end -= 1;
+    if (end > at) emit("text", end);
+    skip(open);
+    const inside = open + (trims ? 4 : 2);
+    if (source.startsWith("/*", inside)) {
+      skip(inside);
+      comment();
+      continue;
+    }
+    emit("left", open + 2);
+    skip(inside);
+    action();
+  }
+}
+
+function scan(source: string, at: number, line: number): { type: TokenType; end: number } {
+  const char = source.charAt(at);
+  switch (char) {
+    case "=":
+      return { type: "assign", end: at + 1 };
+    case ":":
+      if (source[at + 1] !== "=") throw new SourceFault("expected :=", line);
+      return { type: "declare", end: at + 2 };
+    case "|":
+      return { type: "pipe", end: at + 1 };
+    case "(":
+      return { type: "leftparen", end: at + 1 };
+    case ")":
+      return { type: "rightparen", end: at + 1 };
+    case '"':
+    case "'": {
+      const end = quotedEnd(source, at, char);
+      if (end === undefined) throw new SourceFault("unterminated quoted text", line);
+      return { type: char === '"' ? "string" : "charconstant", end };
+    }
+    case "`": {
+      const close = source.indexOf("`", at + 1);
+      if (close < 0) throw new SourceFault("unterminated raw text", line);
+      return { type: "rawstring", end: close + 1 };
+    }
+    case "$":
+      return { type: "variable", end: wordEnd(source, at + 1, line) };
+    case ".":
+      if (!/[0-9]/.test(source.charAt(at + 1))) {
+        const end = wordEnd(source, at + 1, line);
+        return { type: end === at + 1 ? "keyword" : "field", end };
+      }
+  }
+  if (/[-+.0-9]/.test(char)) return { type: "number", end: numberEnd(source, at, line) };
+  if (isWord(source, at)) {
+    const end = wordEnd(source, at, line);
+    const word = source.slice(at, end);
+    if (KEYWORDS.has(word)) return { type: "keyword", end };
+    return { type: word === "true" || word === "false" ? "bool" : "identifier", end };
+  }
+  if (/[\x20-\x7e]/.test(char)) return { type: "char", end: at + 1 };
+  throw new SourceFault("unrecognized character in an action", line);
+}
+
+function quotedEnd(source: string, start: number, mark: string): number | undefined {
+  for (let i = start + 1; i < source.length; i++) {
+    const char = source[i];
+    if (char === "\n") return undefined;
+    if (char === mark) return i + 1;
+    if (char === "\\" && source[++i] === "\n") return undefined;
+  }
+  return undefined;
+}
+
+function isWord(source: string, at: number): boolean {
+  const rune = source.codePointAt(at);
+  return rune !== undefined && (rune === 0x5f || isLetter(rune) || isDigit(rune));
+}
+
+function wordEnd(source: string, start: number, line: number): number {
+  let end = start;
+  while (isWord(source, end)) end += (source.codePointAt(end) ?? 0) > 0xffff ? 2 : 1;
+  const terminated = /^$|^[ \t\r\n.,|:)(]/.test(source.charAt(end));
+  if (terminated || source.startsWith(RIGHT, end)) return end;
+  throw new SourceFault("bad character after a name", line);
+}
+
+function numberEnd(source: string, start: number, line: number): number {
+  const rest = /^[-+.\w]{1,400}/.exec(source.slice(start, start + 400))?.[0] ?? "";
+  const one =
+    /^[+-]?(0[xX][0-9a-fA-F_]*\.?[0-9a-fA-F_]*([pP][+-]?[0-9_]*)?|0[oO][0-7_]*\.?[0-7_]*|0[bB][01_]*\.?[01_]*|[0-9_]*\.?[0-9_]*([eE][+-]?[0-9_]*)?)i?/;
+  const length = one.exec(rest)?.[0].length ?? 0;
+  const end = start + length;
+  if (length === 0 || isWord(source, end) || /[-+]/.test(source.charAt(end))) {
+    throw new SourceFault("bad number", line);
+  }
+  return end;
+}

@@ -1,0 +1,79 @@
+// Owns: flags and their environment: what is read, what is refused.
+// Does not own: what the flags do.
+import { Command } from "commander";
+import { afterEach, describe, expect, it } from "vitest";
+import { addServeOptions, parseDuration, type ServeFlags } from "../../controller/flags.ts";
+import { parseAddress } from "../../controller/http.ts";
+
+function parse(args: string[]): ServeFlags {
+  const command = addServeOptions(new Command()).exitOverride();
+  command.configureOutput({ writeErr: () => undefined });
+  return command.parse(args, { from: "user" }).opts();
+}
+
+describe("flags", () => {
+  afterEach(() => {
+    delete process.env["SEALED_SECRETS_KEY_SIZE"];
+  });
+
+  it("have the original's defaults", () => {
+    expect(parse([])).toMatchObject({
+      keyPrefix: "sealed-secrets-key",
+      keySize: 4096,
+      keyTtl: 87_600 * 3_600_000,
+      keyRenewPeriod: 720 * 3_600_000,
+      myCn: "",
+      keyOrderPriority: "CertNotBefore",
+      allNamespaces: true,
+      additionalNamespaces: [],
+      acceptDeprecatedV1Data: true,
+      updateStatus: true,
+      listenAddr: ":8080",
+      listenMetricsAddr: ":8081",
+    });
+  });
+
+  it("can be set by the environment, and the command line wins", () => {
+    process.env["SEALED_SECRETS_KEY_SIZE"] = "2048";
+    expect(parse([]).keySize).toBe(2048);
+    expect(parse(["--key-size=3072"]).keySize).toBe(3072);
+  });
+
+  it("read truth as Go's flags do", () => {
+    expect(parse(["--all-namespaces=false"]).allNamespaces).toBe(false);
+    expect(parse(["--update-status"]).updateStatus).toBe(true);
+    expect(parse(["--update-status=F"]).updateStatus).toBe(false);
+  });
+
+  it("keep what stands behind the first = of a pair", () => {
+    expect(parse(["--privatekey-labels=a=b=c,d=e"]).privatekeyLabels).toEqual({
+      a: "b=c",
+      d: "e",
+    });
+  });
+
+  it.each([
+    ["--key-size=big"],
+    ["--privatekey-labels=nothing"],
+    ["--key-renew-period=30d"],
+    ["--all-namespaces=maybe"],
+    ["--listen-addr=8080"],
+    ["--key-prefix=UPPER"],
+    ["--key-order-priority=Alphabet"],
+    ["--no-such-flag"],
+  ])("refuse %s", (flag) => {
+    expect(() => parse([flag])).toThrow();
+  });
+
+  it("read durations as Go does", () => {
+    expect(["0", "1h30m", "500ms", "1.5h", "720h"].map(parseDuration)).toEqual([
+      0, 5_400_000, 500, 5_400_000, 2_592_000_000,
+    ]);
+  });
+
+  it("read addresses to listen on", () => {
+    expect(parseAddress(":8080")).toEqual({ host: undefined, port: 8080 });
+    expect(parseAddress("[::1]:0")).toEqual({ host: "::1", port: 0 });
+    expect(() => parseAddress("localhost:99999")).toThrow("not an address");
+  });
+});

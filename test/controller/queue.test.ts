@@ -1,0 +1,134 @@
+// Owns: the queue: one run a name at a time, many names at once, back-off without end.
+// Does not own: what a run does.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { backoffMs, type Outcome, Queue } from "../../controller/queue.ts";
+
+const DONE: Outcome = { kind: "done" };
+
+function queueOf(reconcile: (key: string) => Promise<Outcome>, workers = 2): Queue {
+  const queue = new Queue({
+    workers,
+    reconcile,
+    onOutcome: () => undefined,
+    onError: () => undefined,
+  });
+  queue.start();
+  return queue;
+}
+
+/** A reconcile that a test ends by hand. */
+function held(): {
+  runs: string[];
+  end: (outcome?: Outcome) => void;
+  run: (key: string) => Promise<Outcome>;
+} {
+  const runs: string[] = [];
+  const waiting: ((outcome: Outcome) => void)[] = [];
+  return {
+    runs,
+    end: (outcome = DONE) => waiting.shift()?.(outcome),
+    run: (key) => {
+      runs.push(key);
+      return new Promise((done) => waiting.push(done));
+    },
+  };
+}
+
+describe("the queue", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it("runs a name once for many askings, and once more for askings while it runs", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run);
+    for (let i = 0; i < 3; i++) queue.add("a");
+    expect(runs).toEqual(["a"]);
+    queue.add("a");
+    queue.add("a");
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toEqual(["a", "a"]);
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([runs.length, queue.depth]).toEqual([2, 0]);
+  });
+
+  it("runs as many names at once as it has workers", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 2);
+    for (const key of ["a", "b", "c"]) queue.add(key);
+    expect(runs).toEqual(["a", "b"]);
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toEqual(["a", "b", "c"]);
+  });
+
+  it("tries again later and later, for ever, at most five minutes apart", async () => {
+    expect([1, 2, 3, 13, 1000].map(backoffMs)).toEqual([100, 200, 400, 300_000, 300_000]);
+    let runs = 0;
+    const queue = queueOf(() => {
+      runs++;
+      return Promise.resolve({ kind: "retry" });
+    });
+    queue.add("a");
+    await vi.advanceTimersByTimeAsync(24 * 3_600_000);
+    const afterOneDay = runs;
+    expect(afterOneDay).toBeGreaterThan(24 * 10);
+    await vi.advanceTimersByTimeAsync(24 * 3_600_000);
+    expect(runs).toBeGreaterThan(afterOneDay + 24 * 10);
+  });
+
+  it("tries again after an exception", async () => {
+    let runs = 0;
+    const queue = queueOf(() => {
+      runs++;
+      return runs === 1 ? Promise.reject(new Error("x")) : Promise.resolve(DONE);
+    });
+    queue.add("a");
+    await vi.advanceTimersByTimeAsync(200);
+    expect(runs).toBe(2);
+  });
+
+  it("does not try again what only a change can mend, but does so on a change", async () => {
+    let runs = 0;
+    const queue = queueOf(() => {
+      runs++;
+      return Promise.resolve({ kind: "terminal" });
+    });
+    queue.add("a");
+    await vi.advanceTimersByTimeAsync(24 * 3_600_000);
+    expect(runs).toBe(1);
+    queue.add("a");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toBe(2);
+  });
+
+  it("cuts a back-off short on a change", async () => {
+    let runs = 0;
+    const queue = queueOf(() => {
+      runs++;
+      return Promise.resolve({ kind: "retry", afterMs: 60_000 });
+    });
+    queue.add("a");
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(runs).toBe(1);
+    queue.add("a");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toBe(2);
+  });
+
+  it("stops when what runs has ended, and starts nothing more", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 1);
+    queue.add("a");
+    queue.add("b");
+    let stopped = false;
+    const stopping = queue.stop().then(() => (stopped = true));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(stopped).toBe(false);
+    end({ kind: "retry" });
+    await stopping;
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(runs).toEqual(["a"]);
+  });
+});

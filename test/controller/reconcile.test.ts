@@ -1,0 +1,236 @@
+// Owns: the decision about a Secret, as a table; no cluster and no files.
+// Does not own: what worlds do with it (test/cluster, standalone.test.ts).
+import { describe, expect, it } from "vitest";
+import {
+  decide,
+  type Decision,
+  SECRET_LABEL,
+  sourceOf,
+  withOwner,
+} from "../../controller/reconcile.ts";
+import type { JsonObject, Secret } from "../../shared/secret.ts";
+
+const SEALED: JsonObject = { metadata: { name: "db", namespace: "demo", uid: "owner-uid" } };
+const OWNER = {
+  apiVersion: "bitnami.com/v1alpha1",
+  kind: "SealedSecret",
+  name: "db",
+  uid: "owner-uid",
+  controller: true,
+};
+const DEPLOYMENT = {
+  apiVersion: "apps/v1",
+  kind: "Deployment",
+  name: "db",
+  uid: "other-uid",
+  controller: true,
+};
+
+interface Shape {
+  data?: Record<string, string>;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  owners?: JsonObject[];
+  type?: string;
+  immutable?: boolean;
+  rest?: JsonObject;
+}
+
+function secret({
+  data = { a: "1" },
+  labels,
+  annotations,
+  owners,
+  type,
+  immutable,
+  rest,
+}: Shape): Secret {
+  return {
+    metadata: {
+      name: "db",
+      namespace: "demo",
+      labels: labels ?? {},
+      annotations: annotations ?? {},
+      rest: {
+        uid: "secret-uid",
+        resourceVersion: "1",
+        ...(owners === undefined ? {} : { ownerReferences: owners }),
+        ...rest,
+      },
+    },
+    type: type ?? "Opaque",
+    immutable,
+    data: new Map(Object.entries(data).map(([item, text]) => [item, Buffer.from(text)])),
+  };
+}
+
+/** What a SealedSecret asks for. */
+function desired(shape: Shape = {}): Secret {
+  return withOwner({ ...secret(shape), type: shape.type ?? "" }, SEALED);
+}
+
+const OURS = { labels: { [SECRET_LABEL]: "owned" }, owners: [OWNER] };
+
+function reasonOf(decision: Decision): string {
+  return decision.act === "refuse" ? decision.verdict.reason : decision.act;
+}
+
+function written(decision: Decision): Secret {
+  if (decision.act !== "replace") throw new Error(`expected replace, got ${reasonOf(decision)}`);
+  return decision.secret;
+}
+
+describe("what is done about a Secret", () => {
+  it.each<[string, Shape, Shape | null, string]>([
+    ["creates one that is not there", {}, null, "create"],
+    ["keeps one that is as it should be", {}, OURS, "keep"],
+    ["keeps the type that the server filled in", {}, { ...OURS, type: "Opaque" }, "keep"],
+    ["replaces one with another value", { data: { a: "2" } }, OURS, "replace"],
+    ["replaces one with an item too many", {}, { ...OURS, data: { a: "1", b: "2" } }, "replace"],
+    ["replaces one that lost its label", {}, { owners: [OWNER] }, "replace"],
+    ["replaces one that lost its owner", {}, { labels: OURS.labels }, "replace"],
+    ["makes one immutable", { immutable: true }, OURS, "replace"],
+    ["keeps others' labels", {}, { ...OURS, labels: { ...OURS.labels, x: "1" } }, "keep"],
+    ["refuses someone else's", {}, {}, "NotManaged"],
+    ["refuses another controller's", {}, { owners: [DEPLOYMENT] }, "NotManaged"],
+    [
+      "refuses another controller's with our label",
+      {},
+      { owners: [DEPLOYMENT], labels: OURS.labels },
+      "NotManaged",
+    ],
+    [
+      "refuses one owned by a SealedSecret of another name",
+      {},
+      { owners: [{ ...OWNER, name: "other" }] },
+      "NotManaged",
+    ],
+    [
+      "takes one over that says managed",
+      {},
+      { annotations: { "sealedsecrets.bitnami.com/managed": "true" } },
+      "replace",
+    ],
+    [
+      "does not take managed for an answer unless it is the text true",
+      {},
+      { annotations: { "sealedsecrets.bitnami.com/managed": "yes" } },
+      "NotManaged",
+    ],
+    [
+      "adopts one of an earlier SealedSecret of its name",
+      {},
+      { ...OURS, owners: [{ ...OWNER, uid: "earlier" }] },
+      "replace",
+    ],
+    ["refuses a change of type", { type: "kubernetes.io/tls" }, OURS, "TypeChanged"],
+    [
+      "refuses other content for an immutable one",
+      { data: { a: "2" }, immutable: true },
+      { ...OURS, immutable: true },
+      "Immutable",
+    ],
+    ["refuses to thaw an immutable one", {}, { ...OURS, immutable: true }, "Immutable"],
+    [
+      "replaces the labels of an immutable one",
+      { immutable: true, labels: { x: "1" } },
+      { ...OURS, immutable: true },
+      "replace",
+    ],
+  ])("%s", (_name, asked, found, expected) => {
+    const existing = found === null ? null : secret(found);
+    expect(reasonOf(decide(desired(asked), existing))).toBe(expected);
+  });
+
+  it("knows its own Secret by uid when every mark was taken off", () => {
+    const stripped = secret({ data: { a: "evil" } });
+    expect(reasonOf(decide(desired(), stripped, { uid: "secret-uid" }))).toBe("replace");
+    expect(reasonOf(decide(desired(), stripped, { uid: "another" }))).toBe("NotManaged");
+    const patched = { uid: "secret-uid", patched: true };
+    expect(reasonOf(decide(desired(), stripped, patched))).toBe("NotManaged");
+  });
+
+  it("removes the labels that it or the original set, and no others", () => {
+    const managedFields = [
+      {
+        manager: "controller",
+        fieldsV1: { "f:metadata": { "f:labels": { ".": {}, "f:old": {} } } },
+      },
+      {
+        manager: "signet-controller",
+        fieldsV1: { "f:metadata": { "f:annotations": { "f:note": {} } } },
+      },
+      { manager: "kubectl", fieldsV1: { "f:metadata": { "f:labels": { "f:theirs": {} } } } },
+    ];
+    const existing = secret({
+      ...OURS,
+      labels: { ...OURS.labels, old: "1", theirs: "1" },
+      annotations: { note: "1", kept: "1" },
+      rest: { managedFields },
+    });
+    const { metadata } = written(decide(desired(), existing));
+    expect(metadata.labels).toEqual({ [SECRET_LABEL]: "owned", theirs: "1" });
+    expect(metadata.annotations).toEqual({ kept: "1" });
+  });
+
+  it("keeps other owners, and takes the place of its own former self", () => {
+    const gone = { ...OWNER, uid: "earlier" };
+    const bystander = { ...DEPLOYMENT, controller: false };
+    const existing = secret({ ...OURS, owners: [gone, bystander] });
+    expect(written(decide(desired(), existing)).metadata.rest["ownerReferences"]).toEqual([
+      bystander,
+      OWNER,
+    ]);
+  });
+
+  it("adds to a Secret that says patch, and cannot make it its own", () => {
+    const patch = { "sealedsecrets.bitnami.com/patch": "true" };
+    const existing = secret({ data: { own: "1", both: "old" }, annotations: patch, type: "x/y" });
+    const asked = desired({
+      data: { both: "new", ours: "2" },
+      annotations: { "sealedsecrets.bitnami.com/managed": "true", note: "1" },
+    });
+    const merged = written(decide(asked, existing));
+    expect(
+      Object.fromEntries([...merged.data].map(([k, v]) => [k, Buffer.from(v).toString()])),
+    ).toEqual({ own: "1", both: "new", ours: "2" });
+    expect(merged.type).toBe("x/y");
+    expect(merged.metadata.annotations).toEqual({ ...patch, note: "1" });
+    expect(merged.metadata.labels).toEqual({ [SECRET_LABEL]: "patched" });
+    expect(merged.metadata.rest["ownerReferences"]).toBeUndefined();
+    expect(reasonOf(decide(asked, merged))).toBe("keep");
+  });
+
+  it("writes the resourceVersion that it saw, so that a later edit is not overwritten", () => {
+    const merged = written(decide(desired({ data: { a: "2" } }), secret(OURS)));
+    expect(merged.metadata.rest).toMatchObject({ uid: "secret-uid", resourceVersion: "1" });
+  });
+});
+
+describe("the source of a Secret", () => {
+  const object: JsonObject = {
+    metadata: { name: "db", namespace: "demo", uid: "u", resourceVersion: "1" },
+    spec: { encryptedData: { a: "AgB" } },
+  };
+  const withMetadata = (more: JsonObject): JsonObject => ({
+    ...object,
+    metadata: { ...(object["metadata"] as JsonObject), ...more },
+  });
+
+  it("is the same for what leads to the same Secret", () => {
+    expect(sourceOf(withMetadata({ resourceVersion: "2", labels: { x: "1" } }))).toBe(
+      sourceOf(object),
+    );
+  });
+
+  it.each<[string, JsonObject]>([
+    ["another value", { ...object, spec: { encryptedData: { a: "AgC" } } }],
+    [
+      "another scope",
+      withMetadata({ annotations: { "sealedsecrets.bitnami.com/cluster-wide": "true" } }),
+    ],
+    ["another owner", withMetadata({ uid: "v" })],
+  ])("differs for %s", (_what, other) => {
+    expect(sourceOf(other)).not.toBe(sourceOf(object));
+  });
+});
