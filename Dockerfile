@@ -14,8 +14,8 @@ FROM ${NODE_IMAGE}
 # package.json says that the bundles are ES modules. No dependency is installed: they are bundled.
 COPY --from=build /src/package.json /src/LICENSE /opt/kube-signet/
 COPY --from=build /src/dist /opt/kube-signet/dist
-RUN ln -s /opt/kube-signet/dist/signet-controller.js /usr/local/bin/signet-controller \
-  && ln -s /opt/kube-signet/dist/signet.js /usr/local/bin/signet
+RUN ln -s /opt/kube-signet/dist/signet-controller.mjs /usr/local/bin/signet-controller \
+  && ln -s /opt/kube-signet/dist/signet.cjs /usr/local/bin/signet
 ENV NODE_ENV=production
 # Numeric, or the kubelet cannot tell that it is not root. It is `node` in the base image.
 USER 1000:1000

@@ -3,9 +3,9 @@
 // Does not own: any of the commands.
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, parse } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 
 interface Step {
@@ -62,6 +62,7 @@ const STEPS: readonly Step[] = [
   {
     title: "Change the password by a commit",
     lines: [
+      "cat changed.yaml",
       "signet seal --cert config/sealing.pem changed.yaml -w config/db.yaml && rm changed.yaml",
       `${COMMIT} "shop: new database password"`,
       SYNC,
@@ -81,7 +82,9 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Runs the demo and removes its folder. @throws SignetError where a step fails */
-export function runDemo(programs = dirname(process.argv[1] ?? ".")): void {
+export function runDemo(): void {
+  // Installed commands are links.
+  const programs = dirname(realpathSync(process.argv[1] ?? "."));
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));
   try {
     const env = prepare(folder, programs);
@@ -100,10 +103,11 @@ export function runDemo(programs = dirname(process.argv[1] ?? ".")): void {
 function prepare(folder: string, programs: string): NodeJS.ProcessEnv {
   const bin = join(folder, ".bin");
   mkdirSync(bin);
-  for (const program of ["signet", "signet-controller"]) {
-    const shim = `#!/bin/sh\nexec "${process.execPath}" "${join(programs, `${program}.js`)}" "$@"\n`;
-    writeFileSync(join(bin, program), shim);
-    chmodSync(join(bin, program), 0o755);
+  for (const file of ["signet.cjs", "signet-controller.mjs"]) {
+    const program = join(bin, parse(file).name);
+    const shim = `#!/bin/sh\nexec "${process.execPath}" "${join(programs, file)}" "$@"\n`;
+    writeFileSync(program, shim);
+    chmodSync(program, 0o755);
   }
   for (const [file, password] of [
     ["secret.yaml", "correct-horse"],

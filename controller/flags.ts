@@ -225,7 +225,7 @@ export function addServeOptions(command: Command): Command {
         "--kubeclient-qps <number>",
         "API calls a second; negative for no bound",
         parseNumber,
-        300,
+        1000,
       ),
     )
     .addOption(

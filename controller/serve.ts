@@ -37,7 +37,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     burst: flags.kubeclientBurst,
   });
   const metrics = createMetrics(VERSION, () => queue.depth);
-  const keyring = new Keyring([], availableParallelism());
+  const keyring = new Keyring([], 2 * availableParallelism());
   const stopping = new AbortController();
   let ready = false;
 

@@ -24,7 +24,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
   });
   const now = (): Date => new Date();
   const clock = (): number => performance.now();
-  const keyring = new Keyring([], availableParallelism());
+  const keyring = new Keyring([], 2 * availableParallelism());
   const world = new FolderWorld({
     from: flags.from,
     to: flags.to,
@@ -32,7 +32,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     namespace: flags.namespace,
     log,
   });
-  const counts = { written: 0, removed: 0, failed: 0 };
+  const counts = { written: 0, repaired: 0, removed: 0, failed: 0 };
   const reconciler = new Reconciler({
     world,
     keyring,
@@ -44,7 +44,8 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     onVerdict: (key, { synced, event, message }) => {
       if (synced) log.info(event.message, { object: key });
       else log.error(event.reason, { object: key, error: message });
-      if (synced) counts.written++;
+      if (event.reason === "DriftCorrected") counts.repaired++;
+      else if (synced) counts.written++;
     },
   });
 
@@ -59,7 +60,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
       reconciler.forgetFailures();
     }
     const complete = world.scan();
-    counts.written = 0;
+    counts.written = counts.repaired = 0;
     counts.failed = complete ? 0 : 1;
     for (const key of world.keys) {
       const outcome = await reconciler.reconcile(key);
@@ -76,7 +77,8 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     const total = world.keys.length;
     process.stdout.write(
       `${total} SealedSecret${total === 1 ? "" : "s"}: ${counts.written} written, ` +
-        `${total - counts.written - counts.failed} unchanged, ${counts.removed} removed, ` +
+        `${counts.repaired} put back, ` +
+        `${total - counts.written - counts.repaired - counts.failed} unchanged, ${counts.removed} removed, ` +
         `${counts.failed} failed\n`,
     );
     return counts.failed === 0 ? 0 : 1;

@@ -113,13 +113,15 @@ export function parseCertificate(text: string): Certificate {
       { hint: "a sealing certificate is PEM text that starts with -----BEGIN CERTIFICATE-----" },
     );
   }
+  const damaged = (): SignetError =>
+    new SignetError("certificate-invalid", "the certificate's bytes are damaged");
   let x509: X509Certificate;
   let key: KeyObject;
   try {
     x509 = new X509Certificate(pem);
     key = x509.publicKey;
   } catch {
-    throw new SignetError("certificate-invalid", "the certificate's bytes are damaged");
+    throw damaged();
   }
   if (key.asymmetricKeyType !== "rsa") {
     throw new SignetError(
@@ -131,13 +133,16 @@ export function parseCertificate(text: string): Certificate {
   if (bits < MIN_RSA_BITS) {
     throw new SignetError("certificate-invalid", `an RSA key of ${bits} bits is too small`);
   }
+  const notBefore = new Date(x509.validFrom);
+  const notAfter = new Date(x509.validTo);
+  if (Number.isNaN(notBefore.getTime()) || Number.isNaN(notAfter.getTime())) throw damaged();
   return {
     pem: `${pem}\n`,
     spki: new Uint8Array(key.export({ type: "spki", format: "der" })),
     fingerprint: fingerprintOf(key),
     bits,
-    notBefore: new Date(x509.validFrom),
-    notAfter: new Date(x509.validTo),
+    notBefore,
+    notAfter,
   };
 }
 
@@ -188,10 +193,14 @@ export function parsePrivateKey(text: string): PrivateKey {
     throw new SignetError("key-invalid", "private key is not an RSA key");
   }
   const publicKey = createPublicKey(key);
+  const bits = modulusBits(publicKey);
+  if (bits < MIN_RSA_BITS) {
+    throw new SignetError("key-invalid", `an RSA key of ${bits} bits is too small`);
+  }
   return {
     pkcs8: new Uint8Array(key.export({ type: "pkcs8", format: "der" })),
     fingerprint: fingerprintOf(publicKey),
-    bits: modulusBits(publicKey),
+    bits,
     modulus: modulusOf(publicKey),
   };
 }

@@ -1,8 +1,8 @@
 // Owns: one encrypted value: encode, decode, encrypt, decrypt. Bytes only.
 // Does not own: which key opens it (keyring.ts) or what the label says (scope.ts).
-// SPEC.md, "Envelope". Runs in a browser: WebCrypto alone.
+// SPEC.md, "Envelope". Runs in a browser: WebCrypto where there is no node:crypto.
 
-import type { webcrypto } from "node:crypto";
+import type { KeyObject, webcrypto } from "node:crypto";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 
 type CryptoKey = webcrypto.CryptoKey;
@@ -22,9 +22,38 @@ export interface Envelope {
   readonly ciphertext: Uint8Array;
 }
 
-/** Imports the public half of a sealing key. `spki`: DER SubjectPublicKeyInfo. */
-export function importPublicKey(spki: Uint8Array): Promise<CryptoKey> {
-  return crypto.subtle.importKey("spki", spki, RSA_OAEP, false, ["encrypt"]);
+type NodeCrypto = typeof import("node:crypto");
+
+/**
+ * Sealing is so cheap that WebCrypto's threads and start-up cost more than the work; Node's own
+ * crypto has neither. Not imported, so that a browser's bundle needs no stand-in for it.
+ */
+const nodeCrypto = (
+  globalThis as { process?: { getBuiltinModule?: (name: "node:crypto") => NodeCrypto } }
+).process?.getBuiltinModule?.("node:crypto");
+
+/** The public half of a sealing key, ready to encrypt with. */
+export type PublicKey =
+  | { readonly crypto: NodeCrypto; readonly key: KeyObject }
+  | { readonly crypto: undefined; readonly key: CryptoKey };
+
+/**
+ * Imports the public half of a sealing key. `spki`: DER SubjectPublicKeyInfo. `native`: undefined
+ * for WebCrypto.
+ */
+export async function importPublicKey(
+  spki: Uint8Array,
+  native: NodeCrypto | undefined = nodeCrypto,
+): Promise<PublicKey> {
+  return native === undefined
+    ? {
+        crypto: undefined,
+        key: await crypto.subtle.importKey("spki", spki, RSA_OAEP, false, ["encrypt"]),
+      }
+    : {
+        crypto: native,
+        key: native.createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" }),
+      };
 }
 
 /** Imports the private half of a sealing key. `pkcs8`: DER PrivateKeyInfo. */
@@ -64,6 +93,28 @@ export function parseEnvelopeBytes(bytes: Uint8Array): Envelope | null {
 
 /** Encrypts one value under a fresh session key, bound to `label`. */
 export async function encryptValue(
+  publicKey: PublicKey,
+  plaintext: Uint8Array,
+  label: Uint8Array,
+): Promise<Envelope> {
+  if (publicKey.crypto === undefined) return encryptInBrowser(publicKey.key, plaintext, label);
+  const { publicEncrypt, randomBytes, createCipheriv, constants } = publicKey.crypto;
+  const session = randomBytes(SESSION_KEY_BYTES);
+  const wrappedKey = publicEncrypt(
+    {
+      key: publicKey.key,
+      padding: constants.RSA_PKCS1_OAEP_PADDING,
+      oaepHash: "sha256",
+      oaepLabel: label,
+    },
+    session,
+  );
+  const cipher = createCipheriv("aes-256-gcm", session, NONCE);
+  const body = [cipher.update(plaintext), cipher.final(), cipher.getAuthTag()];
+  return { wrappedKey, ciphertext: Buffer.concat(body) };
+}
+
+async function encryptInBrowser(
   publicKey: CryptoKey,
   plaintext: Uint8Array,
   label: Uint8Array,

@@ -83,7 +83,9 @@ export class SignetError extends Error {
     return new SignetError(this.code, this.message, {
       ...(this.hint === undefined ? {} : { hint: this.hint }),
       ...(this.cause === undefined ? {} : { cause: this.cause }),
-      place: { ...place, ...this.place },
+      // A place in another file than the caller's is whole as it is.
+      place:
+        (this.place.file ?? place.file) === place.file ? { ...place, ...this.place } : this.place,
     });
   }
 }

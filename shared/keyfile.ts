@@ -37,7 +37,8 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
     throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
   }
   const created = secret.metadata.rest["creationTimestamp"];
-  const createdAt = typeof created === "string" ? new Date(created) : new Date(0);
+  // What is no date counts as none: an order by it would be none either.
+  const createdAt = new Date((typeof created === "string" ? Date.parse(created) : 0) || 0);
   const orderedAt =
     order === "CertNotBefore" && certificate !== null ? certificate.notBefore : createdAt;
   return { name: secret.metadata.name, privateKey, certificate, orderedAt };
@@ -50,7 +51,8 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
  */
 export function readKeyFile(text: string, file: string): SealingKey[] {
   return locate({ file }, () => {
-    if (/^\s*-----BEGIN /.test(text)) return readPemKeys(text, file);
+    // Other programs put words before a block; in a manifest a block never begins a line.
+    if (/^-----BEGIN /m.test(text)) return readPemKeys(text, file);
     const secrets = parseManifests(text).flatMap(objectsOf);
     const keys = secrets.map((object) => readKeySecret(parseSecret(object)));
     if (keys.length === 0) throw new SignetError("key-invalid", "there is no sealing key in it");

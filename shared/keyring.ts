@@ -38,20 +38,25 @@ export class Keyring {
   #lastSuccess: HeldKey | undefined;
   readonly #parallel: number;
 
-  /** `parallel`: RSA operations that may run at once on one key; the number of cores. */
+  /** `parallel`: RSA operations that may run at once on one key; twice the cores keeps them busy. */
   constructor(keys: readonly SealingKey[] = [], parallel = 1) {
     this.#parallel = parallel;
     this.replace(keys);
   }
 
-  /** Holds `keys` from now on, and no others. Of two with one fingerprint the newer stays. */
+  /**
+   * Holds `keys` from now on, and no others. Of two with one fingerprint the newer stays, or the
+   * one that can seal.
+   */
   replace(keys: readonly SealingKey[]): void {
     const newestFirst = [...keys].sort((a, b) => b.orderedAt.getTime() - a.orderedAt.getTime());
     const before = new Map(this.#keys.map((key) => [key.privateKey.fingerprint, key]));
     const held = new Map<string, HeldKey>();
     for (const key of newestFirst) {
       const { fingerprint } = key.privateKey;
-      if (held.has(fingerprint)) continue;
+      const newer = held.get(fingerprint);
+      if (newer !== undefined && (newer.certificate !== null || key.certificate === null)) continue;
+      held.delete(fingerprint);
       const slots = before.get(fingerprint)?.slots ?? [];
       held.set(fingerprint, { ...key, slots, next: 0 });
     }

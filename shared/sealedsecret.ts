@@ -10,6 +10,7 @@ import {
   encryptValue,
   envelopeBytes,
   importPublicKey,
+  type PublicKey,
   parseEnvelopeBytes,
 } from "./envelope.ts";
 import { SignetError } from "./errors.ts";
@@ -182,7 +183,7 @@ export async function seal(
       hint: "say metadata.namespace in the manifest, or --namespace",
     });
   }
-  const publicKey = await importPublicKey(certificate.spki);
+  const publicKey = await publicKeyOf(certificate);
   const label = labelBytes(scope, namespace, name);
   const items = [...secret.data].sort(([a], [b]) => (a < b ? -1 : 1));
   const sealedItems = await Promise.all(
@@ -215,6 +216,18 @@ export async function seal(
     },
     legacyData: undefined,
   };
+}
+
+const publicKeys = new WeakMap<Certificate, Promise<PublicKey>>();
+
+/** Imported once, however many Secrets are sealed with it. */
+function publicKeyOf(certificate: Certificate): Promise<PublicKey> {
+  let publicKey = publicKeys.get(certificate);
+  if (publicKey === undefined) {
+    publicKey = importPublicKey(certificate.spki);
+    publicKeys.set(certificate, publicKey);
+  }
+  return publicKey;
 }
 
 /**
@@ -407,10 +420,10 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
 export async function reseal(sealed: SealedSecret, keyring: Keyring): Promise<SealedSecret> {
   const newest = keyring.newest;
   if (newest === null) throw new SignetError("key-invalid", "no key held has a certificate");
-  const { fingerprint, spki } = newest.certificate;
+  const { fingerprint } = newest.certificate;
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
-  const publicKey = await importPublicKey(spki);
+  const publicKey = await publicKeyOf(newest.certificate);
   if (sealed.legacyData !== undefined) {
     const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring);
     if (opened.fingerprint === fingerprint) return sealed;

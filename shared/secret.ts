@@ -27,6 +27,9 @@ export interface Secret {
   readonly data: ReadonlyMap<string, Uint8Array>;
 }
 
+/** A DNS subdomain (RFC 1123), as Kubernetes has it. */
+const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
 /** Bytes of all values together that the API server accepts (`MaxSecretSize`). */
 const MAX_DATA_BYTES = 1024 * 1024;
 
@@ -164,7 +167,7 @@ export function parseMetadata(
     return fromEntries(entries as [string, string][]);
   };
   return {
-    name: identifier("name", name, /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 253),
+    name: identifier("name", name, NAME, 253),
     namespace: identifier("namespace", namespace, /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 63),
     labels: texts("labels", labels),
     annotations: texts("annotations", annotations),
@@ -212,10 +215,11 @@ function fields(object: JsonObject, field: "data" | "stringData"): [string, Json
     throw new SignetError("secret-invalid", "must be a mapping", { place: { field } });
   }
   const entries = Object.entries(mapping);
-  for (const [key] of entries) {
+  for (const [index, [key]] of entries.entries()) {
     if (!isItemName(key)) {
-      throw new SignetError("secret-invalid", `${JSON.stringify(key)} is not a name for an item`, {
-        hint: "letters, digits, '-', '_' and '.' only",
+      // Not quoted: `{password:value}`, without a space, makes a name of a value.
+      throw new SignetError("secret-invalid", `the name of item ${index + 1} is not valid`, {
+        hint: "letters, digits, '-', '_' and '.' only, then a colon and a space",
         place: { field },
       });
     }

@@ -69,7 +69,7 @@ function secretManifest(name: string): string {
 }
 
 async function signet(args: string[], stdin?: string): Promise<string> {
-  const command = [process.execPath, "dist/signet.js", ...args];
+  const command = [process.execPath, "dist/signet.cjs", ...args];
   const ended = await runToEnd(command, stdin === undefined ? {} : { stdin });
   expect([ended.status, ended.stderr]).toEqual([0, expect.not.stringContaining("error")]);
   return ended.stdout;

@@ -20,7 +20,7 @@ import { parseCertificate } from "../../shared/certificate.ts";
 import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
 import { parseSecret } from "../../shared/secret.ts";
 
-const PROGRAM = join(process.cwd(), "dist/signet-controller.js");
+const PROGRAM = join(process.cwd(), "dist/signet-controller.mjs");
 
 let folder: string;
 const at = (...parts: string[]): string => join(folder, ...parts);
@@ -74,7 +74,7 @@ describe("signet-controller standalone", () => {
     const { status, stdout } = sync("--env-files");
     expect([status, stdout]).toEqual([
       0,
-      "1 SealedSecret: 1 written, 0 unchanged, 0 removed, 0 failed\n",
+      "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 0 removed, 0 failed\n",
     ]);
     expect(readFileSync(at("out/shop/db/PASSWORD"), "utf8")).toBe("two words");
     expect(readFileSync(at("out/shop/db.env"), "utf8")).toBe('PASSWORD="two words"\nUSER=bob\n');
@@ -84,7 +84,7 @@ describe("signet-controller standalone", () => {
     for (const path of ["out/shop/db/PASSWORD", "out/shop/db.env", "out/.signet/shop/db.json"]) {
       expect(mode(at(path))).toBe("600");
     }
-    expect(sync("--env-files").stdout).toContain("0 written, 1 unchanged");
+    expect(sync("--env-files").stdout).toContain("0 written, 0 put back, 1 unchanged");
   });
 
   it.each<[string, () => void]>([
@@ -171,7 +171,7 @@ describe("signet-controller standalone", () => {
     damage();
     expect(sync()).toMatchObject({
       status: 0,
-      stdout: expect.stringContaining("1 written") as string,
+      stdout: expect.stringContaining("1 put back") as string,
     });
     expect(readdirSync(at("out/shop/db"))).toEqual(["a"]);
     expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");

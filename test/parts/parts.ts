@@ -7,15 +7,23 @@ export type PartName =
   | "etcd"
   | "kubeseal"
   | "sealed-secrets-controller"
+  | "original-crd"
   | "yaml-oracle"
-  | "template-oracle";
+  | "template-oracle"
+  | "kubectl"
+  | "helm";
 
 /** The environment variable in which the test runner hands the paths over, as JSON. */
 export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
 
-/** Path of a real program. @throws Error where the runner gave none: a test never skips. */
+/**
+ * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD.
+ * @throws Error where the runner gave none: a test never skips.
+ */
 export function partPath(name: PartName): string {
-  const paths = JSON.parse(process.env[PARTS_VARIABLE] ?? "{}") as Partial<Record<PartName, string>>;
+  const paths = JSON.parse(process.env[PARTS_VARIABLE] ?? "{}") as Partial<
+    Record<PartName, string>
+  >;
   const path = paths[name];
   if (path === undefined) throw new Error(`no ${name}: run the tests with \`npm test\``);
   return path;

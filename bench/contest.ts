@@ -1,0 +1,303 @@
+// Owns: one run of one controller: SealedSecrets that wait, its start, the moment when all is done,
+// a restart with nothing to do, its memory, and an empty control plane again.
+// Does not own: which controllers run, and what is held against what (controller.ts).
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Certificate } from "../shared/certificate.ts";
+import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
+import type { Secret } from "../shared/secret.ts";
+import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
+import { freePort, requireBed, startProgram, untilReady } from "../test/cluster/program.ts";
+import {
+  cleanEnvironment,
+  ensureNamespace,
+  type RunningController,
+  signetManifest,
+} from "../test/cluster/signet.ts";
+import { benchSecret } from "./measure.ts";
+import type { NodeProgram } from "./nodes.ts";
+
+export type Running = Pick<RunningController, "pid" | "metricsUrl" | "stop" | "logs">;
+
+export interface Contender {
+  readonly program: string;
+  readonly start: () => Promise<Running>;
+  readonly timeoutMs: number;
+  /**
+   * By which of its metrics a restart is over: ours tells of reconciles that ended, the original of
+   * those that began. Null: not restarted.
+   */
+  readonly restart: "tells" | "begins" | null;
+}
+
+export interface Outcome {
+  /** From the start of the process until all Secrets exist. */
+  readonly secretsS: number;
+  /** And every SealedSecret is Synced. */
+  readonly statusesS: number;
+  /** The most that was resident at once, in 10^6 bytes. */
+  readonly memoryMb: number;
+  readonly restart: {
+    readonly seconds: number;
+    readonly memoryMb: number;
+    /** SealedSecrets that were decrypted; undefined where the program does not tell. */
+    readonly decrypted: number | undefined;
+  } | null;
+}
+
+const POLL_MS = 50;
+const STATUS_POLL_MS = 200;
+const CALLS_AT_ONCE = 16;
+/** For caches of the API server to come to rest. */
+const SETTLE_MS = 1000;
+const READY_TIMEOUT_MS = 60_000;
+const TICKS_PER_SECOND = 100;
+const NAMESPACE = "kube-system";
+
+const PREFIX = "sealed_secrets_controller_";
+const ENDED = `${PREFIX}reconcile_duration_seconds_count`;
+const BEGUN = `${PREFIX}unseal_requests_total`;
+const DECRYPTED = `${PREFIX}unsealed_objects_total`;
+
+let runs = 0;
+
+/** Runs `contender` on `count` waiting SealedSecrets in a namespace of their own. */
+export async function contest(
+  plane: ControlPlane,
+  contender: Contender,
+  count: number,
+  certificate: Certificate,
+): Promise<Outcome> {
+  const namespace = `bench-${++runs}`;
+  const expected = Array.from({ length: count }, (_, index) =>
+    benchSecret(namespace, `secret-${index}`),
+  );
+  await ensureNamespace(plane, namespace);
+  await createSealed(plane, expected, certificate);
+  await sleep(SETTLE_MS);
+  const started = await startAnd(contender, () =>
+    untilDone(`${count} Secrets`, contender, POLL_MS, async () => {
+      return (await countSecrets(plane, namespace)) >= count;
+    }),
+  );
+  const { running, startedS, endedS } = started;
+  let outcome: Outcome;
+  try {
+    const statusesS = await untilDone(`${count} statuses`, contender, STATUS_POLL_MS, () =>
+      allSynced(plane, namespace, count),
+    );
+    await checkSecrets(plane, expected);
+    outcome = {
+      secretsS: endedS - startedS,
+      statusesS: statusesS - startedS,
+      memoryMb: await mostMemoryMb(running.pid),
+      restart: null,
+    };
+  } finally {
+    await running.stop();
+  }
+  if (contender.restart !== null) {
+    outcome = { ...outcome, restart: await restart(contender, contender.restart, count) };
+  }
+  await clean(plane, namespace);
+  return outcome;
+}
+
+async function restart(
+  contender: Contender,
+  over: "tells" | "begins",
+  count: number,
+): Promise<Outcome["restart"]> {
+  let running: Running | undefined;
+  const metric = over === "tells" ? ENDED : BEGUN;
+  const noted: Contender = {
+    ...contender,
+    start: async () => (running = await contender.start()),
+  };
+  const restarted = await startAnd(noted, () =>
+    untilDone(`${count} after a restart`, contender, POLL_MS, async () => {
+      return running !== undefined && ((await readMetrics(running)).get(metric) ?? 0) >= count;
+    }),
+  );
+  try {
+    return {
+      seconds: restarted.endedS - restarted.startedS,
+      memoryMb: await mostMemoryMb(restarted.running.pid),
+      decrypted: (await readMetrics(restarted.running)).get(DECRYPTED),
+    };
+  } finally {
+    await restarted.running.stop();
+  }
+}
+
+/** Starts it and watches at the same time, since it may be done before it says that it is ready. */
+async function startAnd(
+  contender: Contender,
+  watch: () => Promise<number>,
+): Promise<{ running: Running; startedS: number; endedS: number }> {
+  const [started, watched] = await Promise.allSettled([contender.start(), watch()]);
+  if (started.status === "rejected") throw started.reason;
+  const running = started.value;
+  if (watched.status === "rejected") {
+    await running.stop();
+    throw new Error(`${contender.program} said last:\n${running.logs().slice(-2000)}`, {
+      cause: watched.reason,
+    });
+  }
+  return { running, startedS: await startOf(running.pid), endedS: watched.value };
+}
+
+/** The moment, in seconds since the machine started, when `probe` first answers true. */
+async function untilDone(
+  what: string,
+  { program, timeoutMs }: Contender,
+  pollMs: number,
+  probe: () => Promise<boolean>,
+): Promise<number> {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline) {
+    if (await probe()) return sinceBoot();
+    await sleep(pollMs);
+  }
+  throw new Error(`${program}: no ${what} within ${timeoutMs / 1000} s`);
+}
+
+async function sinceBoot(): Promise<number> {
+  return Number((await readFile("/proc/uptime", "utf8")).split(" ")[0]);
+}
+
+/** When a process started, on the same clock. */
+async function startOf(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8");
+  // Field 22 of proc(5); the second may hold spaces, and ends with the last parenthesis.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[19]) / TICKS_PER_SECOND;
+}
+
+async function mostMemoryMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
+  if (kibibytes === undefined) throw new Error(`no VmHWM of process ${pid}`);
+  return (Number(kibibytes) * 1024) / 1e6;
+}
+
+async function createSealed(
+  plane: ControlPlane,
+  secrets: readonly Secret[],
+  certificate: Certificate,
+): Promise<void> {
+  const path = `/apis/bitnami.com/v1alpha1/namespaces/${secrets[0]?.metadata.namespace ?? ""}`;
+  const queue = secrets.values();
+  const work = async (): Promise<void> => {
+    for (const secret of queue) {
+      const object = formatSealedSecret(await seal(secret, certificate));
+      const answer = await plane.request("POST", `${path}/sealedsecrets`, object);
+      if (answer.status !== 201) throw new Error(`creating a SealedSecret: ${answer.text}`);
+    }
+  };
+  await Promise.all(Array.from({ length: CALLS_AT_ONCE }, work));
+}
+
+/** A list of one tells how many more there are: cheap for the API server and for us. */
+async function countSecrets(plane: ControlPlane, namespace: string): Promise<number> {
+  const path = `/api/v1/namespaces/${namespace}/secrets?limit=1`;
+  const { body } = await plane.request("GET", path);
+  const { remainingItemCount = 0 } = (body.metadata ?? {}) as { remainingItemCount?: number };
+  return (body.items?.length ?? 0) + remainingItemCount;
+}
+
+async function listAll(plane: ControlPlane, path: string): Promise<KubeObject[]> {
+  const { status, body, text } = await plane.request("GET", path);
+  if (status !== 200) throw new Error(`listing ${path}: ${text}`);
+  return body.items ?? [];
+}
+
+async function allSynced(plane: ControlPlane, namespace: string, count: number): Promise<boolean> {
+  const path = `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`;
+  const synced = (await listAll(plane, path)).filter(({ status }) => {
+    const { conditions = [] } = (status ?? {}) as {
+      conditions?: { type: string; status: string }[];
+    };
+    return conditions.some((each) => each.type === "Synced" && each.status === "True");
+  });
+  return synced.length === count;
+}
+
+/** What is fast and wrong is not measured. */
+async function checkSecrets(plane: ControlPlane, expected: readonly Secret[]): Promise<void> {
+  const namespace = expected[0]?.metadata.namespace ?? "";
+  const found = new Map<string, KubeObject>();
+  for (const object of await listAll(plane, `/api/v1/namespaces/${namespace}/secrets`)) {
+    found.set(object.metadata?.name ?? "", object);
+  }
+  for (const { metadata, data } of expected) {
+    for (const [item, value] of data) {
+      const text = found.get(metadata.name)?.data?.[item];
+      if (text !== Buffer.from(value).toString("base64")) {
+        throw new Error(`${namespace}/${metadata.name}: ${item} is not what was sealed`);
+      }
+    }
+  }
+}
+
+/** Totals by name, over all labels. */
+async function readMetrics({ metricsUrl }: Running): Promise<Map<string, number>> {
+  const response = await fetch(`${metricsUrl}/metrics`);
+  const totals = new Map<string, number>();
+  for (const line of (await response.text()).split("\n")) {
+    const [, name = "", value] = /^([a-z_:]+)(?:\{.*\})? (\S+)$/i.exec(line) ?? [];
+    if (name !== "") totals.set(name, (totals.get(name) ?? 0) + Number(value));
+  }
+  return totals;
+}
+
+/** Without a controller manager nothing goes by itself. */
+async function clean(plane: ControlPlane, namespace: string): Promise<void> {
+  const paths = [
+    `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`,
+    `/api/v1/namespaces/${namespace}/secrets`,
+    `/api/v1/namespaces/${namespace}/events`,
+  ];
+  for (const path of paths) {
+    await plane.waitFor(
+      `${path} to be empty`,
+      async () => {
+        // A delete of many may take longer than a call is given; the next goes on where it was.
+        await plane.request("DELETE", path);
+        return (await listAll(plane, `${path}?limit=1`)).length === 0;
+      },
+      120_000,
+    );
+  }
+  await sleep(SETTLE_MS);
+}
+
+/** Our controller as the chart runs it, under the Node that is asked for. */
+export async function startOurs(
+  plane: ControlPlane,
+  node: NodeProgram,
+  programs: string,
+  flags: readonly string[],
+): Promise<Running> {
+  const host = requireBed("the benchmark of controllers");
+  const manifest = await signetManifest(NAMESPACE);
+  const account = manifest.find(({ kind }) => kind === "ServiceAccount")?.metadata?.name ?? "";
+  const token = await plane.serviceAccountToken(NAMESPACE, account);
+  const port = await freePort(host);
+  const metricsPort = await freePort(host);
+  const running = startProgram(
+    [
+      ...[node.path, join(programs, "signet-controller.js")],
+      `--kubeconfig=${await plane.kubeconfig({ token, namespace: NAMESPACE })}`,
+      ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
+      ...flags,
+    ],
+    { env: cleanEnvironment({ POD_NAMESPACE: NAMESPACE }) },
+  );
+  const probe = async (): Promise<boolean> => {
+    return (await fetch(`http://${host}:${port}/readyz`)).ok;
+  };
+  await untilReady("signet-controller", running, probe, READY_TIMEOUT_MS);
+  return { ...running, metricsUrl: `http://${host}:${metricsPort}` };
+}

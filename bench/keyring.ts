@@ -1,0 +1,121 @@
+// Owns: the rate at which a keyring opens values, with 1 key and with 60.
+// Does not own: the process that opens them (opener.ts), the keyring (shared/keyring.ts).
+import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { parseCertificate, type SealingKeyPair } from "../shared/certificate.ts";
+import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
+import type { JsonObject } from "../shared/secret.ts";
+import { STAMP_ANNOTATION } from "../shared/stamp.ts";
+import { cleanEnvironment } from "../test/cluster/signet.ts";
+import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
+import type { OpenerResult, OpenerWork } from "./opener.ts";
+import { median, type PartReport, ratioCheck } from "./report.ts";
+
+/** A key a month for five years. */
+const KEYS = 60;
+/** The same with 60 keys as with 1, less what the machine varies by. */
+const AT_LEAST = 0.9;
+const CASES = {
+  one: "open a value, 1 key",
+  many: `open a value, ${KEYS} keys`,
+  unstamped: `open a value, ${KEYS} keys, no stamp`,
+};
+
+export async function benchKeyring(bench: Bench): Promise<PartReport> {
+  bench.say(`making ${KEYS} keys, about a minute`);
+  const keys = await Promise.all(Array.from({ length: KEYS }, benchKey));
+  const file = join(bench.scratch, "opener.json");
+  writeFileSync(file, JSON.stringify(await prepare(keys, bench.quick)), { mode: 0o600 });
+  const results = new Map<string, OpenerResult>(bench.nodes.map(({ label }) => [label, {}]));
+  // Whole processes in turn, and the cases in turn within each.
+  for (let turn = 0; turn < (bench.quick ? 1 : 3); turn++) {
+    for (const { path, label } of bench.nodes) {
+      bench.say(`opening values, ${label}`);
+      const found = await runOpenerWith(path, file);
+      const all = results.get(label) ?? {};
+      for (const [name, rates] of Object.entries(found)) (all[name] ??= []).push(...rates);
+    }
+  }
+  const rates = (label: string, name: string): number[] => results.get(label)?.[name] ?? [];
+  return {
+    title: "Keyring",
+    figures: bench.nodes.flatMap(({ label }) =>
+      Object.values(CASES).map((task) => ({
+        task,
+        program: label,
+        unit: "per s" as const,
+        samples: rates(label, task),
+      })),
+    ),
+    checks: bench.nodes.flatMap(({ label: program }) => {
+      const one = median(rates(program, CASES.one));
+      const against = "the rate with 1 key";
+      return [
+        ratioCheck(
+          { task: CASES.many, program, against },
+          median(rates(program, CASES.many)) / one,
+          { atLeast: AT_LEAST },
+        ),
+        ratioCheck(
+          { task: CASES.unstamped, program, against },
+          median(rates(program, CASES.unstamped)) / one,
+        ),
+      ];
+    }),
+    notes: [
+      `RSA-4096; SealedSecrets of ${ITEMS_PER_SECRET} values, spread evenly over all keys.`,
+      "Without a stamp each key is tried in turn: what sealing with `kubeseal` costs, once.",
+      `"The same" is at least ${AT_LEAST}: runs of one program differ by as much.`,
+    ],
+  };
+}
+
+async function prepare(keys: readonly SealingKeyPair[], quick: boolean): Promise<OpenerWork> {
+  const one = await sealUnder(keys.slice(0, 1), KEYS);
+  const many = await sealUnder(keys, KEYS);
+  const unstamped = many.filter((_, index) => index % (quick ? 12 : 6) === 0).map(withoutStamp);
+  const forMs = quick ? 1000 : 2000;
+  return {
+    keys,
+    cases: [
+      { name: CASES.one, keys: 1, sealed: one, forMs },
+      { name: CASES.many, keys: KEYS, sealed: many, forMs },
+      { name: CASES.unstamped, keys: KEYS, sealed: unstamped, forMs: 0 },
+    ],
+    rounds: quick ? 3 : 5,
+  };
+}
+
+/** `count` SealedSecrets under the keys in turn. */
+function sealUnder(keys: readonly SealingKeyPair[], count: number): Promise<JsonObject[]> {
+  const certificates = keys.map(({ certificatePem }) => parseCertificate(certificatePem));
+  return Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const certificate = certificates[index % certificates.length];
+      if (certificate === undefined) throw new Error("no key to seal with");
+      return formatSealedSecret(
+        await seal(benchSecret("bench", `secret-${index}`), certificate, "strict"),
+      );
+    }),
+  );
+}
+
+function withoutStamp(sealed: JsonObject): JsonObject {
+  const metadata = sealed["metadata"] as JsonObject;
+  const annotations = Object.fromEntries(
+    Object.entries(metadata["annotations"] as JsonObject).filter(
+      ([name]) => name !== STAMP_ANNOTATION,
+    ),
+  );
+  return { ...sealed, metadata: { ...metadata, annotations } };
+}
+
+async function runOpenerWith(node: string, file: string): Promise<OpenerResult> {
+  const [, script = ""] = process.argv;
+  const { stdout } = await promisify(execFile)(node, [script, "--opener", file], {
+    env: cleanEnvironment(),
+  });
+  return JSON.parse(stdout) as OpenerResult;
+}

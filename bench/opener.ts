@@ -1,0 +1,80 @@
+// Owns: the process that opens values with a keyring of ours, under whichever Node runs it.
+// Does not own: what it is given to open, nor what the rates mean (keyring.ts).
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/certificate.ts";
+import { Keyring } from "../shared/keyring.ts";
+import { parseSealedSecret, type SealedSecret, unseal } from "../shared/sealedsecret.ts";
+import type { JsonObject } from "../shared/secret.ts";
+
+/** What the process reads from the file that it is given. */
+export interface OpenerWork {
+  readonly keys: readonly SealingKeyPair[];
+  readonly cases: readonly OpenerCase[];
+  readonly rounds: number;
+}
+
+export interface OpenerCase {
+  readonly name: string;
+  /** How many of the keys are held. */
+  readonly keys: number;
+  readonly sealed: readonly JsonObject[];
+  /** Opened over and over for as long; 0 for once. */
+  readonly forMs: number;
+}
+
+/** Values opened a second, one for each round. The process prints it as JSON. */
+export type OpenerResult = Record<string, number[]>;
+
+/** As the controller's default: four for each core. */
+const AT_ONCE = 4 * availableParallelism();
+
+/** Measures the cases in turn, each with a keyring that has opened something under every key. */
+export async function runOpener(file: string): Promise<OpenerResult> {
+  const work = JSON.parse(readFileSync(file, "utf8")) as OpenerWork;
+  const held = work.keys.map(({ privateKeyPem, certificatePem }, index) => ({
+    name: `key-${index}`,
+    privateKey: parsePrivateKey(privateKeyPem),
+    certificate: parseCertificate(certificatePem),
+    orderedAt: new Date(index),
+  }));
+  const prepared = work.cases.map((each) => ({
+    ...each,
+    keyring: new Keyring(held.slice(0, each.keys), availableParallelism()),
+    sealed: each.sealed.map(parseSealedSecret),
+  }));
+  // Imports each key for every core. The stamped cases hold something under every key.
+  for (const { keyring, keys } of prepared) {
+    const all = prepared.find((each) => each.keys === keys)?.sealed ?? [];
+    await openAll(keyring, all, 0);
+  }
+  const rates: OpenerResult = {};
+  for (let round = 0; round < work.rounds; round++) {
+    for (const { name, keyring, sealed, forMs } of prepared) {
+      (rates[name] ??= []).push(await openAll(keyring, sealed, forMs));
+    }
+  }
+  return rates;
+}
+
+/** Opens all at least once, and for `forMs`; values a second. */
+async function openAll(
+  keyring: Keyring,
+  sealed: readonly SealedSecret[],
+  forMs: number,
+): Promise<number> {
+  let next = 0;
+  let opened = 0;
+  const render = (): Uint8Array => new Uint8Array();
+  const started = performance.now();
+  const work = async (): Promise<void> => {
+    while (next < sealed.length || performance.now() - started < forMs) {
+      const object = sealed[next++ % sealed.length];
+      if (object === undefined) return;
+      const { secret } = await unseal(object, keyring, { render });
+      opened += secret.data.size;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return (opened * 1000) / (performance.now() - started);
+}

@@ -1,0 +1,108 @@
+// Owns: how figures are told: medians, ratios, targets met or missed, as Markdown tables.
+// Does not own: what is measured (seal.ts, keyring.ts, controller.ts).
+// docs/benchmarks.md explains each row and holds the latest results.
+
+export type Unit = "ms" | "s" | "per s" | "MB";
+
+/** One program at one task, measured several times. */
+export interface Figure {
+  readonly task: string;
+  readonly program: string;
+  readonly unit: Unit;
+  readonly samples: readonly number[];
+}
+
+/** A figure held against another, and against the target where there is one. */
+export interface Check {
+  readonly task: string;
+  readonly program: string;
+  readonly found: string;
+  /** Undefined where the figure is told for information. */
+  readonly target?: string;
+  /** Undefined where it could not be told: what was needed for it has not been run. */
+  readonly met?: boolean;
+}
+
+export interface PartReport {
+  readonly title: string;
+  readonly figures: readonly Figure[];
+  readonly checks: readonly Check[];
+  /** What the reader must know to read the figures; what was not run. */
+  readonly notes: readonly string[];
+}
+
+export interface Summary {
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+}
+
+/** @throws Error where there is no sample */
+export function summarize(samples: readonly number[]): Summary {
+  const ordered = [...samples].sort((a, b) => a - b);
+  const at = (index: number): number => {
+    const value = ordered[index];
+    if (value === undefined) throw new Error("a figure without a sample");
+    return value;
+  };
+  const last = ordered.length - 1;
+  const median = (at(Math.floor(last / 2)) + at(Math.ceil(last / 2))) / 2;
+  return { min: at(0), median, max: at(last) };
+}
+
+export function median(samples: readonly number[]): number {
+  return summarize(samples).median;
+}
+
+/** `times` held against a bound: `at most` for a cost, `at least` for a gain. */
+export function ratioCheck(
+  facts: { task: string; program: string; against: string },
+  times: number,
+  bound?: { atMost: number } | { atLeast: number },
+): Check {
+  const { task, program, against } = facts;
+  const found = `${formatNumber(times)} times ${against}`;
+  if (bound === undefined) return { task, program, found };
+  return "atMost" in bound
+    ? { task, program, found, target: `at most ${bound.atMost}`, met: times <= bound.atMost }
+    : { task, program, found, target: `at least ${bound.atLeast}`, met: times >= bound.atLeast };
+}
+
+export function formatNumber(value: number): string {
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  return value.toFixed(digits);
+}
+
+/** The text of one part, in Markdown that reads well in a terminal too. */
+export function formatPart({ title, figures, checks, notes }: PartReport): string {
+  const figureRows = figures.map(({ task, program, unit, samples }) => {
+    const { min, median, max } = summarize(samples);
+    const numbers = [median, min, max].map((value) => `${formatNumber(value)} ${unit}`);
+    return [task, program, ...numbers, String(samples.length)];
+  });
+  const checkRows = checks.map(({ task, program, found, target, met }) => [
+    ...[task, program, found, target ?? ""],
+    target === undefined ? "" : met === undefined ? "not run" : met ? "meets" : "MISSES",
+  ]);
+  return [
+    `## ${title}`,
+    formatTable(["task", "program", "median", "min", "max", "runs"], figureRows),
+    formatTable(["task", "program", "found", "target", ""], checkRows),
+    ...notes.map((note) => `- ${note}`),
+  ]
+    .filter((text) => text !== "")
+    .join("\n\n")
+    .replaceAll(/^(- .*)\n\n(?=- )/gm, "$1\n")
+    .concat("\n");
+}
+
+function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return "";
+  const widths = head.map((cell, column) =>
+    Math.max(3, cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  const rule = line(widths.map((width) => "-".repeat(width)));
+  return [line(head), rule, ...rows.map(line)].join("\n");
+}

@@ -1,0 +1,178 @@
+// Owns: `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is
+// needed; the exit status.
+// Does not own: any measurement (seal.ts, keyring.ts, controller.ts), nor the targets.
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { checkBed, inBed } from "../test/cluster/bed.ts";
+import { BED_VARIABLE, insideBed } from "../test/cluster/program.ts";
+import { obtainParts, PartsUnavailable } from "../test/parts/build.ts";
+import { partPath, PARTS_VARIABLE } from "../test/parts/parts.ts";
+import { benchController } from "./controller.ts";
+import { benchKeyring } from "./keyring.ts";
+import type { Bench } from "./measure.ts";
+import { DEFAULT_NODES, obtainNode } from "./nodes.ts";
+import { runOpener } from "./opener.ts";
+import { formatPart, type PartReport } from "./report.ts";
+import { benchSeal } from "./seal.ts";
+
+const PARTS = { seal: benchSeal, keyring: benchKeyring, controller: benchController };
+type Part = keyof typeof PARTS;
+
+const USAGE = `Usage: npm run bench -- [OPTION...] [seal] [keyring] [controller]
+
+Measures our programs beside the Go original; without a part, all of them. Results go to standard
+output, progress to standard error.
+
+  --quick             fewer rounds and smaller numbers, to see that it works
+  --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
+  --strict            exit 1 where a target is missed or its figure was not run
+  --help              print this
+`;
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function isPart(name: string): name is Part {
+  return Object.hasOwn(PARTS, name);
+}
+
+interface Wishes {
+  readonly parts: Part[];
+  readonly nodes: string[];
+  readonly quick: boolean;
+  readonly strict: boolean;
+}
+
+/** Null where help was asked for. @throws Error for what it does not know */
+function readArguments(args: string[]): Wishes | null {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      strict: { type: "boolean", default: false },
+      node: { type: "string", multiple: true, default: DEFAULT_NODES },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return null;
+  const unknown = positionals.find((name) => !isPart(name));
+  if (unknown !== undefined) throw new Error(`there is no part named ${unknown}`);
+  const named = positionals.filter(isPart);
+  const parts = named.length === 0 ? (Object.keys(PARTS) as Part[]) : named;
+  return { parts, nodes: values.node, quick: values.quick, strict: values.strict };
+}
+
+/** Runs this once more inside the namespaces that a cluster needs, with the parts at hand. */
+async function runInBed(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  checkBed(env);
+  const [, script = ""] = process.argv;
+  const [program = "", ...rest] = inBed([process.execPath, script, ...args]);
+  const child = spawn(program, rest, { env: { ...env, [BED_VARIABLE]: "1" }, stdio: "inherit" });
+  // The terminal sends Ctrl-C to it as well; it cleans up, and we wait for it.
+  process.on("SIGINT", () => undefined);
+  process.on("SIGTERM", () => {
+    child.kill("SIGTERM");
+  });
+  return new Promise((done, fail) => {
+    child.once("error", fail);
+    child.once("close", (status) => {
+      done(status ?? 1);
+    });
+  });
+}
+
+function removedAtExit(): string {
+  const scratch = mkdtempSync(join(tmpdir(), "kube-signet-bench-"));
+  process.once("exit", () => {
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
+  });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      process.exit(1);
+    });
+  }
+  return scratch;
+}
+
+/** A copy: a build in between must not change what is measured. */
+function copyPrograms(scratch: string): string {
+  const programs = join(scratch, "dist");
+  cpSync(resolve(process.cwd(), "dist"), programs, { recursive: true });
+  writeFileSync(join(scratch, "package.json"), '{ "type": "module" }\n');
+  return programs;
+}
+
+function describeRun({ nodes, quick }: Bench): string {
+  const { stdout } = spawnSync(partPath("kubeseal"), ["--version"], { encoding: "utf8" });
+  const facts = [
+    `${availableParallelism()} cores (${cpus()[0]?.model ?? "unknown"})`,
+    nodes.map(({ label }) => label).join(", "),
+    `the original's ${stdout.trim().replace("kubeseal version:", "kubeseal")}`,
+    ...(quick ? ["quick: few rounds, figures for trying only"] : []),
+  ];
+  return `${facts.join("; ")}.\n`;
+}
+
+async function runHere({ parts, nodes, quick, strict }: Wishes): Promise<number> {
+  const scratch = removedAtExit();
+  const bench: Bench = {
+    quick,
+    nodes: await Promise.all(nodes.map((wanted) => obtainNode(wanted, say))),
+    programs: copyPrograms(scratch),
+    scratch,
+    say,
+  };
+  process.stdout.write(`${describeRun(bench)}\n`);
+  const reports: PartReport[] = [];
+  for (const part of parts) {
+    const report = await PARTS[part](bench);
+    reports.push(report);
+    process.stdout.write(`${formatPart(report)}\n`);
+  }
+  const targets = reports.flatMap(({ checks }) => checks).filter(({ target }) => target);
+  const met = targets.filter(({ met }) => met === true).length;
+  const missed = targets.filter(({ met }) => met === false).length;
+  const open = targets.length - met - missed;
+  process.stdout.write(`${met} targets met, ${missed} missed, ${open} not run\n`);
+  return strict && met < targets.length ? 1 : 0;
+}
+
+async function main(args: string[]): Promise<number> {
+  const [mode, file = ""] = args;
+  if (mode === "--opener") {
+    process.stdout.write(`${JSON.stringify(await runOpener(file))}\n`);
+    return 0;
+  }
+  let wishes: Wishes | null;
+  try {
+    wishes = readArguments(args);
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  if (wishes === null) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  try {
+    if (insideBed()) return await runHere(wishes);
+    process.env[PARTS_VARIABLE] ??= JSON.stringify(await obtainParts(say));
+    // What the namespaces keep out of reach is fetched before.
+    for (const wanted of wishes.nodes) await obtainNode(wanted, say);
+    if (!wishes.parts.includes("controller")) return await runHere(wishes);
+    // Not on the PATH of an ordinary user everywhere, though `ip` is there.
+    const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
+    return await runInBed(args, { ...process.env, PATH: path });
+  } catch (error) {
+    if (!(error instanceof PartsUnavailable)) throw error;
+    say(`NOT RUN: ${error.message}\n  remedy: ${error.remedy}`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

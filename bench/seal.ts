@@ -1,0 +1,183 @@
+// Owns: sealing as a developer meets it: one file, and a folder of 400, as whole processes beside
+// the original's `kubeseal`.
+// Does not own: timing a process (measure.ts), the keyring's rate (keyring.ts).
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parsePrivateKey } from "../shared/certificate.ts";
+import { Keyring } from "../shared/keyring.ts";
+import { formatManifests, parseManifests } from "../shared/manifest.ts";
+import { openValues, parseSealedSecret } from "../shared/sealedsecret.ts";
+import { formatSecret, objectsOf } from "../shared/secret.ts";
+import { cleanEnvironment } from "../test/cluster/signet.ts";
+import { partPath } from "../test/parts/parts.ts";
+import {
+  alternate,
+  type Bench,
+  benchKey,
+  benchSecret,
+  ITEMS_PER_SECRET,
+  type Subject,
+  wallMs,
+} from "./measure.ts";
+import { type Check, type Figure, median, type PartReport, ratioCheck } from "./report.ts";
+
+const FILES = 400;
+const ONE_FILE_AT_MOST = 3.5;
+const FOLDER_AT_LEAST = 20;
+const KUBESEAL = "kubeseal";
+
+// $0 certificate, $1 kubeseal, $2 input folder, $3 output folder
+const KUBESEAL_LOOP =
+  'for file in "$2"/*.yaml; do "$1" --cert "$0" < "$file" > "$3/${file##*/}" || exit 1; done';
+
+export async function benchSeal(bench: Bench): Promise<PartReport> {
+  const { privateKeyPem, certificatePem } = await benchKey();
+  const keyring = new Keyring([
+    {
+      name: "bench",
+      privateKey: parsePrivateKey(privateKeyPem),
+      certificate: null,
+      orderedAt: new Date(0),
+    },
+  ]);
+  const certificate = join(bench.scratch, "certificate.pem");
+  const folder = join(bench.scratch, "secrets");
+  writeFileSync(certificate, certificatePem);
+  writeSecrets(folder);
+  const one = await benchOne(bench, certificate, join(folder, "secret-0.yaml"), keyring);
+  const many = await benchFolder(bench, certificate, folder, keyring);
+  return {
+    title: "Sealing",
+    figures: [...one.figures, ...many.figures],
+    checks: [...one.checks, ...many.checks],
+    notes: [`Wall time of whole processes; each Secret has ${ITEMS_PER_SECRET} items.`],
+  };
+}
+
+interface Part {
+  readonly figures: Figure[];
+  readonly checks: Check[];
+}
+
+function writeSecrets(folder: string): void {
+  mkdirSync(folder);
+  for (let index = 0; index < FILES; index++) {
+    const secret = formatSecret(benchSecret("bench", `secret-${index}`));
+    writeFileSync(join(folder, `secret-${index}.yaml`), formatManifests([secret], "yaml"));
+  }
+}
+
+async function benchOne(
+  bench: Bench,
+  certificate: string,
+  file: string,
+  keyring: Keyring,
+): Promise<Part> {
+  const task = "seal one file";
+  bench.say(task);
+  const signet = join(bench.programs, "signet.js");
+  const kubeseal = [partPath("kubeseal"), "--cert", certificate];
+  await checkSealed(captured(kubeseal, readFileSync(file, "utf8")), keyring);
+  const subjects: Subject[] = [{ program: KUBESEAL, measure: () => wallMs(kubeseal, file) }];
+  for (const { path, label } of bench.nodes) {
+    const command = [path, signet, "seal", "--cert", certificate, file];
+    await checkSealed(captured(command), keyring);
+    subjects.push({ program: `signet, ${label}`, measure: () => wallMs(command) });
+    subjects.push({ program: `${label} alone`, measure: () => wallMs([path, "-e", "0"]) });
+  }
+  const samples = await alternate(subjects, bench.quick ? 15 : 50);
+  const figures = toFigures(task, "ms", subjects, samples);
+  const original = medianOf(figures, KUBESEAL);
+  const checks = bench.nodes.flatMap(({ label }) =>
+    [`signet, ${label}`, `${label} alone`].map((program, index) =>
+      ratioCheck(
+        { task, program, against: "kubeseal's time" },
+        medianOf(figures, program) / original,
+        index === 0 ? { atMost: ONE_FILE_AT_MOST } : undefined,
+      ),
+    ),
+  );
+  return { figures, checks };
+}
+
+async function benchFolder(
+  bench: Bench,
+  certificate: string,
+  folder: string,
+  keyring: Keyring,
+): Promise<Part> {
+  const task = `seal ${FILES} files`;
+  bench.say(task);
+  const output = join(bench.scratch, "sealed");
+  const intoEmpty = (command: readonly string[]) => async (): Promise<number> => {
+    rmSync(output, { recursive: true, force: true });
+    mkdirSync(output);
+    const took = await wallMs(command);
+    const written = readdirSync(output).length;
+    if (written !== FILES) throw new Error(`${command.join(" ")}: ${written} files written`);
+    return took;
+  };
+  const loop = `${FILES} runs of kubeseal`;
+  const args = [certificate, partPath("kubeseal"), folder, output];
+  const subjects: Subject[] = [
+    { program: loop, measure: intoEmpty(["sh", "-c", KUBESEAL_LOOP, ...args]) },
+  ];
+  for (const { path, label } of bench.nodes) {
+    const signet = join(bench.programs, "signet.js");
+    const measure = intoEmpty([path, signet, "seal", "--cert", certificate, folder, "-w", output]);
+    await measure();
+    for (const name of readdirSync(output)) {
+      await checkSealed(readFileSync(join(output, name), "utf8"), keyring);
+    }
+    subjects.push({ program: `signet, ${label}`, measure });
+  }
+  const samples = await alternate(subjects, bench.quick ? 2 : 5);
+  const figures = toFigures(task, "ms", subjects, samples);
+  const checks = bench.nodes.map(({ label }) => {
+    const program = `signet, ${label}`;
+    const gain = medianOf(figures, loop) / medianOf(figures, program);
+    const against = "as fast as the runs of kubeseal";
+    return ratioCheck({ task, program, against }, gain, { atLeast: FOLDER_AT_LEAST });
+  });
+  return { figures, checks };
+}
+
+function captured(command: readonly string[], input?: string): string {
+  const [program = "", ...args] = command;
+  const { status, stdout, stderr } = spawnSync(program, args, {
+    env: cleanEnvironment(),
+    encoding: "utf8",
+    ...(input === undefined ? {} : { input }),
+  });
+  if (status !== 0) throw new Error(`\`${command.join(" ")}\` failed: ${stderr}`);
+  return stdout;
+}
+
+/** What is fast and wrong is not measured. */
+async function checkSealed(text: string, keyring: Keyring): Promise<void> {
+  const objects = parseManifests(text).flatMap(objectsOf);
+  if (objects.length !== 1) throw new Error(`sealing gave ${objects.length} objects, not one`);
+  for (const object of objects) {
+    const { values } = await openValues(parseSealedSecret(object), keyring);
+    if (values.size !== ITEMS_PER_SECRET) throw new Error(`sealing kept ${values.size} items`);
+  }
+}
+
+function toFigures(
+  task: string,
+  unit: Figure["unit"],
+  subjects: readonly Subject[],
+  samples: readonly number[][],
+): Figure[] {
+  return subjects.map(({ program }, index) => ({
+    task,
+    program,
+    unit,
+    samples: samples[index] ?? [],
+  }));
+}
+
+function medianOf(figures: readonly Figure[], program: string): number {
+  return median(figures.find((figure) => figure.program === program)?.samples ?? []);
+}

@@ -1,0 +1,278 @@
+// Owns: input files and folders in, output files out: all or none, whole or untouched.
+// Does not own: what is in them. SPEC.md, "Command line", "Files".
+
+import {
+  closeSync,
+  fchmodSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  type Stats,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { SignetError } from "../shared/errors.ts";
+import { errnoOf, ioError, readStdin } from "./terminal.ts";
+
+export const STDIN_NAME = "standard input";
+
+/** A text that was read, and where from. */
+export interface Input {
+  /** As errors name it. */
+  readonly name: string;
+  /** Undefined for standard input. */
+  readonly path?: string;
+  /** Path below the folder that was named on the command line; undefined for a file named itself. */
+  readonly inFolder?: string;
+  readonly text: string;
+}
+
+/**
+ * Reads every file named, standard input for `-` or for no name at all, and the manifests below
+ * every folder named.
+ * @throws SignetError io; manifest-syntax where one is not UTF-8
+ */
+export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {
+  const inputs: Input[] = [];
+  let stdinRead = false;
+  for (const name of names.length === 0 ? ["-"] : names) {
+    if (name === "-") {
+      if (stdinRead) throw new SignetError("usage", "standard input is named twice");
+      stdinRead = true;
+      inputs.push({ name: STDIN_NAME, text: decode(await readStdin(expected), STDIN_NAME) });
+    } else if (stat(name).isDirectory()) {
+      for (const inFolder of manifestsBelow(name)) {
+        const path = join(name, inFolder);
+        inputs.push({ name: path, path, inFolder, text: readText(path) });
+      }
+    } else {
+      inputs.push({ name, path: name, text: readText(name) });
+    }
+  }
+  return inputs;
+}
+
+/** @throws SignetError io; manifest-syntax where it is not UTF-8 */
+export function readText(path: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw ioError("cannot read", error, path);
+  }
+  return decode(bytes, path);
+}
+
+function decode(bytes: Buffer, name: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    const utf16 = bytes[0] === 0xff || bytes[0] === 0xfe || bytes[1] === 0;
+    throw new SignetError("manifest-syntax", `is not UTF-8 text${utf16 ? ", but UTF-16" : ""}`, {
+      hint: "save it as UTF-8; a value that is not text goes under data, in base64",
+      place: { file: name },
+    });
+  }
+}
+
+/** @throws SignetError io */
+export function stat(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (error) {
+    throw ioError("cannot read", error, path);
+  }
+}
+
+/** The same, or undefined where there is nothing. */
+export function statIfThere(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw ioError("cannot read", error, path);
+  }
+}
+
+const MANIFEST_NAME = /\.(ya?ml|json)$/i;
+
+/**
+ * Paths of the manifests below a folder, sorted. Hidden folders and node_modules are left out; a
+ * file or folder that links lead to twice counts once.
+ * @throws SignetError io
+ */
+export function manifestsBelow(folder: string): string[] {
+  const seen = new Set<string>();
+  const found: string[] = [];
+  const walk = (below: string): void => {
+    const here = join(folder, below);
+    try {
+      if (!isNew(seen, here)) return;
+      for (const entry of readdirSync(here, { withFileTypes: true })) {
+        const path = join(below, entry.name);
+        const isLink = entry.isSymbolicLink();
+        const target = isLink ? statIfThere(join(folder, path)) : entry;
+        if (target?.isDirectory() === true) {
+          if (!entry.name.startsWith(".") && entry.name !== "node_modules") walk(path);
+        } else if (target?.isFile() === true && MANIFEST_NAME.test(entry.name)) {
+          if (isNew(seen, join(folder, path))) found.push(path);
+        }
+      }
+    } catch (error) {
+      throw error instanceof SignetError ? error : ioError("cannot read", error, here);
+    }
+  };
+  walk("");
+  return found.sort();
+}
+
+function isNew(seen: Set<string>, path: string): boolean {
+  const real = realpathSync(path);
+  if (seen.has(real)) return false;
+  seen.add(real);
+  return true;
+}
+
+/** A file to be written. */
+export interface Output {
+  readonly path: string;
+  readonly text: string;
+  /** Permission bits; by default those of the file that it replaces, else 0644. */
+  readonly mode?: number;
+}
+
+interface Staged {
+  readonly target: string;
+  readonly temporary: string;
+  readonly output: Output;
+}
+
+/**
+ * Writes files: all of them beside their targets first, then each is renamed into place, so that a
+ * full disk changes none and a crash leaves each either old or new. A symbolic link stays, and what
+ * it points to is replaced. Folders that are missing are made.
+ * @throws SignetError io, naming the file
+ */
+export async function writeFiles(outputs: readonly Output[]): Promise<void> {
+  const unique = `${process.pid}-${Date.now().toString(36)}`;
+  const staged = new Map<string, Staged>();
+  let unsynced: Promise<void>[] = [];
+  const cleanUp = (): void => {
+    for (const { temporary } of staged.values()) rmSync(temporary, { force: true });
+  };
+  // With a listener, Ctrl-C waits: what follows is short, and leaves nothing half done.
+  const later = (): void => undefined;
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, later);
+  try {
+    for (const output of outputs) {
+      const target = resolveTarget(output.path);
+      const temporary = join(dirname(target), `.${basename(target)}.${unique}.tmp`);
+      if (staged.has(target)) {
+        throw new SignetError("usage", "would be written twice", { place: { file: output.path } });
+      }
+      staged.set(target, { target, temporary, output });
+      const mode = output.mode ?? modeOf(statIfThere(target));
+      unsynced.push(stage(temporary, output, mode));
+      if (unsynced.length === SYNCED_AT_ONCE) {
+        await settled(unsynced);
+        unsynced = [];
+      }
+    }
+    await settled(unsynced);
+    for (const { target, temporary, output } of staged.values()) {
+      guard(output.path, () => {
+        renameSync(temporary, target);
+      });
+      staged.delete(target);
+    }
+  } finally {
+    await Promise.allSettled(unsynced);
+    cleanUp();
+    for (const signal of signals) process.removeListener(signal, later);
+  }
+}
+
+function guard(path: string, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    throw ioError("cannot write", error, path);
+  }
+}
+
+/** The place itself, links followed; never a folder, device or pipe. */
+function resolveTarget(path: string): string {
+  const existing = statIfThere(path);
+  if (existing === undefined) {
+    guard(path, () => mkdirSync(dirname(path), { recursive: true }));
+    // Links in the folder's path are followed; a link to nothing is replaced.
+    return join(realpathSync(dirname(path)), basename(path));
+  }
+  if (!existing.isFile()) {
+    throw new SignetError("io", "cannot write: it is not a regular file", {
+      ...(existing.isDirectory() ? {} : { hint: "without --output, the result goes to stdout" }),
+      place: { file: path },
+    });
+  }
+  return realpathSync(path);
+}
+
+function modeOf(existing: Stats | undefined): number | undefined {
+  return existing === undefined ? undefined : existing.mode & 0o777;
+}
+
+/** Files that wait for the disk side by side: it takes many at the price of a few. */
+const SYNCED_AT_ONCE = 64;
+
+/** Writes now, and resolves when it is on the disk. */
+async function stage(
+  temporary: string,
+  { path, text }: Output,
+  mode: number | undefined,
+): Promise<void> {
+  try {
+    // A mode of our own choice is cut by the user's umask; one that is asked for is not.
+    const file = openSync(temporary, "wx", mode === undefined ? 0o644 : 0o600);
+    try {
+      let bytes = Buffer.from(text);
+      while (bytes.length > 0) bytes = bytes.subarray(writeSync(file, bytes));
+      if (mode !== undefined) fchmodSync(file, mode);
+      await synced(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw ioError("cannot write", error, path);
+  }
+}
+
+function synced(file: number): Promise<void> {
+  return new Promise((done, fail) => {
+    fsync(file, (error) => {
+      if (error === null) done();
+      else fail(error);
+    });
+  });
+}
+
+/** Waits for all to end, so that none is still at work when what they made is cleaned up. */
+async function settled(work: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === "rejected");
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+}
+
+/** Where paths lead, for comparing two of them. */
+export function samePlace(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}

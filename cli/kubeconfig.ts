@@ -1,0 +1,61 @@
+// Owns: the one thing that sealing asks of a kubeconfig: the namespace of its context.
+// Does not own: connecting to the cluster (cluster.ts), which needs a library that is slow to load.
+// SPEC.md, "Command line", "Namespace".
+
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { SignetError } from "../shared/errors.ts";
+import type { Json } from "../shared/manifest.ts";
+import { parseManifests } from "../shared/manifest.ts";
+import { asObject, type JsonObject } from "../shared/secret.ts";
+import { readText, statIfThere } from "./files.ts";
+
+/** Which cluster, and how to reach the controller in it. */
+export interface ClusterOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly controllerName: string;
+  readonly controllerNamespace: string;
+  readonly requestTimeoutMs: number;
+}
+
+/** The kubeconfig files that kubectl would read, in its order; those that are not there left out. */
+export function kubeconfigFiles(explicit: string | undefined): string[] {
+  if (explicit !== undefined) return [explicit];
+  const named = process.env["KUBECONFIG"] ?? "";
+  const files = named === "" ? [join(homedir(), ".kube", "config")] : named.split(delimiter);
+  return files.filter((file) => file !== "" && statIfThere(file)?.isFile() === true);
+}
+
+/**
+ * The namespace that the chosen or current context names, or null where it names none.
+ * @throws SignetError io; manifest-syntax, which quotes nothing of the file
+ */
+export function contextNamespace(
+  options: Pick<ClusterOptions, "kubeconfig" | "context">,
+): { readonly namespace: string; readonly context: string } | null {
+  let wanted = options.context;
+  const contexts = new Map<string, JsonObject>();
+  for (const file of kubeconfigFiles(options.kubeconfig)) {
+    const [document] = parseManifests(readText(file), { file });
+    const config = asObject(document?.value ?? null) ?? {};
+    const current = config["current-context"];
+    // As kubectl merges them: what an earlier file says stays.
+    if (typeof current === "string" && current !== "") wanted ??= current;
+    const listed: Json[] = Array.isArray(config["contexts"]) ? config["contexts"] : [];
+    for (const entry of listed) {
+      const { name = null, context = null } = asObject(entry) ?? {};
+      if (typeof name === "string" && !contexts.has(name))
+        contexts.set(name, asObject(context) ?? {});
+    }
+  }
+  if (wanted === undefined) return null;
+  const context = contexts.get(wanted);
+  if (context === undefined && options.context !== undefined) {
+    throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(wanted)}`, {
+      hint: "see `kubectl config get-contexts`",
+    });
+  }
+  const namespace = context?.["namespace"];
+  return typeof namespace === "string" && namespace !== "" ? { namespace, context: wanted } : null;
+}

@@ -1,0 +1,229 @@
+// Owns: `signet seal --merge-into`: values added to a SealedSecret's file, all else in it left alone.
+// Does not own: what merging means (shared/sealedsecret.ts), the splices (shared/edit.ts).
+// SPEC.md, "Command line", "Merging".
+
+import { type Edit, editManifest } from "../shared/edit.ts";
+import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
+import { type ManifestDocument, parseManifests } from "../shared/manifest.ts";
+import { type Scope, scopeOf, withScope } from "../shared/scope.ts";
+import { KIND, merge, parseSealedSecret, seal, type SealedSecret } from "../shared/sealedsecret.ts";
+import { asObject, parseSecret, type Secret } from "../shared/secret.ts";
+import { STAMP_ANNOTATION } from "../shared/stamp.ts";
+import { readInputs, readText, stat, writeFiles } from "./files.ts";
+import { complete, gather, type Prepare } from "./gather.ts";
+import { type SealOptions, usableCertificate } from "./seal.ts";
+import { checkFields, checkNotEmpty } from "./secretcheck.ts";
+
+interface Target {
+  readonly document: ManifestDocument;
+  readonly sealed: SealedSecret;
+  readonly scope: Scope;
+}
+
+/** @throws SignetError, or an AggregateError of them; then the file is as it was */
+export async function runMerge(
+  names: readonly string[],
+  options: SealOptions & { readonly mergeInto: string },
+): Promise<void> {
+  checkUsage(names, options);
+  const file = options.mergeInto;
+  const text = readText(file);
+  const targets = targetsIn(text, file, options);
+  const inputs = await readInputs(names, "a Secret");
+  const chosen = new Map<Secret, Target>();
+  const { files } = gather(inputs, preparing(targets, chosen, file, options));
+  const certificate = await usableCertificate(options);
+  const merged = new Map<Target, SealedSecret>();
+  for (const { secret, scope, place } of files.flatMap(({ documents }) =>
+    documents.flatMap(({ secrets }) => secrets),
+  )) {
+    const target = chosen.get(secret);
+    if (target === undefined) continue;
+    const update = withoutScope(await seal(secret, certificate, scope));
+    // For the comparison alone: a file may leave to others to say the namespace.
+    const into = withNamespace(merged.get(target) ?? target.sealed, secret.metadata.namespace);
+    merged.set(
+      target,
+      locate(place, () => merge(into, update)),
+    );
+  }
+  let result = text;
+  for (const target of targets.toReversed()) {
+    const after = merged.get(target);
+    if (after === undefined) continue;
+    const edits = editsBetween(target.sealed, after);
+    result = locate({ file }, () => editManifest(result, target.document, edits));
+  }
+  await writeFiles([{ path: file, text: result }]);
+}
+
+function checkUsage(names: readonly string[], { inPlace, output, format }: SealOptions): void {
+  const other = inPlace
+    ? "--in-place"
+    : output !== undefined
+      ? "--output"
+      : format !== undefined
+        ? "--format"
+        : undefined;
+  if (other !== undefined) {
+    throw new SignetError("usage", `--merge-into and ${other} exclude each other`, {
+      hint: "--merge-into changes the file that it names, in that file's own format",
+    });
+  }
+  const folder = names.find((name) => name !== "-" && stat(name).isDirectory());
+  if (folder !== undefined) {
+    throw new SignetError("usage", `--merge-into cannot merge a folder (${folder}) into a file`);
+  }
+}
+
+function targetsIn(text: string, file: string, options: SealOptions): Target[] {
+  const documents = parseManifests(text, { file });
+  const targets = documents.flatMap((document) => {
+    const object = asObject(document.value);
+    if (object?.["kind"] !== KIND) return [];
+    const place = { file, ...(documents.length > 1 ? { document: document.document } : {}) };
+    return [
+      locate(place, () => {
+        const sealed = parseSealedSecret(object);
+        if (sealed.legacyData !== undefined) {
+          throw new SignetError("sealedsecret-invalid", "is in the form from before 2019", {
+            hint: "seal the whole Secret anew",
+            place: { field: "spec.data" },
+          });
+        }
+        complete(sealed.metadata, options);
+        return { document, sealed, scope: scopeOf(sealed.metadata.annotations) };
+      }),
+    ];
+  });
+  if (targets.length === 0) {
+    throw new SignetError("wrong-kind", "holds no SealedSecret to merge into", {
+      hint: "create it first, with `signet seal --output FILE`; a List is not merged into",
+      place: { file },
+    });
+  }
+  return targets;
+}
+
+/** A Secret to be merged may leave its name, namespace and scope to the target. */
+function preparing(
+  targets: readonly Target[],
+  chosen: Map<Secret, Target>,
+  file: string,
+  options: SealOptions,
+): Prepare {
+  return (object, place) => {
+    checkFields(object);
+    const parsed = parseSecret(object);
+    if (!options.allowEmpty) checkNotEmpty(parsed);
+    const target = chooseTarget(parsed, targets, file);
+    const { metadata } = target.sealed;
+    const { name, namespace } = complete(parsed.metadata, {
+      name: metadata.name === "" ? (options.name ?? "") : metadata.name,
+      ...(metadata.namespace === "" ? given(options.namespace) : { namespace: metadata.namespace }),
+    });
+    checkScope(parsed, target, options, place);
+    const type = parsed.type;
+    if (type !== "" && type !== "Opaque" && type !== target.sealed.template.type) {
+      throw new SignetError("secret-invalid", `its type is not that of ${file}`, {
+        hint: "a type is not merged: leave it out, or change spec.template.type there",
+        place: { field: "type" },
+      });
+    }
+    const secret = { ...parsed, metadata: { ...parsed.metadata, name, namespace } };
+    chosen.set(secret, target);
+    return { secret, scope: target.scope, place };
+  };
+}
+
+function given(namespace: string | undefined): { namespace?: string } {
+  return namespace === undefined ? {} : { namespace };
+}
+
+function chooseTarget({ metadata }: Secret, targets: readonly Target[], file: string): Target {
+  const fits = ({ sealed }: Target): boolean =>
+    (["name", "namespace"] as const).every(
+      (field) =>
+        metadata[field] === "" ||
+        sealed.metadata[field] === "" ||
+        metadata[field] === sealed.metadata[field],
+    );
+  const fitting = targets.filter(fits);
+  const [target] = fitting;
+  if (target !== undefined && fitting.length === 1) return target;
+  if (target === undefined) {
+    const words = targets.map(({ sealed }) => quoteName(sealed.metadata)).join(", ");
+    throw new SignetError(
+      "secret-invalid",
+      `input secret is ${quoteName(metadata)}, but ${file} holds ${words}`,
+      { hint: "leave name and namespace out of the input to take those of the file" },
+    );
+  }
+  throw new SignetError("secret-invalid", `more than one SealedSecret in ${file} fits`, {
+    hint: "say the name and namespace in the input",
+  });
+}
+
+function quoteName({ name, namespace }: { name: string; namespace: string }): string {
+  return `"${[namespace, name].filter((part) => part !== "").join("/")}"`;
+}
+
+function checkScope(
+  { metadata }: Secret,
+  { scope }: Target,
+  options: SealOptions,
+  place: ErrorPlace,
+): void {
+  const declared = scopeOf(metadata.annotations);
+  const asked = options.scope ?? (declared === "strict" ? scope : declared);
+  if (asked === scope) return;
+  throw new SignetError(
+    "secret-invalid",
+    `the scope is to be ${asked}, but the values in ${options.mergeInto ?? ""} are ${scope}`,
+    {
+      hint: "all values of a SealedSecret have one scope: to change it, seal the whole Secret anew",
+      place,
+    },
+  );
+}
+
+function withoutScope(update: SealedSecret): SealedSecret {
+  const { template } = update;
+  // The target says its scope already, in its own way.
+  const annotations = withScope(template.metadata.annotations, "strict");
+  return { ...update, template: { ...template, metadata: { ...template.metadata, annotations } } };
+}
+
+function withNamespace(sealed: SealedSecret, namespace: string): SealedSecret {
+  return { ...sealed, metadata: { ...sealed.metadata, namespace } };
+}
+
+/** What of `before` must change to say what `after` says. */
+function editsBetween(before: SealedSecret, after: SealedSecret): Edit[] {
+  const edits: Edit[] = [];
+  const compare = (
+    path: readonly string[],
+    old: ReadonlyMap<string, string>,
+    now: ReadonlyMap<string, string>,
+  ): void => {
+    for (const [key, value] of now) {
+      if (old.get(key) !== value) edits.push({ path: [...path, key], value });
+    }
+  };
+  const { template } = before;
+  const map = (texts: Record<string, string>): Map<string, string> =>
+    new Map(Object.entries(texts));
+  compare(["spec", "encryptedData"], before.encryptedData, after.encryptedData);
+  for (const field of ["annotations", "labels"] as const) {
+    compare(
+      ["spec", "template", "metadata", field],
+      map(template.metadata[field]),
+      map(after.template.metadata[field]),
+    );
+  }
+  const stamp = after.metadata.annotations[STAMP_ANNOTATION];
+  if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
+    edits.push({ path: ["metadata", "annotations", STAMP_ANNOTATION], value: stamp });
+  }
+  return edits;
+}

@@ -1,0 +1,173 @@
+// Owns: `signet unseal`: recovery of plaintext with private keys that the user holds as files.
+// Does not own: opening a value (shared/keyring.ts), the forms of key files (shared/keyfile.ts).
+// SPEC.md, "Command line", "Recovery".
+
+import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { locate, SignetError } from "../shared/errors.ts";
+import { readKeyFile } from "../shared/keyfile.ts";
+import { Keyring, type SealingKey } from "../shared/keyring.ts";
+import { formatManifests, type ManifestDocument, parseManifests } from "../shared/manifest.ts";
+import {
+  parseSealedSecret,
+  type RenderTemplate,
+  type SealedSecret,
+  unseal,
+} from "../shared/sealedsecret.ts";
+import { formatSecret, type JsonObject, objectsOf } from "../shared/secret.ts";
+import { type Input, readInputs, readText, stat, statIfThere, writeFiles } from "./files.ts";
+import { throwAll } from "./gather.ts";
+import type { Format } from "./seal.ts";
+import { ioError, printResult, warn } from "./terminal.ts";
+
+export interface UnsealOptions {
+  /** Files, and folders of files. */
+  readonly recoveryKey: readonly string[];
+  readonly acceptLegacy: boolean;
+  readonly namespace?: string;
+  readonly format?: Format;
+  readonly output?: string;
+}
+
+/** Bits of a file's mode that let others read it. */
+const READABLE_BY_OTHERS = 0o044;
+
+interface Found {
+  readonly sealed: SealedSecret;
+  readonly place: { readonly file: string; readonly document?: number };
+}
+
+/** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
+export async function runUnseal(names: readonly string[], options: UnsealOptions): Promise<void> {
+  if (options.recoveryKey.length === 0) {
+    throw new SignetError("usage", "unsealing needs the private key: give --recovery-key FILE", {
+      hint: "the key is what a backup of the controller's sealing key Secrets holds",
+    });
+  }
+  if (options.output !== undefined) refuseReadable(options.output);
+  const keyring = new Keyring(readKeys(options.recoveryKey), availableParallelism());
+  const inputs = await readInputs(names, "a SealedSecret");
+  const documents = inputs.flatMap((input) =>
+    documentsOf(input).map((found) => ({ input, found })),
+  );
+  const all = documents.flatMap(({ input, found }) => sealedIn(input, found, options));
+  const render = all.some(({ sealed }) => sealed.template.data.size > 0)
+    ? await loadRenderer()
+    : neverRender;
+  const errors: SignetError[] = [];
+  const secrets: JsonObject[] = [];
+  for (const { sealed, place } of all) {
+    try {
+      const { secret } = await unseal(sealed, keyring, {
+        render,
+        acceptLegacy: options.acceptLegacy,
+      });
+      secrets.push(formatSecret(secret));
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      errors.push(error.at({ ...place, object: nameOf(sealed) }));
+    }
+  }
+  throwAll(errors);
+  const format = options.format ?? documents[0]?.found.document.format ?? "yaml";
+  const text = formatManifests(secrets, format);
+  warn("what is written now are secret values in plain text: keep them out of Git, logs and chats");
+  if (options.output === undefined) await printResult(text);
+  else await writeFiles([{ path: options.output, text, mode: 0o600 }]);
+}
+
+interface Document {
+  readonly document: ManifestDocument;
+  /** How many there are in its file. */
+  readonly of: number;
+}
+
+function documentsOf({ name, text }: Input): Document[] {
+  const documents = parseManifests(text, { file: name });
+  if (documents.length === 0) {
+    throw new SignetError("manifest-syntax", "holds no SealedSecret", { place: { file: name } });
+  }
+  return documents.map((document) => ({ document, of: documents.length }));
+}
+
+function sealedIn({ name }: Input, { document, of }: Document, options: UnsealOptions): Found[] {
+  const place = { file: name, ...(of > 1 ? { document: document.document } : {}) };
+  return locate(place, () =>
+    objectsOf(document).map((object) => {
+      const sealed = parseSealedSecret(object);
+      const { metadata } = sealed;
+      const namespace = metadata.namespace === "" ? (options.namespace ?? "") : metadata.namespace;
+      if (options.namespace !== undefined && namespace !== options.namespace) {
+        throw new SignetError(
+          "usage",
+          `it is in namespace "${namespace}" but "${options.namespace}" was specified`,
+          { hint: "--namespace is for SealedSecrets that declare none" },
+        );
+      }
+      return { sealed: { ...sealed, metadata: { ...metadata, namespace } }, place };
+    }),
+  );
+}
+
+function nameOf({ metadata }: SealedSecret): string {
+  return [metadata.namespace, metadata.name].filter((part) => part !== "").join("/");
+}
+
+/** @throws SignetError io where plaintext would go into a file that others may read */
+function refuseReadable(path: string): void {
+  const existing = statIfThere(path);
+  if (existing === undefined || (existing.mode & READABLE_BY_OTHERS) === 0) return;
+  if (!existing.isFile()) return;
+  throw new SignetError(
+    "io",
+    "refused: others may read this file, and plain text would go into it",
+    {
+      hint: "name a new file; it is made readable to you alone",
+      place: { file: path },
+    },
+  );
+}
+
+/** @throws SignetError io, key-invalid */
+function readKeys(paths: readonly string[]): SealingKey[] {
+  return paths.flatMap((path) => {
+    const isFolder = stat(path).isDirectory();
+    const keys = (isFolder ? keyFilesIn(path) : [path]).flatMap((file) => {
+      const text = readText(file);
+      // A folder of keys may hold their certificates and a read-me as well.
+      if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) return [];
+      if ((stat(file).mode & READABLE_BY_OTHERS) !== 0) {
+        warn(`${file}: others may read this private key; chmod 600 keeps it yours`);
+      }
+      return readKeyFile(text, file);
+    });
+    if (keys.length === 0) {
+      throw new SignetError("key-invalid", "there is no sealing key in this folder", {
+        place: { file: path },
+      });
+    }
+    return keys;
+  });
+}
+
+function keyFilesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => !name.startsWith("."))
+      .sort()
+      .map((name) => join(folder, name))
+      .filter((path) => statIfThere(path)?.isFile() === true);
+  } catch (error) {
+    throw error instanceof SignetError ? error : ioError("cannot read", error, folder);
+  }
+}
+
+async function loadRenderer(): Promise<RenderTemplate> {
+  const { renderTemplate } = await import("../shared/template.ts");
+  return (source, values) => renderTemplate(source, values, { clock: () => performance.now() });
+}
+
+function neverRender(): never {
+  throw new Error("a template came up that was not there before");
+}

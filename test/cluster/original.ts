@@ -1,0 +1,138 @@
+// Owns: the Go original in the test bed: its CRD, its controller with the in-cluster files that it
+// insists on, and its kubeseal.
+// Does not own: how it is built (test/parts/build.ts), nor the control plane (controlplane.ts).
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { load } from "js-yaml";
+import { partPath } from "../parts/parts.ts";
+import type { ControlPlane, KubeObject } from "./controlplane.ts";
+import { freePort, requireBed, startProgram, untilReady } from "./program.ts";
+import {
+  cleanEnvironment,
+  ensureNamespace,
+  type RunningController,
+  type StartOptions,
+} from "./signet.ts";
+
+const ACCOUNT = "sealed-secrets-controller";
+const ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
+const READY_TIMEOUT_MS = 60_000;
+
+/** Installs the SealedSecret definition that the original ships. */
+export async function installOriginalCrd(plane: ControlPlane): Promise<void> {
+  await plane.apply(load(await readFile(partPath("original-crd"), "utf8")) as KubeObject);
+}
+
+/** Its service account; with every right, as what it may do is not what the tests are about. */
+async function installAccount(plane: ControlPlane, namespace: string): Promise<void> {
+  await ensureNamespace(plane, namespace);
+  const metadata = { name: ACCOUNT, namespace };
+  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata });
+  await plane.apply({
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name: `original-${namespace}` },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" },
+    subjects: [{ kind: "ServiceAccount", name: ACCOUNT, namespace }],
+  });
+}
+
+// It reads its credentials from one fixed folder. A mount namespace for each process gives each
+// its own, so that tests may run several against several API servers.
+const WITH_ACCOUNT_FOLDER = `mkdir -p ${ACCOUNT_FOLDER} && mount --bind "$0" ${ACCOUNT_FOLDER} && exec "$@"`;
+
+/** Runs the original's controller; resolves when it serves its certificate. */
+export async function startOriginal(
+  plane: ControlPlane,
+  options: Omit<StartOptions, "waitFor"> = {},
+): Promise<RunningController> {
+  const host = requireBed("the Go original's controller");
+  const { namespace = "kube-system" } = options;
+  await installAccount(plane, namespace);
+  const folder = join(plane.directory, `account-${randomBytes(4).toString("hex")}`);
+  await mkdir(folder);
+  await writeFile(join(folder, "token"), await plane.serviceAccountToken(namespace, ACCOUNT));
+  await writeFile(join(folder, "ca.crt"), plane.certificateAuthority);
+  await writeFile(join(folder, "namespace"), namespace);
+  // The name that its image gives it, by which the API server books what it writes.
+  const named = join(folder, "controller");
+  await symlink(partPath("sealed-secrets-controller"), named);
+
+  const port = options.port ?? (await freePort(host));
+  const metricsPort = await freePort(host);
+  const url = `http://${host}:${port}`;
+  const program = startProgram(
+    [
+      ...["unshare", "-m", "sh", "-c", WITH_ACCOUNT_FOLDER, folder],
+      named,
+      ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
+      ...(options.flags ?? []),
+    ],
+    {
+      env: cleanEnvironment({
+        KUBERNETES_SERVICE_HOST: plane.host,
+        KUBERNETES_SERVICE_PORT: String(plane.port),
+        POD_NAMESPACE: namespace,
+        ...options.env,
+      }),
+    },
+  );
+  const probe = async (): Promise<boolean> => {
+    const response = await fetch(`${url}/v1/cert.pem`, { signal: AbortSignal.timeout(2_000) });
+    return (await response.text()).includes("BEGIN CERTIFICATE");
+  };
+  await untilReady("the Go original's controller", program, probe, READY_TIMEOUT_MS);
+  const { pid, logs, kill, exited, stop } = program;
+  const metricsUrl = `http://${host}:${metricsPort}`;
+  return { url, metricsUrl, host, port, pid, logs, kill, exited, stop: () => stop() };
+}
+
+export interface Finished {
+  /** Exit status; 128 where a signal ended it. */
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs any program to its end, with nothing of the machine's environment but PATH and HOME. */
+export function runToEnd(
+  command: string[],
+  options: { stdin?: string; env?: Record<string, string>; cwd?: string } = {},
+): Promise<Finished> {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { cwd: options.cwd, env: cleanEnvironment(options.env) });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  // A program that ends without reading its input is no error of the test bed.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(options.stdin ?? "");
+  return new Promise((done, fail) => {
+    child.once("error", fail);
+    child.once("close", (status) => {
+      done({ status: status ?? 128, stdout, stderr });
+    });
+  });
+}
+
+/** Runs the original's `kubeseal`; with a kubeconfig it may ask the cluster. */
+export function kubeseal(
+  args: string[],
+  options: { stdin?: string; kubeconfig?: string; cwd?: string } = {},
+): Promise<Finished> {
+  const { kubeconfig, ...rest } = options;
+  const flags = kubeconfig === undefined ? [] : [`--kubeconfig=${kubeconfig}`];
+  return runToEnd([partPath("kubeseal"), ...flags, ...args], rest);
+}
+
+/** Runs the real kubectl. */
+export function kubectl(
+  args: string[],
+  options: { stdin?: string; kubeconfig: string },
+): Promise<Finished> {
+  const { kubeconfig, ...rest } = options;
+  return runToEnd([partPath("kubectl"), `--kubeconfig=${kubeconfig}`, ...args], rest);
+}

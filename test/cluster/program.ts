@@ -1,0 +1,176 @@
+// Owns: one running program of the test bed: its output, its readiness, its end. It dies with the
+// process that started it, however that dies.
+// Does not own: which program that is, nor its arguments (controlplane.ts, signet.ts, original.ts).
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** The address that the bed's network namespace has beside loopback (see test/run.ts). */
+export const BED_HOST = "198.51.100.10";
+/** Set by test/run.ts for everything that runs inside the namespaces of the bed. */
+export const BED_VARIABLE = "KUBE_SIGNET_BED";
+
+export function insideBed(): boolean {
+  return process.env[BED_VARIABLE] === "1";
+}
+
+/** @throws Error outside the bed: what asks for it would touch the machine, or cannot work there. */
+export function requireBed(what: string): string {
+  if (!insideBed()) throw new Error(`${what} needs the test bed's namespaces: run \`npm test\``);
+  return BED_HOST;
+}
+
+/** Where programs of the bed listen so that the API server's service proxy can reach them. */
+export function listenHost(): string {
+  return insideBed() ? BED_HOST : "127.0.0.1";
+}
+
+export interface Program {
+  readonly pid: number;
+  /** Everything written so far, stdout and stderr in the order of arrival. */
+  logs: () => string;
+  /** Resolves to the exit status or the signal's name once it has ended. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+  running: () => boolean;
+  /** Sends the signal and returns at once. */
+  kill: (signal: NodeJS.Signals) => void;
+  /** Ends it: the signal, and SIGKILL where that took more than 10 seconds. */
+  stop: (signal?: NodeJS.Signals) => Promise<number | NodeJS.Signals>;
+}
+
+const STOP_DEADLINE_MS = 10_000;
+
+/** Starts a program that the kernel kills when this process ends. */
+export function startProgram(
+  command: string[],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): Program {
+  const child: ChildProcess = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...command], {
+    cwd: options.cwd,
+    env: options.env ?? process.env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const chunks: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => chunks.push(text));
+  }
+  let ended = false;
+  const exited = new Promise<number | NodeJS.Signals>((done) => {
+    child.once("error", (error) => {
+      ended = true;
+      chunks.push(`cannot start ${command[0] ?? ""}: ${error.message}\n`);
+      done(127);
+    });
+    child.once("close", (status, signal) => {
+      ended = true;
+      done(status ?? signal ?? 1);
+    });
+  });
+  return {
+    pid: child.pid ?? 0,
+    logs: () => chunks.join(""),
+    exited,
+    running: () => !ended,
+    kill: (signal) => {
+      child.kill(signal);
+    },
+    stop: async (signal = "SIGTERM") => {
+      if (ended) return exited;
+      child.kill(signal);
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_DEADLINE_MS);
+      const status = await exited;
+      clearTimeout(timer);
+      return status;
+    },
+  };
+}
+
+function lastLines(program: Program, count = 15): string {
+  return program.logs().trimEnd().split("\n").slice(-count).join("\n  ");
+}
+
+/**
+ * Polls until `probe` answers true.
+ * @throws Error with the program's last lines where it ended first, or the deadline passed.
+ */
+export async function untilReady(
+  name: string,
+  program: Program,
+  probe: () => Promise<boolean>,
+  timeoutMs: number,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  let failure = "";
+  for (;;) {
+    if (!program.running()) {
+      const status = await program.exited;
+      throw new Error(`${name} ended with ${status} before it was ready:\n  ${lastLines(program)}`);
+    }
+    try {
+      if (await probe()) return;
+      failure = "";
+    } catch (error) {
+      failure = error instanceof Error ? ` (${error.message})` : "";
+    }
+    if (Date.now() > deadline) {
+      await program.stop("SIGKILL");
+      throw new Error(
+        `${name} was not ready within ${timeoutMs} ms${failure}:\n  ${lastLines(program)}`,
+      );
+    }
+    await sleep(50);
+  }
+}
+
+// Below the kernel's range for outgoing connections, so that a port stays free for a restart.
+const LOWEST_PORT = 12_000;
+const HIGHEST_PORT = 32_000;
+const handedOut = new Set<number>();
+
+function isFree(port: number, host: string): Promise<boolean> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once("error", () => {
+      done(false);
+    });
+    server.listen(port, host, () => {
+      server.close(() => {
+        done(true);
+      });
+    });
+  });
+}
+
+/** A port that nothing listens on, and that this process has not handed out before. */
+export async function freePort(host = listenHost()): Promise<number> {
+  for (;;) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT));
+    if (handedOut.has(port) || !(await isFree(port, host))) continue;
+    handedOut.add(port);
+    return port;
+  }
+}
+
+/** The first answer of `probe` that is not undefined, null or false. @throws Error on the deadline. */
+export async function waitFor<T>(
+  description: string,
+  probe: () => T | Promise<T>,
+  timeoutMs = 15_000,
+): Promise<Exclude<T, undefined | null | false>> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    let failure = "";
+    try {
+      const answer = await probe();
+      if (answer !== undefined && answer !== null && answer !== false) {
+        return answer as Exclude<T, undefined | null | false>;
+      }
+    } catch (error) {
+      failure = `: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    if (Date.now() > deadline) {
+      throw new Error(`waited ${timeoutMs} ms for ${description}${failure}`);
+    }
+    await sleep(50);
+  }
+}

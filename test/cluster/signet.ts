@@ -1,0 +1,172 @@
+// Owns: our controller in the test bed: what the chart installs less the Deployment, the process,
+// and the way by which `kubeseal` reaches a controller through the API server.
+// Does not own: the control plane (controlplane.ts), nor the Go original (original.ts).
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { loadAll } from "js-yaml";
+import type { ControlPlane, KubeObject } from "./controlplane.ts";
+import { freePort, listenHost, requireBed, startProgram, untilReady } from "./program.ts";
+
+const MANIFEST = "deploy/signet.yaml";
+const MANIFEST_NAMESPACE = "kube-system";
+const PROGRAM = "dist/signet-controller.mjs";
+const READY_TIMEOUT_MS = 30_000;
+
+/** What `deploy/signet.yaml` holds, moved to another namespace where one is named. */
+export async function signetManifest(namespace = MANIFEST_NAMESPACE): Promise<KubeObject[]> {
+  const objects = loadAll(await readFile(resolve(process.cwd(), MANIFEST), "utf8"))
+    .filter((document) => document !== null && document !== undefined)
+    .map((document) => document as KubeObject);
+  if (objects.length === 0) throw new Error(`${MANIFEST} is empty`);
+  for (const { metadata, subjects } of objects) {
+    if (metadata?.namespace === MANIFEST_NAMESPACE) metadata.namespace = namespace;
+    for (const subject of (subjects ?? []) as { namespace?: string }[]) {
+      if (subject.namespace === MANIFEST_NAMESPACE) subject.namespace = namespace;
+    }
+  }
+  return objects;
+}
+
+/** Creates a namespace where it is not there yet. */
+export async function ensureNamespace(plane: ControlPlane, name: string): Promise<void> {
+  await plane.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+}
+
+/**
+ * Applies all that the chart installs, less the Deployment: there is no kubelet here, `startSignet`
+ * runs the program instead.
+ */
+export async function installSignet(
+  plane: ControlPlane,
+  { namespace = MANIFEST_NAMESPACE }: { namespace?: string } = {},
+): Promise<void> {
+  await ensureNamespace(plane, namespace);
+  for (const object of await signetManifest(namespace)) {
+    if (object.kind !== "Deployment") await plane.apply(object);
+  }
+}
+
+export interface RunningController {
+  /** `http://HOST:PORT` of certificate, verify, rotate and health. */
+  readonly url: string;
+  readonly metricsUrl: string;
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
+  /** All that it wrote, stdout and stderr. */
+  logs: () => string;
+  /** Sends a signal and returns at once; `exited` tells when it worked. */
+  kill: (signal: NodeJS.Signals) => void;
+  readonly exited: Promise<number | NodeJS.Signals>;
+  /** SIGTERM, then SIGKILL after 10 seconds; the exit status, or the signal that ended it. */
+  stop: () => Promise<number | NodeJS.Signals>;
+}
+
+export interface StartOptions {
+  /** Flags beyond the kubeconfig and the two listeners. */
+  flags?: string[];
+  env?: Record<string, string>;
+  namespace?: string;
+  /** Fixed port, for a restart that `exposeController` must not notice. */
+  port?: number;
+  /** Resolve when it answers at all, for tests of a controller that cannot become ready. */
+  waitFor?: "ready" | "alive";
+}
+
+/** The environment of a program under test: nothing of the machine's but where programs are. */
+export function cleanEnvironment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
+  const kept: NodeJS.ProcessEnv = {};
+  for (const name of ["PATH", "HOME", "TMPDIR"]) {
+    if (process.env[name] !== undefined) kept[name] = process.env[name];
+  }
+  return { ...kept, ...more };
+}
+
+async function answersOk(url: string): Promise<boolean> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+  await response.arrayBuffer();
+  return response.ok;
+}
+
+/** Runs our controller with a token of the chart's service account, and no more rights. */
+export async function startSignet(
+  plane: ControlPlane,
+  options: StartOptions = {},
+): Promise<RunningController> {
+  const program = resolve(process.cwd(), PROGRAM);
+  if (!existsSync(program)) throw new Error(`${PROGRAM} is missing: run \`npm run build\``);
+  const { namespace = MANIFEST_NAMESPACE } = options;
+  const manifest = await signetManifest(namespace);
+  const account = manifest.find(({ kind }) => kind === "ServiceAccount")?.metadata?.name;
+  if (account === undefined) throw new Error(`${MANIFEST} has no ServiceAccount`);
+  const token = await plane.serviceAccountToken(namespace, account);
+
+  const host = listenHost();
+  const port = options.port ?? (await freePort(host));
+  const metricsPort = await freePort(host);
+  const url = `http://${host}:${port}`;
+  const running = startProgram(
+    [
+      process.execPath,
+      program,
+      `--kubeconfig=${await plane.kubeconfig({ token, namespace })}`,
+      ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
+      ...(options.flags ?? []),
+    ],
+    { env: cleanEnvironment({ POD_NAMESPACE: namespace, ...options.env }) },
+  );
+  const health = options.waitFor === "alive" ? "/healthz" : "/readyz";
+  const probe = (): Promise<boolean> => answersOk(url + health);
+  await untilReady("signet-controller", running, probe, READY_TIMEOUT_MS);
+  const { pid, logs, kill, exited, stop } = running;
+  const metricsUrl = `http://${host}:${metricsPort}`;
+  return { url, metricsUrl, host, port, pid, logs, kill, exited, stop: () => stop() };
+}
+
+interface ServicePort {
+  name?: string;
+  port: number;
+}
+
+/**
+ * Makes a Service lead to a program that listens on the bed's address, so that the API server's
+ * service proxy reaches it. The proxy refuses loopback addresses, and addresses that no Pod has.
+ * A Service that exists keeps its ports; else one is created with a port named `http`.
+ */
+export async function exposeController(
+  plane: ControlPlane,
+  { service, namespace, port }: { service: string; namespace: string; port: number },
+): Promise<void> {
+  const ip = requireBed("exposing a program by the service proxy");
+  const path = `/api/v1/namespaces/${namespace}/services/${service}`;
+  const metadata = { name: service, namespace };
+  const created = { apiVersion: "v1", kind: "Service", metadata };
+  const existing = await plane.request("GET", path);
+  const { spec } =
+    existing.status === 200
+      ? existing.body
+      : await plane.apply({ ...created, spec: { ports: [{ name: "http", port: 8080 }] } });
+  const [first] = (spec as { ports: ServicePort[] }).ports;
+  const podName = `${service}-pod`;
+  const pod = await plane.apply({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: podName, namespace },
+    spec: { containers: [{ name: "controller", image: "none" }] },
+  });
+  await plane.request(
+    "PATCH",
+    `/api/v1/namespaces/${namespace}/pods/${podName}/status`,
+    { status: { phase: "Running", podIP: ip, podIPs: [{ ip }] } },
+    { contentType: "application/merge-patch+json" },
+  );
+  const targetRef = { kind: "Pod", name: podName, namespace, uid: pod.metadata?.uid };
+  const endpointPort = first?.name === undefined ? { port } : { name: first.name, port };
+  await plane.apply({
+    apiVersion: "v1",
+    kind: "Endpoints",
+    metadata,
+    subsets: [{ addresses: [{ ip, targetRef }], ports: [endpointPort] }],
+  });
+}

@@ -1,0 +1,58 @@
+// Owns: reading one file out of a .tgz or a .zip with what Node has, so that the test bed depends
+// on no `tar` and no `unzip`.
+// Does not own: where the archives come from, or that they can be trusted (test/parts/build.ts).
+import { gunzipSync, inflateRawSync } from "node:zlib";
+
+const TAR_BLOCK_BYTES = 512;
+
+function tarField(header: Buffer, start: number, end: number): string {
+  return header.toString("utf8", start, end).replace(/\0.*$/s, "");
+}
+
+/** Content of the file `name` in a gzipped tar archive. @throws Error where it has none. */
+export function readFromTgz(archive: Buffer, name: string): Buffer {
+  const tar = gunzipSync(archive);
+  for (let offset = 0; offset + TAR_BLOCK_BYTES <= tar.length;) {
+    const header = tar.subarray(offset, offset + TAR_BLOCK_BYTES);
+    const prefix = tarField(header, 345, 500);
+    const path = (prefix === "" ? "" : `${prefix}/`) + tarField(header, 0, 100);
+    const size = Number.parseInt(tarField(header, 124, 136).trim() || "0", 8);
+    const start = offset + TAR_BLOCK_BYTES;
+    if (path === name) return tar.subarray(start, start + size);
+    offset = start + Math.ceil(size / TAR_BLOCK_BYTES) * TAR_BLOCK_BYTES;
+  }
+  throw new Error(`the archive has no ${name}`);
+}
+
+const END_OF_DIRECTORY = 0x06054b50;
+const DIRECTORY_ENTRY = 0x02014b50;
+const STORED = 0;
+const DEFLATED = 8;
+
+/** Content of the file `name` in a zip archive (no zip64). @throws Error where it has none. */
+export function readFromZip(archive: Buffer, name: string): Buffer {
+  let end = archive.length - 22;
+  while (end >= 0 && archive.readUInt32LE(end) !== END_OF_DIRECTORY) end--;
+  if (end < 0) throw new Error("not a zip archive");
+  const entries = archive.readUInt16LE(end + 10);
+  let offset = archive.readUInt32LE(end + 16);
+  for (let entry = 0; entry < entries; entry++) {
+    if (archive.readUInt32LE(offset) !== DIRECTORY_ENTRY) throw new Error("damaged zip archive");
+    const method = archive.readUInt16LE(offset + 10);
+    const packedBytes = archive.readUInt32LE(offset + 20);
+    const nameBytes = archive.readUInt16LE(offset + 28);
+    const local = archive.readUInt32LE(offset + 42);
+    if (archive.toString("utf8", offset + 46, offset + 46 + nameBytes) === name) {
+      // The local header has name and extra fields of its own lengths.
+      const start =
+        local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
+      const packed = archive.subarray(start, start + packedBytes);
+      if (method === STORED) return packed;
+      if (method === DEFLATED) return inflateRawSync(packed);
+      throw new Error(`${name}: compression method ${method}`);
+    }
+    offset +=
+      46 + nameBytes + archive.readUInt16LE(offset + 30) + archive.readUInt16LE(offset + 32);
+  }
+  throw new Error(`the archive has no ${name}`);
+}

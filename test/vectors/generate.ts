@@ -1,0 +1,69 @@
+// Owns: writing the vector files that are missing, and the test keys.
+// Does not own: the cases (*cases.ts), the files' format (vectors.ts, README.md).
+// SPEC.md, "Conventions".
+
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createSealingKey } from "../../shared/certificate.ts";
+import { OBJECT_CASES, SECRET_CASES } from "./objectcases.ts";
+import { CERTIFICATE_CASES, KEY_CASES } from "./othercases.ts";
+import { type Case, FOLDER, keyFile } from "./tools.ts";
+import { VALUE_CASES } from "./valuecases.ts";
+import { formatVector, KEY_NAMES, KINDS } from "./vectors.ts";
+
+const WARNING = "TEST KEY of kube-signet's test vectors: public, protects nothing, not for use.";
+const DAY_MS = 24 * 3600 * 1000;
+
+async function makeKeys(): Promise<void> {
+  mkdirSync(join(FOLDER, "keys"), { recursive: true });
+  for (const [index, name] of KEY_NAMES.entries()) {
+    if (existsSync(keyFile(name, "key"))) continue;
+    const pair = await createSealingKey({
+      bits: name === "wide" ? 4096 : 2048,
+      notBefore: new Date(Date.UTC(2024, index, 1)),
+      validForMs: 100 * 365 * DAY_MS,
+    });
+    writeFileSync(keyFile(name, "key"), `${WARNING}\n${pair.privateKeyPem}`);
+    writeFileSync(keyFile(name, "crt"), `${WARNING}\n${pair.certificatePem}`);
+  }
+}
+
+function wanted(vector: Case, file: string, forced: readonly string[] | undefined): boolean {
+  const name = `${vector.kind}/${vector.name}`;
+  if (!existsSync(file)) return true;
+  if (forced === undefined) return false;
+  return forced.length === 0 || forced.some((prefix) => name.startsWith(prefix));
+}
+
+const [flag, ...prefixes] = process.argv.slice(2);
+const forced = flag === "--force" ? prefixes : undefined;
+await makeKeys();
+
+const cases = [
+  ...VALUE_CASES,
+  ...OBJECT_CASES,
+  ...SECRET_CASES,
+  ...CERTIFICATE_CASES,
+  ...KEY_CASES,
+];
+let made = 0;
+for (const vector of cases) {
+  const file = join(FOLDER, vector.kind, `${vector.name}.txt`);
+  if (!wanted(vector, file, forced)) continue;
+  const { headers, sections } = await vector.make();
+  mkdirSync(join(FOLDER, vector.kind), { recursive: true });
+  const { comment, by } = vector;
+  writeFileSync(file, formatVector({ comment, by, ...headers }, sections));
+  made++;
+}
+process.stdout.write(`${made} made, ${cases.length - made} there already\n`);
+
+for (const kind of KINDS) {
+  const names = cases.filter((vector) => vector.kind === kind).map(({ name }) => name);
+  if (new Set(names).size !== names.length) throw new Error(`two cases of ${kind} share a name`);
+  for (const file of readdirSync(join(FOLDER, kind))) {
+    if (!names.includes(file.replace(/\.txt$/, ""))) {
+      process.stdout.write(`${kind}/${file} belongs to no case\n`);
+    }
+  }
+}
