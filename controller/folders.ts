@@ -195,7 +195,7 @@ export class FolderWorld implements World {
     const before = this.#record(key).status ?? {};
     const counts = Object.entries(status.sealedUnder ?? {}).filter(([, count]) => count !== null);
     const sealedUnder = Object.fromEntries(counts);
-    this.#updateRecord(key, { status: { ...before, ...status, sealedUnder } as JsonObject });
+    this.#updateRecord(key, { status: { ...before, ...status, sealedUnder } });
     return Promise.resolve();
   }
 

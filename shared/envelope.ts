@@ -2,10 +2,11 @@
 // Does not own: which key opens it (keyring.ts) or what the label says (scope.ts).
 // SPEC.md, "Envelope". Runs in a browser: WebCrypto where there is no node:crypto.
 
-import type { KeyObject, webcrypto } from "node:crypto";
+import type * as NodeCryptoModule from "node:crypto";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 
-type CryptoKey = webcrypto.CryptoKey;
+type CryptoKey = NodeCryptoModule.webcrypto.CryptoKey;
+type NodeCrypto = typeof NodeCryptoModule;
 
 /** Bytes of AES-256 session key, GCM tag and GCM nonce. The nonce is all zero: each key is used once. */
 const SESSION_KEY_BYTES = 32;
@@ -22,8 +23,6 @@ export interface Envelope {
   readonly ciphertext: Uint8Array;
 }
 
-type NodeCrypto = typeof import("node:crypto");
-
 /**
  * Sealing is so cheap that WebCrypto's threads and start-up cost more than the work; Node's own
  * crypto has neither. Not imported, so that a browser's bundle needs no stand-in for it.
@@ -34,7 +33,7 @@ const nodeCrypto = (
 
 /** The public half of a sealing key, ready to encrypt with. */
 export type PublicKey =
-  | { readonly crypto: NodeCrypto; readonly key: KeyObject }
+  | { readonly crypto: NodeCrypto; readonly key: NodeCryptoModule.KeyObject }
   | { readonly crypto: undefined; readonly key: CryptoKey };
 
 /**

@@ -36,7 +36,7 @@ export async function sealed(certificate: string, declared: Declared): Promise<K
     ...rest,
   });
   const made = await seal(secret, parseCertificate(certificate), scope);
-  return formatSealedSecret(made) as unknown as KubeObject;
+  return formatSealedSecret(made);
 }
 
 export interface Condition {

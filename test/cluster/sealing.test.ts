@@ -217,7 +217,7 @@ describe("a SealedSecret that cannot be opened", () => {
     );
     await untilVerdict(plane, namespace, "foreign", "DecryptFailed");
     const key = formatKeySecret(pair, { name: "brought-along", namespace: "kube-system" });
-    await plane.apply(key as unknown as KubeObject);
+    await plane.apply(key);
     await untilData(plane, namespace, "foreign", stringData);
     await untilVerdict(plane, namespace, "foreign", "Unsealed");
     expect(await certificateOf(controller)).toBe(certificate);
