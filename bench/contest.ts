@@ -288,7 +288,7 @@ export async function startOurs(
   const metricsPort = await freePort(host);
   const running = startProgram(
     [
-      ...[node.path, join(programs, "signet-controller.js")],
+      ...[node.path, join(programs, "signet-controller.mjs")],
       `--kubeconfig=${await plane.kubeconfig({ token, namespace: NAMESPACE })}`,
       ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
       ...flags,

@@ -76,7 +76,7 @@ async function benchOne(
 ): Promise<Part> {
   const task = "seal one file";
   bench.say(task);
-  const signet = join(bench.programs, "signet.js");
+  const signet = join(bench.programs, "signet.cjs");
   const kubeseal = [partPath("kubeseal"), "--cert", certificate];
   await checkSealed(captured(kubeseal, readFileSync(file, "utf8")), keyring);
   const subjects: Subject[] = [{ program: KUBESEAL, measure: () => wallMs(kubeseal, file) }];
@@ -124,7 +124,7 @@ async function benchFolder(
     { program: loop, measure: intoEmpty(["sh", "-c", KUBESEAL_LOOP, ...args]) },
   ];
   for (const { path, label } of bench.nodes) {
-    const signet = join(bench.programs, "signet.js");
+    const signet = join(bench.programs, "signet.cjs");
     const measure = intoEmpty([path, signet, "seal", "--cert", certificate, folder, "-w", output]);
     await measure();
     for (const name of readdirSync(output)) {
