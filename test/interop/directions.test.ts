@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey, parseCertificate } from "../../shared/certificate.ts";
 import { readKeyFile } from "../../shared/keyfile.ts";
 import { Keyring } from "../../shared/keyring.ts";
-import { type Json, parseManifests } from "../../shared/manifest.ts";
+import { parseManifests } from "../../shared/manifest.ts";
 import { type Scope, SCOPES } from "../../shared/scope.ts";
 import { formatSealedSecret, parseSealedSecret, seal, unseal } from "../../shared/sealedsecret.ts";
 import { formatSecret, type JsonObject, objectsOf, parseSecret } from "../../shared/secret.ts";
