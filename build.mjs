@@ -172,6 +172,8 @@ async function runScript(entry, args) {
   const outfile = resolve(root, "node_modules/.cache/kube-signet", entry.replace(/\.ts$/, ".mjs"));
   await mkdir(dirname(outfile), { recursive: true });
   await build({ ...common, entryPoints: [entry], outfile, packages: "external" });
+  // Ctrl-C goes to the script as well, which may have something to put away: it ends first.
+  process.on("SIGINT", () => undefined);
   const { status, signal } = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" });
   process.exit(signal ? 1 : (status ?? 1));
 }

@@ -2,7 +2,7 @@
 // Does not own: what merging means (shared/sealedsecret.ts), the splices (shared/edit.ts).
 // SPEC.md, "Command line", "Merging".
 
-import { type Edit, editManifest } from "../shared/edit.ts";
+import { type Edit, editManifest } from "../shared/manifest/edit.ts";
 import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../shared/manifest.ts";
 import { type Scope, scopeOf, withScope } from "../shared/scope.ts";

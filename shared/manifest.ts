@@ -1,13 +1,13 @@
 // Owns: streams of YAML and JSON documents -> values, surprises and positions; values -> streams.
-// Does not own: the grammar (yaml.ts, json.ts), scalars (scalar.ts), edits (edit.ts), kinds.
+// Does not own: the grammar, scalars and edits (manifest/), kinds.
 // Implements SPEC.md "Manifests": what sigs.k8s.io/yaml and NewYAMLOrJSONDecoder read, or an error.
 
 import { SignetError } from "./errors.ts";
 import type { ErrorPlace } from "./errors.ts";
-import { composeJson, skipSpace } from "./json.ts";
-import { canBePlain, literalBlock, quote } from "./scalar.ts";
-import type { Fail, Node, ScalarNode } from "./tree.ts";
-import { composeYaml } from "./yaml.ts";
+import { composeJson, skipSpace } from "./manifest/json.ts";
+import { canBePlain, literalBlock, quote } from "./manifest/scalar.ts";
+import type { Fail, Node, ScalarNode } from "./manifest/tree.ts";
+import { composeYaml } from "./manifest/yaml.ts";
 
 /** Objects have no prototype, so that `__proto__` and `constructor` are keys like any other. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

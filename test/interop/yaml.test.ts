@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests, parseManifests } from "../../shared/manifest.ts";
 import type { Json } from "../../shared/manifest.ts";
-import type { Node } from "../../shared/tree.ts";
+import type { Node } from "../../shared/manifest/tree.ts";
 import { partPath } from "../parts/parts.ts";
 
 interface Answer {

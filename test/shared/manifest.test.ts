@@ -3,12 +3,12 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { editManifest } from "../../shared/edit.ts";
-import type { Edit } from "../../shared/edit.ts";
+import { editManifest } from "../../shared/manifest/edit.ts";
+import type { Edit } from "../../shared/manifest/edit.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests, parseManifests } from "../../shared/manifest.ts";
 import type { Json } from "../../shared/manifest.ts";
-import { nodeAt } from "../../shared/tree.ts";
+import { nodeAt } from "../../shared/manifest/tree.ts";
 
 const values = (text: string) => parseManifests(text).map(({ value }) => value);
 
