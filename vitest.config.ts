@@ -8,7 +8,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/{shared,cli,controller,scenarios}/**/*.test.ts"] },
+        test: {
+          name: "unit",
+          include: ["test/{shared,cli,controller,scenarios}/**/*.test.ts"],
+          testTimeout: 30_000,
+        },
       },
       {
         extends: true,
