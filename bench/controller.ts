@@ -31,7 +31,6 @@ type Results = Map<number, Map<string, Outcome[]>>;
 
 export async function benchController(bench: Bench): Promise<PartReport> {
   const counts = bench.quick ? [100, 400] : [400, 2000];
-  const rounds = bench.quick ? 1 : 3;
   const plane = await startControlPlane({
     controllerManager: false,
     directory: bench.scratch,
@@ -54,23 +53,19 @@ export async function benchController(bench: Bench): Promise<PartReport> {
     for (const count of counts) {
       const outcomes = new Map<string, Outcome[]>();
       results.set(count, outcomes);
-      for (let round = 0; round < rounds; round++) {
-        for (const contender of contenders) {
-          const outcome = await run(contender, count);
-          outcomes.set(contender.program, [...(outcomes.get(contender.program) ?? []), outcome]);
-        }
+      // One round: each run is long enough to be its own average.
+      for (const contender of contenders) {
+        outcomes.set(contender.program, [await run(contender, count)]);
       }
     }
     const [smaller = 0] = counts;
-    if (!bench.quick) {
-      const slow: Contender = {
-        program: ORIGINAL_DEFAULT,
-        restart: null,
-        timeoutMs: 1_800_000,
-        start: () => startOriginal(plane),
-      };
-      results.get(smaller)?.set(ORIGINAL_DEFAULT, [await run(slow, smaller)]);
-    }
+    const slow: Contender = {
+      program: ORIGINAL_DEFAULT,
+      restart: null,
+      timeoutMs: 1_800_000,
+      start: () => startOriginal(plane),
+    };
+    results.get(smaller)?.set(ORIGINAL_DEFAULT, [await run(slow, smaller)]);
     return tell(bench, results);
   } finally {
     await plane.stop();
