@@ -72,6 +72,8 @@ export class ClusterKeys {
   /** Resolves when the keyring is filled, with a first key made where there was none. */
   async start(signal: AbortSignal): Promise<void> {
     await this.#cache.start(signal);
+    // Told to stop before the keys were listed: that none are known does not mean that there are none.
+    if (signal.aborted) return;
     this.#legacy = await this.#readLegacy();
     this.#loaded = true;
     this.#refill();

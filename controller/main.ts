@@ -17,6 +17,7 @@ const command = new Command("signet-controller")
   )
   .version(`signet-controller version: v${VERSION}`, "--version")
   .enablePositionalOptions()
+  .configureHelp({ helpWidth: 100 })
   .configureOutput({
     outputError: (text, write) => {
       write(text.replace(/^error: /, "signet-controller: error: "));

@@ -2,11 +2,12 @@
 // that nothing was left out.
 // Does not own: building a part (test/parts/build.ts), nor any test.
 import { spawn } from "node:child_process";
-import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve, sep } from "node:path";
-import { BED_HOST, BED_VARIABLE } from "./cluster/program.ts";
+import { checkBed, inBed } from "./cluster/bed.ts";
+import { BED_VARIABLE } from "./cluster/program.ts";
 import { obtainParts, PartsUnavailable } from "./parts/build.ts";
 import { PARTS_VARIABLE } from "./parts/parts.ts";
 
@@ -23,66 +24,19 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-interface Ended {
-  status: number;
-  stderr: string;
-}
-
-/** Runs a program in our terminal; with `quiet`, keeps what it says on stderr instead. */
-function run(command: string[], env = process.env, quiet = false): Promise<Ended> {
+/** Runs a program in our terminal; resolves to its exit status. */
+function run(command: string[], env = process.env): Promise<number> {
   const [program = "", ...args] = command;
-  const child = spawn(program, args, { env, stdio: quiet ? "pipe" : "inherit" });
-  let stderr = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const child = spawn(program, args, { env, stdio: "inherit" });
   return new Promise((done) => {
     child.once("error", (error) => {
-      done({ status: 127, stderr: error.message });
+      say(`${program}: ${error.message}`);
+      done(127);
     });
     child.once("close", (status) => {
-      done({ status: status ?? 1, stderr });
+      done(status ?? 1);
     });
   });
-}
-
-/**
- * Wraps a command in network and mount namespaces of its own. The API server's proxy refuses
- * loopback addresses, so the bed has one more; the Go original reads its credentials below /run,
- * so the bed has an empty one.
- */
-function inBed(command: string[]): string[] {
-  const setUp =
-    `ip link set lo up && ip addr add ${BED_HOST}/32 dev lo && ` +
-    `mount -t tmpfs tmpfs ${realpathSync("/var/run")} && exec "$@"`;
-  const asRoot = process.getuid?.() === 0;
-  return ["unshare", asRoot ? "-nm" : "-rnm", "sh", "-c", setUp, "sh", ...command];
-}
-
-/** @throws PartsUnavailable where this machine does not let us have the namespaces. */
-async function checkBed(env: NodeJS.ProcessEnv): Promise<void> {
-  if (process.platform !== "linux") {
-    throw new PartsUnavailable(
-      `the interop and cluster suites need Linux, this machine runs ${process.platform}`,
-      "run `npm test` in a Linux machine or container; `npm run test:unit` runs everywhere",
-    );
-  }
-  const packages = { unshare: "util-linux", setpriv: "util-linux", mount: "mount", ip: "iproute2" };
-  for (const [program, name] of Object.entries(packages)) {
-    const probe = await run(["sh", "-c", `command -v ${program}`], env, true);
-    if (probe.status !== 0) {
-      throw new PartsUnavailable(
-        `the program \`${program}\` is missing`,
-        `install it (Debian and Ubuntu: apt-get install ${name})`,
-      );
-    }
-  }
-  const probe = await run(inBed(["setpriv", "--pdeathsig", "KILL", "--", "true"]), env, true);
-  if (probe.status !== 0) {
-    throw new PartsUnavailable(
-      `this machine refuses a network namespace: ${probe.stderr.trim()}`,
-      "run as root; or in a container with --privileged; or, on Ubuntu, allow it with " +
-        "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
-    );
-  }
 }
 
 interface Report {
@@ -146,7 +100,7 @@ async function runSuites(
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   const selection = projects.map((project) => `--project=${project}`);
   const command = [...vitest, ...reporters, ...selection, ...args];
-  const { status } = await run(bed ? inBed(command) : command, env);
+  const status = await run(bed ? inBed(command) : command, env);
 
   let report: Report;
   try {
@@ -194,14 +148,14 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
   let failedBefore = 0;
   if (args.length === 0) {
     say("checking types, lint and format");
-    const { status } = await run(["npm", "run", "--silent", "lint"]);
+    const status = await run(["npm", "run", "--silent", "lint"]);
     if (status !== 0) {
       say("failed: `npm run lint`, see above; the tests run all the same");
       failedBefore++;
     }
   }
   try {
-    await checkBed(env);
+    checkBed(env);
     env[PARTS_VARIABLE] = JSON.stringify(await obtainParts(say));
     env[BED_VARIABLE] = "1";
   } catch (error) {

@@ -27,7 +27,7 @@ export function checkBed(env: NodeJS.ProcessEnv): void {
   if (process.platform !== "linux") {
     throw new PartsUnavailable(
       `clusters are run on Linux only, this machine runs ${process.platform}`,
-      "use a Linux machine or container",
+      "use a Linux machine or container; `npm run test:unit` runs everywhere",
     );
   }
   const run = (command: readonly string[]): { status: number | null; stderr: string } => {
