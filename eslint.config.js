@@ -3,7 +3,9 @@ import tseslint from "typescript-eslint";
 const forbidden = (regex) => ({
   "no-restricted-imports": [
     "error",
-    { patterns: [{ regex, message: "only shared/ may be imported here; see docs/architecture.md" }] },
+    {
+      patterns: [{ regex, message: "only shared/ may be imported here; see docs/architecture.md" }],
+    },
   ],
 });
 
