@@ -24,6 +24,14 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** What failed outside of a test; told where it happens and once more at the end. */
+const faults: string[] = [];
+
+function fault(line: string): void {
+  say(`failed: ${line}`);
+  faults.push(line);
+}
+
 /** Runs a program in our terminal; resolves to its exit status. */
 function run(command: string[], env = process.env): Promise<number> {
   const [program = "", ...args] = command;
@@ -65,29 +73,29 @@ function projectOf(file: string): Project {
 
 /** What a green vitest run may still hide: files and tests that did not run. */
 async function leftOut(report: Report, projects: readonly Project[]): Promise<string[]> {
-  const faults: string[] = [];
+  const missing: string[] = [];
   const ran = new Map(report.testResults.map((file) => [relative(ROOT, file.name), file]));
   for (const file of await testFiles()) {
     if (projects.includes(projectOf(file)) && !ran.has(file)) {
-      faults.push(`${file} did not run: does vitest.config.ts name its folder?`);
+      missing.push(`${file} did not run: does vitest.config.ts name its folder?`);
     }
   }
   for (const project of projects) {
     const files = [...ran].filter(([file]) => projectOf(file) === project);
     const tests = files.flatMap(([, { assertionResults }]) => assertionResults);
-    if (tests.length === 0) faults.push(`the suite ${project} ran no test`);
+    if (tests.length === 0) missing.push(`the suite ${project} ran no test`);
   }
   for (const [file, { assertionResults }] of ran) {
     for (const { status, fullName } of assertionResults) {
       if (status !== "passed" && status !== "failed") {
-        faults.push(`${file}: "${fullName}" was not run (${status})`);
+        missing.push(`${file}: "${fullName}" was not run (${status})`);
       }
     }
   }
-  return faults;
+  return missing;
 }
 
-/** Runs the projects and counts; a fault of a file, or of the run as a whole, counts as a failure. */
+/** Runs the projects and counts the tests. */
 async function runSuites(
   projects: readonly Project[],
   args: string[],
@@ -106,8 +114,8 @@ async function runSuites(
   try {
     report = JSON.parse(await readFile(reportFile, "utf8")) as Report;
   } catch {
-    say(`failed: vitest ended with ${status} and left no report`);
-    return { passed: 0, failed: 1 };
+    fault(`vitest ended with ${status} and left no report`);
+    return { passed: 0, failed: 0 };
   }
   const tally: Tally = { passed: 0, failed: 0 };
   for (const { name, status: fileStatus, assertionResults } of report.testResults) {
@@ -115,26 +123,18 @@ async function runSuites(
     tally.passed += assertionResults.filter((test) => test.status === "passed").length;
     tally.failed += failed;
     if (fileStatus === "failed" && failed === 0) {
-      say(`failed: ${relative(ROOT, name)} as a whole, see above`);
-      tally.failed++;
+      fault(`${relative(ROOT, name)} as a whole, see above`);
     }
   }
   // With a filter, leaving out is what was asked for.
-  const faults = args.length === 0 ? await leftOut(report, projects) : [];
-  for (const fault of faults) say(`failed: ${fault}`);
-  tally.failed += faults.length;
-  if (tally.passed + tally.failed === 0) {
-    say("failed: no test ran");
-    tally.failed++;
-  }
-  if (status !== 0 && tally.failed === 0) {
-    say(`failed: vitest ended with ${status} though no test failed, see above`);
-    tally.failed++;
+  if (args.length === 0) for (const line of await leftOut(report, projects)) fault(line);
+  if (tally.passed + tally.failed === 0) fault("no test ran");
+  if (status !== 0 && tally.failed + faults.length === 0) {
+    fault(`vitest ended with ${status} though no test failed, see above`);
   }
   return tally;
 }
 
-/** A fault outside the tests counts as one failure, so that the last line never looks green. */
 async function runAll(args: string[], unitOnly: boolean, scratch: string): Promise<Tally> {
   // Tests write below a folder of this run, so that a killed one leaves nothing in /tmp.
   const env: NodeJS.ProcessEnv = { TMPDIR: scratch };
@@ -145,13 +145,11 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
   env.PATH = `${env.PATH ?? ""}:/usr/sbin:/sbin`;
   if (unitOnly) return runSuites(["unit"], args, env, scratch, false);
 
-  let failedBefore = 0;
   if (args.length === 0) {
     say("checking types, lint and format");
     const status = await run(["npm", "run", "--silent", "lint"]);
     if (status !== 0) {
-      say("failed: `npm run lint`, see above; the tests run all the same");
-      failedBefore++;
+      fault("`npm run lint`, see above; the tests run all the same");
     }
   }
   try {
@@ -161,12 +159,11 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
   } catch (error) {
     if (!(error instanceof PartsUnavailable)) throw error;
     const tally = await runSuites(["unit"], args, env, scratch, false);
-    say(`NOT RUN: the suites interop and cluster\n  reason: ${error.message}`);
-    say(`  remedy: ${error.remedy}`);
-    return { passed: tally.passed, failed: tally.failed + failedBefore + 1 };
+    const why = `  reason: ${error.message}\n  remedy: ${error.remedy}`;
+    fault(`NOT RUN: the suites interop and cluster\n${why}`);
+    return tally;
   }
-  const tally = await runSuites(PROJECTS, args, env, scratch, true);
-  return { passed: tally.passed, failed: tally.failed + failedBefore };
+  return runSuites(PROJECTS, args, env, scratch, true);
 }
 
 const given = process.argv.slice(2);
@@ -187,5 +184,7 @@ const { passed, failed } = await runAll(
   given.includes("--unit"),
   scratch,
 );
-say(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+// A fault outside the tests counts as a failure, so that the last line never looks green.
+for (const line of faults) say(`failed: ${line}`);
+say(`${passed} passed, ${failed + faults.length} failed`);
+process.exitCode = failed + faults.length === 0 ? 0 : 1;
