@@ -3,10 +3,11 @@
 // SPEC.md, "Command line", "Certificate".
 
 import { fileURLToPath } from "node:url";
-import { type Certificate, parseCertificate } from "../shared/certificate.ts";
+import { type Certificate, checkNotExpired, parseCertificate } from "../shared/certificate.ts";
 import { type ErrorDetails, locate, SignetError } from "../shared/errors.ts";
 import { readText } from "./files.ts";
 import type { ClusterOptions } from "./kubeconfig.ts";
+import { networkReason } from "./network.ts";
 import { count, warn } from "./terminal.ts";
 
 const DAY_MS = 86_400_000;
@@ -38,6 +39,19 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
   const { fetchClusterCertificate } = await import("./cluster.ts");
   const { text, source } = await fetchClusterCertificate(options);
   return { certificate: locate({ file: source }, () => parseCertificate(text)), source };
+}
+
+/** The certificate to seal with, checked and warned about. */
+export async function usableCertificate(options: CertificateOptions): Promise<Certificate> {
+  const found = await findCertificate(options);
+  const now = new Date();
+  try {
+    checkNotExpired(found.certificate, now);
+  } catch (error) {
+    throw error instanceof SignetError ? error.at({ file: found.source }) : error;
+  }
+  warnOfValidity(found, now);
+  return found.certificate;
 }
 
 /** @throws SignetError io, network, certificate-invalid */
@@ -125,36 +139,6 @@ async function download(
     throw failed(networkReason(error, timeoutMs), { cause: error });
   }
 }
-
-/** Why a request failed, in words. */
-export function networkReason(error: unknown, timeoutMs: number): string {
-  if (error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError")) {
-    return `no answer within ${timeoutMs / 1000} s`;
-  }
-  // fetch hides the reason in its cause, and several addresses tried in an AggregateError.
-  for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
-    const [first] = inner instanceof AggregateError ? (inner.errors as unknown[]) : [inner];
-    const code = first instanceof Error && "code" in first ? first.code : undefined;
-    if (typeof code === "string") return NETWORK_WORDS[code] ?? code;
-  }
-  return "the request failed";
-}
-
-const NETWORK_WORDS: Record<string, string> = {
-  ECONNREFUSED: "nothing listens there (ECONNREFUSED)",
-  ECONNRESET: "the connection was cut (ECONNRESET)",
-  UND_ERR_SOCKET: "the connection was cut",
-  ENOTFOUND: "no such host (ENOTFOUND)",
-  EAI_AGAIN: "the host's name cannot be looked up now (EAI_AGAIN)",
-  EHOSTUNREACH: "the host cannot be reached (EHOSTUNREACH)",
-  ENETUNREACH: "the network cannot be reached (ENETUNREACH)",
-  ETIMEDOUT: "no answer (ETIMEDOUT)",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "its TLS certificate is self-signed",
-  SELF_SIGNED_CERT_IN_CHAIN: "its TLS certificate is not signed by an authority known here",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its TLS certificate is not signed by an authority known here",
-  CERT_HAS_EXPIRED: "its TLS certificate has expired",
-  ERR_TLS_CERT_ALTNAME_INVALID: "its TLS certificate is for another host",
-};
 
 /** Days from `now` until a certificate ends; negative where it has ended. */
 export function daysLeft({ notAfter }: Certificate, now: Date): number {

@@ -5,9 +5,9 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { SignetError } from "../shared/errors.ts";
-import { networkReason } from "./certificate.ts";
 import { type ClusterOptions, kubeconfigFiles } from "./kubeconfig.ts";
 import { KubeConfig } from "./kubernetes.ts";
+import { networkReason } from "./network.ts";
 import { asObject } from "../shared/secret.ts";
 import type { Json } from "../shared/manifest.ts";
 

@@ -1,5 +1,5 @@
 // Owns: `signet seal --merge-into`: values added to a SealedSecret's file, all else in it left alone.
-// Does not own: what merging means (shared/sealedsecret.ts), the splices (shared/edit.ts).
+// Does not own: what merging means (shared/sealedsecret.ts), the splices (shared/manifest/edit.ts).
 // SPEC.md, "Command line", "Merging".
 
 import { type Edit, editManifest } from "../shared/manifest/edit.ts";
@@ -9,9 +9,10 @@ import { type Scope, scopeOf, withScope } from "../shared/scope.ts";
 import { KIND, merge, parseSealedSecret, seal, type SealedSecret } from "../shared/sealedsecret.ts";
 import { asObject, parseSecret, type Secret } from "../shared/secret.ts";
 import { STAMP_ANNOTATION } from "../shared/stamp.ts";
+import { usableCertificate } from "./certificate.ts";
 import { readInputs, readText, stat, writeFiles } from "./files.ts";
 import { complete, gather, type Prepare } from "./gather.ts";
-import { type SealOptions, usableCertificate } from "./seal.ts";
+import type { SealOptions } from "./seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 
 interface Target {

@@ -3,12 +3,12 @@
 // SPEC.md, "Command line", "Sealing".
 
 import { basename, dirname, extname, join } from "node:path";
-import { type Certificate, checkNotExpired } from "../shared/certificate.ts";
+import type { Certificate } from "../shared/certificate.ts";
 import { SignetError } from "../shared/errors.ts";
 import { formatManifests } from "../shared/manifest.ts";
 import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
 import type { JsonObject } from "../shared/secret.ts";
-import { type CertificateOptions, findCertificate, warnOfValidity } from "./certificate.ts";
+import { type CertificateOptions, usableCertificate } from "./certificate.ts";
 import { type Output, readInputs, statIfThere, writeFiles } from "./files.ts";
 import {
   gather,
@@ -28,9 +28,6 @@ export interface SealOptions extends CertificateOptions, SecretOptions {
   readonly mergeInto?: string;
 }
 
-/** Files sealed at once: enough to keep every core busy. */
-const FILES_AT_ONCE = 16;
-
 /** @throws SignetError, or an AggregateError of them; then nothing was written */
 export async function runSeal(names: readonly string[], options: SealOptions): Promise<void> {
   if (options.mergeInto !== undefined) {
@@ -45,7 +42,8 @@ export async function runSeal(names: readonly string[], options: SealOptions): P
   const plan = files.map((file) => ({ file, path: outputPath(file, names, options) }));
   if (files.length > 0) {
     const certificate = await usableCertificate(options);
-    const sealed = await mapBounded(files, FILES_AT_ONCE, (file) => sealFile(file, certificate));
+    const sealed: Sealed[number][] = [];
+    for (const file of files) sealed.push(await sealFile(file, certificate));
     if (plan.every(({ path }) => path === undefined)) {
       await printResult(asOneText(files, sealed, options));
     } else {
@@ -53,19 +51,6 @@ export async function runSeal(names: readonly string[], options: SealOptions): P
     }
   }
   if (inputs.some(({ inFolder }) => inFolder !== undefined)) summarize(gathered, options);
-}
-
-/** The certificate to seal with, checked and warned about. */
-export async function usableCertificate(options: CertificateOptions): Promise<Certificate> {
-  const found = await findCertificate(options);
-  const now = new Date();
-  try {
-    checkNotExpired(found.certificate, now);
-  } catch (error) {
-    throw error instanceof SignetError ? error.at({ file: found.source }) : error;
-  }
-  warnOfValidity(found, now);
-  return found.certificate;
 }
 
 function checkUsage(names: readonly string[], options: SealOptions): void {
@@ -207,19 +192,4 @@ function summarize({ files, sealedAlready, withoutSecret }: Gathered, options: S
     ...(withoutSecret === 0 ? [] : [`${count(withoutSecret, "file")} without a Secret`]),
   ];
   say(parts.join("; "));
-}
-
-/** `action` on every item, at most `limit` at once, results in order. */
-async function mapBounded<T, R>(
-  items: readonly T[],
-  limit: number,
-  action: (item: T) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  const queue = items.entries();
-  const work = async (): Promise<void> => {
-    for (const [index, item] of queue) results[index] = await action(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, work));
-  return results;
 }

@@ -1,0 +1,33 @@
+// Owns: why a request over the network failed, in words.
+// Does not own: making it (certificate.ts, cluster.ts), nor the answers of a server.
+// SPEC.md, "Command line", "Certificate".
+
+/** Why a request failed, in words. */
+export function networkReason(error: unknown, timeoutMs: number): string {
+  if (error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError")) {
+    return `no answer within ${timeoutMs / 1000} s`;
+  }
+  // fetch hides the reason in its cause, and several addresses tried in an AggregateError.
+  for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
+    const [first] = inner instanceof AggregateError ? (inner.errors as unknown[]) : [inner];
+    const code = first instanceof Error && "code" in first ? first.code : undefined;
+    if (typeof code === "string") return NETWORK_WORDS[code] ?? code;
+  }
+  return "the request failed";
+}
+
+const NETWORK_WORDS: Record<string, string> = {
+  ECONNREFUSED: "nothing listens there (ECONNREFUSED)",
+  ECONNRESET: "the connection was cut (ECONNRESET)",
+  UND_ERR_SOCKET: "the connection was cut",
+  ENOTFOUND: "no such host (ENOTFOUND)",
+  EAI_AGAIN: "the host's name cannot be looked up now (EAI_AGAIN)",
+  EHOSTUNREACH: "the host cannot be reached (EHOSTUNREACH)",
+  ENETUNREACH: "the network cannot be reached (ENETUNREACH)",
+  ETIMEDOUT: "no answer (ETIMEDOUT)",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its TLS certificate is self-signed",
+  SELF_SIGNED_CERT_IN_CHAIN: "its TLS certificate is not signed by an authority known here",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its TLS certificate is not signed by an authority known here",
+  CERT_HAS_EXPIRED: "its TLS certificate has expired",
+  ERR_TLS_CERT_ALTNAME_INVALID: "its TLS certificate is for another host",
+};
