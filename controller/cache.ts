@@ -65,6 +65,10 @@ export class Cache<T> {
     return this.#objects.keys();
   }
 
+  entries(): IterableIterator<[string, T]> {
+    return this.#objects.entries();
+  }
+
   values(): IterableIterator<T> {
     return this.#objects.values();
   }

@@ -1,19 +1,13 @@
 // Owns: a cluster as the world of the reconciler: the watched SealedSecrets and Secrets, the writes.
 // Does not own: decisions (reconcile.ts), the connection (kubernetes.ts), keys (keys.ts).
 
-import type { Json } from "../shared/manifest.ts";
-import { asObject, formatSecret, type JsonObject, type Secret } from "../shared/secret.ts";
-import { Cache, text } from "./cache.ts";
+import { formatSecret, type JsonObject, metadataOf, type Secret } from "../shared/secret.ts";
+import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type KubernetesClient } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
-import {
-  FIELD_MANAGER,
-  metadataOf,
-  SECRET_LABEL,
-  type SecretMark,
-  type World,
-} from "./reconcile.ts";
-import type { Status, Verdict } from "./status.ts";
+import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
+import type { Event, World } from "./reconcile.ts";
+import type { SecretMark } from "./status.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 /** The name that the original's Events carry, which dashboards and alerts filter by. */
@@ -26,6 +20,8 @@ export interface ClusterOptions {
   readonly namespaces: readonly string[] | undefined;
   /** Narrows the SealedSecrets that are looked after. */
   readonly labelSelector: string | undefined;
+  /** Narrows the namespaces, by their labels. */
+  readonly namespaceSelector: string | undefined;
   /** Called with the `namespace/name` of whatever may need a reconcile. */
   readonly onChange: (key: string) => void;
   readonly log: Log;
@@ -37,10 +33,25 @@ export class ClusterWorld implements World {
   readonly #options: ClusterOptions;
   readonly #sealedSecrets: Cache<JsonObject>[] = [];
   readonly #secrets: Cache<SecretMark>[] = [];
+  /** The namespaces that are looked after; undefined: all. */
+  readonly #selected: Cache<true> | undefined;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { client, log, labelSelector } = options;
+    const { client, log, labelSelector, namespaceSelector } = options;
+    if (namespaceSelector !== undefined) {
+      this.#selected = new Cache(
+        client,
+        { path: "/api/v1/namespaces", labelSelector: namespaceSelector, metadataOnly: true },
+        {
+          keep: () => true,
+          onChange: (key) => {
+            for (const sealed of this.#keysIn(key.slice(1))) options.onChange(sealed);
+          },
+          log,
+        },
+      );
+    }
     for (const path of scopedPaths(options.namespaces)) {
       const sealedSecrets = new Cache(
         client,
@@ -62,16 +73,42 @@ export class ClusterWorld implements World {
 
   /** Resolves when everything has been listed once. Secrets first: a known mark saves a write. */
   async start(signal: AbortSignal): Promise<void> {
+    await this.#selected?.start(signal);
     await Promise.all(this.#secrets.map((cache) => cache.start(signal)));
     await Promise.all(this.#sealedSecrets.map((cache) => cache.start(signal)));
   }
 
   sealedSecret(key: string): JsonObject | undefined {
-    return find(this.#sealedSecrets, key);
+    const namespace = namespaceOf(key);
+    if (!this.#isSelected(namespace)) return undefined;
+    return this.#cacheOf(this.#sealedSecrets, namespace)?.get(key);
   }
 
   secretMark(key: string): SecretMark | undefined {
-    return find(this.#secrets, key);
+    return this.#cacheOf(this.#secrets, namespaceOf(key))?.get(key);
+  }
+
+  /** Every SealedSecret that is looked after, as last seen. */
+  *sealedSecrets(): Generator<JsonObject> {
+    for (const cache of this.#sealedSecrets) {
+      for (const [key, sealed] of cache.entries()) {
+        if (this.#isSelected(namespaceOf(key))) yield sealed;
+      }
+    }
+  }
+
+  /** Names of all SealedSecrets that are looked after. */
+  *keys(): Generator<string> {
+    for (const sealed of this.sealedSecrets()) yield objectKey(sealed);
+  }
+
+  #isSelected(namespace: string): boolean {
+    return this.#selected === undefined || this.#selected.get(`/${namespace}`) !== undefined;
+  }
+
+  #keysIn(namespace: string): string[] {
+    const keys = this.#sealedSecrets.flatMap((cache) => [...cache.keys()]);
+    return keys.filter((key) => namespaceOf(key) === namespace);
   }
 
   async readSecret(key: string): Promise<JsonObject | null> {
@@ -100,31 +137,31 @@ export class ClusterWorld implements World {
       accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
     });
     const mark = markOfObject(written);
-    const [namespace = ""] = key.split("/");
-    this.#cacheOf(this.#secrets, namespace)?.observe(key, mark);
+    this.#cacheOf(this.#secrets, namespaceOf(key))?.observe(key, mark);
     return mark;
   }
 
-  async writeStatus(key: string, sealed: JsonObject, status: Status): Promise<void> {
+  async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
+    await this.#options.client.call("DELETE", secretPath(key), {
+      body: { preconditions: { uid, resourceVersion } },
+    });
+  }
+
+  async writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void> {
     const [namespace = "", name = ""] = key.split("/");
+    // A PUT of the whole object as last seen: the server refuses it where that is out of date.
     const written = await this.#options.client.call(
-      "PATCH",
+      "PUT",
       `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`,
-      {
-        query: { fieldManager: FIELD_MANAGER },
-        // The uid makes the server refuse what was meant for an earlier object of this name.
-        body: { metadata: { uid: metadataOf(sealed)["uid"] ?? "" }, status: { ...status } as Json },
-        contentType: "application/merge-patch+json",
-      },
+      { query: { fieldManager: FIELD_MANAGER }, body: { ...sealed, status } },
     );
     this.#cacheOf(this.#sealedSecrets, namespace)?.observe(key, withoutManagedFields(written));
   }
 
-  async recordEvent(sealed: JsonObject, verdict: Verdict): Promise<void> {
+  async recordEvent(sealed: JsonObject, { type, reason, message }: Event): Promise<void> {
     const { name, namespace, uid, resourceVersion } = metadataOf(sealed);
     const now = this.#options.now().toISOString();
     const seconds = `${now.slice(0, 19)}Z`;
-    const message = verdict.event.message;
     await this.#options.client.call("POST", `/api/v1/namespaces/${text(namespace)}/events`, {
       query: { fieldManager: FIELD_MANAGER },
       body: {
@@ -139,8 +176,8 @@ export class ClusterWorld implements World {
           uid: text(uid),
           resourceVersion: text(resourceVersion),
         },
-        type: verdict.synced ? "Normal" : "Warning",
-        reason: verdict.event.reason,
+        type,
+        reason,
         message:
           message.length > MAX_EVENT_MESSAGE
             ? `${message.slice(0, MAX_EVENT_MESSAGE - 1)}…`
@@ -170,12 +207,8 @@ function secretPath(key: string): string {
   return `/api/v1/namespaces/${namespace}/secrets/${name}`;
 }
 
-function find<T>(caches: readonly Cache<T>[], key: string): T | undefined {
-  for (const cache of caches) {
-    const object = cache.get(key);
-    if (object !== undefined) return object;
-  }
-  return undefined;
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf("/"));
 }
 
 function markOfObject(object: JsonObject): SecretMark {
@@ -184,7 +217,7 @@ function markOfObject(object: JsonObject): SecretMark {
 }
 
 function withoutManagedFields(object: JsonObject): JsonObject {
-  const { managedFields: _books, ...metadata } = asObject(object["metadata"] ?? null) ?? {};
+  const { managedFields: _books, ...metadata } = metadataOf(object);
   // Lists leave these two out of their items.
   return { apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", ...object, metadata };
 }

@@ -121,11 +121,16 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly allNamespaces: boolean;
   readonly additionalNamespaces: string[];
   readonly labelSelector?: string;
+  readonly namespaceSelector?: string;
+  readonly repairDrift: boolean;
+  readonly skipRecreate: boolean;
   readonly keyRenewPeriod: number;
   readonly privatekeyLabels: Record<string, string>;
   readonly privatekeyAnnotations: Record<string, string>;
   readonly acceptDeprecatedV1Data: boolean;
   readonly updateStatus: boolean;
+  readonly metricsOmitSecretLabels: boolean;
+  readonly logInfoStdout: boolean;
   readonly kubeclientQps: number;
   readonly kubeclientBurst: number;
   readonly concurrency: number;
@@ -205,6 +210,13 @@ export function addServeOptions(command: Command): Command {
       option("--label-selector <selector>", "look after SealedSecrets with these labels only"),
     )
     .addOption(
+      option("--namespace-selector <selector>", "look after namespaces with these labels only"),
+    )
+    .addOption(
+      toggle("--repair-drift", "put back what others change or delete of our Secrets", true),
+    )
+    .addOption(toggle("--skip-recreate", "leave Secrets that others deleted away", false))
+    .addOption(
       option(
         "--key-renew-period <duration>",
         "age at which a new sealing key takes over; 0 for never",
@@ -220,6 +232,14 @@ export function addServeOptions(command: Command): Command {
       toggle("--accept-deprecated-v1-data", "open the sealed form before 2019 as well", true),
     )
     .addOption(toggle("--update-status", "tell the outcome in the SealedSecret's status", true))
+    .addOption(
+      toggle(
+        "--metrics-omit-secret-labels",
+        "no metric names a SealedSecret (condition_info)",
+        false,
+      ),
+    )
+    .addOption(toggle("--log-info-stdout", "INFO to stdout, WARN and ERROR to stderr", true))
     .addOption(
       option(
         "--kubeclient-qps <number>",
@@ -255,8 +275,17 @@ export function addServeOptions(command: Command): Command {
         ":8081",
       ),
     );
+  for (const name of MEANINGLESS) {
+    command.addOption(option(`${name} [value]`, "of the original; has no effect here").hideHelp());
+  }
   return addLogOptions(addKeyOptions(command));
 }
+
+/**
+ * Flags of the original that its users' manifests carry: retries never end, key Secrets are always
+ * watched, and no Secret is deleted for being without a SealedSecret.
+ */
+const MEANINGLESS = ["--max-unseal-retries", "--watch-for-secrets", "--old-gc-behavior"];
 
 /** Gives `command` the flags of the standalone mode. */
 export function addStandaloneOptions(command: Command): Command {

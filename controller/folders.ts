@@ -30,14 +30,15 @@ import {
   formatSecret,
   isItemName,
   type JsonObject,
+  metadataOf,
   objectsOf,
   type Secret,
 } from "../shared/secret.ts";
 import { formatEnvFile } from "./envfile.ts";
 import { ApiError } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
-import { metadataOf, type SecretMark, type World } from "./reconcile.ts";
-import type { Status, Verdict } from "./status.ts";
+import type { Event, World } from "./reconcile.ts";
+import type { SecretMark } from "./status.ts";
 
 export interface FolderOptions {
   /** Files and folders with sealed manifests. */
@@ -109,8 +110,7 @@ export class FolderWorld implements World {
     const gone = this.#recordedKeys().filter((key) => !this.#sealed.has(key));
     for (const key of gone) {
       if (this.#record(key).secret !== undefined) {
-        rmSync(this.#folder(key), { recursive: true, force: true });
-        rmSync(`${this.#folder(key)}.env`, { force: true });
+        this.#remove(key);
       }
       rmSync(this.#recordPath(key), { force: true });
       for (const folder of [dirname(this.#folder(key)), dirname(this.#recordPath(key))]) {
@@ -191,15 +191,22 @@ export class FolderWorld implements World {
     return Promise.resolve({ uid: "", resourceVersion: content?.hash ?? "" });
   }
 
-  writeStatus(key: string, _sealed: JsonObject, status: Status): Promise<void> {
-    const before = this.#record(key).status ?? {};
-    const counts = Object.entries(status.sealedUnder ?? {}).filter(([, count]) => count !== null);
-    const sealedUnder = Object.fromEntries(counts);
-    this.#updateRecord(key, { status: { ...before, ...status, sealedUnder } });
+  deleteSecret(key: string): Promise<void> {
+    this.#remove(key);
     return Promise.resolve();
   }
 
-  recordEvent(_sealed: JsonObject, _verdict: Verdict): Promise<void> {
+  #remove(key: string): void {
+    rmSync(this.#folder(key), { recursive: true, force: true });
+    rmSync(`${this.#folder(key)}.env`, { force: true });
+  }
+
+  writeStatus(key: string, _sealed: JsonObject, status: JsonObject): Promise<void> {
+    this.#updateRecord(key, { status });
+    return Promise.resolve();
+  }
+
+  recordEvent(_sealed: JsonObject, _event: Event): Promise<void> {
     // The log line that goes with every verdict says it all.
     return Promise.resolve();
   }

@@ -8,7 +8,7 @@ import { formatKeySecret, KEY_LABEL, type KeyOrder, readKeySecret } from "../sha
 import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keyring.ts";
 import { type JsonObject, parseSecret } from "../shared/secret.ts";
 import { Cache, objectKey } from "./cache.ts";
-import { FIELD_MANAGER } from "./reconcile.ts";
+import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError, type KubernetesClient } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
 
@@ -79,6 +79,19 @@ export class ClusterKeys {
     this.#refill();
     if (this.#wiring.keyring.newest === null) await this.create();
     this.#scheduleRenewal(signal);
+  }
+
+  /** Key Secrets that cannot be used. */
+  get malformed(): number {
+    return [...this.#cache.values()].filter((key) => key === null).length;
+  }
+
+  /** When the next key is due; null for never. */
+  get renewalAt(): Date | null {
+    const { renewAfterMs } = this.#options;
+    const { newest } = this.#wiring.keyring;
+    if (renewAfterMs <= 0 || newest === null) return null;
+    return new Date(newest.orderedAt.getTime() + renewAfterMs);
   }
 
   /** Makes a key, stores it, and holds it at once. */

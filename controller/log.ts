@@ -18,7 +18,7 @@ export interface Log {
 export function createLog(
   level: LogLevel,
   format: LogFormat,
-  write: (line: string) => void,
+  write: (line: string, level: LogLevel) => void,
   now: () => Date = () => new Date(),
 ): Log {
   const at =
@@ -26,7 +26,7 @@ export function createLog(
     (message: string, fields: LogFields = {}): void => {
       if (RANK[lineLevel] < RANK[level]) return;
       const line = { time: now().toISOString(), level: lineLevel, msg: message, ...fields };
-      write(format === "json" ? JSON.stringify(line) : formatText(line));
+      write(format === "json" ? JSON.stringify(line) : formatText(line), lineLevel);
     };
   return { debug: at("DEBUG"), info: at("INFO"), warn: at("WARN"), error: at("ERROR") };
 }

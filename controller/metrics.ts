@@ -1,12 +1,32 @@
 // Owns: every metric, declared once: name, help, labels. The original's names stay.
 // Does not own: when they change.
+// docs/monitoring.md lists them.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Keyring } from "../shared/keyring.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/secret.ts";
+import { text } from "./cache.ts";
+import { keyState, keyUse } from "./keyuse.ts";
+import { currentVerdict } from "./status.ts";
 
 const PREFIX = "sealed_secrets_controller_";
 
-/** The controller's metrics in a registry of their own. `queueDepth` is asked at each scrape. */
-export function createMetrics(version: string, queueDepth: () => number) {
+/** What is asked at each scrape, rather than kept in step. */
+export interface Facts {
+  readonly queueDepth: () => number;
+  readonly contested: () => number;
+  readonly sealedSecrets: () => Iterable<JsonObject>;
+  /** Whether condition_info may name SealedSecrets. */
+  readonly nameThem: boolean;
+  readonly keyring: Keyring;
+  readonly malformedKeys: () => number;
+  /** Null for never. */
+  readonly renewalAt: () => Date | null;
+  readonly now: () => Date;
+}
+
+/** The controller's metrics in a registry of their own. */
+export function createMetrics(version: string, facts: Facts) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -40,7 +60,121 @@ export function createMetrics(version: string, queueDepth: () => number) {
       help: "SealedSecrets that wait for a reconcile or are in one.",
       registers,
       collect() {
-        this.set(queueDepth());
+        this.set(facts.queueDepth());
+      },
+    }),
+    driftCorrected: new Counter({
+      name: `${PREFIX}drift_corrected_total`,
+      help: "Secrets put back after others had changed or deleted them.",
+      labelNames: ["namespace", "change"],
+      registers,
+    }),
+    contested: new Gauge({
+      name: `${PREFIX}contested`,
+      help: "Secrets that someone else keeps changing, and that are put back ever more slowly.",
+      registers,
+      collect() {
+        this.set(facts.contested());
+      },
+    }),
+    conditionInfo: new Gauge({
+      name: `${PREFIX}condition_info`,
+      help: "Condition Synced of each SealedSecret: -1 false, 0 unknown or absent, 1 true.",
+      labelNames: ["namespace", "name", "condition", "ss_app_kubernetes_io_instance"],
+      registers,
+      collect() {
+        this.reset();
+        if (!facts.nameThem) return;
+        for (const sealed of facts.sealedSecrets()) {
+          const { namespace, name, labels = null } = metadataOf(sealed);
+          const synced = currentVerdict(sealed)?.synced;
+          this.set(
+            {
+              namespace: text(namespace),
+              name: text(name),
+              condition: "Synced",
+              ss_app_kubernetes_io_instance: text(asObject(labels)?.["app.kubernetes.io/instance"]),
+            },
+            synced === undefined ? 0 : synced ? 1 : -1,
+          );
+        }
+      },
+    }),
+    sealedSecrets: new Gauge({
+      name: `${PREFIX}sealedsecrets`,
+      help: "SealedSecrets that are looked after, by what their status says.",
+      labelNames: ["synced"],
+      registers,
+      collect() {
+        const counts = { True: 0, False: 0, Unknown: 0 };
+        for (const sealed of facts.sealedSecrets()) {
+          const synced = currentVerdict(sealed)?.synced;
+          counts[synced === undefined ? "Unknown" : synced ? "True" : "False"]++;
+        }
+        for (const [synced, count] of Object.entries(counts)) this.set({ synced }, count);
+      },
+    }),
+    sealingKeys: new Gauge({
+      name: `${PREFIX}sealing_keys`,
+      help: "Sealing keys: the one that seals, those that only open, compromised and malformed ones.",
+      labelNames: ["state"],
+      registers,
+      collect() {
+        const { keyring, malformedKeys } = facts;
+        const counts = { sealing: 0, active: 0, compromised: 0, malformed: malformedKeys() };
+        for (const key of keyring.keys) counts[keyState(key, keyring.newest)]++;
+        for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
+      },
+    }),
+    sealingKeyValues: new Gauge({
+      name: `${PREFIX}sealing_key_values`,
+      help: "Values in the cluster that are sealed under each key; unknown: not opened as they are.",
+      labelNames: ["fingerprint", "state"],
+      registers,
+      collect() {
+        this.reset();
+        const { keyring, sealedSecrets } = facts;
+        const { byKey, unknown } = keyUse(sealedSecrets());
+        for (const key of keyring.keys) {
+          const { fingerprint } = key.privateKey;
+          const state = keyState(key, keyring.newest);
+          this.set({ fingerprint, state }, byKey.get(fingerprint)?.values ?? 0);
+        }
+        this.set({ fingerprint: "", state: "unknown" }, unknown.values);
+      },
+    }),
+    sealingKeyExpiry: new Gauge({
+      name: `${PREFIX}sealing_key_certificate_expiry_timestamp_seconds`,
+      help: "When the certificate of each key ends.",
+      labelNames: ["fingerprint", "state"],
+      registers,
+      collect() {
+        this.reset();
+        const { keyring } = facts;
+        for (const key of keyring.keys) {
+          if (key.certificate === null) continue;
+          const { fingerprint } = key.privateKey;
+          const state = keyState(key, keyring.newest);
+          this.set({ fingerprint, state }, key.certificate.notAfter.getTime() / 1000);
+        }
+      },
+    }),
+    sealingKeyAge: new Gauge({
+      name: `${PREFIX}sealing_key_age_seconds`,
+      help: "Age of the key that seals.",
+      registers,
+      collect() {
+        const { keyring, now } = facts;
+        const since = keyring.newest?.orderedAt.getTime() ?? now().getTime();
+        this.set((now().getTime() - since) / 1000);
+      },
+    }),
+    sealingKeyRenewal: new Gauge({
+      name: `${PREFIX}sealing_key_renewal_timestamp_seconds`,
+      help: "When the next sealing key is due; 0 for never.",
+      registers,
+      collect() {
+        this.set((facts.renewalAt()?.getTime() ?? 0) / 1000);
       },
     }),
     decryptions: new Counter({

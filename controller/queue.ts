@@ -5,6 +5,8 @@
 export type Outcome =
   /** Nothing left to do until something changes. */
   | { readonly kind: "done" }
+  /** Nothing failed, but it is to be looked at again after a while. */
+  | { readonly kind: "later"; readonly afterMs: number }
   /** Failed in a way that only a change can mend; the change will add the name again. */
   | { readonly kind: "terminal" }
   /** Failed in a way that may pass: again, later and later. `afterMs`: not before that. */
@@ -98,9 +100,13 @@ export class Queue {
     this.#options.onOutcome(key, outcome.kind, performance.now() - startedMs);
     this.#running.delete(key);
     const dirty = this.#dirty.delete(key);
-    if (outcome.kind === "retry") this.#retry(key, outcome.afterMs ?? 0, dirty);
-    else this.#failures.delete(key);
-    if (dirty && outcome.kind !== "retry") this.add(key);
+    if (outcome.kind === "retry") {
+      this.#retry(key, outcome.afterMs ?? 0, dirty);
+    } else {
+      this.#failures.delete(key);
+      if (dirty) this.add(key);
+      else if (outcome.kind === "later") this.#addAfter(key, outcome.afterMs);
+    }
     if (this.#running.size === 0) this.#onIdle?.();
     this.#fill();
   }
@@ -110,7 +116,11 @@ export class Queue {
     const failures = changed ? 1 : (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     const jitter = 0.8 + Math.random() * 0.4;
-    const delayMs = Math.max(backoffMs(failures) * jitter, afterMs);
+    this.#addAfter(key, Math.max(backoffMs(failures) * jitter, afterMs));
+  }
+
+  #addAfter(key: string, delayMs: number): void {
+    if (this.#stopped) return;
     this.#timers.set(
       key,
       setTimeout(() => {

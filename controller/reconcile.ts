@@ -1,51 +1,49 @@
-// Owns: what is done about one SealedSecret: gather -> decide (pure) -> act, over any world.
-// Does not own: how a world reads and writes (cluster.ts, folders.ts), when it runs (queue.ts).
-// SPEC.md, "Reconciling".
+// Owns: bringing one SealedSecret's Secret in sync: gather -> decide -> act, over any world.
+// Does not own: the decision (decide.ts), how a world reads and writes (cluster.ts, folders.ts),
+// when it runs (queue.ts).
+// SPEC.md, "Reconciling" and "Drift".
 
 import { createHash } from "node:crypto";
-import { SignetError, ERROR_CODES } from "../shared/errors.ts";
+import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keyring.ts";
 import { scopeOf } from "../shared/scope.ts";
 import {
-  API_VERSION,
-  KIND,
   parseSealedSecret,
   type RenderTemplate,
   type SealedSecret,
   unseal,
 } from "../shared/sealedsecret.ts";
-import type { Json } from "../shared/manifest.ts";
 import {
   asObject,
-  fromEntries,
   type JsonObject,
+  metadataOf,
   parseSecret,
   type Secret,
 } from "../shared/secret.ts";
 import type { Stamp } from "../shared/stamp.ts";
+import { Contest } from "./contest.ts";
+import { decide, isPatched, markOf, withOwner } from "./decide.ts";
 import { ApiError } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
-import { currentVerdict, nextStatus, type Status, verdicts, type Verdict } from "./status.ts";
+import {
+  currentVerdict,
+  type Drift,
+  itemsUnder,
+  type Left,
+  leftOf,
+  nextStatus,
+  sealedUnderOf,
+  type SecretMark,
+  verdicts,
+  type Verdict,
+} from "./status.ts";
 
-/** Marks the Secrets that we look after; what a label selector can find without reading content. */
-export const SECRET_LABEL = "kube-signet/secret";
-export const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
-export const PATCH_ANNOTATION = "sealedsecrets.bitnami.com/patch";
-export const SKIP_OWNER_ANNOTATION = "sealedsecrets.bitnami.com/skip-set-owner-references";
-
-/** Field managers whose labels and annotations are ours to remove: this program and the original. */
-export const FIELD_MANAGER = "signet-controller";
-const OUR_MANAGERS: readonly string[] = [FIELD_MANAGER, "controller"];
+/** On a SealedSecret, with the value `ignore`: what others do to its Secret is left so. */
+export const DRIFT_ANNOTATION = "kube-signet/drift";
 
 /** Changes when the same SealedSecret would lead to another Secret than in an earlier version. */
 const SOURCE_FORMAT = 1;
-
-/** One state of a Secret, without its content. */
-export interface SecretMark {
-  readonly uid: string;
-  readonly resourceVersion: string;
-}
 
 /** Where SealedSecrets come from and Secrets go: a cluster, or folders. */
 export interface World {
@@ -59,8 +57,18 @@ export interface World {
   createSecret(key: string, secret: Secret): Promise<SecretMark>;
   /** @throws ApiError Conflict where it is no longer the one in `secret.metadata.rest` */
   replaceSecret(key: string, secret: Secret): Promise<SecretMark>;
-  writeStatus(key: string, sealed: JsonObject, status: Status): Promise<void>;
-  recordEvent(sealed: JsonObject, verdict: Verdict): Promise<void>;
+  /** @throws ApiError Conflict where it is no longer the one of `mark` */
+  deleteSecret(key: string, mark: SecretMark): Promise<void>;
+  /** @throws ApiError Conflict where `sealed` is no longer the newest */
+  writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void>;
+  recordEvent(sealed: JsonObject, event: Event): Promise<void>;
+}
+
+/** News for people: a reason that is a documented constant, and a sentence. */
+export interface Event {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
 }
 
 export interface ReconcilerOptions {
@@ -69,12 +77,18 @@ export interface ReconcilerOptions {
   readonly render: RenderTemplate;
   readonly acceptLegacy: boolean;
   readonly updateStatus: boolean;
+  /** What others do to a Secret is put back, unless its SealedSecret says otherwise. */
+  readonly repair: { readonly changed: boolean; readonly deleted: boolean };
   readonly log: Log;
   readonly now: () => Date;
+  /** Milliseconds of a clock that never jumps. */
+  readonly clock: () => number;
   /** Called when values are about to be opened. */
   readonly onUnseal?: () => void;
-  /** Called once for each verdict reached by work, so not for what was in sync. */
+  /** Called once for each verdict reached by work or news, so not for what was in sync. */
   readonly onVerdict: (key: string, verdict: Verdict) => void;
+  /** Called when something that others did was put back. */
+  readonly onRepair?: (key: string, drift: Drift) => void;
 }
 
 /** Reconciles SealedSecrets by name. Safe to kill between any two calls and to run again. */
@@ -82,6 +96,9 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   /** What each name's last run saw and ended with: equal sights need no second run. */
   readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
+  /** The Secrets as we left them, for as long as no status says it (or none may be written). */
+  readonly #left = new Map<string, { readonly left: Left; readonly stamp: Stamp | undefined }>();
+  readonly #contest = new Contest();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -94,66 +111,121 @@ export class Reconciler {
     return failed;
   }
 
+  /** Looks at everything anew: someone else may have been at work meanwhile. */
+  forgetAll(): void {
+    this.#settled.clear();
+    this.#left.clear();
+  }
+
+  /** Secrets that someone else keeps changing. */
+  get contested(): number {
+    return this.#contest.fought(this.#options.clock());
+  }
+
   async reconcile(key: string): Promise<Outcome> {
     const { world } = this.#options;
     const object = world.sealedSecret(key);
     if (object === undefined || metadataOf(object)["deletionTimestamp"] !== undefined) {
       // Its Secret goes with it: by the owner reference in a cluster, by the world in folders.
       this.#settled.delete(key);
+      this.#left.delete(key);
+      this.#contest.forget(key);
       return { kind: "done" };
     }
     const source = sourceOf(object);
     const settled = this.#settled.get(key);
-    if (settled?.seen === this.#sight(key, source)) {
+    if (settled?.seen === this.#sight(key, object, source)) {
       return { kind: settled.failed ? "terminal" : "done" };
     }
-    if (inSync(object, source, world.secretMark(key))) {
-      this.#settled.set(key, { seen: this.#sight(key, source), failed: false });
-      return { kind: "done" };
-    }
 
-    const result = await this.#bringInSync(key, object);
-    // The same source led to a Secret before, and that is not what was found: someone else's doing.
-    const repaired = result.wrote && recordOf(object).source === source;
-    const verdict = repaired ? verdicts.repaired() : result.verdict;
+    const result = await this.#bringInSync(key, object, source);
+    if ("kind" in result) return result;
+    const { verdict, drift } = result;
+    if (result.mark !== undefined) {
+      const { uid, resourceVersion } = result.mark;
+      const left = { uid, resourceVersion, source, patched: result.patched === true };
+      this.#left.set(key, { left, stamp: result.stamp });
+    }
+    if (drift !== undefined) this.#options.onRepair?.(key, drift);
+    await this.#tell(key, object, result);
+    // What the status says need not be held in memory.
+    const { left } = this.#left.get(key) ?? {};
+    const said = leftOf(world.sealedSecret(key) ?? {});
+    if (left !== undefined && JSON.stringify(said) === JSON.stringify(left)) this.#left.delete(key);
+    if (verdict.next === "retry") return { kind: "retry" };
+    this.#settled.set(key, { seen: this.#sight(key, object, source), failed: !verdict.synced });
+    if (verdict.reason === "DriftContested") {
+      // Whether that is over is told by the clock alone.
+      this.#settled.delete(key);
+      return later(this.#contest.quietInMs(key, this.#options.clock()));
+    }
+    return { kind: verdict.synced ? "done" : "terminal" };
+  }
+
+  /** Status, Event and log; nothing where all of it has been told. */
+  async #tell(key: string, object: JsonObject, { verdict, wrote, stamp }: Result): Promise<void> {
+    const { world, now, updateStatus, onVerdict } = this.#options;
     const status = nextStatus(object, verdict, {
-      now: this.#options.now(),
-      ...(result.mark === undefined
-        ? {}
-        : { secret: { ...result.mark, source, patched: result.patched === true } }),
-      ...(result.stamp === undefined ? {} : { stamp: result.stamp }),
+      now: now(),
+      left: this.#left.get(key)?.left,
+      stamp,
+      compromised: this.#compromised(),
     });
     const before = currentVerdict(object);
-    const changed = before?.synced !== verdict.synced || before.message !== verdict.message;
-    const news = result.wrote || changed;
-    const writes: Promise<void>[] = [];
-    if (status !== null && this.#options.updateStatus) {
-      writes.push(world.writeStatus(key, object, status));
+    const changed = before?.reason !== verdict.reason || before.message !== verdict.message;
+    const events: Event[] = [];
+    if (wrote || changed) {
+      onVerdict(key, verdict);
+      events.push({ type: verdict.synced ? "Normal" : "Warning", ...verdict.event });
     }
-    if (news) {
-      this.#options.onVerdict(key, verdict);
-      writes.push(
-        world.recordEvent(object, verdict).catch((error: unknown) => {
+    const exposed = conditionMessage({ status: status ?? object["status"] ?? null });
+    if (status !== null && exposed !== "" && exposed !== conditionMessage(object)) {
+      events.push({ type: "Warning", reason: "KeyCompromised", message: exposed });
+    }
+    await Promise.all([
+      status !== null && updateStatus ? world.writeStatus(key, object, status) : undefined,
+      ...events.map((event) =>
+        world.recordEvent(object, event).catch((error: unknown) => {
           // An Event is news, not state: the status says the same and is retried.
           const reason = (error as Error).message;
           this.#options.log.warn("event could not be recorded", { object: key, error: reason });
         }),
-      );
-    }
-    await Promise.all(writes);
-    if (verdict.next === "retry") return { kind: "retry" };
-    this.#settled.set(key, { seen: this.#sight(key, source), failed: !verdict.synced });
-    return { kind: verdict.synced ? "done" : "terminal" };
+      ),
+    ]);
   }
 
-  /** All that a run's result depends on, but for the keys held. */
-  #sight(key: string, source: string): string {
+  #compromised(): Set<string> {
+    const keys = this.#options.keyring.keys.filter(({ compromised }) => compromised);
+    return new Set(keys.map(({ privateKey }) => privateKey.fingerprint));
+  }
+
+  /** All that a run's result depends on, but for the keys that could open more. */
+  #sight(key: string, object: JsonObject, source: string): string {
     const mark = this.#options.world.secretMark(key);
-    return `${source} ${mark?.uid ?? ""} ${mark?.resourceVersion ?? ""}`;
+    const exposed = itemsUnder(sealedUnderOf(object), this.#compromised());
+    return JSON.stringify([source, mark, ignoresDrift(object), exposed]);
   }
 
-  async #bringInSync(key: string, object: JsonObject): Promise<Result> {
-    const { world, keyring, render, acceptLegacy } = this.#options;
+  async #bringInSync(key: string, object: JsonObject, source: string): Promise<Result | Outcome> {
+    const { world, keyring, render, acceptLegacy, repair, clock } = this.#options;
+    const known = this.#left.get(key);
+    const left = known?.left ?? leftOf(object);
+    const mark = world.secretMark(key);
+    const sameSource = left?.source === source;
+    if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
+      const contested = this.#contest.isFought(key, clock());
+      const verdict = contested ? stillContested(object) : verdicts.unsealed();
+      return { verdict, mark, patched: left.patched, stamp: known?.stamp, wrote: false };
+    }
+    if (sameSource) {
+      const change = mark === undefined ? "deleted" : "changed";
+      if (ignoresDrift(object) || !repair[change]) {
+        return { verdict: verdicts.driftIgnored(change), wrote: false };
+      }
+      const waitMs = this.#contest.waitMs(key, clock());
+      if (waitMs > 0) return later(waitMs);
+    }
+
     let sealed: SealedSecret;
     let desired: Secret;
     let stamp: Stamp;
@@ -165,198 +237,97 @@ export class Reconciler {
       stamp = unsealed.stamp;
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      return { verdict: verdicts.unsealFailed(error, ERROR_CODES[error.code].next), wrote: false };
+      return { verdict: verdicts.unsealFailed(error), wrote: false };
     }
     try {
-      if (world.secretMark(key) === undefined) {
-        try {
-          const mark = await world.createSecret(key, desired);
-          return { verdict: verdicts.unsealed(), mark, stamp, wrote: true };
-        } catch (error) {
-          if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
-        }
-      }
-      const found = await world.readSecret(key);
-      const existing = found === null ? null : parseSecret(found);
-      const decision = decide(desired, existing, recordOf(object));
-      switch (decision.act) {
-        case "create":
-          return {
-            verdict: verdicts.unsealed(),
-            mark: await world.createSecret(key, desired),
-            stamp,
-            wrote: true,
-          };
-        case "replace":
-          return {
-            verdict: verdicts.unsealed(),
-            mark: await world.replaceSecret(key, decision.secret),
-            patched: isPatched(decision.secret),
-            stamp,
-            wrote: true,
-          };
-        case "keep":
-          return {
-            verdict: verdicts.unsealed(),
-            mark: markOf(decision.secret),
-            patched: isPatched(decision.secret),
-            stamp,
-            wrote: false,
-          };
-        case "refuse": {
-          // Nobody tells when a Secret that we do not watch goes away: look again by and by.
-          const unwatched = world.secretMark(key) === undefined;
-          const verdict = unwatched
-            ? { ...decision.verdict, next: "retry" as const }
-            : decision.verdict;
-          return { verdict, stamp, wrote: false };
-        }
-      }
+      const done = await this.#write(key, desired, left, sameSource);
+      const result = { ...done, stamp };
+      if (!sameSource) return result;
+      this.#contest.answered(key, clock(), done.drift !== undefined);
+      if (done.drift === undefined) return result;
+      const verdict = this.#contest.isFought(key, clock())
+        ? verdicts.contested(done.drift.by)
+        : verdicts.repaired(done.drift);
+      return { ...result, verdict };
     } catch (error) {
       // The world moved between our look and our write, or is out of reach: nothing to tell yet.
       if (!(error instanceof ApiError) || error.status === 409 || error.status === 0) throw error;
       return { verdict: verdicts.writeFailed(error), stamp, wrote: false };
     }
   }
+
+  /** Makes the Secret as desired; `drift` where that undid what others did to it. */
+  async #write(
+    key: string,
+    desired: Secret,
+    left: Left | null,
+    drifted: boolean,
+  ): Promise<Omit<Result, "stamp">> {
+    const { world } = this.#options;
+    const written = (mark: SecretMark, drift: Drift, secret = desired): Omit<Result, "stamp"> => ({
+      verdict: verdicts.unsealed(),
+      mark,
+      patched: isPatched(secret),
+      wrote: true,
+      ...(drifted ? { drift } : {}),
+    });
+    const create = async (): Promise<Omit<Result, "stamp">> =>
+      written(await world.createSecret(key, desired), { change: "deleted", fields: [], by: [] });
+
+    const watched = world.secretMark(key) !== undefined;
+    if (!watched) {
+      try {
+        return await create();
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
+      }
+    }
+    const found = await world.readSecret(key);
+    const existing = found === null ? null : parseSecret(found);
+    const decision = decide(desired, existing, left, drifted);
+    switch (decision.act) {
+      case "create":
+        return create();
+      case "replace": {
+        const mark = await world.replaceSecret(key, decision.secret);
+        return written(mark, decision.drift, decision.secret);
+      }
+      case "recreate": {
+        await world.deleteSecret(key, markOf(decision.secret));
+        return written(await world.createSecret(key, desired), decision.drift);
+      }
+      case "keep":
+        return {
+          verdict: verdicts.unsealed(),
+          mark: markOf(decision.secret),
+          patched: isPatched(decision.secret),
+          wrote: false,
+        };
+      case "refuse": {
+        // Nobody tells when a Secret that we do not watch goes away: look again by and by.
+        const next = watched ? decision.verdict.next : "retry";
+        return { verdict: { ...decision.verdict, next }, wrote: false };
+      }
+    }
+  }
+}
+
+/** A timer may fire a little early; then it is due again at once. */
+function later(afterMs: number): Outcome {
+  return { kind: "later", afterMs: Math.ceil(afterMs) + 1 };
 }
 
 interface Result {
   readonly verdict: Verdict;
+  /** The Secret as it is now; undefined where it is not as declared. */
   readonly mark?: SecretMark;
   /** We added to a Secret of someone else's. */
   readonly patched?: boolean;
-  readonly stamp?: Stamp;
+  /** The key of each value; undefined where nobody looked. */
+  readonly stamp?: Stamp | undefined;
   readonly wrote: boolean;
-}
-
-export type Decision =
-  | { readonly act: "create" }
-  | { readonly act: "replace"; readonly secret: Secret }
-  | { readonly act: "keep"; readonly secret: Secret }
-  | { readonly act: "refuse"; readonly verdict: Verdict };
-
-/** What to do about the Secret that is there, given the one that is to be. Reads and writes nothing. */
-export function decide(
-  desired: Secret,
-  existing: Secret | null,
-  record: SecretRecord = {},
-): Decision {
-  if (existing === null) return { act: "create" };
-  const { name } = desired.metadata;
-  const hold = holdOn(existing, name, record);
-
-  // Someone else made a Secret of this name: it is theirs until they say otherwise.
-  if (hold === "none") return { act: "refuse", verdict: verdicts.notManaged(name) };
-
-  const merged = hold === "patch" ? patched(desired, existing) : replaced(desired, existing);
-
-  // The API server never changes the type of a Secret.
-  if (merged.type !== existing.type) {
-    return { act: "refuse", verdict: verdicts.typeChanged(name, existing.type, merged.type) };
-  }
-
-  // Nor anything but labels and annotations of an immutable one.
-  const contentDiffers = !sameData(merged.data, existing.data);
-  const thawed = existing.immutable === true && merged.immutable !== true;
-  if (existing.immutable === true && (contentDiffers || thawed)) {
-    return { act: "refuse", verdict: verdicts.immutable(`${existing.metadata.namespace}/${name}`) };
-  }
-
-  const differs =
-    contentDiffers ||
-    merged.immutable !== existing.immutable ||
-    !sameTexts(merged.metadata.labels, existing.metadata.labels) ||
-    !sameTexts(merged.metadata.annotations, existing.metadata.annotations) ||
-    !sameOwners(merged.metadata.rest, existing.metadata.rest);
-  return differs ? { act: "replace", secret: merged } : { act: "keep", secret: existing };
-}
-
-/** How far an existing Secret is ours: wholly, to add to, or not at all. */
-function holdOn(existing: Secret, name: string, record: SecretRecord): "own" | "patch" | "none" {
-  const { annotations, labels, rest } = existing.metadata;
-  const owner = ownersOf(rest).find((reference) => reference["controller"] === true);
-  // Also by a SealedSecret of this name that is gone: the cluster's garbage collection may not have
-  // come round yet when the SealedSecret is created anew.
-  if (owner !== undefined && isSealedSecretRef(owner, name)) return "own";
-  if (annotations[MANAGED_ANNOTATION] === "true") return "own";
-  if (annotations[PATCH_ANNOTATION] === "true") return "patch";
-  if (owner === undefined && labels[SECRET_LABEL] === "owned") return "own";
-  // Someone took every mark off that we had put on this very Secret.
-  const { uid } = markOf(existing);
-  if (owner === undefined && uid !== "" && uid === record.uid && record.patched !== true) {
-    return "own";
-  }
-  return "none";
-}
-
-/** Ours in full: its data is what was sealed; labels and annotations that others set stay. */
-function replaced(desired: Secret, existing: Secret): Secret {
-  const { metadata } = existing;
-  const { name } = desired.metadata;
-  const others = ownersOf(metadata.rest).filter((reference) => !isSealedSecretRef(reference, name));
-  // There can be one controller; a takeover by `managed` leaves it in place.
-  const ours = ownersOf(desired.metadata.rest).map((reference) =>
-    others.some((other) => other["controller"] === true)
-      ? { ...reference, controller: false }
-      : reference,
-  );
-  const owned = fieldsOf(metadata.rest);
-  return {
-    ...desired,
-    // An unstated type is the one that the API server filled in.
-    type: desired.type === "" ? existing.type : desired.type,
-    metadata: {
-      ...metadata,
-      labels: { ...dropped(metadata.labels, owned.labels), ...desired.metadata.labels },
-      annotations: {
-        ...dropped(metadata.annotations, owned.annotations),
-        ...desired.metadata.annotations,
-      },
-      rest: withOwners(metadata.rest, [...others, ...ours]),
-    },
-  };
-}
-
-/** Someone else's, who lets us add to it: nothing of theirs is removed, and it stays theirs. */
-function patched(desired: Secret, existing: Secret): Secret {
-  const { metadata } = existing;
-  return {
-    type: desired.type === "" ? existing.type : desired.type,
-    immutable: desired.immutable ?? existing.immutable,
-    data: new Map([...existing.data, ...desired.data]),
-    metadata: {
-      ...metadata,
-      labels: { ...metadata.labels, ...desired.metadata.labels, [SECRET_LABEL]: "patched" },
-      // Whether it becomes ours is for its owner to say, not for the SealedSecret.
-      annotations: {
-        ...metadata.annotations,
-        ...dropped(desired.metadata.annotations, new Set([MANAGED_ANNOTATION, PATCH_ANNOTATION])),
-      },
-    },
-  };
-}
-
-/** The unsealed Secret with our label, and the SealedSecret as its owner unless told not to. */
-export function withOwner(secret: Secret, sealed: JsonObject): Secret {
-  const { metadata } = secret;
-  const { name, uid } = metadataOf(sealed);
-  const skip = metadata.annotations[SKIP_OWNER_ANNOTATION] === "true" || uid === undefined;
-  const reference = {
-    apiVersion: API_VERSION,
-    kind: KIND,
-    name: name ?? "",
-    uid: uid ?? "",
-    controller: true,
-  };
-  const { finalizers } = metadata.rest;
-  return {
-    ...secret,
-    metadata: {
-      ...metadata,
-      labels: { ...metadata.labels, [SECRET_LABEL]: "owned" },
-      rest: withOwners(finalizers === undefined ? {} : { finalizers }, skip ? [] : [reference]),
-    },
-  };
+  /** What others had done, and was put back. */
+  readonly drift?: Drift;
 }
 
 /** A hash of all that a SealedSecret says about its Secret: ciphertext in, so safe to publish. */
@@ -367,114 +338,20 @@ export function sourceOf(sealed: JsonObject): string {
   return createHash("sha256").update(JSON.stringify(said)).digest("base64url").slice(0, 22);
 }
 
-/** Whether the status says that the Secret was made from this very source, and it is as we left it. */
-function inSync(sealed: JsonObject, source: string, mark: SecretMark | undefined): boolean {
-  const status = asObject(sealed["status"] ?? null);
-  const record = recordOf(sealed);
-  return (
-    mark !== undefined &&
-    record.source === source &&
-    record.uid === mark.uid &&
-    record.resourceVersion === mark.resourceVersion &&
-    status?.["observedGeneration"] === metadataOf(sealed)["generation"] &&
-    currentVerdict(sealed)?.synced === true
-  );
+function ignoresDrift(sealed: JsonObject): boolean {
+  return asObject(metadataOf(sealed)["annotations"] ?? null)?.[DRIFT_ANNOTATION] === "ignore";
 }
 
-/** What the status says of the Secret that we last left. */
-export interface SecretRecord {
-  readonly uid?: Json;
-  readonly resourceVersion?: Json;
-  /** Hash of what it was made from. */
-  readonly source?: Json;
-  /** It is someone else's, and we added to it. */
-  readonly patched?: Json;
+/** The verdict that the status tells, while it lasts. */
+function stillContested(sealed: JsonObject): Verdict {
+  const message = currentVerdict(sealed)?.message ?? "";
+  return { ...verdicts.contested([]), message };
 }
 
-function recordOf(sealed: JsonObject): SecretRecord {
-  const status = asObject(sealed["status"] ?? null);
-  return asObject(status?.["secret"] ?? null) ?? {};
-}
-
-function isPatched({ metadata }: Secret): boolean {
-  return metadata.labels[SECRET_LABEL] === "patched";
-}
-
-export function metadataOf(object: JsonObject): JsonObject {
-  return asObject(object["metadata"] ?? null) ?? {};
-}
-
-/** The state of a live Secret. */
-export function markOf({ metadata }: Pick<Secret, "metadata">): SecretMark {
-  const { uid, resourceVersion } = metadata.rest;
-  return {
-    uid: typeof uid === "string" ? uid : "",
-    resourceVersion: typeof resourceVersion === "string" ? resourceVersion : "",
-  };
-}
-
-function ownersOf(rest: JsonObject): JsonObject[] {
-  const references = rest["ownerReferences"];
-  if (!Array.isArray(references)) return [];
-  return references.map(asObject).filter((reference) => reference !== null);
-}
-
-function withOwners(rest: JsonObject, references: JsonObject[]): JsonObject {
-  const { ownerReferences: _replaced, ...others } = rest;
-  return references.length === 0 ? others : { ...others, ownerReferences: references };
-}
-
-function isSealedSecretRef(reference: JsonObject, name: string): boolean {
-  const { apiVersion, kind } = reference;
-  const group = typeof apiVersion === "string" ? apiVersion.split("/")[0] : "";
-  return group === API_VERSION.split("/")[0] && kind === KIND && reference["name"] === name;
-}
-
-/** The labels and annotations that our field managers set, by the API server's own books. */
-function fieldsOf(rest: JsonObject): { labels: Set<string>; annotations: Set<string> } {
-  const labels = new Set<string>();
-  const annotations = new Set<string>();
-  const entries = Array.isArray(rest["managedFields"]) ? rest["managedFields"] : [];
-  for (const entry of entries.map(asObject)) {
-    if (entry === null || !OUR_MANAGERS.includes(entry["manager"] as string)) continue;
-    const fields = asObject(asObject(entry["fieldsV1"] ?? null)?.["f:metadata"] ?? null) ?? {};
-    for (const [field, names] of [
-      ["f:labels", labels],
-      ["f:annotations", annotations],
-    ] as const) {
-      for (const name of Object.keys(asObject(fields[field] ?? null) ?? {})) {
-        if (name.startsWith("f:")) names.add(name.slice(2));
-      }
-    }
-  }
-  return { labels, annotations };
-}
-
-function dropped(
-  texts: Readonly<Record<string, string>>,
-  names: ReadonlySet<string>,
-): Record<string, string> {
-  return fromEntries(Object.entries(texts).filter(([name]) => !names.has(name)));
-}
-
-function sameData(a: Secret["data"], b: Secret["data"]): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, value] of a) {
-    const other = b.get(key);
-    if (other === undefined || Buffer.compare(value, other) !== 0) return false;
-  }
-  return true;
-}
-
-function sameTexts(a: Record<string, string>, b: Record<string, string>): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
-}
-
-function sameOwners(a: JsonObject, b: JsonObject): boolean {
-  const written = (rest: JsonObject): Json =>
-    ownersOf(rest).map(({ apiVersion, kind, name, uid, controller }) =>
-      JSON.stringify([apiVersion, kind, name, uid, controller === true]),
-    );
-  return JSON.stringify(written(a)) === JSON.stringify(written(b));
+function conditionMessage(sealed: JsonObject): string {
+  const { conditions = null } = asObject(sealed["status"] ?? null) ?? {};
+  const found = (Array.isArray(conditions) ? conditions : [])
+    .map(asObject)
+    .find((condition) => condition?.["type"] === "KeyCompromised");
+  return typeof found?.["message"] === "string" ? found["message"] : "";
 }

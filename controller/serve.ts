@@ -26,8 +26,9 @@ const STOP_GRACE_MS = 10_000;
 
 /** Runs until the process is told to stop. @throws Error where it cannot start */
 export async function serve(flags: ServeFlags): Promise<void> {
-  const log = createLog(flags.logLevel, flags.logFormat, (line) => {
-    process.stdout.write(`${line}\n`);
+  const log = createLog(flags.logLevel, flags.logFormat, (line, level) => {
+    const calm = level === "DEBUG" || level === "INFO";
+    (flags.logInfoStdout && calm ? process.stdout : process.stderr).write(`${line}\n`);
   });
   const now = (): Date => new Date();
   const clock = (): number => performance.now();
@@ -36,8 +37,17 @@ export async function serve(flags: ServeFlags): Promise<void> {
     qps: flags.kubeclientQps,
     burst: flags.kubeclientBurst,
   });
-  const metrics = createMetrics(VERSION, () => queue.depth);
   const keyring = new Keyring([], 2 * availableParallelism());
+  const metrics = createMetrics(VERSION, {
+    queueDepth: () => queue.depth,
+    contested: () => reconciler.contested,
+    sealedSecrets: () => world.sealedSecrets(),
+    nameThem: !flags.metricsOmitSecretLabels,
+    keyring,
+    malformedKeys: () => keys.malformed,
+    renewalAt: () => keys.renewalAt,
+    now,
+  });
   const stopping = new AbortController();
   let ready = false;
 
@@ -58,6 +68,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     client,
     namespaces: watchedNamespaces(flags, namespace),
     labelSelector: flags.labelSelector,
+    namespaceSelector: flags.namespaceSelector,
     onChange: (key) => {
       queue.add(key);
     },
@@ -70,8 +81,13 @@ export async function serve(flags: ServeFlags): Promise<void> {
     render: (source, values, name) => renderTemplate(source, values, { name, clock }),
     acceptLegacy: flags.acceptDeprecatedV1Data,
     updateStatus: flags.updateStatus,
+    repair: {
+      changed: flags.repairDrift,
+      deleted: flags.repairDrift && !flags.skipRecreate,
+    },
     log,
     now,
+    clock,
     onUnseal: () => {
       metrics.decryptions.inc();
     },
@@ -79,6 +95,16 @@ export async function serve(flags: ServeFlags): Promise<void> {
       logVerdict(key, verdict);
       const labels = { namespace: key.split("/")[0] ?? "" };
       if (verdict.metric !== null) metrics.unsealErrors.inc({ reason: verdict.metric, ...labels });
+    },
+    onRepair: (key, { change, fields, by }) => {
+      const [namespace = ""] = key.split("/");
+      metrics.driftCorrected.inc({ namespace, change });
+      log.warn("drift put back", {
+        object: key,
+        change,
+        fields: fields.join(",") || undefined,
+        by: by.join(",") || undefined,
+      });
     },
   });
   const keys = new ClusterKeys(
@@ -99,7 +125,9 @@ export async function serve(flags: ServeFlags): Promise<void> {
       log,
       now,
       onChange: () => {
-        for (const key of reconciler.forgetFailures()) queue.add(key);
+        reconciler.forgetFailures();
+        // What is in sync costs a look: a key may be marked compromised, or not any more.
+        for (const key of world.keys()) queue.add(key);
       },
     },
   );

@@ -39,8 +39,10 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     render: (source, values, name) => renderTemplate(source, values, { name, clock }),
     acceptLegacy: true,
     updateStatus: true,
+    repair: { changed: true, deleted: true },
     log,
     now,
+    clock,
     onVerdict: (key, { synced, event, message }) => {
       if (synced) log.info(event.message, { object: key });
       else log.error(event.reason, { object: key, error: message });
@@ -64,7 +66,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     counts.failed = complete ? 0 : 1;
     for (const key of world.keys) {
       const outcome = await reconciler.reconcile(key);
-      if (outcome.kind !== "done") counts.failed++;
+      if (outcome.kind !== "done" && outcome.kind !== "later") counts.failed++;
     }
     counts.removed = world.prune().length;
   };

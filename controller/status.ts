@@ -1,12 +1,35 @@
-// Owns: the verdicts that a reconcile can reach and their words: one table for condition, Event and
-// log; and the status that a SealedSecret gets. Does not own: reaching a verdict (reconcile.ts).
+// Owns: the verdicts with their words, for condition, Event and log alike; the status that they make.
+// Does not own: which verdict it is (reconcile.ts) or who is told (cluster.ts).
 // SPEC.md, "Status".
 
-import { formatPlace, type SignetError } from "../shared/errors.ts";
+import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
 import type { Json } from "../shared/manifest.ts";
 import { asObject, type JsonObject } from "../shared/secret.ts";
 import type { Stamp } from "../shared/stamp.ts";
 import type { ApiError } from "./kubernetes.ts";
+
+/** One state of a Secret, without its content. */
+export interface SecretMark {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+/** A Secret as we left it. */
+export interface Left extends SecretMark {
+  /** Hash of what it was made from. */
+  readonly source: string;
+  /** It is someone else's, and we added to it. */
+  readonly patched: boolean;
+}
+
+/** What others did to a Secret that had been right. Names only, never a value. */
+export interface Drift {
+  readonly change: "changed" | "deleted";
+  /** Such as `data.password`; empty where it is gone. */
+  readonly fields: readonly string[];
+  /** Field managers, as far as the API server's books tell. */
+  readonly by: readonly string[];
+}
 
 /** What a reconcile ended with. No text of it ever carries a value. */
 export interface Verdict {
@@ -25,6 +48,8 @@ export interface Verdict {
 
 export type Reason =
   | "Unsealed"
+  | "DriftIgnored"
+  | "DriftContested"
   | "DecryptFailed"
   | "TemplateFailed"
   | "Invalid"
@@ -33,7 +58,28 @@ export type Reason =
   | "Immutable"
   | "WriteFailed";
 
-export type EventReason = "Unsealed" | "DriftCorrected" | "ErrUnsealFailed" | "ErrUpdateFailed";
+export type EventReason =
+  | "Unsealed"
+  | "DriftCorrected"
+  | "DriftIgnored"
+  | "DriftContested"
+  | "KeyCompromised"
+  | "ErrUnsealFailed"
+  | "ErrUpdateFailed";
+
+/** More names than this are not spelt out in a line. */
+const MAX_NAMED = 8;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - MAX_NAMED;
+  return names.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** A drift in words: `changed by kubectl-edit (data.password)`, `deleted`. */
+export function formatDrift({ change, fields, by }: Drift): string {
+  const who = by.length === 0 ? "" : ` by ${listed(by)}`;
+  return `${change}${who}${fields.length === 0 ? "" : ` (${listed(fields)})`}`;
+}
 
 function updateFailed(
   reason: Reason,
@@ -62,15 +108,39 @@ export const verdicts = {
     next: "wait",
   }),
 
-  repaired: (): Verdict => ({
+  repaired: (drift: Drift): Verdict => ({
     ...verdicts.unsealed(),
     event: {
       reason: "DriftCorrected",
-      message: "the Secret had been changed or deleted by someone else and was put back",
+      message: `the Secret had been ${formatDrift(drift)} and was put back`,
     },
   }),
 
-  unsealFailed: (error: SignetError, next: "retry" | "wait"): Verdict => {
+  driftIgnored: (change: Drift["change"]): Verdict => {
+    const message = `the Secret was ${change} by someone else and is left so, as asked for`;
+    return {
+      ...verdicts.unsealed(),
+      reason: "DriftIgnored",
+      message,
+      event: { reason: "DriftIgnored", message },
+    };
+  },
+
+  // The words must not change while it lasts: each change would be a write and an Event.
+  contested: (by: readonly string[]): Verdict => {
+    const who = by.length === 0 ? "someone" : listed(by);
+    const message = `${who} keeps changing the Secret; it is put back ever more slowly`;
+    return {
+      synced: false,
+      reason: "DriftContested",
+      message,
+      event: { reason: "DriftContested", message },
+      metric: null,
+      next: "wait",
+    };
+  },
+
+  unsealFailed: (error: SignetError): Verdict => {
     const place = formatPlace(error.place);
     const message = place === "" ? error.message : `${place}: ${error.message}`;
     const reason =
@@ -85,7 +155,7 @@ export const verdicts = {
       message,
       event: { reason: "ErrUnsealFailed", message: `Failed to unseal: ${message}` },
       metric: "unseal",
-      next,
+      next: ERROR_CODES[error.code].next,
     };
   },
 
@@ -125,92 +195,126 @@ export const verdicts = {
     ),
 };
 
-/** The status subresource, as a merge patch. */
-export interface Status {
-  readonly observedGeneration?: Json;
-  readonly conditions: JsonObject[];
-  readonly secret?: JsonObject | null;
-  readonly sealedUnder?: JsonObject | null;
-}
+/** Conditions that we write, in their order: the original's printer columns read the first one. */
+const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised"] as const;
 
 /** What the status tells now; undefined where it tells nothing. */
 export function currentVerdict(
   sealed: JsonObject,
-): { readonly synced: boolean; readonly message: string } | undefined {
+): Pick<Verdict, "synced" | "reason" | "message"> | undefined {
   const synced = conditionsOf(sealed).find((condition) => condition["type"] === "Synced");
   if (synced === undefined) return undefined;
-  const { status, message } = synced;
-  return { synced: status === "True", message: typeof message === "string" ? message : "" };
+  const { status, reason, message } = synced;
+  return {
+    synced: status === "True",
+    reason: reason as Reason,
+    message: typeof message === "string" ? message : "",
+  };
+}
+
+/** The Secret as the status says that we left it; null where it does not say. */
+export function leftOf(sealed: JsonObject): Left | null {
+  const { secret = null } = asObject(sealed["status"] ?? null) ?? {};
+  const { uid, resourceVersion, source, patched } = asObject(secret) ?? {};
+  if (typeof uid !== "string" || typeof resourceVersion !== "string") return null;
+  return typeof source === "string"
+    ? { uid, resourceVersion, source, patched: patched === true }
+    : null;
+}
+
+export interface StatusFacts {
+  readonly now: Date;
+  /** The Secret as we left it; undefined where that did not change. */
+  readonly left?: Left | undefined;
+  /** The key that each value is under; undefined where nobody looked. */
+  readonly stamp?: Stamp | undefined;
+  /** Fingerprints of keys that must not be trusted any more. */
+  readonly compromised: ReadonlySet<string>;
 }
 
 /** The status after `verdict`, or null where the one that is there says all of it already. */
 export function nextStatus(
   sealed: JsonObject,
   verdict: Verdict,
-  facts: {
-    readonly now: Date;
-    /** The Secret as we left it, and the hash of what it was made from. */
-    readonly secret?: {
-      uid: string;
-      resourceVersion: string;
-      source: string;
-      patched: boolean;
-    };
-    readonly stamp?: Stamp;
-  },
-): Status | null {
+  { now, left, stamp, compromised }: StatusFacts,
+): JsonObject | null {
   const before = asObject(sealed["status"] ?? null) ?? {};
+  const { observedGeneration: _observed, sealedUnder: _under, ...others } = before;
   const generation = asObject(sealed["metadata"] ?? null)?.["generation"];
-  const now = `${facts.now.toISOString().slice(0, 19)}Z`;
-  const others = conditionsOf(sealed).filter(({ type }) => type !== "Synced" && type !== "Ready");
-  const ours = ["Synced", "Ready"].map((type) => {
+  const sealedUnder = stamp === undefined ? sealedUnderOf(sealed) : itemsByKey(stamp);
+  const told: [(typeof OUR_CONDITIONS)[number], boolean, string, string][] = [
+    ["Synced", verdict.synced, verdict.reason, verdict.message],
+    ["Ready", verdict.synced, verdict.reason, verdict.message],
+  ];
+  // Tools that wait (Flux's kstatus) take a failure for progress until something says that only a
+  // change will mend it.
+  const stalled = !verdict.synced && verdict.next === "wait" && verdict.reason !== "DriftContested";
+  if (stalled) told.push(["Stalled", true, verdict.reason, verdict.message]);
+  const exposed = itemsUnder(sealedUnder, compromised);
+  if (exposed.length > 0) {
+    told.push(["KeyCompromised", true, "SealedUnderCompromisedKey", formatExposed(exposed)]);
+  }
+  const time = `${now.toISOString().slice(0, 19)}Z`;
+  const ours = told.map(([type, is, reason, message]): JsonObject => {
     const old = conditionsOf(sealed).find((condition) => condition["type"] === type);
-    const status = verdict.synced ? "True" : "False";
-    return {
+    const status = is ? "True" : "False";
+    const fresh = {
       type,
       status,
-      reason: verdict.reason,
-      message: verdict.message,
-      lastUpdateTime: now,
-      lastTransitionTime: old?.["status"] === status ? (old["lastTransitionTime"] ?? now) : now,
+      reason,
+      message,
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     };
+    if (old !== undefined && Object.entries(fresh).every(([name, value]) => old[name] === value)) {
+      return old;
+    }
+    const since = old?.["status"] === status ? old["lastTransitionTime"] : undefined;
+    return { ...fresh, lastUpdateTime: time, lastTransitionTime: since ?? time };
   });
-  const sealedUnder = asObject(before["sealedUnder"] ?? null) ?? {};
-  const status: Status = {
-    ...(generation === undefined ? {} : { observedGeneration: generation }),
-    conditions: [...ours, ...others],
-    ...(facts.secret === undefined ? {} : { secret: facts.secret }),
-    ...(facts.stamp === undefined ? {} : { sealedUnder: countsOf(facts.stamp, sealedUnder) }),
-  };
-  return sameStatus(before, status) ? null : status;
-}
-
-/** Values under each key; null, which a merge patch takes as removal, for keys no longer in use. */
-function countsOf(stamp: Stamp, before: JsonObject): JsonObject {
-  const counts: JsonObject = {};
-  for (const fingerprint of Object.keys(before)) counts[fingerprint] = null;
-  for (const fingerprint of stamp.values()) {
-    counts[fingerprint] = ((counts[fingerprint] as number | null | undefined) ?? 0) + 1;
-  }
-  return counts;
-}
-
-function sameStatus(before: JsonObject, after: Status): boolean {
-  const told = (status: JsonObject): Json[] => {
-    const conditions = Array.isArray(status["conditions"]) ? status["conditions"] : [];
-    return conditions.map((value) => {
-      const { type, status, reason, message, observedGeneration } = asObject(value) ?? {};
-      return JSON.stringify([type, status, reason, message, observedGeneration]);
-    });
-  };
-  const same = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b);
-  return (
-    before["observedGeneration"] === after.observedGeneration &&
-    same(told(before), told(after as unknown as JsonObject)) &&
-    (after.secret === undefined || same(before["secret"], after.secret)) &&
-    (after.sealedUnder === undefined || same(before["sealedUnder"] ?? {}, after.sealedUnder))
+  const theirs = conditionsOf(sealed).filter(
+    ({ type }) => !(OUR_CONDITIONS as readonly Json[]).includes(type ?? null),
   );
+  const status: JsonObject = {
+    ...others,
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    conditions: [...ours, ...theirs],
+    ...(left === undefined ? {} : { secret: { ...left } }),
+    ...(Object.keys(sealedUnder).length === 0 ? {} : { sealedUnder }),
+  };
+  return canonical(before) === canonical(status) ? null : status;
+}
+
+/** Names of items by the fingerprint of the key that they are sealed under. */
+export type SealedUnder = Readonly<Record<string, string[]>>;
+
+/** What the status says of the keys that its values are under. */
+export function sealedUnderOf(sealed: JsonObject): SealedUnder {
+  const { sealedUnder = null } = asObject(sealed["status"] ?? null) ?? {};
+  const found: Record<string, string[]> = {};
+  for (const [fingerprint, items] of Object.entries(asObject(sealedUnder) ?? {})) {
+    if (Array.isArray(items)) found[fingerprint] = items.filter((item) => typeof item === "string");
+  }
+  return found;
+}
+
+function itemsByKey(stamp: Stamp): SealedUnder {
+  const items: Record<string, string[]> = {};
+  for (const [item, fingerprint] of [...stamp].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    (items[fingerprint] ??= []).push(item);
+  }
+  return items;
+}
+
+/** Items that are sealed under one of `fingerprints`, sorted. */
+export function itemsUnder(under: SealedUnder, fingerprints: ReadonlySet<string>): string[] {
+  return Object.entries(under)
+    .filter(([fingerprint]) => fingerprints.has(fingerprint))
+    .flatMap(([, items]) => items)
+    .sort();
+}
+
+function formatExposed(items: readonly string[]): string {
+  return `sealed under a compromised key: ${listed(items)}; change these values and seal them anew`;
 }
 
 function canonical(value: unknown): string {

@@ -41,7 +41,8 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   const createdAt = new Date((typeof created === "string" ? Date.parse(created) : 0) || 0);
   const orderedAt =
     order === "CertNotBefore" && certificate !== null ? certificate.notBefore : createdAt;
-  return { name: secret.metadata.name, privateKey, certificate, orderedAt };
+  const compromised = secret.metadata.labels[KEY_LABEL] === "compromised";
+  return { name: secret.metadata.name, privateKey, certificate, orderedAt, compromised };
 }
 
 /**
@@ -68,6 +69,7 @@ function readPemKeys(text: string, file: string): SealingKey[] {
     privateKey: parsePrivateKey(block),
     certificate: null,
     orderedAt: new Date(0),
+    compromised: false,
   }));
 }
 

@@ -15,6 +15,8 @@ export interface SealingKey {
   readonly certificate: Certificate | null;
   /** The newest seals: the certificate's notBefore, or the Secret's creation, as configured. */
   readonly orderedAt: Date;
+  /** Marked so by someone: it opens what it sealed, and seals no more. */
+  readonly compromised: boolean;
 }
 
 /** A value opened, and the fingerprint of the key that it was under. */
@@ -72,7 +74,7 @@ export class Keyring {
   /** The key that seals: the newest with a certificate. Null where there is none. */
   get newest(): (SealingKey & { readonly certificate: Certificate }) | null {
     for (const { slots: _slots, next: _next, certificate, ...key } of this.#keys) {
-      if (certificate !== null) return { ...key, certificate };
+      if (certificate !== null && !key.compromised) return { ...key, certificate };
     }
     return null;
   }

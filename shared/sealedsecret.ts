@@ -270,6 +270,9 @@ export async function unseal(
   };
 }
 
+/** What the one value of the legacy form is called where values are told by name. */
+const LEGACY_ITEM = "spec.data";
+
 async function unsealLegacy(
   { metadata, encryptedData }: SealedSecret,
   legacyData: Uint8Array,
@@ -309,7 +312,7 @@ async function unsealLegacy(
         rest: without(secret.metadata.rest, SERVER_FIELDS),
       },
     },
-    stamp: new Map(),
+    stamp: new Map([[LEGACY_ITEM, opened.fingerprint]]),
   };
 }
 

@@ -204,6 +204,11 @@ export function asObject(value: Json): JsonObject | null {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
 }
 
+/** An object's metadata; empty where it has none. */
+export function metadataOf(object: JsonObject): JsonObject {
+  return asObject(object["metadata"] ?? null) ?? {};
+}
+
 /** Whether Kubernetes takes `key` as the name of an item (`IsConfigMapKey`). */
 export function isItemName(key: string): boolean {
   return key.length <= 253 && /^[-._a-zA-Z0-9]+$/.test(key) && !/^\.\.?$|^\.\./.test(key);

@@ -52,7 +52,7 @@ export interface Seen {
   readonly observedGeneration: number | undefined;
   readonly synced: Condition | undefined;
   readonly ready: Condition | undefined;
-  readonly sealedUnder: Record<string, number>;
+  readonly sealedUnder: Record<string, string[]>;
 }
 
 /** What a SealedSecret's status tells. */
@@ -70,7 +70,7 @@ export async function statusOf(
     observedGeneration: status["observedGeneration"] as number | undefined,
     synced: conditions.find(({ type }) => type === "Synced"),
     ready: conditions.find(({ type }) => type === "Ready"),
-    sealedUnder: (status["sealedUnder"] ?? {}) as Record<string, number>,
+    sealedUnder: (status["sealedUnder"] ?? {}) as Record<string, string[]>,
   };
 }
 
@@ -144,4 +144,21 @@ export async function eventsOf(
   return items
     .filter(({ involvedObject }) => involvedObject.name === name)
     .map(({ type, reason, message }) => `${type} ${reason} ${message}`);
+}
+
+/** The value of one of the controller's own metrics; 0 where it has not been set. */
+export async function metricOf(
+  controller: RunningController,
+  metric: string,
+  labels: Record<string, string> = {},
+): Promise<number> {
+  const text = await (await fetch(`${controller.metricsUrl}/metrics`)).text();
+  const line = text.split("\n").find((candidate) => {
+    const [name = ""] = candidate.split(/[{ ]/);
+    return (
+      name === `sealed_secrets_controller_${metric}` &&
+      Object.entries(labels).every(([label, value]) => candidate.includes(`${label}="${value}"`))
+    );
+  });
+  return Number(line?.split(" ").at(-1) ?? 0);
 }

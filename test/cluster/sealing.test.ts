@@ -82,7 +82,7 @@ describe("a SealedSecret that is declared", () => {
     const seen = await untilVerdict(plane, namespace, "db", "Unsealed");
     expect(seen.synced).toMatchObject({ status: "True", message: "" });
     expect(seen.ready).toMatchObject({ status: "True" });
-    expect(Object.values(seen.sealedUnder)).toEqual([2]);
+    expect(Object.values(seen.sealedUnder)).toEqual([["empty", "password"]]);
     await plane.waitFor("the Event", async () => (await eventsOf(plane, namespace, "db"))[0]);
     expect(await eventsOf(plane, namespace, "db")).toEqual([
       "Normal Unsealed SealedSecret unsealed successfully",

@@ -45,7 +45,7 @@ describe("sixty keys of five years", () => {
       const privateKey = parsePrivateKey(pair.privateKey);
       const orderedAt = new Date(Date.UTC(2021, month, 1));
       keys.push({
-        key: { name: `key-${month}`, privateKey, certificate: null, orderedAt },
+        key: { name: `key-${month}`, privateKey, certificate: null, orderedAt, compromised: false },
         spki: new Uint8Array(pair.publicKey),
       });
     }

@@ -60,11 +60,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch]
 - apiGroups: [bitnami.com]
   resources: [sealedsecrets/status]
-  verbs: [patch]
-# Never delete: a Secret goes with the SealedSecret that owns it, by garbage collection.
+  verbs: [update]
+# Deleted is only what someone put in the place of a Secret of ours with another type, which no
+# update can change. A Secret goes with the SealedSecret that owns it, by garbage collection.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, list, watch, create, update, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

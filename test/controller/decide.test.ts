@@ -1,13 +1,8 @@
 // Owns: the decision about a Secret, as a table; no cluster and no files.
 // Does not own: what worlds do with it (test/cluster, standalone.test.ts).
 import { describe, expect, it } from "vitest";
-import {
-  decide,
-  type Decision,
-  SECRET_LABEL,
-  sourceOf,
-  withOwner,
-} from "../../controller/reconcile.ts";
+import { decide, type Decision, SECRET_LABEL, withOwner } from "../../controller/decide.ts";
+import { sourceOf } from "../../controller/reconcile.ts";
 import type { JsonObject, Secret } from "../../shared/secret.ts";
 
 const SEALED: JsonObject = { metadata: { name: "db", namespace: "demo", uid: "owner-uid" } };
@@ -144,8 +139,12 @@ describe("what is done about a Secret", () => {
 
   it("knows its own Secret by uid when every mark was taken off", () => {
     const stripped = secret({ data: { a: "evil" } });
-    expect(reasonOf(decide(desired(), stripped, { uid: "secret-uid" }))).toBe("replace");
-    expect(reasonOf(decide(desired(), stripped, { uid: "another" }))).toBe("NotManaged");
+    expect(reasonOf(decide(desired(), stripped, { uid: "secret-uid", patched: false }))).toBe(
+      "replace",
+    );
+    expect(reasonOf(decide(desired(), stripped, { uid: "another", patched: false }))).toBe(
+      "NotManaged",
+    );
     const patched = { uid: "secret-uid", patched: true };
     expect(reasonOf(decide(desired(), stripped, patched))).toBe("NotManaged");
   });
