@@ -36,8 +36,8 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
     (process.env["SIGNET_CERT"] || undefined) ??
     (process.env["SEALED_SECRETS_CERT"] || undefined);
   if (cert !== undefined) return readCertificate(cert, options.requestTimeoutMs);
-  const { fetchClusterCertificate } = await import("./cluster.ts");
-  const { text, source } = await fetchClusterCertificate(options);
+  const { fetchFromController } = await import("./cluster.ts");
+  const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
   return { certificate: locate({ file: source }, () => parseCertificate(text)), source };
 }
 

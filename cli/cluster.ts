@@ -1,5 +1,5 @@
-// Owns: the controller's certificate through the API server: kubeconfig, service, proxy, words for
-// what goes wrong. Does not own: which certificate is wanted (certificate.ts).
+// Owns: what the controller serves, through the API server: kubeconfig, service, proxy, words for
+// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys.ts).
 // SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
 
 import { request as httpRequest } from "node:http";
@@ -20,11 +20,14 @@ interface Answer {
 }
 
 /**
- * The PEM text that the controller serves, read through the API server's service proxy.
+ * What the controller answers to a GET of `route`, through the API server's service proxy. `what`
+ * names it where it cannot be had.
  * @throws SignetError network, usage
  */
-export async function fetchClusterCertificate(
+export async function fetchFromController(
   options: ClusterOptions,
+  route: string,
+  what: string,
 ): Promise<{ readonly text: string; readonly source: string }> {
   const config = loadConfig(options);
   const { controllerName: name, controllerNamespace: namespace } = options;
@@ -33,12 +36,12 @@ export async function fetchClusterCertificate(
   if (found.status !== 200) throw serviceError(found, options);
   const port = firstPortName(found.text);
   const proxied = encodeURIComponent(`http:${name}:${port}`).replaceAll("%3A", ":");
-  const answer = await get(config, `${services}/${proxied}/proxy/v1/cert.pem`, options);
+  const answer = await get(config, `${services}/${proxied}/proxy${route}`, options);
   if (answer.status !== 200) {
-    throw new SignetError("network", `cannot fetch certificate: ${wordsOf(answer)}`, {
+    throw new SignetError("network", `cannot fetch ${what}: ${wordsOf(answer)}`, {
       hint:
         answer.status === 403
-          ? `you need leave to "get" services/proxy "http:${name}:${port}" in ${namespace}; or seal with --cert FILE`
+          ? `you need leave to "get" services/proxy "http:${name}:${port}" in ${namespace}`
           : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
     });
   }

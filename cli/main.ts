@@ -79,6 +79,14 @@ Example:
   $ signet cert fetch --context prod --output prod.pem
   $ signet seal --cert prod.pem secret.yaml`;
 
+const KEYS_HELP = `
+The controller counts what is in its cluster. Before you delete a key, think of Git: an older commit,
+or a file that was never applied, may still be under it.
+
+Examples:
+  $ signet keys
+  $ signet keys --json | jq -r '.keys[] | select(.unused) | .secret'`;
+
 const SHOW_HELP = `
 Without FILE or URL: the certificate that \`signet seal\` would use.
 
@@ -196,6 +204,23 @@ function buildProgram(printed: string[]): Command {
     .action(async (named: string | undefined, flags: ConnectionFlags & { json?: true }) => {
       const { runCertShow } = await import("./cert.ts");
       await runCertShow(named, { ...connection(flags), json: flags.json ?? false });
+    });
+
+  withConnection(
+    program
+      .command("keys")
+      .usage("[OPTION...]")
+      .summary("list a cluster's sealing keys, and what is still under each")
+      .description(
+        "Lists the sealing keys of a cluster, how many values are still sealed under each, and " +
+          "which one nothing needs any more.",
+      )
+      .option("--json", "print JSON"),
+  )
+    .addHelpText("after", KEYS_HELP)
+    .action(async (flags: ConnectionFlags & { json?: true }) => {
+      const { runKeys } = await import("./keys.ts");
+      await runKeys({ ...connection(flags), json: flags.json ?? false });
     });
 
   program

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import { chartObjects } from "./signet.ts";
 import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { type ProxiedCall, startProxy } from "./proxy.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
@@ -179,6 +180,45 @@ describe("a controller told to look after some", () => {
       await plane.request("DELETE", "/api/v1/namespaces/some/secrets/n");
       await untilData(plane, "some", "n", stringData);
       expect(await readSecret(plane, "other", "n")).toBeUndefined();
+    } finally {
+      await controller.stop();
+    }
+  });
+
+  it("namespaces by their labels takes them in and out as the labels change", async () => {
+    await ensureNamespace(plane, "by-label");
+    await ensureNamespace(plane, "unlabelled");
+    for (const object of chartObjects("rbac-reconcile.yaml", "namespaceSelector=sealed=yes")) {
+      await plane.apply(object);
+    }
+    const label = (value: string | null) =>
+      plane.request(
+        "PATCH",
+        "/api/v1/namespaces/by-label",
+        { metadata: { labels: { sealed: value } } },
+        { contentType: "application/merge-patch+json" },
+      );
+    const flags = [...FLAGS, "--namespace-selector=sealed=yes"];
+    const controller = await startSignet(plane, { flags });
+    try {
+      const stringData = { a: "1" };
+      for (const namespace of ["unlabelled", "by-label"]) {
+        await plane.apply(await sealed(certificate, { namespace, name: "n", stringData }));
+      }
+      await label("yes");
+      await untilVerdict(plane, "by-label", "n", "Unsealed");
+      await label(null);
+      await plane.waitFor("the label to be seen", async () => {
+        const metrics = await (await fetch(`${controller.metricsUrl}/metrics`)).text();
+        return !metrics.includes('namespace="by-label"');
+      });
+      await plane.request("DELETE", "/api/v1/namespaces/by-label/secrets/n");
+      const other = { namespace: "by-label", name: "later", stringData };
+      await plane.apply(await sealed(certificate, other));
+      await label("yes");
+      await untilData(plane, "by-label", "n", stringData);
+      await untilVerdict(plane, "by-label", "later", "Unsealed");
+      expect(await readSecret(plane, "unlabelled", "n")).toBeUndefined();
     } finally {
       await controller.stop();
     }

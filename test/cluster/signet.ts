@@ -1,10 +1,12 @@
 // Owns: our controller in the test bed: what the chart installs less the Deployment, the process,
 // and the way by which `kubeseal` reaches a controller through the API server.
 // Does not own: the control plane (controlplane.ts), nor the Go original (original.ts).
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { loadAll } from "js-yaml";
+import { partPath } from "../parts/parts.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { freePort, listenHost, requireBed, startProgram, untilReady } from "./program.ts";
 
@@ -26,6 +28,14 @@ export async function signetManifest(namespace = MANIFEST_NAMESPACE): Promise<Ku
     }
   }
   return objects;
+}
+
+/** What one of the chart's templates renders to with `values` set. */
+export function chartObjects(template: string, ...values: string[]): KubeObject[] {
+  const args = ["template", "signet", "charts/signet", `--namespace=${MANIFEST_NAMESPACE}`];
+  const chosen = [`--show-only=templates/${template}`, ...values.map((value) => `--set=${value}`)];
+  const text = execFileSync(partPath("helm"), [...args, ...chosen], { encoding: "utf8" });
+  return loadAll(text).filter((document) => document !== null) as KubeObject[];
 }
 
 /** Creates a namespace where it is not there yet. */

@@ -149,6 +149,82 @@ describe("what is done about a Secret", () => {
     expect(reasonOf(decide(desired(), stripped, patched))).toBe("NotManaged");
   });
 
+  const left = { uid: "secret-uid", patched: false };
+
+  it.each<[string, Shape, Shape, string]>([
+    [
+      "another under our marks, of another type",
+      {},
+      { rest: { uid: "new" }, type: "x/y" },
+      "recreate",
+    ],
+    ["the same one, handed over with another type", {}, { type: "x/y" }, "keep"],
+    ["one that was made immutable", {}, { immutable: true, data: { a: "2" } }, "recreate"],
+    ["one that is as it should be", {}, {}, "keep"],
+  ])(
+    "after drift deletes and creates only what no update can mend: %s",
+    (_name, asked, found, act) => {
+      const existing = secret({ ...OURS, ...found });
+      expect(reasonOf(decide(desired(asked), existing, left, true))).toBe(act);
+    },
+  );
+
+  it("deletes nothing where the declaration changed, or the Secret was handed to us", () => {
+    const managed = { annotations: { "sealedsecrets.bitnami.com/managed": "true" } };
+    const theirs = secret({ ...managed, type: "x/y", immutable: true, rest: { uid: "new" } });
+    expect(reasonOf(decide(desired({ data: { a: "2" } }), theirs, left, true))).toBe("Immutable");
+    const frozen = secret({ ...OURS, immutable: true });
+    expect(reasonOf(decide(desired({ data: { a: "2" } }), frozen, left, false))).toBe("Immutable");
+    const typed = secret({ ...OURS, type: "x/y", rest: { uid: "new" } });
+    expect(reasonOf(decide(desired({ type: "a/b" }), typed, left, false))).toBe("TypeChanged");
+  });
+
+  it.each<[string, JsonObject[], string[]]>([
+    [
+      "the manager of the field that differs",
+      [
+        { manager: "signet-controller", time: "2026-01-01T00:00:00Z", fieldsV1: {} },
+        { manager: "editor", time: "2026-01-02T00:00:00Z", fieldsV1: { "f:data": { "f:a": {} } } },
+        { manager: "labeller", time: "2026-01-03T00:00:00Z", fieldsV1: { "f:metadata": {} } },
+      ],
+      ["editor"],
+    ],
+    [
+      "the last writer, where a field is gone that nobody has any more",
+      [
+        { manager: "signet-controller", time: "2026-01-01T00:00:00Z", fieldsV1: {} },
+        { manager: "remover", time: "2026-01-02T00:00:00Z", fieldsV1: { "f:type": {} } },
+      ],
+      ["remover"],
+    ],
+    [
+      "nobody, where the books end with us",
+      [
+        { manager: "earlier", time: "2026-01-01T00:00:00Z", fieldsV1: { "f:type": {} } },
+        { manager: "controller", time: "2026-01-02T00:00:00Z", fieldsV1: {} },
+      ],
+      [],
+    ],
+    [
+      "a name without its control characters",
+      [
+        {
+          manager: "a\u001b[31m\nb",
+          time: "2026-01-02T00:00:00Z",
+          fieldsV1: { "f:data": { "f:a": {} } },
+        },
+      ],
+      ["a?[31m?b"],
+    ],
+  ])("names who changed it: %s", (_what, managedFields, by) => {
+    const existing = secret({ ...OURS, data: { a: "evil" }, rest: { managedFields } });
+    const decision = decide(desired(), existing, left, true);
+    expect(decision).toMatchObject({
+      act: "replace",
+      drift: { change: "changed", fields: ["data.a"], by },
+    });
+  });
+
   it("removes the labels that it or the original set, and no others", () => {
     const managedFields = [
       {

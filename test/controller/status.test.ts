@@ -1,0 +1,157 @@
+// Owns: the status that a verdict makes, and what is read back from it.
+// Does not own: how tools read it (test/cluster/health.test.ts).
+import { describe, expect, it } from "vitest";
+import { keyUse } from "../../controller/keyuse.ts";
+import { leftOf, nextStatus, verdicts, type Verdict } from "../../controller/status.ts";
+import { SignetError } from "../../shared/errors.ts";
+import type { JsonObject } from "../../shared/secret.ts";
+
+const NOW = new Date("2026-11-24T12:00:00.500Z");
+const LEFT = { uid: "u", resourceVersion: "7", source: "s", patched: false };
+const STAMP = new Map([
+  ["b", "SHA256:new"],
+  ["a", "SHA256:new"],
+  ["old", "SHA256:old"],
+]);
+const SEALED: JsonObject = {
+  metadata: { name: "db", namespace: "demo", generation: 3 },
+  spec: { encryptedData: { a: "x", b: "x", old: "x" } },
+};
+
+function after(
+  sealed: JsonObject,
+  verdict: Verdict,
+  compromised: string[] = [],
+  now = NOW,
+): JsonObject {
+  const facts = { now, left: LEFT, stamp: STAMP, compromised: new Set(compromised) };
+  const status = nextStatus(sealed, verdict, facts);
+  return status === null ? sealed : { ...sealed, status };
+}
+
+function conditions(sealed: JsonObject): Record<string, JsonObject> {
+  const { conditions = [] } = sealed["status"] as { conditions?: JsonObject[] };
+  return Object.fromEntries(
+    conditions.map((condition) => [condition["type"] as string, condition]),
+  );
+}
+
+const DAMAGED = verdicts.unsealFailed(new SignetError("decrypt-failed", "no key could"));
+
+describe("the status", () => {
+  it("tells success, the Secret as it was left, and the key of each value", () => {
+    expect(after(SEALED, verdicts.unsealed())["status"]).toEqual({
+      observedGeneration: 3,
+      conditions: ["Synced", "Ready"].map((type) => ({
+        type,
+        status: "True",
+        reason: "Unsealed",
+        message: "",
+        observedGeneration: 3,
+        lastUpdateTime: "2026-11-24T12:00:00Z",
+        lastTransitionTime: "2026-11-24T12:00:00Z",
+      })),
+      secret: LEFT,
+      sealedUnder: { "SHA256:new": ["a", "b"], "SHA256:old": ["old"] },
+    });
+  });
+
+  it("is not written again where it would say the same", () => {
+    const synced = after(SEALED, verdicts.unsealed());
+    const later = new Date("2026-11-25T12:00:00Z");
+    expect(after(synced, verdicts.unsealed(), [], later)).toBe(synced);
+  });
+
+  it("says Stalled where only a change mends the failure, and takes it back", () => {
+    const failed = after(after(SEALED, verdicts.unsealed()), DAMAGED);
+    expect(conditions(failed)).toMatchObject({
+      Synced: { status: "False", reason: "DecryptFailed" },
+      Ready: { status: "False" },
+      Stalled: { status: "True", reason: "DecryptFailed" },
+    });
+    expect(Object.keys(conditions(after(failed, verdicts.unsealed())))).toEqual([
+      "Synced",
+      "Ready",
+    ]);
+    const passing = { ...DAMAGED, next: "retry" as const };
+    expect(Object.keys(conditions(after(SEALED, passing)))).toEqual(["Synced", "Ready"]);
+  });
+
+  it("moves lastTransitionTime only when the status turns", () => {
+    const later = new Date("2026-11-25T12:00:00Z");
+    const failed = after(SEALED, DAMAGED);
+    const otherwise = after(failed, verdicts.notManaged("db"), [], later);
+    expect(conditions(otherwise)["Synced"]).toMatchObject({
+      lastTransitionTime: "2026-11-24T12:00:00Z",
+      lastUpdateTime: "2026-11-25T12:00:00Z",
+    });
+  });
+
+  it("keeps what others wrote, behind ours", () => {
+    const theirs = { type: "Theirs", status: "True" };
+    const sealed = { ...SEALED, status: { conditions: [theirs], more: 1 } };
+    const status = after(sealed, verdicts.unsealed())["status"] as JsonObject;
+    expect(status["more"]).toBe(1);
+    expect((status["conditions"] as JsonObject[]).map(({ type }) => type)).toEqual([
+      "Synced",
+      "Ready",
+      "Theirs",
+    ]);
+  });
+
+  it("names the values under a compromised key, until they are sealed anew", () => {
+    const exposed = after(SEALED, verdicts.unsealed(), ["SHA256:old"]);
+    expect(conditions(exposed)["KeyCompromised"]).toMatchObject({
+      status: "True",
+      message: "sealed under a compromised key: old; change these values and seal them anew",
+    });
+    expect(conditions(exposed)["Synced"]).toMatchObject({ status: "True" });
+    expect(conditions(after(exposed, verdicts.unsealed()))["KeyCompromised"]).toBeUndefined();
+  });
+
+  it("gives back what it says of the Secret, and nothing where that is not whole", () => {
+    expect(leftOf(after(SEALED, verdicts.unsealed()))).toEqual(LEFT);
+    expect(leftOf(SEALED)).toBeNull();
+    expect(
+      leftOf({ status: { secret: { uid: "u", resourceVersion: 7, source: "s" } } }),
+    ).toBeNull();
+  });
+});
+
+describe("the count of values by key", () => {
+  const synced = after(SEALED, verdicts.unsealed());
+
+  it("adds up over SealedSecrets", () => {
+    const { byKey, unknown } = keyUse([synced, synced]);
+    expect(Object.fromEntries(byKey)).toEqual({
+      "SHA256:new": { values: 4, sealedSecrets: 2 },
+      "SHA256:old": { values: 2, sealedSecrets: 2 },
+    });
+    expect(unknown).toEqual({ values: 0, sealedSecrets: 0 });
+  });
+
+  it.each<[string, JsonObject]>([
+    ["never looked at", SEALED],
+    [
+      "changed since",
+      { ...synced, metadata: { ...(synced["metadata"] as JsonObject), generation: 4 } },
+    ],
+    ["that do not open", after(synced, DAMAGED)],
+  ])("takes values %s for unknown", (_what, sealed) => {
+    const { byKey, unknown } = keyUse([sealed]);
+    expect(byKey.size).toBe(0);
+    expect(unknown).toEqual({ values: 3, sealedSecrets: 1 });
+  });
+
+  it("counts the form from before 2019 as one value", () => {
+    const legacy = { ...SEALED, spec: { data: "x" } };
+    expect(keyUse([legacy]).unknown).toEqual({ values: 1, sealedSecrets: 1 });
+    const facts = {
+      now: NOW,
+      stamp: new Map([["spec.data", "SHA256:old"]]),
+      compromised: new Set<string>(),
+    };
+    const opened = { ...legacy, status: nextStatus(legacy, verdicts.unsealed(), facts) };
+    expect([...keyUse([opened]).byKey]).toEqual([["SHA256:old", { values: 1, sealedSecrets: 1 }]]);
+  });
+});
