@@ -37,6 +37,7 @@ export async function runOpener(file: string): Promise<OpenerResult> {
     privateKey: parsePrivateKey(privateKeyPem),
     certificate: parseCertificate(certificatePem),
     orderedAt: new Date(index),
+    createdAt: new Date(0),
     compromised: false,
   }));
   const prepared = work.cases.map((each) => ({

@@ -39,6 +39,7 @@ export async function benchSeal(bench: Bench): Promise<PartReport> {
       privateKey: parsePrivateKey(privateKeyPem),
       certificate: null,
       orderedAt: new Date(0),
+      createdAt: new Date(0),
       compromised: false,
     },
   ]);

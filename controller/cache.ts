@@ -11,6 +11,7 @@ export interface Collection {
   /** Such as `/api/v1/namespaces/demo/secrets`. */
   readonly path: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** Fetch metadata alone: the objects' content never reaches this process. */
   readonly metadataOnly?: boolean;
 }
@@ -118,7 +119,7 @@ export class Cache<T> {
   }
 
   async #list(): Promise<void> {
-    const { path, labelSelector, metadataOnly } = this.#collection;
+    const { path, labelSelector, fieldSelector, metadataOnly } = this.#collection;
     const seen = new Set<string>();
     let continueFrom = "";
     do {
@@ -126,6 +127,7 @@ export class Cache<T> {
         query: {
           limit: String(PAGE_SIZE),
           ...(labelSelector === undefined ? {} : { labelSelector }),
+          ...(fieldSelector === undefined ? {} : { fieldSelector }),
           ...(continueFrom === "" ? {} : { continue: continueFrom }),
         },
         ...(metadataOnly === true ? { accept: METADATA_LIST } : {}),
@@ -143,7 +145,7 @@ export class Cache<T> {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { path, labelSelector, metadataOnly } = this.#collection;
+    const { path, labelSelector, fieldSelector, metadataOnly } = this.#collection;
     await this.#client.watch(
       path,
       {
@@ -153,6 +155,7 @@ export class Cache<T> {
           resourceVersion: this.#resourceVersion,
           timeoutSeconds: String(WATCH_SECONDS),
           ...(labelSelector === undefined ? {} : { labelSelector }),
+          ...(fieldSelector === undefined ? {} : { fieldSelector }),
         },
         ...(metadataOnly === true ? { accept: METADATA_WATCH } : {}),
       },

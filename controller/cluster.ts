@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly labelSelector: string | undefined;
   /** Narrows the namespaces, by their labels. */
   readonly namespaceSelector: string | undefined;
+  /** Throws where this replica may not write. */
+  readonly guard: () => void;
   /** Called with the `namespace/name` of whatever may need a reconcile. */
   readonly onChange: (key: string) => void;
   readonly log: Log;
@@ -135,6 +137,7 @@ export class ClusterWorld implements World {
       body: formatSecret(secret),
       // The answer without the content: we have it.
       accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+      guard: this.#options.guard,
     });
     const mark = markOfObject(written);
     this.#cacheOf(this.#secrets, namespaceOf(key))?.observe(key, mark);
@@ -144,6 +147,7 @@ export class ClusterWorld implements World {
   async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
     await this.#options.client.call("DELETE", secretPath(key), {
       body: { preconditions: { uid, resourceVersion } },
+      guard: this.#options.guard,
     });
   }
 
@@ -153,7 +157,11 @@ export class ClusterWorld implements World {
     const written = await this.#options.client.call(
       "PUT",
       `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`,
-      { query: { fieldManager: FIELD_MANAGER }, body: { ...sealed, status } },
+      {
+        query: { fieldManager: FIELD_MANAGER },
+        body: { ...sealed, status },
+        guard: this.#options.guard,
+      },
     );
     this.#cacheOf(this.#sealedSecrets, namespace)?.observe(key, withoutManagedFields(written));
   }
@@ -164,6 +172,7 @@ export class ClusterWorld implements World {
     const seconds = `${now.slice(0, 19)}Z`;
     await this.#options.client.call("POST", `/api/v1/namespaces/${text(namespace)}/events`, {
       query: { fieldManager: FIELD_MANAGER },
+      guard: this.#options.guard,
       body: {
         apiVersion: "v1",
         kind: "Event",

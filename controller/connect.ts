@@ -8,6 +8,7 @@ import { KubernetesClient } from "./kubernetes.ts";
 export function connect(
   kubeconfig: string | undefined,
   limits: { qps: number; burst: number },
+  identity: string,
 ): KubernetesClient {
   const config = new KubeConfig();
   if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
@@ -17,5 +18,5 @@ export function connect(
       "not in a cluster: give --kubeconfig FILE, or use `signet-controller standalone` for folders",
     );
   }
-  return new KubernetesClient(config, limits);
+  return new KubernetesClient(config, limits, identity);
 }

@@ -24,6 +24,24 @@ export function parseDuration(text: string): number {
   );
 }
 
+function parseLeaseDuration(text: string): number {
+  const durationMs = parseDuration(text);
+  if (durationMs < UNIT_MS.s) throw new InvalidArgumentError("must be at least 1s.");
+  return durationMs;
+}
+
+/** RFC 3339, or Go's RFC 1123 with a numeric zone, as the original reads it. */
+function parseMoment(text: string): Date {
+  const known =
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text) ||
+    /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}$/.test(text);
+  const moment = new Date(text);
+  if (!known || Number.isNaN(moment.getTime())) {
+    throw new InvalidArgumentError("must be a moment such as 2026-01-31T12:00:00Z.");
+  }
+  return moment;
+}
+
 function parseBoolean(text: string): boolean {
   if (/^(true|t|1)$/i.test(text)) return true;
   if (/^(false|f|0)$/i.test(text)) return false;
@@ -125,6 +143,11 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly repairDrift: boolean;
   readonly skipRecreate: boolean;
   readonly keyRenewPeriod: number;
+  readonly rotatePeriod?: number;
+  readonly keyCutoffTime?: Date;
+  readonly leaderElect: boolean;
+  readonly leaderElectLeaseName: string;
+  readonly leaderElectLeaseDuration: number;
   readonly privatekeyLabels: Record<string, string>;
   readonly privatekeyAnnotations: Record<string, string>;
   readonly acceptDeprecatedV1Data: boolean;
@@ -224,12 +247,38 @@ export function addServeOptions(command: Command): Command {
         30 * DAY_MS,
       ).default(30 * DAY_MS, "720h"),
     )
+    .addOption(
+      option(
+        "--rotate-period <duration>",
+        "former name of --key-renew-period",
+        parseDuration,
+      ).hideHelp(),
+    )
+    .addOption(
+      option(
+        "--key-cutoff-time <moment>",
+        "a key older than this seals no more, such as 2026-01-31T12:00:00Z",
+        parseMoment,
+      ),
+    )
     .addOption(option("--privatekey-labels <pairs>", "labels of a new key Secret", parsePairs, {}))
     .addOption(
       option("--privatekey-annotations <pairs>", "annotations of a new key Secret", parsePairs, {}),
     )
     .addOption(
       toggle("--accept-deprecated-v1-data", "open the sealed form before 2019 as well", true),
+    )
+    .addOption(toggle("--leader-elect", "of several replicas one reconciles, by a Lease", true))
+    .addOption(
+      option("--leader-elect-lease-name <name>", "the Lease's name", String, "signet-controller"),
+    )
+    .addOption(
+      option(
+        "--leader-elect-lease-duration <duration>",
+        "how long a leader that is gone is waited for",
+        parseLeaseDuration,
+        6 * UNIT_MS.s,
+      ).default(6 * UNIT_MS.s, "6s"),
     )
     .addOption(toggle("--update-status", "tell the outcome in the SealedSecret's status", true))
     .addOption(

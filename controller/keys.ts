@@ -1,16 +1,20 @@
-// Owns: sealing keys in the cluster: load, watch, create the first, renew by age.
+// Owns: sealing keys in the cluster: load, watch, create the first, renew.
 // Does not own: their forms (shared/keyfile.ts), which opens what (shared/keyring.ts).
-// SPEC.md, "Sealing keys and certificates".
+// SPEC.md, "Sealing keys and certificates", "Renewal".
 
+import { createHash } from "node:crypto";
 import { createSealingKey } from "../shared/certificate.ts";
 import { SignetError } from "../shared/errors.ts";
 import { formatKeySecret, KEY_LABEL, type KeyOrder, readKeySecret } from "../shared/keyfile.ts";
 import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keyring.ts";
-import { type JsonObject, parseSecret } from "../shared/secret.ts";
-import { Cache, objectKey } from "./cache.ts";
+import { asObject, type JsonObject, metadataOf, parseSecret } from "../shared/secret.ts";
+import { Cache, objectKey, text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError, type KubernetesClient } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
+
+/** On the key Secret that seals now, with any value: make a new key. */
+export const RENEW_ANNOTATION = "kube-signet/renew";
 
 export interface KeyOptions {
   /** Where the key Secrets are. */
@@ -23,8 +27,14 @@ export interface KeyOptions {
   readonly order: KeyOrder;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  readonly renewal: RenewalOptions;
+}
+
+export interface RenewalOptions {
   /** Age of the newest key at which another one is made; 0 for never. */
   readonly renewAfterMs: number;
+  /** A key that is older than this moment seals no more once it has come. */
+  readonly cutoff: Date | null;
 }
 
 export interface KeysWiring {
@@ -32,111 +42,246 @@ export interface KeysWiring {
   readonly keyring: Keyring;
   readonly log: Log;
   readonly now: () => Date;
+  /** Milliseconds of a clock that never jumps. */
+  readonly clock: () => number;
+  /** Throws where this replica may not write. */
+  readonly guard: () => void;
   /** Called when the set of keys has changed. */
   readonly onChange: () => void;
 }
 
-/** setTimeout takes 31 bits; a longer wait is cut into pieces. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-const RENEW_RETRY_MS = 60_000;
+/** A key Secret as read: null where it cannot be used. */
+interface Found {
+  readonly key: SealingKey | null;
+  readonly renew: boolean;
+}
+
+/** Clocks are set, and timers are not told: look again at least so often. */
+const LOOK_MS = 30_000;
+const RETRY_MS = 5_000;
+/** By age or cutoff, no second key within this time, whatever the clocks of the cluster say. */
+const MIN_APART_MS = 3_600_000;
+/** The alphabet of generated names in Kubernetes: no vowels, so no words. */
+const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
+const NAME_TRIES = 20;
+
+/** Milliseconds until a key is due to take over from `newest`; 0: now, Infinity: never. */
+export function keyDueInMs(
+  newest: SealingKey | null,
+  now: Date,
+  { renewAfterMs, cutoff }: RenewalOptions,
+): number {
+  if (newest === null) return 0;
+  const since = newest.orderedAt.getTime();
+  const byAge = renewAfterMs > 0 ? since + renewAfterMs : Infinity;
+  const byCutoff = cutoff !== null && since < cutoff.getTime() ? cutoff.getTime() : Infinity;
+  return Math.max(0, Math.min(byAge, byCutoff) - now.getTime());
+}
+
+/**
+ * The name of the key Secret after `predecessor`. Replicas that make one at the same time choose the
+ * same name, so that the API server refuses all but the first.
+ */
+export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
+  const fingerprint = predecessor?.privateKey.fingerprint ?? "first";
+  const hash = createHash("sha256").update(`${prefix} ${fingerprint} ${attempt}`).digest();
+  const suffix = [...hash.subarray(0, 5)].map((byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]);
+  return prefix + suffix.join("");
+}
 
 /** Keeps `keyring` as the cluster's key Secrets say. */
 export class ClusterKeys {
   readonly #options: KeyOptions;
   readonly #wiring: KeysWiring;
-  readonly #cache: Cache<SealingKey | null>;
-  #legacy: SealingKey | null = null;
+  readonly #labelled: Cache<Found>;
+  /** The single key from before 2019, which carries no label. */
+  readonly #legacy: Cache<Found>;
+  #held = "";
   #loaded = false;
+  #leading = false;
+  #requested = false;
+  #creating = false;
+  #createdAtMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: KeyOptions, wiring: KeysWiring) {
     this.#options = options;
     this.#wiring = wiring;
-    this.#cache = new Cache(
-      wiring.client,
-      { path: this.#path, labelSelector: `${KEY_LABEL}=active` },
-      {
-        keep: (object) => this.#read(object),
-        onChange: () => {
-          if (this.#loaded) this.#refill();
-        },
-        log: wiring.log,
+    const { client, log } = wiring;
+    const cacheOptions = {
+      keep: (object: JsonObject) => this.#read(object),
+      onChange: () => {
+        this.#refill();
       },
-    );
+      log,
+    };
+    const labelSelector = `${KEY_LABEL} in (active,compromised)`;
+    this.#labelled = new Cache(client, { path: this.#path, labelSelector }, cacheOptions);
+    const fieldSelector = `metadata.name=${options.prefix}`;
+    this.#legacy = new Cache(client, { path: this.#path, fieldSelector }, cacheOptions);
   }
 
   get #path(): string {
     return `/api/v1/namespaces/${this.#options.namespace}/secrets`;
   }
 
-  /** Resolves when the keyring is filled, with a first key made where there was none. */
+  /** Resolves when the keys that there are have been read. */
   async start(signal: AbortSignal): Promise<void> {
-    await this.#cache.start(signal);
-    // Told to stop before the keys were listed: that none are known does not mean that there are none.
+    await Promise.all([this.#labelled.start(signal), this.#legacy.start(signal)]);
     if (signal.aborted) return;
-    this.#legacy = await this.#readLegacy();
     this.#loaded = true;
     this.#refill();
-    if (this.#wiring.keyring.newest === null) await this.create();
-    this.#scheduleRenewal(signal);
+  }
+
+  /** Makes keys from now on: the first, and each when it is due. */
+  lead(): void {
+    this.#leading = true;
+    this.#look();
+  }
+
+  /** Makes none any more, and still follows those that others make. */
+  follow(): void {
+    this.#leading = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** A new key, now. */
+  request(): void {
+    if (!this.#leading) {
+      this.#wiring.log.warn(
+        "asked for a new sealing key, but this replica follows: ask the leader",
+      );
+      return;
+    }
+    this.#requested = true;
+    this.#look();
   }
 
   /** Key Secrets that cannot be used. */
   get malformed(): number {
-    return [...this.#cache.values()].filter((key) => key === null).length;
+    return this.#found().filter(({ key }) => key === null).length;
   }
 
   /** When the next key is due; null for never. */
   get renewalAt(): Date | null {
-    const { renewAfterMs } = this.#options;
-    const { newest } = this.#wiring.keyring;
-    if (renewAfterMs <= 0 || newest === null) return null;
-    return new Date(newest.orderedAt.getTime() + renewAfterMs);
+    const now = this.#wiring.now();
+    const dueInMs = keyDueInMs(this.#wiring.keyring.newest, now, this.#options.renewal);
+    return Number.isFinite(dueInMs) ? new Date(now.getTime() + dueInMs) : null;
   }
 
-  /** Makes a key, stores it, and holds it at once. */
-  async create(): Promise<void> {
-    const { client, keyring, log, now } = this.#wiring;
-    const { prefix, bits, validForMs, commonName, labels, annotations } = this.#options;
-    const notBefore = nextNotBefore(keyring.newest, now());
-    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore });
-    const { namespace } = this.#options;
-    const manifest = formatKeySecret(
-      pair,
-      { generateName: prefix, namespace },
-      labels,
-      annotations,
-    );
-    const stored = await client.call("POST", this.#path, {
-      query: { fieldManager: FIELD_MANAGER },
-      body: manifest,
-    });
-    const key = this.#read(stored);
-    this.#cache.observe(objectKey(stored), key);
-    this.#refill();
-    log.info("sealing key created", {
-      secret: objectKey(stored),
-      fingerprint: key?.privateKey.fingerprint,
-    });
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
+  #found(): Found[] {
+    return [...this.#labelled.values(), ...this.#legacy.values()];
   }
 
   #refill(): void {
-    const keys = [...this.#cache.values(), this.#legacy].filter((key) => key !== null);
-    this.#wiring.keyring.replace(keys);
-    this.#wiring.onChange();
+    if (!this.#loaded) return;
+    const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
+    const held = JSON.stringify(
+      keys.map(({ name, privateKey, certificate, orderedAt, compromised }) => [
+        ...[name, privateKey.fingerprint, certificate?.pem ?? "", orderedAt, compromised],
+      ]),
+    );
+    if (held !== this.#held) {
+      this.#held = held;
+      this.#wiring.keyring.replace(keys);
+      this.#wiring.onChange();
+    }
+    this.#look();
   }
 
-  /** Null for a key Secret that cannot be used: it is reported, and the others still serve. */
-  #read(object: JsonObject): SealingKey | null {
+  /** Makes a key where one is due, and sees to it that the next look comes in time. */
+  #look(): void {
+    clearTimeout(this.#timer);
+    if (!this.#leading || !this.#loaded || this.#creating) return;
+    const dueInMs = this.#dueInMs();
+    if (dueInMs > 0) {
+      this.#lookIn(Math.min(dueInMs, LOOK_MS));
+      return;
+    }
+    this.#creating = true;
+    this.#create().then(
+      () => {
+        this.#creating = false;
+        this.#requested = false;
+        this.#look();
+      },
+      (error: unknown) => {
+        this.#creating = false;
+        this.#wiring.log.error("sealing key could not be made, trying again", {
+          error: (error as Error).message,
+          inMs: RETRY_MS,
+        });
+        this.#lookIn(RETRY_MS);
+      },
+    );
+  }
+
+  #lookIn(delayMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#look();
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  #dueInMs(): number {
+    const { keyring, now, clock } = this.#wiring;
+    const { renewal } = this.#options;
+    const { newest } = keyring;
+    if (newest === null || this.#requested) return 0;
+    const asked = this.#found().some(({ key, renew }) => renew && key?.name === newest.name);
+    if (asked) return 0;
+    const apartMs = Math.min(renewal.renewAfterMs || MIN_APART_MS, MIN_APART_MS);
+    const earliestMs = this.#createdAtMs + apartMs - clock();
+    return Math.max(keyDueInMs(newest, now(), renewal), earliestMs);
+  }
+
+  /** Makes a key, stores it, and only then holds it. */
+  async #create(): Promise<void> {
+    const { client, keyring, log, now, clock, guard } = this.#wiring;
+    const { namespace, prefix, bits, validForMs, commonName, labels, annotations } = this.#options;
+    const predecessor = keyring.keys[0] ?? null;
+    const notBefore = nextNotBefore(predecessor, now());
+    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore });
+    for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
+      const name = keyName(prefix, predecessor, attempt);
+      try {
+        const stored = await client.call("POST", this.#path, {
+          query: { fieldManager: FIELD_MANAGER },
+          body: formatKeySecret(pair, { name, namespace }, labels, annotations),
+          guard,
+        });
+        this.#createdAtMs = clock();
+        const fingerprint = this.#take(stored)?.privateKey.fingerprint;
+        log.info("sealing key created", { secret: objectKey(stored), fingerprint });
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
+      }
+      // Another replica was quicker. Or the name is that of a key which seals no more.
+      const there = await client.call("GET", `${this.#path}/${name}`);
+      const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
+      const key = label === "active" ? this.#take(there) : null;
+      if (key !== null && keyring.newest?.privateKey.fingerprint === key.privateKey.fingerprint) {
+        return;
+      }
+    }
+    throw new Error("no name is free for a new sealing key");
+  }
+
+  #take(object: JsonObject): SealingKey | null {
+    const found = this.#read(object);
+    this.#labelled.observe(objectKey(object), found);
+    this.#refill();
+    return found.key;
+  }
+
+  /** A key Secret that cannot be used is reported, and the others still serve. */
+  #read(object: JsonObject): Found {
+    const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
+    const renew = text(annotations[RENEW_ANNOTATION]) !== "";
     try {
-      return readKeySecret(
-        parseSecret({ apiVersion: "v1", kind: "Secret", ...object }),
-        this.#options.order,
-      );
+      const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...object });
+      return { key: readKeySecret(secret, this.#options.order), renew };
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       this.#wiring.log.error("sealing key Secret is malformed, skipped", {
@@ -144,55 +289,7 @@ export class ClusterKeys {
         error: error.message,
         field: error.place.field,
       });
-      return null;
+      return { key: null, renew };
     }
-  }
-
-  async #readLegacy(): Promise<SealingKey | null> {
-    try {
-      const found = await this.#wiring.client.call("GET", `${this.#path}/${this.#options.prefix}`);
-      return this.#read(found);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
-    }
-  }
-
-  #scheduleRenewal(signal: AbortSignal): void {
-    const { renewAfterMs } = this.#options;
-    if (renewAfterMs <= 0) return;
-    const newest = this.#wiring.keyring.newest;
-    const ageMs = newest === null ? Infinity : +this.#wiring.now() - +newest.orderedAt;
-    const waitMs = Math.max(0, renewAfterMs - ageMs);
-    this.#wait(waitMs, signal, async () => {
-      // Another program may have made one meanwhile.
-      const current = this.#wiring.keyring.newest;
-      const due = current === null || +this.#wiring.now() - +current.orderedAt >= renewAfterMs;
-      if (due) await this.create();
-    });
-  }
-
-  #wait(waitMs: number, signal: AbortSignal, renew: () => Promise<void>): void {
-    if (signal.aborted) return;
-    const piece = Math.min(waitMs, LONGEST_TIMER_MS);
-    this.#timer = setTimeout(() => {
-      if (waitMs > piece) {
-        this.#wait(waitMs - piece, signal, renew);
-        return;
-      }
-      renew().then(
-        () => {
-          this.#scheduleRenewal(signal);
-        },
-        (error: unknown) => {
-          this.#wiring.log.error("sealing key could not be renewed, trying again", {
-            error: (error as Error).message,
-            inMs: RENEW_RETRY_MS,
-          });
-          this.#wait(RENEW_RETRY_MS, signal, renew);
-        },
-      );
-    }, piece);
-    this.#timer.unref();
   }
 }

@@ -32,6 +32,11 @@ export interface CallOptions {
   readonly body?: Json;
   readonly contentType?: string;
   readonly accept?: string;
+  /** Called right before the request is sent; throws where it may not be sent any more. */
+  readonly guard?: () => void;
+  /** Does not wait for its turn in the client's rate. */
+  readonly urgent?: boolean;
+  readonly timeoutMs?: number;
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -41,24 +46,27 @@ export class KubernetesClient {
   readonly #config: KubeConfig;
   readonly #server: URL;
   readonly #take: () => Promise<void>;
+  readonly #userAgent: string;
   #agent: Agent | undefined;
 
   /** `qps` and `burst` bound calls a second; a negative `qps` lifts the bound. */
-  constructor(config: KubeConfig, limits: { qps: number; burst: number }) {
+  constructor(config: KubeConfig, limits: { qps: number; burst: number }, identity = "") {
     const cluster = config.getCurrentCluster();
     if (cluster === null) throw new Error("the kubeconfig names no current cluster");
     this.#config = config;
     this.#server = new URL(cluster.server);
+    // The API server's audit log then tells which replica wrote.
+    this.#userAgent = `kube-signet/${VERSION}${identity === "" ? "" : ` (${identity})`}`;
     this.#take = limits.qps > 0 ? tokenBucket(limits.qps, limits.burst) : () => Promise.resolve();
   }
 
   /** One call. @throws ApiError for every answer that is not 2xx, and where none comes in time */
   async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
-    await this.#take();
+    if (options.urgent !== true) await this.#take();
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
     const request = await this.#open(method, path, options, body);
     return new Promise((resolve, reject) => {
-      request.setTimeout(REQUEST_TIMEOUT_MS, () => {
+      request.setTimeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS, () => {
         request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
       });
       request.on("error", (error) => {
@@ -71,6 +79,13 @@ export class KubernetesClient {
           else resolve(asObject(parse(text)) ?? {});
         }, reject);
       });
+      try {
+        options.guard?.();
+      } catch (error) {
+        request.destroy();
+        reject(asApiError(error));
+        return;
+      }
       request.end(body);
     });
   }
@@ -149,7 +164,7 @@ export class KubernetesClient {
       ...(signal === undefined ? {} : { signal }),
       headers: {
         accept,
-        "user-agent": `kube-signet/${VERSION}`,
+        "user-agent": this.#userAgent,
         ...(body === undefined
           ? {}
           : { "content-type": contentType, "content-length": body.length }),

@@ -15,6 +15,7 @@ const PREFIX = "sealed_secrets_controller_";
 export interface Facts {
   readonly queueDepth: () => number;
   readonly contested: () => number;
+  readonly leads: () => boolean;
   readonly sealedSecrets: () => Iterable<JsonObject>;
   /** Whether condition_info may name SealedSecrets. */
   readonly nameThem: boolean;
@@ -75,6 +76,14 @@ export function createMetrics(version: string, facts: Facts) {
       registers,
       collect() {
         this.set(facts.contested());
+      },
+    }),
+    leader: new Gauge({
+      name: `${PREFIX}leader`,
+      help: "1 for the replica that reconciles, 0 for one that stands by.",
+      registers,
+      collect() {
+        this.set(facts.leads() ? 1 : 0);
       },
     }),
     conditionInfo: new Gauge({

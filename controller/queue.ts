@@ -65,6 +65,11 @@ export class Queue {
     this.#fill();
   }
 
+  /** Begins nothing new until started again; what is added waits. */
+  pause(): void {
+    this.#started = false;
+  }
+
   /** Takes no more work; resolves when what runs has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;

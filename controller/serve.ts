@@ -1,7 +1,8 @@
 // Owns: the controller in a cluster: wiring, and the order in which things start and stop.
 // Does not own: any of the parts.
 
-import { availableParallelism } from "node:os";
+import { randomUUID } from "node:crypto";
+import { availableParallelism, hostname } from "node:os";
 import v8 from "node:v8";
 import { Keyring } from "../shared/keyring.ts";
 import { VERSION } from "../shared/version.ts";
@@ -11,6 +12,7 @@ import { connect } from "./connect.ts";
 import { ownNamespace, type ServeFlags } from "./flags.ts";
 import { addressOf, apiRoutes, closeServer, listen, metricsRoutes } from "./http.ts";
 import { ClusterKeys } from "./keys.ts";
+import { Lease } from "./lease.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { Queue } from "./queue.ts";
@@ -33,14 +35,14 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const now = (): Date => new Date();
   const clock = (): number => performance.now();
   const namespace = ownNamespace(process.env);
-  const client = connect(flags.kubeconfig, {
-    qps: flags.kubeclientQps,
-    burst: flags.kubeclientBurst,
-  });
+  const identity = replicaIdentity(process.env);
+  const limits = { qps: flags.kubeclientQps, burst: flags.kubeclientBurst };
+  const client = connect(flags.kubeconfig, limits, identity);
   const keyring = new Keyring([], 2 * availableParallelism());
   const metrics = createMetrics(VERSION, {
     queueDepth: () => queue.depth,
     contested: () => reconciler.contested,
+    leads: () => lease.held,
     sealedSecrets: () => world.sealedSecrets(),
     nameThem: !flags.metricsOmitSecretLabels,
     keyring,
@@ -49,7 +51,9 @@ export async function serve(flags: ServeFlags): Promise<void> {
     now,
   });
   const stopping = new AbortController();
-  let ready = false;
+  /** All collections have been listed once. */
+  let synced = false;
+  const ready = (): boolean => synced && keyring.newest !== null && !stopping.signal.aborted;
 
   const queue = new Queue({
     workers: flags.concurrency,
@@ -64,8 +68,20 @@ export async function serve(flags: ServeFlags): Promise<void> {
       log.warn("reconcile failed, trying again", { object: key, error: (error as Error).message });
     },
   });
+  const lease = flags.leaderElect
+    ? new Lease(
+        {
+          namespace,
+          name: flags.leaderElectLeaseName,
+          identity,
+          durationMs: flags.leaderElectLeaseDuration,
+        },
+        { client, log, now, clock, onLead: lead, onFollow: follow },
+      )
+    : alone(lead);
   const world = new ClusterWorld({
     client,
+    guard: lease.guard,
     namespaces: watchedNamespaces(flags, namespace),
     labelSelector: flags.labelSelector,
     namespaceSelector: flags.namespaceSelector,
@@ -117,13 +133,18 @@ export async function serve(flags: ServeFlags): Promise<void> {
       order: flags.keyOrderPriority,
       labels: flags.privatekeyLabels,
       annotations: flags.privatekeyAnnotations,
-      renewAfterMs: flags.keyRenewPeriod,
+      renewal: {
+        renewAfterMs: flags.rotatePeriod ?? flags.keyRenewPeriod,
+        cutoff: flags.keyCutoffTime ?? null,
+      },
     },
     {
       client,
       keyring,
       log,
       now,
+      clock,
+      guard: lease.guard,
       onChange: () => {
         reconciler.forgetFailures();
         // What is in sync costs a look: a key may be marked compromised, or not any more.
@@ -132,12 +153,25 @@ export async function serve(flags: ServeFlags): Promise<void> {
     },
   );
 
+  /** Someone else may have been at work before: everything is looked at anew. */
+  function lead(): void {
+    keys.lead();
+    reconciler.forgetAll();
+    for (const key of world.keys()) queue.add(key);
+    if (synced) queue.start();
+  }
+
+  function follow(): void {
+    keys.follow();
+    queue.pause();
+  }
+
   function logVerdict(key: string, { synced, event, message }: Verdict): void {
     if (synced) log.info(event.message, { object: key });
     else log.error(event.reason, { object: key, error: message });
   }
 
-  const api = await listen(flags.listenAddr, apiRoutes({ keyring, metrics, ready: () => ready }));
+  const api = await listen(flags.listenAddr, apiRoutes({ keyring, metrics, ready }));
   const metricsServer = await listen(flags.listenMetricsAddr, metricsRoutes(metrics));
   log.info("controller starting", {
     version: VERSION,
@@ -148,27 +182,32 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const stopped = new Promise<void>((resolve) => {
     const stop = (signal: string): void => {
       log.info("controller stopping", { signal });
-      ready = false;
       stopping.abort();
       resolve();
     };
     process.once("SIGTERM", stop);
     process.once("SIGINT", stop);
   });
+  process.on("SIGUSR1", () => {
+    keys.request();
+  });
 
-  await Promise.race([
-    stopped,
-    keys.start(stopping.signal).then(() => world.start(stopping.signal)),
-  ]);
+  await Promise.race([stopped, keys.start(stopping.signal)]);
+  const done = new AbortController();
+  const election = stopping.signal.aborted ? Promise.resolve() : lease.run(done.signal);
+  await Promise.race([stopped, world.start(stopping.signal)]);
   if (!stopping.signal.aborted) {
-    ready = true;
-    queue.start();
+    synced = true;
+    if (lease.held) queue.start();
     log.info("controller ready", { sealingKeys: keyring.keys.length, sealedSecrets: queue.depth });
   }
 
   await stopped;
-  keys.stop();
+  keys.follow();
   await Promise.race([queue.stop(), delay(STOP_GRACE_MS)]);
+  // The Lease goes last: until then nobody else writes.
+  done.abort();
+  await Promise.race([election, delay(STOP_GRACE_MS)]);
   client.close();
   await Promise.all([closeServer(api, STOP_GRACE_MS), closeServer(metricsServer, STOP_GRACE_MS)]);
 }
@@ -178,6 +217,23 @@ function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined
   if (flags.additionalNamespaces.length > 0)
     return [...new Set([own, ...flags.additionalNamespaces])];
   return flags.allNamespaces ? undefined : [own];
+}
+
+/** The replica's name among others: its pod's, which no two have at a time. */
+function replicaIdentity(env: NodeJS.ProcessEnv): string {
+  return env["POD_NAME"] ?? `${hostname()}_${randomUUID()}`;
+}
+
+/** Without an election: the only one there is. */
+function alone(lead: () => void): Pick<Lease, "held" | "guard" | "run"> {
+  return {
+    held: true,
+    guard: () => undefined,
+    run: () => {
+      lead();
+      return Promise.resolve();
+    },
+  };
 }
 
 function delay(ms: number): Promise<void> {

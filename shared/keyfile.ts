@@ -42,7 +42,14 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   const orderedAt =
     order === "CertNotBefore" && certificate !== null ? certificate.notBefore : createdAt;
   const compromised = secret.metadata.labels[KEY_LABEL] === "compromised";
-  return { name: secret.metadata.name, privateKey, certificate, orderedAt, compromised };
+  return {
+    name: secret.metadata.name,
+    privateKey,
+    certificate,
+    orderedAt,
+    createdAt,
+    compromised,
+  };
 }
 
 /**
@@ -69,6 +76,7 @@ function readPemKeys(text: string, file: string): SealingKey[] {
     privateKey: parsePrivateKey(block),
     certificate: null,
     orderedAt: new Date(0),
+    createdAt: new Date(0),
     compromised: false,
   }));
 }

@@ -15,6 +15,8 @@ export interface SealingKey {
   readonly certificate: Certificate | null;
   /** The newest seals: the certificate's notBefore, or the Secret's creation, as configured. */
   readonly orderedAt: Date;
+  /** Of the key Secret; of two keys ordered alike, the one that was there first seals. */
+  readonly createdAt: Date;
   /** Marked so by someone: it opens what it sealed, and seals no more. */
   readonly compromised: boolean;
 }
@@ -51,7 +53,12 @@ export class Keyring {
    * one that can seal.
    */
   replace(keys: readonly SealingKey[]): void {
-    const newestFirst = [...keys].sort((a, b) => b.orderedAt.getTime() - a.orderedAt.getTime());
+    const newestFirst = [...keys].sort(
+      (a, b) =>
+        b.orderedAt.getTime() - a.orderedAt.getTime() ||
+        a.createdAt.getTime() - b.createdAt.getTime() ||
+        (a.name < b.name ? -1 : 1),
+    );
     const before = new Map(this.#keys.map((key) => [key.privateKey.fingerprint, key]));
     const held = new Map<string, HeldKey>();
     for (const key of newestFirst) {

@@ -1,12 +1,10 @@
 // Owns: what is left of the cluster's state after kills, outages and restarts.
 // Does not own: the ordinary loop (sealing.test.ts).
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, startControlPlane } from "./controlplane.ts";
 import { chartObjects } from "./signet.ts";
 import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
-import { type ProxiedCall, startProxy } from "./proxy.ts";
+import { type ProxiedCall, startProxiedPlane } from "./proxy.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];
@@ -33,29 +31,6 @@ async function metric(controller: RunningController, name: string): Promise<numb
   return Number(line?.split(" ")[1] ?? Number.NaN);
 }
 
-/** The same control plane, reached by way of a proxy. */
-async function through(
-  hooks: Parameters<typeof startProxy>[1],
-): Promise<{ plane: ControlPlane; stop: () => Promise<void> }> {
-  const proxy = await startProxy(plane, hooks);
-  const kubeconfig: ControlPlane["kubeconfig"] = async ({ token = "" } = {}) => {
-    const file = join(plane.directory, `proxied-${Math.random().toString(36).slice(2)}.json`);
-    const config = {
-      apiVersion: "v1",
-      kind: "Config",
-      "current-context": "test",
-      clusters: [
-        { name: "test", cluster: { server: proxy.url, "insecure-skip-tls-verify": true } },
-      ],
-      users: [{ name: "test", user: { token } }],
-      contexts: [{ name: "test", context: { cluster: "test", user: "test" } }],
-    };
-    await writeFile(file, JSON.stringify(config), { mode: 0o600 });
-    return file;
-  };
-  return { plane: { ...plane, kubeconfig }, stop: () => proxy.stop() };
-}
-
 describe("a controller killed", () => {
   it.each([
     [1, "before"],
@@ -77,7 +52,7 @@ describe("a controller killed", () => {
         await victim.exited;
         return "drop";
       };
-      const proxied = await through({ [when]: hook });
+      const proxied = await startProxiedPlane(plane, { [when]: hook });
       try {
         victim = await startSignet(proxied.plane, { flags: FLAGS });
         await plane.apply(await sealed(certificate, { namespace: "demo", name, stringData }));
@@ -269,7 +244,7 @@ describe("an API server that goes away", () => {
     }
     let writes = 0;
     let restarted: Promise<void> | undefined;
-    const proxied = await through({
+    const proxied = await startProxiedPlane(plane, {
       before: ({ isWrite }) => {
         if (isWrite && ++writes === 30) {
           restarted = plane.stopApiServer("SIGKILL").then(() => plane.startApiServer());

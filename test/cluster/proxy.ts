@@ -1,7 +1,9 @@
 // Owns: a proxy between a controller and the API server that lets a test stand between two calls.
 // Does not own: what the test does there.
+import { writeFile } from "node:fs/promises";
 import { createServer, request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { createSealingKey } from "../../shared/certificate.ts";
 import type { ControlPlane } from "./controlplane.ts";
 
@@ -87,4 +89,28 @@ export async function startProxy(
       });
     },
   };
+}
+
+/** The same control plane, reached by way of a proxy. */
+export async function startProxiedPlane(
+  plane: ControlPlane,
+  hooks: Parameters<typeof startProxy>[1],
+): Promise<{ plane: ControlPlane; stop: () => Promise<void> }> {
+  const proxy = await startProxy(plane, hooks);
+  const kubeconfig: ControlPlane["kubeconfig"] = async ({ token = "" } = {}) => {
+    const file = join(plane.directory, `proxied-${Math.random().toString(36).slice(2)}.json`);
+    const config = {
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "test",
+      clusters: [
+        { name: "test", cluster: { server: proxy.url, "insecure-skip-tls-verify": true } },
+      ],
+      users: [{ name: "test", user: { token } }],
+      contexts: [{ name: "test", context: { cluster: "test", user: "test" } }],
+    };
+    await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+    return file;
+  };
+  return { plane: { ...plane, kubeconfig }, stop: () => proxy.stop() };
 }

@@ -124,7 +124,10 @@ export async function startSignet(
       ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
       ...(options.flags ?? []),
     ],
-    { env: cleanEnvironment({ POD_NAMESPACE: namespace, ...options.env }) },
+    {
+      // Started again it is the same pod: it need not wait for its own lease to run out.
+      env: cleanEnvironment({ POD_NAMESPACE: namespace, POD_NAME: "signet-0", ...options.env }),
+    },
   );
   const health = options.waitFor === "alive" ? "/healthz" : "/readyz";
   const probe = (): Promise<boolean> => answersOk(url + health);

@@ -67,7 +67,7 @@ test("passes helm lint, strictly", () => {
 
 test("deploy/signet.yaml is what the chart renders to", () => {
   const fresh = render("--include-crds");
-  expect(fresh.map(identity)).toHaveLength(11);
+  expect(fresh.map(identity)).toHaveLength(14);
   expect(
     manifests(readFileSync("deploy/signet.yaml", "utf8")),
     "render it anew: see charts/signet/README.md",
@@ -91,6 +91,7 @@ describe("rights", () => {
     expect(ofKind("ClusterRole", all).map(({ rules }) => rules)).toEqual([RECONCILE]);
     expect(ofKind("Role", all).map(identity)).toEqual([
       "Role kube-system/signet-keys",
+      "Role kube-system/signet-lease",
       "Role kube-system/sealed-secrets-controller-service-proxier",
     ]);
   });
@@ -137,6 +138,7 @@ describe("rights", () => {
   test("are left to others where rbac.create is false", () => {
     const all = render("--set", "rbac.create=false");
     expect(all.map(({ kind }) => kind)).toEqual([
+      "PodDisruptionBudget",
       "ServiceAccount",
       "Service",
       "Service",
@@ -157,11 +159,28 @@ describe("flags and image", () => {
     expect(args(render())).toEqual([
       "--listen-addr=:8080",
       "--listen-metrics-addr=:8081",
+      "--leader-elect-lease-name=signet-controller",
       "--key-prefix=sealed-secrets-key",
       "--key-renew-period=720h",
       "--log-level=INFO",
       "--log-format=text",
     ]);
+  });
+
+  test("are for as many replicas as asked for, and one gets no budget that it could not keep", () => {
+    const replicas = (all: Manifest[]) =>
+      ofKind("Deployment", all)[0]?.spec as { replicas?: number } | undefined;
+    expect(replicas(render())?.replicas).toBe(2);
+    expect(ofKind("PodDisruptionBudget", render())).toHaveLength(1);
+    const single = render("--set", "replicas=1");
+    expect(replicas(single)?.replicas).toBe(1);
+    expect(ofKind("PodDisruptionBudget", single)).toEqual([]);
+  });
+
+  test("choose namespaces by list or by label, not both", () => {
+    const all = render("--set", "namespaceSelector=team in (a\\,b)");
+    expect(args(all)).toContain("--namespace-selector=team in (a,b)");
+    expect(refusal("--set", "namespaceSelector=a=b,namespaces={x}")).toContain("not both");
   });
 
   test("can turn key renewal off", () => {

@@ -92,6 +92,7 @@ describe("a key file", () => {
       privateKey: testKey("first").privateKey,
       certificate: null,
       orderedAt: new Date(0),
+      createdAt: new Date(0),
       compromised: false,
     });
   });

@@ -45,7 +45,14 @@ describe("sixty keys of five years", () => {
       const privateKey = parsePrivateKey(pair.privateKey);
       const orderedAt = new Date(Date.UTC(2021, month, 1));
       keys.push({
-        key: { name: `key-${month}`, privateKey, certificate: null, orderedAt, compromised: false },
+        key: {
+          name: `key-${month}`,
+          privateKey,
+          certificate: null,
+          orderedAt,
+          createdAt: new Date(0),
+          compromised: false,
+        },
         spki: new Uint8Array(pair.publicKey),
       });
     }
@@ -204,8 +211,21 @@ describe("the key that seals", () => {
     );
   });
 
-  test("of two with the same date is the first given", () => {
-    expect(new Keyring([dated("second", 1), dated("first", 1)]).newest?.name).toBe("second");
+  test("of two with the same date is the one created first, else the first by name", () => {
+    const later = { ...dated("first", 1), createdAt: new Date(2) };
+    const earlier = { ...dated("second", 1), createdAt: new Date(1) };
+    expect(new Keyring([later, earlier]).newest?.name).toBe("second");
+    expect(new Keyring([dated("second", 1), dated("first", 1)]).newest?.name).toBe("first");
+  });
+
+  test("is never a compromised one, which still opens", async () => {
+    const compromised = { ...dated("second", 2), compromised: true };
+    const keyring = new Keyring([compromised, dated("first", 1)]);
+    expect(keyring.newest?.name).toBe("first");
+    const envelope = await sealedUnder(testKey("second").certificate.spki);
+    const { fingerprint } = testKey("second").privateKey;
+    expect((await keyring.open(envelope, LABEL))?.fingerprint).toBe(fingerprint);
+    expect(new Keyring([compromised]).newest).toBeNull();
   });
 
   test("is never one without a certificate", () => {

@@ -15,7 +15,7 @@ const KEYS = new Map<KeyName, TestKey>(
   KEY_NAMES.map((name) => {
     const certificate = parseCertificate(keyText(name, "crt"));
     const privateKey = parsePrivateKey(keyText(name, "key"));
-    return [name, { name, privateKey, certificate, orderedAt: certificate.notBefore, compromised: false }];
+    return [name, { name, privateKey, certificate, orderedAt: certificate.notBefore, createdAt: new Date(0), compromised: false }];
   }),
 );
 
