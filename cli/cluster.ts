@@ -35,13 +35,15 @@ export async function fetchFromController(
   const found = await get(config, `${services}/${encodeURIComponent(name)}`, options);
   if (found.status !== 200) throw serviceError(found, options);
   const port = firstPortName(found.text);
-  const proxied = encodeURIComponent(`http:${name}:${port}`).replaceAll("%3A", ":");
+  const scheme = port === "https" ? "https" : "http";
+  const service = `${scheme}:${name}:${port}`;
+  const proxied = encodeURIComponent(service).replaceAll("%3A", ":");
   const answer = await get(config, `${services}/${proxied}/proxy${route}`, options);
   if (answer.status !== 200) {
     throw new SignetError("network", `cannot fetch ${what}: ${wordsOf(answer)}`, {
       hint:
         answer.status === 403
-          ? `you need leave to "get" services/proxy "http:${name}:${port}" in ${namespace}`
+          ? `you need leave to "get" services/proxy "${service}" in ${namespace}`
           : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
     });
   }

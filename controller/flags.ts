@@ -60,6 +60,12 @@ function parseNumber(text: string): number {
   return Number(text);
 }
 
+function parsePositive(text: string): number {
+  const number = parseNumber(text);
+  if (number <= 0) throw new InvalidArgumentError("must be more than 0.");
+  return number;
+}
+
 function parseKeyPrefix(text: string): string {
   if (!/^[a-z0-9]([-a-z0-9]{0,243}[a-z0-9])?-?$/.test(text)) {
     throw new InvalidArgumentError("must be at most 245 of a-z, 0-9 and '-'.");
@@ -157,6 +163,13 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly kubeclientQps: number;
   readonly kubeclientBurst: number;
   readonly concurrency: number;
+  readonly rateLimit: number;
+  readonly rateLimitBurst: number;
+  readonly readTimeout: number;
+  readonly writeTimeout: number;
+  readonly tlsCertFile?: string;
+  readonly tlsPrivateKeyFile?: string;
+  readonly requireToken: boolean;
   readonly listenAddr: string;
   readonly listenMetricsAddr: string;
 }
@@ -322,6 +335,43 @@ export function addServeOptions(command: Command): Command {
         "where metrics are served",
         parseListenAddress,
         ":8081",
+      ),
+    );
+  command
+    .addOption(
+      option(
+        "--rate-limit <number>",
+        "verify and rotate requests a second, for each client",
+        parsePositive,
+        20,
+      ),
+    )
+    .addOption(option("--rate-limit-burst <number>", "such requests at once", parsePositive, 40))
+    .addOption(
+      option(
+        "--read-timeout <duration>",
+        "time for a request to arrive",
+        parseDuration,
+        2 * UNIT_MS.m,
+      ).default(2 * UNIT_MS.m, "2m"),
+    )
+    .addOption(
+      option(
+        "--write-timeout <duration>",
+        "time for an answer to be taken",
+        parseDuration,
+        2 * UNIT_MS.m,
+      ).default(2 * UNIT_MS.m, "2m"),
+    )
+    .addOption(
+      option("--tls-cert-file <file>", "serve HTTPS on --listen-addr, with this PEM certificate"),
+    )
+    .addOption(option("--tls-private-key-file <file>", "its private key, PEM"))
+    .addOption(
+      toggle(
+        "--require-token",
+        "verify and rotate want a bearer token with leave to post to them",
+        false,
       ),
     );
   for (const name of MEANINGLESS) {

@@ -1,87 +1,53 @@
-// Owns: the HTTP routes: certificate, health, readiness, metrics; methods and limits.
-// Does not own: what ready means (main.ts), which certificate (shared/keyring.ts).
+// Owns: HTTP servers: listening, TLS and its renewal, deadlines, the size of bodies, closing.
+// Does not own: what is answered (api.ts).
 // SPEC.md, "HTTP".
 
-import { createServer, type RequestListener, type Server } from "node:http";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { Keyring } from "../shared/keyring.ts";
-import type { Metrics } from "./metrics.ts";
+import { createSecureContext } from "node:tls";
+import type { Log } from "./log.ts";
 
-const REQUEST_TIMEOUT_MS = 30_000;
+const HEADERS_TIMEOUT_MS = 30_000;
+/** More than any cluster's proxies need, less than would eat the process's memory. */
+const MAX_CONNECTIONS = 512;
+/** How often files of a certificate are looked at: a mounted Secret changes without a word. */
+const TLS_LOOK_MS = 10_000;
 
-export interface HttpWiring {
-  readonly keyring: Keyring;
-  readonly metrics: Metrics;
-  readonly ready: () => boolean;
+export interface ServerOptions {
+  readonly readTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  /** Serve HTTPS with this certificate and key, PEM files. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined;
+  readonly log: Log;
 }
 
-/** What is served to the cluster: `/v1/cert.pem`, `/healthz`, `/readyz`. */
-export function apiRoutes({ keyring, metrics, ready }: HttpWiring): RequestListener {
-  return (request, response) => {
-    const path = (request.url ?? "").split("?")[0] ?? "";
-    const send = (code: number, body: string, contentType = "text/plain; charset=utf-8"): void => {
-      const method = request.method ?? "";
-      const known = ROUTES.includes(path) ? path : "other";
-      metrics.httpRequests.inc({
-        path: known,
-        code,
-        method: METHODS.has(method) ? method : "other",
-      });
-      response.writeHead(code, {
-        "content-type": contentType,
-        "x-content-type-options": "nosniff",
-      });
-      response.end(method === "HEAD" ? undefined : body);
-    };
-    if (!ROUTES.includes(path)) {
-      send(404, "404 page not found\n");
-    } else if (request.method !== "GET" && request.method !== "HEAD") {
-      response.setHeader("allow", "GET, HEAD");
-      send(405, "method not allowed\n");
-    } else if (path === "/healthz") {
-      send(200, "ok\n");
-    } else if (path === "/readyz") {
-      send(ready() ? 200 : 503, ready() ? "ok\n" : "not ready\n");
-    } else {
-      const newest = keyring.newest;
-      if (newest === null) send(500, "cannot get certificate\n");
-      else send(200, newest.certificate.pem, "application/x-pem-file");
-    }
-  };
-}
-
-const ROUTES = ["/v1/cert.pem", "/healthz", "/readyz"];
-const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
-
-/** What is served to Prometheus: `/metrics`. */
-export function metricsRoutes({ registry }: Metrics): RequestListener {
-  return (request, response) => {
-    if (request.url !== "/metrics") {
-      response.writeHead(404).end();
-      return;
-    }
-    registry.metrics().then(
-      (text) => {
-        response.writeHead(200, { "content-type": registry.contentType }).end(text);
-      },
-      () => {
-        response.writeHead(500).end();
-      },
-    );
-  };
-}
-
-/** Listens on `address`: `:8080`, `127.0.0.1:8080`, `[::1]:0`. */
-export async function listen(address: string, routes: RequestListener): Promise<Server> {
+/**
+ * Listens on `address`: `:8080`, `127.0.0.1:8080`, `[::1]:0`.
+ * @throws Error where it cannot, or the TLS files cannot be used
+ */
+export async function listen(
+  address: string,
+  routes: RequestListener,
+  { readTimeoutMs, writeTimeoutMs, tls, log }: ServerOptions,
+): Promise<Server | TlsServer> {
   const { host, port } = parseAddress(address);
-  const server = createServer(
-    {
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      maxHeaderSize: 16384,
-    },
-    routes,
-  );
+  const limits = {
+    requestTimeout: readTimeoutMs,
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, readTimeoutMs || HEADERS_TIMEOUT_MS),
+    maxHeaderSize: 16384,
+  };
+  const pair = tls === undefined ? undefined : readPair(tls);
+  const server =
+    pair === undefined
+      ? createServer(limits, routes)
+      : createTlsServer({ ...limits, ...pair, minVersion: "TLSv1.2" }, routes);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.setTimeout(writeTimeoutMs);
+  if (tls !== undefined && pair !== undefined) {
+    followPair(server as TlsServer, pair.cert + pair.key, tls, log);
+  }
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
@@ -89,8 +55,64 @@ export async function listen(address: string, routes: RequestListener): Promise<
   return server;
 }
 
+function readPair({ certFile, keyFile }: NonNullable<ServerOptions["tls"]>): {
+  cert: string;
+  key: string;
+} {
+  try {
+    const pair = { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
+    createSecureContext(pair);
+    return pair;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // OpenSSL's own words may quote what it read.
+    throw new Error(`the TLS certificate or key cannot be used: ${code ?? "not PEM"}`);
+  }
+}
+
+/** Takes a new pair into use; of one that is broken, or half written, the old one stays. */
+function followPair(
+  server: TlsServer,
+  serving: string,
+  tls: NonNullable<ServerOptions["tls"]>,
+  log: Log,
+): void {
+  let last = serving;
+  const timer = setInterval(() => {
+    try {
+      const pair = readPair(tls);
+      const seen = pair.cert + pair.key;
+      if (seen === last) return;
+      server.setSecureContext({ ...pair, minVersion: "TLSv1.2" });
+      last = seen;
+      log.info("TLS certificate renewed", { file: tls.certFile });
+    } catch (error) {
+      log.error("TLS certificate kept as it was", { error: (error as Error).message });
+    }
+  }, TLS_LOOK_MS);
+  timer.unref();
+  server.once("close", () => {
+    clearInterval(timer);
+  });
+}
+
+export class BodyTooLarge extends Error {}
+
+/** A request's body. @throws BodyTooLarge as soon as it is longer than `maxBytes` */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw new BodyTooLarge();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += (chunk as Buffer).length;
+    if (length > maxBytes) throw new BodyTooLarge();
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks);
+}
+
 /** `host:port` that a server really listens on. */
-export function addressOf(server: Server): string {
+export function addressOf(server: Server | TlsServer): string {
   const { address, port, family } = server.address() as AddressInfo;
   return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 }
@@ -107,7 +129,7 @@ export function parseAddress(address: string): { host: string | undefined; port:
 }
 
 /** Stops taking connections, lets running answers end, and closes what is left after `graceMs`. */
-export async function closeServer(server: Server, graceMs: number): Promise<void> {
+export async function closeServer(server: Server | TlsServer, graceMs: number): Promise<void> {
   const cut = setTimeout(() => {
     server.closeAllConnections();
   }, graceMs);

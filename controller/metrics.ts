@@ -191,6 +191,12 @@ export function createMetrics(version: string, facts: Facts) {
       help: "SealedSecrets whose values were opened; one in sync costs none.",
       registers,
     }),
+    httpSeconds: new Histogram({
+      name: `${PREFIX}http_request_duration_seconds`,
+      help: "Time of HTTP requests by path and method.",
+      labelNames: ["path", "method"],
+      registers,
+    }),
     httpRequests: new Counter({
       name: `${PREFIX}http_requests_total`,
       help: "HTTP requests by path, status code and method.",

@@ -7,11 +7,14 @@ import v8 from "node:v8";
 import { Keyring } from "../shared/keyring.ts";
 import { VERSION } from "../shared/version.ts";
 import { renderTemplate } from "../shared/template.ts";
+import { reviewAccess } from "./access.ts";
 import { ClusterWorld } from "./cluster.ts";
 import { connect } from "./connect.ts";
 import { ownNamespace, type ServeFlags } from "./flags.ts";
-import { addressOf, apiRoutes, closeServer, listen, metricsRoutes } from "./http.ts";
+import { apiRoutes, metricsRoutes } from "./api.ts";
+import { addressOf, closeServer, listen } from "./http.ts";
 import { ClusterKeys } from "./keys.ts";
+import { keyReport } from "./keyuse.ts";
 import { Lease } from "./lease.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -171,8 +174,26 @@ export async function serve(flags: ServeFlags): Promise<void> {
     else log.error(event.reason, { object: key, error: message });
   }
 
-  const api = await listen(flags.listenAddr, apiRoutes({ keyring, metrics, ready }));
-  const metricsServer = await listen(flags.listenMetricsAddr, metricsRoutes(metrics));
+  const routes = apiRoutes({
+    keyring,
+    metrics,
+    log,
+    ready,
+    keyReport: () => keyReport(keyring, world.sealedSecrets()),
+    rate: flags.rateLimit,
+    burst: flags.rateLimitBurst,
+    clock,
+    review: flags.requireToken
+      ? (authorization, path) => reviewAccess(client, authorization, path)
+      : undefined,
+  });
+  const server = {
+    readTimeoutMs: flags.readTimeout,
+    writeTimeoutMs: flags.writeTimeout,
+    log,
+  };
+  const api = await listen(flags.listenAddr, routes, { ...server, tls: tlsFiles(flags) });
+  const metricsServer = await listen(flags.listenMetricsAddr, metricsRoutes(metrics), server);
   log.info("controller starting", {
     version: VERSION,
     listen: addressOf(api),
@@ -210,6 +231,15 @@ export async function serve(flags: ServeFlags): Promise<void> {
   await Promise.race([election, delay(STOP_GRACE_MS)]);
   client.close();
   await Promise.all([closeServer(api, STOP_GRACE_MS), closeServer(metricsServer, STOP_GRACE_MS)]);
+}
+
+/** @throws Error where one file is given without the other */
+function tlsFiles({ tlsCertFile: certFile, tlsPrivateKeyFile: keyFile }: ServeFlags) {
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile === undefined || keyFile === undefined) {
+    throw new Error("--tls-cert-file and --tls-private-key-file go together");
+  }
+  return { certFile, keyFile };
 }
 
 /** Undefined: all. */

@@ -328,37 +328,62 @@ async function openLegacy(
   return opened;
 }
 
+/** Values of one object that are opened side by side: others have a right to the threads as well. */
+const OPEN_AT_ONCE = 4;
+/** Each value that does not open costs a try with every key: after so many, the rest is not tried. */
+const MAX_FAILURES = 8;
+
 /**
- * Opens the values alone; templates are not looked at.
+ * Opens the values alone; templates are not looked at. Gives up after `maxFailures`.
  * @throws SignetError decrypt-failed, naming the items that no key held opens
  */
 export async function openValues(
   sealed: SealedSecret,
   keyring: Keyring,
+  maxFailures = MAX_FAILURES,
 ): Promise<{ values: Map<string, Uint8Array>; stamp: Map<string, string> }> {
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
   const hints = stampOf(sealed);
-  const opened = await Promise.all(
-    [...sealed.encryptedData].map(async ([item, text]) => {
+  const opened = new Map<string, OpenedValue>();
+  const failed: string[] = [];
+  const waiting = sealed.encryptedData.entries();
+  const work = async (): Promise<void> => {
+    for (const [item, text] of waiting) {
       const envelope = decodeEnvelope(text);
       const value = envelope === null ? null : await keyring.open(envelope, label, hints.get(item));
-      return [item, value] as const;
-    }),
-  );
+      if (value === null) failed.push(item);
+      else opened.set(item, value);
+      if (failed.length >= maxFailures) return;
+    }
+  };
+  await Promise.all(Array.from({ length: OPEN_AT_ONCE }, work));
+  if (failed.length > 0) {
+    throw decryptFailed(failed, opened.size + failed.length < sealed.encryptedData.size);
+  }
   const values = new Map<string, Uint8Array>();
   const stamp = new Map<string, string>();
-  const failed: string[] = [];
-  for (const [item, value] of opened) {
-    if (value === null) {
-      failed.push(item);
-    } else {
-      values.set(item, value.plaintext);
-      stamp.set(item, value.fingerprint);
-    }
+  for (const item of sealed.encryptedData.keys()) {
+    const value = opened.get(item);
+    if (value === undefined) continue;
+    values.set(item, value.plaintext);
+    stamp.set(item, value.fingerprint);
   }
-  if (failed.length > 0) throw decryptFailed(failed);
   return { values, stamp };
+}
+
+/** Whether the held keys open every value, of either form; templates are not looked at. */
+export async function opens(sealed: SealedSecret, keyring: Keyring): Promise<boolean> {
+  try {
+    if (sealed.legacyData !== undefined) {
+      await openLegacy(sealed.metadata, sealed.legacyData, keyring);
+    }
+    await openValues(sealed, keyring, 1);
+    return true;
+  } catch (error) {
+    if (error instanceof SignetError && error.code === "decrypt-failed") return false;
+    throw error;
+  }
 }
 
 /** The key that each value is under, by the object's own stamp: a hint. */
@@ -420,7 +445,11 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
  * namespace, scope and template stay as they are; templates are not rendered.
  * @throws SignetError decrypt-failed; key-invalid where no key held can seal
  */
-export async function reseal(sealed: SealedSecret, keyring: Keyring): Promise<SealedSecret> {
+export async function reseal(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  maxFailures = MAX_FAILURES,
+): Promise<SealedSecret> {
   const newest = keyring.newest;
   if (newest === null) throw new SignetError("key-invalid", "no key held has a certificate");
   const { fingerprint } = newest.certificate;
@@ -433,7 +462,7 @@ export async function reseal(sealed: SealedSecret, keyring: Keyring): Promise<Se
     const envelope = await encryptValue(publicKey, opened.plaintext, label);
     return { ...sealed, legacyData: envelopeBytes(envelope) };
   }
-  const { values, stamp } = await openValues(sealed, keyring);
+  const { values, stamp } = await openValues(sealed, keyring, maxFailures);
   const encryptedData = new Map(sealed.encryptedData);
   for (const [item, value] of values) {
     if (stamp.get(item) === fingerprint) continue;
@@ -454,8 +483,9 @@ function stamped(annotations: Record<string, string>, stamp: Stamp): Record<stri
 }
 
 /** One message for every way in which values do not open. */
-function decryptFailed(items: readonly string[]): SignetError {
-  const named = items.length === 0 ? "" : ` (${[...items].sort().join(", ")})`;
+function decryptFailed(items: readonly string[], more = false): SignetError {
+  const names = [...items].sort().concat(more ? ["others were not tried"] : []);
+  const named = names.length === 0 ? "" : ` (${names.join(", ")})`;
   return new SignetError("decrypt-failed", `no key could decrypt secret${named}`, {
     hint: "it was sealed for another cluster, name, namespace or scope, or its text is damaged",
   });

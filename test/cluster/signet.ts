@@ -4,6 +4,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { get } from "node:https";
 import { resolve } from "node:path";
 import { loadAll } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
@@ -82,6 +83,8 @@ export interface StartOptions {
   port?: number;
   /** Resolve when it answers at all, for tests of a controller that cannot become ready. */
   waitFor?: "ready" | "alive";
+  /** It serves HTTPS, with a certificate of no known authority. */
+  tls?: boolean;
 }
 
 /** The environment of a program under test: nothing of the machine's but where programs are. */
@@ -97,6 +100,15 @@ async function answersOk(url: string): Promise<boolean> {
   const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
   await response.arrayBuffer();
   return response.ok;
+}
+
+function answersTls(url: string): Promise<boolean> {
+  return new Promise((done, fail) => {
+    get(url, { rejectUnauthorized: false, timeout: 2_000, agent: false }, (response) => {
+      response.resume();
+      done(response.statusCode === 200);
+    }).on("error", fail);
+  });
 }
 
 /** Runs our controller with a token of the chart's service account, and no more rights. */
@@ -115,7 +127,7 @@ export async function startSignet(
   const host = listenHost();
   const port = options.port ?? (await freePort(host));
   const metricsPort = await freePort(host);
-  const url = `http://${host}:${port}`;
+  const url = `${options.tls === true ? "https" : "http"}://${host}:${port}`;
   const running = startProgram(
     [
       process.execPath,
@@ -130,7 +142,8 @@ export async function startSignet(
     },
   );
   const health = options.waitFor === "alive" ? "/healthz" : "/readyz";
-  const probe = (): Promise<boolean> => answersOk(url + health);
+  const probe = (): Promise<boolean> =>
+    options.tls === true ? answersTls(url + health) : answersOk(url + health);
   await untilReady("signet-controller", running, probe, READY_TIMEOUT_MS);
   const { pid, logs, kill, exited, stop } = running;
   const metricsUrl = `http://${host}:${metricsPort}`;

@@ -1,0 +1,38 @@
+// Owns: whether a request's token may use a route: who it is, and what the cluster's RBAC says.
+// Does not own: which routes ask for one (api.ts).
+// SPEC.md, "HTTP".
+
+import { asObject } from "../shared/secret.ts";
+import type { KubernetesClient } from "./kubernetes.ts";
+
+export type Access = "allowed" | "unauthenticated" | "forbidden";
+
+/**
+ * Asks the API server whether the bearer of `authorization` may POST to `path`, a URL outside of
+ * the API that a ClusterRole names under `nonResourceURLs`.
+ * @throws ApiError where the API server cannot tell
+ */
+export async function reviewAccess(
+  client: KubernetesClient,
+  authorization: string | undefined,
+  path: string,
+): Promise<Access> {
+  const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+  if (token === undefined) return "unauthenticated";
+  const review = await client.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {
+    body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec: { token } },
+    urgent: true,
+  });
+  const { authenticated, user = null } = asObject(review["status"] ?? null) ?? {};
+  const { username = "", uid = "", groups = [], extra = {} } = asObject(user) ?? {};
+  if (authenticated !== true) return "unauthenticated";
+  const access = await client.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+    body: {
+      apiVersion: "authorization.k8s.io/v1",
+      kind: "SubjectAccessReview",
+      spec: { user: username, uid, groups, extra, nonResourceAttributes: { path, verb: "post" } },
+    },
+    urgent: true,
+  });
+  return asObject(access["status"] ?? null)?.["allowed"] === true ? "allowed" : "forbidden";
+}

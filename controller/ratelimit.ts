@@ -1,0 +1,87 @@
+// Owns: how many requests each client may make, and how much work is done at once for all of them.
+// Does not own: what the work is (api.ts).
+// SPEC.md, "HTTP".
+
+export interface Allowance {
+  readonly allowed: boolean;
+  /** Whole requests that may follow at once. */
+  readonly remaining: number;
+  /** Until the next request is allowed; 0 where it is now. */
+  readonly retryAfterMs: number;
+  /** Until as many are allowed as ever. */
+  readonly resetMs: number;
+}
+
+/** Clients that are remembered; of more, the one that was quiet for longest is forgotten. */
+const MAX_CLIENTS = 4096;
+
+/** `rate` requests a second for each client, `burst` at once. Times are of any steady clock. */
+export class RateLimit {
+  readonly #rate: number;
+  readonly #burst: number;
+  readonly #clients = new Map<string, { tokens: number; atMs: number }>();
+
+  constructor(rate: number, burst: number) {
+    this.#rate = rate;
+    this.#burst = burst;
+  }
+
+  /** Takes one request from the client's allowance, if it has one. */
+  take(client: string, nowMs: number): Allowance {
+    const bucket = this.#bucket(client, nowMs);
+    const allowed = bucket.tokens >= 1;
+    if (allowed) bucket.tokens -= 1;
+    const msFor = (tokens: number): number => Math.max(0, (tokens / this.#rate) * 1000);
+    return {
+      allowed,
+      remaining: Math.max(0, Math.floor(bucket.tokens)),
+      retryAfterMs: msFor(1 - bucket.tokens),
+      resetMs: msFor(this.#burst - bucket.tokens),
+    };
+  }
+
+  /** A request turned out to be as much work as `requests` more: the client's next ones wait for it. */
+  charge(client: string, requests: number, nowMs: number): void {
+    this.#bucket(client, nowMs).tokens -= requests;
+  }
+
+  #bucket(client: string, nowMs: number): { tokens: number; atMs: number } {
+    const known = this.#clients.get(client) ?? { tokens: this.#burst, atMs: nowMs };
+    const gained = ((nowMs - known.atMs) / 1000) * this.#rate;
+    const bucket = { tokens: Math.min(this.#burst, known.tokens + gained), atMs: nowMs };
+    this.#clients.delete(client);
+    this.#clients.set(client, bucket);
+    const [oldest] = this.#clients.keys();
+    if (this.#clients.size > MAX_CLIENTS && oldest !== undefined) this.#clients.delete(oldest);
+    return bucket;
+  }
+}
+
+/** At most `atOnce` pieces of work side by side, and `waiting` more in line. */
+export class Gate {
+  #free: number;
+  readonly #waiting: number;
+  readonly #line: (() => void)[] = [];
+
+  constructor(atOnce: number, waiting: number) {
+    this.#free = atOnce;
+    this.#waiting = waiting;
+  }
+
+  /** Runs `work` in its turn; undefined where the line is full. */
+  async run<T>(work: () => Promise<T>): Promise<T | undefined> {
+    if (this.#free > 0) {
+      this.#free--;
+    } else {
+      if (this.#line.length >= this.#waiting) return undefined;
+      await new Promise<void>((resolve) => this.#line.push(resolve));
+    }
+    try {
+      return await work();
+    } finally {
+      const next = this.#line.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}
