@@ -40,6 +40,8 @@ export interface CallOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
+/** A server that comes and goes is told of as back at most so often. */
+const BACK_APART_MS = 5_000;
 
 /** A client of one API server: keep-alive connections, a deadline a call, a bounded request rate. */
 export class KubernetesClient {
@@ -60,6 +62,20 @@ export class KubernetesClient {
     this.#take = limits.qps > 0 ? tokenBucket(limits.qps, limits.burst) : () => Promise.resolve();
   }
 
+  /** Called when the API server answers again after it did not, or was in trouble. */
+  onBack: (() => void) | undefined;
+  #inTrouble = false;
+  #backAtMs = -Infinity;
+
+  #note(trouble: boolean): void {
+    const nowMs = performance.now();
+    if (!trouble && this.#inTrouble && nowMs - this.#backAtMs >= BACK_APART_MS) {
+      this.#backAtMs = nowMs;
+      this.onBack?.();
+    }
+    this.#inTrouble = trouble;
+  }
+
   /** One call. @throws ApiError for every answer that is not 2xx, and where none comes in time */
   async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
     if (options.urgent !== true) await this.#take();
@@ -70,11 +86,13 @@ export class KubernetesClient {
         request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
       });
       request.on("error", (error) => {
+        this.#note(true);
         reject(asApiError(error));
       });
       request.on("response", (response) => {
         readAll(response).then((text) => {
           const status = response.statusCode ?? 0;
+          this.#note(status >= 500);
           if (status < 200 || status > 299) reject(refusal(status, response, text));
           else resolve(asObject(parse(text)) ?? {});
         }, reject);
@@ -82,6 +100,8 @@ export class KubernetesClient {
       try {
         options.guard?.();
       } catch (error) {
+        // Not the server's doing.
+        request.removeAllListeners("error").on("error", () => undefined);
         request.destroy();
         reject(asApiError(error));
         return;

@@ -18,6 +18,8 @@ export interface QueueOptions {
   /** Called after each run: `failed` where `reconcile` threw, which is retried. */
   readonly onOutcome: (key: string, outcome: Outcome["kind"], tookMs: number) => void;
   readonly onError: (key: string, error: unknown) => void;
+  /** How long an error asks to wait at least. */
+  readonly retryAfterMs?: (error: unknown) => number;
 }
 
 const BACKOFF_MIN_MS = 100;
@@ -28,10 +30,14 @@ export function backoffMs(failures: number): number {
   return Math.min(BACKOFF_MIN_MS * 2 ** Math.min(failures - 1, 20), BACKOFF_MAX_MS);
 }
 
-/** A set of names waiting, of names running, and of timers for those that failed. */
+/**
+ * Names waiting, names running, and timers for those that failed. Namespaces take turns, so that a
+ * flood in one does not delay another.
+ */
 export class Queue {
   readonly #options: QueueOptions;
-  readonly #waiting = new Set<string>();
+  /** By namespace; the one whose turn it is comes first. */
+  readonly #waiting = new Map<string, Set<string>>();
   readonly #running = new Set<string>();
   /** Added while running: run again afterwards. */
   readonly #dirty = new Set<string>();
@@ -50,14 +56,27 @@ export class Queue {
     if (this.#stopped) return;
     clearTimeout(this.#timers.get(key));
     this.#timers.delete(key);
-    if (this.#running.has(key)) this.#dirty.add(key);
-    else this.#waiting.add(key);
+    if (this.#running.has(key)) {
+      this.#dirty.add(key);
+    } else {
+      const namespace = key.slice(0, key.indexOf("/"));
+      const names = this.#waiting.get(namespace) ?? new Set();
+      names.add(key);
+      this.#waiting.set(namespace, names);
+    }
     this.#fill();
+  }
+
+  /** What failed is tried again now: whatever was in the way is gone. */
+  retryNow(): void {
+    for (const key of [...this.#timers.keys()]) if (this.#failures.has(key)) this.add(key);
   }
 
   /** Names waiting or running. */
   get depth(): number {
-    return this.#waiting.size + this.#running.size;
+    let depth = this.#running.size;
+    for (const names of this.#waiting.values()) depth += names.size;
+    return depth;
   }
 
   start(): void {
@@ -85,12 +104,25 @@ export class Queue {
 
   #fill(): void {
     if (!this.#started || this.#stopped) return;
-    for (const key of this.#waiting) {
-      if (this.#running.size >= this.#options.workers) return;
-      this.#waiting.delete(key);
+    while (this.#running.size < this.#options.workers) {
+      const key = this.#take();
+      if (key === undefined) return;
       this.#running.add(key);
       void this.#run(key);
     }
+  }
+
+  #take(): string | undefined {
+    for (const [namespace, names] of this.#waiting) {
+      const [key] = names;
+      if (key === undefined) continue;
+      names.delete(key);
+      // To the end of the line, if there is more of it.
+      this.#waiting.delete(namespace);
+      if (names.size > 0) this.#waiting.set(namespace, names);
+      return key;
+    }
+    return undefined;
   }
 
   async #run(key: string): Promise<void> {
@@ -100,7 +132,7 @@ export class Queue {
       outcome = await this.#options.reconcile(key);
     } catch (error) {
       this.#options.onError(key, error);
-      outcome = { kind: "retry" };
+      outcome = { kind: "retry", afterMs: this.#options.retryAfterMs?.(error) ?? 0 };
     }
     this.#options.onOutcome(key, outcome.kind, performance.now() - startedMs);
     this.#running.delete(key);

@@ -251,7 +251,7 @@ export class Reconciler {
       return { ...result, verdict };
     } catch (error) {
       // The world moved between our look and our write, or is out of reach: nothing to tell yet.
-      if (!(error instanceof ApiError) || error.status === 409 || error.status === 0) throw error;
+      if (!(error instanceof ApiError) || passes(error.status)) throw error;
       return { verdict: verdicts.writeFailed(error), stamp, wrote: false };
     }
   }
@@ -310,6 +310,11 @@ export class Reconciler {
       }
     }
   }
+}
+
+/** Whether a refusal is about the moment, not about what was asked for. */
+function passes(status: number): boolean {
+  return status === 0 || status === 409 || status === 429 || status >= 500;
 }
 
 /** A timer may fire a little early; then it is due again at once. */

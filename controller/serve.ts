@@ -15,6 +15,7 @@ import { apiRoutes, metricsRoutes } from "./api.ts";
 import { addressOf, closeServer, listen } from "./http.ts";
 import { ClusterKeys } from "./keys.ts";
 import { keyReport } from "./keyuse.ts";
+import { ApiError } from "./kubernetes.ts";
 import { Lease } from "./lease.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -70,7 +71,11 @@ export async function serve(flags: ServeFlags): Promise<void> {
     onError: (key, error) => {
       log.warn("reconcile failed, trying again", { object: key, error: (error as Error).message });
     },
+    retryAfterMs: (error) => (error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0),
   });
+  client.onBack = () => {
+    queue.retryNow();
+  };
   const lease = flags.leaderElect
     ? new Lease(
         {

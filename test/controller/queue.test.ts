@@ -63,6 +63,33 @@ describe("the queue", () => {
     expect(runs).toEqual(["a", "b", "c"]);
   });
 
+  it("lets namespaces take turns, so that a flood in one does not delay another", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 1);
+    for (const key of ["flood/1", "flood/2", "flood/3", "calm/1", "flood/4"]) queue.add(key);
+    for (let ended = 0; ended < 5; ended++) {
+      end();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    expect(runs).toEqual(["flood/1", "flood/2", "calm/1", "flood/3", "flood/4"]);
+  });
+
+  it("tries again at once what failed, when told that the reason is gone", async () => {
+    const runs: string[] = [];
+    let outcome: Outcome = { kind: "retry", afterMs: 60_000 };
+    const queue = queueOf((key) => {
+      runs.push(key);
+      return Promise.resolve(key === "a/later" ? { kind: "later", afterMs: 60_000 } : outcome);
+    });
+    queue.add("a/failed");
+    queue.add("a/later");
+    await vi.advanceTimersByTimeAsync(50);
+    outcome = DONE;
+    queue.retryNow();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toEqual(["a/failed", "a/later", "a/failed"]);
+  });
+
   it("tries again later and later, for ever, at most five minutes apart", async () => {
     expect([1, 2, 3, 13, 1000].map(backoffMs)).toEqual([100, 200, 400, 300_000, 300_000]);
     let runs = 0;

@@ -1,0 +1,72 @@
+// Owns: allowances of requests, and the gate in front of work.
+// Does not own: which requests are counted (test/cluster/http.test.ts).
+// SPEC.md, "HTTP".
+import { describe, expect, it } from "vitest";
+import { Gate, RateLimit } from "../../controller/ratelimit.ts";
+
+describe("an allowance", () => {
+  it("allows a burst, then as many as come back with time, and says when", () => {
+    const limit = new RateLimit(2, 3);
+    expect([0, 0, 0].map((ms) => limit.take("a", ms).allowed)).toEqual([true, true, true]);
+    expect(limit.take("a", 0)).toEqual({
+      allowed: false,
+      remaining: 0,
+      retryAfterMs: 500,
+      resetMs: 1500,
+    });
+    expect(limit.take("a", 499).allowed).toBe(false);
+    expect(limit.take("a", 500).allowed).toBe(true);
+    expect(limit.take("a", 60_000).remaining).toBe(2);
+  });
+
+  it("is each client's own", () => {
+    const limit = new RateLimit(1, 1);
+    expect(["a", "a", "b"].map((who) => limit.take(who, 0).allowed)).toEqual([true, false, true]);
+  });
+
+  it("is used up by work that turned out large", () => {
+    const limit = new RateLimit(1, 2);
+    limit.take("a", 0);
+    limit.charge("a", 5, 0);
+    expect(limit.take("a", 0)).toMatchObject({ allowed: false, retryAfterMs: 5_000 });
+    expect(limit.take("a", 5_000).allowed).toBe(true);
+  });
+
+  it("is forgotten for the client that was quiet for longest, where there are very many", () => {
+    const limit = new RateLimit(0.001, 1);
+    limit.take("first", 0);
+    limit.take("second", 0);
+    for (let client = 0; client < 4095; client++) limit.take(`client-${client}`, 0);
+    expect(limit.take("second", 0).allowed).toBe(false);
+    expect(limit.take("first", 0).allowed).toBe(true);
+  });
+});
+
+describe("a gate", () => {
+  const held = (): { work: () => Promise<string>; end: () => void } => {
+    let end = (): void => undefined;
+    const ended = new Promise<string>((resolve) => {
+      end = () => {
+        resolve("done");
+      };
+    });
+    return { work: () => ended, end };
+  };
+
+  it("lets so many through, keeps so many in line, and turns the others away", async () => {
+    const gate = new Gate(1, 1);
+    const first = held();
+    const through = gate.run(first.work);
+    const inLine = gate.run(() => Promise.resolve("second"));
+    expect(await gate.run(() => Promise.resolve("third"))).toBeUndefined();
+    first.end();
+    expect([await through, await inLine]).toEqual(["done", "second"]);
+    expect(await gate.run(() => Promise.resolve("fourth"))).toBe("fourth");
+  });
+
+  it("stays open after work that failed", async () => {
+    const gate = new Gate(1, 0);
+    await expect(gate.run(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    expect(await gate.run(() => Promise.resolve("next"))).toBe("next");
+  });
+});
