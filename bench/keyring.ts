@@ -10,6 +10,7 @@ import type { JsonObject } from "../shared/secret.ts";
 import { STAMP_ANNOTATION } from "../shared/stamp.ts";
 import { cleanEnvironment } from "../test/cluster/signet.ts";
 import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
+import type { NodeProgram } from "./nodes.ts";
 import type { OpenerResult, OpenerWork } from "./opener.ts";
 import { median, type PartReport, ratioCheck } from "./report.ts";
 
@@ -70,6 +71,16 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
       `"The same" is at least ${AT_LEAST}: runs of one program differ by as much.`,
     ],
   };
+}
+
+/** Values a second that `node` opens with one key, on all cores, with nothing else to do. */
+export async function openRate(bench: Bench, node: NodeProgram): Promise<number> {
+  const key = await benchKey();
+  const cases = [{ name: "one", keys: 1, sealed: await sealUnder([key], KEYS), forMs: 2000 }];
+  const file = join(bench.scratch, "open-rate.json");
+  const work: OpenerWork = { keys: [key], cases, rounds: 3 };
+  writeFileSync(file, JSON.stringify(work), { mode: 0o600 });
+  return median((await runOpenerWith(node.path, file))["one"] ?? []);
 }
 
 async function prepare(keys: readonly SealingKeyPair[], quick: boolean): Promise<OpenerWork> {

@@ -1,6 +1,6 @@
 // Owns: `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is
 // needed; the exit status.
-// Does not own: any measurement (seal.ts, keyring.ts, controller.ts), nor the targets.
+// Does not own: any measurement (seal.ts, keyring.ts, controller.ts, scale.ts, drift.ts), nor the targets.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
@@ -11,20 +11,30 @@ import { BED_VARIABLE, insideBed } from "../test/cluster/program.ts";
 import { obtainParts, PartsUnavailable } from "../test/parts/build.ts";
 import { partPath, PARTS_VARIABLE } from "../test/parts/parts.ts";
 import { benchController } from "./controller.ts";
+import { benchDrift } from "./drift.ts";
 import { benchKeyring } from "./keyring.ts";
 import type { Bench } from "./measure.ts";
 import { DEFAULT_NODES, obtainNode } from "./nodes.ts";
 import { runOpener } from "./opener.ts";
 import { formatPart, type PartReport } from "./report.ts";
+import { benchScale } from "./scale.ts";
 import { benchSeal } from "./seal.ts";
 
-const PARTS = { seal: benchSeal, keyring: benchKeyring, controller: benchController };
+const PARTS = {
+  seal: benchSeal,
+  keyring: benchKeyring,
+  controller: benchController,
+  scale: benchScale,
+  drift: benchDrift,
+};
+/** Those that need no cluster. */
+const BARE: readonly Part[] = ["seal", "keyring"];
 type Part = keyof typeof PARTS;
 
-const USAGE = `Usage: npm run bench -- [OPTION...] [seal] [keyring] [controller]
+const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
-Measures our programs beside the Go original; without a part, all of them. Results go to standard
-output, progress to standard error.
+Measures our programs beside the Go original: seal, keyring, controller, scale, drift; without a
+part, all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
@@ -164,7 +174,7 @@ async function main(args: string[]): Promise<number> {
     process.env[PARTS_VARIABLE] ??= JSON.stringify(await obtainParts(say));
     // What the namespaces keep out of reach is fetched before.
     for (const wanted of wishes.nodes) await obtainNode(wanted, say);
-    if (!wishes.parts.includes("controller")) return await runHere(wishes);
+    if (wishes.parts.every((part) => BARE.includes(part))) return await runHere(wishes);
     // Not on the PATH of an ordinary user everywhere, though `ip` is there.
     const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
     return await runInBed(args, { ...process.env, PATH: path });

@@ -1,0 +1,168 @@
+// Owns: how soon an edited or deleted Secret is put back, among thousands that are as they should be.
+// Does not own: whether it is put back right (test/cluster/drift.test.ts).
+import { parseCertificate } from "../shared/certificate.ts";
+import { formatKeySecret } from "../shared/keyfile.ts";
+import {
+  type ControlPlane,
+  type KubeObject,
+  startControlPlane,
+} from "../test/cluster/controlplane.ts";
+import { startOriginal } from "../test/cluster/original.ts";
+import { ensureNamespace, installSignet } from "../test/cluster/signet.ts";
+import { clean, createSealed, type Running, startOurs } from "./contest.ts";
+import { type Bench, benchKey, benchSecret } from "./measure.ts";
+import { type Check, type Figure, formatNumber, median, type PartReport } from "./report.ts";
+
+const ORIGINAL = "original, unlimited";
+const P99_AT_MOST_MS = 1_000;
+const WAIT_MS = 10_000;
+const MERGE = { contentType: "application/merge-patch+json" };
+
+type Disturb = (path: string) => Promise<void>;
+
+interface Outcome {
+  readonly edited: readonly number[];
+  readonly deleted: readonly number[];
+}
+
+export async function benchDrift(bench: Bench): Promise<PartReport> {
+  const count = bench.quick ? 200 : 2_000;
+  const turns = bench.quick ? 20 : 300;
+  const plane = await startControlPlane({ controllerManager: false, directory: bench.scratch });
+  try {
+    await installSignet(plane);
+    const pair = await benchKey();
+    const certificate = parseCertificate(pair.certificatePem);
+    const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
+    await plane.apply(formatKeySecret(pair, metadata));
+    const outcomes = new Map<string, Outcome>();
+
+    const measure = async (
+      program: string,
+      start: () => Promise<Running>,
+      repairsEdits: boolean,
+    ): Promise<void> => {
+      bench.say(`${program}: drift among ${count} Secrets`);
+      const namespace = `drift-${outcomes.size}`;
+      await ensureNamespace(plane, namespace);
+      const secrets = Array.from({ length: count }, (_, index) =>
+        benchSecret(namespace, `secret-${index}`),
+      );
+      await createSealed(plane, secrets, certificate);
+      const running = await start();
+      try {
+        await untilAllThere(plane, namespace, count);
+        const edited = repairsEdits ? await times(plane, namespace, turns, edit(plane)) : [];
+        const deleted = await times(plane, namespace, turns, remove(plane));
+        outcomes.set(program, { edited, deleted });
+      } finally {
+        await running.stop();
+      }
+      await clean(plane, namespace);
+    };
+    for (const node of bench.nodes) {
+      await measure(node.label, () => startOurs(plane, node, bench.programs, []), true);
+    }
+    const flags = ["--kubeclient-qps=-1"];
+    await measure(ORIGINAL, () => startOriginal(plane, { flags }), false);
+    return tell(count, outcomes);
+  } finally {
+    await plane.stop();
+  }
+}
+
+async function untilAllThere(plane: ControlPlane, namespace: string, count: number): Promise<void> {
+  await plane.waitFor(
+    `${count} Secrets`,
+    async () => {
+      const { body } = await plane.request(
+        "GET",
+        `/api/v1/namespaces/${namespace}/secrets?limit=1`,
+      );
+      const { remainingItemCount = 0 } = (body.metadata ?? {}) as { remainingItemCount?: number };
+      return (body.items?.length ?? 0) + remainingItemCount >= count;
+    },
+    600_000,
+  );
+  // Statuses and Events are still being written.
+  await new Promise((done) => setTimeout(done, 5_000));
+}
+
+const edit =
+  (plane: ControlPlane): Disturb =>
+  async (path) => {
+    await plane.request("PATCH", path, { stringData: { "password-0": "drift" } }, MERGE);
+  };
+
+const remove =
+  (plane: ControlPlane): Disturb =>
+  async (path) => {
+    await plane.request("DELETE", path);
+  };
+
+/** Milliseconds from the answer to each disturbance until the Secret is as it was. Each hits another. */
+async function times(
+  plane: ControlPlane,
+  namespace: string,
+  turns: number,
+  disturb: Disturb,
+): Promise<number[]> {
+  const took: number[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const path = `/api/v1/namespaces/${namespace}/secrets/secret-${turn}`;
+    const before = JSON.stringify((await plane.request("GET", path)).body.data);
+    await disturb(path);
+    const startedMs = performance.now();
+    const data = async (): Promise<KubeObject["data"]> =>
+      (await plane.request("GET", path)).body.data;
+    while (JSON.stringify(await data()) !== before) {
+      if (performance.now() - startedMs > WAIT_MS) throw new Error(`${path} is not put back`);
+    }
+    took.push(performance.now() - startedMs);
+  }
+  return took;
+}
+
+function percentile(samples: readonly number[], share: number): number {
+  const ordered = [...samples].sort((a, b) => a - b);
+  return ordered[Math.ceil(ordered.length * share) - 1] ?? Number.NaN;
+}
+
+const TASKS = { edited: "edited Secret put back", deleted: "deleted Secret put back" } as const;
+
+function tell(count: number, outcomes: ReadonlyMap<string, Outcome>): PartReport {
+  const kinds = Object.keys(TASKS) as (keyof typeof TASKS)[];
+  const figures = kinds.flatMap((kind) =>
+    [...outcomes].flatMap(([program, outcome]): Figure[] =>
+      outcome[kind].length === 0
+        ? []
+        : [{ task: TASKS[kind], program, unit: "ms", samples: outcome[kind] }],
+    ),
+  );
+  const theirs = median(outcomes.get(ORIGINAL)?.deleted ?? []);
+  const checks = kinds.flatMap((kind) =>
+    [...outcomes].map(([program, outcome]): Check => {
+      const task = TASKS[kind];
+      if (outcome[kind].length === 0) return { task, program, found: "never" };
+      const p99 = percentile(outcome[kind], 0.99);
+      const times = theirs / median(outcome[kind]);
+      const ratio = kind === "deleted" && program !== ORIGINAL;
+      const found = [
+        `99 of 100 within ${formatNumber(p99)} ms`,
+        ...(ratio ? [`median ${formatNumber(times)} times as fast as the ${ORIGINAL}`] : []),
+      ].join("; ");
+      if (program === ORIGINAL) return { task, program, found };
+      const met = p99 <= P99_AT_MOST_MS;
+      return { task, program, found, target: `99 of 100 within ${P99_AT_MOST_MS} ms`, met };
+    }),
+  );
+  return {
+    title: `Drift among ${count} Secrets`,
+    figures,
+    checks,
+    notes: [
+      "From the API server's answer to the edit until the Secret reads as it was; one after the other, each another Secret.",
+      "The original makes a deleted Secret anew, and leaves an edited one as it is.",
+    ],
+  };
+}

@@ -1,0 +1,220 @@
+// Owns: very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
+// what this machine's RSA and API server allow.
+// Does not own: one run (contest.ts), the rate of RSA (keyring.ts).
+import { parseCertificate } from "../shared/certificate.ts";
+import { formatKeySecret } from "../shared/keyfile.ts";
+import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
+import {
+  type ControlPlane,
+  type KubeObject,
+  startControlPlane,
+} from "../test/cluster/controlplane.ts";
+import { startOriginal } from "../test/cluster/original.ts";
+import { ensureNamespace, installSignet } from "../test/cluster/signet.ts";
+import { clean, contest, type Contender, type Outcome, startOurs } from "./contest.ts";
+import { openRate } from "./keyring.ts";
+import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
+import { type Check, type Figure, formatNumber, type PartReport, ratioCheck } from "./report.ts";
+
+const ORIGINAL = "original, unlimited";
+const AT_LEAST = 3;
+/** Of the time that the RSA operations and the writes alone would take. */
+const LIMIT_SHARE_AT_LEAST = 0.6;
+const MEMORY_AT_MOST_MB = 400;
+const CALLS_AT_ONCE = 16;
+const TIMEOUT_MS = 1_800_000;
+
+export async function benchScale(bench: Bench): Promise<PartReport> {
+  const count = bench.quick ? 1_000 : 10_000;
+  const rsa = new Map<string, number>();
+  for (const node of bench.nodes) {
+    bench.say(`rate of RSA, ${node.label}`);
+    rsa.set(node.label, await openRate(bench, node));
+  }
+  const plane = await startControlPlane({ controllerManager: false, directory: bench.scratch });
+  try {
+    await installSignet(plane);
+    const pair = await benchKey();
+    const certificate = parseCertificate(pair.certificatePem);
+    const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
+    await plane.apply(formatKeySecret(pair, metadata));
+    bench.say("rate of writes");
+    const writes = await writeRate(plane, certificate, bench.quick ? 500 : 2_000);
+
+    const contenders: Contender[] = bench.nodes.map((node) => ({
+      program: node.label,
+      restart: "tells",
+      timeoutMs: TIMEOUT_MS,
+      start: () => startOurs(plane, node, bench.programs, []),
+    }));
+    contenders.push({
+      program: ORIGINAL,
+      restart: "begins",
+      timeoutMs: TIMEOUT_MS,
+      start: () => startOriginal(plane, { flags: ["--kubeclient-qps=-1"] }),
+    });
+    const outcomes = new Map<string, Outcome>();
+    for (const contender of contenders) {
+      bench.say(`${contender.program}: ${count} SealedSecrets`);
+      outcomes.set(contender.program, await contest(plane, contender, count, certificate));
+    }
+    return tell({ bench, count, outcomes, rsa, writes });
+  } finally {
+    await plane.stop();
+  }
+}
+
+/**
+ * SealedSecrets a second whose Secret, status and Event the API server takes from a client that does
+ * nothing else.
+ */
+async function writeRate(
+  plane: ControlPlane,
+  certificate: ReturnType<typeof parseCertificate>,
+  count: number,
+): Promise<number> {
+  const namespace = "writes";
+  await ensureNamespace(plane, namespace);
+  const root = `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`;
+  const example = await seal(benchSecret(namespace, "example"), certificate);
+  const data = Object.fromEntries(
+    [...benchSecret(namespace, "example").data].map(([item, value]) => [
+      item,
+      Buffer.from(value).toString("base64"),
+    ]),
+  );
+  const names = Array.from({ length: count }, (_, index) => `secret-${index}`);
+  const made = new Map<string, KubeObject>();
+  const must = async (method: string, path: string, body: unknown): Promise<KubeObject> => {
+    const answer = await plane.request(method, path, body);
+    if (answer.status > 299) throw new Error(`${method} ${path}: ${answer.text}`);
+    return answer.body;
+  };
+  await inLanes(names, async (name) => {
+    const object = formatSealedSecret({
+      ...example,
+      metadata: { ...example.metadata, name },
+    });
+    made.set(name, await must("POST", root, object));
+  });
+  const startedMs = performance.now();
+  await inLanes(names, async (name) => {
+    const sealed = made.get(name);
+    const owner = {
+      apiVersion: "bitnami.com/v1alpha1",
+      kind: "SealedSecret",
+      name,
+      uid: (sealed?.metadata as { uid?: string } | undefined)?.uid,
+      controller: true,
+    };
+    await must("POST", `/api/v1/namespaces/${namespace}/secrets`, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name, namespace, ownerReferences: [owner] },
+      data,
+    });
+    const condition = { type: "Synced", status: "True", lastUpdateTime: new Date().toISOString() };
+    const status = { observedGeneration: 1, conditions: [condition] };
+    await must("PUT", `${root}/${name}/status`, { ...sealed, status });
+    await must("POST", `/api/v1/namespaces/${namespace}/events`, {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name, namespace },
+      involvedObject: { ...owner, namespace, controller: undefined },
+      reason: "Unsealed",
+      type: "Normal",
+      message: "SealedSecret unsealed successfully",
+    });
+  });
+  const rate = (count * 1000) / (performance.now() - startedMs);
+  await clean(plane, namespace);
+  return rate;
+}
+
+async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const lane = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: CALLS_AT_ONCE }, lane));
+}
+
+interface Found {
+  readonly bench: Bench;
+  readonly count: number;
+  readonly outcomes: ReadonlyMap<string, Outcome>;
+  /** Values a second, by Node. */
+  readonly rsa: ReadonlyMap<string, number>;
+  /** SealedSecrets a second. */
+  readonly writes: number;
+}
+
+function tell({ bench, count, outcomes, rsa, writes }: Found): PartReport {
+  const figures = [...outcomes].flatMap(([program, outcome]): Figure[] => {
+    const { secretsS, statusesS, memoryMb, restart } = outcome;
+    return [
+      { task: "all Secrets present", program, unit: "s", samples: [secretsS] },
+      { task: "and every status written", program, unit: "s", samples: [statusesS] },
+      { task: "most memory", program, unit: "MB", samples: [memoryMb] },
+      { task: "restart, all in sync", program, unit: "s", samples: [restart?.seconds ?? 0] },
+      { task: "most memory after it", program, unit: "MB", samples: [restart?.memoryMb ?? 0] },
+    ];
+  });
+  const rates = [...rsa].map(([program, rate]): Figure => ({
+    task: "RSA alone, values",
+    program,
+    unit: "per s",
+    samples: [rate],
+  }));
+  rates.push({ task: "writes alone", program: "API server", unit: "per s", samples: [writes] });
+  const theirs = outcomes.get(ORIGINAL);
+  const checks = bench.nodes.flatMap(({ label: program }): Check[] => {
+    const ours = outcomes.get(program);
+    if (ours === undefined || theirs === undefined) return [];
+    const against = `as fast as the ${ORIGINAL}`;
+    const limitS = (count * ITEMS_PER_SECRET) / (rsa.get(program) ?? 0) + count / writes;
+    const share = limitS / ours.statusesS;
+    const restarts = (theirs.restart?.seconds ?? 0) / (ours.restart?.seconds ?? 0);
+    const decrypted = ours.restart?.decrypted ?? Number.NaN;
+    const memoryMb = Math.max(ours.memoryMb, ours.restart?.memoryMb ?? 0);
+    return [
+      ratioCheck(
+        { task: "all Secrets present", program, against },
+        theirs.secretsS / ours.secretsS,
+        { atLeast: AT_LEAST },
+      ),
+      {
+        task: "every status written",
+        program,
+        found: `${formatNumber(share)} of the limit, which is ${formatNumber(limitS)} s`,
+        target: `at least ${LIMIT_SHARE_AT_LEAST}`,
+        met: share >= LIMIT_SHARE_AT_LEAST,
+      },
+      ratioCheck({ task: "restart, all in sync", program, against }, restarts),
+      {
+        task: "restart, all in sync",
+        program,
+        found: `${decrypted} SealedSecrets decrypted`,
+        target: "0",
+        met: decrypted === 0,
+      },
+      {
+        task: "most memory, restart or not",
+        program,
+        found: `${formatNumber(memoryMb)} MB`,
+        target: `at most ${MEMORY_AT_MOST_MB} MB`,
+        met: memoryMb <= MEMORY_AT_MOST_MB,
+      },
+    ];
+  });
+  return {
+    title: `Scale: ${count} SealedSecrets`,
+    figures: [...figures, ...rates],
+    checks,
+    notes: [
+      "SealedSecrets of 3 values at RSA-4096, created before; ours with its defaults.",
+      "The limit: the time of the RSA operations alone, on all cores, plus the time of the writes alone (Secret, status, Event; 16 at once). Both need the same cores.",
+      `The original with its defaults would take about ${formatNumber((count * 0.8) / 3600)} hours; not run.`,
+    ],
+  };
+}
