@@ -15,6 +15,8 @@ export interface ProxiedCall {
   /** True for what changes the cluster. */
   readonly isWrite: boolean;
   readonly isWatch: boolean;
+  /** The header: whether only metadata were asked for. */
+  readonly accept: string;
 }
 
 /** What the proxy answers by itself; the API server never hears of the call. */
@@ -64,7 +66,8 @@ export async function startProxy(plane: ControlPlane, hooks: Hooks): Promise<Pro
     (request, response) => {
       const { method = "", url = "" } = request;
       const isWatch = url.includes("watch=true");
-      const call = { method, path: url, isWrite: method !== "GET", isWatch };
+      const { accept = "" } = request.headers;
+      const call = { method, path: url, isWrite: method !== "GET", isWatch, accept };
       const forward = async (): Promise<void> => {
         const verdict = (await hooks.before?.(call)) ?? "pass";
         if (verdict === "drop") {
