@@ -107,7 +107,7 @@ describe("unlike the original, the controller", () => {
     try {
       const readiness = await fetch(`${second.url}/readyz`);
       expect(readiness.status).toBe(503);
-      expect((await fetch(`${second.url}/v1/cert.pem`)).status).toBe(503);
+      expect((await fetch(`${second.url}/v1/cert.pem`)).status).toBe(500);
     } finally {
       await second.stop();
       await proxy.stop();
