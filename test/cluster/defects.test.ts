@@ -166,6 +166,20 @@ describe("unlike the original, the controller", () => {
     expect(named).toEqual([]);
   });
 
+  it("names no SealedSecret in its metrics when asked to", async () => {
+    const flags = [...FLAGS, "--metrics-omit-secret-labels"];
+    const second = await startSignet(plane, { flags });
+    try {
+      await declare("unnamed-in-metrics");
+      await untilVerdict(plane, "demo", "unnamed-in-metrics", "Unsealed");
+      const named = async ({ metricsUrl }: RunningController): Promise<boolean> =>
+        (await (await fetch(`${metricsUrl}/metrics`)).text()).includes("unnamed-in-metrics");
+      expect([await named(controller), await named(second)]).toEqual([true, false]);
+    } finally {
+      await second.stop();
+    }
+  });
+
   it("deletes no Secret for lack of a SealedSecret, whatever --old-gc-behavior says", async () => {
     const second = await startSignet(plane, { flags: [...FLAGS, "--old-gc-behavior"] });
     try {

@@ -67,6 +67,14 @@ describe("a key Secret", () => {
     expect(readKeySecret(bare).certificate).toBeNull();
   });
 
+  test("with a certificate of another key is malformed", () => {
+    const secret = parseSecret(keySecret("first", {}));
+    const other = parseSecret(keySecret("second", {}));
+    const mixed = { ...secret, data: new Map([...secret.data]) };
+    mixed.data.set("tls.crt", other.data.get("tls.crt") ?? new Uint8Array());
+    expect(() => readKeySecret(mixed)).toThrow("do not belong together");
+  });
+
   test.each(["", "yesterday", "2025-13-45T00:00:00Z"])("created %j is the oldest", (moment) => {
     const secret = parseSecret(keySecret("first", { creationTimestamp: moment }));
     const { orderedAt } = readKeySecret(secret, "SecretCreationTimestamp");
