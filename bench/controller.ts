@@ -1,12 +1,10 @@
 // Owns: the controllers beside each other: which settings run, how often, what is held against what.
 // Does not own: one run (contest.ts), the original's start (test/cluster/original.ts).
-import { parseCertificate } from "../shared/certificate.ts";
-import { formatKeySecret } from "../shared/keyfile.ts";
-import { startControlPlane } from "../test/cluster/controlplane.ts";
+import type { ControlPlane } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
-import { installSignet } from "../test/cluster/signet.ts";
 import { contest, type Contender, type Outcome, startOurs } from "./contest.ts";
-import { type Bench, benchKey } from "./measure.ts";
+import { type Bench } from "./measure.ts";
+import { onBenchPlane } from "./plane.ts";
 import {
   type Check,
   type Figure,
@@ -31,18 +29,8 @@ type Results = Map<number, Map<string, Outcome[]>>;
 
 export async function benchController(bench: Bench): Promise<PartReport> {
   const counts = bench.quick ? [100, 400] : [400, 2000];
-  const plane = await startControlPlane({
-    controllerManager: false,
-    directory: bench.scratch,
-  });
-  try {
-    await installSignet(plane);
-    const pair = await benchKey();
-    const certificate = parseCertificate(pair.certificatePem);
-    const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
-    await plane.apply(formatKeySecret(pair, metadata));
-
-    const contenders = listContenders(bench);
+  return onBenchPlane(bench, async (plane, certificate) => {
+    const contenders = listContenders(bench, plane);
     const run = (contender: Contender, count: number): Promise<Outcome> => {
       bench.say(`${contender.program}: ${count} SealedSecrets`);
       return contest(plane, contender, count, certificate);
@@ -67,27 +55,25 @@ export async function benchController(bench: Bench): Promise<PartReport> {
     };
     results.get(smaller)?.set(ORIGINAL_DEFAULT, [await run(slow, smaller)]);
     return tell(bench, results);
-  } finally {
-    await plane.stop();
-  }
+  });
+}
 
-  function listContenders({ nodes, programs }: Bench): Contender[] {
-    const ours = nodes.flatMap((node) =>
-      [[], UNLIMITED].map((flags): Contender => ({
-        program: signetName(node.label, flags === UNLIMITED),
-        restart: "tells",
-        timeoutMs: 300_000,
-        start: () => startOurs(plane, node, programs, flags),
-      })),
-    );
-    const original: Contender = {
-      program: ORIGINAL,
-      restart: "begins",
-      timeoutMs: 600_000,
-      start: () => startOriginal(plane, { flags: UNLIMITED }),
-    };
-    return [...ours, original];
-  }
+function listContenders({ nodes, programs }: Bench, plane: ControlPlane): Contender[] {
+  const ours = nodes.flatMap((node) =>
+    [[], UNLIMITED].map((flags): Contender => ({
+      program: signetName(node.label, flags === UNLIMITED),
+      restart: "tells",
+      timeoutMs: 300_000,
+      start: () => startOurs(plane, node, programs, flags),
+    })),
+  );
+  const original: Contender = {
+    program: ORIGINAL,
+    restart: "begins",
+    timeoutMs: 600_000,
+    start: () => startOriginal(plane, { flags: UNLIMITED }),
+  };
+  return [...ours, original];
 }
 
 function signetName(label: string, unlimited: boolean): string {

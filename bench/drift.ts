@@ -1,16 +1,11 @@
 // Owns: how soon an edited or deleted Secret is put back, among thousands that are as they should be.
 // Does not own: whether it is put back right (test/cluster/drift.test.ts).
-import { parseCertificate } from "../shared/certificate.ts";
-import { formatKeySecret } from "../shared/keyfile.ts";
-import {
-  type ControlPlane,
-  type KubeObject,
-  startControlPlane,
-} from "../test/cluster/controlplane.ts";
+import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
-import { ensureNamespace, installSignet } from "../test/cluster/signet.ts";
+import { ensureNamespace } from "../test/cluster/signet.ts";
 import { clean, createSealed, type Running, startOurs } from "./contest.ts";
-import { type Bench, benchKey, benchSecret } from "./measure.ts";
+import { type Bench, benchSecret } from "./measure.ts";
+import { onBenchPlane } from "./plane.ts";
 import { type Check, type Figure, formatNumber, median, type PartReport } from "./report.ts";
 
 const ORIGINAL = "original, unlimited";
@@ -28,13 +23,7 @@ interface Outcome {
 export async function benchDrift(bench: Bench): Promise<PartReport> {
   const count = bench.quick ? 200 : 2_000;
   const turns = bench.quick ? 20 : 300;
-  const plane = await startControlPlane({ controllerManager: false, directory: bench.scratch });
-  try {
-    await installSignet(plane);
-    const pair = await benchKey();
-    const certificate = parseCertificate(pair.certificatePem);
-    const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
-    await plane.apply(formatKeySecret(pair, metadata));
+  return onBenchPlane(bench, async (plane, certificate) => {
     const outcomes = new Map<string, Outcome>();
 
     const measure = async (
@@ -66,9 +55,7 @@ export async function benchDrift(bench: Bench): Promise<PartReport> {
     const flags = ["--kubeclient-qps=-1"];
     await measure(ORIGINAL, () => startOriginal(plane, { flags }), false);
     return tell(count, outcomes);
-  } finally {
-    await plane.stop();
-  }
+  });
 }
 
 async function untilAllThere(plane: ControlPlane, namespace: string, count: number): Promise<void> {

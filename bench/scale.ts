@@ -1,19 +1,15 @@
 // Owns: very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
 // what this machine's RSA and API server allow.
 // Does not own: one run (contest.ts), the rate of RSA (keyring.ts).
-import { parseCertificate } from "../shared/certificate.ts";
-import { formatKeySecret } from "../shared/keyfile.ts";
+import type { Certificate } from "../shared/certificate.ts";
 import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
-import {
-  type ControlPlane,
-  type KubeObject,
-  startControlPlane,
-} from "../test/cluster/controlplane.ts";
+import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
-import { ensureNamespace, installSignet } from "../test/cluster/signet.ts";
+import { ensureNamespace } from "../test/cluster/signet.ts";
 import { clean, contest, type Contender, type Outcome, startOurs } from "./contest.ts";
 import { openRate } from "./keyring.ts";
-import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
+import { type Bench, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
+import { onBenchPlane } from "./plane.ts";
 import { type Check, type Figure, formatNumber, type PartReport, ratioCheck } from "./report.ts";
 
 const ORIGINAL = "original, unlimited";
@@ -31,13 +27,7 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
     bench.say(`rate of RSA, ${node.label}`);
     rsa.set(node.label, await openRate(bench, node));
   }
-  const plane = await startControlPlane({ controllerManager: false, directory: bench.scratch });
-  try {
-    await installSignet(plane);
-    const pair = await benchKey();
-    const certificate = parseCertificate(pair.certificatePem);
-    const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
-    await plane.apply(formatKeySecret(pair, metadata));
+  return onBenchPlane(bench, async (plane, certificate) => {
     bench.say("rate of writes");
     const writes = await writeRate(plane, certificate, bench.quick ? 500 : 2_000);
 
@@ -59,9 +49,7 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
       outcomes.set(contender.program, await contest(plane, contender, count, certificate));
     }
     return tell({ bench, count, outcomes, rsa, writes });
-  } finally {
-    await plane.stop();
-  }
+  });
 }
 
 /**
@@ -70,7 +58,7 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
  */
 async function writeRate(
   plane: ControlPlane,
-  certificate: ReturnType<typeof parseCertificate>,
+  certificate: Certificate,
   count: number,
 ): Promise<number> {
   const namespace = "writes";

@@ -1,0 +1,24 @@
+// Owns: the control plane that controllers are measured on: our chart's rights, one sealing key for all.
+// Does not own: which controllers run on it (controller.ts, scale.ts, drift.ts).
+import { type Certificate, parseCertificate } from "../shared/certificate.ts";
+import { formatKeySecret } from "../shared/keyfile.ts";
+import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
+import { installSignet } from "../test/cluster/signet.ts";
+import { type Bench, benchKey } from "./measure.ts";
+
+/** Without a controller manager: nothing runs beside the one that is measured. Stopped afterwards. */
+export async function onBenchPlane<T>(
+  { scratch }: Bench,
+  measure: (plane: ControlPlane, certificate: Certificate) => Promise<T>,
+): Promise<T> {
+  const plane = await startControlPlane({ controllerManager: false, directory: scratch });
+  try {
+    await installSignet(plane);
+    const pair = await benchKey();
+    const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
+    await plane.apply(formatKeySecret(pair, metadata));
+    return await measure(plane, parseCertificate(pair.certificatePem));
+  } finally {
+    await plane.stop();
+  }
+}
