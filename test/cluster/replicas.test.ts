@@ -181,7 +181,8 @@ describe("two replicas", () => {
       .slice(since)
       .filter(({ verb, userAgent, responseStatus, objectRef }) => {
         // An Event that was on its way tells what was true when it led: it changes no state.
-        const isWrite = !["get", "list", "watch"].includes(verb) && objectRef?.resource !== "events";
+        const isWrite =
+          !["get", "list", "watch"].includes(verb) && objectRef?.resource !== "events";
         return isWrite && userAgent?.includes(`(${leader})`) && (responseStatus?.code ?? 0) < 300;
       });
     expect(stale.map(({ requestURI }) => requestURI)).toEqual([]);
