@@ -8,6 +8,7 @@ import type { Certificate } from "../shared/certificate.ts";
 import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
 import type { Secret } from "../shared/secret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
+import { inLanes } from "../test/cluster/lanes.ts";
 import { freePort, requireBed, startProgram, untilReady } from "../test/cluster/program.ts";
 import {
   cleanEnvironment,
@@ -191,19 +192,15 @@ export async function createSealed(
   certificate: Certificate,
 ): Promise<void> {
   const path = `/apis/bitnami.com/v1alpha1/namespaces/${secrets[0]?.metadata.namespace ?? ""}`;
-  const queue = secrets.values();
-  const work = async (): Promise<void> => {
-    for (const secret of queue) {
-      const object = formatSealedSecret(await seal(secret, certificate));
-      const answer = await plane.request("POST", `${path}/sealedsecrets`, object);
-      if (answer.status !== 201) throw new Error(`creating a SealedSecret: ${answer.text}`);
-    }
-  };
-  await Promise.all(Array.from({ length: CALLS_AT_ONCE }, work));
+  await inLanes(CALLS_AT_ONCE, secrets, async (secret) => {
+    const object = formatSealedSecret(await seal(secret, certificate));
+    const answer = await plane.request("POST", `${path}/sealedsecrets`, object);
+    if (answer.status !== 201) throw new Error(`creating a SealedSecret: ${answer.text}`);
+  });
 }
 
 /** A list of one tells how many more there are: cheap for the API server and for us. */
-async function countSecrets(plane: ControlPlane, namespace: string): Promise<number> {
+export async function countSecrets(plane: ControlPlane, namespace: string): Promise<number> {
   const path = `/api/v1/namespaces/${namespace}/secrets?limit=1`;
   const { body } = await plane.request("GET", path);
   const { remainingItemCount = 0 } = (body.metadata ?? {}) as { remainingItemCount?: number };

@@ -1,9 +1,9 @@
 // Owns: how soon an edited or deleted Secret is put back, among thousands that are as they should be.
 // Does not own: whether it is put back right (test/cluster/drift.test.ts).
-import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
-import { clean, createSealed, type Running, startOurs } from "./contest.ts";
+import { clean, countSecrets, createSealed, type Running, startOurs } from "./contest.ts";
 import { type Bench, benchSecret } from "./measure.ts";
 import { onBenchPlane } from "./plane.ts";
 import { type Check, type Figure, formatNumber, median, type PartReport } from "./report.ts";
@@ -11,7 +11,6 @@ import { type Check, type Figure, formatNumber, median, type PartReport } from "
 const ORIGINAL = "original, unlimited";
 const P99_AT_MOST_MS = 1_000;
 const WAIT_MS = 10_000;
-const MERGE = { contentType: "application/merge-patch+json" };
 
 type Disturb = (path: string) => Promise<void>;
 
@@ -61,14 +60,7 @@ export async function benchDrift(bench: Bench): Promise<PartReport> {
 async function untilAllThere(plane: ControlPlane, namespace: string, count: number): Promise<void> {
   await plane.waitFor(
     `${count} Secrets`,
-    async () => {
-      const { body } = await plane.request(
-        "GET",
-        `/api/v1/namespaces/${namespace}/secrets?limit=1`,
-      );
-      const { remainingItemCount = 0 } = (body.metadata ?? {}) as { remainingItemCount?: number };
-      return (body.items?.length ?? 0) + remainingItemCount >= count;
-    },
+    async () => (await countSecrets(plane, namespace)) >= count,
     600_000,
   );
   // Statuses and Events are still being written.

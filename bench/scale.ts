@@ -4,6 +4,7 @@
 import type { Certificate } from "../shared/certificate.ts";
 import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
+import { inLanes } from "../test/cluster/lanes.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
 import { clean, contest, type Contender, type Outcome, startOurs } from "./contest.ts";
@@ -78,7 +79,7 @@ async function writeRate(
     if (answer.status > 299) throw new Error(`${method} ${path}: ${answer.text}`);
     return answer.body;
   };
-  await inLanes(names, async (name) => {
+  await inLanes(CALLS_AT_ONCE, names, async (name) => {
     const object = formatSealedSecret({
       ...example,
       metadata: { ...example.metadata, name },
@@ -86,7 +87,7 @@ async function writeRate(
     made.set(name, await must("POST", root, object));
   });
   const startedMs = performance.now();
-  await inLanes(names, async (name) => {
+  await inLanes(CALLS_AT_ONCE, names, async (name) => {
     const sealed = made.get(name);
     const owner = {
       apiVersion: "bitnami.com/v1alpha1",
@@ -117,14 +118,6 @@ async function writeRate(
   const rate = (count * 1000) / (performance.now() - startedMs);
   await clean(plane, namespace);
   return rate;
-}
-
-async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const lane = async (): Promise<void> => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: CALLS_AT_ONCE }, lane));
 }
 
 interface Found {

@@ -3,7 +3,7 @@
 
 import { SignetError } from "../shared/errors.ts";
 import type { Json } from "../shared/manifest.ts";
-import { asObject, type JsonObject } from "../shared/secret.ts";
+import { asObject, type JsonObject, objectsIn } from "../shared/secret.ts";
 import { fetchFromController } from "./cluster.ts";
 import type { ClusterOptions } from "./kubeconfig.ts";
 import { count, printResult } from "./terminal.ts";
@@ -14,7 +14,7 @@ export async function runKeys(options: ClusterOptions & { readonly json: boolean
   const report = parseReport(text, source);
   const unknown = asObject(report["unknown"] ?? null) ?? {};
   const nothingUnknown = unknown["values"] === 0;
-  const keys = listOf(report["keys"]).map((key) => ({
+  const keys = objectsIn(report["keys"]).map((key) => ({
     ...key,
     // Nothing that was applied to this cluster needs it.
     unused: key["values"] === 0 && key["state"] !== "sealing" && nothingUnknown,
@@ -57,10 +57,6 @@ function parseReport(text: string, source: string): JsonObject {
   throw new SignetError("network", `${source} answers with something that is no report on keys`, {
     hint: "the Go original has none; is signet-controller running there?",
   });
-}
-
-function listOf(value: Json | undefined): JsonObject[] {
-  return (Array.isArray(value) ? value : []).map(asObject).filter((object) => object !== null);
 }
 
 /** Columns as wide as their widest cell, two spaces apart. */

@@ -9,6 +9,7 @@ import {
   fromEntries,
   type JsonObject,
   metadataOf,
+  objectsIn,
   type Secret,
 } from "../shared/secret.ts";
 import { type Drift, type Left, type SecretMark, type Verdict, verdicts } from "./status.ts";
@@ -106,9 +107,8 @@ function driftOf(wanted: Secret, existing: Secret): Drift {
  * the one that wrote last, if that was after us.
  */
 function whoSet(paths: readonly (readonly string[])[], { metadata }: Secret): string[] {
-  const books = Array.isArray(metadata.rest["managedFields"]) ? metadata.rest["managedFields"] : [];
-  const entries = books.map((entry) => {
-    const { manager, time, fieldsV1 } = asObject(entry) ?? {};
+  const entries = objectsIn(metadata.rest["managedFields"]).map((entry) => {
+    const { manager, time, fieldsV1 } = entry;
     return {
       manager: typeof manager === "string" ? printable(manager) : "",
       ours: OUR_MANAGERS.includes(manager as string),
@@ -246,9 +246,7 @@ export function markOf({ metadata }: Pick<Secret, "metadata">): SecretMark {
 }
 
 function ownersOf(rest: JsonObject): JsonObject[] {
-  const references = rest["ownerReferences"];
-  if (!Array.isArray(references)) return [];
-  return references.map(asObject).filter((reference) => reference !== null);
+  return objectsIn(rest["ownerReferences"]);
 }
 
 function withOwners(rest: JsonObject, references: JsonObject[]): JsonObject {
@@ -266,9 +264,8 @@ function isSealedSecretRef(reference: JsonObject, name: string): boolean {
 function fieldsOf(rest: JsonObject): { labels: Set<string>; annotations: Set<string> } {
   const labels = new Set<string>();
   const annotations = new Set<string>();
-  const entries = Array.isArray(rest["managedFields"]) ? rest["managedFields"] : [];
-  for (const entry of entries.map(asObject)) {
-    if (entry === null || !OUR_MANAGERS.includes(entry["manager"] as string)) continue;
+  for (const entry of objectsIn(rest["managedFields"])) {
+    if (!OUR_MANAGERS.includes(entry["manager"] as string)) continue;
     const fields = asObject(asObject(entry["fieldsV1"] ?? null)?.["f:metadata"] ?? null) ?? {};
     for (const [field, names] of [
       ["f:labels", labels],

@@ -27,6 +27,7 @@ import { ApiError } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
 import {
+  compromisedMessage,
   currentVerdict,
   type Drift,
   itemsUnder,
@@ -178,8 +179,8 @@ export class Reconciler {
       onVerdict(key, verdict);
       events.push({ type: verdict.synced ? "Normal" : "Warning", ...verdict.event });
     }
-    const exposed = conditionMessage({ status: status ?? object["status"] ?? null });
-    if (status !== null && exposed !== "" && exposed !== conditionMessage(object)) {
+    const exposed = compromisedMessage({ status: status ?? object["status"] ?? null });
+    if (status !== null && exposed !== "" && exposed !== compromisedMessage(object)) {
       events.push({ type: "Warning", reason: "KeyCompromised", message: exposed });
     }
     await Promise.all([
@@ -351,12 +352,4 @@ function ignoresDrift(sealed: JsonObject): boolean {
 function stillContested(sealed: JsonObject): Verdict {
   const message = currentVerdict(sealed)?.message ?? "";
   return { ...verdicts.contested([]), message };
-}
-
-function conditionMessage(sealed: JsonObject): string {
-  const { conditions = null } = asObject(sealed["status"] ?? null) ?? {};
-  const found = (Array.isArray(conditions) ? conditions : [])
-    .map(asObject)
-    .find((condition) => condition?.["type"] === "KeyCompromised");
-  return typeof found?.["message"] === "string" ? found["message"] : "";
 }

@@ -4,7 +4,7 @@
 
 import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
 import type { Json } from "../shared/manifest.ts";
-import { asObject, type JsonObject } from "../shared/secret.ts";
+import { asObject, type JsonObject, objectsIn } from "../shared/secret.ts";
 import type { Stamp } from "../shared/stamp.ts";
 import type { ApiError } from "./kubernetes.ts";
 
@@ -212,6 +212,12 @@ export function currentVerdict(
   };
 }
 
+/** What the status says of values under a compromised key; empty where it says nothing. */
+export function compromisedMessage(sealed: JsonObject): string {
+  const found = conditionsOf(sealed).find((condition) => condition["type"] === "KeyCompromised");
+  return typeof found?.["message"] === "string" ? found["message"] : "";
+}
+
 /** The Secret as the status says that we left it; null where it does not say. */
 export function leftOf(sealed: JsonObject): Left | null {
   const { secret = null } = asObject(sealed["status"] ?? null) ?? {};
@@ -326,7 +332,5 @@ function canonical(value: unknown): string {
 }
 
 function conditionsOf(sealed: JsonObject): JsonObject[] {
-  const conditions = asObject(sealed["status"] ?? null)?.["conditions"];
-  if (!Array.isArray(conditions)) return [];
-  return conditions.map(asObject).filter((condition) => condition !== null);
+  return objectsIn(asObject(sealed["status"] ?? null)?.["conditions"]);
 }

@@ -204,6 +204,11 @@ export function asObject(value: Json): JsonObject | null {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
 }
 
+/** The objects of a list; what is no object, or no list, is left out. */
+export function objectsIn(value: Json | undefined): JsonObject[] {
+  return (Array.isArray(value) ? value : []).map(asObject).filter((object) => object !== null);
+}
+
 /** An object's metadata; empty where it has none. */
 export function metadataOf(object: JsonObject): JsonObject {
   return asObject(object["metadata"] ?? null) ?? {};

@@ -3,12 +3,14 @@
 // SPEC.md, "Reconciling".
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/certificate.ts";
 
 import { formatKeySecret, KEY_LABEL } from "../../shared/keyfile.ts";
 import { Churn, randomNumbers } from "./churn.ts";
-import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
+import { inLanes } from "./lanes.ts";
 import { certificateOf, metricOf, sealed, untilData, untilVerdict } from "./objects.ts";
 import { type OwnAnswer, type ProxiedCall, startProxiedPlane } from "./proxy.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
@@ -33,8 +35,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await plane.stop();
 });
-
-const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 async function newChurn(namespace: string, count: number): Promise<Churn> {
   await ensureNamespace(plane, namespace);
@@ -227,9 +227,8 @@ describe("a clock that jumps", () => {
         const secrets = "/api/v1/namespaces/kube-system/secrets";
         const { body } = await plane.request("GET", `${secrets}?labelSelector=${KEY_LABEL}`);
         for (const { metadata } of body.items ?? []) {
-          const type = { contentType: "application/merge-patch+json" };
           const path = `${secrets}/${metadata?.name ?? ""}`;
-          await plane.request("PATCH", path, { metadata: { annotations } }, type);
+          await plane.request("PATCH", path, { metadata: { annotations } }, MERGE);
         }
       };
       for (const [index, hours] of [5, -5, 24 * 40, 0].entries()) {
@@ -286,13 +285,10 @@ describe("objects that cannot be opened", () => {
       await good("beside-poison");
       const seen = await untilVerdict(plane, "bad", "poison", "DecryptFailed", 30_000);
       expect(seen.synced?.message).toContain("others were not tried");
-      const flood = Array.from({ length: 500 }, (_, index) => `bad-${index}`).values();
-      const lane = async (): Promise<void> => {
-        for (const name of flood) {
-          await plane.apply({ ...stray, metadata: { name, namespace: "bad" } });
-        }
-      };
-      const flooding = Promise.all(Array.from({ length: 8 }, lane));
+      const flood = Array.from({ length: 500 }, (_, index) => `bad-${index}`);
+      const flooding = inLanes(8, flood, async (name) => {
+        await plane.apply({ ...stray, metadata: { name, namespace: "bad" } });
+      });
       for (let index = 0; index < 5; index++) {
         await pause(200);
         await good(`beside-flood-${index}`);

@@ -1,9 +1,8 @@
 // Owns: a set of SealedSecrets that change all the time, and whether the cluster ends as declared.
 // Does not own: what goes wrong meanwhile (chaos.test.ts, soak.ts).
-import type { ControlPlane, KubeObject } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
+import { inLanes } from "./lanes.ts";
 import { sealed, SEALED_SECRETS } from "./objects.ts";
-
-const MERGE = { contentType: "application/merge-patch+json" };
 
 /** Numbers from 0 to 1 that a seed repeats (mulberry32). */
 export function randomNumbers(seed: number): () => number {
@@ -41,7 +40,7 @@ export class Churn {
 
   async declareAll(count: number): Promise<void> {
     const names = Array.from({ length: count }, (_, index) => `churn-${index}`);
-    await inParallel(10, names, (name) => this.#declare(name));
+    await inLanes(10, names, (name) => this.#declare(name));
   }
 
   /** Changes something at random: a declaration, or what others must not touch. */
@@ -73,7 +72,7 @@ export class Churn {
 
   /** Everything once more, so that what a fault swallowed is declared for sure. */
   async declareAgain(): Promise<void> {
-    await inParallel(10, [...this.#declared.keys()], (name) => this.#declare(name));
+    await inLanes(10, [...this.#declared.keys()], (name) => this.#declare(name));
   }
 
   /** Waits until the cluster is as declared. @throws Error with what is not */
@@ -143,16 +142,4 @@ export class Churn {
     const path = `${SEALED_SECRETS}/namespaces/${this.#namespace}/sealedsecrets`;
     return name === undefined ? `${path}?limit=5000` : `${path}/${name}`;
   }
-}
-
-async function inParallel<T>(
-  lanes: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const waiting = items.values();
-  const lane = async (): Promise<void> => {
-    for (const item of waiting) await work(item);
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
 }

@@ -59,6 +59,9 @@ export interface RequestOptions {
   contentType?: string;
 }
 
+/** Of a PATCH that says only what is to change (RFC 7386). */
+export const MERGE: RequestOptions = { contentType: "application/merge-patch+json" };
+
 /** One call as the API server recorded it, at its latest stage. */
 export interface AuditEvent {
   auditID: string;

@@ -2,7 +2,7 @@
 // original's place, with the original's definition, rights and arguments.
 // Does not own: the list of all of them, with the test of each (docs/compatibility.md).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   certificateOf,
   metricOf,
@@ -23,7 +23,6 @@ import {
 } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048", "--leader-elect=false"];
-const MERGE = { contentType: "application/merge-patch+json" };
 const SCOPE = "sealedsecrets.bitnami.com/cluster-wide";
 
 describe("unlike the original, the controller", () => {

@@ -2,7 +2,7 @@
 // Does not own: the decision about a single Secret (test/controller/decide.test.ts).
 // SPEC.md, "Drift".
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   certificateOf,
   eventsOf,
@@ -18,7 +18,6 @@ import { ensureNamespace, installSignet, type RunningController, startSignet } f
 const FLAGS = ["--key-size=2048"];
 const NAMESPACE = "demo";
 const STRING_DATA = { password: "declared" };
-const MERGE = { contentType: "application/merge-patch+json" };
 
 let plane: ControlPlane;
 let controller: RunningController;

@@ -1,7 +1,7 @@
 // Owns: what is left of the cluster's state after kills, outages and restarts.
 // Does not own: the ordinary loop (sealing.test.ts).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
 import { chartObjects } from "./signet.ts";
 import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { type ProxiedCall, startProxiedPlane } from "./proxy.ts";
@@ -108,12 +108,7 @@ describe("a restart", () => {
     }
     await first.stop();
     const secrets = "/api/v1/namespaces/demo/secrets";
-    await plane.request(
-      "PATCH",
-      `${secrets}/edited`,
-      { stringData: { a: "evil" } },
-      { contentType: "application/merge-patch+json" },
-    );
+    await plane.request("PATCH", `${secrets}/edited`, { stringData: { a: "evil" } }, MERGE);
     await plane.request("DELETE", `${secrets}/deleted`);
     const redeclared = { namespace: "demo", name: "redeclared", stringData: { a: "new" } };
     await plane.apply(await sealed(certificate, redeclared));
@@ -172,7 +167,7 @@ describe("a controller told to look after some", () => {
         "PATCH",
         "/api/v1/namespaces/by-label",
         { metadata: { labels: { sealed: value } } },
-        { contentType: "application/merge-patch+json" },
+        MERGE,
       );
     const flags = [...FLAGS, "--namespace-selector=sealed=yes"];
     const controller = await startSignet(plane, { flags });

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { partPath } from "../parts/parts.ts";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import { certificateOf, sealed, SEALED_SECRETS, untilVerdict } from "./objects.ts";
 import { kubectl } from "./original.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
@@ -126,20 +126,10 @@ describe("a SealedSecret is", () => {
   it("terminating while it is deleted", async () => {
     await declare();
     await untilVerdict(plane, "demo", name, "Unsealed");
-    await plane.request(
-      "PATCH",
-      path(),
-      { metadata: { finalizers: ["example.com/wait"] } },
-      { contentType: "application/merge-patch+json" },
-    );
+    await plane.request("PATCH", path(), { metadata: { finalizers: ["example.com/wait"] } }, MERGE);
     await plane.request("DELETE", path());
     expect((await health())[1]).toBe("Terminating");
-    await plane.request(
-      "PATCH",
-      path(),
-      { metadata: { finalizers: null } },
-      { contentType: "application/merge-patch+json" },
-    );
+    await plane.request("PATCH", path(), { metadata: { finalizers: null } }, MERGE);
   });
 });
 

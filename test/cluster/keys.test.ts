@@ -8,7 +8,7 @@ import {
   type SealingKeyPair,
 } from "../../shared/certificate.ts";
 import { formatKeySecret } from "../../shared/keyfile.ts";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   certificateOf,
   eventsOf,
@@ -22,7 +22,6 @@ import { ensureNamespace, installSignet, type RunningController, startSignet } f
 
 const SECRETS = "/api/v1/namespaces/kube-system/secrets";
 const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
-const MERGE = { contentType: "application/merge-patch+json" };
 const DAY_MS = 86_400_000;
 
 let plane: ControlPlane;

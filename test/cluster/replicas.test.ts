@@ -2,7 +2,7 @@
 // Does not own: a single controller's kills and outages (faults.test.ts).
 // SPEC.md, "Replicas".
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
 import { certificateOf, metricOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { startProxiedPlane } from "./proxy.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
@@ -11,7 +11,6 @@ const LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/signet
 const KEYS = "/api/v1/namespaces/kube-system/secrets";
 const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
 const FLAGS = ["--key-size=2048", "--leader-elect-lease-duration=2s"];
-const MERGE = { contentType: "application/merge-patch+json" };
 
 let plane: ControlPlane;
 let certificate: string;

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/certificate.ts";
 import { formatKeySecret } from "../../shared/keyfile.ts";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   certificateOf,
   eventsOf,
@@ -49,8 +49,7 @@ async function newNamespace(): Promise<string> {
 
 async function patchSecret(namespace: string, name: string, patch: unknown): Promise<void> {
   const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
-  const contentType = "application/merge-patch+json";
-  const { status } = await plane.request("PATCH", path, patch, { contentType });
+  const { status } = await plane.request("PATCH", path, patch, MERGE);
   expect(status).toBe(200);
 }
 
@@ -419,13 +418,12 @@ describe("the controller's rights", () => {
     const role = (body.items ?? []).find(({ metadata }) => metadata?.name?.includes("signet"));
     const rules = role?.["rules"] as { resources: string[]; verbs: string[] }[];
     const path = `/apis/rbac.authorization.k8s.io/v1/clusterroles/${role?.metadata?.name ?? ""}`;
-    const contentType = "application/merge-patch+json";
     const without = rules.map((rule) =>
       rule.resources.includes("secrets")
         ? { ...rule, verbs: rule.verbs.filter((verb) => verb !== "create") }
         : rule,
     );
-    await plane.request("PATCH", path, { rules: without }, { contentType });
+    await plane.request("PATCH", path, { rules: without }, MERGE);
     try {
       const stringData = { a: "plain-1" };
       await plane.waitFor("the right to be gone", async () => {
@@ -439,7 +437,7 @@ describe("the controller's rights", () => {
       expect(seen.synced?.message).toContain("403 Forbidden");
       expect(await readSecret(plane, namespace, name)).toBeUndefined();
     } finally {
-      await plane.request("PATCH", path, { rules }, { contentType });
+      await plane.request("PATCH", path, { rules }, MERGE);
     }
     await untilData(plane, namespace, name, { a: "plain-1" }, 30_000);
     await untilVerdict(plane, namespace, name, "Unsealed");

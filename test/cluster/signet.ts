@@ -8,7 +8,7 @@ import { get } from "node:https";
 import { resolve } from "node:path";
 import { loadAll } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
-import type { ControlPlane, KubeObject } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { freePort, listenHost, requireBed, startProgram, untilReady } from "./program.ts";
 
 const MANIFEST = "deploy/signet.yaml";
@@ -185,7 +185,7 @@ export async function exposeController(
     "PATCH",
     `/api/v1/namespaces/${namespace}/pods/${podName}/status`,
     { status: { phase: "Running", podIP: ip, podIPs: [{ ip }] } },
-    { contentType: "application/merge-patch+json" },
+    MERGE,
   );
   const targetRef = { kind: "Pod", name: podName, namespace, uid: pod.metadata?.uid };
   const endpointPort = first?.name === undefined ? { port } : { name: first.name, port };

@@ -2,6 +2,7 @@
 // its open files stay flat and the cluster ends as declared.
 // Does not own: short faults, which `npm test` shows (chaos.test.ts).
 import { readdir, readFile } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { obtainParts } from "../parts/build.ts";
 import { PARTS_VARIABLE } from "../parts/parts.ts";
@@ -24,8 +25,6 @@ interface Sample {
   readonly residentMb: number;
   readonly files: number;
 }
-
-const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
