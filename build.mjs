@@ -35,7 +35,7 @@ async function buildPrograms() {
   const outdir = resolve(root, `dist.${process.pid}`);
   try {
     await buildController(outdir);
-    await buildCommand(outdir);
+    await buildCommands(outdir);
     await keepCompiled(outdir);
     await rm(resolve(root, "dist"), { recursive: true, force: true });
     await rename(outdir, resolve(root, "dist"));
@@ -61,14 +61,20 @@ async function buildController(outdir) {
   await chmod(program, 0o755);
 }
 
+/** The commands, and what each needs beside its entry for the most usual job. */
+const COMMANDS = {
+  signet: { entry: "cli/main.ts", usual: [], job: ["seal"] },
+  kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/seal.ts"], job: [] },
+};
+
 /**
- * A command that runs for milliseconds: what every mode needs in one file, with what V8 made of it
+ * Commands that run for milliseconds: what the usual job needs in one file, with what V8 made of it
  * beside. Measured against plain ESM chunks, that halves what start-up costs above Node's own.
  */
-async function buildCommand(outdir) {
+async function buildCommands(outdir) {
   const { outputFiles, metafile } = await build({
     ...split,
-    entryPoints: [{ in: "cli/main.ts", out: "signet" }],
+    entryPoints: Object.entries(COMMANDS).map(([out, { entry }]) => ({ in: entry, out })),
     outdir,
     write: false,
     metafile: true,
@@ -91,34 +97,42 @@ async function buildCommand(outdir) {
       output.imports.filter(({ kind, external }) => kind === "import-statement" && !external),
     ]),
   );
-  const core = new Set(["signet.js"]);
-  for (const name of core) for (const { path } of imports.get(name)) core.add(basename(path));
-
-  const folder = join(outdir, "signet");
+  const folder = join(outdir, "cli");
   await mkdir(folder, { recursive: true });
-  const packed = [...core].map((name) => `${JSON.stringify(name)}:${modules.get(name)}`);
-  await writeFile(join(folder, "core.js"), `({${packed.join(",\n")}})`);
-  for (const [name, code] of modules) {
-    if (!core.has(name)) await writeFile(join(folder, name), `(${code})`);
+  const cores = [];
+  for (const [name, { usual }] of Object.entries(COMMANDS)) {
+    const core = new Set([`${name}.js`]);
+    for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
+      if (usual.includes(entryPoint)) core.add(basename(path));
+    }
+    for (const each of core) for (const { path } of imports.get(each)) core.add(basename(path));
+    cores.push(core);
+    const packed = [...core].map((each) => `${JSON.stringify(each)}:${modules.get(each)}`);
+    await writeFile(join(folder, `${name}.js`), `({${packed.join(",\n")}})`);
+    await writeFile(join(outdir, `${name}.cjs`), launcher(name));
+    await chmod(join(outdir, `${name}.cjs`), 0o755);
   }
-  await writeFile(join(outdir, "signet.cjs"), LAUNCHER);
-  await chmod(join(outdir, "signet.cjs"), 0o755);
+  for (const [name, code] of modules) {
+    if (!cores.every((core) => core.has(name)) && !(basename(name, ".js") in COMMANDS)) {
+      await writeFile(join(folder, name), `(${code})`);
+    }
+  }
 }
 
-const LAUNCHER = `#!/usr/bin/env node
+const launcher = (name) => `#!/usr/bin/env node
 "use strict";
 const { readFileSync } = require("node:fs");
 const { basename, join } = require("node:path");
 const { Script } = require("node:vm");
-const file = (name) => join(__dirname, "signet", name);
+const file = (name) => join(__dirname, "cli", name);
 const compile = (name, cachedData) =>
   new Script(readFileSync(file(name), "utf8"), { filename: file(name), cachedData });
 let compiled;
 try {
-  compiled = readFileSync(file("core.cache"));
+  compiled = readFileSync(file("${name}.cache"));
 } catch {}
 // V8 refuses what another version of it compiled, and compiles anew.
-const core = compile("core.js", compiled);
+const core = compile("${name}.js", compiled);
 const modules = core.runInThisContext();
 const loaded = new Map();
 const load = (name) => {
@@ -130,7 +144,7 @@ const load = (name) => {
   return loaded.get(name).exports;
 };
 const find = (id) => (id.startsWith(".") ? load(basename(id)) : require(id));
-load("signet.js");
+load("${name}.js");
 `;
 
 /** Commander asks for it to run subcommands as programs; we have none of these. */
@@ -162,7 +176,7 @@ const withoutUnusedKubernetes = {
   },
 };
 
-/** Runs the command once with its most usual job, and keeps what V8 compiled for it. */
+/** Runs each command once with its most usual job, and keeps what V8 compiled for it. */
 async function keepCompiled(outdir) {
   const scratch = await mkdtemp(join(tmpdir(), "kube-signet-build-"));
   try {
@@ -170,12 +184,14 @@ async function keepCompiled(outdir) {
     const certificate = join(scratch, "cert.pem");
     const key = ["--key-size=2048", "--write-cert", certificate];
     runNode([join(outdir, "signet-controller.mjs"), "standalone", ...folders, ...key]);
-    const keep = `process.on("exit",()=>require("node:fs").writeFileSync(file("core.cache"),core.createCachedData()));`;
-    const once = join(outdir, "once.cjs");
-    await writeFile(once, LAUNCHER + keep);
     const manifest =
       "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: b}\nstringData: {c: d}\n";
-    runNode([once, "seal", "--cert", certificate], manifest);
+    const once = join(outdir, "once.cjs");
+    for (const [name, { job }] of Object.entries(COMMANDS)) {
+      const keep = `process.on("exit",()=>require("node:fs").writeFileSync(file("${name}.cache"),core.createCachedData()));`;
+      await writeFile(once, launcher(name) + keep);
+      runNode([once, ...job, "--cert", certificate], manifest);
+    }
     await rm(once);
   } finally {
     await rm(scratch, { recursive: true, force: true });

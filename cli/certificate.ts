@@ -2,26 +2,31 @@
 // Does not own: what a certificate is (shared/certificate.ts), the cluster's API (cluster.ts).
 // SPEC.md, "Command line", "Certificate".
 
+import { STATUS_CODES } from "node:http";
 import { fileURLToPath } from "node:url";
 import { type Certificate, checkNotExpired, parseCertificate } from "../shared/certificate.ts";
 import { type ErrorDetails, locate, SignetError } from "../shared/errors.ts";
 import { readText } from "./files.ts";
 import type { ClusterOptions } from "./kubeconfig.ts";
 import { networkReason } from "./network.ts";
-import { count, warn } from "./terminal.ts";
+import { advise, count, detail, warn } from "./terminal.ts";
 
 const DAY_MS = 86_400_000;
 const WARN_DAYS_LEFT = 30;
-/** A PEM certificate is 2 kB; the controller may serve a few. */
-const MAX_CERTIFICATE_BYTES = 1024 * 1024;
 
 export interface CertificateOptions extends ClusterOptions {
   /** File or address. */
   readonly cert?: string;
+  /** The only certificate to be taken, by its fingerprint. */
+  readonly certFingerprint?: string;
+  /** False where the environment was asked already. */
+  readonly certFromEnvironment?: boolean;
 }
 
 export interface FoundCertificate {
   readonly certificate: Certificate;
+  /** What was read: the certificate, and what came with it. */
+  readonly text: string;
   /** The file, the address, or words for the cluster. */
   readonly source: string;
 }
@@ -31,14 +36,34 @@ export interface FoundCertificate {
  * @throws SignetError io, network, certificate-invalid
  */
 export async function findCertificate(options: CertificateOptions): Promise<FoundCertificate> {
+  const found = await certificateAsked(options);
+  const { certificate, source } = found;
+  detail(`the certificate is ${certificate.fingerprint}, from ${source}`);
+  const pinned = options.certFingerprint;
+  if (pinned !== undefined && certificate.fingerprint !== pinned) {
+    throw new SignetError(
+      "certificate-invalid",
+      `the certificate is ${certificate.fingerprint}, not the one that was asked for`,
+      {
+        hint: "see `signet cert show`; if the key was renewed, ask its owner for the new fingerprint",
+        place: { file: source },
+      },
+    );
+  }
+  return found;
+}
+
+async function certificateAsked(options: CertificateOptions): Promise<FoundCertificate> {
+  const fromEnvironment = (): string | undefined =>
+    (process.env["SIGNET_CERT"] || undefined) ?? (process.env["SEALED_SECRETS_CERT"] || undefined);
   const cert =
-    options.cert ??
-    (process.env["SIGNET_CERT"] || undefined) ??
-    (process.env["SEALED_SECRETS_CERT"] || undefined);
-  if (cert !== undefined) return readCertificate(cert, options.requestTimeoutMs);
+    options.cert ?? (options.certFromEnvironment === false ? undefined : fromEnvironment());
+  if (cert !== undefined) {
+    return readCertificate(cert, options.requestTimeoutMs, options.certFingerprint !== undefined);
+  }
   const { fetchFromController } = await import("./cluster.ts");
   const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
-  return { certificate: locate({ file: source }, () => parseCertificate(text)), source };
+  return found(text, source);
 }
 
 /** The certificate to seal with, checked and warned about. */
@@ -54,10 +79,14 @@ export async function usableCertificate(options: CertificateOptions): Promise<Ce
   return found.certificate;
 }
 
-/** @throws SignetError io, network, certificate-invalid */
+/**
+ * `pinned`: its fingerprint will be held against one that is known, so that TLS adds nothing.
+ * @throws SignetError io, network, certificate-invalid
+ */
 export async function readCertificate(
   fileOrUrl: string,
   timeoutMs: number,
+  pinned = false,
 ): Promise<FoundCertificate> {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(fileOrUrl)?.[1]?.toLowerCase();
   if (scheme === undefined || scheme === "file") {
@@ -70,17 +99,17 @@ export async function readCertificate(
     });
   }
   const { url, shown, authorization } = withoutCredentials(fileOrUrl);
-  if (scheme === "http") {
+  if (scheme === "http" && !pinned) {
     warn(`${shown} is fetched without TLS: who can change it on its way can read what you seal`);
   }
   return found(await download(url, shown, authorization, timeoutMs), shown);
 }
 
 function found(text: string, source: string): FoundCertificate {
-  return { certificate: locate({ file: source }, () => parseCertificate(text)), source };
+  return { certificate: locate({ file: source }, () => parseCertificate(text)), text, source };
 }
 
-/** A password in an address goes into a header: fetch refuses it there, and no message may show it. */
+/** A password in an address goes into a header: the address goes into messages, and none may show it. */
 function withoutCredentials(address: string): {
   readonly url: URL;
   readonly shown: string;
@@ -111,31 +140,20 @@ async function download(
 ): Promise<string> {
   const failed = (reason: string, details: ErrorDetails = {}): SignetError =>
     new SignetError("network", `cannot fetch "${shown}": ${reason}`, details);
+  const http = await import("./http.ts");
   try {
-    const response = await fetch(url, {
-      headers: {
-        accept: "application/x-pem-file, */*",
-        ...(authorization === undefined ? {} : { authorization }),
-      },
-      ...(timeoutMs > 0 ? { signal: AbortSignal.timeout(timeoutMs) } : {}),
-    });
-    if (response.status !== 200) {
-      throw failed(`${response.status} ${response.statusText}`.trimEnd());
-    }
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of response.body ?? []) {
-      chunks.push(chunk as Uint8Array);
-      length += (chunk as Uint8Array).length;
-      if (length > MAX_CERTIFICATE_BYTES) {
-        throw failed("the answer is too large", {
-          hint: "is this the address of a certificate? the controller serves it at /v1/cert.pem",
-        });
-      }
-    }
-    return Buffer.concat(chunks).toString();
+    const accept = "application/x-pem-file, */*";
+    const headers = { accept, ...(authorization === undefined ? {} : { authorization }) };
+    const { status, text } = await http.download(url, headers, timeoutMs);
+    if (status === 200) return text;
+    throw failed(`${status} ${STATUS_CODES[status] ?? ""}`.trimEnd());
   } catch (error) {
     if (error instanceof SignetError) throw error;
+    if (error instanceof http.AnswerTooLarge) {
+      throw failed("the answer is too large", {
+        hint: "is this the address of a certificate? the controller serves it at /v1/cert.pem",
+      });
+    }
     throw failed(networkReason(error, timeoutMs), { cause: error });
   }
 }
@@ -149,8 +167,8 @@ export function daysLeft({ notAfter }: Certificate, now: Date): number {
 export function warnOfValidity({ certificate, source }: FoundCertificate, now: Date): void {
   const left = daysLeft(certificate, now);
   if (certificate.notBefore > now) {
-    warn(`${source}: the certificate is not valid before ${certificate.notBefore.toISOString()}`);
+    advise(`${source}: the certificate is not valid before ${certificate.notBefore.toISOString()}`);
   } else if (left >= 0 && left < WARN_DAYS_LEFT) {
-    warn(`${source}: the certificate expires in ${count(left, "day")}; get the next one in time`);
+    advise(`${source}: the certificate expires in ${count(left, "day")}; get the next one in time`);
   }
 }

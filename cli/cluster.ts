@@ -1,22 +1,43 @@
 // Owns: what the controller serves, through the API server: kubeconfig, service, proxy, words for
-// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys.ts).
+// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys.ts, kubeseal/).
 // SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
 
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest, type RequestOptions } from "node:https";
+import type { RequestOptions } from "node:https";
 import { SignetError } from "../shared/errors.ts";
-import { type ClusterOptions, kubeconfigFiles } from "./kubeconfig.ts";
-import { KubeConfig } from "./kubernetes.ts";
-import { networkReason } from "./network.ts";
-import { asObject } from "../shared/secret.ts";
 import type { Json } from "../shared/manifest.ts";
+import { asObject } from "../shared/secret.ts";
+import { type Answer, proxyFor, send } from "./http.ts";
+import { type ClusterOptions, type ConnectionOverrides, kubeconfigFiles } from "./kubeconfig.ts";
+import { type Cluster, KubeConfig, type User } from "./kubernetes.ts";
+import { networkReason } from "./network.ts";
+import { detail } from "./terminal.ts";
 
-/** An answer of the API server is small: a service, or a certificate. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** The controller, behind the API server's service proxy. */
+export interface Controller {
+  /** Words for where it is. */
+  readonly source: string;
+  /** @throws SignetError network where there is no answer; any status is one */
+  request(method: "GET" | "POST", route: string, body?: string): Promise<Answer>;
+}
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
+/**
+ * Finds the controller's service.
+ * @throws SignetError network, usage, io
+ */
+export async function connectController(options: ClusterOptions): Promise<Controller> {
+  const config = loadConfig(options);
+  const { controllerName: name, controllerNamespace: namespace } = options;
+  const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
+  const found = await ask(config, "GET", `${services}/${encodeURIComponent(name)}`, options);
+  if (found.status !== 200) throw serviceError(found, options);
+  const port = firstPortName(found.text);
+  const service = `${port === "https" ? "https" : "http"}:${name}:${port}`;
+  const proxied = encodeURIComponent(service).replaceAll("%3A", ":");
+  return {
+    source: `the controller ${namespace}/${name}`,
+    request: (method, route, body) =>
+      ask(config, method, `${services}/${proxied}/proxy${route}`, options, body),
+  };
 }
 
 /**
@@ -29,39 +50,29 @@ export async function fetchFromController(
   route: string,
   what: string,
 ): Promise<{ readonly text: string; readonly source: string }> {
-  const config = loadConfig(options);
+  const controller = await connectController(options);
+  const answer = await controller.request("GET", route);
+  if (answer.status === 200) return { text: answer.text, source: controller.source };
   const { controllerName: name, controllerNamespace: namespace } = options;
-  const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
-  const found = await get(config, `${services}/${encodeURIComponent(name)}`, options);
-  if (found.status !== 200) throw serviceError(found, options);
-  const port = firstPortName(found.text);
-  const scheme = port === "https" ? "https" : "http";
-  const service = `${scheme}:${name}:${port}`;
-  const proxied = encodeURIComponent(service).replaceAll("%3A", ":");
-  const answer = await get(config, `${services}/${proxied}/proxy${route}`, options);
-  if (answer.status !== 200) {
-    throw new SignetError("network", `cannot fetch ${what}: ${wordsOf(answer)}`, {
-      hint:
-        answer.status === 403
-          ? `you need leave to "get" services/proxy "${service}" in ${namespace}`
-          : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
-    });
-  }
-  return { text: answer.text, source: `the controller ${namespace}/${name}` };
+  throw new SignetError("network", `cannot fetch ${what}: ${wordsOf(answer)}`, {
+    hint:
+      answer.status === 403
+        ? `you need leave to "get" services/proxy of ${name} in ${namespace}`
+        : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
+  });
 }
 
-function loadConfig({ kubeconfig, context }: ClusterOptions): KubeConfig {
+function loadConfig({ kubeconfig, context, overrides }: ClusterOptions): KubeConfig {
   const config = new KubeConfig();
   const files = kubeconfigFiles(kubeconfig);
   const [first] = files;
   const inCluster = (process.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
-  const noConfig = (): SignetError =>
-    new SignetError(
-      "usage",
-      "no certificate was given, and there is no kubeconfig to ask a cluster with",
-      { hint: "seal offline with --cert FILE, or name a cluster with --kubeconfig FILE" },
-    );
-  if (first === undefined && !inCluster) throw noConfig();
+  const server = overrides?.server ?? (process.env["KUBERNETES_MASTER"] || undefined);
+  if (first === undefined && !inCluster) {
+    if (server === undefined) throw noConfig();
+    config.loadFromOptions({ clusters: [], contexts: [], users: [], currentContext: "" });
+    return overridden(config, { insecureSkipTlsVerify: false, asGroups: [], ...overrides, server });
+  }
   try {
     if (first === undefined) config.loadFromCluster();
     else if (files.length === 1) config.loadFromFile(first);
@@ -82,21 +93,111 @@ function loadConfig({ kubeconfig, context }: ClusterOptions): KubeConfig {
     }
     config.setCurrentContext(context);
   }
-  if (config.getCurrentCluster() === null) throw noConfig();
-  return config;
+  return overridden(config, overrides);
 }
 
-async function get(config: KubeConfig, path: string, options: ClusterOptions): Promise<Answer> {
-  const server = config.getCurrentCluster()?.server ?? "";
-  const { requestTimeoutMs } = options;
+function noConfig(): SignetError {
+  return new SignetError(
+    "usage",
+    "invalid configuration: no configuration has been provided, and no certificate was given",
+    { hint: "seal offline with --cert FILE, or name a cluster with --kubeconfig FILE" },
+  );
+}
+
+/** The current cluster and user, and over them what the flags say. */
+function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefined): KubeConfig {
+  const { server, cluster: clusterName, user: userName } = overrides ?? {};
+  const named =
+    clusterName === undefined ? config.getCurrentCluster() : config.getCluster(clusterName);
+  if (clusterName !== undefined && named === null) throw unknown("cluster", clusterName);
+  const account = userName === undefined ? config.getCurrentUser() : config.getUser(userName);
+  if (userName !== undefined && account === null) throw unknown("user", userName);
+  const address = server ?? named?.server;
+  if (address === undefined || address === "") throw noConfig();
+  const url = addressOf(address);
+  const proxyUrl = overrides?.proxyUrl ?? named?.proxyUrl ?? proxyFor(url);
+  // The library refuses HTTP without this, where there is nothing to be verified.
+  const unverified = url.protocol === "http:" ? { skipTLSVerify: true } : {};
+  const cluster: Cluster = {
+    ...(named ?? { name: "given", skipTLSVerify: false }),
+    ...clusterOverrides(overrides),
+    server: url.href.replace(/\/+$/, ""),
+    ...(proxyUrl === undefined ? {} : { proxyUrl }),
+    ...unverified,
+  };
+  const result = new KubeConfig();
+  result.loadFromClusterAndUser(cluster, { ...userOverrides(account, overrides) });
+  return result;
+}
+
+function unknown(what: "cluster" | "user", name: string): SignetError {
+  return new SignetError("usage", `${what} ${JSON.stringify(name)} does not exist`, {
+    hint: "see `kubectl config view`",
+  });
+}
+
+/** As kubectl takes it: a host alone is one too. */
+function addressOf(server: string): URL {
   try {
-    const url = new URL(server.replace(/\/+$/, "") + path);
+    return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
+  } catch {
+    throw new SignetError("usage", "the address of the API server is none");
+  }
+}
+
+function clusterOverrides(overrides: ConnectionOverrides | undefined): Partial<Cluster> {
+  const { certificateAuthority, tlsServerName, insecureSkipTlsVerify = false } = overrides ?? {};
+  return {
+    ...(insecureSkipTlsVerify ? { skipTLSVerify: true } : {}),
+    // What it holds in itself would be preferred to the file.
+    ...(certificateAuthority === undefined ? {} : { caFile: certificateAuthority, caData: "" }),
+    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+  };
+}
+
+function userOverrides(account: User | null, overrides: ConnectionOverrides | undefined): User {
+  const { token, username, password, clientCertificate, clientKey } = overrides ?? {};
+  const base: User = account ?? { name: "given" };
+  const { as = base.impersonateUser } = overrides ?? {};
+  const certificate = {
+    ...(clientCertificate === undefined ? {} : { certFile: clientCertificate, certData: "" }),
+    ...(clientKey === undefined ? {} : { keyFile: clientKey, keyData: "" }),
+  };
+  const impersonation = as ? { impersonateUser: as } : {};
+  // A token or password is another way in than a plugin's.
+  if (token !== undefined) return { name: base.name, token, ...impersonation };
+  if (username !== undefined) {
+    return { name: base.name, username, password: password ?? "", ...impersonation };
+  }
+  return { ...base, ...certificate, ...impersonation };
+}
+
+async function ask(
+  config: KubeConfig,
+  method: "GET" | "POST",
+  path: string,
+  options: ClusterOptions,
+  body?: string,
+): Promise<Answer> {
+  const server = config.getCurrentCluster()?.server ?? "";
+  const { requestTimeoutMs, overrides } = options;
+  try {
     const requestOptions: RequestOptions = {
-      headers: { accept: "application/json, application/x-pem-file, */*" },
+      method,
+      headers: {
+        accept: "application/json, application/x-pem-file, */*",
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(overrides?.asUid === undefined ? {} : { "impersonate-uid": overrides.asUid }),
+        ...(overrides === undefined || overrides.asGroups.length === 0
+          ? {}
+          : { "impersonate-group": [...overrides.asGroups] }),
+      },
       ...(requestTimeoutMs > 0 ? { signal: AbortSignal.timeout(requestTimeoutMs) } : {}),
     };
     await config.applyToHTTPSOptions(requestOptions);
-    return await send(url, requestOptions);
+    const answer = await send(new URL(server + path), requestOptions, body);
+    detail(`${method} ${server}${path}: ${answer.status}`);
+    return answer;
   } catch (error) {
     if (error instanceof SignetError) throw error;
     throw new SignetError(
@@ -110,29 +211,6 @@ async function get(config: KubeConfig, path: string, options: ClusterOptions): P
   }
 }
 
-function send(url: URL, options: RequestOptions): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const { agent, ...plain } = options;
-    const request =
-      url.protocol === "http:" ? httpRequest(url, plain) : httpsRequest(url, { ...plain, agent });
-    request.on("error", reject);
-    request.on("response", (response) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on("data", (chunk: Buffer) => {
-        chunks.push(chunk);
-        length += chunk.length;
-        if (length > MAX_ANSWER_BYTES) request.destroy(new Error("the answer is too large"));
-      });
-      response.on("error", reject);
-      response.on("end", () => {
-        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() });
-      });
-    });
-    request.end();
-  });
-}
-
 function serviceError(answer: Answer, options: ClusterOptions): SignetError {
   const { controllerName: name, controllerNamespace: namespace } = options;
   const hint = {
@@ -142,13 +220,13 @@ function serviceError(answer: Answer, options: ClusterOptions): SignetError {
   }[answer.status];
   return new SignetError(
     "network",
-    `cannot get sealed secret service "${namespace}/${name}": ${wordsOf(answer)}`,
+    `cannot get sealed secret service: ${wordsOf(answer)} (${namespace}/${name})`,
     hint === undefined ? {} : { hint },
   );
 }
 
-/** The API server's own words, where it gives some. */
-function wordsOf({ status, text }: Answer): string {
+/** The server's own words, where it gives some. */
+export function wordsOf({ status, text }: Answer): string {
   try {
     const message = asObject(JSON.parse(text) as Json)?.["message"];
     if (typeof message === "string" && message !== "") return `${status} ${message.slice(0, 500)}`;

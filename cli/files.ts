@@ -40,12 +40,13 @@ export interface Input {
  */
 export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {
   const inputs: Input[] = [];
+  const prompt = `reading ${expected} from standard input, up to Ctrl-D`;
   let stdinRead = false;
   for (const name of names.length === 0 ? ["-"] : names) {
     if (name === "-") {
       if (stdinRead) throw new SignetError("usage", "standard input is named twice");
       stdinRead = true;
-      inputs.push({ name: STDIN_NAME, text: decode(await readStdin(expected), STDIN_NAME) });
+      inputs.push({ name: STDIN_NAME, text: decodeText(await readStdin(prompt), STDIN_NAME) });
     } else if (stat(name).isDirectory()) {
       for (const inFolder of manifestsBelow(name)) {
         const path = join(name, inFolder);
@@ -60,16 +61,20 @@ export async function readInputs(names: readonly string[], expected: string): Pr
 
 /** @throws SignetError io; manifest-syntax where it is not UTF-8 */
 export function readText(path: string): string {
-  let bytes: Buffer;
+  return decodeText(readBytes(path), path);
+}
+
+/** @throws SignetError io */
+export function readBytes(path: string): Buffer {
   try {
-    bytes = readFileSync(path);
+    return readFileSync(path);
   } catch (error) {
     throw ioError("cannot read", error, path);
   }
-  return decode(bytes, path);
 }
 
-function decode(bytes: Buffer, name: string): string {
+/** @throws SignetError manifest-syntax where it is not UTF-8 */
+export function decodeText(bytes: Buffer, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

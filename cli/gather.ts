@@ -15,7 +15,7 @@ import {
   type Secret,
 } from "../shared/secret.ts";
 import type { Input } from "./files.ts";
-import { contextNamespace } from "./kubeconfig.ts";
+import { currentContext } from "./kubeconfig.ts";
 import { checkFields, checkNotEmpty, checkSurprises, checkType } from "./secretcheck.ts";
 import { say } from "./terminal.ts";
 
@@ -55,13 +55,22 @@ export interface Gathered {
 }
 
 /** What is done to one Secret object before it counts as ready. */
-export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
+export type Prepare = (
+  object: JsonObject,
+  place: ErrorPlace,
+  format: ManifestDocument["format"],
+) => ReadySecret;
 
 /**
- * Takes every document of every input apart. All that is wrong is found before it throws.
+ * Takes every document of every input apart. With `mayLackKind`, an object that does not say what it
+ * is counts as a Secret. All that is wrong is found before it throws.
  * @throws SignetError, or an AggregateError of them
  */
-export function gather(inputs: readonly Input[], prepare: Prepare): Gathered {
+export function gather(
+  inputs: readonly Input[],
+  prepare: Prepare,
+  { mayLackKind = false }: { readonly mayLackKind?: boolean } = {},
+): Gathered {
   const files: GatheredFile[] = [];
   const errors: SignetError[] = [];
   let sealedAlready = 0;
@@ -72,7 +81,7 @@ export function gather(inputs: readonly Input[], prepare: Prepare): Gathered {
     for (const document of documents) {
       const place = placeOf(input, document, documents.length);
       const result = attempt(errors, () =>
-        gatherDocument(document, input.inFolder !== undefined, place, prepare, errors),
+        gatherDocument(document, input.inFolder !== undefined, place, prepare, mayLackKind, errors),
       );
       if (result !== undefined) gathered.push(result);
     }
@@ -106,14 +115,15 @@ export function throwAll(errors: readonly SignetError[]): void {
   throw errors.length === 1 ? first : new AggregateError(errors);
 }
 
+const NOTHING_FOUND = "no secrets found. Ensure the input is valid and UTF-8 encoded";
+
 function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
   // Below a folder lie files of all kinds, also some that are YAML only to a template engine. One
   // that does not have the word, nor an escape that could spell it, holds no Secret.
   if (inFolder !== undefined && !/Secret|\\/.test(text)) return [];
   const documents = parseManifests(text, { file: name });
   if (documents.length === 0 && inFolder === undefined) {
-    throw new SignetError("manifest-syntax", "no secrets found", {
-      hint: "ensure the input is valid and UTF-8 encoded",
+    throw new SignetError("manifest-syntax", NOTHING_FOUND, {
       place: { file: name },
     });
   }
@@ -129,6 +139,7 @@ function gatherDocument(
   inFolder: boolean,
   place: ErrorPlace,
   prepare: Prepare,
+  mayLackKind: boolean,
   errors: SignetError[],
 ): GatheredDocument {
   if (inFolder && asObject(document.value) === null) return { document, secrets: [] };
@@ -139,17 +150,23 @@ function gatherDocument(
     checkSurprises(document);
   });
   const secrets: ReadySecret[] = [];
-  for (const object of objects) {
+  for (const found of objects) {
+    const object = mayLackKind ? withSecretKind(found) : found;
     const objectPlace = { ...place, ...nameOf(object) };
     const ready = attempt(errors, () =>
       locate(objectPlace, () => {
         if (!isSecret(object)) throw notSecret(object, inFolder);
-        return prepare(object, objectPlace);
+        return prepare(object, objectPlace, document.format);
       }),
     );
     if (ready !== undefined) secrets.push(ready);
   }
   return { document, secrets };
+}
+
+function withSecretKind(object: JsonObject): JsonObject {
+  const { apiVersion = null, kind = null } = object;
+  return { ...object, apiVersion: apiVersion ?? "v1", kind: kind ?? "Secret" };
 }
 
 function notSecret(object: JsonObject, inFolder: boolean): SignetError {
@@ -186,13 +203,13 @@ export function preparing(options: SecretOptions): Prepare {
 
 /** Puts the name and namespace in that a Secret lacks. */
 function completing(options: SecretOptions): (secret: Secret) => Secret {
-  let context: ReturnType<typeof contextNamespace> | undefined;
+  let context: ReturnType<typeof currentContext> | undefined;
   const fromContext = (name: string): string => {
-    context ??= contextNamespace(options);
-    if (context === null) return "";
+    context ??= currentContext(options);
+    if (context === null || context.namespace === "") return "";
     say(
       `note: ${name} declares no namespace: sealed for "${context.namespace}", that of the ` +
-        `kubeconfig's context "${context.context}"`,
+        `kubeconfig's context "${context.name}"`,
     );
     return context.namespace;
   };

@@ -17,6 +17,26 @@ export interface ClusterOptions {
   readonly controllerName: string;
   readonly controllerNamespace: string;
   readonly requestTimeoutMs: number;
+  readonly overrides?: ConnectionOverrides;
+}
+
+/** What is said over the kubeconfig, by flags of kubectl's names. Files are named by their path. */
+export interface ConnectionOverrides {
+  readonly cluster?: string;
+  readonly user?: string;
+  readonly server?: string;
+  readonly certificateAuthority?: string;
+  readonly insecureSkipTlsVerify: boolean;
+  readonly tlsServerName?: string;
+  readonly proxyUrl?: string;
+  readonly token?: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly clientCertificate?: string;
+  readonly clientKey?: string;
+  readonly as?: string;
+  readonly asGroups: readonly string[];
+  readonly asUid?: string;
 }
 
 /** The kubeconfig files that kubectl would read, in its order; those that are not there left out. */
@@ -28,12 +48,12 @@ export function kubeconfigFiles(explicit: string | undefined): string[] {
 }
 
 /**
- * The namespace that the chosen or current context names, or null where it names none.
+ * The chosen or current context and its namespace, which may be empty; null where there is none.
  * @throws SignetError io; manifest-syntax, which quotes nothing of the file
  */
-export function contextNamespace(
+export function currentContext(
   options: Pick<ClusterOptions, "kubeconfig" | "context">,
-): { readonly namespace: string; readonly context: string } | null {
+): { readonly namespace: string; readonly name: string } | null {
   let wanted = options.context;
   const contexts = new Map<string, JsonObject>();
   for (const file of kubeconfigFiles(options.kubeconfig)) {
@@ -56,6 +76,7 @@ export function contextNamespace(
       hint: "see `kubectl config get-contexts`",
     });
   }
-  const namespace = context?.["namespace"];
-  return typeof namespace === "string" && namespace !== "" ? { namespace, context: wanted } : null;
+  if (context === undefined) return null;
+  const namespace = context["namespace"];
+  return { namespace: typeof namespace === "string" ? namespace : "", name: wanted };
 }

@@ -2,4 +2,4 @@
 // can leave the rest of it out, which it cannot where the library itself is imported lazily.
 // Does not own: any logic.
 
-export { KubeConfig } from "@kubernetes/client-node";
+export { type Cluster, KubeConfig, type User } from "@kubernetes/client-node";

@@ -13,6 +13,7 @@ import { printResult, reportError } from "./terminal.ts";
 
 interface ConnectionFlags {
   readonly cert?: string;
+  readonly certFingerprint?: string;
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly controllerName: string;
@@ -130,6 +131,7 @@ function buildProgram(printed: string[]): Command {
         "Seals Secrets into SealedSecrets, which only the cluster's controller can open.",
       )
       .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
+      .addOption(pinOption())
       .addOption(new Option("--scope <SCOPE>", "where the values may be opened").choices(SCOPES))
       .option("-n, --namespace <NAMESPACE>", "the namespace of Secrets that declare none")
       .option("--name <NAME>", "the name of a Secret that declares none")
@@ -184,6 +186,7 @@ function buildProgram(printed: string[]): Command {
       .summary("print the certificate that the controller seals with")
       .description("Fetches the sealing certificate, by default from the cluster's controller.")
       .option("--cert <URL>", "fetch it from there instead")
+      .addOption(pinOption())
       .option("-w, --output <FILE>", "write there instead of standard output"),
   )
     .addHelpText("after", FETCH_HELP)
@@ -235,6 +238,13 @@ function buildProgram(printed: string[]): Command {
       runDemo();
     });
   return program;
+}
+
+function pinOption(): Option {
+  return new Option(
+    "--cert-fingerprint <SHA256:...>",
+    "refuse any certificate but the one with this fingerprint",
+  ).env("SIGNET_CERT_FINGERPRINT");
 }
 
 function formatOption(description: string): Option {

@@ -2,6 +2,7 @@
 // Does not own: what merging means (shared/sealedsecret.ts), the splices (shared/manifest/edit.ts).
 // SPEC.md, "Command line", "Merging".
 
+import type { Certificate } from "../shared/certificate.ts";
 import { type Edit, editManifest } from "../shared/manifest/edit.ts";
 import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../shared/manifest.ts";
@@ -11,11 +12,12 @@ import { asObject, parseSecret, type Secret } from "../shared/secret.ts";
 import { STAMP_ANNOTATION } from "../shared/stamp.ts";
 import { usableCertificate } from "./certificate.ts";
 import { readInputs, readText, stat, writeFiles } from "./files.ts";
-import { complete, gather, type Prepare } from "./gather.ts";
+import { complete, gather, type Prepare, type ReadySecret } from "./gather.ts";
 import type { SealOptions } from "./seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 
-interface Target {
+/** A SealedSecret of the file, to be merged into. */
+export interface Target {
   readonly document: ManifestDocument;
   readonly sealed: SealedSecret;
   readonly scope: Scope;
@@ -34,10 +36,20 @@ export async function runMerge(
   const chosen = new Map<Secret, Target>();
   const { files } = gather(inputs, preparing(targets, chosen, file, options));
   const certificate = await usableCertificate(options);
+  const secrets = files.flatMap(({ documents }) => documents.flatMap((each) => each.secrets));
+  const result = await mergeSecrets({ file, text, targets }, secrets, chosen, certificate);
+  await writeFiles([{ path: file, text: result }]);
+}
+
+/** The file's text with each Secret sealed and put into the target that was chosen for it. */
+export async function mergeSecrets(
+  { file, text, targets }: { file: string; text: string; targets: readonly Target[] },
+  secrets: readonly ReadySecret[],
+  chosen: ReadonlyMap<Secret, Target>,
+  certificate: Certificate,
+): Promise<string> {
   const merged = new Map<Target, SealedSecret>();
-  for (const { secret, scope, place } of files.flatMap(({ documents }) =>
-    documents.flatMap(({ secrets }) => secrets),
-  )) {
+  for (const { secret, scope, place } of secrets) {
     const target = chosen.get(secret);
     if (target === undefined) continue;
     const update = withoutScope(await seal(secret, certificate, scope));
@@ -55,7 +67,7 @@ export async function runMerge(
     const edits = editsBetween(target.sealed, after);
     result = locate({ file }, () => editManifest(result, target.document, edits));
   }
-  await writeFiles([{ path: file, text: result }]);
+  return result;
 }
 
 function checkUsage(names: readonly string[], { inPlace, output, format }: SealOptions): void {
@@ -77,7 +89,15 @@ function checkUsage(names: readonly string[], { inPlace, output, format }: SealO
   }
 }
 
-function targetsIn(text: string, file: string, options: SealOptions): Target[] {
+/**
+ * The SealedSecrets of a file. `given`: the name and namespace that they must have.
+ * @throws SignetError
+ */
+export function targetsIn(
+  text: string,
+  file: string,
+  given: { readonly name?: string; readonly namespace?: string },
+): Target[] {
   const documents = parseManifests(text, { file });
   const targets = documents.flatMap((document) => {
     const object = asObject(document.value);
@@ -92,7 +112,7 @@ function targetsIn(text: string, file: string, options: SealOptions): Target[] {
             place: { field: "spec.data" },
           });
         }
-        complete(sealed.metadata, options);
+        complete(sealed.metadata, given);
         return { document, sealed, scope: scopeOf(sealed.metadata.annotations) };
       }),
     ];
@@ -141,7 +161,11 @@ function given(namespace: string | undefined): { namespace?: string } {
   return namespace === undefined ? {} : { namespace };
 }
 
-function chooseTarget({ metadata }: Secret, targets: readonly Target[], file: string): Target {
+export function chooseTarget(
+  { metadata }: Secret,
+  targets: readonly Target[],
+  file: string,
+): Target {
   const fits = ({ sealed }: Target): boolean =>
     (["name", "namespace"] as const).every(
       (field) =>
@@ -169,10 +193,10 @@ function quoteName({ name, namespace }: { name: string; namespace: string }): st
   return `"${[namespace, name].filter((part) => part !== "").join("/")}"`;
 }
 
-function checkScope(
+export function checkScope(
   { metadata }: Secret,
   { scope }: Target,
-  options: SealOptions,
+  options: Pick<SealOptions, "scope" | "mergeInto">,
   place: ErrorPlace,
 ): void {
   const declared = scopeOf(metadata.annotations);

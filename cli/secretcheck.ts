@@ -154,12 +154,12 @@ function isJson(bytes: Uint8Array | undefined): boolean {
   }
 }
 
-/** @throws SignetError secret-invalid where there is nothing to seal */
-export function checkNotEmpty({ data }: Secret): void {
+/** @throws SignetError secret-invalid where there is nothing to seal; it names the `flag` that allows it */
+export function checkNotEmpty({ data }: Secret, flag = "--allow-empty"): void {
   if (data.size > 0) return;
   throw new SignetError(
     "secret-invalid",
-    "secret.data is empty in input Secret, assuming this is an error and aborting",
-    { hint: "to work with empty data, --allow-empty can be used" },
+    "secret.data is empty in input Secret, assuming this is an error and aborting. " +
+      `To work with empty data, ${flag} can be used`,
   );
 }

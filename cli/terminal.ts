@@ -42,9 +42,19 @@ export async function printResult(text: string): Promise<void> {
   }
 }
 
+/** Who speaks: `signet`, or `kubeseal`, which says less to programs than to people. */
+let voice = { prefix: "signet: ", advises: true, tellsDetails: false };
+
+/** From now on words are those of `kubeseal`. `verbosity`: its flag -v. */
+export function speakAsKubeseal(verbosity: number): void {
+  // Told without loading what asks a terminal, where there surely is none.
+  const toPerson = fstatSync(STDERR).isCharacterDevice() && process.stderr.isTTY;
+  voice = { prefix: "", advises: verbosity > 0 || toPerson, tellsDetails: verbosity > 0 };
+}
+
 /** A word to the user. What would steer a terminal, in a name that is quoted, is taken out. */
 export function say(text: string): void {
-  const line = Buffer.from(`signet: ${text.replace(/\p{Cc}/gu, "?")}\n`);
+  const line = Buffer.from(`${voice.prefix}${text.replace(/\p{Cc}/gu, "?")}\n`);
   try {
     writeSync(STDERR, line);
   } catch {
@@ -54,6 +64,21 @@ export function say(text: string): void {
 
 export function warn(text: string): void {
   say(`warning: ${text}`);
+}
+
+/** A warning that the Go original does not have: `kubeseal` keeps it from programs that read stderr. */
+export function advise(text: string): void {
+  sayToPerson(`warning: ${text}`);
+}
+
+/** A word that `kubeseal` keeps from programs that read stderr. */
+export function sayToPerson(text: string): void {
+  if (voice.advises) say(text);
+}
+
+/** What `kubeseal -v 1` tells besides. */
+export function detail(text: string): void {
+  if (voice.tellsDetails) say(text);
 }
 
 /** Prints an error in words; the exit status that it asks for. */
@@ -118,14 +143,14 @@ export function ioError(what: string, error: unknown, file?: string): SignetErro
 }
 
 /**
- * All of standard input; says on stderr what is waited for where a person would type it.
+ * All of standard input; says `prompt` on stderr where a person would type it.
  * @throws SignetError io
  */
-export async function readStdin(expected: string): Promise<Buffer> {
+export async function readStdin(prompt: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   try {
     if (fstatSync(STDIN).isCharacterDevice() && (await import("node:tty")).isatty(STDIN)) {
-      say(`reading ${expected} from standard input, up to Ctrl-D`);
+      say(prompt);
     }
     for (;;) {
       const chunk = Buffer.allocUnsafe(65_536);

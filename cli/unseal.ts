@@ -14,12 +14,13 @@ import {
   type RenderTemplate,
   type SealedSecret,
   unseal,
+  withKind,
 } from "../shared/sealedsecret.ts";
 import { formatSecret, type JsonObject, objectsOf } from "../shared/secret.ts";
 import { type Input, readInputs, readText, stat, statIfThere, writeFiles } from "./files.ts";
 import { throwAll } from "./gather.ts";
 import type { Format } from "./seal.ts";
-import { ioError, printResult, warn } from "./terminal.ts";
+import { advise, ioError, printResult } from "./terminal.ts";
 
 export interface UnsealOptions {
   /** Files, and folders of files. */
@@ -46,8 +47,34 @@ export async function runUnseal(names: readonly string[], options: UnsealOptions
     });
   }
   if (options.output !== undefined) refuseReadable(options.output);
-  const keyring = new Keyring(readKeys(options.recoveryKey), availableParallelism());
   const inputs = await readInputs(names, "a SealedSecret");
+  const { secrets, format } = await openInputs(inputs, options.recoveryKey, options);
+  const text = formatManifests(secrets, options.format ?? format);
+  if (options.output === undefined) await printResult(text);
+  else await writeFiles([{ path: options.output, text, mode: 0o600 }]);
+}
+
+export interface OpenOptions {
+  readonly acceptLegacy: boolean;
+  /** Takes an object that does not say what it is for a SealedSecret. */
+  readonly mayLackKind?: boolean;
+  /** The namespace of those that declare none; another one is refused. */
+  readonly namespace?: string;
+  /** The same, but those that declare another keep theirs. */
+  readonly defaultNamespace?: string;
+}
+
+/**
+ * Every SealedSecret of the inputs opened with the keys of some files, as the manifests of Secrets.
+ * `format`: that of the first.
+ * @throws SignetError, or an AggregateError of them
+ */
+export async function openInputs(
+  inputs: readonly Input[],
+  keyFiles: readonly string[],
+  options: OpenOptions,
+): Promise<{ readonly secrets: JsonObject[]; readonly format: Format }> {
+  const keyring = new Keyring(readKeys(keyFiles), availableParallelism());
   const documents = inputs.flatMap((input) =>
     documentsOf(input).map((found) => ({ input, found })),
   );
@@ -70,11 +97,10 @@ export async function runUnseal(names: readonly string[], options: UnsealOptions
     }
   }
   throwAll(errors);
-  const format = options.format ?? documents[0]?.found.document.format ?? "yaml";
-  const text = formatManifests(secrets, format);
-  warn("what is written now are secret values in plain text: keep them out of Git, logs and chats");
-  if (options.output === undefined) await printResult(text);
-  else await writeFiles([{ path: options.output, text, mode: 0o600 }]);
+  advise(
+    "what is written now are secret values in plain text: keep them out of Git, logs and chats",
+  );
+  return { secrets, format: documents[0]?.found.document.format ?? "yaml" };
 }
 
 interface Document {
@@ -91,13 +117,14 @@ function documentsOf({ name, text }: Input): Document[] {
   return documents.map((document) => ({ document, of: documents.length }));
 }
 
-function sealedIn({ name }: Input, { document, of }: Document, options: UnsealOptions): Found[] {
+function sealedIn({ name }: Input, { document, of }: Document, options: OpenOptions): Found[] {
   const place = { file: name, ...(of > 1 ? { document: document.document } : {}) };
   return locate(place, () =>
     objectsOf(document).map((object) => {
-      const sealed = parseSealedSecret(object);
+      const sealed = parseSealedSecret(options.mayLackKind === true ? withKind(object) : object);
       const { metadata } = sealed;
-      const namespace = metadata.namespace === "" ? (options.namespace ?? "") : metadata.namespace;
+      const given = options.namespace ?? options.defaultNamespace ?? "";
+      const namespace = metadata.namespace === "" ? given : metadata.namespace;
       if (options.namespace !== undefined && namespace !== options.namespace) {
         throw new SignetError(
           "usage",
@@ -138,7 +165,7 @@ function readKeys(paths: readonly string[]): SealingKey[] {
       // A folder of keys may hold their certificates and a read-me as well.
       if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) return [];
       if ((stat(file).mode & READABLE_BY_OTHERS) !== 0) {
-        warn(`${file}: others may read this private key; chmod 600 keeps it yours`);
+        advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
       }
       return readKeyFile(text, file);
     });

@@ -108,6 +108,6 @@ export function formatPlace(place: ErrorPlace): string {
     place.object,
     place.field,
   ]
-    .filter((part) => part !== undefined)
+    .filter((part) => part !== undefined && part !== "")
     .join(": ");
 }

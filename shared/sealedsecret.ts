@@ -28,6 +28,7 @@ import {
   parseMetadata,
   parseSecret,
   type Secret,
+  serverFieldsRemoved,
   sorted,
 } from "./secret.ts";
 import { formatStamp, parseStamp, type Stamp, STAMP_ANNOTATION } from "./stamp.ts";
@@ -66,24 +67,17 @@ export interface UnsealedSecret {
   readonly stamp: Stamp;
 }
 
-/** Left behind by the cluster: no part of what the author declared. */
-const SERVER_FIELDS = [
-  "selfLink",
-  "uid",
-  "resourceVersion",
-  "generation",
-  "creationTimestamp",
-  "deletionTimestamp",
-  "deletionGracePeriodSeconds",
-  "ownerReferences",
-  "managedFields",
-];
-
 /** They quote the whole Secret in clear text. */
 const LAST_APPLIED = [
   "kubectl.kubernetes.io/last-applied-configuration",
   "kubecfg.ksonnet.io/last-applied-configuration",
 ];
+
+/** The object; one that does not say what it is, said to be a SealedSecret. */
+export function withKind(object: JsonObject): JsonObject {
+  const { apiVersion = null, kind = null } = object;
+  return { ...object, apiVersion: apiVersion ?? API_VERSION, kind: kind ?? KIND };
+}
 
 /**
  * Checks an untrusted object and takes it as a SealedSecret.
@@ -208,7 +202,7 @@ export async function seal(
         namespace,
         labels,
         annotations: without(withScope(annotations, scope), LAST_APPLIED),
-        rest: without(rest, SERVER_FIELDS),
+        rest: serverFieldsRemoved(rest),
       },
       type: secret.type,
       immutable: secret.immutable,
@@ -309,7 +303,7 @@ async function unsealLegacy(
         ...secret.metadata,
         name,
         namespace,
-        rest: without(secret.metadata.rest, SERVER_FIELDS),
+        rest: serverFieldsRemoved(secret.metadata.rest),
       },
     },
     stamp: new Map([[LEGACY_ITEM, opened.fingerprint]]),

@@ -188,6 +188,24 @@ export function formatMetadata(metadata: ObjectMeta): JsonObject {
   return sorted(all);
 }
 
+/** Left behind by the cluster: no part of what the author declared. */
+const SERVER_FIELDS = [
+  "selfLink",
+  "uid",
+  "resourceVersion",
+  "generation",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "ownerReferences",
+  "managedFields",
+];
+
+/** Fields of metadata without those that only a cluster writes. */
+export function serverFieldsRemoved(rest: JsonObject): JsonObject {
+  return fromEntries(Object.entries(rest).filter(([field]) => !SERVER_FIELDS.includes(field)));
+}
+
 /** A plain object from entries, in which even `__proto__` is an ordinary key. */
 export function fromEntries<T extends Json>(
   entries: Iterable<readonly [string, T]>,

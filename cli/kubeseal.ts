@@ -1,0 +1,85 @@
+// Owns: the `kubeseal` command: which mode runs, in the original's order, and the exit status.
+// Does not own: flags (kubeseal/flags.ts), what a mode does (a file each in kubeseal/).
+// docs/kubeseal.md tells where it differs from the Go original.
+//
+// Start-up is part of every run's cost: each mode is imported when it runs.
+
+import { SignetError } from "../shared/errors.ts";
+import { VERSION } from "../shared/version.ts";
+import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
+import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal.ts";
+
+/** The version of the original whose behaviour the tests hold this one to. */
+const BEHAVES_AS = "v0.36.0";
+
+async function runMode(flags: Flags): Promise<void> {
+  if (flags.on("version")) {
+    await printResult(`kubeseal version: ${BEHAVES_AS}\n`);
+    sayToPerson(`this is kubeseal of kube-signet ${VERSION}`);
+    return;
+  }
+  if (flags.on("help")) {
+    await printResult(formatHelp());
+    return;
+  }
+  if (flags.list("from-file").length > 0 && !flags.on("raw")) {
+    throw new SignetError("usage", "--from-file requires --raw");
+  }
+  const [{ checkInput }, { checkOutput }] = await Promise.all([
+    import("./kubeseal/input.ts"),
+    import("./kubeseal/output.ts"),
+  ]);
+  checkInput(flags);
+  checkOutput(flags);
+  if (flags.on("recovery-unseal")) {
+    const { runRecover } = await import("./kubeseal/recover.ts");
+    await runRecover(flags);
+    return;
+  }
+  if (flags.on("validate")) {
+    const { runValidate } = await import("./kubeseal/controller.ts");
+    await runValidate(flags);
+    return;
+  }
+  if (flags.on("re-encrypt") || flags.on("rotate")) {
+    const { runReEncrypt } = await import("./kubeseal/controller.ts");
+    await runReEncrypt(flags);
+    return;
+  }
+  if (flags.on("fetch-cert")) {
+    const { runFetchCert } = await import("./kubeseal/fetchcert.ts");
+    await runFetchCert(flags);
+    return;
+  }
+  const mergeInto = flags.text("merge-into");
+  if (mergeInto !== undefined) {
+    const { runMergeInto } = await import("./kubeseal/merge.ts");
+    await runMergeInto(mergeInto, flags);
+    return;
+  }
+  const { runRaw, runSeal } = await import("./kubeseal/seal.ts");
+  await (flags.on("raw") ? runRaw(flags) : runSeal(flags));
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  speakAsKubeseal(0);
+  let flags: Flags;
+  try {
+    flags = parseFlags(args, process.env, say);
+  } catch (error) {
+    reportError(error);
+    return 2;
+  }
+  speakAsKubeseal(flags.verbosity);
+  try {
+    await runMode(flags);
+    return 0;
+  } catch (error) {
+    reportError(error);
+    return 1;
+  }
+}
+
+void run(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

@@ -1,0 +1,231 @@
+// Owns: `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
+// Does not own: the way to it (../cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { type Edit, editManifest } from "../../shared/manifest/edit.ts";
+import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { scopeOf } from "../../shared/scope.ts";
+import {
+  formatSealedSecret,
+  parseSealedSecret,
+  type SealedSecret,
+  withKind,
+} from "../../shared/sealedsecret.ts";
+import { asObject, type JsonObject, objectsOf, serverFieldsRemoved } from "../../shared/secret.ts";
+import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
+import { connectController, type Controller, wordsOf } from "../cluster.ts";
+import { samePlace, writeFiles } from "../files.ts";
+import type { Answer } from "../http.ts";
+import { throwAll } from "../gather.ts";
+import { detail } from "../terminal.ts";
+import { clusterOptions } from "./connection.ts";
+import type { Flags } from "./flags.ts";
+import { readInput } from "./input.ts";
+import { deliver, formatObjects, formatOf } from "./output.ts";
+
+interface Found {
+  readonly document: ManifestDocument;
+  /** Down to the object within its document: not empty in a List. */
+  readonly path: readonly string[];
+  readonly object: JsonObject;
+  readonly sealed: SealedSecret;
+  readonly place: ErrorPlace;
+}
+
+/** Nothing but SealedSecrets: what a server must not see never gets that far. */
+function sealedIn(text: string, name: string): Found[] {
+  const documents = parseManifests(text, { file: name });
+  const found = documents.flatMap((document) => {
+    const place = { file: name, ...(documents.length > 1 ? { document: document.document } : {}) };
+    return locate(place, () => {
+      const paths = pathsOf(document.value, []);
+      return objectsOf(document).map((each, index) => {
+        const object = withKind(each);
+        const sealed = parseSealedSecret(object);
+        return { document, path: paths[index] ?? [], object, sealed, place };
+      });
+    });
+  });
+  if (found.length > 0) return found;
+  throw new SignetError("manifest-syntax", "no sealed secrets found", {
+    hint: "ensure the input is valid and UTF-8 encoded",
+    place: { file: name },
+  });
+}
+
+/** Where the objects of `objectsOf` stand, in its order. */
+function pathsOf(value: Json, path: readonly string[]): (readonly string[])[] {
+  const object = asObject(value);
+  const items = object?.["items"];
+  if (!/List$/.test(String(object?.["kind"])) || !Array.isArray(items)) return [path];
+  return items.flatMap((item, index) => pathsOf(item, [...path, "items", String(index)]));
+}
+
+const MAX_TRIES = 20;
+
+/** Posts an object; where the controller says that it is asked too often, waits as it says. */
+async function post(controller: Controller, route: string, object: JsonObject): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    const answer = await controller.request("POST", route, JSON.stringify(object));
+    if (answer.status !== 429 || tries === MAX_TRIES) return answer;
+    const seconds = Number(answer.headers["retry-after"] ?? 1);
+    detail(`asked too often; waiting for ${seconds} s`);
+    await sleep(Math.min(Number.isFinite(seconds) ? Math.max(seconds, 0.1) : 1, 10) * 1000);
+  }
+}
+
+/** @throws SignetError, or an AggregateError of them, where one does not open or cannot be asked for */
+export async function runValidate(flags: Flags): Promise<void> {
+  const { name, text } = await readInput(flags);
+  const found = sealedIn(text, name);
+  const controller = await connectController(clusterOptions(flags));
+  const errors: SignetError[] = [];
+  for (const { object, sealed } of found) {
+    const answer = await post(controller, "/v1/verify", object);
+    const { name: which } = sealed.metadata;
+    if (answer.status === 409) {
+      errors.push(
+        new SignetError("decrypt-failed", `unable to decrypt sealed secret: ${which}`, {
+          hint: "it was sealed for another cluster, name, namespace or scope, or its text is damaged",
+        }),
+      );
+    } else if (answer.status !== 200) {
+      throw new SignetError("network", `cannot validate sealed secret: ${wordsOf(answer)}`);
+    }
+  }
+  throwAll(errors);
+}
+
+/** @throws SignetError; then nothing was printed, and no file was changed */
+export async function runReEncrypt(flags: Flags): Promise<void> {
+  const input = await readInput(flags);
+  const output = flags.text("sealed-secret-file");
+  const inPlace =
+    input.path !== undefined &&
+    (output === undefined || samePlace(output) === samePlace(input.path));
+  const format = formatOf(flags);
+  const found = sealedIn(input.text, input.name);
+  const converts = flags.has("format") && found.some(({ document }) => document.format !== format);
+  const controller = await connectController(clusterOptions(flags));
+  const renewed: SealedSecret[] = [];
+  for (const each of found) renewed.push(await reEncrypt(controller, each));
+  if (!inPlace) {
+    await deliver(formatObjects(renewed.map(declared), format), flags);
+    return;
+  }
+  const path = input.path ?? "";
+  const text = converts
+    ? formatObjects(renewed.map(declared), format)
+    : spliced(input.text, found, renewed);
+  if (text !== input.text) await writeFiles([{ path, text }]);
+}
+
+async function reEncrypt(controller: Controller, found: Found): Promise<SealedSecret> {
+  const { object, sealed, place } = found;
+  const answer = await post(controller, "/v1/rotate", object);
+  if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
+  if (answer.status !== 200) {
+    throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
+  }
+  const renewed = locate(place, () => parseAnswer(answer.text));
+  return { ...sealed, ...locate(place, () => takeValues(sealed, renewed)) };
+}
+
+function parseAnswer(text: string): SealedSecret {
+  let object: JsonObject | null;
+  try {
+    object = asObject(JSON.parse(text) as Json);
+  } catch {
+    object = null;
+  }
+  if (object === null) throw unusable();
+  return parseSealedSecret(withKind(object));
+}
+
+function unusable(): SignetError {
+  return new SignetError(
+    "network",
+    "cannot re-encrypt secret: the answer does not fit what was asked",
+  );
+}
+
+/**
+ * The values of the answer, and what they are under. All else stays: the original's controller
+ * takes templates for values, and what the object says of itself for what it says of its Secret.
+ */
+function takeValues(
+  before: SealedSecret,
+  after: SealedSecret,
+): Pick<SealedSecret, "encryptedData" | "legacyData" | "metadata"> {
+  const place = ({ metadata }: SealedSecret): string =>
+    [scopeOf(metadata.annotations), metadata.namespace, metadata.name].join(" ");
+  if (place(before) !== place(after)) throw unusable();
+  if ((before.legacyData === undefined) !== (after.legacyData === undefined)) throw unusable();
+  const encryptedData = new Map<string, string>();
+  for (const item of before.encryptedData.keys()) {
+    const value = after.encryptedData.get(item);
+    // An original that renders templates may have put one in the place of the value of that name.
+    const frozen = before.template.data.has(item) && !after.template.data.has(item);
+    if (value === undefined || frozen) throw unusable();
+    encryptedData.set(item, value);
+  }
+  const { [STAMP_ANNOTATION]: stamp, ...annotations } = before.metadata.annotations;
+  const newStamp = after.metadata.annotations[STAMP_ANNOTATION];
+  const changed = [...encryptedData].some(
+    ([item, value]) => before.encryptedData.get(item) !== value,
+  );
+  // An original keeps the stamp and changes the values: then it says nothing true any more.
+  const stale = changed && newStamp === stamp;
+  return {
+    encryptedData,
+    legacyData: after.legacyData,
+    metadata: {
+      ...before.metadata,
+      annotations:
+        newStamp === undefined || stale
+          ? annotations
+          : { ...annotations, [STAMP_ANNOTATION]: newStamp },
+    },
+  };
+}
+
+/** As its author would declare it. */
+function declared(sealed: SealedSecret): JsonObject {
+  const { metadata } = sealed;
+  const rest = serverFieldsRemoved(metadata.rest);
+  return formatSealedSecret({ ...sealed, metadata: { ...metadata, rest } });
+}
+
+/** The file's text with the new values in the place of the old ones. */
+function spliced(text: string, found: readonly Found[], renewed: readonly SealedSecret[]): string {
+  const edits = new Map<ManifestDocument, Edit[]>();
+  for (const [index, { document, path, sealed }] of found.entries()) {
+    const after = renewed[index];
+    if (after === undefined) continue;
+    edits.set(document, [...(edits.get(document) ?? []), ...editsFor(path, sealed, after)]);
+  }
+  let result = text;
+  for (const [document, list] of [...edits].reverse()) {
+    result = editManifest(result, document, list);
+  }
+  return result;
+}
+
+function editsFor(path: readonly string[], before: SealedSecret, after: SealedSecret): Edit[] {
+  const edits: Edit[] = [];
+  for (const [item, value] of after.encryptedData) {
+    if (before.encryptedData.get(item) === value) continue;
+    edits.push({ path: [...path, "spec", "encryptedData", item], value });
+  }
+  const [old, now] = [formatSealedSecret(before), formatSealedSecret(after)];
+  const legacy = (object: JsonObject): Json | undefined =>
+    asObject(object["spec"] ?? null)?.["data"];
+  if (legacy(old) !== legacy(now))
+    edits.push({ path: [...path, "spec", "data"], value: legacy(now) });
+  const stamp = after.metadata.annotations[STAMP_ANNOTATION];
+  if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
+    edits.push({ path: [...path, "metadata", "annotations", STAMP_ANNOTATION], value: stamp });
+  }
+  return edits;
+}

@@ -1,0 +1,118 @@
+// Owns: what `kubeseal` reads: its one input, Secrets as loosely written as the original takes them,
+// and the namespace that is meant where none is said.
+// Does not own: the checks of a Secret (../secretcheck.ts, shared/secret.ts). docs/kubeseal.md.
+
+import { readFileSync } from "node:fs";
+import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
+import type { Json } from "../../shared/manifest.ts";
+import { asObject, type JsonObject, parseSecret, type Secret } from "../../shared/secret.ts";
+import { decodeText, type Input, readText, statIfThere } from "../files.ts";
+import { currentContext } from "../kubeconfig.ts";
+import { checkFields, checkNotEmpty, checkType } from "../secretcheck.ts";
+import { advise, detail, readStdin } from "../terminal.ts";
+import type { Flags } from "./flags.ts";
+
+/** @throws SignetError io where --secret-file cannot be read */
+export function checkInput(flags: Flags): void {
+  const path = flags.text("secret-file");
+  if (path === undefined) return;
+  const found = statIfThere(path);
+  if (found === undefined || found.isDirectory()) {
+    const why = found === undefined ? "no such file or directory" : "it is a directory";
+    throw new SignetError("io", "Could not read file specified with --secret-file", {
+      hint: `${path}: ${why}`,
+    });
+  }
+}
+
+/** The file of --secret-file, or standard input, which goes without a name in errors. */
+export async function readInput(flags: Flags): Promise<Input> {
+  const path = flags.text("secret-file");
+  if (path !== undefined) return { name: path, path, text: readText(path) };
+  const bytes = await readStdin("(tty detected: expecting json/yaml k8s resource in stdin)");
+  return { name: "", text: decodeText(bytes, "") };
+}
+
+/**
+ * A Secret as the original takes it: where Kubernetes wants text, YAML may say a number or a truth
+ * value that reads as it looks.
+ * @throws SignetError wrong-kind, secret-invalid
+ */
+export function readSecret(object: JsonObject, format: "yaml" | "json", flags: Flags): Secret {
+  const typed = format === "yaml" ? withTexts(object) : object;
+  checkFields(typed);
+  const secret = parseSecret(typed);
+  if (!flags.on("allow-empty-data")) checkNotEmpty(secret, "--allow-empty-data");
+  return secret;
+}
+
+function withTexts(object: JsonObject): JsonObject {
+  const result = { ...object };
+  const metadata = asObject(result["metadata"] ?? null);
+  if (metadata !== null) {
+    result["metadata"] = {
+      ...metadata,
+      ...textsIn(metadata, ["name", "namespace"]),
+      ...mappingsIn(metadata, ["labels", "annotations"]),
+    };
+  }
+  return { ...result, ...textsIn(result, ["type"]), ...mappingsIn(result, ["data", "stringData"]) };
+}
+
+function textsIn(object: JsonObject, fields: readonly string[]): JsonObject {
+  const given = fields.filter((field) => object[field] !== undefined);
+  return Object.fromEntries(given.map((field) => [field, asText(object[field] ?? null)]));
+}
+
+function mappingsIn(object: JsonObject, fields: readonly string[]): JsonObject {
+  const result: JsonObject = {};
+  for (const field of fields) {
+    const mapping = asObject(object[field] ?? null);
+    if (mapping !== null) result[field] = textsIn(mapping, Object.keys(mapping));
+  }
+  return result;
+}
+
+function asText(value: Json): Json {
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : value;
+}
+
+/** Says what makes a Secret useless to a cluster; items may still be merged into it. */
+export function adviseOnType(secret: Secret, place: ErrorPlace): void {
+  try {
+    checkType(secret);
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    advise(`${place.object === undefined ? "" : `${place.object}: `}${error.message}`);
+  }
+}
+
+const POD_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/**
+ * The namespace for what declares none: --namespace, else that of the kubeconfig's context, else
+ * that of the pod that this runs in. Null where there is none of them.
+ * @throws SignetError io, manifest-syntax, usage, where a kubeconfig cannot be read
+ */
+export function defaultNamespace(flags: Flags): string | null {
+  const given = flags.text("namespace");
+  if (given !== undefined) return given;
+  const [kubeconfig, context] = [flags.text("kubeconfig"), flags.text("context")];
+  const current = currentContext({
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+  });
+  if (current !== null) {
+    const namespace = current.namespace || "default";
+    detail(`the namespace is "${namespace}", by the kubeconfig's context "${current.name}"`);
+    return namespace;
+  }
+  if (flags.has("server")) return "default";
+  const inPod = process.env["POD_NAMESPACE"];
+  if ((process.env["KUBERNETES_SERVICE_HOST"] ?? "") === "") return null;
+  try {
+    return inPod || readFileSync(POD_NAMESPACE_FILE, "utf8").trim() || "default";
+  } catch {
+    return "default";
+  }
+}

@@ -1,0 +1,80 @@
+// Owns: `kubeseal --merge-into`: which SealedSecret of the file each Secret goes into.
+// Does not own: merging and writing (../merge.ts). docs/kubeseal.md.
+
+import { SignetError } from "../../shared/errors.ts";
+import type { Secret } from "../../shared/secret.ts";
+import { usableCertificate } from "../certificate.ts";
+import { readText, samePlace, writeFiles } from "../files.ts";
+import { complete, gather, type Prepare } from "../gather.ts";
+import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../merge.ts";
+import { advise, warn } from "../terminal.ts";
+import { certificateOptions } from "./connection.ts";
+import type { Flags } from "./flags.ts";
+import { defaultNamespace, readInput, readSecret } from "./input.ts";
+import { formatOf } from "./output.ts";
+
+/** @throws SignetError, or an AggregateError of them; then the file is as it was */
+export async function runMergeInto(file: string, flags: Flags): Promise<void> {
+  const output = flags.text("sealed-secret-file");
+  if (output !== undefined && samePlace(output) !== samePlace(file)) {
+    throw new SignetError("usage", "--merge-into and --sealed-secret-file exclude each other", {
+      hint: "--merge-into changes the file that it names",
+    });
+  }
+  const text = readText(file);
+  const targets = targetsIn(text, file, {});
+  const asked = flags.has("format") ? formatOf(flags) : undefined;
+  if (asked !== undefined && targets.some(({ document }) => document.format !== asked)) {
+    warn(`${file} keeps its format`);
+  }
+  const input = await readInput(flags);
+  const chosen = new Map<Secret, Target>();
+  const prepare = preparing(targets, chosen, file, flags);
+  const { files } = gather([input], prepare, { mayLackKind: true });
+  const certificate = await usableCertificate(certificateOptions(flags));
+  const secrets = files.flatMap(({ documents }) => documents.flatMap((each) => each.secrets));
+  const merged = await mergeSecrets({ file, text, targets }, secrets, chosen, certificate);
+  await writeFiles([{ path: file, text: merged }]);
+}
+
+/** The original takes name and namespace of the file, whatever the input says. */
+function preparing(
+  targets: readonly Target[],
+  chosen: Map<Secret, Target>,
+  file: string,
+  flags: Flags,
+): Prepare {
+  return (object, place, format) => {
+    const parsed = readSecret(object, format, flags);
+    const [only] = targets;
+    const target =
+      only !== undefined && targets.length === 1 ? only : chooseTarget(parsed, targets, file);
+    const { name, namespace } = target.sealed.metadata;
+    checkScope(parsed, target, { mergeInto: file, ...scopeOption(flags) }, place);
+    const { type } = parsed;
+    if (type !== "" && type !== "Opaque" && type !== target.sealed.template.type) {
+      advise(`its type ${type} is not merged: the one of ${file} stays`);
+    }
+    const metadata = {
+      ...parsed.metadata,
+      name: name || flags.text("name") || parsed.metadata.name,
+      namespace: namespaceFor(target, namespace || parsed.metadata.namespace, flags),
+    };
+    const secret = { ...parsed, metadata };
+    chosen.set(secret, target);
+    return { secret, scope: target.scope, place };
+  };
+}
+
+function namespaceFor({ scope }: Target, declared: string, flags: Flags): string {
+  if (scope === "cluster-wide") return declared;
+  const given = flags.text("namespace");
+  if (given !== undefined) {
+    return complete({ name: "", namespace: declared }, { namespace: given }).namespace;
+  }
+  return declared || defaultNamespace(flags) || "";
+}
+
+function scopeOption({ scope }: Flags): { scope?: NonNullable<Flags["scope"]> } {
+  return scope === undefined ? {} : { scope };
+}
