@@ -55,11 +55,7 @@ export interface Gathered {
 }
 
 /** What is done to one Secret object before it counts as ready. */
-export type Prepare = (
-  object: JsonObject,
-  place: ErrorPlace,
-  format: ManifestDocument["format"],
-) => ReadySecret;
+export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
 
 /**
  * Takes every document of every input apart. With `mayLackKind`, an object that does not say what it
@@ -156,7 +152,7 @@ function gatherDocument(
     const ready = attempt(errors, () =>
       locate(objectPlace, () => {
         if (!isSecret(object)) throw notSecret(object, inFolder);
-        return prepare(object, objectPlace, document.format);
+        return prepare(object, objectPlace);
       }),
     );
     if (ready !== undefined) secrets.push(ready);

@@ -34,12 +34,12 @@ export async function readInput(flags: Flags): Promise<Input> {
 }
 
 /**
- * A Secret as the original takes it: where Kubernetes wants text, YAML may say a number or a truth
- * value that reads as it looks.
+ * A Secret as the original takes it: where Kubernetes wants text, it may say a number or a truth value
+ * that reads as it looks.
  * @throws SignetError wrong-kind, secret-invalid
  */
-export function readSecret(object: JsonObject, format: "yaml" | "json", flags: Flags): Secret {
-  const typed = format === "yaml" ? withTexts(object) : object;
+export function readSecret(object: JsonObject, flags: Flags): Secret {
+  const typed = withTexts(object);
   checkFields(typed);
   const secret = parseSecret(typed);
   if (!flags.on("allow-empty-data")) checkNotEmpty(secret, "--allow-empty-data");

@@ -44,8 +44,8 @@ function preparing(
   file: string,
   flags: Flags,
 ): Prepare {
-  return (object, place, format) => {
-    const parsed = readSecret(object, format, flags);
+  return (object, place) => {
+    const parsed = readSecret(object, flags);
     const [only] = targets;
     const target =
       only !== undefined && targets.length === 1 ? only : chooseTarget(parsed, targets, file);

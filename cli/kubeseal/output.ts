@@ -57,7 +57,7 @@ function formatGoJson(value: Json): string {
 
 export function formatObjects(objects: readonly JsonObject[], format: Format): string {
   if (format === "yaml") return formatManifests(objects, "yaml");
-  return objects.map((object) => `${formatGoJson(inGoOrder(object))}\n\n`).join("");
+  return objects.map((object) => `${formatGoJson(inGoOrder(object))}\n`).join("");
 }
 
 /**

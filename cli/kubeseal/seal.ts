@@ -30,8 +30,8 @@ export async function runSeal(flags: Flags): Promise<void> {
 }
 
 function preparing(flags: Flags): Prepare {
-  return (object, place, format) => {
-    const parsed = readSecret(object, format, flags);
+  return (object, place) => {
+    const parsed = readSecret(object, flags);
     const scope = flags.scope ?? scopeOf(parsed.metadata.annotations);
     const name = flags.text("name") ?? parsed.metadata.name;
     if (name === "") {

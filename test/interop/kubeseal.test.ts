@@ -3,7 +3,6 @@
 
 import { spawn } from "node:child_process";
 import {
-  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -20,8 +19,8 @@ import { decodeEnvelope } from "../../shared/envelope.ts";
 import { formatKeySecret, readKeyFile } from "../../shared/keyfile.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { formatManifests, type Json, parseManifests } from "../../shared/manifest.ts";
-import { labelBytes, scopeOf } from "../../shared/scope.ts";
-import { asObject, type JsonObject, metadataOf, objectsOf } from "../../shared/secret.ts";
+import { labelBytes } from "../../shared/scope.ts";
+import { type JsonObject, metadataOf, objectsOf } from "../../shared/secret.ts";
 import { partPath } from "../parts/parts.ts";
 import { type Case, CASES, type Command } from "./kubeseal/cases.ts";
 
@@ -203,7 +202,7 @@ async function comparable(outcome: Outcome, each: Case): Promise<object> {
   for (const [path, { mode, text }] of Object.entries(outcome.files)) {
     const clear = await inClear(text);
     // What is sealed is public: a new file of ours has the mode that any new file has.
-    const shown = mode === "600" ? "644" : mode;
+    const shown = mode === "600" && each.differs !== "output-mode" ? "644" : mode;
     files[path] = { mode: shown, text: each.filesByMeaning === true ? meaning(clear) : clear };
   }
   return { status: outcome.status, stdout: await inClear(outcome.stdout), files };
