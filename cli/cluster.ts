@@ -2,6 +2,7 @@
 // what goes wrong. Does not own: what is wanted of it (certificate.ts, keys.ts, kubeseal/).
 // SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
 
+import type { OutgoingHttpHeaders } from "node:http";
 import type { RequestOptions } from "node:https";
 import { SignetError } from "../shared/errors.ts";
 import type { Json } from "../shared/manifest.ts";
@@ -184,17 +185,17 @@ async function ask(
   try {
     const requestOptions: RequestOptions = {
       method,
-      headers: {
-        accept: "application/json, application/x-pem-file, */*",
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...(overrides?.asUid === undefined ? {} : { "impersonate-uid": overrides.asUid }),
-        ...(overrides === undefined || overrides.asGroups.length === 0
-          ? {}
-          : { "impersonate-group": [...overrides.asGroups] }),
-      },
+      headers: {},
       ...(requestTimeoutMs > 0 ? { signal: AbortSignal.timeout(requestTimeoutMs) } : {}),
     };
     await config.applyToHTTPSOptions(requestOptions);
+    // After the library, which throws away what stood there where a plugin logs in.
+    requestOptions.headers = {
+      ...(requestOptions.headers as OutgoingHttpHeaders),
+      accept: "application/json, application/x-pem-file, */*",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...impersonation(config.getCurrentUser(), overrides),
+    };
     const answer = await send(new URL(server + path), requestOptions, body);
     detail(`${method} ${server}${path}: ${answer.status}`);
     return answer;
@@ -209,6 +210,19 @@ async function ask(
       },
     );
   }
+}
+
+/** Whom to act as; without it, what is asked would be asked with one's own rights. */
+function impersonation(
+  account: User | null,
+  overrides: ConnectionOverrides | undefined,
+): OutgoingHttpHeaders {
+  const { asGroups = [], asUid } = overrides ?? {};
+  return {
+    ...(account?.impersonateUser ? { "impersonate-user": account.impersonateUser } : {}),
+    ...(asGroups.length === 0 ? {} : { "impersonate-group": [...asGroups] }),
+    ...(asUid === undefined ? {} : { "impersonate-uid": asUid }),
+  };
 }
 
 function serviceError(answer: Answer, options: ClusterOptions): SignetError {

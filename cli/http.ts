@@ -12,8 +12,10 @@ export interface Answer {
   readonly text: string;
 }
 
-/** What is asked for is small: a certificate, a service, a SealedSecret. */
+/** What a cluster is asked for is small: a service, a SealedSecret. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** A PEM certificate is 2 kB; there may be a few. */
+const MAX_DOWNLOAD_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 10;
 
 /** The body of an answer is larger than anything that was asked for. */
@@ -25,7 +27,12 @@ export function proxyFor(url: URL): string | undefined {
 }
 
 /** Sends one request. Rejects with what Node says where there is no answer. */
-export function send(url: URL, options: RequestOptions, body?: string): Promise<Answer> {
+export function send(
+  url: URL,
+  options: RequestOptions,
+  body?: string,
+  maxBytes = MAX_ANSWER_BYTES,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = (url.protocol === "http:" ? httpRequest : httpsRequest)(url, options);
     request.on("error", reject);
@@ -35,7 +42,7 @@ export function send(url: URL, options: RequestOptions, body?: string): Promise<
       response.on("data", (chunk: Buffer) => {
         chunks.push(chunk);
         length += chunk.length;
-        if (length > MAX_ANSWER_BYTES) request.destroy(new AnswerTooLarge());
+        if (length > maxBytes) request.destroy(new AnswerTooLarge());
       });
       response.on("error", reject);
       response.on("end", () => {
@@ -58,11 +65,12 @@ export async function download(
   for (let redirects = 0; ; redirects++) {
     const { authorization, ...others } = headers;
     const isHome = url.origin === address.origin && authorization !== undefined;
-    const answer = await send(url, {
+    const options = {
       headers: isHome ? { ...others, authorization } : others,
       ...(await agentFor(url)),
       ...signal,
-    });
+    };
+    const answer = await send(url, options, undefined, MAX_DOWNLOAD_BYTES);
     const { location } = answer.headers;
     if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
     const next = new URL(location, url);

@@ -223,9 +223,15 @@ function editsFor(path: readonly string[], before: SealedSecret, after: SealedSe
     asObject(object["spec"] ?? null)?.["data"];
   if (legacy(old) !== legacy(now))
     edits.push({ path: [...path, "spec", "data"], value: legacy(now) });
+  const annotations = [...path, "metadata", "annotations"];
   const stamp = after.metadata.annotations[STAMP_ANNOTATION];
   if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
-    edits.push({ path: [...path, "metadata", "annotations", STAMP_ANNOTATION], value: stamp });
+    const left = Object.keys(after.metadata.annotations).length;
+    edits.push(
+      left === 0
+        ? { path: annotations, value: undefined }
+        : { path: [...annotations, STAMP_ANNOTATION], value: stamp },
+    );
   }
   return edits;
 }

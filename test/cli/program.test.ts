@@ -168,8 +168,8 @@ describe("the cluster's certificate", () => {
     const url = await serve(failure(code, "the server said so"));
     const { status, stderr } = await signet(["seal", "--kubeconfig", config(url), "secret.yaml"]);
     expect(stderr).toContain(
-      'signet: error: cannot get sealed secret service "kube-system/sealed-secrets-controller": ' +
-        `${code} the server said so\nsignet: hint: `,
+      `signet: error: cannot get sealed secret service: ${code} the server said so ` +
+        "(kube-system/sealed-secrets-controller)\nsignet: hint: ",
     );
     expect(stderr).toContain(hint);
     expect(stderr).not.toContain("hunter2");

@@ -1,0 +1,215 @@
+// Owns: what `kubeseal` does over the network without a cluster, and with files that the original
+// cannot take. Runs the built program, dist/kubeseal.cjs.
+// Does not own: what it has in common with the original (test/interop/kubeseal.test.ts).
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import type { Duplex } from "node:stream";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { encodeBase64 } from "../../shared/base64.ts";
+import { parseCertificate } from "../../shared/certificate.ts";
+import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelope.ts";
+
+const CERTIFICATE = readFileSync("test/fixtures/cert.pem", "utf8");
+const { fingerprint, spki } = parseCertificate(CERTIFICATE);
+const VALUE = ["--raw", "--scope", "cluster-wide"];
+
+interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+let folder: string;
+let server: Server;
+let url: string;
+const asked: IncomingMessage[] = [];
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  asked.push(request);
+  const path = request.url ?? "";
+  if (path.endsWith("/cert.pem")) response.end(CERTIFICATE);
+  else if (path === "/moved") response.writeHead(302, { location: "/cert.pem" }).end();
+  else if (path === "/round") response.writeHead(302, { location: "/round" }).end();
+  else if (path !== "/silence") response.writeHead(404).end();
+}
+
+/** As a proxy does: asked for any host, it hands on to the server itself. */
+function tunnel(request: IncomingMessage, socket: Duplex): void {
+  asked.push(request);
+  const onward = connect((server.address() as AddressInfo).port, "127.0.0.1", () => {
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    socket.pipe(onward).pipe(socket);
+  });
+  for (const each of [socket, onward]) each.on("error", () => each.destroy());
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "kubeseal-"));
+  server = createServer(answer).on("connect", tunnel);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+beforeEach(() => {
+  asked.length = 0;
+});
+
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function kubeseal(args: string[], stdin = "", env: Record<string, string> = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [resolve("dist/kubeseal.cjs"), ...args], {
+    cwd: folder,
+    env: { PATH: process.env["PATH"], HOME: folder, ...env },
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(stdin);
+  return new Promise((done, fail) => {
+    child.once("error", fail);
+    child.once("close", (status) => {
+      done({ status: status ?? 128, stdout, stderr });
+    });
+  });
+}
+
+const SEALED = /^A[A-Za-z0-9+/]{300,}=*$/;
+
+describe("a certificate's address", () => {
+  it("without TLS is warned about", async () => {
+    const { status, stdout, stderr } = await kubeseal([...VALUE, "--cert", `${url}/cert.pem`], "x");
+    expect([status, stderr]).toEqual([
+      0,
+      `warning: ${url}/cert.pem is fetched without TLS: who can change it on its way can read what you seal\n`,
+    ]);
+    expect(stdout).toMatch(SEALED);
+  });
+
+  it("needs no warning where the fingerprint is pinned, by flag or environment", async () => {
+    const cert = ["--cert", `${url}/cert.pem`];
+    const pinned = await kubeseal([...VALUE, ...cert, "--cert-fingerprint", fingerprint], "x");
+    expect([pinned.status, pinned.stderr]).toEqual([0, ""]);
+    const env = { SEALED_SECRETS_CERT_FINGERPRINT: "SHA256:another" };
+    const refused = await kubeseal([...VALUE, ...cert], "x", env);
+    expect([refused.status, refused.stdout]).toEqual([1, ""]);
+    expect(refused.stderr).toContain(
+      `error: ${url}/cert.pem: the certificate is ${fingerprint}, not the one that was asked for\n`,
+    );
+  });
+
+  it("is followed where it leads, not for ever", async () => {
+    const moved = await kubeseal(["--fetch-cert", "--cert", `${url}/moved`]);
+    expect([moved.status, moved.stdout]).toEqual([0, CERTIFICATE]);
+    const round = await kubeseal(["--fetch-cert", "--cert", `${url}/round`]);
+    expect(round.status).toBe(1);
+    expect(round.stderr).toContain(`cannot fetch "${url}/round": 302 Found`);
+    expect(asked.length).toBeLessThan(20);
+  });
+
+  it("that does not exist, or does not answer, is an error in time", async () => {
+    const gone = await kubeseal(["--fetch-cert", "--cert", `${url}/gone`]);
+    expect(gone.stderr).toContain(`cannot fetch "${url}/gone": 404 Not Found`);
+    const silent = ["--cert", `${url}/silence`, "--request-timeout", "300ms"];
+    const late = await kubeseal(["--fetch-cert", ...silent]);
+    expect(late.status).toBe(1);
+    expect(late.stderr).toContain("no answer within 0.3 s");
+  });
+
+  it("shows no password", async () => {
+    const secret = url.replace("//", "//me:hunter2@");
+    const { stderr } = await kubeseal(["--fetch-cert", "--cert", `${secret}/gone`, "-v", "9"]);
+    expect(stderr).toContain("404 Not Found");
+    expect(stderr).not.toContain("hunter2");
+    expect(asked[0]?.headers.authorization).toBe(
+      `Basic ${Buffer.from("me:hunter2").toString("base64")}`,
+    );
+  });
+
+  it("is reached through the proxy of the environment", async () => {
+    const cert = ["--fetch-cert", "--cert", "http://certificates.example/cert.pem"];
+    const proxied = await kubeseal(cert, "", { HTTP_PROXY: url, http_proxy: url });
+    expect([proxied.status, proxied.stdout]).toEqual([0, CERTIFICATE]);
+    expect(asked.map((request) => request.url)).toEqual(["certificates.example:80", "/cert.pem"]);
+  });
+});
+
+describe("the API server", () => {
+  it("that does not answer is given up in time", async () => {
+    const args = ["--fetch-cert", "--server", `${url}/silence`, "--request-timeout", "300ms"];
+    asked.length = 0;
+    const late = await kubeseal(args);
+    expect(late.status).toBe(1);
+    expect(late.stderr).toMatch(/error: cannot (reach the cluster|get sealed secret service)/);
+  });
+
+  it("is reached through HTTPS_PROXY as well, and as NO_PROXY says", async () => {
+    const args = ["--fetch-cert", "--server", "http://cluster.example"];
+    await kubeseal(args, "", { HTTP_PROXY: url, http_proxy: url });
+    expect(asked.map((request) => request.url)).toEqual([
+      "cluster.example:80",
+      "/api/v1/namespaces/kube-system/services/sealed-secrets-controller",
+    ]);
+    asked.length = 0;
+    const env = { HTTP_PROXY: url, http_proxy: url, NO_PROXY: ".example", no_proxy: ".example" };
+    const { status } = await kubeseal([...args, "--request-timeout=2s"], "", env);
+    expect([status, asked]).toEqual([1, []]);
+  });
+
+  it("is no place to send a plain Secret to", async () => {
+    const plain =
+      "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: b}\nstringData: {c: hunter2}\n";
+    for (const mode of ["--validate", "--re-encrypt"]) {
+      const { status, stderr } = await kubeseal([mode, "--server", url], plain);
+      expect(status).toBe(1);
+      expect(stderr).toContain("expected a SealedSecret");
+    }
+    for (const mode of ["--validate", "--re-encrypt"]) {
+      const { status, stderr } = await kubeseal([mode, "--server", url], "# nothing\n");
+      expect([status, stderr.includes("no sealed secrets found")]).toEqual([1, true]);
+    }
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("files", () => {
+  it("a folder as --secret-file is an error, at once", async () => {
+    const { status, stderr } = await kubeseal([
+      "--cert",
+      resolve("test/fixtures/cert.pem"),
+      "-f",
+      ".",
+    ]);
+    expect([status, stderr]).toEqual([
+      1,
+      "error: Could not read file specified with --secret-file\nhint: .: it is a directory\n",
+    ]);
+  });
+
+  it("the form from before 2019 is opened", async () => {
+    const key = await importPublicKey(spki);
+    const secret = JSON.stringify({
+      metadata: { name: "old", namespace: "demo" },
+      data: { a: "eA==" },
+    });
+    const label = new TextEncoder().encode("demo/old");
+    const sealed = envelopeBytes(await encryptValue(key, new TextEncoder().encode(secret), label));
+    writeFileSync(
+      join(folder, "old.yaml"),
+      `apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: old, namespace: demo}\nspec: {data: ${encodeBase64(sealed)}}\n`,
+    );
+    const args = ["--recovery-unseal", "--recovery-private-key", resolve("test/fixtures/key.pem")];
+    const { status, stdout, stderr } = await kubeseal([...args, "-f", "old.yaml"]);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({ kind: "Secret", data: { a: "eA==" } });
+  });
+});
