@@ -1,6 +1,6 @@
 // Owns: `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is
 // needed; the exit status.
-// Does not own: any measurement (seal.ts, keyring.ts, controller.ts, scale.ts, drift.ts), nor the targets.
+// Does not own: any measurement (seal.ts, startup.ts, keyring.ts, controller.ts, scale.ts, drift.ts), nor the targets.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
@@ -19,21 +19,23 @@ import { runOpener } from "./opener.ts";
 import { formatPart, type PartReport } from "./report.ts";
 import { benchScale } from "./scale.ts";
 import { benchSeal } from "./seal.ts";
+import { benchStartup } from "./startup.ts";
 
 const PARTS = {
   seal: benchSeal,
+  startup: benchStartup,
   keyring: benchKeyring,
   controller: benchController,
   scale: benchScale,
   drift: benchDrift,
 };
 /** Those that need no cluster. */
-const BARE: readonly Part[] = ["seal", "keyring"];
+const BARE: readonly Part[] = ["seal", "startup", "keyring"];
 type Part = keyof typeof PARTS;
 
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
-Measures our programs beside the Go original: seal, keyring, controller, scale, drift; without a
+Measures our programs beside the Go original: seal, startup, keyring, controller, scale, drift; without a
 part, all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works

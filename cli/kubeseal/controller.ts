@@ -57,8 +57,8 @@ function sealedIn(text: string, name: string): Found[] {
 /** Where the objects of `objectsOf` stand, in its order. */
 function pathsOf(value: Json, path: readonly string[]): (readonly string[])[] {
   const object = asObject(value);
-  const items = object?.["items"];
-  if (!/List$/.test(String(object?.["kind"])) || !Array.isArray(items)) return [path];
+  const { kind = null, items = null } = object ?? {};
+  if (typeof kind !== "string" || !kind.endsWith("List") || !Array.isArray(items)) return [path];
   return items.flatMap((item, index) => pathsOf(item, [...path, "items", String(index)]));
 }
 

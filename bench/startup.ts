@@ -1,0 +1,62 @@
+// Owns: what a run of `kubeseal` costs before it does anything: --version, and one Secret sealed
+// offline, beside the original and beside Node alone.
+// Does not own: timing a process (measure.ts), `signet seal` (seal.ts).
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { formatManifests } from "../shared/manifest.ts";
+import { formatSecret } from "../shared/secret.ts";
+import { partPath } from "../test/parts/parts.ts";
+import { alternate, type Bench, benchKey, benchSecret, type Subject, wallMs } from "./measure.ts";
+import { type Check, type Figure, median, type PartReport, ratioCheck } from "./report.ts";
+
+const ORIGINAL = "kubeseal (original)";
+
+export async function benchStartup(bench: Bench): Promise<PartReport> {
+  const { certificatePem } = await benchKey();
+  const certificate = join(bench.scratch, "startup.pem");
+  const secret = join(bench.scratch, "startup.yaml");
+  writeFileSync(certificate, certificatePem);
+  writeFileSync(secret, formatManifests([formatSecret(benchSecret("bench", "startup"))], "yaml"));
+  const version = await benchTask(bench, "kubeseal --version", ["--version"], secret);
+  const seal = await benchTask(bench, "kubeseal, one Secret", ["--cert", certificate], secret);
+  return {
+    title: "Start of kubeseal",
+    figures: [...version.figures, ...seal.figures],
+    checks: [...version.checks, ...seal.checks],
+    notes: ["Wall time of whole processes. Node alone is the floor: `node -e 0`."],
+  };
+}
+
+async function benchTask(
+  bench: Bench,
+  task: string,
+  args: readonly string[],
+  input: string,
+): Promise<{ figures: Figure[]; checks: Check[] }> {
+  bench.say(task);
+  const ours = join(bench.programs, "kubeseal.cjs");
+  const subjects: Subject[] = [
+    { program: ORIGINAL, measure: () => wallMs([partPath("kubeseal"), ...args], input) },
+    ...bench.nodes.flatMap(({ path, label }) => [
+      { program: `ours, ${label}`, measure: () => wallMs([path, ours, ...args], input) },
+      { program: `${label} alone`, measure: () => wallMs([path, "-e", "0"], input) },
+    ]),
+  ];
+  const samples = await alternate(subjects, bench.quick ? 15 : 60);
+  const figures = subjects.map(({ program }, index): Figure => {
+    return { task, program, unit: "ms", samples: samples[index] ?? [] };
+  });
+  const medianOf = (program: string): number =>
+    median(figures.find((figure) => figure.program === program)?.samples ?? []);
+  const checks = bench.nodes.flatMap(({ label }) => [
+    ratioCheck(
+      { task, program: `ours, ${label}`, against: "the original's time" },
+      medianOf(`ours, ${label}`) / medianOf(ORIGINAL),
+    ),
+    ratioCheck(
+      { task, program: `ours, ${label}`, against: "the time of Node alone" },
+      medianOf(`ours, ${label}`) / medianOf(`${label} alone`),
+    ),
+  ]);
+  return { figures, checks };
+}
