@@ -19,7 +19,7 @@ export interface CertificateOptions extends ClusterOptions {
   readonly cert?: string;
   /** The only certificate to be taken, by its fingerprint. */
   readonly certFingerprint?: string;
-  /** False where the environment was asked already. */
+  /** False where the environment was asked already, for both. */
   readonly certFromEnvironment?: boolean;
 }
 
@@ -36,10 +36,16 @@ export interface FoundCertificate {
  * @throws SignetError io, network, certificate-invalid
  */
 export async function findCertificate(options: CertificateOptions): Promise<FoundCertificate> {
-  const found = await certificateAsked(options);
+  const asks = options.certFromEnvironment !== false;
+  const cert = options.cert ?? (asks ? fromEnvironment("CERT") : undefined);
+  const pinned =
+    options.certFingerprint ?? (asks ? fromEnvironment("CERT_FINGERPRINT") : undefined);
+  const found =
+    cert === undefined
+      ? await certificateOfCluster(options)
+      : await readCertificate(cert, options.requestTimeoutMs, pinned !== undefined);
   const { certificate, source } = found;
   detail(`the certificate is ${certificate.fingerprint}, from ${source}`);
-  const pinned = options.certFingerprint;
   if (pinned !== undefined && certificate.fingerprint !== pinned) {
     throw new SignetError(
       "certificate-invalid",
@@ -53,14 +59,12 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
   return found;
 }
 
-async function certificateAsked(options: CertificateOptions): Promise<FoundCertificate> {
-  const fromEnvironment = (): string | undefined =>
-    (process.env["SIGNET_CERT"] || undefined) ?? (process.env["SEALED_SECRETS_CERT"] || undefined);
-  const cert =
-    options.cert ?? (options.certFromEnvironment === false ? undefined : fromEnvironment());
-  if (cert !== undefined) {
-    return readCertificate(cert, options.requestTimeoutMs, options.certFingerprint !== undefined);
-  }
+/** Ours, else the original's. */
+function fromEnvironment(name: string): string | undefined {
+  return process.env[`SIGNET_${name}`] || process.env[`SEALED_SECRETS_${name}`] || undefined;
+}
+
+async function certificateOfCluster(options: ClusterOptions): Promise<FoundCertificate> {
   const { fetchFromController } = await import("./cluster.ts");
   const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
   return found(text, source);

@@ -243,8 +243,8 @@ function buildProgram(printed: string[]): Command {
 function pinOption(): Option {
   return new Option(
     "--cert-fingerprint <SHA256:...>",
-    "refuse any certificate but the one with this fingerprint",
-  ).env("SIGNET_CERT_FINGERPRINT");
+    "refuse any certificate but the one with this fingerprint, or $SIGNET_CERT_FINGERPRINT",
+  );
 }
 
 function formatOption(description: string): Option {
