@@ -459,6 +459,20 @@ add("--cert cert.pem --merge-into db.json -w db.json", {
   filesByMeaning,
 });
 
+add("--cert cert.pem --merge-into two.yaml", {
+  first: [["--cert cert.pem -o yaml -w two.yaml", INPUTS["two documents"] ?? ""]],
+  stdin: MORE.replace("whatever", "other"),
+  differs: "merge-documents",
+  filesByMeaning,
+});
+add("--cert cert.pem --merge-into two.yaml", {
+  first: [["--cert cert.pem -o yaml -w two.yaml", INPUTS["two documents"] ?? ""]],
+  stdin: MORE,
+  differs: "merge-documents",
+  status: 1,
+  says: /holds "demo\/db", "demo\/other"/,
+});
+
 // --- recovery
 const KEYS = "--recovery-unseal --recovery-private-key";
 for (const sealWith of ["", "--scope cluster-wide", "--scope namespace-wide", "-o yaml"]) {
