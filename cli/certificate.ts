@@ -2,7 +2,6 @@
 // Does not own: what a certificate is (shared/certificate.ts), the cluster's API (cluster.ts).
 // SPEC.md, "Command line", "Certificate".
 
-import { STATUS_CODES } from "node:http";
 import { fileURLToPath } from "node:url";
 import { type Certificate, checkNotExpired, parseCertificate } from "../shared/certificate.ts";
 import { type ErrorDetails, locate, SignetError } from "../shared/errors.ts";
@@ -148,9 +147,9 @@ async function download(
   try {
     const accept = "application/x-pem-file, */*";
     const headers = { accept, ...(authorization === undefined ? {} : { authorization }) };
-    const { status, text } = await http.download(url, headers, timeoutMs);
+    const { status, reason, text } = await http.download(url, headers, timeoutMs);
     if (status === 200) return text;
-    throw failed(`${status} ${STATUS_CODES[status] ?? ""}`.trimEnd());
+    throw failed(`${status} ${reason}`.trimEnd());
   } catch (error) {
     if (error instanceof SignetError) throw error;
     if (error instanceof http.AnswerTooLarge) {

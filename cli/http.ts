@@ -8,6 +8,8 @@ import { getProxyForUrl } from "proxy-from-env";
 
 export interface Answer {
   readonly status: number;
+  /** As HTTP/1.1 names it, such as `Not Found`. */
+  readonly reason: string;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
 }
@@ -46,8 +48,8 @@ export function send(
       });
       response.on("error", reject);
       response.on("end", () => {
-        const { statusCode = 0, headers } = response;
-        resolve({ status: statusCode, headers, text: Buffer.concat(chunks).toString() });
+        const { statusCode: status = 0, statusMessage: reason = "", headers } = response;
+        resolve({ status, reason, headers, text: Buffer.concat(chunks).toString() });
       });
     });
     request.end(body);
