@@ -50,6 +50,8 @@ export class Cache<T> {
   readonly #collection: Collection;
   readonly #options: CacheOptions<T>;
   readonly #objects = new Map<string, T>();
+  /** Names of which a call is about to tell, and whether the watch told of it meanwhile. */
+  readonly #awaited = new Map<string, { overtaken: boolean }>();
   #resourceVersion = "";
 
   constructor(client: KubernetesClient, collection: Collection, options: CacheOptions<T>) {
@@ -74,9 +76,22 @@ export class Cache<T> {
     return this.#objects.values();
   }
 
-  /** Puts our own write in at once, so that the next look does not see what was before it. */
-  observe(key: string, object: T): void {
-    this.#objects.set(key, object);
+  /**
+   * Puts in at once what `call` answers, so that the next look does not see what was before our own
+   * write. But where the watch told of the object while the call was under way, its word counts: it
+   * may be newer than the answer, and nobody would tell it again. One call per name at a time; it
+   * answers undefined where there is nothing to hold.
+   */
+  async observe<A extends T | undefined>(key: string, call: () => Promise<A>): Promise<A> {
+    const awaited = { overtaken: false };
+    this.#awaited.set(key, awaited);
+    try {
+      const object = await call();
+      if (object !== undefined && !awaited.overtaken) this.#objects.set(key, object);
+      return object;
+    } finally {
+      this.#awaited.delete(key);
+    }
   }
 
   /**
@@ -177,12 +192,19 @@ export class Cache<T> {
   #put(object: JsonObject): void {
     const key = objectKey(object);
     const kept = this.#options.keep(object);
+    this.#overtake(key);
     this.#objects.set(key, kept);
     this.#options.onChange(key, kept);
   }
 
   #drop(key: string): void {
+    this.#overtake(key);
     this.#objects.delete(key);
     this.#options.onChange(key, undefined);
+  }
+
+  #overtake(key: string): void {
+    const awaited = this.#awaited.get(key);
+    if (awaited !== undefined) awaited.overtaken = true;
   }
 }

@@ -83,11 +83,11 @@ export class ClusterWorld implements World {
   sealedSecret(key: string): JsonObject | undefined {
     const namespace = namespaceOf(key);
     if (!this.#isSelected(namespace)) return undefined;
-    return this.#cacheOf(this.#sealedSecrets, namespace)?.get(key);
+    return this.#cacheOf(this.#sealedSecrets, namespace).get(key);
   }
 
   secretMark(key: string): SecretMark | undefined {
-    return this.#cacheOf(this.#secrets, namespaceOf(key))?.get(key);
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key);
   }
 
   /** Every SealedSecret that is looked after, as last seen. */
@@ -132,16 +132,17 @@ export class ClusterWorld implements World {
   }
 
   async #write(method: string, path: string, key: string, secret: Secret): Promise<SecretMark> {
-    const written = await this.#options.client.call(method, path, {
-      query: { fieldManager: FIELD_MANAGER },
-      body: formatSecret(secret),
-      // The answer without the content: we have it.
-      accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-      guard: this.#options.guard,
-    });
-    const mark = markOfObject(written);
-    this.#cacheOf(this.#secrets, namespaceOf(key))?.observe(key, mark);
-    return mark;
+    const send = async (): Promise<SecretMark> =>
+      markOfObject(
+        await this.#options.client.call(method, path, {
+          query: { fieldManager: FIELD_MANAGER },
+          body: formatSecret(secret),
+          // The answer without the content: we have it.
+          accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+          guard: this.#options.guard,
+        }),
+      );
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send);
   }
 
   async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
@@ -153,17 +154,17 @@ export class ClusterWorld implements World {
 
   async writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void> {
     const [namespace = "", name = ""] = key.split("/");
-    // A PUT of the whole object as last seen: the server refuses it where that is out of date.
-    const written = await this.#options.client.call(
-      "PUT",
-      `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`,
-      {
-        query: { fieldManager: FIELD_MANAGER },
-        body: { ...sealed, status },
-        guard: this.#options.guard,
-      },
+    const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`;
+    await this.#cacheOf(this.#sealedSecrets, namespace).observe(key, async () =>
+      withoutManagedFields(
+        // A PUT of the whole object as last seen: the server refuses it where that is out of date.
+        await this.#options.client.call("PUT", path, {
+          query: { fieldManager: FIELD_MANAGER },
+          body: { ...sealed, status },
+          guard: this.#options.guard,
+        }),
+      ),
     );
-    this.#cacheOf(this.#sealedSecrets, namespace)?.observe(key, withoutManagedFields(written));
   }
 
   async recordEvent(sealed: JsonObject, { type, reason, message }: Event): Promise<void> {
@@ -201,9 +202,11 @@ export class ClusterWorld implements World {
     });
   }
 
-  #cacheOf<T>(caches: readonly Cache<T>[], namespace: string): Cache<T> | undefined {
+  #cacheOf<T>(caches: readonly Cache<T>[], namespace: string): Cache<T> {
     const { namespaces } = this.#options;
-    return caches[namespaces === undefined ? 0 : namespaces.indexOf(namespace)];
+    const cache = caches[namespaces === undefined ? 0 : namespaces.indexOf(namespace)];
+    if (cache === undefined) throw new Error(`namespace ${namespace} is not looked after`);
+    return cache;
   }
 }
 

@@ -245,22 +245,28 @@ export class ClusterKeys {
     for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
       const name = keyName(prefix, predecessor, attempt);
       try {
-        const stored = await client.call("POST", this.#path, {
-          query: { fieldManager: FIELD_MANAGER },
-          body: formatKeySecret(pair, { name, namespace }, labels, annotations),
-          guard,
-        });
+        const key = await this.#take(name, async () =>
+          this.#read(
+            await client.call("POST", this.#path, {
+              query: { fieldManager: FIELD_MANAGER },
+              body: formatKeySecret(pair, { name, namespace }, labels, annotations),
+              guard,
+            }),
+          ),
+        );
         this.#createdAtMs = clock();
-        const fingerprint = this.#take(stored)?.privateKey.fingerprint;
-        log.info("sealing key created", { secret: objectKey(stored), fingerprint });
+        const fingerprint = key?.privateKey.fingerprint;
+        log.info("sealing key created", { secret: `${namespace}/${name}`, fingerprint });
         return;
       } catch (error) {
         if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       }
       // Another replica was quicker. Or the name is that of a key which seals no more.
-      const there = await client.call("GET", `${this.#path}/${name}`);
-      const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
-      const key = label === "active" ? this.#take(there) : null;
+      const key = await this.#take(name, async () => {
+        const there = await client.call("GET", `${this.#path}/${name}`);
+        const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
+        return label === "active" ? this.#read(there) : undefined;
+      });
       if (key !== null && keyring.newest?.privateKey.fingerprint === key.privateKey.fingerprint) {
         return;
       }
@@ -268,11 +274,10 @@ export class ClusterKeys {
     throw new Error("no name is free for a new sealing key");
   }
 
-  #take(object: JsonObject): SealingKey | null {
-    const found = this.#read(object);
-    this.#labelled.observe(objectKey(object), found);
+  async #take(name: string, call: () => Promise<Found | undefined>): Promise<SealingKey | null> {
+    const found = await this.#labelled.observe(`${this.#options.namespace}/${name}`, call);
     this.#refill();
-    return found.key;
+    return found?.key ?? null;
   }
 
   /** A key Secret that cannot be used is reported, and the others still serve. */

@@ -134,12 +134,13 @@ export class Reconciler {
       return { kind: "done" };
     }
     const source = sourceOf(object);
+    const seen = world.secretMark(key);
     const settled = this.#settled.get(key);
-    if (settled?.seen === this.#sight(key, object, source)) {
+    if (settled?.seen === this.#sight(object, source, seen)) {
       return { kind: settled.failed ? "terminal" : "done" };
     }
 
-    const result = await this.#bringInSync(key, object, source);
+    const result = await this.#bringInSync(key, object, source, seen);
     if ("kind" in result) return result;
     const { verdict, drift } = result;
     if (result.mark !== undefined) {
@@ -154,7 +155,9 @@ export class Reconciler {
     const said = leftOf(world.sealedSecret(key) ?? {});
     if (left !== undefined && JSON.stringify(said) === JSON.stringify(left)) this.#left.delete(key);
     if (verdict.next === "retry") return { kind: "retry" };
-    this.#settled.set(key, { seen: this.#sight(key, object, source), failed: !verdict.synced });
+    // What others have done to the Secret since is not what this run ended with.
+    const mark = result.mark ?? seen;
+    this.#settled.set(key, { seen: this.#sight(object, source, mark), failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
       // Whether that is over is told by the clock alone.
       this.#settled.delete(key);
@@ -201,17 +204,20 @@ export class Reconciler {
   }
 
   /** All that a run's result depends on, but for the keys that could open more. */
-  #sight(key: string, object: JsonObject, source: string): string {
-    const mark = this.#options.world.secretMark(key);
+  #sight(object: JsonObject, source: string, mark: SecretMark | undefined): string {
     const exposed = itemsUnder(sealedUnderOf(object), this.#compromised());
     return JSON.stringify([source, mark, ignoresDrift(object), exposed]);
   }
 
-  async #bringInSync(key: string, object: JsonObject, source: string): Promise<Result | Outcome> {
-    const { world, keyring, render, acceptLegacy, repair, clock } = this.#options;
+  async #bringInSync(
+    key: string,
+    object: JsonObject,
+    source: string,
+    mark: SecretMark | undefined,
+  ): Promise<Result | Outcome> {
+    const { keyring, render, acceptLegacy, repair, clock } = this.#options;
     const known = this.#left.get(key);
     const left = known?.left ?? leftOf(object);
-    const mark = world.secretMark(key);
     const sameSource = left?.source === source;
     if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
       const contested = this.#contest.isFought(key, clock());

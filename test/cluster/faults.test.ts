@@ -262,3 +262,77 @@ describe("an API server that goes away", () => {
     }
   });
 });
+
+// The watch is a connection of its own: it may tell of what came after a write before the write is
+// answered. What it told must not be forgotten for the older answer.
+describe("an answer that comes late", () => {
+  const DATA = { value: "declared" };
+  const secretPath = (name: string): string => `/api/v1/namespaces/demo/secrets/${name}`;
+  const edited = { data: { value: Buffer.from("edited").toString("base64") } };
+
+  it.each([
+    {
+      what: "of the status, when something else has been declared",
+      name: "late-declared",
+      held: ({ path }: ProxiedCall) => path.includes("sealedsecrets/late-declared/status"),
+      meanwhile: async (name: string) =>
+        plane.apply(
+          await sealed(certificate, { namespace: "demo", name, stringData: { value: "newer" } }),
+        ),
+      expected: { value: "newer" },
+    },
+    {
+      what: "of the status, when the Secret has been edited",
+      name: "late-status-edited",
+      held: ({ path }: ProxiedCall) => path.includes("sealedsecrets/late-status-edited/status"),
+      meanwhile: (name: string) => plane.request("PATCH", secretPath(name), edited, MERGE),
+      expected: DATA,
+    },
+    {
+      what: "of the Secret, when it has been edited",
+      name: "late-edited",
+      held: ({ method, path }: ProxiedCall) => method === "POST" && path.includes("/secrets"),
+      meanwhile: (name: string) => plane.request("PATCH", secretPath(name), edited, MERGE),
+      expected: DATA,
+    },
+    {
+      what: "of the Secret, when it has been deleted",
+      name: "late-deleted",
+      held: ({ method, path }: ProxiedCall) => method === "POST" && path.includes("/secrets"),
+      meanwhile: (name: string) => plane.request("DELETE", secretPath(name)),
+      expected: DATA,
+    },
+  ])("$what, does not hide it", async ({ name, held, meanwhile, expected }) => {
+    let armed = false;
+    let reach: () => void = () => undefined;
+    let release: () => void = () => undefined;
+    const reached = new Promise<void>((done) => (reach = done));
+    const released = new Promise<void>((done) => (release = done));
+    const proxied = await startProxiedPlane(plane, {
+      after: async (call) => {
+        if (armed && call.isWrite && held(call)) {
+          armed = false;
+          reach();
+          await released;
+        }
+        return "pass";
+      },
+    });
+    const controller = await startSignet(proxied.plane, { flags: FLAGS });
+    try {
+      armed = true;
+      await plane.apply(await sealed(certificate, { namespace: "demo", name, stringData: DATA }));
+      await reached;
+      await meanwhile(name);
+      // Time for the watch to tell of it.
+      await new Promise((done) => setTimeout(done, 500));
+      release();
+      await untilData(plane, "demo", name, expected);
+      expect((await untilVerdict(plane, "demo", name, "Unsealed")).synced?.status).toBe("True");
+    } finally {
+      release();
+      await controller.stop();
+      await proxied.stop();
+    }
+  });
+});
