@@ -13,6 +13,7 @@ import {
   objectsOf,
   parseSecret,
   type Secret,
+  withKind,
 } from "../shared/secret.ts";
 import type { Input } from "./files.ts";
 import { currentContext } from "./kubeconfig.ts";
@@ -75,7 +76,7 @@ export function gather(
     const documents = attempt(errors, () => documentsOf(input)) ?? [];
     const gathered: GatheredDocument[] = [];
     for (const document of documents) {
-      const place = placeOf(input, document, documents.length);
+      const place = placeOf(input.name, document, documents.length);
       const result = attempt(errors, () =>
         gatherDocument(document, input.inFolder !== undefined, place, prepare, mayLackKind, errors),
       );
@@ -91,6 +92,11 @@ export function gather(
   }
   throwAll(errors);
   return { files, sealedAlready, withoutSecret };
+}
+
+/** All Secrets of the files, in their order. */
+export function secretsIn(files: readonly GatheredFile[]): ReadySecret[] {
+  return files.flatMap(({ documents }) => documents.flatMap(({ secrets }) => secrets));
 }
 
 /** Runs `action`; a SignetError that it throws is kept in `errors`. */
@@ -126,8 +132,13 @@ function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
   return documents;
 }
 
-function placeOf({ name }: Input, { document }: ManifestDocument, documents: number): ErrorPlace {
-  return { file: name, ...(documents > 1 ? { document } : {}) };
+/** Where a document stands, as errors tell it. `documents`: how many its file has. */
+export function placeOf(
+  file: string,
+  { document }: ManifestDocument,
+  documents: number,
+): ErrorPlace {
+  return { file, ...(documents > 1 ? { document } : {}) };
 }
 
 function gatherDocument(
@@ -147,7 +158,7 @@ function gatherDocument(
   });
   const secrets: ReadySecret[] = [];
   for (const found of objects) {
-    const object = mayLackKind ? withSecretKind(found) : found;
+    const object = mayLackKind ? withKind(found, "Secret", "v1") : found;
     const objectPlace = { ...place, ...nameOf(object) };
     const ready = attempt(errors, () =>
       locate(objectPlace, () => {
@@ -158,11 +169,6 @@ function gatherDocument(
     if (ready !== undefined) secrets.push(ready);
   }
   return { document, secrets };
-}
-
-function withSecretKind(object: JsonObject): JsonObject {
-  const { apiVersion = null, kind = null } = object;
-  return { ...object, apiVersion: apiVersion ?? "v1", kind: kind ?? "Secret" };
 }
 
 function notSecret(object: JsonObject, inFolder: boolean): SignetError {

@@ -3,16 +3,16 @@
 // SPEC.md, "Command line", "Merging".
 
 import type { Certificate } from "../shared/certificate.ts";
-import { type Edit, editManifest } from "../shared/manifest/edit.ts";
+import { editManifests } from "../shared/manifest/edit.ts";
 import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../shared/manifest.ts";
 import { type Scope, scopeOf, withScope } from "../shared/scope.ts";
 import { KIND, merge, parseSealedSecret, seal, type SealedSecret } from "../shared/sealedsecret.ts";
 import { asObject, parseSecret, type Secret } from "../shared/secret.ts";
-import { STAMP_ANNOTATION } from "../shared/stamp.ts";
 import { usableCertificate } from "./certificate.ts";
+import { editsBetween } from "./edits.ts";
 import { readInputs, readText, stat, writeFiles } from "./files.ts";
-import { complete, gather, type Prepare, type ReadySecret } from "./gather.ts";
+import { complete, gather, placeOf, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
 import type { SealOptions } from "./seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 
@@ -36,14 +36,14 @@ export async function runMerge(
   const chosen = new Map<Secret, Target>();
   const { files } = gather(inputs, preparing(targets, chosen, file, options));
   const certificate = await usableCertificate(options);
-  const secrets = files.flatMap(({ documents }) => documents.flatMap((each) => each.secrets));
-  const result = await mergeSecrets({ file, text, targets }, secrets, chosen, certificate);
+  const secrets = secretsIn(files);
+  const result = await mergeSecrets({ file, text }, secrets, chosen, certificate);
   await writeFiles([{ path: file, text: result }]);
 }
 
 /** The file's text with each Secret sealed and put into the target that was chosen for it. */
 export async function mergeSecrets(
-  { file, text, targets }: { file: string; text: string; targets: readonly Target[] },
+  { file, text }: { readonly file: string; readonly text: string },
   secrets: readonly ReadySecret[],
   chosen: ReadonlyMap<Secret, Target>,
   certificate: Certificate,
@@ -60,14 +60,10 @@ export async function mergeSecrets(
       locate(place, () => merge(into, update)),
     );
   }
-  let result = text;
-  for (const target of targets.toReversed()) {
-    const after = merged.get(target);
-    if (after === undefined) continue;
-    const edits = editsBetween(target.sealed, after);
-    result = locate({ file }, () => editManifest(result, target.document, edits));
-  }
-  return result;
+  const edits = new Map(
+    [...merged].map(([{ document, sealed }, after]) => [document, editsBetween(sealed, after)]),
+  );
+  return locate({ file }, () => editManifests(text, edits));
 }
 
 function checkUsage(names: readonly string[], { inPlace, output, format }: SealOptions): void {
@@ -102,7 +98,7 @@ export function targetsIn(
   const targets = documents.flatMap((document) => {
     const object = asObject(document.value);
     if (object?.["kind"] !== KIND) return [];
-    const place = { file, ...(documents.length > 1 ? { document: document.document } : {}) };
+    const place = placeOf(file, document, documents.length);
     return [
       locate(place, () => {
         const sealed = parseSealedSecret(object);
@@ -221,34 +217,4 @@ function withoutScope(update: SealedSecret): SealedSecret {
 
 function withNamespace(sealed: SealedSecret, namespace: string): SealedSecret {
   return { ...sealed, metadata: { ...sealed.metadata, namespace } };
-}
-
-/** What of `before` must change to say what `after` says. */
-function editsBetween(before: SealedSecret, after: SealedSecret): Edit[] {
-  const edits: Edit[] = [];
-  const compare = (
-    path: readonly string[],
-    old: ReadonlyMap<string, string>,
-    now: ReadonlyMap<string, string>,
-  ): void => {
-    for (const [key, value] of now) {
-      if (old.get(key) !== value) edits.push({ path: [...path, key], value });
-    }
-  };
-  const { template } = before;
-  const map = (texts: Record<string, string>): Map<string, string> =>
-    new Map(Object.entries(texts));
-  compare(["spec", "encryptedData"], before.encryptedData, after.encryptedData);
-  for (const field of ["annotations", "labels"] as const) {
-    compare(
-      ["spec", "template", "metadata", field],
-      map(template.metadata[field]),
-      map(after.template.metadata[field]),
-    );
-  }
-  const stamp = after.metadata.annotations[STAMP_ANNOTATION];
-  if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
-    edits.push({ path: ["metadata", "annotations", STAMP_ANNOTATION], value: stamp });
-  }
-  return edits;
 }

@@ -16,6 +16,7 @@ import {
   type GatheredFile,
   preparing,
   type SecretOptions,
+  secretsIn,
 } from "./gather.ts";
 import { count, printResult, say } from "./terminal.ts";
 
@@ -179,7 +180,7 @@ function formatFor(file: GatheredFile | undefined, { format, output }: SealOptio
 }
 
 function summarize({ files, sealedAlready, withoutSecret }: Gathered, options: SealOptions): void {
-  const secrets = files.flatMap(({ documents }) => documents.flatMap((each) => each.secrets));
+  const secrets = secretsIn(files);
   const where =
     options.output === undefined
       ? "in place"

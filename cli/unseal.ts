@@ -5,20 +5,21 @@
 import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { locate, SignetError } from "../shared/errors.ts";
+import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
 import { readKeyFile } from "../shared/keyfile.ts";
 import { Keyring, type SealingKey } from "../shared/keyring.ts";
 import { formatManifests, type ManifestDocument, parseManifests } from "../shared/manifest.ts";
 import {
+  API_VERSION,
+  KIND,
   parseSealedSecret,
   type RenderTemplate,
   type SealedSecret,
   unseal,
-  withKind,
 } from "../shared/sealedsecret.ts";
-import { formatSecret, type JsonObject, objectsOf } from "../shared/secret.ts";
+import { formatSecret, type JsonObject, objectsOf, withKind } from "../shared/secret.ts";
 import { type Input, readInputs, readText, stat, statIfThere, writeFiles } from "./files.ts";
-import { throwAll } from "./gather.ts";
+import { placeOf, throwAll } from "./gather.ts";
 import type { Format } from "./seal.ts";
 import { advise, ioError, printResult } from "./terminal.ts";
 
@@ -36,7 +37,7 @@ const READABLE_BY_OTHERS = 0o044;
 
 interface Found {
   readonly sealed: SealedSecret;
-  readonly place: { readonly file: string; readonly document?: number };
+  readonly place: ErrorPlace;
 }
 
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
@@ -118,10 +119,12 @@ function documentsOf({ name, text }: Input): Document[] {
 }
 
 function sealedIn({ name }: Input, { document, of }: Document, options: OpenOptions): Found[] {
-  const place = { file: name, ...(of > 1 ? { document: document.document } : {}) };
+  const place = placeOf(name, document, of);
   return locate(place, () =>
     objectsOf(document).map((object) => {
-      const sealed = parseSealedSecret(options.mayLackKind === true ? withKind(object) : object);
+      const sealed = parseSealedSecret(
+        options.mayLackKind === true ? withKind(object, KIND, API_VERSION) : object,
+      );
       const { metadata } = sealed;
       const given = options.namespace ?? options.defaultNamespace ?? "";
       const namespace = metadata.namespace === "" ? given : metadata.namespace;

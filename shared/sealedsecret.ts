@@ -73,12 +73,6 @@ const LAST_APPLIED = [
   "kubecfg.ksonnet.io/last-applied-configuration",
 ];
 
-/** The object; one that does not say what it is, said to be a SealedSecret. */
-export function withKind(object: JsonObject): JsonObject {
-  const { apiVersion = null, kind = null } = object;
-  return { ...object, apiVersion: apiVersion ?? API_VERSION, kind: kind ?? KIND };
-}
-
 /**
  * Checks an untrusted object and takes it as a SealedSecret.
  * @throws SignetError wrong-kind, sealedsecret-invalid
@@ -476,12 +470,16 @@ function stamped(annotations: Record<string, string>, stamp: Stamp): Record<stri
     : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp) };
 }
 
+/** All that can be said of why a value does not open. */
+export const DECRYPT_HINT =
+  "it was sealed for another cluster, name, namespace or scope, or its text is damaged";
+
 /** One message for every way in which values do not open. */
 function decryptFailed(items: readonly string[], more = false): SignetError {
   const names = [...items].sort().concat(more ? ["others were not tried"] : []);
   const named = names.length === 0 ? "" : ` (${names.join(", ")})`;
   return new SignetError("decrypt-failed", `no key could decrypt secret${named}`, {
-    hint: "it was sealed for another cluster, name, namespace or scope, or its text is damaged",
+    hint: DECRYPT_HINT,
   });
 }
 

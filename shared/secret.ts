@@ -38,18 +38,35 @@ const MAX_DATA_BYTES = 1024 * 1024;
  * @throws SignetError wrong-kind where it is no object
  */
 export function objectsOf(document: Pick<ManifestDocument, "value">): JsonObject[] {
+  return placedObjectsOf(document).map(({ object }) => object);
+}
+
+/** An object of a document. */
+export interface PlacedObject {
+  readonly object: JsonObject;
+  /** Keys and list positions down to it; empty for the document itself. */
+  readonly path: readonly string[];
+}
+
+/** The same, each with where it stands. @throws SignetError wrong-kind where it is no object */
+export function placedObjectsOf(
+  document: Pick<ManifestDocument, "value">,
+  path: readonly string[] = [],
+): PlacedObject[] {
   const object = asObject(document.value);
   if (object === null) {
     throw new SignetError("wrong-kind", "expected a Kubernetes object, found something else");
   }
   const kind = object["kind"];
-  if (typeof kind !== "string" || !/^(Secret|SealedSecret)?List$/.test(kind)) return [object];
+  if (typeof kind !== "string" || !/^(Secret|SealedSecret)?List$/.test(kind)) {
+    return [{ object, path }];
+  }
   const items = object["items"] ?? [];
   if (!Array.isArray(items)) {
     throw new SignetError("manifest-syntax", "must be a list", { place: { field: "items" } });
   }
-  return items.flatMap((value, index) => {
-    const item = asObject(value);
+  return items.flatMap((each, index) => {
+    const item = asObject(each);
     if (item === null) {
       throw new SignetError("wrong-kind", "expected a Kubernetes object", {
         place: { field: `items[${index}]` },
@@ -58,8 +75,18 @@ export function objectsOf(document: Pick<ManifestDocument, "value">): JsonObject
     // Items of a typed list may leave their own kind out.
     const typed =
       kind === "List" ? {} : { kind: kind.slice(0, -4), apiVersion: object["apiVersion"] };
-    return objectsOf({ value: { ...(typed as JsonObject), ...item } });
+    const value = { ...(typed as JsonObject), ...item };
+    return placedObjectsOf({ value }, [...path, "items", String(index)]);
   });
+}
+
+/** The object; one that does not say what it is, said to be of `kind`. */
+export function withKind(object: JsonObject, kind: string, apiVersion: string): JsonObject {
+  return {
+    ...object,
+    apiVersion: object["apiVersion"] ?? apiVersion,
+    kind: object["kind"] ?? kind,
+  };
 }
 
 /** `Secret (v1) "demo/db"`: how an object is named in a refusal. */

@@ -9,15 +9,12 @@ import type { Flags } from "./flags.ts";
 /** @throws SignetError usage */
 export function clusterOptions(flags: Flags): ClusterOptions {
   return {
-    ...texts(flags, {
-      kubeconfig: "kubeconfig",
-      context: "context",
-    }),
+    ...flags.texts({ kubeconfig: "kubeconfig", context: "context" }),
     controllerName: flags.text("controller-name") ?? "",
     controllerNamespace: flags.text("controller-namespace") ?? "",
     requestTimeoutMs: parseTimeout(flags.text("request-timeout") ?? "0"),
     overrides: {
-      ...texts(flags, {
+      ...flags.texts({
         cluster: "cluster",
         user: "user",
         server: "server",
@@ -41,37 +38,22 @@ export function clusterOptions(flags: Flags): ClusterOptions {
 export function certificateOptions(flags: Flags): CertificateOptions {
   return {
     ...clusterOptions(flags),
-    ...texts(flags, { cert: "cert", certFingerprint: "cert-fingerprint" }),
+    ...flags.texts({ cert: "cert", certFingerprint: "cert-fingerprint" }),
     certFromEnvironment: false,
   };
-}
-
-function texts<Key extends string>(
-  flags: Flags,
-  names: Readonly<Record<Key, string>>,
-): Partial<Record<Key, string>> {
-  const found: Partial<Record<Key, string>> = {};
-  for (const [key, name] of Object.entries(names) as [Key, string][]) {
-    const text = flags.text(name);
-    if (text !== undefined) found[key] = text;
-  }
-  return found;
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** Milliseconds; as kubectl reads it, a bare number counts seconds. */
 function parseTimeout(text: string): number {
-  const parts = [
-    ...(/^\d+$/.test(text) ? `${text}s` : text).matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g),
-  ];
-  const milliseconds = parts.reduce(
-    (sum, [, number, unit]) => sum + Number(number) * (UNITS[unit ?? ""] ?? 0),
-    0,
-  );
-  const read = parts.map(([part]) => part).join("");
+  const duration = /^\d+$/.test(text) ? `${text}s` : text;
+  let milliseconds = 0;
+  for (const [, number, unit = ""] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
+    milliseconds += Number(number) * (UNITS[unit] ?? 0);
+  }
   // Longer than a timer can count.
-  if (read === (/^\d+$/.test(text) ? `${text}s` : text) && milliseconds < 2 ** 31) {
+  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(duration) && milliseconds < 2 ** 31) {
     return Math.ceil(milliseconds);
   }
   throw new SignetError("usage", `not a duration: ${text}`, { hint: "such as 500ms, 10s or 1m" });

@@ -3,21 +3,30 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
-import { type Edit, editManifest } from "../../shared/manifest/edit.ts";
+import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { scopeOf } from "../../shared/scope.ts";
 import {
+  API_VERSION,
+  DECRYPT_HINT,
   formatSealedSecret,
+  KIND,
   parseSealedSecret,
   type SealedSecret,
-  withKind,
 } from "../../shared/sealedsecret.ts";
-import { asObject, type JsonObject, objectsOf, serverFieldsRemoved } from "../../shared/secret.ts";
+import {
+  asObject,
+  type JsonObject,
+  placedObjectsOf,
+  serverFieldsRemoved,
+  withKind,
+} from "../../shared/secret.ts";
 import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
 import { connectController, type Controller, wordsOf } from "../cluster.ts";
+import { editsBetween } from "../edits.ts";
 import { samePlace, writeFiles } from "../files.ts";
+import { placeOf, throwAll } from "../gather.ts";
 import type { Answer } from "../http.ts";
-import { throwAll } from "../gather.ts";
 import { detail } from "../terminal.ts";
 import { clusterOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
@@ -37,29 +46,19 @@ interface Found {
 function sealedIn(text: string, name: string): Found[] {
   const documents = parseManifests(text, { file: name });
   const found = documents.flatMap((document) => {
-    const place = { file: name, ...(documents.length > 1 ? { document: document.document } : {}) };
-    return locate(place, () => {
-      const paths = pathsOf(document.value, []);
-      return objectsOf(document).map((each, index) => {
-        const object = withKind(each);
-        const sealed = parseSealedSecret(object);
-        return { document, path: paths[index] ?? [], object, sealed, place };
-      });
-    });
+    const place = placeOf(name, document, documents.length);
+    return locate(place, () =>
+      placedObjectsOf(document).map(({ object: each, path }) => {
+        const object = withKind(each, KIND, API_VERSION);
+        return { document, path, object, sealed: parseSealedSecret(object), place };
+      }),
+    );
   });
   if (found.length > 0) return found;
   throw new SignetError("manifest-syntax", "no sealed secrets found", {
     hint: "ensure the input is valid and UTF-8 encoded",
     place: { file: name },
   });
-}
-
-/** Where the objects of `objectsOf` stand, in its order. */
-function pathsOf(value: Json, path: readonly string[]): (readonly string[])[] {
-  const object = asObject(value);
-  const { kind = null, items = null } = object ?? {};
-  if (typeof kind !== "string" || !kind.endsWith("List") || !Array.isArray(items)) return [path];
-  return items.flatMap((item, index) => pathsOf(item, [...path, "items", String(index)]));
 }
 
 const MAX_TRIES = 20;
@@ -87,7 +86,7 @@ export async function runValidate(flags: Flags): Promise<void> {
     if (answer.status === 409) {
       errors.push(
         new SignetError("decrypt-failed", `unable to decrypt sealed secret: ${which}`, {
-          hint: "it was sealed for another cluster, name, namespace or scope, or its text is damaged",
+          hint: DECRYPT_HINT,
         }),
       );
     } else if (answer.status !== 200) {
@@ -140,7 +139,7 @@ function parseAnswer(text: string): SealedSecret {
     object = null;
   }
   if (object === null) throw unusable();
-  return parseSealedSecret(withKind(object));
+  return parseSealedSecret(withKind(object, KIND, API_VERSION));
 }
 
 function unusable(): SignetError {
@@ -201,37 +200,8 @@ function declared(sealed: SealedSecret): JsonObject {
 function spliced(text: string, found: readonly Found[], renewed: readonly SealedSecret[]): string {
   const edits = new Map<ManifestDocument, Edit[]>();
   for (const [index, { document, path, sealed }] of found.entries()) {
-    const after = renewed[index];
-    if (after === undefined) continue;
-    edits.set(document, [...(edits.get(document) ?? []), ...editsFor(path, sealed, after)]);
+    const changed = editsBetween(sealed, renewed[index] ?? sealed, path);
+    edits.set(document, [...(edits.get(document) ?? []), ...changed]);
   }
-  let result = text;
-  for (const [document, list] of [...edits].reverse()) {
-    result = editManifest(result, document, list);
-  }
-  return result;
-}
-
-function editsFor(path: readonly string[], before: SealedSecret, after: SealedSecret): Edit[] {
-  const edits: Edit[] = [];
-  for (const [item, value] of after.encryptedData) {
-    if (before.encryptedData.get(item) === value) continue;
-    edits.push({ path: [...path, "spec", "encryptedData", item], value });
-  }
-  const [old, now] = [formatSealedSecret(before), formatSealedSecret(after)];
-  const legacy = (object: JsonObject): Json | undefined =>
-    asObject(object["spec"] ?? null)?.["data"];
-  if (legacy(old) !== legacy(now))
-    edits.push({ path: [...path, "spec", "data"], value: legacy(now) });
-  const annotations = [...path, "metadata", "annotations"];
-  const stamp = after.metadata.annotations[STAMP_ANNOTATION];
-  if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
-    const left = Object.keys(after.metadata.annotations).length;
-    edits.push(
-      left === 0
-        ? { path: annotations, value: undefined }
-        : { path: [...annotations, STAMP_ANNOTATION], value: stamp },
-    );
-  }
-  return edits;
+  return editManifests(text, edits);
 }

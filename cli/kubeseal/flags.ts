@@ -209,6 +209,16 @@ export class Flags {
     return (this.#texts.get(name) ?? FLAGS[name]?.byDefault) || undefined;
   }
 
+  /** The texts of several flags by the names that options give them; empty ones left out. */
+  texts<Key extends string>(names: Readonly<Record<Key, string>>): Partial<Record<Key, string>> {
+    const found: Partial<Record<Key, string>> = {};
+    for (const [key, name] of Object.entries(names) as [Key, string][]) {
+      const text = this.text(name);
+      if (text !== undefined) found[key] = text;
+    }
+    return found;
+  }
+
   on(name: string): boolean {
     return this.#texts.get(name) === "true";
   }

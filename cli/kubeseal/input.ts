@@ -7,6 +7,7 @@ import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest.ts";
 import { asObject, type JsonObject, parseSecret, type Secret } from "../../shared/secret.ts";
 import { decodeText, type Input, readText, statIfThere } from "../files.ts";
+import { complete } from "../gather.ts";
 import { currentContext } from "../kubeconfig.ts";
 import { checkFields, checkNotEmpty, checkType } from "../secretcheck.ts";
 import { advise, detail, readStdin } from "../terminal.ts";
@@ -90,18 +91,26 @@ export function adviseOnType(secret: Secret, place: ErrorPlace): void {
 const POD_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /**
- * The namespace for what declares none: --namespace, else that of the kubeconfig's context, else
- * that of the pod that this runs in. Null where there is none of them.
- * @throws SignetError io, manifest-syntax, usage, where a kubeconfig cannot be read
+ * Says the namespace of a Secret by the one that it declares. --namespace has to be the same; where it
+ * declares none, it is --namespace, else that of the kubeconfig's context, else that of the pod that
+ * this runs in. Null where there is none of them. The kubeconfig is read once, when it is needed.
+ * @throws SignetError secret-invalid; io, manifest-syntax, usage, where a kubeconfig cannot be read
  */
-export function defaultNamespace(flags: Flags): string | null {
+export function choosingNamespace(flags: Flags): (declared: string) => string | null {
   const given = flags.text("namespace");
-  if (given !== undefined) return given;
-  const [kubeconfig, context] = [flags.text("kubeconfig"), flags.text("context")];
-  const current = currentContext({
-    ...(kubeconfig === undefined ? {} : { kubeconfig }),
-    ...(context === undefined ? {} : { context }),
-  });
+  let found: string | null | undefined;
+  return (declared) => {
+    if (given !== undefined) {
+      return complete({ name: "", namespace: declared }, { namespace: given }).namespace;
+    }
+    if (declared !== "") return declared;
+    if (found === undefined) found = defaultNamespace(flags);
+    return found;
+  };
+}
+
+function defaultNamespace(flags: Flags): string | null {
+  const current = currentContext(flags.texts({ kubeconfig: "kubeconfig", context: "context" }));
   if (current !== null) {
     const namespace = current.namespace || "default";
     detail(`the namespace is "${namespace}", by the kubeconfig's context "${current.name}"`);

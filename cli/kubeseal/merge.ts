@@ -5,12 +5,12 @@ import { SignetError } from "../../shared/errors.ts";
 import type { Secret } from "../../shared/secret.ts";
 import { usableCertificate } from "../certificate.ts";
 import { readText, samePlace, writeFiles } from "../files.ts";
-import { complete, gather, type Prepare } from "../gather.ts";
+import { gather, type Prepare, secretsIn } from "../gather.ts";
 import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../merge.ts";
 import { advise, warn } from "../terminal.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
-import { defaultNamespace, readInput, readSecret } from "./input.ts";
+import { choosingNamespace, readInput, readSecret } from "./input.ts";
 import { formatOf } from "./output.ts";
 
 /** @throws SignetError, or an AggregateError of them; then the file is as it was */
@@ -32,8 +32,8 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
   const prepare = preparing(targets, chosen, file, flags);
   const { files } = gather([input], prepare, { mayLackKind: true });
   const certificate = await usableCertificate(certificateOptions(flags));
-  const secrets = files.flatMap(({ documents }) => documents.flatMap((each) => each.secrets));
-  const merged = await mergeSecrets({ file, text, targets }, secrets, chosen, certificate);
+  const secrets = secretsIn(files);
+  const merged = await mergeSecrets({ file, text }, secrets, chosen, certificate);
   await writeFiles([{ path: file, text: merged }]);
 }
 
@@ -44,37 +44,27 @@ function preparing(
   file: string,
   flags: Flags,
 ): Prepare {
+  const chooseNamespace = choosingNamespace(flags);
+  const asked = { mergeInto: file, ...(flags.scope === undefined ? {} : { scope: flags.scope }) };
   return (object, place) => {
     const parsed = readSecret(object, flags);
     const [only] = targets;
     const target =
       only !== undefined && targets.length === 1 ? only : chooseTarget(parsed, targets, file);
     const { name, namespace } = target.sealed.metadata;
-    checkScope(parsed, target, { mergeInto: file, ...scopeOption(flags) }, place);
+    checkScope(parsed, target, asked, place);
     const { type } = parsed;
     if (type !== "" && type !== "Opaque" && type !== target.sealed.template.type) {
       advise(`its type ${type} is not merged: the one of ${file} stays`);
     }
+    const declared = namespace || parsed.metadata.namespace;
     const metadata = {
       ...parsed.metadata,
       name: name || flags.text("name") || parsed.metadata.name,
-      namespace: namespaceFor(target, namespace || parsed.metadata.namespace, flags),
+      namespace: target.scope === "cluster-wide" ? declared : (chooseNamespace(declared) ?? ""),
     };
     const secret = { ...parsed, metadata };
     chosen.set(secret, target);
     return { secret, scope: target.scope, place };
   };
-}
-
-function namespaceFor({ scope }: Target, declared: string, flags: Flags): string {
-  if (scope === "cluster-wide") return declared;
-  const given = flags.text("namespace");
-  if (given !== undefined) {
-    return complete({ name: "", namespace: declared }, { namespace: given }).namespace;
-  }
-  return declared || defaultNamespace(flags) || "";
-}
-
-function scopeOption({ scope }: Flags): { scope?: NonNullable<Flags["scope"]> } {
-  return scope === undefined ? {} : { scope };
 }

@@ -16,11 +16,10 @@ export async function runRecover(flags: Flags): Promise<void> {
       hint: "name the private keys with --recovery-private-key FILE",
     });
   }
-  const namespace = flags.text("namespace");
   const { secrets } = await openInputs([await readInput(flags)], keys, {
     acceptLegacy: true,
     mayLackKind: true,
-    ...(namespace === undefined ? {} : { defaultNamespace: namespace }),
+    ...flags.texts({ defaultNamespace: "namespace" }),
   });
   await deliver(formatObjects(secrets, format), flags, 0o600);
 }

@@ -6,14 +6,13 @@ import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/enve
 import { SignetError } from "../../shared/errors.ts";
 import { labelBytes, scopeOf } from "../../shared/scope.ts";
 import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
-import type { Secret } from "../../shared/secret.ts";
 import { usableCertificate } from "../certificate.ts";
 import { readBytes } from "../files.ts";
-import { complete, gather, type Prepare } from "../gather.ts";
+import { gather, type Prepare, secretsIn } from "../gather.ts";
 import { readStdin } from "../terminal.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
-import { adviseOnType, defaultNamespace, readInput, readSecret } from "./input.ts";
+import { adviseOnType, choosingNamespace, readInput, readSecret } from "./input.ts";
 import { deliver, formatObjects, formatOf } from "./output.ts";
 
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
@@ -21,15 +20,15 @@ export async function runSeal(flags: Flags): Promise<void> {
   const format = formatOf(flags);
   const input = await readInput(flags);
   const { files } = gather([input], preparing(flags), { mayLackKind: true });
-  const secrets = files.flatMap(({ documents }) => documents.flatMap((each) => each.secrets));
   const certificate = await usableCertificate(certificateOptions(flags));
   const sealed = await Promise.all(
-    secrets.map(({ secret, scope }) => seal(secret, certificate, scope)),
+    secretsIn(files).map(({ secret, scope }) => seal(secret, certificate, scope)),
   );
   await deliver(formatObjects(sealed.map(formatSealedSecret), format), flags);
 }
 
 function preparing(flags: Flags): Prepare {
+  const chooseNamespace = choosingNamespace(flags);
   return (object, place) => {
     const parsed = readSecret(object, flags);
     const scope = flags.scope ?? scopeOf(parsed.metadata.annotations);
@@ -37,24 +36,17 @@ function preparing(flags: Flags): Prepare {
     if (name === "") {
       throw new SignetError("secret-invalid", "missing metadata.name in input Secret");
     }
-    const metadata = { ...parsed.metadata, name, namespace: parsed.metadata.namespace };
-    if (scope !== "cluster-wide") metadata.namespace = namespaceOf(parsed, flags);
-    const secret = { ...parsed, metadata };
+    const declared = parsed.metadata.namespace;
+    const namespace = scope === "cluster-wide" ? declared : chooseNamespace(declared);
+    if (namespace === null) {
+      throw new SignetError("secret-invalid", "secret must declare a namespace", {
+        hint: "say metadata.namespace in the manifest, or --namespace on the command line",
+      });
+    }
+    const secret = { ...parsed, metadata: { ...parsed.metadata, name, namespace } };
     adviseOnType(secret, place);
     return { secret, scope, place };
   };
-}
-
-function namespaceOf({ metadata }: Secret, flags: Flags): string {
-  const given = flags.text("namespace");
-  if (given !== undefined) {
-    return complete({ name: "", namespace: metadata.namespace }, { namespace: given }).namespace;
-  }
-  const namespace = metadata.namespace || defaultNamespace(flags);
-  if (namespace !== null) return namespace;
-  throw new SignetError("secret-invalid", "secret must declare a namespace", {
-    hint: "say metadata.namespace in the manifest, or --namespace on the command line",
-  });
 }
 
 /** @throws SignetError */
@@ -62,7 +54,7 @@ export async function runRaw(flags: Flags): Promise<void> {
   const scope = flags.scope ?? "strict";
   const needed = (flag: string): SignetError =>
     new SignetError("usage", `must provide the ${flag} flag with --raw and --scope ${scope}`);
-  const namespace = scope === "cluster-wide" ? "" : defaultNamespace(flags);
+  const namespace = scope === "cluster-wide" ? "" : choosingNamespace(flags)("");
   if (namespace === null) throw needed("--namespace");
   const name = flags.text("name") ?? "";
   if (scope === "strict" && name === "") throw needed("--name");

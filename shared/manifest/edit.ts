@@ -53,6 +53,16 @@ export function editManifest(
   return text.slice(0, document.start) + body + text.slice(document.end);
 }
 
+/** The same for several documents of one text. */
+export function editManifests(
+  text: string,
+  edits: ReadonlyMap<ManifestDocument, readonly Edit[]>,
+): string {
+  // From the last to the first: what is before a document stays where it is.
+  const lastFirst = [...edits].sort(([a], [b]) => b.start - a.start);
+  return lastFirst.reduce((result, [document, each]) => editManifest(result, document, each), text);
+}
+
 function refuse(reason: string, edit: Pick<Edit, "path">): never {
   throw new SignetError("manifest-ambiguous", reason, { place: { field: edit.path.join(".") } });
 }

@@ -1,0 +1,51 @@
+// Owns: which entries of a manifest change when its SealedSecret does.
+// Does not own: changing them in a text (shared/manifest/edit.ts).
+
+import { encodeBase64 } from "../shared/base64.ts";
+import type { Edit } from "../shared/manifest/edit.ts";
+import type { SealedSecret } from "../shared/sealedsecret.ts";
+import { STAMP_ANNOTATION } from "../shared/stamp.ts";
+
+/**
+ * What of `before` must change to say what `after` says: values, template labels and annotations, the
+ * stamp. `path`: down to the SealedSecret within its document.
+ */
+export function editsBetween(
+  before: SealedSecret,
+  after: SealedSecret,
+  path: readonly string[] = [],
+): Edit[] {
+  const edits: Edit[] = [];
+  const compare = (
+    field: readonly string[],
+    old: ReadonlyMap<string, string>,
+    now: ReadonlyMap<string, string>,
+  ): void => {
+    for (const [key, value] of now) {
+      if (old.get(key) !== value) edits.push({ path: [...path, ...field, key], value });
+    }
+  };
+  const map = (texts: Record<string, string>): Map<string, string> =>
+    new Map(Object.entries(texts));
+  compare(["spec", "encryptedData"], before.encryptedData, after.encryptedData);
+  const legacy = legacyOf(after);
+  if (legacy !== legacyOf(before)) edits.push({ path: [...path, "spec", "data"], value: legacy });
+  for (const field of ["annotations", "labels"] as const) {
+    compare(
+      ["spec", "template", "metadata", field],
+      map(before.template.metadata[field]),
+      map(after.template.metadata[field]),
+    );
+  }
+  const annotations = [...path, "metadata", "annotations"];
+  const stamp = after.metadata.annotations[STAMP_ANNOTATION];
+  if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
+    const noneLeft = Object.keys(after.metadata.annotations).length === 0;
+    edits.push({ path: noneLeft ? annotations : [...annotations, STAMP_ANNOTATION], value: stamp });
+  }
+  return edits;
+}
+
+function legacyOf({ legacyData }: SealedSecret): string | undefined {
+  return legacyData === undefined ? undefined : encodeBase64(legacyData);
+}
