@@ -134,13 +134,13 @@ export class Reconciler {
       return { kind: "done" };
     }
     const source = sourceOf(object);
-    const seen = world.secretMark(key);
+    const mark = world.secretMark(key);
     const settled = this.#settled.get(key);
-    if (settled?.seen === this.#sight(object, source, seen)) {
+    if (settled?.seen === this.#sight(object, source, mark)) {
       return { kind: settled.failed ? "terminal" : "done" };
     }
 
-    const result = await this.#bringInSync(key, object, source, seen);
+    const result = await this.#bringInSync(key, object, source, mark);
     if ("kind" in result) return result;
     const { verdict, drift } = result;
     if (result.mark !== undefined) {
@@ -156,8 +156,8 @@ export class Reconciler {
     if (left !== undefined && JSON.stringify(said) === JSON.stringify(left)) this.#left.delete(key);
     if (verdict.next === "retry") return { kind: "retry" };
     // What others have done to the Secret since is not what this run ended with.
-    const mark = result.mark ?? seen;
-    this.#settled.set(key, { seen: this.#sight(object, source, mark), failed: !verdict.synced });
+    const seen = this.#sight(object, source, result.mark ?? mark);
+    this.#settled.set(key, { seen, failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
       // Whether that is over is told by the clock alone.
       this.#settled.delete(key);
