@@ -9,13 +9,14 @@ import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
 import type { Secret } from "../shared/secret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
-import { freePort, requireBed, startProgram, untilReady } from "../test/cluster/program.ts";
 import {
   cleanEnvironment,
-  ensureNamespace,
-  type RunningController,
-  signetManifest,
-} from "../test/cluster/signet.ts";
+  freePort,
+  requireBed,
+  startProgram,
+  untilReady,
+} from "../test/cluster/program.ts";
+import { ensureNamespace, type RunningController, signetManifest } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";
 

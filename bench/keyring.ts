@@ -8,7 +8,7 @@ import { parseCertificate, type SealingKeyPair } from "../shared/certificate.ts"
 import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
 import type { JsonObject } from "../shared/secret.ts";
 import { STAMP_ANNOTATION } from "../shared/stamp.ts";
-import { cleanEnvironment } from "../test/cluster/signet.ts";
+import { cleanEnvironment } from "../test/cluster/program.ts";
 import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";
 import type { OpenerResult, OpenerWork } from "./opener.ts";

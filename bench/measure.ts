@@ -6,8 +6,9 @@ import { randomBytes } from "node:crypto";
 import { once, on } from "node:events";
 import { createSealingKey, type SealingKeyPair } from "../shared/certificate.ts";
 import type { Secret } from "../shared/secret.ts";
-import { cleanEnvironment } from "../test/cluster/signet.ts";
+import { cleanEnvironment } from "../test/cluster/program.ts";
 import type { NodeProgram } from "./nodes.ts";
+import type { Figure } from "./report.ts";
 
 /** What every part is given. */
 export interface Bench {
@@ -53,6 +54,21 @@ export function benchSecret(namespace: string, name: string): Secret {
 export interface Subject {
   readonly program: string;
   readonly measure: () => number | Promise<number>;
+}
+
+/** The samples of `alternate`, as figures. */
+export function toFigures(
+  task: string,
+  unit: Figure["unit"],
+  subjects: readonly Subject[],
+  samples: readonly number[][],
+): Figure[] {
+  return subjects.map(({ program }, index) => ({
+    task,
+    program,
+    unit,
+    samples: samples[index] ?? [],
+  }));
 }
 
 /**

@@ -54,6 +54,11 @@ export function median(samples: readonly number[]): number {
   return summarize(samples).median;
 }
 
+/** The median of one program among the figures of a task. */
+export function medianOf(figures: readonly Figure[], program: string): number {
+  return median(figures.find((figure) => figure.program === program)?.samples ?? []);
+}
+
 /** `times` held against a bound: `at most` for a cost, `at least` for a gain. */
 export function ratioCheck(
   facts: { task: string; program: string; against: string },

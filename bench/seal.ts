@@ -9,7 +9,7 @@ import { Keyring } from "../shared/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest.ts";
 import { openValues, parseSealedSecret } from "../shared/sealedsecret.ts";
 import { formatSecret, objectsOf } from "../shared/secret.ts";
-import { cleanEnvironment } from "../test/cluster/signet.ts";
+import { cleanEnvironment } from "../test/cluster/program.ts";
 import { partPath } from "../test/parts/parts.ts";
 import {
   alternate,
@@ -18,9 +18,10 @@ import {
   benchSecret,
   ITEMS_PER_SECRET,
   type Subject,
+  toFigures,
   wallMs,
 } from "./measure.ts";
-import { type Check, type Figure, median, type PartReport, ratioCheck } from "./report.ts";
+import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const FILES = 400;
 const ONE_FILE_AT_MOST = 3.5;
@@ -164,22 +165,4 @@ async function checkSealed(text: string, keyring: Keyring): Promise<void> {
     const { values } = await openValues(parseSealedSecret(object), keyring);
     if (values.size !== ITEMS_PER_SECRET) throw new Error(`sealing kept ${values.size} items`);
   }
-}
-
-function toFigures(
-  task: string,
-  unit: Figure["unit"],
-  subjects: readonly Subject[],
-  samples: readonly number[][],
-): Figure[] {
-  return subjects.map(({ program }, index) => ({
-    task,
-    program,
-    unit,
-    samples: samples[index] ?? [],
-  }));
-}
-
-function medianOf(figures: readonly Figure[], program: string): number {
-  return median(figures.find((figure) => figure.program === program)?.samples ?? []);
 }

@@ -6,8 +6,16 @@ import { join } from "node:path";
 import { formatManifests } from "../shared/manifest.ts";
 import { formatSecret } from "../shared/secret.ts";
 import { partPath } from "../test/parts/parts.ts";
-import { alternate, type Bench, benchKey, benchSecret, type Subject, wallMs } from "./measure.ts";
-import { type Check, type Figure, median, type PartReport, ratioCheck } from "./report.ts";
+import {
+  alternate,
+  type Bench,
+  benchKey,
+  benchSecret,
+  type Subject,
+  toFigures,
+  wallMs,
+} from "./measure.ts";
+import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const ORIGINAL = "kubeseal (original)";
 
@@ -43,19 +51,15 @@ async function benchTask(
     ]),
   ];
   const samples = await alternate(subjects, bench.quick ? 15 : 60);
-  const figures = subjects.map(({ program }, index): Figure => {
-    return { task, program, unit: "ms", samples: samples[index] ?? [] };
-  });
-  const medianOf = (program: string): number =>
-    median(figures.find((figure) => figure.program === program)?.samples ?? []);
+  const figures = toFigures(task, "ms", subjects, samples);
   const checks = bench.nodes.flatMap(({ label }) => [
     ratioCheck(
       { task, program: `ours, ${label}`, against: "the original's time" },
-      medianOf(`ours, ${label}`) / medianOf(ORIGINAL),
+      medianOf(figures, `ours, ${label}`) / medianOf(figures, ORIGINAL),
     ),
     ratioCheck(
       { task, program: `ours, ${label}`, against: "the time of Node alone" },
-      medianOf(`ours, ${label}`) / medianOf(`${label} alone`),
+      medianOf(figures, `ours, ${label}`) / medianOf(figures, `${label} alone`),
     ),
   ]);
   return { figures, checks };
