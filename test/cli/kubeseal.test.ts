@@ -2,7 +2,6 @@
 // cannot take. Runs the built program, dist/kubeseal.cjs.
 // Does not own: what it has in common with the original (test/interop/kubeseal.test.ts).
 
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
@@ -13,16 +12,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { encodeBase64 } from "../../shared/base64.ts";
 import { parseCertificate } from "../../shared/certificate.ts";
 import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelope.ts";
+import { type Finished, runToEnd } from "../cluster/program.ts";
 
 const CERTIFICATE = readFileSync("test/fixtures/cert.pem", "utf8");
 const { fingerprint, spki } = parseCertificate(CERTIFICATE);
 const VALUE = ["--raw", "--scope", "cluster-wide"];
-
-interface Ended {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 let folder: string;
 let server: Server;
@@ -65,22 +59,9 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function kubeseal(args: string[], stdin = "", env: Record<string, string> = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [resolve("dist/kubeseal.cjs"), ...args], {
-    cwd: folder,
-    env: { PATH: process.env["PATH"], HOME: folder, ...env },
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(stdin);
-  return new Promise((done, fail) => {
-    child.once("error", fail);
-    child.once("close", (status) => {
-      done({ status: status ?? 128, stdout, stderr });
-    });
-  });
+function kubeseal(args: string[], stdin = "", env: Record<string, string> = {}): Promise<Finished> {
+  const command = [process.execPath, resolve("dist/kubeseal.cjs"), ...args];
+  return runToEnd(command, { stdin, cwd: folder, env: { HOME: folder, ...env } });
 }
 
 const SEALED = /^A[A-Za-z0-9+/]{300,}=*$/;

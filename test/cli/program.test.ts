@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/certificate.ts";
+import { type Finished, runToEnd } from "../cluster/program.ts";
 
 const CERT = resolve("test/fixtures/cert.pem");
 const SECRET =
@@ -30,27 +31,9 @@ afterEach(() => {
   servers = [];
 });
 
-interface Result {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function signet(args: string[], stdin = ""): Promise<Result> {
-  const child = spawn(process.execPath, [resolve("dist/signet.cjs"), ...args], {
-    cwd: folder,
-    env: { PATH: process.env["PATH"], HOME: folder },
-  });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  child.stdin.end(stdin);
-  return new Promise((done) => {
-    child.on("close", (status) => {
-      done({ status, stdout, stderr });
-    });
-  });
+function signet(args: string[], stdin = ""): Promise<Finished> {
+  const command = [process.execPath, resolve("dist/signet.cjs"), ...args];
+  return runToEnd(command, { stdin, cwd: folder, env: { HOME: folder } });
 }
 
 async function serve(listener: RequestListener): Promise<string> {

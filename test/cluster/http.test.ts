@@ -14,8 +14,10 @@ import { openValues, parseSealedSecret } from "../../shared/sealedsecret.ts";
 import { type JsonObject, parseSecret } from "../../shared/secret.ts";
 import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
 import { certificateOf, metricOf, sealed, statusOf, untilData, untilVerdict } from "./objects.ts";
-import { kubeseal, runToEnd } from "./original.ts";
+import { kubeseal } from "./original.ts";
+import { runToEnd } from "./program.ts";
 import {
+  addAccount,
   chartObjects,
   ensureNamespace,
   exposeController,
@@ -496,24 +498,12 @@ describe("TLS and tokens", () => {
   it("a token is checked by the cluster: who it is, and whether it may", async () => {
     for (const object of chartObjects("rbac-token.yaml", "requireToken=true"))
       await plane.apply(object);
-    for (const account of ["may", "may-not"]) {
-      await plane.apply({
-        apiVersion: "v1",
-        kind: "ServiceAccount",
-        metadata: { name: account, namespace: "demo" },
-      });
-    }
     await plane.apply({
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRoleBinding",
-      metadata: { name: "may" },
-      roleRef: {
-        apiGroup: "rbac.authorization.k8s.io",
-        kind: "ClusterRole",
-        name: "signet-client",
-      },
-      subjects: [{ kind: "ServiceAccount", name: "may", namespace: "demo" }],
+      apiVersion: "v1",
+      kind: "ServiceAccount",
+      metadata: { name: "may-not", namespace: "demo" },
     });
+    await addAccount(plane, { namespace: "demo", name: "may", role: "signet-client" });
     const checked = await startSignet(plane, {
       flags: [...FLAGS, "--leader-elect=false", "--require-token"],
     });

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
 import { certificateOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
-import { kubeseal, runToEnd, startOriginal } from "./original.ts";
+import { kubeseal, startOriginal } from "./original.ts";
+import { runToEnd } from "./program.ts";
 import {
   ensureNamespace,
   exposeController,

@@ -7,8 +7,10 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
 import { certificateOf, readSecret, untilData } from "./objects.ts";
-import { type Finished, kubeseal as original, runToEnd, startOriginal } from "./original.ts";
+import { kubeseal as original, startOriginal } from "./original.ts";
+import { type Finished, runToEnd } from "./program.ts";
 import {
+  addAccount,
   ensureNamespace,
   exposeController,
   installSignet,
@@ -203,22 +205,7 @@ describe("the way to the cluster", () => {
     server = `https://${plane.host}:${plane.port}`;
     authority = await file("ca.crt", plane.certificateAuthority);
     await ensureNamespace(plane, "people");
-    await plane.apply({
-      apiVersion: "v1",
-      kind: "ServiceAccount",
-      metadata: { name: "dev", namespace: "people" },
-    });
-    await plane.apply({
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRoleBinding",
-      metadata: { name: "dev-kubeseal" },
-      roleRef: {
-        apiGroup: "rbac.authorization.k8s.io",
-        kind: "ClusterRole",
-        name: "cluster-admin",
-      },
-      subjects: [{ kind: "ServiceAccount", name: "dev", namespace: "people" }],
-    });
+    await addAccount(plane, { namespace: "people", name: "dev", role: "cluster-admin" });
     token = await plane.serviceAccountToken("people", "dev");
   });
 

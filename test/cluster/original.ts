@@ -1,16 +1,23 @@
 // Owns: the Go original in the test bed: its CRD, its controller with the in-cluster files that it
 // insists on, and its kubeseal.
 // Does not own: how it is built (test/parts/build.ts), nor the control plane (controlplane.ts).
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { load } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
-import { freePort, requireBed, startProgram, untilReady } from "./program.ts";
 import {
   cleanEnvironment,
+  type Finished,
+  freePort,
+  requireBed,
+  runToEnd,
+  startProgram,
+  untilReady,
+} from "./program.ts";
+import {
+  addAccount,
   ensureNamespace,
   type RunningController,
   type StartOptions,
@@ -28,15 +35,7 @@ export async function installOriginalCrd(plane: ControlPlane): Promise<void> {
 /** Its service account; with every right, as what it may do is not what the tests are about. */
 async function installAccount(plane: ControlPlane, namespace: string): Promise<void> {
   await ensureNamespace(plane, namespace);
-  const metadata = { name: ACCOUNT, namespace };
-  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata });
-  await plane.apply({
-    apiVersion: "rbac.authorization.k8s.io/v1",
-    kind: "ClusterRoleBinding",
-    metadata: { name: `original-${namespace}` },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" },
-    subjects: [{ kind: "ServiceAccount", name: ACCOUNT, namespace }],
-  });
+  await addAccount(plane, { namespace, name: ACCOUNT, role: "cluster-admin" });
 }
 
 // It reads its credentials from one fixed folder. A mount namespace for each process gives each
@@ -87,35 +86,6 @@ export async function startOriginal(
   const { pid, logs, kill, exited, stop } = program;
   const metricsUrl = `http://${host}:${metricsPort}`;
   return { url, metricsUrl, host, port, pid, logs, kill, exited, stop: () => stop() };
-}
-
-export interface Finished {
-  /** Exit status; 128 where a signal ended it. */
-  status: number;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs any program to its end, with nothing of the machine's environment but PATH and HOME. */
-export function runToEnd(
-  command: string[],
-  options: { stdin?: string; env?: Record<string, string>; cwd?: string } = {},
-): Promise<Finished> {
-  const [program = "", ...args] = command;
-  const child = spawn(program, args, { cwd: options.cwd, env: cleanEnvironment(options.env) });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  // A program that ends without reading its input is no error of the test bed.
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(options.stdin ?? "");
-  return new Promise((done, fail) => {
-    child.once("error", fail);
-    child.once("close", (status) => {
-      done({ status: status ?? 128, stdout, stderr });
-    });
-  });
 }
 
 /** Runs the original's `kubeseal`; with a kubeconfig it may ask the cluster. */

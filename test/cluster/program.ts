@@ -1,5 +1,5 @@
-// Owns: one running program of the test bed: its output, its readiness, its end. It dies with the
-// process that started it, however that dies.
+// Owns: one running program of the test bed: its environment, output, readiness and end. It dies with
+// the process that started it, however that dies. And one that is run to its end.
 // Does not own: which program that is, nor its arguments (controlplane.ts, signet.ts, original.ts).
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
@@ -83,6 +83,45 @@ export function startProgram(
       return status;
     },
   };
+}
+
+/** The environment of a program under test: nothing of the machine's but where programs are. */
+export function cleanEnvironment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
+  const kept: NodeJS.ProcessEnv = {};
+  for (const name of ["PATH", "HOME", "TMPDIR"]) {
+    if (process.env[name] !== undefined) kept[name] = process.env[name];
+  }
+  return { ...kept, ...more };
+}
+
+export interface Finished {
+  /** Exit status; 128 where a signal ended it. */
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs any program to its end, with nothing of the machine's environment but PATH and HOME. */
+export function runToEnd(
+  command: string[],
+  options: { stdin?: string; env?: Record<string, string>; cwd?: string; timeoutMs?: number } = {},
+): Promise<Finished> {
+  const [program = "", ...args] = command;
+  const { cwd, env, timeoutMs } = options;
+  const child = spawn(program, args, { cwd, env: cleanEnvironment(env), timeout: timeoutMs });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  // A program that ends without reading its input is no error of the test bed.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(options.stdin ?? "");
+  return new Promise((done, fail) => {
+    child.once("error", fail);
+    child.once("close", (status) => {
+      done({ status: status ?? 128, stdout, stderr });
+    });
+  });
 }
 
 function lastLines(program: Program, count = 15): string {

@@ -9,7 +9,14 @@ import { resolve } from "node:path";
 import { loadAll } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
-import { freePort, listenHost, requireBed, startProgram, untilReady } from "./program.ts";
+import {
+  cleanEnvironment,
+  freePort,
+  listenHost,
+  requireBed,
+  startProgram,
+  untilReady,
+} from "./program.ts";
 
 const MANIFEST = "deploy/signet.yaml";
 const MANIFEST_NAMESPACE = "kube-system";
@@ -37,6 +44,22 @@ export function chartObjects(template: string, ...values: string[]): KubeObject[
   const chosen = [`--show-only=templates/${template}`, ...values.map((value) => `--set=${value}`)];
   const text = execFileSync(partPath("helm"), [...args, ...chosen], { encoding: "utf8" });
   return loadAll(text).filter((document) => document !== null) as KubeObject[];
+}
+
+/** A service account that has the rights of a ClusterRole everywhere. */
+export async function addAccount(
+  plane: ControlPlane,
+  { namespace, name, role }: { namespace: string; name: string; role: string },
+): Promise<void> {
+  const apiGroup = "rbac.authorization.k8s.io";
+  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace } });
+  await plane.apply({
+    apiVersion: `${apiGroup}/v1`,
+    kind: "ClusterRoleBinding",
+    metadata: { name: `${namespace}-${name}` },
+    roleRef: { apiGroup, kind: "ClusterRole", name: role },
+    subjects: [{ kind: "ServiceAccount", name, namespace }],
+  });
 }
 
 /** Creates a namespace where it is not there yet. */
@@ -85,15 +108,6 @@ export interface StartOptions {
   waitFor?: "ready" | "alive";
   /** It serves HTTPS, with a certificate of no known authority. */
   tls?: boolean;
-}
-
-/** The environment of a program under test: nothing of the machine's but where programs are. */
-export function cleanEnvironment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
-  const kept: NodeJS.ProcessEnv = {};
-  for (const name of ["PATH", "HOME", "TMPDIR"]) {
-    if (process.env[name] !== undefined) kept[name] = process.env[name];
-  }
-  return { ...kept, ...more };
 }
 
 async function answersOk(url: string): Promise<boolean> {

@@ -1,7 +1,6 @@
 // Owns: our kubeseal beside the Go original: the same command lines and inputs to both.
 // Does not own: the command lines (kubeseal/cases.ts), what needs a cluster (test/cluster/kubeseal.test.ts).
 
-import { spawn } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -21,8 +20,9 @@ import { Keyring } from "../../shared/keyring.ts";
 import { formatManifests, type Json, parseManifests } from "../../shared/manifest.ts";
 import { labelBytes } from "../../shared/scope.ts";
 import { type JsonObject, metadataOf, objectsOf } from "../../shared/secret.ts";
+import { type Finished, runToEnd } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
-import { type Case, CASES, type Command } from "./kubeseal/cases.ts";
+import { type Case, CASES } from "./kubeseal/cases.ts";
 
 const FIXTURES = resolve("test/fixtures");
 const DOCUMENT = readFileSync("docs/kubeseal.md", "utf8");
@@ -33,10 +33,7 @@ const PROGRAMS = {
   ours: (): string[] => [process.execPath, resolve("dist/kubeseal.cjs")],
 };
 
-interface Outcome {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
+interface Outcome extends Finished {
   /** Mode and text of what the run left behind. */
   readonly files: Record<string, { mode: string; text: string }>;
 }
@@ -84,30 +81,6 @@ afterAll(() => {
   rmSync(base, { recursive: true, force: true });
 });
 
-function runOnce(
-  program: readonly string[],
-  command: Command,
-  cwd: string,
-): Promise<Omit<Outcome, "files">> {
-  const [file = "", ...args] = program;
-  const child = spawn(file, [...args, ...command.args], {
-    cwd,
-    env: { PATH: process.env["PATH"], HOME: join(cwd, "home"), TZ: "UTC", ...command.env },
-    timeout: 20_000,
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(command.stdin);
-  return new Promise((done, fail) => {
-    child.once("error", fail);
-    child.once("close", (status) => {
-      done({ status: status ?? 128, stdout, stderr });
-    });
-  });
-}
-
 async function run(
   which: keyof typeof PROGRAMS,
   { name, commands, files }: Case,
@@ -122,9 +95,13 @@ async function run(
     writeFileSync(join(cwd, path), text, { mode: 0o644 });
   }
   const before = new Set(Object.keys(seeds));
-  let outcome: Omit<Outcome, "files"> = { status: -1, stdout: "", stderr: "" };
-  for (const [index, command] of commands.entries()) {
-    outcome = await runOnce(PROGRAMS[which](), command, cwd);
+  const home = { HOME: join(cwd, "home"), TZ: "UTC" };
+  let outcome: Finished = { status: -1, stdout: "", stderr: "" };
+  for (const [index, { args, stdin, env }] of commands.entries()) {
+    outcome = await runToEnd([...PROGRAMS[which](), ...args], {
+      ...{ stdin, cwd, env: { ...home, ...env } },
+      timeoutMs: 20_000,
+    });
     if (index < commands.length - 1)
       expect(outcome.status, `${which}: ${name}: ${outcome.stderr}`).toBe(0);
   }
