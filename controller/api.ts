@@ -13,7 +13,7 @@ import {
   reseal,
   type SealedSecret,
 } from "../shared/sealedsecret.ts";
-import { asObject, type JsonObject, metadataOf } from "../shared/secret.ts";
+import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/secret.ts";
 import type { Access } from "./access.ts";
 import { BodyTooLarge, readBody } from "./http.ts";
 import type { Log } from "./log.ts";
@@ -85,13 +85,20 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
     },
     "/v1/verify": {
       methods: ["POST"],
-      route: guarded(async ({ sealed }) => ({ code: (await opens(sealed, keyring)) ? 200 : 409 })),
+      route: guarded(async ({ objects }) => {
+        for (const { sealed } of objects) if (!(await opens(sealed, keyring))) return { code: 409 };
+        return { code: 200 };
+      }),
     },
     "/v1/rotate": {
       methods: ["POST"],
-      route: guarded(async ({ object, sealed }) => {
-        const rotated = grafted(object, sealed, await reseal(sealed, keyring, 1));
-        return { code: 200, body: JSON.stringify(rotated), contentType: JSON_TYPE };
+      route: guarded(async ({ objects, list }) => {
+        const items: JsonObject[] = [];
+        for (const { object, sealed } of objects) {
+          items.push(grafted(object, sealed, await reseal(sealed, keyring, 1)));
+        }
+        const body = list === null ? items[0] : { ...list, items };
+        return { code: 200, body: JSON.stringify(body), contentType: JSON_TYPE };
       }),
     },
   };
@@ -130,8 +137,9 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
 }
 
 interface Given {
-  readonly object: JsonObject;
-  readonly sealed: SealedSecret;
+  readonly objects: readonly { readonly object: JsonObject; readonly sealed: SealedSecret }[];
+  /** The List that they came in; null for one object by itself, all that the original takes. */
+  readonly list: JsonObject | null;
 }
 
 /** A route that opens values for whoever asks: limited, checked, and silent about why it says no. */
@@ -166,13 +174,14 @@ function guardedRoute(wiring: ApiWiring): (work: (given: Given) => Promise<Answe
     try {
       const body = await readBody(request, MAX_BODY_BYTES);
       clients.charge(client, Math.floor(body.length / BYTES_A_REQUEST), clock());
-      given = parseOne(body);
+      given = parseGiven(body);
     } catch (error) {
       if (error instanceof BodyTooLarge) return { code: 413, body: "too large\n", headers };
       if (!(error instanceof SignetError)) throw error;
       return { code: 400, body: "not one SealedSecret\n", headers };
     }
-    const more = Math.floor(given.sealed.encryptedData.size / VALUES_A_REQUEST);
+    const values = given.objects.reduce((sum, each) => sum + each.sealed.encryptedData.size, 0);
+    const more = Math.floor(values / VALUES_A_REQUEST);
     clients.charge(client, more, clock());
     addresses.charge(address, more, clock());
     const answer = await gate.run(() =>
@@ -201,8 +210,8 @@ function lastHop(request: IncomingMessage): string {
   return text.split(",").at(-1)?.trim().slice(0, 64) ?? "";
 }
 
-/** @throws SignetError where `body` is not the YAML or JSON of one SealedSecret */
-function parseOne(body: Buffer): Given {
+/** @throws SignetError where `body` is not the YAML or JSON of one SealedSecret, or of a List of them */
+function parseGiven(body: Buffer): Given {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(body);
@@ -214,7 +223,13 @@ function parseOne(body: Buffer): Given {
   if (documents.length !== 1 || object === null) {
     throw new SignetError("wrong-kind", "there is not one object");
   }
-  return { object, sealed: parseSealedSecret(object) };
+  const isList = object["kind"] === "List";
+  const objects = (isList ? objectsOf({ value: object }) : [object]).map((each) => ({
+    object: each,
+    sealed: parseSealedSecret(each),
+  }));
+  if (objects.length === 0) throw new SignetError("wrong-kind", "there is no object");
+  return { objects, list: isList ? object : null };
 }
 
 /** What was given, with the values and the stamp of `after` in their places and all else kept. */

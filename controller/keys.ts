@@ -5,7 +5,13 @@
 import { createHash } from "node:crypto";
 import { createSealingKey } from "../shared/certificate.ts";
 import { SignetError } from "../shared/errors.ts";
-import { formatKeySecret, KEY_LABEL, type KeyOrder, readKeySecret } from "../shared/keyfile.ts";
+import {
+  formatKeySecret,
+  HELD_KEY_LABELS,
+  KEY_LABEL,
+  type KeyOrder,
+  readKeySecret,
+} from "../shared/keyfile.ts";
 import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keyring.ts";
 import { asObject, type JsonObject, metadataOf, parseSecret } from "../shared/secret.ts";
 import { Cache, objectKey, text } from "./cache.ts";
@@ -115,7 +121,7 @@ export class ClusterKeys {
       },
       log,
     };
-    const labelSelector = `${KEY_LABEL} in (active,compromised)`;
+    const labelSelector = `${KEY_LABEL} in (${HELD_KEY_LABELS.join(",")})`;
     this.#labelled = new Cache(client, { path: this.#path, labelSelector }, cacheOptions);
     const fieldSelector = `metadata.name=${options.prefix}`;
     this.#legacy = new Cache(client, { path: this.#path, fieldSelector }, cacheOptions);

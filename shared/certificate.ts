@@ -146,8 +146,32 @@ export function parseCertificate(text: string): Certificate {
   };
 }
 
+/**
+ * Every certificate of a PEM text, in its order: the first is the one to seal with, the others are
+ * of keys before it.
+ * @throws SignetError certificate-invalid where the first cannot be used; others are left out then
+ */
+export function parseCertificates(text: string): [Certificate, ...Certificate[]] {
+  const first = parseCertificate(text);
+  const [, ...others] = text.match(CERTIFICATE_PEM) ?? [];
+  const readable = others.flatMap((pem) => {
+    try {
+      return [parseCertificate(pem)];
+    } catch {
+      return [];
+    }
+  });
+  return [first, ...readable];
+}
+
+const CERTIFICATE_PEM = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
 /** @throws SignetError certificate-expired where `now` is past the certificate's last moment */
-export function checkNotExpired(certificate: Certificate, now: Date): void {
+export function checkNotExpired(
+  certificate: Certificate,
+  now: Date,
+  remedy = "signet cert fetch",
+): void {
   if (now <= certificate.notAfter) return;
   const day = certificate.notAfter.toLocaleDateString("en-US", {
     dateStyle: "long",
@@ -156,7 +180,7 @@ export function checkNotExpired(certificate: Certificate, now: Date): void {
   throw new SignetError(
     "certificate-expired",
     `failed to encrypt using an expired certificate on ${day}`,
-    { hint: "get the current one with `signet cert fetch`" },
+    { hint: `get the current one with \`${remedy}\`` },
   );
 }
 

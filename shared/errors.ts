@@ -30,10 +30,14 @@ export const ERROR_CODES = {
   "decrypt-failed": { exitStatus: 1, next: "wait" },
   /** spec.template.data cannot be rendered. */
   "template-failed": { exitStatus: 1, next: "wait" },
+  /** signet.yaml cannot be used, or is missing where it is needed. */
+  "project-invalid": { exitStatus: 1, next: "wait" },
   /** A file or folder cannot be read or written. */
   io: { exitStatus: 1, next: "retry" },
   /** A server cannot be reached or answers badly. */
   network: { exitStatus: 1, next: "retry" },
+  /** The user gave it up: Ctrl-C at a question, nothing changed in an editor. */
+  cancelled: { exitStatus: 130, next: "wait" },
   /** A check ran and found something. */
   "check-found": { exitStatus: 3, next: "wait" },
 } as const satisfies Record<string, { exitStatus: number; next: "retry" | "wait" }>;

@@ -31,7 +31,13 @@ import {
   serverFieldsRemoved,
   sorted,
 } from "./secret.ts";
-import { formatStamp, parseStamp, type Stamp, STAMP_ANNOTATION } from "./stamp.ts";
+import {
+  formatStamp,
+  parseStamp,
+  SEALED_FOR_ANNOTATION,
+  type Stamp,
+  STAMP_ANNOTATION,
+} from "./stamp.ts";
 
 export const API_VERSION = "bitnami.com/v1alpha1";
 export const KIND = "SealedSecret";
@@ -186,7 +192,10 @@ export async function seal(
       name,
       namespace,
       labels: {},
-      annotations: stamped(scopeAnnotations(scope), stamp),
+      annotations: stamped(
+        { ...scopeAnnotations(scope), [SEALED_FOR_ANNOTATION]: placeWords(scope, label) },
+        stamp,
+      ),
       rest: {},
     },
     encryptedData: new Map(sealedItems),
@@ -204,6 +213,26 @@ export async function seal(
     },
     legacyData: undefined,
   };
+}
+
+/** Such as `strict demo/db`, `namespace-wide demo`, `cluster-wide`. */
+function placeWords(scope: Scope, label: Uint8Array): string {
+  return `${scope} ${new TextDecoder().decode(label)}`.trimEnd();
+}
+
+/**
+ * What a SealedSecret says its values were sealed for, and what they would have to be sealed for to
+ * open where it stands; null where it does not say. A hint, like the stamp.
+ */
+export function sealedForOf({
+  metadata,
+}: SealedSecret): { readonly said: string; readonly needed: string } | null {
+  const { name, namespace, annotations } = metadata;
+  const said = annotations[SEALED_FOR_ANNOTATION];
+  const scope = scopeOf(annotations);
+  // Where the file says no namespace, whoever applies it does.
+  if (said === undefined || (namespace === "" && scope !== "cluster-wide")) return null;
+  return { said, needed: placeWords(scope, labelBytes(scope, namespace, name)) };
 }
 
 const publicKeys = new WeakMap<Certificate, Promise<PublicKey>>();
@@ -388,7 +417,7 @@ export function stampOf({ metadata, encryptedData }: SealedSecret): Stamp {
 export function merge(target: SealedSecret, update: SealedSecret): SealedSecret {
   const place = ({ metadata }: SealedSecret): string => {
     const scope = scopeOf(metadata.annotations);
-    return `${scope} ${new TextDecoder().decode(labelBytes(scope, metadata.namespace, metadata.name))}`;
+    return placeWords(scope, labelBytes(scope, metadata.namespace, metadata.name));
   };
   if (place(target) !== place(update)) {
     throw new SignetError(
@@ -406,11 +435,7 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
     ...target,
     metadata: {
       ...target.metadata,
-      // A target without a stamp stays without: what is not known of its values is not claimed.
-      annotations:
-        stamp.size === encryptedData.size
-          ? stamped(target.metadata.annotations, stamp)
-          : without(target.metadata.annotations, [STAMP_ANNOTATION]),
+      annotations: stamped(target.metadata.annotations, stamp, encryptedData.keys()),
     },
     encryptedData,
     template: {
@@ -428,22 +453,86 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
   };
 }
 
+/** What is to become of the items of a SealedSecret; each is named once. */
+export interface ItemChanges {
+  /** New values, and those to be put in place of others. */
+  readonly set?: ReadonlyMap<string, Uint8Array>;
+  readonly unset?: readonly string[];
+  /** New names by old ones: an envelope does not bind its item's name. */
+  readonly rename?: ReadonlyMap<string, string>;
+}
+
 /**
- * The same SealedSecret with every value that is not under the newest key sealed with it. Name,
- * namespace, scope and template stay as they are; templates are not rendered.
+ * The same SealedSecret with some items changed. The certificate alone is needed, and every other
+ * value keeps its ciphertext.
+ * @throws SignetError secret-invalid where an item is not there, or one of the new name is;
+ *   sealedsecret-invalid for the legacy form
+ */
+export async function changeItems(
+  sealed: SealedSecret,
+  { set = new Map(), unset = [], rename = new Map() }: ItemChanges,
+  certificate: Certificate,
+): Promise<SealedSecret> {
+  if (sealed.legacyData !== undefined) {
+    throw invalid("the deprecated form holds no values by name: seal it anew", "spec.data");
+  }
+  const { name, namespace, annotations } = sealed.metadata;
+  const before = sealed.encryptedData;
+  for (const item of [...unset, ...rename.keys()]) {
+    if (!before.has(item)) throw itemError("is not there", item);
+  }
+  const encryptedData = new Map<string, string>();
+  const known = stampOf(sealed);
+  const stamp = new Map<string, string>();
+  for (const [item, text] of before) {
+    if (unset.includes(item)) continue;
+    const newName = rename.get(item) ?? item;
+    if (encryptedData.has(newName)) throw itemError("is there already", newName);
+    encryptedData.set(newName, text);
+    const fingerprint = known.get(item);
+    if (fingerprint !== undefined) stamp.set(newName, fingerprint);
+  }
+  const publicKey = await publicKeyOf(certificate);
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  for (const [item, value] of set) {
+    if (!isItemName(item)) throw itemError("is not a name for an item", item);
+    encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
+    stamp.set(item, certificate.fingerprint);
+  }
+  return {
+    ...sealed,
+    metadata: {
+      ...sealed.metadata,
+      annotations: stamped(annotations, stamp, encryptedData.keys()),
+    },
+    encryptedData,
+  };
+}
+
+function itemError(reason: string, item: string): SignetError {
+  const field = `spec.encryptedData.${item}`;
+  return new SignetError("secret-invalid", reason, { place: { field } });
+}
+
+/**
+ * The same SealedSecret with every value that is not under the key of `certificate` sealed with it,
+ * by default the newest key's. Name, namespace, scope and template stay as they are; templates are
+ * not rendered.
  * @throws SignetError decrypt-failed; key-invalid where no key held can seal
  */
 export async function reseal(
   sealed: SealedSecret,
   keyring: Keyring,
   maxFailures = MAX_FAILURES,
+  certificate = keyring.newest?.certificate,
 ): Promise<SealedSecret> {
-  const newest = keyring.newest;
-  if (newest === null) throw new SignetError("key-invalid", "no key held has a certificate");
-  const { fingerprint } = newest.certificate;
+  if (certificate === undefined) {
+    throw new SignetError("key-invalid", "no key held has a certificate");
+  }
+  const { fingerprint } = certificate;
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
-  const publicKey = await publicKeyOf(newest.certificate);
+  const publicKey = await publicKeyOf(certificate);
   if (sealed.legacyData !== undefined) {
     const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring);
     if (opened.fingerprint === fingerprint) return sealed;
@@ -464,10 +553,15 @@ export async function reseal(
   };
 }
 
-function stamped(annotations: Record<string, string>, stamp: Stamp): Record<string, string> {
+/** What is not known of a value is not claimed. */
+function stamped(
+  annotations: Record<string, string>,
+  stamp: Stamp,
+  items: Iterable<string> = stamp.keys(),
+): Record<string, string> {
   return stamp.size === 0
-    ? annotations
-    : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp) };
+    ? without(annotations, [STAMP_ANNOTATION])
+    : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp, items) };
 }
 
 /** All that can be said of why a value does not open. */

@@ -1,6 +1,9 @@
-// Owns: the annotation that says which sealing key each value is under.
+// Owns: the annotations that say which sealing key each value is under, and what it was sealed for.
 // Does not own: trust: a stamp is a hint, never proof.
 // SPEC.md, "Stamps".
+
+/** What the values were bound to when they were sealed: `strict demo/db`. The original ignores it. */
+export const SEALED_FOR_ANNOTATION = "kube-signet/sealed-for";
 
 /** On a SealedSecret; the original ignores it. */
 export const STAMP_ANNOTATION = "kube-signet/sealed-under";
@@ -13,14 +16,15 @@ const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
 /**
  * The annotation's text: the fingerprint that most items share, then `; item=fingerprint` for each
  * other item, sorted. Items of the shared key are not named, so that adding one changes no line
- * here.
+ * here. Where nothing is known of one of `items`, none is shared, and each known one is named.
  */
-export function formatStamp(stamp: Stamp): string {
+export function formatStamp(stamp: Stamp, items: Iterable<string> = stamp.keys()): string {
   const count = new Map<string, number>();
   for (const fingerprint of stamp.values()) {
     count.set(fingerprint, (count.get(fingerprint) ?? 0) + 1);
   }
-  const [shared = ""] = [...count].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0] ?? [];
+  const most = [...count].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0]?.[0] ?? "";
+  const shared = [...items].every((item) => stamp.has(item)) ? most : "";
   const others = [...stamp]
     .filter(([, fingerprint]) => fingerprint !== shared)
     .sort(([a], [b]) => (a < b ? -1 : 1))

@@ -13,6 +13,8 @@ export interface Edit {
   readonly path: readonly string[];
   /** The new value; undefined takes the entry out. */
   readonly value: Json | undefined;
+  /** A new name for the entry instead, where it stands; its value stays as it is written. */
+  readonly rename?: string;
 }
 
 interface Splice {
@@ -47,7 +49,10 @@ export function editManifest(
   let body = text.slice(document.start, document.end);
   let value = document.value;
   for (const edit of edits) {
-    value = applyTo(value, edit.path, edit.value);
+    value =
+      edit.rename === undefined
+        ? applyTo(value, edit.path, edit.value)
+        : renamed(value, edit.path, edit.rename);
     body = editOnce(body, document, edit, value);
   }
   return text.slice(0, document.start) + body + text.slice(document.end);
@@ -138,6 +143,23 @@ function applyTo(value: Json, path: readonly string[], change: Json | undefined)
   return change === undefined ? value : nest(path, change);
 }
 
+function renamed(value: Json, path: readonly string[], newName: string): Json {
+  const [step, ...rest] = path;
+  if (step === undefined) return value;
+  if (Array.isArray(value)) {
+    return value.map((item, index) =>
+      index === Number(step) ? renamed(item, rest, newName) : item,
+    );
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const copy = Object.create(null) as { [key: string]: Json };
+  for (const [key, inner] of Object.entries(value)) {
+    if (key !== step) copy[key] = inner;
+    else copy[rest.length === 0 ? newName : key] = renamed(inner, rest, newName);
+  }
+  return copy;
+}
+
 function nest(path: readonly string[], value: Json): Json {
   return path.reduceRight<Json>((inner, key) => {
     const object = Object.create(null) as { [key: string]: Json };
@@ -177,7 +199,14 @@ function plan(draft: Draft, root: Node, edit: Edit): Splice[] {
     if (mapping.entries.some((entry) => entry.merged)) refuse("a merge key << stands here", edit);
     const entry = mapping.entries.find(({ key }) => key === step);
     const empty = entry?.value.type === "scalar" && entry.value.resolved.kind === "null";
+    if (entry !== undefined && edit.rename !== undefined && rest.length === 0) {
+      if (entry.keyNode.marked) refuse("an anchor, alias or tag stands here", edit);
+      const flow = mapping.flow || entry.keyNode.style === "double";
+      const text = flow ? quote(edit.rename) : formatString(edit.rename);
+      return [{ from: entry.keyNode.start, to: entry.keyEnd, text }];
+    }
     if (entry === undefined) {
+      if (edit.rename !== undefined) return refuse("there is no such entry", edit);
       if (edit.value === undefined) return [];
       return insert(draft, mapping, parent, step, nest(rest, edit.value));
     }

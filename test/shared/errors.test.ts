@@ -70,8 +70,10 @@ describe("the codes", () => {
       "key-invalid 1 wait",
       "decrypt-failed 1 wait",
       "template-failed 1 wait",
+      "project-invalid 1 wait",
       "io 1 retry",
       "network 1 retry",
+      "cancelled 130 wait",
       "check-found 3 wait",
     ]);
   });

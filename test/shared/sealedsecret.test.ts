@@ -23,7 +23,7 @@ import {
   unseal,
 } from "../../shared/sealedsecret.ts";
 import { isItemName, type JsonObject, parseSecret, type Secret } from "../../shared/secret.ts";
-import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
+import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/stamp.ts";
 import { errorOf, keyringOf, testKey, toldBy } from "../vectors/fixtures.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -121,7 +121,7 @@ describe("sealing", () => {
       name: "db",
       namespace: "demo",
       labels: {},
-      annotations: { [STAMP_ANNOTATION]: FIRST },
+      annotations: { [SEALED_FOR_ANNOTATION]: "strict demo/db", [STAMP_ANNOTATION]: FIRST },
       rest: {},
     });
     expect(Object.fromEntries(stampOf(sealed))).toEqual({ password: FIRST, user: FIRST });
@@ -374,7 +374,10 @@ describe("merging", () => {
     });
     const update = unstamped(await seal(withData({ b: "3" }), second.certificate));
     // The old stamp says that b is under the first key, which is no longer so.
-    expect(merge(target, update).metadata.annotations).toEqual({});
+    expect(merge(target, update).metadata.annotations).toEqual({
+      [SEALED_FOR_ANNOTATION]: "strict demo/db",
+      [STAMP_ANNOTATION]: `; a=${FIRST}`,
+    });
     expect(merge(unstamped(target), target).metadata.annotations).toEqual({
       [STAMP_ANNOTATION]: FIRST,
     });
