@@ -63,7 +63,7 @@ async function buildController(outdir) {
 
 /** The commands, and what each needs beside its entry for the most usual job. */
 const COMMANDS = {
-  signet: { entry: "cli/main.ts", usual: [], job: ["seal"] },
+  signet: { entry: "cli/main.ts", usual: ["cli/commands/seal.ts"], job: ["seal"] },
   kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/seal.ts"], job: [] },
 };
 

@@ -170,3 +170,40 @@ export async function readStdin(prompt: string): Promise<Buffer> {
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
+
+/** Enough of a fingerprint to tell keys apart: `SHA256:pV1EkPSm`. */
+export function shortFingerprint(fingerprint: string): string {
+  return fingerprint.slice(0, "SHA256:".length + 8);
+}
+
+/** A result that a program reads. */
+export function printJson(value: unknown): Promise<void> {
+  return printResult(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** How far a long job is: one line that changes on a terminal, nothing elsewhere. */
+export class Progress {
+  readonly #verb: string;
+  readonly #total: number;
+  #done = 0;
+  #shownAt = 0;
+  #shown = false;
+
+  constructor(verb: string, total: number) {
+    this.#verb = verb;
+    this.#total = total;
+  }
+
+  step(): void {
+    this.#done++;
+    const now = Date.now();
+    if (now - this.#shownAt < 100 || !fstatSync(STDERR).isCharacterDevice()) return;
+    this.#shownAt = now;
+    this.#shown = true;
+    process.stderr.write(`\r${voice.prefix}${this.#verb} ${this.#done} of ${this.#total}`);
+  }
+
+  end(): void {
+    if (this.#shown) process.stderr.write("\r\u001b[K");
+  }
+}

@@ -2,8 +2,8 @@
 // Does not own: connecting (../cluster.ts), finding a certificate (../certificate.ts).
 
 import { SignetError } from "../../shared/errors.ts";
-import type { CertificateOptions } from "../certificate.ts";
-import type { ClusterOptions } from "../kubeconfig.ts";
+import type { CertificateOptions } from "../cluster/certificate.ts";
+import type { ClusterOptions } from "../cluster/kubeconfig.ts";
 import type { Flags } from "./flags.ts";
 
 /** @throws SignetError usage */

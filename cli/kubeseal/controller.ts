@@ -22,11 +22,11 @@ import {
   withKind,
 } from "../../shared/secret.ts";
 import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
-import { connectController, type Controller, wordsOf } from "../cluster.ts";
-import { editsBetween } from "../edits.ts";
+import { connectController, type Controller, wordsOf } from "../cluster/cluster.ts";
+import { editsBetween } from "../edit/edits.ts";
 import { samePlace, writeFiles } from "../files.ts";
-import { placeOf, throwAll } from "../gather.ts";
-import type { Answer } from "../http.ts";
+import { placeOf, throwAll } from "../seal/gather.ts";
+import type { Answer } from "../cluster/http.ts";
 import { detail } from "../terminal.ts";
 import { clusterOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

@@ -1,7 +1,7 @@
 // Owns: `kubeseal --fetch-cert`.
 // Does not own: where the certificate comes from (../certificate.ts).
 
-import { findCertificate } from "../certificate.ts";
+import { findCertificate } from "../cluster/certificate.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { deliver } from "./output.ts";

@@ -7,9 +7,9 @@ import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest.ts";
 import { asObject, type JsonObject, parseSecret, type Secret } from "../../shared/secret.ts";
 import { decodeText, type Input, readText, statIfThere } from "../files.ts";
-import { complete } from "../gather.ts";
-import { currentContext } from "../kubeconfig.ts";
-import { checkFields, checkNotEmpty, checkType } from "../secretcheck.ts";
+import { complete } from "../seal/gather.ts";
+import { currentContext } from "../cluster/kubeconfig.ts";
+import { checkFields, checkNotEmpty, checkType } from "../seal/secretcheck.ts";
 import { advise, detail, readStdin } from "../terminal.ts";
 import type { Flags } from "./flags.ts";
 

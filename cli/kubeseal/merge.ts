@@ -3,10 +3,10 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import type { Secret } from "../../shared/secret.ts";
-import { usableCertificate } from "../certificate.ts";
+import { usableCertificate } from "../cluster/certificate.ts";
 import { readText, samePlace, writeFiles } from "../files.ts";
-import { gather, type Prepare, secretsIn } from "../gather.ts";
-import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../merge.ts";
+import { gather, type Prepare, secretsIn } from "../seal/gather.ts";
+import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../seal/merge.ts";
 import { advise, warn } from "../terminal.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

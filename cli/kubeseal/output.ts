@@ -6,7 +6,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { formatManifests, type Json } from "../../shared/manifest.ts";
 import { asObject, type JsonObject } from "../../shared/secret.ts";
 import { stat, statIfThere, writeFiles } from "../files.ts";
-import type { Format } from "../seal.ts";
+import type { Format } from "../seal/seal.ts";
 import { ioError, printResult } from "../terminal.ts";
 import type { Flags } from "./flags.ts";
 

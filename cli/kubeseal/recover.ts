@@ -2,7 +2,7 @@
 // Does not own: reading keys and opening (../unseal.ts). docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
-import { openInputs } from "../unseal.ts";
+import { openInputs } from "../recovery/unseal.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";
 import { deliver, formatObjects, formatOf } from "./output.ts";

@@ -6,9 +6,9 @@ import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/enve
 import { SignetError } from "../../shared/errors.ts";
 import { labelBytes, scopeOf } from "../../shared/scope.ts";
 import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
-import { usableCertificate } from "../certificate.ts";
+import { usableCertificate } from "../cluster/certificate.ts";
 import { readBytes } from "../files.ts";
-import { gather, type Prepare, secretsIn } from "../gather.ts";
+import { gather, type Prepare, secretsIn } from "../seal/gather.ts";
 import { readStdin } from "../terminal.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

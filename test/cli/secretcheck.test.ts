@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { checkFields, checkSurprises, checkType } from "../../cli/secretcheck.ts";
+import { checkFields, checkSurprises, checkType } from "../../cli/seal/secretcheck.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { parseManifests } from "../../shared/manifest.ts";
 import type { Secret } from "../../shared/secret.ts";

@@ -119,8 +119,8 @@ async function run(
 }
 
 const STAMP_ALONE =
-  /,?\n *"annotations": \{\n *"kube-signet\/sealed-under": "[^"]*"\n *\}|\n *annotations:\n *kube-signet\/sealed-under: [^\n]*(?=\n {0,2}\S)/g;
-const STAMP = /\n *"kube-signet\/sealed-under": "[^"]*",|\n *kube-signet\/sealed-under: [^\n]*/g;
+  /,?\n *"annotations": \{(?:\n *"kube-signet\/sealed-[a-z]*": "[^"]*",?)+\n *\}|\n *annotations:(?:\n *kube-signet\/sealed-[a-z]*: [^\n]*)+(?=\n {0,2}\S)/g;
+const STAMP = /\n *"kube-signet\/sealed-[a-z]*": "[^"]*",|\n *kube-signet\/sealed-[a-z]*: [^\n]*/g;
 
 /** The text with what is sealed in it put in clear, byte for byte otherwise, but for the stamp. */
 async function inClear(text: string): Promise<string> {

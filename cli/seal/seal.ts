@@ -3,13 +3,17 @@
 // SPEC.md, "Command line", "Sealing".
 
 import { basename, dirname, extname, join } from "node:path";
-import type { Certificate } from "../shared/certificate.ts";
-import { SignetError } from "../shared/errors.ts";
-import { formatManifests } from "../shared/manifest.ts";
-import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
-import type { JsonObject } from "../shared/secret.ts";
-import { type CertificateOptions, usableCertificate } from "./certificate.ts";
-import { type Output, readInputs, statIfThere, writeFiles } from "./files.ts";
+import { encodeBase64 } from "../../shared/base64.ts";
+import type { Certificate } from "../../shared/certificate.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { formatManifests } from "../../shared/manifest.ts";
+import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
+import type { JsonObject } from "../../shared/secret.ts";
+import { usableCertificate } from "../cluster/certificate.ts";
+import { clusterOptions } from "../cluster/kubeconfig.ts";
+import { type Input, type Output, readInputs, statIfThere, writeFiles } from "../files.ts";
+import type { Certificates, GivenCertificate } from "../project/certificates.ts";
+import { findProjectFolder } from "../project/folder.ts";
 import {
   gather,
   type Gathered,
@@ -18,11 +22,14 @@ import {
   type SecretOptions,
   secretsIn,
 } from "./gather.ts";
-import { count, printResult, say } from "./terminal.ts";
+import { count, printResult, say } from "../terminal.ts";
+import { hasValues, readValues, type ValueFlags } from "./values.ts";
 
 export type Format = "yaml" | "json";
 
-export interface SealOptions extends CertificateOptions, SecretOptions {
+export interface SealOptions extends GivenCertificate, SecretOptions, ValueFlags {
+  /** Of a Secret that is made of values. */
+  readonly type?: string;
   readonly format?: Format;
   readonly output?: string;
   readonly inPlace: boolean;
@@ -37,14 +44,16 @@ export async function runSeal(names: readonly string[], options: SealOptions): P
     return;
   }
   checkUsage(names, options);
-  const inputs = await readInputs(names, "a Secret");
-  const gathered = gather(inputs, preparing(options));
+  const { certificateFor, defaultScope } = await certificatesOf(options);
+  const inputs = await readSecrets(names, options);
+  const gathered = gather(inputs, preparing({ defaultScope, ...options }));
   const { files } = gathered;
   const plan = files.map((file) => ({ file, path: outputPath(file, names, options) }));
   if (files.length > 0) {
-    const certificate = await usableCertificate(options);
     const sealed: Sealed[number][] = [];
-    for (const file of files) sealed.push(await sealFile(file, certificate));
+    for (const { file, path } of plan) {
+      sealed.push(await sealFile(file, await certificateFor(path ?? file.input.path)));
+    }
     if (plan.every(({ path }) => path === undefined)) {
       await printResult(asOneText(files, sealed, options));
     } else {
@@ -52,6 +61,58 @@ export async function runSeal(names: readonly string[], options: SealOptions): P
     }
   }
   if (inputs.some(({ inFolder }) => inFolder !== undefined)) summarize(gathered, options);
+}
+
+/** What was named, or the one Secret that flags say the values of. @throws SignetError */
+export async function readSecrets(
+  names: readonly string[],
+  options: SealOptions,
+): Promise<Input[]> {
+  if (!hasValues(options)) {
+    if (options.type === undefined) return readInputs(names, "a Secret");
+    throw new SignetError("usage", "--type is for a Secret that is made of values", {
+      hint: "a manifest says its type itself",
+    });
+  }
+  if (names.length > 0) {
+    throw new SignetError("usage", "values by flags and FILE exclude each other", {
+      hint: "to add values to what is sealed already, name it with --merge-into",
+    });
+  }
+  const { data, type } = await readValues(options);
+  const secret = {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: {},
+    ...(options.type === undefined && type === undefined ? {} : { type: options.type ?? type }),
+    data: Object.fromEntries([...data].map(([item, value]) => [item, encodeBase64(value)])),
+  } as JsonObject;
+  return [{ name: "command line", text: formatManifests([secret], "yaml") }];
+}
+
+/** What signet.yaml, where there is one, says of files that are sealed. */
+interface SealingDefaults {
+  /** `path`: the file that the result goes to, or else the one that it comes from. */
+  readonly certificateFor: Certificates["for"];
+  readonly defaultScope: SecretOptions["defaultScope"];
+}
+
+/** @throws SignetError project-invalid, usage */
+export async function certificatesOf(options: GivenCertificate): Promise<SealingDefaults> {
+  if (options.cluster === undefined && findProjectFolder() === null) {
+    let found: Promise<Certificate> | undefined;
+    const certificateFor = (): Promise<Certificate> =>
+      (found ??= usableCertificate({ ...options, ...clusterOptions(options) }));
+    return { certificateFor, defaultScope: undefined };
+  }
+  const { Certificates: ByFile } = await import("../project/certificates.ts");
+  const { findProject } = await import("../project/project.ts");
+  const project = findProject();
+  const certificates = new ByFile(options, project);
+  return {
+    certificateFor: (path) => certificates.for(path),
+    defaultScope: project?.scope,
+  };
 }
 
 function checkUsage(names: readonly string[], options: SealOptions): void {

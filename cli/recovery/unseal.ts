@@ -2,26 +2,24 @@
 // Does not own: opening a value (shared/keyring.ts), the forms of key files (shared/keyfile.ts).
 // SPEC.md, "Command line", "Recovery".
 
-import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
-import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
-import { readKeyFile } from "../shared/keyfile.ts";
-import { Keyring, type SealingKey } from "../shared/keyring.ts";
-import { formatManifests, type ManifestDocument, parseManifests } from "../shared/manifest.ts";
+import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { Keyring } from "../../shared/keyring.ts";
+import { formatManifests, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import {
   API_VERSION,
   KIND,
   parseSealedSecret,
-  type RenderTemplate,
   type SealedSecret,
   unseal,
-} from "../shared/sealedsecret.ts";
-import { formatSecret, type JsonObject, objectsOf, withKind } from "../shared/secret.ts";
-import { type Input, readInputs, readText, stat, statIfThere, writeFiles } from "./files.ts";
-import { placeOf, throwAll } from "./gather.ts";
-import type { Format } from "./seal.ts";
-import { advise, ioError, printResult } from "./terminal.ts";
+} from "../../shared/sealedsecret.ts";
+import { formatSecret, type JsonObject, objectsOf, withKind } from "../../shared/secret.ts";
+import { type Input, readInputs, statIfThere, writeFiles } from "../files.ts";
+import { placeOf, throwAll } from "../seal/gather.ts";
+import type { Format } from "../seal/seal.ts";
+import { loadRenderer } from "./renderer.ts";
+import { readKeys, READABLE_BY_OTHERS } from "./keys.ts";
+import { advise, printResult } from "../terminal.ts";
 
 export interface UnsealOptions {
   /** Files, and folders of files. */
@@ -31,9 +29,6 @@ export interface UnsealOptions {
   readonly format?: Format;
   readonly output?: string;
 }
-
-/** Bits of a file's mode that let others read it. */
-const READABLE_BY_OTHERS = 0o044;
 
 interface Found {
   readonly sealed: SealedSecret;
@@ -75,7 +70,7 @@ export async function openInputs(
   keyFiles: readonly string[],
   options: OpenOptions,
 ): Promise<{ readonly secrets: JsonObject[]; readonly format: Format }> {
-  const keyring = new Keyring(readKeys(keyFiles), availableParallelism());
+  const keyring = new Keyring(await readKeys(keyFiles), availableParallelism());
   const documents = inputs.flatMap((input) =>
     documentsOf(input).map((found) => ({ input, found })),
   );
@@ -157,45 +152,6 @@ function refuseReadable(path: string): void {
       place: { file: path },
     },
   );
-}
-
-/** @throws SignetError io, key-invalid */
-function readKeys(paths: readonly string[]): SealingKey[] {
-  return paths.flatMap((path) => {
-    const isFolder = stat(path).isDirectory();
-    const keys = (isFolder ? keyFilesIn(path) : [path]).flatMap((file) => {
-      const text = readText(file);
-      // A folder of keys may hold their certificates and a read-me as well.
-      if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) return [];
-      if ((stat(file).mode & READABLE_BY_OTHERS) !== 0) {
-        advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
-      }
-      return readKeyFile(text, file);
-    });
-    if (keys.length === 0) {
-      throw new SignetError("key-invalid", "there is no sealing key in this folder", {
-        place: { file: path },
-      });
-    }
-    return keys;
-  });
-}
-
-function keyFilesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-      .filter((name) => !name.startsWith("."))
-      .sort()
-      .map((name) => join(folder, name))
-      .filter((path) => statIfThere(path)?.isFile() === true);
-  } catch (error) {
-    throw error instanceof SignetError ? error : ioError("cannot read", error, folder);
-  }
-}
-
-async function loadRenderer(): Promise<RenderTemplate> {
-  const { renderTemplate } = await import("../shared/template.ts");
-  return (source, values) => renderTemplate(source, values, { clock: () => performance.now() });
 }
 
 function neverRender(): never {

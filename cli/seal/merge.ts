@@ -2,18 +2,23 @@
 // Does not own: what merging means (shared/sealedsecret.ts), the splices (shared/manifest/edit.ts).
 // SPEC.md, "Command line", "Merging".
 
-import type { Certificate } from "../shared/certificate.ts";
-import { editManifests } from "../shared/manifest/edit.ts";
-import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
-import { type ManifestDocument, parseManifests } from "../shared/manifest.ts";
-import { type Scope, scopeOf, withScope } from "../shared/scope.ts";
-import { KIND, merge, parseSealedSecret, seal, type SealedSecret } from "../shared/sealedsecret.ts";
-import { asObject, parseSecret, type Secret } from "../shared/secret.ts";
-import { usableCertificate } from "./certificate.ts";
-import { editsBetween } from "./edits.ts";
-import { readInputs, readText, stat, writeFiles } from "./files.ts";
+import type { Certificate } from "../../shared/certificate.ts";
+import { editManifests } from "../../shared/manifest/edit.ts";
+import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { type Scope, scopeOf, withScope } from "../../shared/scope.ts";
+import {
+  KIND,
+  merge,
+  parseSealedSecret,
+  seal,
+  type SealedSecret,
+} from "../../shared/sealedsecret.ts";
+import { asObject, parseSecret, type Secret } from "../../shared/secret.ts";
+import { editsBetween } from "../edit/edits.ts";
+import { readText, stat, writeFiles } from "../files.ts";
 import { complete, gather, placeOf, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
-import type { SealOptions } from "./seal.ts";
+import { certificatesOf, readSecrets, type SealOptions } from "./seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 
 /** A SealedSecret of the file, to be merged into. */
@@ -32,10 +37,11 @@ export async function runMerge(
   const file = options.mergeInto;
   const text = readText(file);
   const targets = targetsIn(text, file, options);
-  const inputs = await readInputs(names, "a Secret");
+  const { certificateFor } = await certificatesOf(options);
+  const inputs = await readSecrets(names, options);
   const chosen = new Map<Secret, Target>();
   const { files } = gather(inputs, preparing(targets, chosen, file, options));
-  const certificate = await usableCertificate(options);
+  const certificate = await certificateFor(file);
   const secrets = secretsIn(files);
   const result = await mergeSecrets({ file, text }, secrets, chosen, certificate);
   await writeFiles([{ path: file, text: result }]);

@@ -1,10 +1,10 @@
 // Owns: which entries of a manifest change when its SealedSecret does.
 // Does not own: changing them in a text (shared/manifest/edit.ts).
 
-import { encodeBase64 } from "../shared/base64.ts";
-import type { Edit } from "../shared/manifest/edit.ts";
-import type { SealedSecret } from "../shared/sealedsecret.ts";
-import { STAMP_ANNOTATION } from "../shared/stamp.ts";
+import { encodeBase64 } from "../../shared/base64.ts";
+import type { Edit } from "../../shared/manifest/edit.ts";
+import type { SealedSecret } from "../../shared/sealedsecret.ts";
+import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
 
 /**
  * What of `before` must change to say what `after` says: values, template labels and annotations, the
@@ -21,9 +21,16 @@ export function editsBetween(
     old: ReadonlyMap<string, string>,
     now: ReadonlyMap<string, string>,
   ): void => {
+    const gone = [...old.keys()].filter((key) => !now.has(key));
     for (const [key, value] of now) {
-      if (old.get(key) !== value) edits.push({ path: [...path, ...field, key], value });
+      if (old.get(key) === value) continue;
+      // The same ciphertext under another name: only the name changes, where it stands.
+      const from = gone.findIndex((each) => !old.has(key) && old.get(each) === value);
+      const [oldName] = from === -1 ? [] : gone.splice(from, 1);
+      if (oldName === undefined) edits.push({ path: [...path, ...field, key], value });
+      else edits.push({ path: [...path, ...field, oldName], value, rename: key });
     }
+    for (const key of gone) edits.push({ path: [...path, ...field, key], value: undefined });
   };
   const map = (texts: Record<string, string>): Map<string, string> =>
     new Map(Object.entries(texts));

@@ -2,10 +2,10 @@
 // Does not own: sealing and writing them (seal.ts), the checks themselves (secretcheck.ts).
 // SPEC.md, "Command line", "Sealing".
 
-import { type ErrorPlace, locate, SignetError } from "../shared/errors.ts";
-import { type ManifestDocument, parseManifests } from "../shared/manifest.ts";
-import { type Scope, scopeOf } from "../shared/scope.ts";
-import { API_VERSION, KIND } from "../shared/sealedsecret.ts";
+import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { type Scope, scopeOf } from "../../shared/scope.ts";
+import { API_VERSION, KIND } from "../../shared/sealedsecret.ts";
 import {
   asObject,
   describeObject,
@@ -14,15 +14,17 @@ import {
   parseSecret,
   type Secret,
   withKind,
-} from "../shared/secret.ts";
-import type { Input } from "./files.ts";
-import { currentContext } from "./kubeconfig.ts";
+} from "../../shared/secret.ts";
+import type { Input } from "../files.ts";
+import { currentContext } from "../cluster/kubeconfig.ts";
 import { checkFields, checkNotEmpty, checkSurprises, checkType } from "./secretcheck.ts";
-import { say } from "./terminal.ts";
+import { say } from "../terminal.ts";
 
 /** What the command line says of every Secret. */
 export interface SecretOptions {
   readonly scope?: Scope;
+  /** Where neither `scope` nor the Secret says one; strict by default. */
+  readonly defaultScope?: Scope | undefined;
   readonly namespace?: string;
   readonly name?: string;
   readonly allowEmpty: boolean;
@@ -199,8 +201,13 @@ export function preparing(options: SecretOptions): Prepare {
     const secret = place(parseSecret(object));
     if (!options.allowEmpty) checkNotEmpty(secret);
     checkType(secret);
-    return { secret, scope: options.scope ?? scopeOf(secret.metadata.annotations), place: where };
+    return { secret, scope: scopeFor(secret, options), place: where };
   };
+}
+
+function scopeFor({ metadata }: Secret, { scope, defaultScope }: SecretOptions): Scope {
+  const declared = scopeOf(metadata.annotations);
+  return scope ?? (declared === "strict" ? (defaultScope ?? declared) : declared);
 }
 
 /** Puts the name and namespace in that a Secret lacks. */
@@ -218,7 +225,7 @@ function completing(options: SecretOptions): (secret: Secret) => Secret {
   return (secret) => {
     const { metadata } = secret;
     const { name, namespace } = complete(metadata, options);
-    const scope = options.scope ?? scopeOf(metadata.annotations);
+    const scope = scopeFor(secret, options);
     if (name === "") {
       throw new SignetError("secret-invalid", "missing metadata.name in input Secret", {
         hint: "say it in the manifest, or with --name",

@@ -4,14 +4,17 @@
 
 import type { OutgoingHttpHeaders } from "node:http";
 import type { RequestOptions } from "node:https";
-import { SignetError } from "../shared/errors.ts";
-import type { Json } from "../shared/manifest.ts";
-import { asObject } from "../shared/secret.ts";
+import { SignetError } from "../../shared/errors.ts";
+import type { Json } from "../../shared/manifest.ts";
+import { asObject } from "../../shared/secret.ts";
 import { type Answer, proxyFor, send } from "./http.ts";
 import { type ClusterOptions, type ConnectionOverrides, kubeconfigFiles } from "./kubeconfig.ts";
 import { type Cluster, KubeConfig, type User } from "./kubernetes.ts";
 import { networkReason } from "./network.ts";
-import { detail } from "./terminal.ts";
+import { detail } from "../terminal.ts";
+
+/** A list of large SealedSecrets comes in pages; one page is smaller than this. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 /** The controller, behind the API server's service proxy. */
 export interface Controller {
@@ -19,6 +22,27 @@ export interface Controller {
   readonly source: string;
   /** @throws SignetError network where there is no answer; any status is one */
   request(method: "GET" | "POST", route: string, body?: string): Promise<Answer>;
+}
+
+/** The API server, as the user of the kubeconfig. */
+export interface ApiServer {
+  /** @throws SignetError network where there is no answer; any status is one */
+  request(
+    method: Method,
+    path: string,
+    body?: string,
+    headers?: OutgoingHttpHeaders,
+  ): Promise<Answer>;
+}
+
+export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
+/** @throws SignetError usage, io */
+export function connectApiServer(options: ClusterOptions): ApiServer {
+  const config = loadConfig(options);
+  return {
+    request: (method, path, body, headers) => ask(config, method, path, options, body, headers),
+  };
 }
 
 /**
@@ -175,10 +199,11 @@ function userOverrides(account: User | null, overrides: ConnectionOverrides | un
 
 async function ask(
   config: KubeConfig,
-  method: "GET" | "POST",
+  method: Method,
   path: string,
   options: ClusterOptions,
   body?: string,
+  headers: OutgoingHttpHeaders = {},
 ): Promise<Answer> {
   const server = config.getCurrentCluster()?.server ?? "";
   const { requestTimeoutMs, overrides } = options;
@@ -194,9 +219,10 @@ async function ask(
       ...(requestOptions.headers as OutgoingHttpHeaders),
       accept: "application/json, application/x-pem-file, */*",
       ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
       ...impersonation(config.getCurrentUser(), overrides),
     };
-    const answer = await send(new URL(server + path), requestOptions, body);
+    const answer = await send(new URL(server + path), requestOptions, body, MAX_ANSWER_BYTES);
     detail(`${method} ${server}${path}: ${answer.status}`);
     return answer;
   } catch (error) {

@@ -4,11 +4,11 @@
 
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { SignetError } from "../shared/errors.ts";
-import type { Json } from "../shared/manifest.ts";
-import { parseManifests } from "../shared/manifest.ts";
-import { asObject, type JsonObject } from "../shared/secret.ts";
-import { readText, statIfThere } from "./files.ts";
+import { SignetError } from "../../shared/errors.ts";
+import type { Json } from "../../shared/manifest.ts";
+import { parseManifests } from "../../shared/manifest.ts";
+import { asObject, type JsonObject } from "../../shared/secret.ts";
+import { readText, statIfThere } from "../files.ts";
 
 /** Which cluster, and how to reach the controller in it. */
 export interface ClusterOptions {
@@ -18,6 +18,23 @@ export interface ClusterOptions {
   readonly controllerNamespace: string;
   readonly requestTimeoutMs: number;
   readonly overrides?: ConnectionOverrides;
+}
+
+/** The same as the command line gives it: what is not said is left out. */
+export interface GivenClusterOptions extends Partial<Omit<ClusterOptions, "overrides">> {
+  readonly overrides?: ConnectionOverrides;
+}
+
+const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
+
+/** What was not said filled in. */
+export function clusterOptions(given: GivenClusterOptions): ClusterOptions {
+  return {
+    ...given,
+    controllerName: given.controllerName ?? "sealed-secrets-controller",
+    controllerNamespace: given.controllerNamespace ?? "kube-system",
+    requestTimeoutMs: given.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS,
+  };
 }
 
 /** What is said over the kubeconfig, by flags of kubectl's names. Files are named by their path. */

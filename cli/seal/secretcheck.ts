@@ -1,9 +1,9 @@
 // Owns: what surely is a mistake in a Secret that is about to be sealed, found before it is too late.
 // Does not own: the shape that any Secret must have (shared/secret.ts). SPEC.md, "Secrets".
 
-import { type ErrorPlace, SignetError } from "../shared/errors.ts";
-import type { ManifestDocument, Surprise } from "../shared/manifest.ts";
-import { asObject, type JsonObject, type Secret } from "../shared/secret.ts";
+import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
+import type { ManifestDocument, Surprise } from "../../shared/manifest.ts";
+import { asObject, type JsonObject, type Secret } from "../../shared/secret.ts";
 
 const SECRET_FIELDS = ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
 

@@ -3,12 +3,12 @@
 // SPEC.md, "Command line", "Certificate".
 
 import { fileURLToPath } from "node:url";
-import { type Certificate, checkNotExpired, parseCertificate } from "../shared/certificate.ts";
-import { type ErrorDetails, locate, SignetError } from "../shared/errors.ts";
-import { readText } from "./files.ts";
+import { type Certificate, checkNotExpired, parseCertificate } from "../../shared/certificate.ts";
+import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
+import { readText } from "../files.ts";
 import type { ClusterOptions } from "./kubeconfig.ts";
 import { networkReason } from "./network.ts";
-import { advise, count, detail, warn } from "./terminal.ts";
+import { advise, count, detail, warn } from "../terminal.ts";
 
 const DAY_MS = 86_400_000;
 const WARN_DAYS_LEFT = 30;
@@ -56,6 +56,11 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
     );
   }
   return found;
+}
+
+/** The certificate that the environment names, if any. */
+export function certificateFromEnvironment(): string | undefined {
+  return fromEnvironment("CERT");
 }
 
 /** Ours, else the original's. */
@@ -167,7 +172,10 @@ export function daysLeft({ notAfter }: Certificate, now: Date): number {
 }
 
 /** Warns of a certificate that works today but soon will not, or does not yet. */
-export function warnOfValidity({ certificate, source }: FoundCertificate, now: Date): void {
+export function warnOfValidity(
+  { certificate, source }: Pick<FoundCertificate, "certificate" | "source">,
+  now: Date,
+): void {
   const left = daysLeft(certificate, now);
   if (certificate.notBefore > now) {
     advise(`${source}: the certificate is not valid before ${certificate.notBefore.toISOString()}`);

@@ -1,0 +1,243 @@
+// Owns: `signet verify`: sealed files checked without any key; with --live, by the controller too.
+// Does not own: reading them (sealedfiles.ts), the forms of the report (findings.ts).
+// SPEC.md, "Command line", "Verifying".
+
+import { join, relative } from "node:path";
+import { decodeEnvelope } from "../../shared/envelope.ts";
+import { nodeAt } from "../../shared/manifest/tree.ts";
+import type { SignetError } from "../../shared/errors.ts";
+import { formatPlace } from "../../shared/errors.ts";
+import { sealedForOf } from "../../shared/sealedsecret.ts";
+import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
+import { type Finding, type FindingFormat, report } from "./findings.ts";
+import { clusterOptions } from "../cluster/kubeconfig.ts";
+import { findProject, parseDays, type Project } from "../project/project.ts";
+import { needWorkTree, readBlobs, stagedBlobs } from "../git/repository.ts";
+import {
+  type Inventory,
+  readSealedFiles,
+  readSealedTexts,
+  type SealedFile,
+  type SealedObject,
+  type TextSource,
+} from "../project/sealedfiles.ts";
+import { count, shortFingerprint } from "../terminal.ts";
+
+export interface VerifyOptions extends GivenCertificate {
+  /** Such as `90d`; in place of what signet.yaml says. */
+  readonly maxKeyAge?: string;
+  /** What is about to be committed, instead of the files as they lie there. */
+  readonly staged: boolean;
+  readonly live: boolean;
+  readonly format: FindingFormat;
+  readonly strict: boolean;
+}
+
+const DAY_MS = 86_400_000;
+
+/** @throws SignetError check-found where something is wrong; io, network */
+export async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
+  const project = findProject();
+  const inventory = options.staged
+    ? readSealedTexts(stagedTexts(paths), project)
+    : readSealedFiles(paths, project);
+  const maxAge =
+    options.maxKeyAge === undefined
+      ? project?.maxKeyAgeDays
+      : parseDays(options.maxKeyAge, "--max-key-age");
+  const findings = verifyFiles(inventory, project, maxAge, new Date());
+  if (options.live) findings.push(...(await verifyLive(inventory, options)));
+  const wrong = new Set(findings.map(({ file }) => file));
+  const objects = inventory.files.reduce((sum, file) => sum + file.objects.length, 0);
+  await report(
+    findings,
+    {
+      command: "verify",
+      what: `${count(objects, "SealedSecret")} in ${count(inventory.files.length, "file")}`,
+      passed: inventory.files.map(({ path }) => path).filter((path) => !wrong.has(path)),
+    },
+    options,
+  );
+}
+
+function stagedTexts(paths: readonly string[]): TextSource[] {
+  const top = needWorkTree();
+  const blobs = stagedBlobs(paths).filter(({ path }) => /\.(ya?ml|json)$/i.test(path));
+  const texts = readBlobs(
+    blobs.map(({ id }) => id),
+    top,
+  );
+  return blobs.map(({ id, path }) => ({
+    path: relative(process.cwd(), join(top, path)),
+    read: () => texts.get(id) ?? "",
+  }));
+}
+
+/** All that can be seen without a key or a cluster. */
+export function verifyFiles(
+  { files, unreadable }: Inventory,
+  project: Project | null,
+  maxKeyAgeDays: number | undefined,
+  now: Date,
+): Finding[] {
+  const findings: Finding[] = unreadable.map((error) => ({
+    rule: "unreadable",
+    severity: "error",
+    file: error.place.file ?? "",
+    ...(error.place.line === undefined ? {} : { line: error.place.line }),
+    message: describe(error),
+  }));
+  const seen = new Map<string, string>();
+  for (const file of files) {
+    for (const object of file.objects) {
+      const add = adderFor(findings, file, object);
+      checkPlace(object, project, add);
+      checkDuplicate(object, file, seen, add);
+      checkValues(object, maxKeyAgeDays, now, add);
+    }
+  }
+  return findings;
+}
+
+function describe(error: SignetError): string {
+  const { file: _file, line: _line, ...place } = error.place;
+  const where = formatPlace(place);
+  return where === "" ? error.message : `${where}: ${error.message}`;
+}
+
+type Add = (
+  rule: string,
+  severity: Finding["severity"],
+  message: string,
+  path?: readonly string[],
+) => void;
+
+function adderFor(findings: Finding[], file: SealedFile, object: SealedObject): Add {
+  return (rule, severity, message, path = []) => {
+    const node = nodeAt(object.document.root, [...object.path, ...path]);
+    const offset = node?.start ?? object.document.root.start;
+    const line = file.text.slice(0, offset).split("\n").length;
+    findings.push({ rule, severity, file: file.path, line, object: object.name, message });
+  };
+}
+
+function checkPlace(object: SealedObject, project: Project | null, add: Add): void {
+  const { meaning, sealed } = object;
+  const { name, namespace } = sealed.metadata;
+  if (project !== null && project.rules.length > 0 && meaning === null) {
+    add("no-cluster", "error", "no path of signet.yaml fits this file");
+  }
+  if (name === "") add("no-name", "error", "declares no name");
+  for (const field of ["namespace", "name"] as const) {
+    const expected = meaning?.[field];
+    const found = field === "name" ? name : namespace;
+    if (expected !== undefined && found !== "" && found !== expected) {
+      const message = `its path says ${field} "${expected}", the file "${found}"`;
+      add(`wrong-${field}`, "error", message, ["metadata", field]);
+    }
+  }
+  const sealedFor = sealedForOf(sealed);
+  if (sealedFor !== null && sealedFor.said !== sealedFor.needed) {
+    add(
+      "moved",
+      "error",
+      `was sealed for ${sealedFor.said}, but stands as ${sealedFor.needed}: no cluster will open it`,
+      ["metadata"],
+    );
+  }
+}
+
+function checkDuplicate(
+  { name, meaning }: SealedObject,
+  { path }: SealedFile,
+  seen: Map<string, string>,
+  add: Add,
+): void {
+  if (meaning === null) return;
+  const key = `${meaning.cluster.name} ${name}`;
+  const first = seen.get(key);
+  if (first !== undefined) add("duplicate", "error", `is declared in ${first} as well`);
+  else seen.set(key, path);
+}
+
+/** Bytes of an RSA modulus that a sealing key may have: 1024 to 16384 bits. */
+const MIN_KEY_BYTES = 128;
+const MAX_KEY_BYTES = 2048;
+
+function checkValues(
+  { sealed, values, cluster, meaning }: SealedObject,
+  maxKeyAgeDays: number | undefined,
+  now: Date,
+  add: Add,
+): void {
+  for (const { item, key, fingerprint = "", certificate } of values) {
+    const path = ["spec", "encryptedData", item];
+    if (sealed.legacyData === undefined) {
+      const envelope = decodeEnvelope(sealed.encryptedData.get(item) ?? "");
+      const keyBytes = envelope?.wrappedKey.length ?? 0;
+      const fits =
+        certificate === undefined
+          ? keyBytes >= MIN_KEY_BYTES && keyBytes <= MAX_KEY_BYTES
+          : keyBytes === Math.ceil(certificate.bits / 8);
+      if (!fits) {
+        add("malformed", "error", `${item}: is not a sealed value`, path);
+        continue;
+      }
+    }
+    if (key === "foreign" && meaning !== null) {
+      add(
+        "wrong-cluster",
+        "error",
+        `${item}: is sealed for another cluster than ${meaning.cluster.name}`,
+        path,
+      );
+    } else if (key === "unknown" && cluster !== null) {
+      const short = shortFingerprint(fingerprint);
+      add(
+        "unknown-key",
+        "warning",
+        `${item}: its key ${short} is none that ${cluster.file} knows`,
+        path,
+      );
+    }
+    const days =
+      certificate === undefined ? 0 : (now.getTime() - certificate.notBefore.getTime()) / DAY_MS;
+    if (maxKeyAgeDays !== undefined && days > maxKeyAgeDays) {
+      const age = `${Math.floor(days)} days old, policy allows ${maxKeyAgeDays}`;
+      add("old-key", "error", `${item}: its key is ${age}`, path);
+    } else if (maxKeyAgeDays !== undefined && key === "unstamped") {
+      add("unknown-age", "warning", `${item}: nothing tells the age of its key`, path);
+    }
+  }
+}
+
+/** The controller's word on each SealedSecret; nothing secret comes back. */
+async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise<Finding[]> {
+  const { verifyAtController } = await import("../cluster/controllerwork.ts");
+  const findings: Finding[] = [];
+  const byCluster = new Map<string, SealedObject[]>();
+  for (const { objects } of inventory.files) {
+    for (const object of objects) {
+      const name = object.meaning?.cluster.name ?? "";
+      byCluster.set(name, [...(byCluster.get(name) ?? []), object]);
+    }
+  }
+  for (const [name, objects] of byCluster) {
+    if (options.cluster !== undefined && options.cluster !== name) continue;
+    const cluster = objects[0]?.meaning?.cluster;
+    const connection =
+      cluster === undefined ? clusterOptions(options) : projectClusterOptions(cluster, options);
+    const refused = await verifyAtController(connection, objects);
+    for (const object of refused) {
+      findings.push({
+        rule: "does-not-open",
+        severity: "error",
+        file: object.file,
+        line: object.document.line,
+        object: object.name,
+        message: `the controller of ${name === "" ? "the cluster" : name} cannot open it`,
+      });
+    }
+  }
+  return findings;
+}

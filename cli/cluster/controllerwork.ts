@@ -1,0 +1,148 @@
+// Owns: many SealedSecrets verified or re-sealed by the controller: in batches, side by side, waiting
+// when it says so. Does not own: the way to it (cluster.ts), what it does (controller/api.ts).
+// SPEC.md, "HTTP".
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { SignetError } from "../../shared/errors.ts";
+import type { Json } from "../../shared/manifest.ts";
+import {
+  DECRYPT_HINT,
+  parseSealedSecret,
+  formatSealedSecret,
+  type SealedSecret,
+} from "../../shared/sealedsecret.ts";
+import { asObject, type JsonObject, objectsIn } from "../../shared/secret.ts";
+import { connectController, type Controller, wordsOf } from "./cluster.ts";
+import type { Answer } from "./http.ts";
+import type { ClusterOptions } from "./kubeconfig.ts";
+import type { SealedObject } from "../project/sealedfiles.ts";
+import { detail } from "../terminal.ts";
+
+/** Just below what counts as two requests; SPEC.md, "HTTP". */
+const VALUES_A_BATCH = 19;
+const BYTES_A_BATCH = 60_000;
+/** The controller opens two requests at once; more only wait there. */
+const SIDE_BY_SIDE = 4;
+const MAX_TRIES = 200;
+
+/** Those that the controller cannot open. @throws SignetError network, usage */
+export async function verifyAtController(
+  options: ClusterOptions,
+  objects: readonly SealedObject[],
+): Promise<SealedObject[]> {
+  const controller = await connectController(options);
+  const refused: SealedObject[] = [];
+  await inBatches(objects, async (batch) => {
+    const answer = await post(controller, "/v1/verify", batch);
+    if (answer.status === 200) return;
+    for (const object of batch) {
+      const single = batch.length === 1 ? answer : await post(controller, "/v1/verify", [object]);
+      if (single.status === 409) refused.push(object);
+      else if (single.status !== 200) throw failed("verify", single);
+    }
+  });
+  return refused;
+}
+
+/** What became of one SealedSecret. */
+export type Rotated = (object: SealedObject, result: SealedSecret | SignetError) => Promise<void>;
+
+/** Hands each over to `done` as soon as it is sealed anew. @throws SignetError network, usage */
+export async function rotateAtController(
+  options: ClusterOptions,
+  objects: readonly SealedObject[],
+  done: Rotated,
+): Promise<void> {
+  const controller = await connectController(options);
+  await inBatches(objects, async (batch) => {
+    const answer = await post(controller, "/v1/rotate", batch);
+    const rotated = answer.status === 200 ? sealedOf(answer, batch) : null;
+    if (rotated !== null) {
+      for (const [index, object] of batch.entries())
+        await done(object, rotated[index] as SealedSecret);
+      return;
+    }
+    for (const object of batch) {
+      const single = batch.length === 1 ? answer : await post(controller, "/v1/rotate", [object]);
+      if (single.status !== 200 && single.status !== 409) throw failed("re-seal", single);
+      const [sealed] = (single.status === 200 ? sealedOf(single, [object]) : null) ?? [];
+      await done(object, sealed ?? doesNotOpen(object));
+    }
+  });
+}
+
+function failed(what: string, answer: Answer): SignetError {
+  return new SignetError("network", `the controller cannot ${what}: ${wordsOf(answer)}`);
+}
+
+export function doesNotOpen({ place, name }: SealedObject): SignetError {
+  return new SignetError("decrypt-failed", "no key could decrypt secret", {
+    hint: DECRYPT_HINT,
+    place: { ...place, object: name },
+  });
+}
+
+async function inBatches(
+  objects: readonly SealedObject[],
+  work: (batch: SealedObject[]) => Promise<void>,
+): Promise<void> {
+  const batches: SealedObject[][] = [];
+  let [values, bytes] = [Infinity, 0];
+  for (const object of objects) {
+    const size = JSON.stringify(formatSealedSecret(object.sealed)).length;
+    const fits = values + object.values.length <= VALUES_A_BATCH && bytes + size <= BYTES_A_BATCH;
+    if (!fits) {
+      batches.push([]);
+      [values, bytes] = [0, 0];
+    }
+    batches.at(-1)?.push(object);
+    values += object.values.length;
+    bytes += size;
+  }
+  const waiting = batches.values();
+  const worker = async (): Promise<void> => {
+    for (const batch of waiting) await work(batch);
+  };
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
+}
+
+/** Posts one object as it is, several as a List; waits where the controller is asked too often. */
+async function post(
+  controller: Controller,
+  route: string,
+  batch: readonly SealedObject[],
+): Promise<Answer> {
+  const items = batch.map(({ sealed }) => formatSealedSecret(sealed));
+  const body = items.length === 1 ? items[0] : { apiVersion: "v1", kind: "List", items };
+  for (let tries = 1; ; tries++) {
+    const answer = await controller.request("POST", route, JSON.stringify(body));
+    const busy = answer.status === 429 || answer.status === 503;
+    if (!busy || tries === MAX_TRIES) return answer;
+    const seconds = Number(answer.headers["retry-after"] ?? 1);
+    detail(`asked too often; waiting for ${seconds} s`);
+    await sleep(Math.min(Number.isFinite(seconds) ? Math.max(seconds, 0.1) : 1, 10) * 1000);
+  }
+}
+
+/** The SealedSecrets of an answer; null where they are not those that were sent. */
+function sealedOf({ text }: Answer, batch: readonly SealedObject[]): SealedSecret[] | null {
+  let object: JsonObject | null;
+  try {
+    object = asObject(JSON.parse(text) as Json);
+  } catch {
+    return null;
+  }
+  const objects =
+    object === null ? [] : object["kind"] === "List" ? objectsIn(object["items"]) : [object];
+  if (objects.length !== batch.length) return null;
+  const sealed = objects.map(parseSealedSecret);
+  const same = sealed.every(({ metadata, encryptedData }, index) => {
+    const sent = batch[index]?.sealed;
+    return (
+      metadata.name === sent?.metadata.name &&
+      metadata.namespace === sent.metadata.namespace &&
+      encryptedData.size === sent.encryptedData.size
+    );
+  });
+  return same ? sealed : null;
+}

@@ -1,0 +1,147 @@
+// Owns: the few objects that are asked of the API server itself: Secrets, key Secrets, SealedSecrets.
+// Does not own: the way there (cluster.ts), the controller's own routes (cluster.ts).
+// Loaded only where the cluster is asked. SPEC.md, "Command line".
+
+import { SignetError } from "../../shared/errors.ts";
+import { KEY_LABEL } from "../../shared/keyfile.ts";
+import type { Json } from "../../shared/manifest.ts";
+import {
+  asObject,
+  type JsonObject,
+  objectsIn,
+  parseSecret,
+  type Secret,
+} from "../../shared/secret.ts";
+import { type ApiServer, connectApiServer, wordsOf } from "./cluster.ts";
+import type { Answer } from "./http.ts";
+import type { ClusterOptions } from "./kubeconfig.ts";
+
+const PAGE = 500;
+
+/** The object of an answer. @throws SignetError network where it is none, or says no */
+function objectOf(answer: Answer, what: string): JsonObject {
+  if (answer.status < 200 || answer.status > 299) {
+    throw new SignetError("network", `${what}: ${wordsOf(answer)}`, {
+      ...(answer.status === 403
+        ? { hint: "your account of the kubeconfig has no right to it" }
+        : {}),
+    });
+  }
+  try {
+    const object = asObject(JSON.parse(answer.text) as Json);
+    if (object !== null) return object;
+  } catch {
+    // The parser's own message would quote a Secret.
+  }
+  throw new SignetError("network", `${what}: the answer is no object`);
+}
+
+async function list(
+  api: ApiServer,
+  path: string,
+  query: string,
+  what: string,
+): Promise<JsonObject[]> {
+  const items: JsonObject[] = [];
+  for (let from = ""; ;) {
+    const token = from === "" ? "" : `&continue=${encodeURIComponent(from)}`;
+    const answer = await api.request("GET", `${path}?limit=${PAGE}${query}${token}`);
+    const page = objectOf(answer, `cannot list ${what}`);
+    items.push(...objectsIn(page["items"]));
+    const next = asObject(page["metadata"] ?? null)?.["continue"];
+    if (typeof next !== "string" || next === "") return items;
+    from = next;
+  }
+}
+
+const secretsPath = (namespace: string): string =>
+  `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`;
+
+/** A Secret of the cluster. @throws SignetError network, secret-invalid */
+export async function readSecret(
+  options: ClusterOptions,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+): Promise<Secret> {
+  const api = connectApiServer(options);
+  const path = `${secretsPath(namespace)}/${encodeURIComponent(name)}`;
+  const object = objectOf(await api.request("GET", path), `cannot get Secret ${namespace}/${name}`);
+  return parseSecret({ ...object, apiVersion: "v1", kind: "Secret" });
+}
+
+/** The same, or null where there is none. */
+export async function readSecretIfThere(
+  options: ClusterOptions,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+): Promise<Secret | null> {
+  const api = connectApiServer(options);
+  const path = `${secretsPath(namespace)}/${encodeURIComponent(name)}`;
+  const answer = await api.request("GET", path);
+  if (answer.status === 404) return null;
+  const object = objectOf(answer, `cannot get Secret ${namespace}/${name}`);
+  return parseSecret({ ...object, apiVersion: "v1", kind: "Secret" });
+}
+
+/** Every SealedSecret of the cluster, by `NAMESPACE/NAME`. @throws SignetError network */
+export async function listSealedSecrets(options: ClusterOptions): Promise<Map<string, JsonObject>> {
+  const api = connectApiServer(options);
+  const path = "/apis/bitnami.com/v1alpha1/sealedsecrets";
+  const found = await list(api, path, "", "SealedSecrets");
+  return new Map(
+    found.map((object) => {
+      const { namespace, name } = asObject(object["metadata"] ?? null) ?? {};
+      return [`${textOf(namespace)}/${textOf(name)}`, object];
+    }),
+  );
+}
+
+function textOf(value: Json | undefined): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** Every sealing key Secret of the controller, whatever its label says. @throws SignetError network */
+export async function listKeySecrets(options: ClusterOptions): Promise<JsonObject[]> {
+  const api = connectApiServer(options);
+  const query = `&labelSelector=${encodeURIComponent(KEY_LABEL)}`;
+  const found = await list(
+    api,
+    secretsPath(options.controllerNamespace),
+    query,
+    `the sealing keys in ${options.controllerNamespace}`,
+  );
+  return found.map((object) => ({ apiVersion: "v1", kind: "Secret", ...object }));
+}
+
+/**
+ * Creates a key Secret; false where one of its name is there already.
+ * @throws SignetError network
+ */
+export async function createKeySecret(
+  options: ClusterOptions,
+  object: JsonObject,
+): Promise<boolean> {
+  const api = connectApiServer(options);
+  const path = `${secretsPath(options.controllerNamespace)}?fieldManager=signet`;
+  const answer = await api.request("POST", path, JSON.stringify(object), METADATA_ONLY);
+  if (answer.status === 409) return false;
+  objectOf(answer, "cannot create a key Secret");
+  return true;
+}
+
+/** So that the key itself does not come back over the wire. */
+const METADATA_ONLY = {
+  accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+};
+
+/** Sets labels and annotations of a key Secret. @throws SignetError network */
+export async function patchKeySecret(
+  options: ClusterOptions,
+  name: string,
+  metadata: JsonObject,
+): Promise<void> {
+  const api = connectApiServer(options);
+  const path = `${secretsPath(options.controllerNamespace)}/${encodeURIComponent(name)}`;
+  const headers = { ...METADATA_ONLY, "content-type": "application/merge-patch+json" };
+  const body = JSON.stringify({ metadata });
+  const answer = await api.request("PATCH", `${path}?fieldManager=signet`, body, headers);
+  objectOf(answer, `cannot change the key Secret ${options.controllerNamespace}/${name}`);
+}

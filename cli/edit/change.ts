@@ -1,0 +1,189 @@
+// Owns: `signet set`, `unset` and `rename`: single values of a sealed file, in one cluster or in all.
+// Does not own: what changing means (shared/sealedsecret.ts), the editor (edit.ts).
+// SPEC.md, "Command line", "Changing one value".
+
+import { locate, SignetError } from "../../shared/errors.ts";
+import { changeItems, type ItemChanges } from "../../shared/sealedsecret.ts";
+import { Certificates, type GivenCertificate } from "../project/certificates.ts";
+import { type Output, readText, writeFiles } from "../files.ts";
+import { findProject, type Project } from "../project/project.ts";
+import {
+  chooseObject,
+  editedText,
+  readSealedFile,
+  readSealedFiles,
+  type SealedFile,
+  type SealedObject,
+} from "../project/sealedfiles.ts";
+import { printJson, say, shortFingerprint } from "../terminal.ts";
+import { askValues, readValues, type ValueFlags } from "../seal/values.ts";
+
+export interface ChangeOptions extends GivenCertificate {
+  /** The SealedSecret that is meant, where the file holds several. */
+  readonly name?: string;
+  /** The same SealedSecret in the files of other clusters as well. */
+  readonly allClusters: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/** A SealedSecret that is to be changed. */
+export interface Target {
+  readonly file: SealedFile;
+  readonly object: SealedObject;
+  /** As signet.yaml names it; undefined where it says nothing of the file. */
+  readonly cluster: string | undefined;
+}
+
+/** @throws SignetError; then no file was changed */
+export async function runSet(
+  path: string,
+  items: readonly string[],
+  options: ChangeOptions & ValueFlags & { readonly perCluster: boolean },
+): Promise<void> {
+  const targets = findTargets(path, options);
+  const certificates = new Certificates(options);
+  for (const { file } of targets) await certificates.for(file.path);
+  const given = await readValues({ ...options, fromLiteral: [] });
+  const asked = items.filter((item) => !given.data.has(item));
+  if (asked.length + given.data.size === 0) {
+    throw new SignetError("usage", "which item is to be set?", {
+      hint: "signet set FILE ITEM asks for its value; --from-file and --generate name it themselves",
+    });
+  }
+  const shared = options.perCluster ? new Map<string, Uint8Array>() : await askValues(asked);
+  const changes = new Map<Target, ItemChanges>();
+  for (const target of targets) {
+    const own = options.perCluster
+      ? await askValues(asked, (item) => `${item} in ${target.cluster ?? target.file.path}`)
+      : shared;
+    changes.set(target, { set: new Map([...given.data, ...own]) });
+  }
+  await applyChanges(changes, certificates, options);
+}
+
+/** @throws SignetError; then no file was changed */
+export async function runUnset(
+  path: string,
+  items: readonly string[],
+  options: ChangeOptions,
+): Promise<void> {
+  const changes = findTargets(path, options).map((target) => [target, { unset: items }] as const);
+  await applyChanges(new Map(changes), new Certificates(options), options);
+}
+
+/** @throws SignetError; then no file was changed */
+export async function runRename(
+  path: string,
+  item: string,
+  newName: string,
+  options: ChangeOptions,
+): Promise<void> {
+  const rename = new Map([[item, newName]]);
+  const changes = findTargets(path, options).map((target) => [target, { rename }] as const);
+  await applyChanges(new Map(changes), new Certificates(options), options);
+}
+
+/**
+ * The SealedSecret of a file that is meant, and with --all-clusters those of the same name and
+ * namespace in the files of other clusters.
+ * @throws SignetError
+ */
+export function findTargets(path: string, options: ChangeOptions): Target[] {
+  const project = findProject();
+  const { clusters } = readSealedFiles([path], project);
+  const file = readSealedFile(path, readText(path), project, clusters);
+  const object = chooseObject(file, options.name);
+  const own = { file, object, cluster: object.meaning?.cluster.name };
+  return options.allClusters ? [own, ...siblingsOf(own, project)] : [own];
+}
+
+/** @throws SignetError project-invalid, io */
+export function siblingsOf({ file, object, cluster }: Target, project: Project | null): Target[] {
+  if (project === null || cluster === undefined) {
+    throw new SignetError(
+      "usage",
+      "--all-clusters needs a rule of signet.yaml that fits the file",
+      {
+        place: { file: file.path },
+      },
+    );
+  }
+  const { files } = readSealedFiles([], project);
+  const siblings = files.flatMap((each) =>
+    each.objects.flatMap((other) => {
+      const otherCluster = other.meaning?.cluster.name;
+      const isSibling =
+        other.name === object.name && otherCluster !== undefined && otherCluster !== cluster;
+      return isSibling ? [{ file: each, object: other, cluster: otherCluster }] : [];
+    }),
+  );
+  if (siblings.length === 0) {
+    throw new SignetError("usage", `no other cluster has ${object.name}`, {
+      hint: "leave --all-clusters out, or make it there with `signet new`",
+      place: { file: file.path },
+    });
+  }
+  return siblings;
+}
+
+const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+
+/** Seals, writes and tells what changed. @throws SignetError; then no file was changed */
+export async function applyChanges(
+  changes: ReadonlyMap<Target, ItemChanges>,
+  certificates: Certificates,
+  options: Pick<ChangeOptions, "dryRun" | "json">,
+): Promise<void> {
+  const outputs: Output[] = [];
+  const facts: object[] = [];
+  const lines: string[] = [];
+  const byFile = new Map<SealedFile, [Target, ItemChanges][]>();
+  for (const [target, change] of changes) {
+    byFile.set(target.file, [...(byFile.get(target.file) ?? []), [target, change]]);
+  }
+  for (const [file, each] of byFile) {
+    const certificate = await certificates.for(file.path);
+    const after = new Map<SealedObject, SealedObject["sealed"]>();
+    for (const [{ object, cluster }, change] of each) {
+      const sealed = await locateAsync(object.place, () =>
+        changeItems(object.sealed, change, certificate),
+      );
+      after.set(object, sealed);
+      const { set = NONE, unset = [], rename = NONE } = change;
+      const words = [
+        ...(set.size === 0 ? [] : [`set ${[...set.keys()].join(", ")}`]),
+        ...(unset.length === 0 ? [] : [`unset ${unset.join(", ")}`]),
+        ...[...rename].map(([from, to]) => `renamed ${from} to ${to}`),
+      ];
+      const under =
+        set.size === 0
+          ? ""
+          : `, sealed${cluster === undefined ? "" : ` for ${cluster}`} under ${shortFingerprint(certificate.fingerprint)}`;
+      lines.push(`${file.path}: ${object.name}: ${words.join("; ")}${under}`);
+      facts.push({
+        file: file.path,
+        name: object.name,
+        cluster: cluster ?? null,
+        set: [...set.keys()],
+        unset,
+        renamed: Object.fromEntries(rename),
+        fingerprint: set.size === 0 ? null : certificate.fingerprint,
+      });
+    }
+    outputs.push({ path: file.path, text: editedText(file, after) });
+  }
+  if (!options.dryRun) await writeFiles(outputs);
+  if (options.json) await printJson({ dryRun: options.dryRun, changed: facts });
+  else for (const line of lines) say(options.dryRun ? `would change ${line}` : line);
+}
+
+async function locateAsync<T>(place: SealedObject["place"], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    return locate(place, () => {
+      throw error;
+    });
+  }
+}

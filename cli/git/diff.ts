@@ -1,0 +1,246 @@
+// Owns: `signet diff`: declared sealed files against the cluster, or one revision against another.
+// Does not own: comparing ciphertext (sealedtext.ts), opening (shared/). Never shows a value.
+// SPEC.md, "Command line", "Comparing".
+
+import { createHmac, randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { Keyring } from "../../shared/keyring.ts";
+import { unseal } from "../../shared/sealedsecret.ts";
+import type { JsonObject, Secret } from "../../shared/secret.ts";
+import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
+import { blobsOf, commitOf, needWorkTree, readBlobs } from "./repository.ts";
+import { readText, statIfThere } from "../files.ts";
+import { clusterOptions } from "../cluster/kubeconfig.ts";
+import { findProject } from "../project/project.ts";
+import { readKeys } from "../recovery/keys.ts";
+import { filesBelow, readSealedFiles, type SealedObject } from "../project/sealedfiles.ts";
+import {
+  changesBetween,
+  formatItemChange,
+  type ItemChange,
+  type SealedItem,
+  sealedTextsIn,
+} from "./sealedtext.ts";
+import { loadRenderer } from "../recovery/renderer.ts";
+import { printJson, printResult } from "../terminal.ts";
+
+export interface DiffOptions extends GivenCertificate {
+  /** `A..B`, or `A` for A against the working tree. */
+  readonly revisions?: string;
+  /** Private keys, to compare values and not only ciphertext. */
+  readonly recoveryKey: readonly string[];
+  readonly exitCode: boolean;
+  readonly json: boolean;
+}
+
+interface ItemDifference {
+  readonly item: string;
+  /** `resealed`: another ciphertext; `changed`: another value; `missing`: the whole object. */
+  readonly change: ItemChange["change"] | "changed" | "missing";
+  readonly words: string;
+}
+
+interface Difference {
+  readonly cluster: string | null;
+  readonly file: string | null;
+  readonly name: string;
+  readonly items: readonly ItemDifference[];
+}
+
+/** @throws SignetError check-found where there is a difference and `exitCode` asks for it; io, network */
+export async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
+  const { revisions, recoveryKey } = options;
+  if (revisions !== undefined && recoveryKey.length > 0) {
+    throw new SignetError(
+      "usage",
+      "--revisions compares ciphertext alone: leave --recovery-key out",
+    );
+  }
+  const found =
+    revisions === undefined
+      ? await againstCluster(paths, options)
+      : betweenRevisions(revisions, paths);
+  if (options.json) {
+    await printJson({ differences: found });
+  } else {
+    for (const { cluster, file, name, items } of found) {
+      const head = [cluster, name].filter((part) => part !== null && part !== "").join(" ");
+      const lines = items.map(({ words }) => `  ${words}`);
+      await printResult(`${head}${file === null ? "" : ` (${file})`}\n${lines.join("\n")}\n`);
+    }
+  }
+  if (found.length > 0 && options.exitCode) {
+    throw new SignetError("check-found", "there are differences");
+  }
+}
+
+function betweenRevisions(revisions: string, paths: readonly string[]): Difference[] {
+  const top = needWorkTree();
+  const [from = "", to] = revisions.split(/\.{2,3}/);
+  const before = textsOf(commitOf(from === "" ? "HEAD" : from, top), top, paths);
+  const after =
+    to === undefined
+      ? workingTexts(top, paths, before.keys())
+      : textsOf(commitOf(to === "" ? "HEAD" : to, top), top, paths);
+  const files = [...new Set([...before.keys(), ...after.keys()])].sort();
+  return files.flatMap((file) => {
+    const [old = "", now = ""] = [before.get(file), after.get(file)];
+    if (old === now) return [];
+    const changes = changesBetween(sealedTextsIn(old), sealedTextsIn(now));
+    const names = [...new Set(changes.map(({ name }) => name))];
+    return names.map((name) => ({
+      cluster: null,
+      file: relative(process.cwd(), join(top, file)),
+      name,
+      items: changes.filter((change) => change.name === name).map(asDifference),
+    }));
+  });
+}
+
+function asDifference(change: ItemChange): ItemDifference {
+  return { item: change.item, change: change.change, words: formatItemChange(change) };
+}
+
+const MANIFEST = /\.(ya?ml|json)$/i;
+
+function textsOf(commit: string, top: string, paths: readonly string[]): Map<string, string> {
+  const below = paths.map((path) => relative(top, join(process.cwd(), path)) || ".");
+  const blobs = blobsOf(commit, top, below).filter(({ path }) => MANIFEST.test(path));
+  const texts = readBlobs(
+    blobs.map(({ id }) => id),
+    top,
+  );
+  return new Map(blobs.map(({ id, path }) => [path, texts.get(id) ?? ""]));
+}
+
+function workingTexts(
+  top: string,
+  paths: readonly string[],
+  known: Iterable<string>,
+): Map<string, string> {
+  const named = paths.length === 0 ? [relative(process.cwd(), top) || "."] : [...paths];
+  const files = new Set([
+    ...filesBelow(named.filter((path) => statIfThere(path) !== undefined)).map((path) =>
+      relative(top, join(process.cwd(), path)),
+    ),
+    ...known,
+  ]);
+  const texts = new Map<string, string>();
+  for (const file of files) {
+    const path = join(top, file);
+    if (statIfThere(path)?.isFile() === true) texts.set(file, readText(path));
+  }
+  return texts;
+}
+
+async function againstCluster(
+  paths: readonly string[],
+  options: DiffOptions,
+): Promise<Difference[]> {
+  const project = findProject();
+  const { files, unreadable } = readSealedFiles(paths, project);
+  const [broken] = unreadable;
+  if (broken !== undefined) throw broken;
+  const byCluster = new Map<string, SealedObject[]>();
+  for (const { objects } of files) {
+    for (const object of objects) {
+      const cluster = object.meaning?.cluster.name ?? "";
+      if (options.cluster !== undefined && options.cluster !== cluster) continue;
+      byCluster.set(cluster, [...(byCluster.get(cluster) ?? []), object]);
+    }
+  }
+  const compare =
+    options.recoveryKey.length === 0 ? undefined : await valueComparer(options.recoveryKey);
+  const found: Difference[] = [];
+  const { listSealedSecrets, readSecretIfThere } = await import("../cluster/objects.ts");
+  for (const [cluster, objects] of byCluster) {
+    const config = objects[0]?.meaning?.cluster;
+    const connection =
+      config === undefined ? clusterOptions(options) : projectClusterOptions(config, options);
+    const live = await listSealedSecrets(connection);
+    for (const object of objects) {
+      const secret =
+        compare === undefined
+          ? undefined
+          : await readSecretIfThere(connection, object.sealed.metadata);
+      const items = [
+        ...ciphertextDifferences(object, live.get(object.name)),
+        ...(compare === undefined ? [] : await compare(object, secret ?? null)),
+      ];
+      if (items.length > 0) {
+        found.push({
+          cluster: cluster === "" ? null : cluster,
+          file: object.file,
+          name: object.name,
+          items,
+        });
+      }
+    }
+    if (paths.length > 0 || config === undefined) continue;
+    const declared = new Set(objects.map(({ name }) => name));
+    for (const name of live.keys()) {
+      if (declared.has(name)) continue;
+      const words = "- declared nowhere below signet.yaml";
+      found.push({ cluster, file: null, name, items: [{ item: "", change: "missing", words }] });
+    }
+  }
+  return found;
+}
+
+function ciphertextDifferences(
+  object: SealedObject,
+  live: JsonObject | undefined,
+): ItemDifference[] {
+  if (live === undefined) {
+    return [{ item: "", change: "missing", words: "+ not in the cluster yet" }];
+  }
+  const applied = sealedTextsIn(
+    JSON.stringify({ apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", ...live }),
+  );
+  return changesBetween(applied, [{ name: object.name, items: itemsOf(object) }]).map(asDifference);
+}
+
+function itemsOf({ sealed, values }: SealedObject): Map<string, SealedItem> {
+  return new Map(
+    values.map(({ item, fingerprint }) => [
+      item,
+      { ciphertext: (sealed.encryptedData.get(item) ?? "").replace(/\s+/g, ""), fingerprint },
+    ]),
+  );
+}
+
+type Compare = (object: SealedObject, live: Secret | null) => Promise<ItemDifference[]>;
+
+/** Values are told apart by a hash under a key that this run alone has. */
+async function valueComparer(keyFiles: readonly string[]): Promise<Compare> {
+  const keyring = new Keyring(await readKeys(keyFiles), availableParallelism());
+  const render = await loadRenderer();
+  const key = randomBytes(32);
+  const hashed = (data: ReadonlyMap<string, Uint8Array>): Map<string, string> =>
+    new Map(
+      [...data].map(([item, value]) => [
+        item,
+        createHmac("sha256", key).update(value).digest("hex"),
+      ]),
+    );
+  return async ({ sealed, place, name }, live) => {
+    if (live === null) return [];
+    let declared: Map<string, string>;
+    try {
+      declared = hashed((await unseal(sealed, keyring, { render })).secret.data);
+    } catch (error) {
+      throw error instanceof SignetError ? error.at({ ...place, object: name }) : error;
+    }
+    const now = hashed(live.data);
+    const items = [...new Set([...declared.keys(), ...now.keys()])].sort();
+    return items.flatMap((item): ItemDifference[] => {
+      if (declared.get(item) === now.get(item)) return [];
+      if (!now.has(item)) return [{ item, change: "added", words: `+ ${item}  not in the Secret` }];
+      if (!declared.has(item))
+        return [{ item, change: "removed", words: `- ${item}  in the Secret only` }];
+      return [{ item, change: "changed", words: `~ ${item}  another value than the Secret has` }];
+    });
+  };
+}

@@ -1,0 +1,110 @@
+// Owns: the sealed items of any text, as far as it can be read, and what changed between two of them.
+// Does not own: checks (verify.ts), the clusters of files (sealedfiles.ts).
+
+import { SignetError } from "../../shared/errors.ts";
+import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealedsecret.ts";
+import { asObject, placedObjectsOf } from "../../shared/secret.ts";
+
+export interface SealedText {
+  /** `NAMESPACE/NAME`, or the name alone. */
+  readonly name: string;
+  readonly sealed: SealedSecret;
+  readonly document: ManifestDocument;
+  /** Down to the object within its document. */
+  readonly path: readonly string[];
+  readonly items: ReadonlyMap<string, SealedItem>;
+}
+
+export interface SealedItem {
+  readonly ciphertext: string;
+  readonly fingerprint: string | undefined;
+}
+
+/** The SealedSecrets of a text; none where it cannot be read. */
+export function sealedTextsIn(text: string): SealedText[] {
+  if (!text.includes(KIND)) return [];
+  try {
+    return parseManifests(text).flatMap((document) => {
+      if (asObject(document.value) === null) return [];
+      return placedObjectsOf(document).flatMap(({ object, path }) => {
+        if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
+        const sealed = parseSealedSecret(object);
+        const stamp = stampOf(sealed);
+        const items = new Map(
+          [...sealed.encryptedData].map(([item, ciphertext]) => [
+            item,
+            { ciphertext: ciphertext.replace(/\s+/g, ""), fingerprint: stamp.get(item) },
+          ]),
+        );
+        const { name, namespace } = sealed.metadata;
+        return [
+          { name: [namespace, name].filter(Boolean).join("/"), sealed, document, path, items },
+        ];
+      });
+    });
+  } catch (error) {
+    if (error instanceof SignetError) return [];
+    throw error;
+  }
+}
+
+export interface ItemChange {
+  readonly name: string;
+  readonly item: string;
+  /** `resealed`: another ciphertext, of the same value or of another. */
+  readonly change: "added" | "removed" | "resealed" | "renamed";
+  /** The key of the new ciphertext; of the old one where it is removed. */
+  readonly fingerprint: string | undefined;
+  /** The old name, where it is renamed. */
+  readonly from?: string;
+}
+
+/** What changed of each item, in the order of the names. */
+export function changesBetween(
+  before: readonly Pick<SealedText, "name" | "items">[],
+  after: readonly Pick<SealedText, "name" | "items">[],
+): ItemChange[] {
+  const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
+  return names.flatMap((name) => {
+    const old = before.find((each) => each.name === name)?.items ?? new Map<string, SealedItem>();
+    const now = after.find((each) => each.name === name)?.items ?? new Map<string, SealedItem>();
+    const gone = [...old.keys()].filter((item) => !now.has(item));
+    const changes: ItemChange[] = [];
+    for (const [item, { ciphertext, fingerprint }] of now) {
+      if (old.get(item)?.ciphertext === ciphertext) continue;
+      const from = gone.find((each) => old.get(each)?.ciphertext === ciphertext);
+      if (from !== undefined && !old.has(item)) {
+        gone.splice(gone.indexOf(from), 1);
+        changes.push({ name, item, change: "renamed", fingerprint, from });
+      } else {
+        changes.push({ name, item, change: old.has(item) ? "resealed" : "added", fingerprint });
+      }
+    }
+    for (const item of gone) {
+      changes.push({ name, item, change: "removed", fingerprint: old.get(item)?.fingerprint });
+    }
+    return changes.sort((a, b) => (a.item < b.item ? -1 : 1));
+  });
+}
+
+const MARKS = { added: "+", removed: "-", resealed: "~", renamed: "~" } as const;
+const WORDS = {
+  added: "new",
+  removed: "taken away",
+  resealed: "sealed anew",
+  renamed: "renamed",
+} as const;
+
+/** `~ password  sealed anew, under SHA256:pV1EkPSm`. */
+export function formatItemChange({ item, change, fingerprint, from }: ItemChange): string {
+  const key = fingerprint === undefined ? "" : `, under ${fingerprint}`;
+  const was = from === undefined ? "" : ` from ${from}`;
+  return `${MARKS[change]} ${item}  ${WORDS[change]}${was}${change === "renamed" ? "" : key}`;
+}

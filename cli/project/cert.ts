@@ -1,0 +1,148 @@
+// Owns: `signet cert fetch`, `show`, `list` and `refresh`.
+// Does not own: where a certificate comes from (certificate.ts). SPEC.md, "Command line", "Certificate".
+
+import { X509Certificate } from "node:crypto";
+import { join } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import {
+  type CertificateOptions,
+  daysLeft,
+  findCertificate,
+  readCertificate,
+  warnOfValidity,
+} from "../cluster/certificate.ts";
+import { type Output, writeFiles } from "../files.ts";
+import { clusterKeys, fetchClusterCertificate, withNewest } from "./certificates.ts";
+import { throwAll } from "../seal/gather.ts";
+import type { GivenClusterOptions } from "../cluster/kubeconfig.ts";
+import { clusterNamed, needProject } from "./project.ts";
+import { table } from "../table.ts";
+import { count, printJson, printResult, say, shortFingerprint, warn } from "../terminal.ts";
+
+/** @throws SignetError io, network, certificate-invalid */
+export async function runCertFetch(
+  options: CertificateOptions & { readonly output?: string },
+): Promise<void> {
+  const found = await findCertificate(options);
+  const { certificate, source } = found;
+  const now = new Date();
+  if (now > certificate.notAfter) {
+    warn(`${source}: the certificate expired ${certificate.notAfter.toISOString()}`);
+  }
+  warnOfValidity(found, now);
+  if (options.output === undefined) await printResult(certificate.pem);
+  else await writeFiles([{ path: options.output, text: certificate.pem }]);
+}
+
+/** @throws SignetError io, network, certificate-invalid */
+export async function runCertShow(
+  named: string | undefined,
+  options: CertificateOptions & { readonly json: boolean },
+): Promise<void> {
+  const { certificate, source } =
+    named === undefined
+      ? await findCertificate(options)
+      : await readCertificate(named, options.requestTimeoutMs);
+  const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
+  const now = new Date();
+  // One attribute a line. Undefined, whatever its type says, for an empty name: the original's own.
+  const name = new X509Certificate(pem).subject as string | undefined;
+  const subject = (name ?? "").split("\n").join(", ");
+  const left = daysLeft(certificate, now);
+  const facts = {
+    source,
+    fingerprint,
+    bits,
+    subject,
+    notBefore: notBefore.toISOString(),
+    notAfter: notAfter.toISOString(),
+    daysLeft: left,
+    valid: now >= notBefore && now <= notAfter,
+  };
+  if (options.json) {
+    await printResult(`${JSON.stringify(facts, null, 2)}\n`);
+    return;
+  }
+  const remaining =
+    now > notAfter ? "expired" : now < notBefore ? "not valid yet" : `${count(left, "day")} left`;
+  const lines = [
+    `source       ${source}`,
+    `fingerprint  ${fingerprint}`,
+    `key          RSA, ${bits} bits`,
+    `subject      ${subject === "" ? "(none)" : subject}`,
+    `valid from   ${facts.notBefore}`,
+    `valid until  ${facts.notAfter} (${remaining})`,
+  ];
+  await printResult(`${lines.join("\n")}\n`);
+}
+
+/** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */
+export async function runCertList(options: { readonly json: boolean }): Promise<void> {
+  const project = needProject();
+  const now = new Date();
+  const facts = [...project.clusters.values()].map((cluster) => {
+    const { current, file, known } = clusterKeys(project, cluster);
+    return {
+      cluster: cluster.name,
+      file,
+      fingerprint: current?.fingerprint ?? null,
+      notBefore: current?.notBefore.toISOString() ?? null,
+      notAfter: current?.notAfter.toISOString() ?? null,
+      daysLeft: current === null ? null : daysLeft(current, now),
+      formerKeys: Math.max(0, known.size - 1),
+    };
+  });
+  if (options.json) {
+    await printJson({ clusters: facts });
+    return;
+  }
+  const rows = facts.map(
+    ({ cluster, fingerprint, notBefore, daysLeft: left, formerKeys, file }) => [
+      cluster,
+      fingerprint === null ? "-" : shortFingerprint(fingerprint),
+      notBefore?.slice(0, 10) ?? "-",
+      left === null ? "not fetched yet" : left < 0 ? "EXPIRED" : count(left, "day"),
+      String(formerKeys),
+      file,
+    ],
+  );
+  const lines = table([["CLUSTER", "KEY", "SINCE", "VALID FOR", "FORMER KEYS", "FILE"], ...rows]);
+  await printResult(`${lines.join("\n")}\n`);
+}
+
+/** @throws SignetError, or an AggregateError of them; the clusters that answered are refreshed */
+export async function runCertRefresh(
+  names: readonly string[],
+  options: GivenClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
+): Promise<void> {
+  const project = needProject();
+  const clusters =
+    names.length === 0
+      ? [...project.clusters.values()]
+      : names.map((name) => clusterNamed(project, name));
+  const outputs: Output[] = [];
+  const errors: SignetError[] = [];
+  const facts: object[] = [];
+  for (const cluster of clusters) {
+    try {
+      const keys = clusterKeys(project, cluster);
+      const { certificate } = await fetchClusterCertificate(cluster, options);
+      const changed = certificate.fingerprint !== keys.current?.fingerprint;
+      facts.push({ cluster: cluster.name, fingerprint: certificate.fingerprint, changed });
+      const text = withNewest(certificate, keys);
+      if (changed) outputs.push({ path: join(project.root, cluster.certificate), text });
+      if (!options.json) {
+        const state = changed ? (options.dryRun ? "would be new" : "new") : "unchanged";
+        say(
+          `${cluster.name}: ${certificate.fingerprint}, ${count(daysLeft(certificate, new Date()), "day")} left: ${state}`,
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      errors.push(error.at({ object: cluster.name }));
+    }
+  }
+  if (!options.dryRun) await writeFiles(outputs);
+  if (options.json) await printJson({ dryRun: options.dryRun, clusters: facts });
+  throwAll(errors);
+}

@@ -1,0 +1,191 @@
+// Owns: the certificate files of a project's clusters: which certificate seals a file, which keys a
+// cluster had before, refreshing. Does not own: signet.yaml (project.ts), fetching (certificate.ts).
+// SPEC.md, "Projects".
+
+import { join, relative } from "node:path";
+import { type Certificate, checkNotExpired, parseCertificates } from "../../shared/certificate.ts";
+import { locate, SignetError } from "../../shared/errors.ts";
+import {
+  certificateFromEnvironment,
+  findCertificate,
+  type FoundCertificate,
+  usableCertificate,
+  warnOfValidity,
+} from "../cluster/certificate.ts";
+import { readText, statIfThere } from "../files.ts";
+import {
+  clusterOptions,
+  type ClusterOptions,
+  type GivenClusterOptions,
+} from "../cluster/kubeconfig.ts";
+import {
+  clusterNamed,
+  findProject,
+  meaningOf,
+  type Project,
+  type ProjectCluster,
+} from "./project.ts";
+
+/** The keys of a cluster that the repository knows of. */
+export interface ClusterKeys {
+  readonly cluster: ProjectCluster;
+  /** The certificate file, as messages name it. */
+  readonly file: string;
+  /** Seals; null where there is no file yet. */
+  readonly current: Certificate | null;
+  /** By fingerprint, the current one included. */
+  readonly known: ReadonlyMap<string, Certificate>;
+}
+
+/** @throws SignetError io, certificate-invalid */
+export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterKeys {
+  const path = join(project.root, cluster.certificate);
+  const file = relative(process.cwd(), path) || path;
+  if (statIfThere(path) === undefined) return { cluster, file, current: null, known: new Map() };
+  const certificates = locate({ file }, () => parseCertificates(readText(path)));
+  const known = new Map(certificates.map((each) => [each.fingerprint, each]));
+  return { cluster, file, current: certificates[0], known };
+}
+
+/** Where a cluster of the project is reached; what the command line says goes first. */
+export function projectClusterOptions(
+  cluster: ProjectCluster,
+  given: GivenClusterOptions,
+): ClusterOptions {
+  const { context, controllerName, controllerNamespace } = cluster;
+  return clusterOptions({
+    ...given,
+    ...only("context", given.context ?? context),
+    ...only("controllerName", given.controllerName ?? controllerName),
+    ...only("controllerNamespace", given.controllerNamespace ?? controllerNamespace),
+  });
+}
+
+function only<K extends string>(key: K, value: string | undefined): Partial<Record<K, string>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, string>);
+}
+
+/** What the command line says of the certificate. */
+export interface GivenCertificate extends GivenClusterOptions {
+  readonly cert?: string;
+  readonly certFingerprint?: string;
+  /** A cluster of signet.yaml. */
+  readonly cluster?: string;
+}
+
+/**
+ * Certificates by the file that is sealed: --cert, else --cluster, else the rule of signet.yaml that
+ * fits the path, else the environment's, else the cluster's own. Each is looked up once.
+ */
+export class Certificates {
+  readonly #given: GivenCertificate;
+  readonly #project: Project | null;
+  readonly #found = new Map<string, Promise<Certificate>>();
+
+  constructor(given: GivenCertificate, project: Project | null = findProject()) {
+    this.#given = given;
+    this.#project = project;
+  }
+
+  /** The project's cluster for a file; undefined path: for what goes to standard output. */
+  clusterFor(path: string | undefined): ProjectCluster | null {
+    const { cert, cluster } = this.#given;
+    if (cluster !== undefined) {
+      if (cert !== undefined) {
+        throw new SignetError("usage", "--cert and --cluster exclude each other");
+      }
+      if (this.#project === null) {
+        throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
+          hint: "`signet init` makes one; for a context of the kubeconfig say --context",
+        });
+      }
+      return clusterNamed(this.#project, cluster);
+    }
+    if (cert !== undefined || this.#project === null) return null;
+    const meaning =
+      path === undefined ? onlyCluster(this.#project) : meaningOf(this.#project, path)?.cluster;
+    return meaning ?? null;
+  }
+
+  /** @throws SignetError certificate-expired and all that finding one throws */
+  for(path: string | undefined): Promise<Certificate> {
+    const cluster = this.clusterFor(path);
+    const key = cluster?.name ?? "";
+    let found = this.#found.get(key);
+    if (found === undefined) {
+      found = cluster === null ? this.#byFlags(path) : this.#ofCluster(cluster);
+      this.#found.set(key, found);
+    }
+    return found;
+  }
+
+  #ofCluster(cluster: ProjectCluster): Promise<Certificate> {
+    if (this.#project === null) return Promise.reject(new Error("a cluster without a project"));
+    const { current, file } = clusterKeys(this.#project, cluster);
+    const { certFingerprint } = this.#given;
+    return new Promise((resolve) => {
+      if (current === null) {
+        throw new SignetError("certificate-invalid", "this certificate is not there yet", {
+          hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
+          place: { file },
+        });
+      }
+      if (certFingerprint !== undefined && current.fingerprint !== certFingerprint) {
+        throw new SignetError(
+          "certificate-invalid",
+          `is ${current.fingerprint}, not as asked for`,
+          {
+            place: { file },
+          },
+        );
+      }
+      const now = new Date();
+      locate({ file }, () => {
+        checkNotExpired(current, now, `signet cert refresh ${cluster.name}`);
+      });
+      warnOfValidity({ certificate: current, source: file }, now);
+      resolve(current);
+    });
+  }
+
+  #byFlags(path: string | undefined): Promise<Certificate> {
+    const { cert, context } = this.#given;
+    const isSaid = [cert, certificateFromEnvironment(), context].some((each) => each !== undefined);
+    if (!isSaid && (this.#project?.clusters.size ?? 0) > 0) {
+      throw path === undefined
+        ? new SignetError("usage", "signet.yaml has several clusters: which one is it for?", {
+            hint: "say --cluster, or name the file to write with --output",
+          })
+        : new SignetError("usage", "no path of signet.yaml fits this file", {
+            hint: "add a rule for it, or say --cluster or --cert",
+            place: { file: path },
+          });
+    }
+    return usableCertificate({ ...this.#given, ...clusterOptions(this.#given) });
+  }
+}
+
+function onlyCluster(project: Project): ProjectCluster | undefined {
+  return project.clusters.size === 1 ? [...project.clusters.values()][0] : undefined;
+}
+
+/** The certificate that a cluster seals with now. @throws SignetError network, io, usage */
+export function fetchClusterCertificate(
+  cluster: ProjectCluster,
+  given: GivenClusterOptions,
+): Promise<FoundCertificate> {
+  const { url } = cluster;
+  return findCertificate({
+    ...projectClusterOptions(cluster, given),
+    ...(url === undefined ? {} : { cert: url }),
+    certFromEnvironment: false,
+  });
+}
+
+/** The text of a certificate file with `newest` first, and those that were in it after it. */
+export function withNewest(newest: Certificate, { known }: ClusterKeys): string {
+  const others = [...known.values()].filter(
+    ({ fingerprint }) => fingerprint !== newest.fingerprint,
+  );
+  return [newest, ...others].map(({ pem }) => pem).join("");
+}

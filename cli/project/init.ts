@@ -1,0 +1,149 @@
+// Owns: `signet init`: the first signet.yaml of a repository, or another cluster in it.
+// Does not own: what its fields mean (project.ts). SPEC.md, "Projects".
+
+import { join, relative, resolve } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { editManifest } from "../../shared/manifest/edit.ts";
+import { type Json, parseManifests } from "../../shared/manifest.ts";
+import { fetchClusterCertificate, withNewest } from "./certificates.ts";
+import { type Output, readText, statIfThere, writeFiles } from "../files.ts";
+import { workTree } from "../git/repository.ts";
+import { currentContext, type GivenClusterOptions } from "../cluster/kubeconfig.ts";
+import { DEFAULT_NEW_FILE, parseProject } from "./project.ts";
+import { findProjectFolder, PROJECT_FILE } from "./folder.ts";
+import { printJson, say, warn } from "../terminal.ts";
+
+export interface InitOptions extends GivenClusterOptions {
+  /** Clusters, each as `NAME` or `NAME=CONTEXT` or `NAME=https://...`. */
+  readonly cluster: readonly string[];
+  /** Rules, each as `PATTERN=CLUSTER`. */
+  readonly path: readonly string[];
+  readonly fetch: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+const HEADER = `# What \`signet\` knows of this repository; \`signet init --help\` tells every field.
+`;
+
+/** @throws SignetError; then nothing was written */
+export async function runInit(options: InitOptions): Promise<void> {
+  const root = findProjectFolder() ?? workTree() ?? process.cwd();
+  const path = join(root, PROJECT_FILE);
+  const isNew = statIfThere(path) === undefined;
+  const before = isNew
+    ? `${HEADER}clusters: {}\npaths: {}\nnewFile: ${DEFAULT_NEW_FILE.replace(/.*/, '"$&"')}\n`
+    : readText(path);
+  const given = await givenClusters(options, isNew);
+  const text = edited(before, given, rulesFor(given, options, isNew));
+  const project = parseProject(text, root);
+  const outputs: Output[] = [{ path, text }];
+  const missing: string[] = [];
+  for (const name of Object.keys(given)) {
+    const cluster = project.clusters.get(name);
+    if (cluster === undefined || !options.fetch) continue;
+    const file = join(root, cluster.certificate);
+    if (statIfThere(file) !== undefined) continue;
+    try {
+      const { certificate } = await fetchClusterCertificate(cluster, options);
+      const keys = { cluster, file, current: null, known: new Map() };
+      outputs.push({ path: file, text: withNewest(certificate, keys) });
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      missing.push(name);
+      warn(`${name}: ${error.message}; \`signet cert refresh ${name}\` fetches it later`);
+    }
+  }
+  if (!options.dryRun) await writeFiles(outputs);
+  const files = outputs.map((output) => relative(process.cwd(), resolve(output.path)));
+  if (options.json) {
+    await printJson({
+      dryRun: options.dryRun,
+      files,
+      clusters: [...project.clusters.keys()],
+      missing,
+    });
+    return;
+  }
+  for (const file of files) say(`${file}: ${options.dryRun ? "would be written" : "written"}`);
+  if (!options.dryRun)
+    say(
+      "next: commit it, `signet git install` guards commits, `signet new` seals the first Secret",
+    );
+}
+
+/** The fields of each cluster, by its name. */
+type Clusters = Record<string, { certificate: string; context?: string; url?: string }>;
+
+async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clusters> {
+  const clusters: Clusters = {};
+  for (const text of options.cluster) {
+    const separator = text.indexOf("=");
+    const name = separator === -1 ? text : text.slice(0, separator);
+    const source = separator === -1 ? "" : text.slice(separator + 1);
+    clusters[name] = {
+      certificate: `certificates/${name}.pem`,
+      ...(/^https?:\/\//.test(source) ? { url: source } : source === "" ? {} : { context: source }),
+    };
+  }
+  if (options.cluster.length > 0 || !isNew) return clusters;
+  const context = currentContext(options)?.name;
+  const { askText, canAsk } = await import("../prompts.ts");
+  if (!canAsk()) {
+    throw new SignetError("usage", "which clusters is this repository for?", {
+      hint: "say --cluster NAME=CONTEXT for each",
+    });
+  }
+  const names = await askText("Clusters of this repository, divided by spaces:", "prod");
+  for (const name of names.trim().split(/[\s,]+/)) {
+    const source = await askText(
+      `Context of the kubeconfig, or address of the certificate, for ${name}:`,
+      context ?? "",
+    );
+    clusters[name] = {
+      certificate: `certificates/${name}.pem`,
+      ...(/^https?:\/\//.test(source) ? { url: source } : source === "" ? {} : { context: source }),
+    };
+  }
+  return clusters;
+}
+
+/** The rules that are said; for a new file without any, a folder for each cluster. */
+function rulesFor(
+  clusters: Clusters,
+  { path }: InitOptions,
+  isNew: boolean,
+): Record<string, string> {
+  const rules = path.map((text): [string, string] => {
+    const separator = text.lastIndexOf("=");
+    if (separator > 0) return [text.slice(0, separator), text.slice(separator + 1)];
+    throw new SignetError("usage", "a rule says PATTERN=CLUSTER", {
+      hint: "such as --path 'prod/**=prod'",
+    });
+  });
+  if (rules.length > 0 || !isNew) return Object.fromEntries(rules);
+  return Object.fromEntries(Object.keys(clusters).map((name) => [`${name}/**`, name]));
+}
+
+/** Every other line of the file stays as it is. */
+function edited(text: string, clusters: Clusters, rules: Record<string, string>): string {
+  const additions: [readonly string[], Json][] = [
+    ...Object.entries(clusters).map(([name, fields]): [string[], Json] => [
+      ["clusters", name],
+      fields,
+    ]),
+    ...Object.entries(rules).map(([pattern, cluster]): [string[], Json] => [
+      ["paths", pattern],
+      cluster,
+    ]),
+  ];
+  let result = text;
+  for (const [path, value] of additions) {
+    const [document] = parseManifests(result, { file: PROJECT_FILE });
+    if (document === undefined) {
+      throw new SignetError("project-invalid", "is empty", { place: { file: PROJECT_FILE } });
+    }
+    result = editManifest(result, document, [{ path, value }]);
+  }
+  return result;
+}

@@ -1,0 +1,270 @@
+// Owns: `signet reseal`: every value of a repository that is not under its cluster's newest key, sealed
+// with it, file by file. Does not own: opening (shared/keyring.ts, the controller), the counting (keyuse.ts).
+// SPEC.md, "Command line", "Re-sealing".
+
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { type Certificate, checkNotExpired } from "../../shared/certificate.ts";
+import { locate, SignetError } from "../../shared/errors.ts";
+import { Keyring } from "../../shared/keyring.ts";
+import { reseal, type SealedSecret } from "../../shared/sealedsecret.ts";
+import {
+  type ClusterKeys,
+  fetchClusterCertificate,
+  type GivenCertificate,
+  projectClusterOptions,
+  withNewest,
+} from "./certificates.ts";
+import { writeFiles } from "../files.ts";
+import { throwAll } from "../seal/gather.ts";
+import { clusterNamed, needProject, type Project } from "./project.ts";
+import { readKeys } from "../recovery/keys.ts";
+import { editedText, readSealedFiles, type SealedFile, type SealedObject } from "./sealedfiles.ts";
+import { count, printJson, printResult, Progress, say, shortFingerprint } from "../terminal.ts";
+
+export interface ResealOptions extends GivenCertificate {
+  /** Private keys to open with offline; without any, the controller is asked. */
+  readonly recoveryKey: readonly string[];
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+interface Resealed {
+  readonly cluster: string;
+  readonly file: string;
+  readonly name: string;
+  readonly items: readonly string[];
+  readonly fingerprint: string;
+}
+
+/** Files written at once: their waits for the disk are shared, and a kill loses no more than that. */
+const FILES_A_WRITE = 32;
+
+/**
+ * What fails is told at the end, and the rest is done all the same; run again, only that is left.
+ * @throws SignetError, or an AggregateError of them
+ */
+export async function runReseal(paths: readonly string[], options: ResealOptions): Promise<void> {
+  const project = needProject();
+  if (options.cluster !== undefined) clusterNamed(project, options.cluster);
+  const { files, unreadable, clusters } = readSealedFiles(paths, project);
+  const newest = new Map<string, Certificate>();
+  for (const [name, keys] of clusters) {
+    const isWanted = options.cluster === undefined || options.cluster === name;
+    const isUsed = files.some(({ objects }) =>
+      objects.some(({ meaning }) => meaning?.cluster.name === name),
+    );
+    if (isWanted && isUsed) newest.set(name, await newestCertificate(project, keys, options));
+  }
+  const stale = files.flatMap((file) =>
+    file.objects.flatMap((object) => {
+      const certificate = newest.get(object.meaning?.cluster.name ?? "");
+      return certificate !== undefined && staleItems(object, certificate).length > 0
+        ? [{ file, object, certificate }]
+        : [];
+    }),
+  );
+  const work = new ResealWork(stale, options);
+  if (!options.dryRun && stale.length > 0) await work.run();
+  const done = options.dryRun
+    ? stale.map(({ file, object, certificate }) => resultOf(file, object, certificate))
+    : work.done;
+  if (options.json) await printJson({ dryRun: options.dryRun, resealed: done });
+  else await printResult(summary(done, options.dryRun));
+  throwAll([...unreadable, ...work.errors]);
+}
+
+/** The values that are not known to be under the newest key. */
+function staleItems({ values }: SealedObject, { fingerprint }: Certificate): string[] {
+  return values.filter((value) => value.fingerprint !== fingerprint).map(({ item }) => item);
+}
+
+function resultOf(file: SealedFile, object: SealedObject, certificate: Certificate): Resealed {
+  return {
+    cluster: object.meaning?.cluster.name ?? "",
+    file: file.path,
+    name: object.name,
+    items: staleItems(object, certificate),
+    fingerprint: certificate.fingerprint,
+  };
+}
+
+/** Offline the one in the repository; else the controller's own, which goes into the repository. */
+async function newestCertificate(
+  project: Project,
+  keys: ClusterKeys,
+  options: ResealOptions,
+): Promise<Certificate> {
+  const { cluster, current, file } = keys;
+  if (options.recoveryKey.length > 0) {
+    if (current === null) {
+      throw new SignetError("certificate-invalid", "this certificate is not there yet", {
+        hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
+        place: { file },
+      });
+    }
+    locate({ file }, () => {
+      checkNotExpired(current, new Date(), `signet cert refresh ${cluster.name}`);
+    });
+    return current;
+  }
+  // Of the controller itself, even where the certificate is usually fetched from an address.
+  const { url: _url, ...atController } = cluster;
+  const { certificate } = await fetchClusterCertificate(atController, options);
+  if (certificate.fingerprint !== current?.fingerprint && !options.dryRun) {
+    await writeFiles([
+      { path: join(project.root, cluster.certificate), text: withNewest(certificate, keys) },
+    ]);
+    say(
+      `${file}: the newest key of ${cluster.name} is ${shortFingerprint(certificate.fingerprint)}`,
+    );
+  }
+  return certificate;
+}
+
+interface StaleObject {
+  readonly file: SealedFile;
+  readonly object: SealedObject;
+  readonly certificate: Certificate;
+}
+
+/** Seals objects anew, side by side, and writes each file once all of its objects are there. */
+class ResealWork {
+  readonly done: Resealed[] = [];
+  readonly errors: SignetError[] = [];
+  readonly #stale: readonly StaleObject[];
+  readonly #options: ResealOptions;
+  readonly #open = new Map<
+    SealedFile,
+    { left: number; readonly after: Map<SealedObject, SealedSecret> }
+  >();
+  readonly #byObject: ReadonlyMap<SealedObject, StaleObject>;
+  readonly #progress: Progress;
+  #ready: { file: SealedFile; after: Map<SealedObject, SealedSecret> }[] = [];
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(stale: readonly StaleObject[], options: ResealOptions) {
+    this.#stale = stale;
+    this.#options = options;
+    this.#byObject = new Map(stale.map((each) => [each.object, each]));
+    this.#progress = new Progress("re-sealed", stale.length);
+    for (const { file } of stale) {
+      const open = this.#open.get(file) ?? {
+        left: 0,
+        after: new Map<SealedObject, SealedSecret>(),
+      };
+      open.left++;
+      this.#open.set(file, open);
+    }
+  }
+
+  async run(): Promise<void> {
+    const { recoveryKey } = this.#options;
+    try {
+      if (recoveryKey.length > 0) await this.#offline(await readKeys(recoveryKey));
+      else await this.#throughController();
+    } finally {
+      // What is sealed is kept, whatever ended the work.
+      await this.#flush();
+      this.#progress.end();
+    }
+  }
+
+  async #offline(keys: Awaited<ReturnType<typeof readKeys>>): Promise<void> {
+    const cores = availableParallelism();
+    const keyring = new Keyring(keys, cores);
+    const waiting = this.#stale.values();
+    const worker = async (): Promise<void> => {
+      for (const { object, certificate } of waiting) {
+        let result: SealedSecret | SignetError;
+        try {
+          result = await reseal(object.sealed, keyring, 1, certificate);
+        } catch (error) {
+          if (!(error instanceof SignetError)) throw error;
+          result = error.at({ ...object.place, object: object.name });
+        }
+        await this.#take(object, result);
+      }
+    };
+    await Promise.all(Array.from({ length: cores * 2 }, worker));
+  }
+
+  async #throughController(): Promise<void> {
+    const { rotateAtController } = await import("../cluster/controllerwork.ts");
+    const byCluster = new Map<string, SealedObject[]>();
+    for (const { object } of this.#stale) {
+      const name = object.meaning?.cluster.name ?? "";
+      const objects = byCluster.get(name) ?? [];
+      objects.push(object);
+      byCluster.set(name, objects);
+    }
+    for (const objects of byCluster.values()) {
+      const cluster = objects[0]?.meaning?.cluster;
+      if (cluster === undefined) continue;
+      await rotateAtController(
+        projectClusterOptions(cluster, this.#options),
+        objects,
+        (object, result) => this.#take(object, result),
+      );
+    }
+  }
+
+  async #take(object: SealedObject, result: SealedSecret | SignetError): Promise<void> {
+    const stale = this.#byObject.get(object);
+    const open = stale === undefined ? undefined : this.#open.get(stale.file);
+    if (stale === undefined || open === undefined) return;
+    if (result instanceof SignetError) {
+      this.errors.push(result);
+    } else {
+      open.after.set(object, result);
+    }
+    this.#progress.step();
+    if (--open.left > 0) return;
+    this.#open.delete(stale.file);
+    if (open.after.size > 0) this.#ready.push({ file: stale.file, after: open.after });
+    if (this.#ready.length >= FILES_A_WRITE) await this.#flush();
+  }
+
+  #flush(): Promise<void> {
+    const ready = this.#ready;
+    this.#ready = [];
+    // One write after the other: each is made of many files.
+    this.#writing = this.#writing.then(async () => {
+      await writeFiles(
+        ready.map(({ file, after }) => ({ path: file.path, text: editedText(file, after) })),
+      );
+      for (const { file, after } of ready) {
+        for (const object of after.keys()) {
+          const { certificate } = this.#byObject.get(object) as StaleObject;
+          this.done.push(resultOf(file, object, certificate));
+        }
+      }
+    });
+    return this.#writing;
+  }
+}
+
+/** Markdown, for the text of a pull request. */
+function summary(done: readonly Resealed[], dryRun: boolean): string {
+  if (done.length === 0) return "Every value is under its cluster's newest key.\n";
+  const values = done.reduce((sum, { items }) => sum + items.length, 0);
+  const files = new Set(done.map(({ file }) => file)).size;
+  const rows = [...done]
+    .sort((a, b) => (a.file < b.file ? -1 : 1))
+    .map(
+      ({ cluster, name, items, file }) =>
+        `| ${cluster} | ${name} | ${items.join(", ")} | ${file} |`,
+    );
+  const keys = new Map(done.map(({ cluster, fingerprint }) => [cluster, fingerprint]));
+  return [
+    `## ${dryRun ? "To be re-sealed" : "Re-sealed"}: ${count(values, "value")} in ${count(files, "file")}`,
+    "",
+    ...[...keys].map(([cluster, fingerprint]) => `- ${cluster}: under \`${fingerprint}\``),
+    "- The values themselves are as they were: after the sync every Secret is the same.",
+    "",
+    "| cluster | SealedSecret | values | file |",
+    "|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,371 @@
+// Owns: `signet status`: every sealed file with its cluster and keys, what is stale or misplaced, and which
+// old keys are safe to delete. Does not own: reading (sealedfiles.ts), counting (keyuse.ts), checks (verify.ts).
+// SPEC.md, "Command line", "Status".
+
+import { SignetError } from "../../shared/errors.ts";
+import { asObject, type JsonObject, metadataOf, objectsIn } from "../../shared/secret.ts";
+import { daysLeft } from "../cluster/certificate.ts";
+import { type GivenCertificate, projectClusterOptions } from "./certificates.ts";
+import { blockersOf, keyUse, type KeyUse } from "./keyuse.ts";
+import { countWords, fetchKeyReport, type KeyReport, type ReportedKey } from "../keys/list.ts";
+import { findProject, type Project, type ProjectCluster } from "./project.ts";
+import {
+  type Inventory,
+  readSealedFiles,
+  type SealedObject,
+  type SealedValue,
+} from "./sealedfiles.ts";
+import { table } from "../table.ts";
+import { count, printJson, printResult, shortFingerprint } from "../terminal.ts";
+import { verifyFiles } from "../check/verify.ts";
+
+export interface StatusOptions extends GivenCertificate {
+  /** Asks the clusters as well. */
+  readonly live: boolean;
+  readonly json: boolean;
+}
+
+const DAY_MS = 86_400_000;
+
+/** What a cluster says, where it was asked. */
+interface LiveCluster {
+  readonly report: KeyReport;
+  /** By `NAMESPACE/NAME`. */
+  readonly sealedSecrets: ReadonlyMap<string, JsonObject>;
+}
+
+/** @throws SignetError check-found where something is to be done; io, network */
+export async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
+  const project = findProject();
+  const now = new Date();
+  let inventory = readSealedFiles(paths, project);
+  const live = new Map<string, LiveCluster>();
+  if (options.live) {
+    const wanted = [...(project?.clusters.values() ?? [])].filter(
+      ({ name }) => options.cluster === undefined || options.cluster === name,
+    );
+    if (wanted.length === 0) {
+      throw new SignetError(
+        "usage",
+        "--live asks the clusters of signet.yaml, and there are none",
+        {
+          hint: "`signet init` names them",
+        },
+      );
+    }
+    for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
+    inventory = withLiveKeys(inventory, live);
+  }
+  const objects = inventory.files
+    .flatMap((file) => file.objects)
+    .filter(
+      ({ meaning }) => options.cluster === undefined || meaning?.cluster.name === options.cluster,
+    );
+  const problems = problemsByObject(inventory, project, now);
+  const facts = objects.map((object) =>
+    factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
+  );
+  const keys = keyFacts(inventory, project, live, now);
+  const unreadable = inventory.unreadable.map(({ place, message }) => ({
+    file: place.file,
+    message,
+  }));
+  if (options.json) {
+    await printJson({ sealedSecrets: facts, unreadable, clusters: keys });
+  } else {
+    await printResult(asText(facts, unreadable, keys));
+  }
+  const wrong =
+    unreadable.length +
+    facts.filter(({ state }) => state !== "current").length +
+    keys.filter(({ certificate }) => certificate !== "valid").length;
+  if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "thing")} to be done`);
+}
+
+async function askCluster(cluster: ProjectCluster, options: StatusOptions): Promise<LiveCluster> {
+  const { listSealedSecrets } = await import("../cluster/objects.ts");
+  const connection = projectClusterOptions(cluster, options);
+  try {
+    const [report, sealedSecrets] = await Promise.all([
+      fetchKeyReport(connection),
+      listSealedSecrets(connection),
+    ]);
+    return { report, sealedSecrets };
+  } catch (error) {
+    throw error instanceof SignetError ? error.at({ object: cluster.name }) : error;
+  }
+}
+
+/** Where the cluster has the same ciphertext, its controller knows the key better than a stamp. */
+function withLiveKeys(inventory: Inventory, live: ReadonlyMap<string, LiveCluster>): Inventory {
+  const files = inventory.files.map((file) => ({
+    ...file,
+    objects: file.objects.map((object) => {
+      const applied = live.get(object.meaning?.cluster.name ?? "")?.sealedSecrets.get(object.name);
+      return applied === undefined ? object : { ...object, values: liveValues(object, applied) };
+    }),
+  }));
+  return { ...inventory, files };
+}
+
+function liveValues(object: SealedObject, applied: JsonObject): readonly SealedValue[] {
+  const spec = asObject(asObject(applied["spec"] ?? null)?.["encryptedData"] ?? null) ?? {};
+  const under = new Map<string, string>();
+  const status = asObject(applied["status"] ?? null) ?? {};
+  const sealedUnder = asObject(status["sealedUnder"] ?? null) ?? {};
+  for (const [fingerprint, items] of Object.entries(sealedUnder)) {
+    if (!Array.isArray(items)) continue;
+    for (const item of items) if (typeof item === "string") under.set(item, fingerprint);
+  }
+  const { generation } = metadataOf(applied);
+  if (status["observedGeneration"] !== generation) return object.values;
+  return object.values.map((value) => {
+    const fingerprint = under.get(value.item);
+    const isSame = spec[value.item] === object.sealed.encryptedData.get(value.item);
+    if (!isSame || fingerprint === undefined || fingerprint === value.fingerprint) return value;
+    const certificate = object.cluster?.known.get(fingerprint);
+    const isCurrent = fingerprint === object.cluster?.current?.fingerprint;
+    // The controller opened it, so the key is its cluster's, whether the repository knows it or not.
+    return { ...value, fingerprint, certificate, key: isCurrent ? "current" : "old" };
+  });
+}
+
+const keyOf = ({ file, name }: { file: string; name: string }): string => `${file}\n${name}`;
+
+function problemsByObject(
+  inventory: Inventory,
+  project: Project | null,
+  now: Date,
+): Map<string, string[]> {
+  const problems = new Map<string, string[]>();
+  for (const { file, object, rule, message } of verifyFiles(inventory, project, undefined, now)) {
+    if (object === undefined || rule === "unknown-key") continue;
+    const key = keyOf({ file, name: object });
+    problems.set(key, [...(problems.get(key) ?? []), message]);
+  }
+  return problems;
+}
+
+function factsOf(
+  object: SealedObject,
+  problems: readonly string[],
+  live: ReadonlyMap<string, LiveCluster>,
+  now: Date,
+) {
+  const { sealed, scope, values, meaning, file } = object;
+  const keys = values.map(({ key }) => key);
+  const state =
+    problems.length > 0
+      ? "wrong"
+      : keys.includes("old") || keys.includes("foreign")
+        ? "stale"
+        : keys.every((key) => key === "current") || meaning === null
+          ? "current"
+          : "unknown";
+  const asked = live.get(meaning?.cluster.name ?? "");
+  return {
+    cluster: meaning?.cluster.name ?? null,
+    namespace: sealed.metadata.namespace,
+    name: sealed.metadata.name,
+    scope,
+    file,
+    state,
+    problems,
+    ...(asked === undefined ? {} : { inCluster: liveState(object, asked) }),
+    values: values.map(({ item, fingerprint, key, certificate }) => ({
+      item,
+      fingerprint: fingerprint ?? null,
+      key,
+      keyAgeDays: certificate === undefined ? null : ageDays(certificate.notBefore, now),
+    })),
+  };
+}
+
+type Facts = ReturnType<typeof factsOf>;
+
+function liveState(object: SealedObject, { sealedSecrets }: LiveCluster): string {
+  const applied = sealedSecrets.get(object.name);
+  if (applied === undefined) return "not applied";
+  const spec = asObject(asObject(applied["spec"] ?? null)?.["encryptedData"] ?? null) ?? {};
+  const declared = Object.fromEntries(object.sealed.encryptedData);
+  const isSame =
+    Object.keys(spec).length === object.values.length &&
+    Object.entries(declared).every(([item, text]) => spec[item] === text);
+  if (!isSame) return "another version";
+  const conditions = objectsIn(asObject(applied["status"] ?? null)?.["conditions"] ?? []);
+  const synced = conditions.find(({ type }) => type === "Synced");
+  if (synced?.["status"] === "True") return "synced";
+  return typeof synced?.["reason"] === "string" ? synced["reason"] : "not synced";
+}
+
+function ageDays(since: Date, now: Date): number {
+  return Math.max(0, Math.floor((now.getTime() - since.getTime()) / DAY_MS));
+}
+
+/** The keys of each cluster, and which of them nothing needs. */
+function keyFacts(
+  inventory: Inventory,
+  project: Project | null,
+  live: ReadonlyMap<string, LiveCluster>,
+  now: Date,
+) {
+  return [...(project?.clusters.keys() ?? [])].map((name) => {
+    const current = inventory.clusters.get(name)?.current ?? null;
+    const asked = live.get(name);
+    const uses = keyUse(inventory, name).filter(({ fingerprint }) => fingerprint !== undefined);
+    const inFiles = new Set(uses.map(({ fingerprint }) => fingerprint));
+    // Keys that the cluster holds and the repository never knew.
+    const others = (asked?.report.keys ?? []).flatMap(({ fingerprint, notBefore }): KeyUse[] =>
+      inFiles.has(fingerprint)
+        ? []
+        : [
+            {
+              fingerprint,
+              state: "former",
+              since: notBefore === null ? undefined : new Date(notBefore),
+              values: [],
+            },
+          ],
+    );
+    return {
+      cluster: name,
+      certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
+      daysLeft: current === null ? null : daysLeft(current, now),
+      asked: asked !== undefined,
+      keys: [...uses, ...others].map((use) => keyFact(use, name, inventory, asked, now)),
+    };
+  });
+}
+
+function keyFact(
+  { fingerprint = "", state, since, values }: KeyUse,
+  cluster: string,
+  inventory: Inventory,
+  asked: LiveCluster | undefined,
+  now: Date,
+) {
+  const reported = asked?.report.keys.find((key) => key.fingerprint === fingerprint);
+  const seals = state === "sealing" || reported?.state === "sealing";
+  const blockedBy = [
+    ...blockersOf(inventory, cluster, fingerprint),
+    ...clusterBlockers(reported, asked),
+  ];
+  return {
+    fingerprint,
+    state: seals ? "sealing" : state,
+    secret: reported?.secret ?? null,
+    since: since?.toISOString() ?? null,
+    ageDays: since === undefined ? null : ageDays(since, now),
+    values: values.length,
+    /** Nothing in the files, nor in the cluster where it was asked, needs it. */
+    safe: !seals && blockedBy.length === 0,
+    blockedBy: seals ? [] : blockedBy,
+  };
+}
+
+function clusterBlockers(
+  reported: ReportedKey | undefined,
+  asked: LiveCluster | undefined,
+): string[] {
+  if (asked === undefined) return [];
+  const { unknown } = asked.report;
+  return [
+    ...(reported === undefined || reported.values === 0
+      ? []
+      : [`${countWords(reported)} of the cluster under it`]),
+    ...(unknown.values === 0 ? [] : [`${countWords(unknown)} of the cluster that do not open`]),
+  ];
+}
+
+type KeyFacts = ReturnType<typeof keyFacts>;
+
+function asText(
+  facts: readonly Facts[],
+  unreadable: readonly { file: string | undefined; message: string }[],
+  clusters: KeyFacts,
+): string {
+  const isLive = facts.some(({ inCluster }) => inCluster !== undefined);
+  const head = ["CLUSTER", "NAMESPACE", "NAME", "SCOPE", "STATE", "KEY", "AGE", "VALUES"];
+  const rows = facts.flatMap((each) =>
+    rowsOf(each).map((row) => (isLive ? [...row, each.inCluster ?? "-"] : row)),
+  );
+  const lines = table([isLive ? [...head, "FILE", "IN CLUSTER"] : [...head, "FILE"], ...rows]);
+  if (facts.length === 0) lines.splice(0, lines.length, "no sealed files");
+  const problems = facts.flatMap(({ file, problems: each }) =>
+    each.map((problem) => `${file}: ${problem}`),
+  );
+  for (const { file = "", message } of unreadable) problems.push(`${file}: ${message}`);
+  if (problems.length > 0)
+    lines.push("", "To be mended:", ...problems.map((problem) => `  ${problem}`));
+  for (const each of clusters) lines.push("", ...clusterLines(each));
+  return `${lines.join("\n")}\n`;
+}
+
+/** One row for each key that values of the object are under. */
+function rowsOf({ cluster, namespace, name, scope, state, values, file }: Facts): string[][] {
+  const byKey = new Map<string, Facts["values"][number][]>();
+  for (const value of values) {
+    const key = value.fingerprint ?? "";
+    byKey.set(key, [...(byKey.get(key) ?? []), value]);
+  }
+  const place = [cluster ?? "-", namespace === "" ? "-" : namespace, name, scope, state];
+  if (byKey.size === 0) return [[...place, "-", "-", "-", file]];
+  return [...byKey].map(([fingerprint, under]) => {
+    const age = under[0]?.keyAgeDays ?? null;
+    return [
+      ...place,
+      fingerprint === "" ? "unknown" : shortFingerprint(fingerprint),
+      age === null ? "-" : `${age}d`,
+      byKey.size === 1 ? String(under.length) : under.map(({ item }) => item).join(","),
+      file,
+    ];
+  });
+}
+
+function clusterLines({
+  cluster,
+  certificate,
+  daysLeft: left,
+  asked,
+  keys,
+}: KeyFacts[number]): string[] {
+  const state =
+    certificate === "missing"
+      ? `no certificate yet: \`signet cert refresh ${cluster}\``
+      : certificate === "expired"
+        ? `its certificate has EXPIRED: \`signet cert refresh ${cluster}\``
+        : `certificate valid for ${count(left ?? 0, "day")}`;
+  const lines = [`Keys of ${cluster} (${state}):`];
+  for (const {
+    fingerprint,
+    state: keyState,
+    since,
+    ageDays: age,
+    values,
+    safe,
+    blockedBy,
+  } of keys) {
+    const old = since === null ? "" : `, since ${since.slice(0, 10)} (${count(age ?? 0, "day")})`;
+    const head = `  ${shortFingerprint(fingerprint)}  ${keyState}${old}: ${count(values, "value")}`;
+    const verdict =
+      keyState === "sealing"
+        ? ""
+        : safe
+          ? asked
+            ? "; SAFE to retire"
+            : "; no file needs it, ask the cluster with --live"
+          : "; blocked by";
+    lines.push(head + verdict, ...shortened(blockedBy).map((reason) => `    ${reason}`));
+  }
+  if (keys.some(({ safe }) => safe)) {
+    lines.push("  Older commits may still be under a key that is safe: keep it in a backup.");
+  }
+  return lines;
+}
+
+const MAX_SHOWN = 10;
+
+function shortened(lines: readonly string[]): string[] {
+  const more = lines.length - MAX_SHOWN;
+  return [...lines.slice(0, MAX_SHOWN), ...(more > 0 ? [`and ${more} more`] : [])];
+}

@@ -1,0 +1,63 @@
+// Owns: private keys that the user holds as files: PEM, key Secrets, folders of them, locked backups.
+// Does not own: the forms of keys (shared/keyfile.ts), how a backup is locked (keys/lock.ts).
+// SPEC.md, "Command line", "Recovery".
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { readKeyFile } from "../../shared/keyfile.ts";
+import type { SealingKey } from "../../shared/keyring.ts";
+import { readBytes, readText, stat, statIfThere } from "../files.ts";
+import { advise, ioError } from "../terminal.ts";
+
+/** Bits of a file's mode that let others read it. */
+export const READABLE_BY_OTHERS = 0o044;
+
+/** @throws SignetError io, key-invalid */
+export async function readKeys(paths: readonly string[]): Promise<SealingKey[]> {
+  const keys: SealingKey[] = [];
+  for (const path of paths) keys.push(...(await readKeysAt(path)));
+  return keys;
+}
+
+async function readKeysAt(path: string): Promise<SealingKey[]> {
+  const isFolder = stat(path).isDirectory();
+  const keys: SealingKey[] = [];
+  for (const file of isFolder ? keyFilesIn(path) : [path]) {
+    const locked = await unlockedText(file);
+    const text = locked ?? readText(file);
+    // A folder of keys may hold their certificates and a read-me as well.
+    if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) continue;
+    if (locked === null && (stat(file).mode & READABLE_BY_OTHERS) !== 0) {
+      advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
+    }
+    keys.push(...readKeyFile(text, file));
+  }
+  if (keys.length === 0) {
+    throw new SignetError("key-invalid", "there is no sealing key in this folder", {
+      place: { file: path },
+    });
+  }
+  return keys;
+}
+
+/** What is in a backup that `signet keys backup` locked; null for any other file. */
+async function unlockedText(file: string): Promise<string | null> {
+  const bytes = readBytes(file);
+  const start = bytes.subarray(0, 64).toString("latin1");
+  if (!/^(age-encryption\.org\/|-----BEGIN AGE ENCRYPTED FILE-----)/.test(start)) return null;
+  const { unlockBackup } = await import("../keys/lock.ts");
+  return unlockBackup(bytes, file);
+}
+
+function keyFilesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => !name.startsWith("."))
+      .sort()
+      .map((name) => join(folder, name))
+      .filter((path) => statIfThere(path)?.isFile() === true);
+  } catch (error) {
+    throw error instanceof SignetError ? error : ioError("cannot read", error, folder);
+  }
+}

@@ -1,0 +1,259 @@
+// Owns: `signet new`: a Secret made from answers or flags and sealed for one cluster or several.
+// Does not own: where values come from (values.ts), questions (prompts.ts). SPEC.md, "Command line".
+
+import { SignetError } from "../../shared/errors.ts";
+import { formatManifests } from "../../shared/manifest.ts";
+import { SCOPES, type Scope } from "../../shared/scope.ts";
+import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
+import { isItemName, parseMetadata, type Secret } from "../../shared/secret.ts";
+import { Certificates, type GivenCertificate } from "../project/certificates.ts";
+import { type Output, readBytes, statIfThere, writeFiles } from "../files.ts";
+import { currentContext } from "../cluster/kubeconfig.ts";
+import {
+  clusterNamed,
+  findProject,
+  newFilePath,
+  type Project,
+  type ProjectCluster,
+} from "../project/project.ts";
+import type * as prompts from "../prompts.ts";
+import { checkNotEmpty, checkType } from "./secretcheck.ts";
+import { printJson, say, shortFingerprint } from "../terminal.ts";
+import { askValues, generatePassword, hasValues, readValues, type ValueFlags } from "./values.ts";
+
+export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlags {
+  readonly clusters: readonly string[];
+  readonly namespace?: string;
+  readonly type?: string;
+  readonly scope?: Scope;
+  readonly output?: string;
+  /** Asks for each literal once a cluster. */
+  readonly perCluster: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+type Prompts = typeof prompts;
+type Values = ReadonlyMap<string, Uint8Array>;
+
+interface Plan {
+  readonly name: string;
+  readonly namespace: string;
+  readonly type: string;
+  readonly scope: Scope;
+  readonly clusters: readonly ProjectCluster[];
+  /** The values of every cluster. */
+  readonly shared: Values;
+  /** Those that differ, by the cluster's name. */
+  readonly own: ReadonlyMap<string, Values>;
+}
+
+/** @throws SignetError; then nothing was written */
+export async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
+  const project = findProject();
+  const plan = hasValues(options)
+    ? await planFromFlags(name, options, project)
+    : await planFromAnswers(name, options, project);
+  const targets = plan.clusters.length === 0 ? [null] : plan.clusters;
+  if (targets.length > 1 && options.output !== undefined) {
+    throw new SignetError("usage", "--output names one file, but there are several clusters");
+  }
+  const outputs: Output[] = [];
+  const facts: object[] = [];
+  const lines: string[] = [];
+  for (const cluster of targets) {
+    const path =
+      options.output ??
+      (project === null || cluster === null
+        ? `${plan.name}.yaml`
+        : newFilePath(project, cluster, plan));
+    if (statIfThere(path) !== undefined) {
+      throw new SignetError("io", "is there already", {
+        hint: `\`signet set ${path} ITEM\` changes what is in it`,
+        place: { file: path },
+      });
+    }
+    const given = { ...options, ...(cluster === null ? {} : { cluster: cluster.name }) };
+    const certificate = await new Certificates(given, project).for(path);
+    const data = new Map([...plan.shared, ...(plan.own.get(cluster?.name ?? "") ?? [])]);
+    const secret = secretOf(plan, data);
+    const sealed = await seal(secret, certificate, plan.scope);
+    outputs.push({ path, text: formatManifests([formatSealedSecret(sealed)], "yaml") });
+    facts.push({
+      file: path,
+      cluster: cluster?.name ?? null,
+      fingerprint: certificate.fingerprint,
+    });
+    const where = cluster === null ? "" : ` for ${cluster.name}`;
+    lines.push(`${path}: sealed${where} under ${shortFingerprint(certificate.fingerprint)}`);
+  }
+  if (!options.dryRun) await writeFiles(outputs);
+  if (options.json) await printJson({ dryRun: options.dryRun, files: facts });
+  else for (const line of lines) say(options.dryRun ? `would write ${line}` : line);
+}
+
+function secretOf({ name, namespace, type }: Plan, data: Values): Secret {
+  const metadata = parseMetadata({ name, namespace }, "secret-invalid");
+  const secret = { metadata, type, immutable: undefined, data };
+  checkNotEmpty(secret, "a value");
+  checkType(secret);
+  return secret;
+}
+
+function chosenClusters(options: NewOptions, project: Project | null): ProjectCluster[] {
+  if (project === null) {
+    if (options.clusters.length === 0) return [];
+    throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
+      hint: "`signet init` makes one",
+    });
+  }
+  if (options.clusters.includes("all")) return [...project.clusters.values()];
+  return options.clusters.map((name) => clusterNamed(project, name));
+}
+
+async function planFromFlags(
+  name: string | undefined,
+  options: NewOptions,
+  project: Project | null,
+): Promise<Plan> {
+  if (name === undefined || name === "") {
+    throw new SignetError("usage", "what is the Secret's name?", { hint: "signet new NAME ..." });
+  }
+  const scope = options.scope ?? project?.scope ?? "strict";
+  const namespace = options.namespace ?? currentContext(options)?.namespace ?? "";
+  if (namespace === "" && scope !== "cluster-wide") {
+    throw new SignetError("usage", "which namespace is it for?", { hint: "say --namespace" });
+  }
+  let clusters = chosenClusters(options, project);
+  if (clusters.length === 0 && project !== null && options.cert === undefined) {
+    clusters = [...project.clusters.values()];
+    if (clusters.length > 1) {
+      throw new SignetError("usage", "which cluster is it for?", {
+        hint: "say --cluster for each, or --cluster all",
+      });
+    }
+  }
+  const literals = options.fromLiteral ?? [];
+  const own = new Map<string, Values>();
+  if (options.perCluster) {
+    for (const cluster of clusters) {
+      own.set(cluster.name, await askValues(literals, (item) => `${item} in ${cluster.name}`));
+    }
+  }
+  const { data, type } = await readValues({
+    ...options,
+    fromLiteral: options.perCluster ? [] : literals,
+  });
+  return {
+    name,
+    namespace,
+    type: options.type ?? type ?? "Opaque",
+    scope,
+    clusters,
+    shared: data,
+    own,
+  };
+}
+
+const TYPES: readonly {
+  readonly type: string;
+  readonly words: string;
+  readonly items: readonly string[];
+}[] = [
+  { type: "Opaque", words: "any values (Opaque)", items: [] },
+  { type: "kubernetes.io/basic-auth", words: "user and password", items: ["username", "password"] },
+  { type: "kubernetes.io/tls", words: "TLS certificate and key", items: ["tls.crt", "tls.key"] },
+  { type: "kubernetes.io/ssh-auth", words: "SSH key", items: ["ssh-privatekey"] },
+  { type: "kubernetes.io/dockerconfigjson", words: "registry login", items: [] },
+];
+
+async function planFromAnswers(
+  given: string | undefined,
+  options: NewOptions,
+  project: Project | null,
+): Promise<Plan> {
+  const ask = await import("../prompts.ts");
+  if (!ask.canAsk()) {
+    throw new SignetError("usage", "there is nobody to ask, and no value was named", {
+      hint: "say --from-literal ITEM, --from-file, --from-env-file or --generate",
+    });
+  }
+  const isName = (text: string): string | null =>
+    /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text) ? null : "lower-case letters, digits and '-'";
+  const name = given ?? (await ask.askText("Name of the Secret:", "", isName));
+  const scope = options.scope ?? project?.scope ?? SCOPES[0];
+  const namespace =
+    options.namespace ??
+    (scope === "cluster-wide"
+      ? ""
+      : await ask.askText("Namespace:", currentContext(options)?.namespace ?? "", isName));
+  let clusters = chosenClusters(options, project);
+  const all = [...(project?.clusters.values() ?? [])];
+  if (clusters.length === 0 && options.cert === undefined) {
+    clusters =
+      all.length < 2
+        ? all
+        : await ask.askChoices(
+            "Clusters:",
+            all.map((cluster) => ({ name: cluster.name, value: cluster })),
+          );
+  }
+  const kind =
+    options.type === undefined
+      ? await ask.askChoice(
+          "Type:",
+          TYPES.map((each) => ({ name: each.words, value: each })),
+        )
+      : { type: options.type, items: [] };
+  const shared = new Map<string, Uint8Array>();
+  const own = new Map<string, Map<string, Uint8Array>>();
+  const take = async (item: string): Promise<void> => {
+    const isSame =
+      clusters.length < 2 || (await ask.askYesNo(`Is ${item} the same in every cluster?`, true));
+    if (isSame) {
+      shared.set(item, await askValue(ask, item));
+      return;
+    }
+    for (const cluster of clusters) {
+      const values = own.get(cluster.name) ?? new Map<string, Uint8Array>();
+      own.set(cluster.name, values.set(item, await askValue(ask, `${item} in ${cluster.name}`)));
+    }
+  };
+  if (kind.type === "kubernetes.io/dockerconfigjson") {
+    const server = await ask.askText("Registry:", "https://index.docker.io/v1/");
+    const username = await ask.askText("User:");
+    const { data } = await readValues({ dockerServer: server, dockerUsername: username });
+    for (const [item, value] of data) shared.set(item, value);
+    return { name, namespace, type: kind.type, scope, clusters, shared, own };
+  }
+  for (const item of kind.items) await take(item);
+  while (kind.items.length === 0) {
+    const isFirst = shared.size + own.size === 0;
+    const item = await ask.askText(
+      isFirst ? "Name of a value:" : "Name of another value (none: done):",
+      "",
+      (text) =>
+        (text === "" && !isFirst) || isItemName(text) ? null : "letters, digits, '-', '_' and '.'",
+    );
+    if (item === "") break;
+    await take(item);
+  }
+  return { name, namespace, type: kind.type, scope, clusters, shared, own };
+}
+
+async function askValue(ask: Prompts, words: string): Promise<Uint8Array> {
+  const from = await ask.askChoice(`Value of ${words}:`, [
+    { name: "type it (it is not shown)", value: "typed" },
+    { name: "read a file", value: "file" },
+    { name: "generate a password", value: "generated" },
+  ]);
+  if (from === "generated") return new TextEncoder().encode(generatePassword());
+  if (from === "typed") {
+    const text = await ask.askHidden(`${words}:`, (value) => (value === "" ? "empty" : null));
+    return new TextEncoder().encode(text);
+  }
+  const path = await ask.askText("File:", "", (file) =>
+    statIfThere(file)?.isFile() === true ? null : "there is no such file",
+  );
+  return readBytes(path);
+}
