@@ -27,9 +27,12 @@ export interface BackupOptions extends ClusterOptions {
 
 /** @throws SignetError; then no file was written */
 export async function runKeysBackup(options: BackupOptions): Promise<void> {
-  const { output, force, dryRun } = options;
+  const { output, force, dryRun, recipient, passphraseFile } = options;
   if (output === undefined) {
     throw new SignetError("usage", "where should the backup go?", { hint: "say --output FILE" });
+  }
+  if (recipient.length > 0 && passphraseFile !== undefined) {
+    throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
   }
   if (!force && statIfThere(output) !== undefined) {
     throw new SignetError("io", "is there already; an older backup may hold keys that are gone", {
@@ -74,12 +77,7 @@ function declared({ metadata, ...secret }: Secret): Secret {
 }
 
 async function chooseLock({ recipient, passphraseFile }: BackupOptions): Promise<Lock> {
-  if (recipient.length > 0) {
-    if (passphraseFile !== undefined) {
-      throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
-    }
-    return { recipients: recipient };
-  }
+  if (recipient.length > 0) return { recipients: recipient };
   const passphrase = await readPassphrase("Passphrase for the backup:", passphraseFile);
   const fault = passphraseFault(passphrase);
   if (fault !== null) throw new SignetError("usage", `the passphrase is too short: ${fault}`);

@@ -34,6 +34,9 @@ export async function lockBackup(text: string, lock: Lock): Promise<string> {
   return armor.encode(await encrypter.encrypt(text));
 }
 
+/** In armor, and without. */
+const BACKUP_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"] as const;
+
 /** Where the way into a backup comes from. */
 export interface Unlock {
   readonly passphraseFile?: string;
@@ -51,7 +54,13 @@ export async function unlockBackup(
   file: string,
   unlock: Unlock = {},
 ): Promise<string> {
-  const start = new TextDecoder("latin1").decode(bytes.subarray(0, 10));
+  const start = new TextDecoder("latin1").decode(bytes.subarray(0, BACKUP_STARTS[0].length));
+  if (!BACKUP_STARTS.some((each) => start.startsWith(each))) {
+    throw new SignetError("key-invalid", "is no backup: it is not a file of age", {
+      hint: "`signet keys backup` makes one; key Secrets in plain text are for `kubectl apply`",
+      place: { file },
+    });
+  }
   const decrypter = new Decrypter();
   const environment = process.env["SIGNET_AGE_IDENTITY"];
   const identities = unlock.identity ?? (environment ? [environment] : []);
@@ -105,13 +114,17 @@ function addIdentities(decrypter: Decrypter, file: string): void {
   throw new SignetError("key-invalid", "holds no age identity", { place: { file } });
 }
 
-/** The first line of a file, else what the person types. @throws SignetError usage, io, cancelled */
-export async function readPassphrase(question: string, file: string | undefined): Promise<string> {
-  if (file !== undefined) return readText(file).split(/\r?\n/)[0] ?? "";
+/**
+ * The first line of a file, which $SIGNET_PASSPHRASE_FILE may name too, else what the person types.
+ * @throws SignetError usage, io, cancelled
+ */
+export async function readPassphrase(question: string, given: string | undefined): Promise<string> {
+  const file = given ?? process.env["SIGNET_PASSPHRASE_FILE"];
+  if (file !== undefined && file !== "") return readText(file).split(/\r?\n/)[0] ?? "";
   const { askHidden, canAsk } = await import("../prompts.ts");
   if (!canAsk()) {
     throw new SignetError("usage", "there is nobody to ask for the passphrase", {
-      hint: "say --passphrase-file FILE",
+      hint: "name a file that holds it: --passphrase-file or $SIGNET_PASSPHRASE_FILE",
     });
   }
   return askHidden(question);

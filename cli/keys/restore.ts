@@ -1,12 +1,13 @@
 // Owns: `signet keys restore`: the keys of a backup put into a cluster.
 // Does not own: the lock (lock.ts), what the controller does with them. SPEC.md, "Backups".
 
+import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { HELD_KEY_LABELS, KEY_LABEL, readKeySecret } from "../../shared/keyfile.ts";
 import { parseManifests } from "../../shared/manifest.ts";
 import { formatSecret, objectsOf, parseSecret, type Secret } from "../../shared/secret.ts";
-import { createKeySecret, readSecretIfThere } from "../cluster/objects.ts";
+import { createKeySecret, listKeySecrets } from "../cluster/objects.ts";
 import { readBytes } from "../files.ts";
 import type { ClusterOptions } from "../cluster/kubeconfig.ts";
 import { count, printJson, say } from "../terminal.ts";
@@ -39,8 +40,8 @@ export async function runKeysRestore(file: string, options: RestoreOptions): Pro
   });
   const keys = readBackup(text, file, options.controllerNamespace);
   const done: RestoredKey[] = [];
-  for (const { secret, fingerprint } of keys)
-    done.push(await restoreOne(secret, fingerprint, options));
+  const there = await keysThere(options);
+  for (const key of keys) done.push(await restoreOne(key, there, options));
   const held = keys
     .filter(({ secret }) => HELD_KEY_LABELS.includes(secret.metadata.labels[KEY_LABEL] ?? ""))
     .map(({ fingerprint }) => fingerprint);
@@ -77,31 +78,47 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
   throw new SignetError("key-invalid", "there is no sealing key in it", { place: { file } });
 }
 
+/**
+ * Creates a key Secret, under another name where the cluster has made a key of that name itself, as a
+ * fresh one does.
+ */
 async function restoreOne(
-  secret: Secret,
-  fingerprint: string,
+  { secret, fingerprint }: BackupKey,
+  there: ReadonlyMap<string, string>,
   options: RestoreOptions,
 ): Promise<RestoredKey> {
-  const { name, namespace } = secret.metadata;
-  const there = await readSecretIfThere(options, secret.metadata);
-  if (there !== null) return alreadyThere(there, name, fingerprint);
-  if (options.dryRun) return { secret: name, fingerprint, result: "would be created" };
-  if (await createKeySecret(options, formatSecret(secret))) {
-    return { secret: name, fingerprint, result: "created" };
+  const existing = there.get(fingerprint);
+  if (existing !== undefined) return { secret: existing, fingerprint, result: "there already" };
+  const { metadata } = secret;
+  const suffix = createHash("sha256").update(fingerprint).digest("hex").slice(0, 8);
+  const isTaken = [...there.values()].includes(metadata.name);
+  const named = isTaken ? `${metadata.name}-${suffix}` : metadata.name;
+  if (options.dryRun) return { secret: named, fingerprint, result: "would be created" };
+  const object = formatSecret({ ...secret, metadata: { ...metadata, name: named } });
+  if (await createKeySecret(options, object)) {
+    return { secret: named, fingerprint, result: "created" };
   }
-  const found = await readSecretIfThere(options, secret.metadata);
-  if (found !== null) return alreadyThere(found, name, fingerprint);
-  throw new SignetError("network", `the key Secret ${namespace}/${name} came and went`);
+  throw new SignetError("io", "there is a Secret of this name already, which is no sealing key", {
+    hint: "it was left as it is; rename it, and run this again",
+    place: { object: `${options.controllerNamespace}/${named}` },
+  });
 }
 
-function alreadyThere(there: Secret, name: string, fingerprint: string): RestoredKey {
-  if (readKeySecret(there).privateKey.fingerprint === fingerprint) {
-    return { secret: name, fingerprint, result: "there already" };
+/** The names of the key Secrets that the cluster has, by their fingerprint. */
+async function keysThere(options: ClusterOptions): Promise<Map<string, string>> {
+  const there = new Map<string, string>();
+  for (const object of await listKeySecrets(options)) {
+    const secret = parseSecret(object);
+    const { name } = secret.metadata;
+    let fingerprint = `unreadable ${name}`;
+    try {
+      fingerprint = readKeySecret(secret).privateKey.fingerprint;
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+    }
+    there.set(fingerprint, name);
   }
-  throw new SignetError("key-invalid", "the cluster has another key under this name", {
-    hint: "nothing of it was changed; rename one of the two Secrets",
-    place: { object: name },
-  });
+  return there;
 }
 
 async function untilHeld(wanted: readonly string[], options: RestoreOptions): Promise<void> {

