@@ -113,12 +113,15 @@ const MANIFEST_NAME = /\.(ya?ml|json)$/i;
  * @throws SignetError io
  */
 export function manifestsBelow(folder: string): string[] {
+  // Where they really are.
   const seen = new Set<string>();
+  const isNew = (real: string): boolean => seen.size < seen.add(real).size;
   const found: string[] = [];
   const walk = (below: string): void => {
     const here = join(folder, below);
     try {
-      if (!isNew(seen, here)) return;
+      const realHere = realpathSync(here);
+      if (!isNew(realHere)) return;
       for (const entry of readdirSync(here, { withFileTypes: true })) {
         const path = join(below, entry.name);
         const isLink = entry.isSymbolicLink();
@@ -126,7 +129,8 @@ export function manifestsBelow(folder: string): string[] {
         if (target?.isDirectory() === true) {
           if (!entry.name.startsWith(".") && entry.name !== "node_modules") walk(path);
         } else if (target?.isFile() === true && MANIFEST_NAME.test(entry.name)) {
-          if (isNew(seen, join(folder, path))) found.push(path);
+          const inFolder = join(realHere, entry.name);
+          if (isNew(isLink ? realpathSync(inFolder) : inFolder)) found.push(path);
         }
       }
     } catch (error) {
@@ -137,19 +141,14 @@ export function manifestsBelow(folder: string): string[] {
   return found.sort();
 }
 
-function isNew(seen: Set<string>, path: string): boolean {
-  const real = realpathSync(path);
-  if (seen.has(real)) return false;
-  seen.add(real);
-  return true;
-}
-
 /** A file to be written. */
 export interface Output {
   readonly path: string;
   readonly text: string;
   /** Permission bits; by default those of the file that it replaces, else 0644. */
   readonly mode?: number;
+  /** It is in plain text: not even a kill may leave a file of it that was not asked for. */
+  readonly isPlain?: boolean;
 }
 
 interface Staged {
@@ -161,7 +160,8 @@ interface Staged {
 /**
  * Writes files: all of them beside their targets first, then each is renamed into place, so that a
  * full disk changes none and a crash leaves each either old or new. A symbolic link stays, and what
- * it points to is replaced. Folders that are missing are made.
+ * it points to is replaced. Folders that are missing are made. A signal that comes meanwhile takes
+ * effect afterwards. What a kill leaves beside a target is removed by the next write to its folder.
  * @throws SignetError io, naming the file
  */
 export async function writeFiles(outputs: readonly Output[]): Promise<void> {
@@ -171,19 +171,19 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
   const cleanUp = (): void => {
     for (const { temporary } of staged.values()) rmSync(temporary, { force: true });
   };
-  // With a listener, Ctrl-C waits: what follows is short, and leaves nothing half done.
-  const later = (): void => undefined;
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, later);
+  const release = deferSignals();
+  const folders = new Set<string>();
   try {
     for (const output of outputs) {
       const target = resolveTarget(output.path);
+      folders.add(dirname(target));
       const temporary = join(dirname(target), `.${basename(target)}.${unique}.tmp`);
       if (staged.has(target)) {
         throw new SignetError("usage", "would be written twice", { place: { file: output.path } });
       }
       staged.set(target, { target, temporary, output });
       const mode = output.mode ?? modeOf(statIfThere(target));
+      if (output.isPlain === true) (await import("./guard.ts")).removeWhenGone(temporary);
       unsynced.push(stage(temporary, output, mode));
       if (unsynced.length === SYNCED_AT_ONCE) {
         await settled(unsynced);
@@ -197,10 +197,60 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
       });
       staged.delete(target);
     }
+    for (const folder of folders) removeAbandoned(folder);
   } finally {
     await Promise.allSettled(unsynced);
     cleanUp();
-    for (const signal of signals) process.removeListener(signal, later);
+    await release();
+  }
+}
+
+/** Ctrl-C waits, also for those who listen to it: what follows is short, and leaves nothing half done. */
+function deferSignals(): () => Promise<void> {
+  let caught: NodeJS.Signals | undefined;
+  const later = (signal: NodeJS.Signals): void => {
+    caught ??= signal;
+  };
+  const before = (["SIGINT", "SIGTERM", "SIGHUP"] as const).map((signal) => {
+    const listeners = process.listeners(signal);
+    process.on(signal, later);
+    for (const listener of listeners) process.removeListener(signal, listener);
+    return { signal, listeners };
+  });
+  return async () => {
+    // One that came while nothing was waited for is told in the next round.
+    await new Promise((done) => setImmediate(done));
+    for (const { signal, listeners } of before) {
+      for (const listener of listeners) process.on(signal, listener);
+      process.removeListener(signal, later);
+    }
+    if (caught !== undefined) process.kill(process.pid, caught);
+  };
+}
+
+const TEMPORARY_NAME = /^\..+\.(\d+)-([0-9a-z]+)\.tmp$/;
+/** Far longer than a write takes: the process that made a file may be one that is not seen from here. */
+const ABANDONED_AFTER_MS = 60_000;
+
+function removeAbandoned(folder: string): void {
+  try {
+    for (const name of readdirSync(folder)) {
+      const [, pid, time = ""] = TEMPORARY_NAME.exec(name) ?? [];
+      if (pid === undefined || isRunning(Number(pid))) continue;
+      if (Date.now() - parseInt(time, 36) < ABANDONED_AFTER_MS) continue;
+      rmSync(join(folder, name), { force: true });
+    }
+  } catch {
+    // What was asked for is written.
+  }
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === "EPERM";
   }
 }
 
@@ -276,7 +326,7 @@ async function settled(work: readonly Promise<void>[]): Promise<void> {
 /** Where paths lead, for comparing two of them. */
 export function samePlace(path: string): string {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch {
     return resolve(path);
   }

@@ -164,6 +164,13 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
     names.unshift(each.name());
   }
   const help = `\`${names.join(" ")} --help\``;
+  // What stands where a command would is one that is not there, and no argument of the default one.
+  const unknown = args[names.length - 1];
+  if (error.code === "commander.excessArguments" && command.commands.length > 0 && unknown) {
+    const inner = command.commands.map((each) => each.name()).join(", ");
+    const message = `${names.join(" ")} has no command ${JSON.stringify(unknown)}`;
+    return new SignetError("usage", message, { hint: `there are ${inner}` });
+  }
   if (error.code === "commander.help") {
     return new SignetError("usage", `${names.join(" ")} needs a command`, { hint: `see ${help}` });
   }

@@ -4,6 +4,7 @@
 import { isatty } from "node:tty";
 import inquirer from "inquirer";
 import { SignetError } from "../shared/errors.ts";
+import { say } from "./terminal.ts";
 
 const STDIN = 0;
 const STDERR = 2;
@@ -41,9 +42,39 @@ export function askText(message: string, initial = "", check: Check = () => null
   return ask({ type: "input", message, ...suggestion, validate: accepts(check) });
 }
 
-/** A value that is not shown, not even how long it is. */
-export function askHidden(message: string, check: Check = () => null): Promise<string> {
-  return ask({ type: "password", message, mask: false, validate: accepts(check) });
+/** One line that is not shown, not even how long it is, nor by any key. */
+export async function askHidden(message: string, check: Check = () => null): Promise<string> {
+  const question = { type: "password", message, mask: false, toggleMask: false };
+  for (;;) {
+    const pasted = watchForLines();
+    const answer = await ask<string>({ ...question, validate: accepts(check) });
+    if (!(await pasted())) return answer;
+    say("several lines were pasted, and one would be taken: name a file that holds them");
+  }
+}
+
+/** Nothing more of a paste comes after so long. */
+const PASTE_PAUSE_MS = 100;
+
+/** Tells whether more came with the line; that is shown nowhere, and answers no other question. */
+function watchForLines(): () => Promise<boolean> {
+  const { stdin } = process;
+  let isMore = false;
+  let timer: NodeJS.Timeout | undefined;
+  const look = (chunk: Buffer | string): void => {
+    isMore ||= /[\r\n][^\r\n]/.test(chunk.toString());
+    timer?.refresh();
+  };
+  stdin.on("data", look);
+  return async () => {
+    if (isMore) {
+      stdin.setRawMode(true).resume();
+      await new Promise<void>((done) => (timer = setTimeout(done, PASTE_PAUSE_MS)));
+      stdin.setRawMode(false).pause();
+    }
+    stdin.removeListener("data", look);
+    return isMore;
+  };
 }
 
 export function askYesNo(message: string, initial: boolean): Promise<boolean> {

@@ -164,8 +164,8 @@ class NotJson extends Error {
   }
 }
 
-/** Gives the line of an offset, from 1. */
-function lineCounter(text: string): (offset: number) => number {
+/** Gives the line of an offset in `text`, from 1. */
+export function lineCounter(text: string): (offset: number) => number {
   let starts: number[] | undefined;
   return (offset) => {
     if (starts === undefined) {

@@ -463,15 +463,15 @@ export interface ItemChanges {
 }
 
 /**
- * The same SealedSecret with some items changed. The certificate alone is needed, and every other
- * value keeps its ciphertext.
+ * The same SealedSecret with some items changed. A certificate is needed where values are set, and
+ * every other value keeps its ciphertext.
  * @throws SignetError secret-invalid where an item is not there, or one of the new name is;
  *   sealedsecret-invalid for the legacy form
  */
 export async function changeItems(
   sealed: SealedSecret,
   { set = new Map(), unset = [], rename = new Map() }: ItemChanges,
-  certificate: Certificate,
+  certificate: Certificate | null,
 ): Promise<SealedSecret> {
   if (sealed.legacyData !== undefined) {
     throw invalid("the deprecated form holds no values by name: seal it anew", "spec.data");
@@ -492,10 +492,11 @@ export async function changeItems(
     const fingerprint = known.get(item);
     if (fingerprint !== undefined) stamp.set(newName, fingerprint);
   }
-  const publicKey = await publicKeyOf(certificate);
   const label = labelBytes(scopeOf(annotations), namespace, name);
   for (const [item, value] of set) {
+    if (certificate === null) throw new Error("values cannot be sealed without a certificate");
     if (!isItemName(item)) throw itemError("is not a name for an item", item);
+    const publicKey = await publicKeyOf(certificate);
     encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
     stamp.set(item, certificate.fingerprint);
   }

@@ -1,5 +1,5 @@
 // Owns: what checks found, as text, JSON, and the forms that GitHub, GitLab, SARIF and JUnit readers take.
-// Does not own: the checks (verify.ts, scan.ts). SPEC.md, "Findings".
+// Does not own: the checks (verify.ts, scan.ts). SPEC.md, "Whole repositories".
 
 import { createHash } from "node:crypto";
 import { SignetError } from "../../shared/errors.ts";
@@ -42,24 +42,31 @@ export async function report(
   if (format === "text") {
     for (const finding of findings) await printResult(`${formatFinding(finding)}\n`);
   } else {
-    await printResult(FORMATTERS[format](findings, checked));
+    await printResult(FORMATTERS[format](findings, checked, strict));
   }
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const failed = strict ? findings.length : errors;
   if (failed > 0) {
     throw new SignetError("check-found", `${count(failed, "finding")} in ${checked.what}`);
   }
-  if (format === "text") say(`${checked.what}: nothing wrong`);
+  if (format !== "text") return;
+  say(
+    `${checked.what}: ${findings.length === 0 ? "nothing wrong" : count(findings.length, "warning")}`,
+  );
 }
 
 function formatFinding({ file, line, object, severity, message, rule }: Finding): string {
-  const place = [file, line, object].filter((part) => part !== undefined).join(": ");
-  return `${place}: ${severity}: ${message} [${rule}]`;
+  // As compilers write it, so that terminals and editors lead there.
+  const where = line === undefined ? file : `${file}:${line}`;
+  const place = [where, object].filter((part) => part !== undefined).join(": ");
+  // Names come from files: what would steer a terminal, or begin a line, is taken out.
+  return `${place}: ${severity}: ${message} [${rule}]`.replace(/\p{Cc}/gu, "?");
 }
 
-type Formatter = (findings: readonly Finding[], checked: Checked) => string;
+type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolean) => string;
 
-const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
+/** The form of a report as text. Of another form than `text`. */
+export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
   json: (findings, { what }) => json({ checked: what, findings }),
 
   // Workflow commands of GitHub Actions.
@@ -76,18 +83,26 @@ const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
       .join(""),
 
   // A Code Quality report.
-  gitlab: (findings) =>
-    json(
-      findings.map(({ rule, severity, file, line = 1, object = "", message }) => ({
-        description: object === "" ? message : `${object}: ${message}`,
-        check_name: rule,
-        fingerprint: createHash("sha256")
-          .update(`${rule}\n${file}\n${object}\n${message}`)
-          .digest("hex"),
-        severity: severity === "error" ? "critical" : "minor",
-        location: { path: file, lines: { begin: line } },
-      })),
-    ),
+  gitlab: (findings) => {
+    const seen = new Map<string, number>();
+    return json(
+      findings.map(({ rule, severity, file, line = 1, object = "", message }) => {
+        // The line is left out, as it changes; of two that are the same otherwise one would be lost.
+        const facts = `${rule}\n${file}\n${object}\n${message}`;
+        const before = seen.get(facts) ?? 0;
+        seen.set(facts, before + 1);
+        return {
+          description: object === "" ? message : `${object}: ${message}`,
+          check_name: rule,
+          fingerprint: createHash("sha256")
+            .update(before === 0 ? facts : `${facts}\n${before}`)
+            .digest("hex"),
+          severity: severity === "error" ? "critical" : "minor",
+          location: { path: file, lines: { begin: line } },
+        };
+      }),
+    );
+  },
 
   sarif: (findings, { command }) =>
     json({
@@ -109,7 +124,7 @@ const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
             locations: [
               {
                 physicalLocation: {
-                  artifactLocation: { uri: encodeURI(file) },
+                  artifactLocation: { uri: file.split("/").map(encodeURIComponent).join("/") },
                   region: { startLine: line },
                 },
               },
@@ -119,18 +134,23 @@ const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
       ],
     }),
 
-  junit: (findings, { command, passed }) => {
+  junit: (findings, { command, passed }, strict) => {
+    const isFailure = ({ severity }: Finding): boolean => strict || severity === "error";
     const cases = [
       ...passed.map(
         (file) => `    <testcase classname="signet ${command}" name="${xml(file)}"/>\n`,
       ),
-      ...findings.map(({ file, object = "", rule, message, line = 1 }) => {
+      ...findings.map((finding) => {
+        const { file, object = "", rule, message, line = 1 } = finding;
         const name = xml([file, object].filter(Boolean).join(": "));
-        const body = `<failure type="${xml(rule)}" message="${xml(message)}">${xml(file)}:${line}</failure>`;
+        // What does not fail the check does not fail the test.
+        const body = isFailure(finding)
+          ? `<failure type="${xml(rule)}" message="${xml(message)}">${xml(file)}:${line}</failure>`
+          : `<system-out>${xml(`${file}:${line}: warning: ${message}`)}</system-out>`;
         return `    <testcase classname="signet ${command}" name="${name}">${body}</testcase>\n`;
       }),
     ];
-    const counts = `tests="${cases.length}" failures="${findings.length}"`;
+    const counts = `tests="${cases.length}" failures="${findings.filter(isFailure).length}"`;
     return (
       `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites ${counts}>\n` +
       `  <testsuite name="signet ${command}" ${counts}>\n${cases.join("")}  </testsuite>\n</testsuites>\n`

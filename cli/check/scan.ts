@@ -1,15 +1,16 @@
 // Owns: `signet scan`: Secrets in plain text, in the tree, the index or a range of commits.
 // Does not own: what counts as one (plaintext.ts), the forms of the report (findings.ts).
-// SPEC.md, "Command line", "Scanning".
+// SPEC.md, "Whole repositories".
 
 import { readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { manifestsBelow, readInputs, stat } from "../files.ts";
 import { type Finding, type FindingFormat, report } from "./findings.ts";
 import {
   gitList,
   historyOf,
+  looseText,
   needWorkTree,
   readBlobs,
   stagedBlobs,
@@ -72,7 +73,7 @@ export async function runScan(paths: readonly string[], options: ScanOptions): P
 /** Allow rules speak of paths below signet.yaml, which need not lie at the top of the repository. */
 function allowedBy(project: Project | null, path: string): AllowedPlaintext | undefined {
   if (project === null) return undefined;
-  const below = relative(project.root, join(process.cwd(), path)).split("\\").join("/");
+  const below = relative(project.root, resolve(path)).split("\\").join("/");
   return project.allow.find(({ matches }) => matches(below));
 }
 
@@ -123,8 +124,7 @@ function filesIn(folder: string): string[] {
 
 function textOf(path: string): string | null {
   try {
-    const bytes = readFileSync(path);
-    return bytes.subarray(0, 8000).includes(0) ? null : bytes.toString("utf8");
+    return looseText(readFileSync(path));
   } catch (error) {
     // Removed but not yet committed so; a submodule.
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EISDIR") return null;

@@ -1,12 +1,12 @@
 // Owns: `signet verify`: sealed files checked without any key; with --live, by the controller too.
 // Does not own: reading them (sealedfiles.ts), the forms of the report (findings.ts).
-// SPEC.md, "Command line", "Verifying".
+// SPEC.md, "Whole repositories".
 
 import { join, relative } from "node:path";
 import { decodeEnvelope } from "../../shared/envelope.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import type { SignetError } from "../../shared/errors.ts";
-import { formatPlace } from "../../shared/errors.ts";
+import { lineCounter } from "../../shared/manifest.ts";
+import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { sealedForOf } from "../../shared/sealedsecret.ts";
 import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
 import { type Finding, type FindingFormat, report } from "./findings.ts";
@@ -42,9 +42,7 @@ export async function runVerify(paths: readonly string[], options: VerifyOptions
     ? readSealedTexts(stagedTexts(paths), project)
     : readSealedFiles(paths, project);
   const maxAge =
-    options.maxKeyAge === undefined
-      ? project?.maxKeyAgeDays
-      : parseDays(options.maxKeyAge, "--max-key-age");
+    options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
   const findings = verifyFiles(inventory, project, maxAge, new Date());
   if (options.live) findings.push(...(await verifyLive(inventory, options)));
   const wrong = new Set(findings.map(({ file }) => file));
@@ -58,6 +56,16 @@ export async function runVerify(paths: readonly string[], options: VerifyOptions
     },
     options,
   );
+}
+
+function askedAge(text: string): number {
+  try {
+    return parseDays(text, "--max-key-age");
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    const hint = error.hint ?? "such as 180d";
+    throw new SignetError("usage", `--max-key-age ${error.message}`, { hint });
+  }
 }
 
 function stagedTexts(paths: readonly string[]): TextSource[] {
@@ -89,8 +97,9 @@ export function verifyFiles(
   }));
   const seen = new Map<string, string>();
   for (const file of files) {
+    const lineAt = lineCounter(file.text);
     for (const object of file.objects) {
-      const add = adderFor(findings, file, object);
+      const add = adderFor(findings, object, lineAt);
       checkPlace(object, project, add);
       checkDuplicate(object, file, seen, add);
       checkValues(object, maxKeyAgeDays, now, add);
@@ -112,12 +121,15 @@ type Add = (
   path?: readonly string[],
 ) => void;
 
-function adderFor(findings: Finding[], file: SealedFile, object: SealedObject): Add {
+function adderFor(
+  findings: Finding[],
+  { document, path: within, file, name }: SealedObject,
+  lineAt: (offset: number) => number,
+): Add {
   return (rule, severity, message, path = []) => {
-    const node = nodeAt(object.document.root, [...object.path, ...path]);
-    const offset = node?.start ?? object.document.root.start;
-    const line = file.text.slice(0, offset).split("\n").length;
-    findings.push({ rule, severity, file: file.path, line, object: object.name, message });
+    const node = nodeAt(document.root, [...within, ...path]);
+    const line = lineAt(node?.start ?? document.root.start);
+    findings.push({ rule, severity, file, line, object: name, message });
   };
 }
 
@@ -214,30 +226,32 @@ function checkValues(
 /** The controller's word on each SealedSecret; nothing secret comes back. */
 async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise<Finding[]> {
   const { verifyAtController } = await import("../cluster/controllerwork.ts");
-  const findings: Finding[] = [];
   const byCluster = new Map<string, SealedObject[]>();
   for (const { objects } of inventory.files) {
     for (const object of objects) {
       const name = object.meaning?.cluster.name ?? "";
-      byCluster.set(name, [...(byCluster.get(name) ?? []), object]);
+      if (options.cluster !== undefined && options.cluster !== name) continue;
+      const others = byCluster.get(name) ?? [];
+      byCluster.set(name, others);
+      others.push(object);
     }
   }
-  for (const [name, objects] of byCluster) {
-    if (options.cluster !== undefined && options.cluster !== name) continue;
-    const cluster = objects[0]?.meaning?.cluster;
-    const connection =
-      cluster === undefined ? clusterOptions(options) : projectClusterOptions(cluster, options);
-    const refused = await verifyAtController(connection, objects);
-    for (const object of refused) {
-      findings.push({
+  const asked = await Promise.allSettled(
+    [...byCluster].map(async ([name, objects]): Promise<Finding[]> => {
+      const cluster = objects[0]?.meaning?.cluster;
+      const connection =
+        cluster === undefined ? clusterOptions(options) : projectClusterOptions(cluster, options);
+      return (await verifyAtController(connection, objects)).map((object) => ({
         rule: "does-not-open",
         severity: "error",
         file: object.file,
         line: object.document.line,
         object: object.name,
         message: `the controller of ${name === "" ? "the cluster" : name} cannot open it`,
-      });
-    }
-  }
-  return findings;
+      }));
+    }),
+  );
+  const failed = asked.find((each) => each.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return asked.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
 }

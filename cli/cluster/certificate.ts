@@ -98,7 +98,7 @@ export async function readCertificate(
 ): Promise<FoundCertificate> {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(fileOrUrl)?.[1]?.toLowerCase();
   if (scheme === undefined || scheme === "file") {
-    const path = scheme === undefined ? fileOrUrl : fileURLToPath(fileOrUrl);
+    const path = scheme === undefined ? fileOrUrl : pathOf(fileOrUrl);
     return found(readText(path), path);
   }
   if (scheme !== "http" && scheme !== "https") {
@@ -111,6 +111,16 @@ export async function readCertificate(
     warn(`${shown} is fetched without TLS: who can change it on its way can read what you seal`);
   }
   return found(await download(url, shown, authorization, timeoutMs), shown);
+}
+
+function pathOf(address: string): string {
+  try {
+    return fileURLToPath(address);
+  } catch {
+    throw new SignetError("usage", `not the address of a file here: ${address}`, {
+      hint: "such as file:///srv/cert.pem",
+    });
+  }
 }
 
 function found(text: string, source: string): FoundCertificate {

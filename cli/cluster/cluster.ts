@@ -3,7 +3,8 @@
 // SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
 
 import type { OutgoingHttpHeaders } from "node:http";
-import type { RequestOptions } from "node:https";
+import { Agent, type RequestOptions } from "node:https";
+import { isDeepStrictEqual } from "node:util";
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest.ts";
 import { asObject } from "../../shared/secret.ts";
@@ -53,15 +54,17 @@ export async function connectController(options: ClusterOptions): Promise<Contro
   const config = loadConfig(options);
   const { controllerName: name, controllerNamespace: namespace } = options;
   const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
-  const found = await ask(config, "GET", `${services}/${encodeURIComponent(name)}`, options);
+  const kept = new KeptConnections();
+  const service = `${services}/${encodeURIComponent(name)}`;
+  const found = await ask(config, "GET", service, options, undefined, {}, kept);
   if (found.status !== 200) throw serviceError(found, options);
   const port = firstPortName(found.text);
-  const service = `${port === "https" ? "https" : "http"}:${name}:${port}`;
-  const proxied = encodeURIComponent(service).replaceAll("%3A", ":");
+  const target = `${port === "https" ? "https" : "http"}:${name}:${port}`;
+  const proxied = encodeURIComponent(target).replaceAll("%3A", ":");
   return {
     source: `the controller ${namespace}/${name}`,
     request: (method, route, body) =>
-      ask(config, method, `${services}/${proxied}/proxy${route}`, options, body),
+      ask(config, method, `${services}/${proxied}/proxy${route}`, options, body, {}, kept),
   };
 }
 
@@ -125,7 +128,9 @@ function noConfig(): SignetError {
   return new SignetError(
     "usage",
     "invalid configuration: no configuration has been provided, and no certificate was given",
-    { hint: "seal offline with --cert FILE, or name a cluster with --kubeconfig FILE" },
+    {
+      hint: "name a cluster with --kubeconfig FILE; sealing needs a certificate only: --cert FILE",
+    },
   );
 }
 
@@ -204,6 +209,7 @@ async function ask(
   options: ClusterOptions,
   body?: string,
   headers: OutgoingHttpHeaders = {},
+  kept?: KeptConnections,
 ): Promise<Answer> {
   const server = config.getCurrentCluster()?.server ?? "";
   const { requestTimeoutMs, overrides } = options;
@@ -214,6 +220,7 @@ async function ask(
       ...(requestTimeoutMs > 0 ? { signal: AbortSignal.timeout(requestTimeoutMs) } : {}),
     };
     await config.applyToHTTPSOptions(requestOptions);
+    if (kept !== undefined) requestOptions.agent = kept.agentLike(requestOptions.agent);
     // After the library, which throws away what stood there where a plugin logs in.
     requestOptions.headers = {
       ...(requestOptions.headers as OutgoingHttpHeaders),
@@ -232,9 +239,26 @@ async function ask(
       `cannot reach the cluster at ${server}: ${networkReason(error, requestTimeoutMs)}`,
       {
         cause: error,
-        hint: "seal offline with --cert FILE, or choose another cluster with --context",
+        hint: "choose another cluster with --context; sealing needs a certificate only: --cert FILE",
       },
     );
+  }
+}
+
+/** Connections that are used again: the library opens one for each request. */
+class KeptConnections {
+  #agent: Agent | undefined;
+
+  /** A proxy's agent stays as it is. A login plugin may give another certificate after a while. */
+  agentLike(given: RequestOptions["agent"]): RequestOptions["agent"] {
+    if (!(given instanceof Agent) || given.constructor !== Agent) return given;
+    const isSame = (["cert", "key"] as const).every((field) =>
+      isDeepStrictEqual(this.#agent?.options[field], given.options[field]),
+    );
+    if (this.#agent === undefined || !isSame) {
+      this.#agent = new Agent({ ...given.options, keepAlive: true });
+    }
+    return this.#agent;
   }
 }
 

@@ -5,6 +5,7 @@
 import { type IncomingHttpHeaders, request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { getProxyForUrl } from "proxy-from-env";
+import { errnoOf } from "../terminal.ts";
 
 export interface Answer {
   readonly status: number;
@@ -37,7 +38,12 @@ export function send(
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = (url.protocol === "http:" ? httpRequest : httpsRequest)(url, options);
-    request.on("error", reject);
+    request.on("error", (error) => {
+      // A connection that was kept, and that the server closed at this very moment.
+      const wasClosed = request.reusedSocket && errnoOf(error) === "ECONNRESET";
+      if (wasClosed) resolve(send(url, options, body, maxBytes));
+      else reject(error);
+    });
     request.on("response", (response) => {
       const chunks: Buffer[] = [];
       let length = 0;

@@ -1,5 +1,5 @@
 // Owns: the options and help of `signet set`, `unset`, `rename` and `edit`.
-// Does not own: what they do (edit/change.ts, edit/edit.ts). SPEC.md, "Command line", "Changing values".
+// Does not own: what they do (edit/change.ts, edit/edit.ts). SPEC.md, "Changing values".
 
 import type { Command } from "commander";
 import { type ChangeOptions, runRename, runSet, runUnset } from "../edit/change.ts";
@@ -44,10 +44,12 @@ Example:
 const EDIT_HELP = `
 $VISUAL, $EDITOR or vi opens with a line for each item, a placeholder in place of each value. What you
 type is sealed with the certificate when you save; what stays a placeholder keeps its ciphertext. A
-mistake is told above your text, and the editor opens again.
+mistake is told above your text, and the editor opens again. To give up, leave the text as it is,
+empty it, or end the editor with a failure, such as :cq.
 
-The editor's file is in memory (a tmpfs), readable to you alone, wiped when you leave, also by a
-signal. --recovery-key and --from-cluster show the values themselves.
+The editor's file is in memory (a tmpfs), readable to you alone, and removed when you leave, also where
+signet is killed; where a whole session is killed at once, by the next \`signet edit\`. --recovery-key
+and --from-cluster show the values themselves.
 
 Examples:
   $ signet edit prod/shop/db.yaml

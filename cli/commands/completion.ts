@@ -1,8 +1,10 @@
 // Owns: `signet completion`, and the command that the shells' scripts call back.
-// Does not own: the scripts (@bomb.sh/tab makes them from the table of commands).
+// Does not own: the scripts and what fits a word (@bomb.sh/tab, from the table of commands).
 
+import { script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { printResult } from "../terminal.ts";
 
 const HELP = `
 Examples:
@@ -10,13 +12,64 @@ Examples:
   $ source <(signet completion zsh)                                   # in ~/.zshrc, after compinit
   $ signet completion fish > ~/.config/fish/completions/signet.fish`;
 
+/** Where the package bash-completion is not there, what the script needs of it. */
+const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
+    _get_comp_words_by_ref() {
+        cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} cword=$COMP_CWORD
+        words=("\${COMP_WORDS[@]}")
+    }
+fi
+`;
+
+/** Nothing of ours fits: the shell completes files. */
+const FILES = ":0";
+
 /** `program`: with every command defined. */
 export function addCompletion(program: Command, summary: string): void {
-  tab(program, { completionCommandName: "completion" });
-  program.commands
-    .find((command) => command.name() === "completion")
-    ?.usage("bash | zsh | fish")
-    .summary(summary)
-    .description("Prints a script that completes commands, options and their values in a shell.")
-    .addHelpText("after", HELP);
+  const root = tab(program, { completionCommandName: "completion" });
+  for (const command of program.commands) {
+    if (command.name() === "completion") {
+      command
+        .usage("bash | zsh | fish")
+        .summary(summary)
+        .description(
+          "Prints a script that completes commands, options and their values in a shell.",
+        )
+        .addHelpText("after", HELP)
+        .action(async (shell: string) => {
+          const lines = logged(() => {
+            script(shell, "signet", "signet");
+          });
+          const text = `${lines.join("\n")}\n`;
+          // Files are left to the shell, which bash has to be told.
+          await printResult(
+            shell === "bash"
+              ? BASH_PRELUDE + text.replace(/^complete -F/m, "complete -o default -F")
+              : text,
+          );
+        });
+    } else if (command.name() === "complete") {
+      command.action(async (words: string[]) => {
+        const isFlag = words.at(-1)?.startsWith("-") === true;
+        const lines = logged(() => {
+          root.parse([...words]);
+        });
+        // It always says that files do not fit.
+        await printResult(`${lines.length === 1 && !isFlag ? FILES : lines.join("\n")}\n`);
+      });
+    }
+  }
+}
+
+/** What the library prints, which it does by console.log alone. */
+function logged(action: () => void): string[] {
+  const lines: string[] = [];
+  const { log } = console;
+  console.log = (line: string) => void lines.push(line);
+  try {
+    action();
+  } finally {
+    console.log = log;
+  }
+  return lines;
 }

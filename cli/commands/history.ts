@@ -1,5 +1,5 @@
 // Owns: the options and help of `signet diff` and `signet log`.
-// Does not own: what they do (git/diff.ts, git/log.ts). SPEC.md, "Command line", "History".
+// Does not own: what they do (git/diff.ts, git/log.ts). SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
 import type { DiffOptions } from "../git/diff.ts";

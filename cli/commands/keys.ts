@@ -137,7 +137,10 @@ export function define(command: Command): void {
       .description("Writes all sealing keys of a cluster into one locked file.")
       .option("-w, --output <FILE>", "the file to write")
       .addOption(list("--recipient <AGE1...>", "lock it for an age recipient"))
-      .option("--passphrase-file <FILE>", "lock it with the first line of FILE, and do not ask")
+      .option(
+        "--passphrase-file <FILE>",
+        "lock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
+      )
       .addOption(flag("--force", "replace the file that is there"))
       .addOption(dryRunOption()),
   )
@@ -163,8 +166,13 @@ export function define(command: Command): void {
       .usage("[OPTION...] FILE")
       .summary("put the keys of a backup into a cluster")
       .description("Puts the keys of a backup into a cluster.")
-      .option("--passphrase-file <FILE>", "unlock it with the first line of FILE, and do not ask")
-      .addOption(list("--identity <FILE>", "age identities to unlock it with"))
+      .option(
+        "--passphrase-file <FILE>",
+        "unlock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
+      )
+      .addOption(
+        list("--identity <FILE>", "age identities to unlock it with, or $SIGNET_AGE_IDENTITY"),
+      )
       .option("--no-wait", "do not wait until the controller holds them")
       .addOption(dryRunOption()),
   )

@@ -1,5 +1,5 @@
 // Owns: the options and help of `signet new`.
-// Does not own: what it does (seal/new.ts). SPEC.md, "Command line", "New Secrets".
+// Does not own: what it does (seal/new.ts). SPEC.md, "Command line", "Values".
 
 import { type Command, Option } from "commander";
 import { SCOPES } from "../../shared/scope.ts";

@@ -1,5 +1,5 @@
 // Owns: the options and help of `signet reseal`.
-// Does not own: what it does (project/reseal.ts). SPEC.md, "Command line", "Re-sealing".
+// Does not own: what it does (project/reseal.ts). SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
 import { type ResealOptions, runReseal } from "../project/reseal.ts";

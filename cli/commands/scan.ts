@@ -1,5 +1,5 @@
 // Owns: the options and help of `signet scan`.
-// Does not own: what it does (check/scan.ts). SPEC.md, "Command line", "Scanning".
+// Does not own: what it does (check/scan.ts). SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
 import { runScan, type ScanOptions } from "../check/scan.ts";

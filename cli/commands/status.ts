@@ -1,5 +1,5 @@
 // Owns: the options and help of `signet status`.
-// Does not own: what it does (project/status.ts). SPEC.md, "Command line", "Status".
+// Does not own: what it does (project/status.ts). SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
 import { runStatus, type StatusOptions } from "../project/status.ts";
@@ -15,7 +15,8 @@ import {
 const HELP = `
 Which key a value is under is told by the stamp that sealing leaves in an annotation, by the
 repository's certificates, and with --live by each cluster's controller. States: current, stale (under
-an older key), unknown (no stamp), wrong (something is to be mended, told below the table).
+an older key), unknown (no stamp, or no cluster to compare with), wrong (something is to be mended,
+told below the table).
 
 At the end stand each cluster's keys: whether one is safe to retire, or what still needs it.
 Exit status: 0 where nothing is to be done, else 3.

@@ -11,7 +11,7 @@ should never leave the cluster but for a backup, and it writes secret values in 
 
 A key FILE is PEM, the YAML or JSON of sealing key Secrets, or a backup of \`signet keys backup\`; a
 folder of them is read as well. What --output names is readable to you alone, and is refused where
-others may read it already.
+others may read it already. Nothing else of it stays on the disk, also where signet is killed.
 
 Example:
   $ signet keys backup --output keys.age

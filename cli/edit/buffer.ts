@@ -1,5 +1,5 @@
 // Owns: the text that `signet edit` shows in an editor, and what a changed one asks for.
-// Does not own: the editor (edit.ts), sealing. SPEC.md, "Command line", "Editing".
+// Does not own: the editor (edit.ts), sealing. SPEC.md, "Changing values".
 
 import { locate, SignetError } from "../../shared/errors.ts";
 import { formatEntry, formatString, type Json, parseManifests } from "../../shared/manifest.ts";
@@ -15,10 +15,13 @@ export interface ShownObject {
 }
 
 const placeholder = (item: string): string => `<sealed: ${item}>`;
+/** An item's line where a value without quotes ends sooner than its line. */
+const COMMENT_BEHIND = /^ {2}[-._a-zA-Z0-9]+:[ \t]+[^"'|>\s#].*[ \t]#/;
 const PLACEHOLDER = /^<sealed: ([-._a-zA-Z0-9]+)>$/;
 
 const HELP = [
-  "Change what is behind a colon to give an item that value, which is sealed when you save.",
+  "Change what is between the quotes to give an item that value, which is sealed when you save.",
+  "A quote in it is written twice, all else as it is. Several lines stand, indented, below `ITEM: |`.",
   "A new line adds an item; a line taken away removes one; another word before the colon renames it.",
   "What stands as <sealed: ...> keeps its value. Leave everything as it is to give up.",
 ];
@@ -28,18 +31,34 @@ export function formatBuffer(objects: readonly ShownObject[], notes: readonly st
   const comments = [...notes, "", ...HELP].map((line) => (line === "" ? "#" : `# ${line}`));
   const bodies = objects.map(({ name, items }) => {
     const entries = [...items].flatMap(([item, value]) =>
-      formatEntry(item, value ?? placeholder(item), "  "),
+      // A value that looks like a placeholder would be read as one. Single quotes: what someone types
+      // between them is taken as it is typed, which a backslash between others is not.
+      value === null || PLACEHOLDER.test(value)
+        ? [`  ${formatString(item)}: '${placeholder(item)}'`]
+        : formatEntry(item, value, "  "),
     );
     return [`${formatString(name)}:${entries.length === 0 ? " {}" : ""}`, ...entries];
   });
   return [...comments, "", ...bodies.flat(), ""].join("\n");
 }
 
-/** `text` with an error told above it, in place of one that was told before. */
-export function withError(text: string, message: string): string {
-  const mark = "# ERROR: ";
-  const lines = text.split("\n").filter((line) => !line.startsWith(mark));
-  return [`${mark}${message}`, ...lines].join("\n");
+/** Whether nothing but comments is left: whoever empties the file gives up. */
+export function isEmptied(text: string): boolean {
+  return text.split("\n").every((line) => /^\s*(#|$)/.test(line));
+}
+
+const ERROR_MARK = "# ERROR: ";
+
+/** `text` with an error told above it, in place of one that was told before; lines count from there. */
+export function withError(text: string, { message, place }: SignetError): string {
+  const lines = text.split("\n");
+  const kept = lines.filter((line) => !line.startsWith(ERROR_MARK));
+  const line =
+    place.line === undefined
+      ? undefined
+      : `line ${place.line + 1 - lines.slice(0, place.line).filter((each) => each.startsWith(ERROR_MARK)).length}`;
+  const words = [line, place.object, place.field, message].filter(Boolean).join(": ");
+  return [`${ERROR_MARK}${words}`, ...kept].join("\n");
 }
 
 /**
@@ -53,7 +72,19 @@ export function parseBuffer(
   const documents = parseManifests(text);
   const [surprise] = documents.flatMap(({ surprises }) => surprises);
   if (surprise !== undefined) {
-    throw new SignetError("usage", `line ${surprise.line}: is not read as text: put it in quotes`);
+    throw new SignetError("usage", "is not read as text: put it in quotes", {
+      place: { line: surprise.line },
+    });
+  }
+  const comment = text.split("\n").findIndex((line) => COMMENT_BEHIND.test(line));
+  if (comment !== -1) {
+    throw new SignetError(
+      "usage",
+      "what is behind # would be no part of the value: put it in quotes",
+      {
+        place: { line: comment + 1 },
+      },
+    );
   }
   const top = asObject(documents[0]?.value ?? null);
   if (top === null || documents.length > 1) {

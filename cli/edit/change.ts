@@ -1,11 +1,11 @@
 // Owns: `signet set`, `unset` and `rename`: single values of a sealed file, in one cluster or in all.
 // Does not own: what changing means (shared/sealedsecret.ts), the editor (edit.ts).
-// SPEC.md, "Command line", "Changing one value".
+// SPEC.md, "Changing values".
 
-import { locate, SignetError } from "../../shared/errors.ts";
+import { formatPlace, locate, SignetError } from "../../shared/errors.ts";
 import { changeItems, type ItemChanges } from "../../shared/sealedsecret.ts";
 import { Certificates, type GivenCertificate } from "../project/certificates.ts";
-import { type Output, readText, writeFiles } from "../files.ts";
+import { type Output, readText, statIfThere, writeFiles } from "../files.ts";
 import { findProject, type Project } from "../project/project.ts";
 import {
   chooseObject,
@@ -15,8 +15,8 @@ import {
   type SealedFile,
   type SealedObject,
 } from "../project/sealedfiles.ts";
-import { printJson, say, shortFingerprint } from "../terminal.ts";
-import { askValues, readValues, type ValueFlags } from "../seal/values.ts";
+import { printJson, say, shortFingerprint, warn } from "../terminal.ts";
+import { askValues, checkItem, checkNoValue, readValues, type ValueFlags } from "../seal/values.ts";
 
 export interface ChangeOptions extends GivenCertificate {
   /** The SealedSecret that is meant, where the file holds several. */
@@ -42,20 +42,22 @@ export async function runSet(
   options: ChangeOptions & ValueFlags & { readonly perCluster: boolean },
 ): Promise<void> {
   const targets = findTargets(path, options);
+  items.forEach(checkItem);
   const certificates = new Certificates(options);
   for (const { file } of targets) await certificates.for(file.path);
   const given = await readValues({ ...options, fromLiteral: [] });
-  const asked = items.filter((item) => !given.data.has(item));
-  if (asked.length + given.data.size === 0) {
+  const twice = items.find((item) => given.data.has(item));
+  if (twice !== undefined) throw new SignetError("usage", `${twice} is given twice`);
+  if (items.length + given.data.size === 0) {
     throw new SignetError("usage", "which item is to be set?", {
       hint: "signet set FILE ITEM asks for its value; --from-file and --generate name it themselves",
     });
   }
-  const shared = options.perCluster ? new Map<string, Uint8Array>() : await askValues(asked);
+  const shared = options.perCluster ? new Map<string, Uint8Array>() : await askValues(items);
   const changes = new Map<Target, ItemChanges>();
   for (const target of targets) {
     const own = options.perCluster
-      ? await askValues(asked, (item) => `${item} in ${target.cluster ?? target.file.path}`)
+      ? await askValues(items, (item) => `${item} in ${target.cluster ?? target.file.path}`)
       : shared;
     changes.set(target, { set: new Map([...given.data, ...own]) });
   }
@@ -68,7 +70,9 @@ export async function runUnset(
   items: readonly string[],
   options: ChangeOptions,
 ): Promise<void> {
-  const changes = findTargets(path, options).map((target) => [target, { unset: items }] as const);
+  const targets = findTargets(path, options);
+  for (const target of targets) checkThere(target, items);
+  const changes = targets.map((target) => [target, { unset: items }] as const);
   await applyChanges(new Map(changes), new Certificates(options), options);
 }
 
@@ -79,9 +83,29 @@ export async function runRename(
   newName: string,
   options: ChangeOptions,
 ): Promise<void> {
+  const targets = findTargets(path, options);
+  for (const target of targets) checkThere(target, [item]);
+  checkItem(newName);
+  if (newName === item) throw new SignetError("usage", `${item} has this name already`);
   const rename = new Map([[item, newName]]);
-  const changes = findTargets(path, options).map((target) => [target, { rename }] as const);
+  const changes = targets.map((target) => [target, { rename }] as const);
   await applyChanges(new Map(changes), new Certificates(options), options);
+}
+
+/** @throws SignetError secret-invalid; what cannot be an item's name is not quoted */
+function checkThere({ object: { sealed, place } }: Target, items: readonly string[]): void {
+  const { encryptedData, legacyData } = sealed;
+  if (legacyData !== undefined) return;
+  for (const item of items.filter((each) => !encryptedData.has(each))) {
+    checkItem(item);
+    throw new SignetError("secret-invalid", "is not there", {
+      hint:
+        encryptedData.size === 0
+          ? "it holds none"
+          : `it holds ${[...encryptedData.keys()].join(", ")}`,
+      place: { ...place, field: `spec.encryptedData.${item}` },
+    });
+  }
 }
 
 /**
@@ -90,16 +114,50 @@ export async function runRename(
  * @throws SignetError
  */
 export function findTargets(path: string, options: ChangeOptions): Target[] {
+  checkAllClusters(options);
+  if (statIfThere(path) === undefined) checkNoValue(path);
   const project = findProject();
   const { clusters } = readSealedFiles([path], project);
   const file = readSealedFile(path, readText(path), project, clusters);
   const object = chooseObject(file, options.name);
   const own = { file, object, cluster: object.meaning?.cluster.name };
-  return options.allClusters ? [own, ...siblingsOf(own, project)] : [own];
+  return options.allClusters ? [own, ...siblingsOf(own, project, filesOf(project))] : [own];
 }
 
-/** @throws SignetError project-invalid, io */
-export function siblingsOf({ file, object, cluster }: Target, project: Project | null): Target[] {
+/** @throws SignetError usage where one certificate is named for the files of several clusters */
+export function checkAllClusters({
+  allClusters,
+  cert,
+  cluster,
+}: Pick<ChangeOptions, "allClusters" | "cert" | "cluster">): void {
+  if (!allClusters || (cert ?? cluster) === undefined) return;
+  const other = cert === undefined ? "--cluster" : "--cert";
+  throw new SignetError("usage", `--all-clusters and ${other} exclude each other`, {
+    hint: "each file is sealed for the cluster that signet.yaml says it is for",
+  });
+}
+
+/** An editor's file is looked at several times. */
+const warned = new Set<string>();
+
+/** Every sealed file of the project. @throws SignetError project-invalid, io */
+export function filesOf(project: Project | null): readonly SealedFile[] {
+  if (project === null) return [];
+  const { files, unreadable } = readSealedFiles([], project);
+  for (const { place, message } of unreadable) {
+    const words = `${formatPlace(place)}: ${message}; whatever it holds is left as it is`;
+    if (!warned.has(words)) warn(words);
+    warned.add(words);
+  }
+  return files;
+}
+
+/** `files`: those of the project. @throws SignetError usage where there is none */
+export function siblingsOf(
+  { file, object, cluster }: Target,
+  project: Project | null,
+  files: readonly SealedFile[],
+): Target[] {
   if (project === null || cluster === undefined) {
     throw new SignetError(
       "usage",
@@ -109,7 +167,6 @@ export function siblingsOf({ file, object, cluster }: Target, project: Project |
       },
     );
   }
-  const { files } = readSealedFiles([], project);
   const siblings = files.flatMap((each) =>
     each.objects.flatMap((other) => {
       const otherCluster = other.meaning?.cluster.name;
@@ -143,7 +200,8 @@ export async function applyChanges(
     byFile.set(target.file, [...(byFile.get(target.file) ?? []), [target, change]]);
   }
   for (const [file, each] of byFile) {
-    const certificate = await certificates.for(file.path);
+    const isSealed = each.some(([, { set = NONE }]) => set.size > 0);
+    const certificate = isSealed ? await certificates.for(file.path) : null;
     const after = new Map<SealedObject, SealedObject["sealed"]>();
     for (const [{ object, cluster }, change] of each) {
       const sealed = await locateAsync(object.place, () =>
@@ -156,10 +214,12 @@ export async function applyChanges(
         ...(unset.length === 0 ? [] : [`unset ${unset.join(", ")}`]),
         ...[...rename].map(([from, to]) => `renamed ${from} to ${to}`),
       ];
+      const fingerprint = set.size === 0 ? null : (certificate?.fingerprint ?? null);
       const under =
-        set.size === 0
+        fingerprint === null
           ? ""
-          : `, sealed${cluster === undefined ? "" : ` for ${cluster}`} under ${shortFingerprint(certificate.fingerprint)}`;
+          : `, sealed${cluster === undefined ? "" : ` for ${cluster}`} under ${shortFingerprint(fingerprint)}`;
+      warnOfTemplates(object, [...unset, ...rename.keys()]);
       lines.push(`${file.path}: ${object.name}: ${words.join("; ")}${under}`);
       facts.push({
         file: file.path,
@@ -168,7 +228,7 @@ export async function applyChanges(
         set: [...set.keys()],
         unset,
         renamed: Object.fromEntries(rename),
-        fingerprint: set.size === 0 ? null : certificate.fingerprint,
+        fingerprint,
       });
     }
     outputs.push({ path: file.path, text: editedText(file, after) });
@@ -176,6 +236,18 @@ export async function applyChanges(
   if (!options.dryRun) await writeFiles(outputs);
   if (options.json) await printJson({ dryRun: options.dryRun, changed: facts });
   else for (const line of lines) say(options.dryRun ? `would change ${line}` : line);
+}
+
+/** A template that speaks of an item which is no longer there fails in the cluster only. */
+function warnOfTemplates({ sealed, place, name }: SealedObject, gone: readonly string[]): void {
+  for (const item of gone) {
+    const field = [...sealed.template.data].find(([, text]) => text.includes(item))?.[0];
+    if (field === undefined) continue;
+    const words = `its template seems to use ${item}, which goes away`;
+    warn(
+      `${formatPlace({ ...place, object: name, field: `spec.template.data.${field}` })}: ${words}`,
+    );
+  }
 }
 
 async function locateAsync<T>(place: SealedObject["place"], work: () => Promise<T>): Promise<T> {

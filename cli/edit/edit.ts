@@ -1,6 +1,6 @@
 // Owns: `signet edit`: an editor on the items of a sealed file, asked again on a mistake.
-// Does not own: the text in it (editbuffer.ts), where it lies (scratch.ts), sealing (change.ts).
-// SPEC.md, "Command line", "Editing".
+// Does not own: the text in it (buffer.ts), where it lies (scratch.ts), sealing (change.ts).
+// SPEC.md, "Changing values".
 
 import { spawn } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
@@ -9,10 +9,17 @@ import { basename, delimiter, join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { type ItemChanges, openValues } from "../../shared/sealedsecret.ts";
-import { applyChanges, type ChangeOptions, siblingsOf, type Target } from "./change.ts";
+import {
+  applyChanges,
+  checkAllClusters,
+  type ChangeOptions,
+  filesOf,
+  siblingsOf,
+  type Target,
+} from "./change.ts";
 import { Certificates, projectClusterOptions } from "../project/certificates.ts";
-import { type ShownObject, formatBuffer, parseBuffer, withError } from "./buffer.ts";
-import { readText } from "../files.ts";
+import { type ShownObject, formatBuffer, isEmptied, parseBuffer, withError } from "./buffer.ts";
+import { readBytes, readText } from "../files.ts";
 import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { findProject, type Project } from "../project/project.ts";
 import { Scratch } from "./scratch.ts";
@@ -29,6 +36,7 @@ export interface EditOptions extends Omit<ChangeOptions, "name"> {
 
 /** @throws SignetError; then no file was changed */
 export async function runEdit(path: string, options: EditOptions): Promise<void> {
+  checkAllClusters(options);
   const project = findProject();
   const read = (): Target[] => readTargets(path, project);
   const targets = read();
@@ -44,13 +52,17 @@ export async function runEdit(path: string, options: EditOptions): Promise<void>
   try {
     let text = start;
     for (;;) {
-      const edited = await edit(scratch, text);
+      const { text: edited, isUtf8 } = await edit(scratch, text);
       if (edited === start) {
         say(`${path}: nothing changed`);
         return;
       }
       if (edited === text) throw new SignetError("cancelled", "given up; nothing was changed");
+      if (isEmptied(edited)) {
+        throw new SignetError("cancelled", "the text was emptied; nothing was changed");
+      }
       try {
+        if (!isUtf8) throw new SignetError("usage", "this was not saved as UTF-8");
         const changes = parseBuffer(edited, shown);
         if (changes.size === 0) {
           say(`${path}: nothing changed`);
@@ -64,8 +76,7 @@ export async function runEdit(path: string, options: EditOptions): Promise<void>
         return;
       } catch (error) {
         if (!(error instanceof SignetError)) throw error;
-        const place = [error.place.object, error.place.field].filter(Boolean).join(": ");
-        text = withError(edited, place === "" ? error.message : `${place}: ${error.message}`);
+        text = withError(edited, error);
       }
     }
   } finally {
@@ -98,7 +109,8 @@ function withSiblings(
   { allClusters }: EditOptions,
 ): Target[] {
   if (!allClusters) return [...targets];
-  return targets.flatMap((target) => [target, ...siblingsOf(target, project)]);
+  const files = filesOf(project);
+  return targets.flatMap((target) => [target, ...siblingsOf(target, project, files)]);
 }
 
 /** The changes on the files as they are now, which may be otherwise than when the editor opened. */
@@ -110,6 +122,8 @@ function changesNow(
   options: EditOptions,
 ): Map<Target, ItemChanges> {
   const result = new Map<Target, ItemChanges>();
+  // Read once: two objects of a file are two changes of one file.
+  const files = options.allClusters ? filesOf(project) : [];
   for (const target of now) {
     const { name, sealed } = target.object;
     const change = changes.get(name);
@@ -128,7 +142,7 @@ function changesNow(
     }
     result.set(target, change);
     if (!options.allClusters) continue;
-    for (const sibling of siblingsOf(target, project)) {
+    for (const sibling of siblingsOf(target, project, files)) {
       result.set(sibling, restrictedTo(sibling.object, change));
     }
   }
@@ -214,33 +228,49 @@ function asText(bytes: Uint8Array | undefined): string | null {
   }
 }
 
+interface Edited {
+  readonly text: string;
+  /** Otherwise the text is what could be read of it. */
+  readonly isUtf8: boolean;
+}
+
+/** Exit statuses of a shell that cannot run what it is to run. */
+const CANNOT_RUN = [126, 127];
+
 /** Runs the editor on `text`; what it left. @throws SignetError cancelled, io */
-async function edit(scratch: Scratch, text: string): Promise<string> {
+async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const path = scratch.write("secret.yaml", text);
   const { VISUAL, EDITOR } = process.env;
   const editor = VISUAL || EDITOR || "vi";
   const status = await new Promise<number | null>((resolve, reject) => {
-    // As git runs it: a command line, to which the file is added.
-    const command = `${editor} ${secretive(editor)} "$@"`;
+    // As git runs it: a command line, to which the file is added. Where a shell stays between, Ctrl-C
+    // is not to end it while the editor goes on.
+    const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
     const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
     child.on("error", reject);
     child.on("close", resolve);
     running = child;
   });
   running = undefined;
+  if (status !== null && CANNOT_RUN.includes(status)) {
+    throw new SignetError("io", `the editor cannot be run: ${editor}`, {
+      hint: "say which one to use in $EDITOR",
+    });
+  }
   if (status !== 0) {
     throw new SignetError(
       "cancelled",
       `the editor ended with ${status ?? "a signal"}; nothing was changed`,
-      {
-        hint:
-          status === 127
-            ? "say which one to use in $EDITOR"
-            : "the command is $VISUAL, $EDITOR or vi",
-      },
     );
   }
-  return readText(path);
+  const bytes = readBytes(path);
+  const after = bytes.toString("utf8");
+  return { text: after, isUtf8: bytes.equals(Buffer.from(after)) };
+}
+
+/** Whether a command line is one program with arguments, whose place the shell can leave to it. */
+function isSimple(command: string): boolean {
+  return !/[;&|<>(){}!`\n]|^\s*(\S*=|:)/.test(command);
 }
 
 /** Vim would keep copies of the text elsewhere: swap, undo and what was yanked. */
@@ -266,13 +296,21 @@ function realProgram(program: string): string {
 
 let running: ReturnType<typeof spawn> | undefined;
 
+/** How long an editor may take to leave the terminal as it found it. */
+const EDITOR_END_MS = 1000;
+
 /** Ctrl-C is the editor's; what ends us ends it, and nothing stays. */
 function wipeOnSignals(scratch: Scratch): () => void {
   const ignore = (): void => undefined;
   const end = (signal: NodeJS.Signals): void => {
-    running?.kill(signal);
+    const exit = (): never => {
+      scratch.wipe();
+      process.exit(signal === "SIGHUP" ? 129 : 143);
+    };
     scratch.wipe();
-    process.exit(signal === "SIGHUP" ? 129 : 143);
+    if (running === undefined) exit();
+    running?.once("close", exit).kill(signal);
+    setTimeout(exit, EDITOR_END_MS);
   };
   process.on("SIGINT", ignore).on("SIGTERM", end).on("SIGHUP", end);
   return () => {

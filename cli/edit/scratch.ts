@@ -1,12 +1,16 @@
 // Owns: a place for plaintext that an editor needs as a file: in memory, readable to the user alone,
-// wiped when it is left. Does not own: what is in it (edit.ts). SPEC.md, "Command line", "Editing".
+// wiped when it is left. Does not own: what is in it (edit.ts). SPEC.md, "Changing values".
 
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
+  constants,
   fstatSync,
-  mkdtempSync,
+  lstatSync,
+  mkdirSync,
   openSync,
   readdirSync,
+  realpathSync,
   rmSync,
   statfsSync,
   statSync,
@@ -16,6 +20,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
+import { isRunning } from "../files.ts";
+import { removeWhenGone } from "../guard.ts";
 import { ioError } from "../terminal.ts";
 
 const PREFIX = "signet-edit-";
@@ -31,15 +37,18 @@ export class Scratch {
    * @throws SignetError io where there is none
    */
   constructor(allowDisk: boolean) {
-    const base = memoryFolder() ?? (allowDisk ? tmpdir() : undefined);
+    const base = memoryFolders()[0] ?? (allowDisk ? tmpdir() : undefined);
     if (base === undefined) {
       throw new SignetError("io", "this machine has no folder in memory for the editor's file", {
         hint: "`signet set` needs none; --allow-disk uses a file on disk, overwritten and removed afterwards",
       });
     }
-    removeAbandoned(base);
+    for (const each of new Set([...memoryFolders(), tmpdir()])) removeAbandoned(each);
+    const name = `${PREFIX}${process.pid}-${randomBytes(9).toString("hex")}`;
     try {
-      this.folder = mkdtempSync(join(base, `${PREFIX}${process.pid}-`));
+      this.folder = join(realpathSync(base), name);
+      removeWhenGone(this.folder);
+      mkdirSync(this.folder, { mode: 0o700 });
     } catch (error) {
       throw ioError("cannot make a folder", error, base);
     }
@@ -62,9 +71,9 @@ export class Scratch {
   }
 }
 
-function memoryFolder(): string | undefined {
+function memoryFolders(): string[] {
   const candidates = [process.env["XDG_RUNTIME_DIR"], "/dev/shm"];
-  return candidates.find((folder): folder is string => {
+  return candidates.filter((folder): folder is string => {
     if (folder === undefined || folder === "") return false;
     try {
       return MEMORY_FILE_SYSTEMS.has(statfsSync(folder).type) && statSync(folder).isDirectory();
@@ -75,42 +84,58 @@ function memoryFolder(): string | undefined {
 }
 
 function wipeFolder(folder: string): void {
+  overwriteBelow(folder);
   try {
-    for (const name of readdirSync(folder)) overwrite(join(folder, name));
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch {
-    // What cannot be overwritten is removed all the same.
+    // An editor that still writes: the guard removes it once we are gone.
   }
-  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Files themselves, never what a link leads to. What cannot be overwritten is removed all the same. */
+function overwriteBelow(folder: string): void {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) overwriteBelow(path);
+      else if (entry.isFile()) overwrite(path);
+    }
+  } catch {
+    // It is gone, or not ours to read.
+  }
 }
 
 function overwrite(path: string): void {
-  const file = openSync(path, "r+");
   try {
-    writeSync(file, Buffer.alloc(fstatSync(file).size), 0, null, 0);
-  } finally {
-    closeSync(file);
+    const file = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW);
+    try {
+      writeSync(file, Buffer.alloc(fstatSync(file).size), 0, null, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Removed by whoever made it.
   }
 }
 
-/** What a killed `signet edit` of this user left behind. */
+/** What a `signet edit` of this user left that was killed together with its guard. */
 function removeAbandoned(base: string): void {
-  for (const name of readdirSync(base)) {
+  let names: string[] = [];
+  try {
+    names = readdirSync(base);
+  } catch {
+    // Nothing of ours can be in it.
+  }
+  for (const name of names) {
     const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || isRunning(Number(pid))) continue;
     const folder = join(base, name);
     try {
-      if (statSync(folder).uid === process.getuid?.()) wipeFolder(folder);
+      // Anyone may make a link of such a name here, to a folder of this user's.
+      const found = lstatSync(folder);
+      if (found.isDirectory() && found.uid === process.getuid?.()) wipeFolder(folder);
     } catch {
       // Someone else removed it.
     }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

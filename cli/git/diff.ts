@@ -1,16 +1,16 @@
 // Owns: `signet diff`: declared sealed files against the cluster, or one revision against another.
 // Does not own: comparing ciphertext (sealedtext.ts), opening (shared/). Never shows a value.
-// SPEC.md, "Command line", "Comparing".
+// SPEC.md, "Whole repositories".
 
 import { createHmac, randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { unseal } from "../../shared/sealedsecret.ts";
 import type { JsonObject, Secret } from "../../shared/secret.ts";
 import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
-import { blobsOf, commitOf, needWorkTree, readBlobs } from "./repository.ts";
+import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "./repository.ts";
 import { readText, statIfThere } from "../files.ts";
 import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { findProject } from "../project/project.ts";
@@ -19,12 +19,13 @@ import { filesBelow, readSealedFiles, type SealedObject } from "../project/seale
 import {
   changesBetween,
   formatItemChange,
+  isReadable,
   type ItemChange,
   type SealedItem,
   sealedTextsIn,
 } from "./sealedtext.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
-import { printJson, printResult } from "../terminal.ts";
+import { printJson, printResult, warn } from "../terminal.ts";
 
 export interface DiffOptions extends GivenCertificate {
   /** `A..B`, or `A` for A against the working tree. */
@@ -78,21 +79,29 @@ export async function runDiff(paths: readonly string[], options: DiffOptions): P
 
 function betweenRevisions(revisions: string, paths: readonly string[]): Difference[] {
   const top = needWorkTree();
-  const [from = "", to] = revisions.split(/\.{2,3}/);
-  const before = textsOf(commitOf(from === "" ? "HEAD" : from, top), top, paths);
+  const [, from = "", dots, to = ""] = /^(.*?)(?:(\.{2,3})(.*))?$/s.exec(revisions) ?? [];
+  const fromCommit = commitOf(from === "" ? "HEAD" : from, top);
+  const toCommit = dots === undefined ? null : commitOf(to === "" ? "HEAD" : to, top);
+  // As for `git diff`, three dots compare with where the two parted.
+  const isSinceFork = dots === "..." && toCommit !== null;
+  const base = isSinceFork ? mergeBaseOf(fromCommit, toCommit, top) : fromCommit;
+  const before = textsOf(base, top, paths);
   const after =
-    to === undefined
-      ? workingTexts(top, paths, before.keys())
-      : textsOf(commitOf(to === "" ? "HEAD" : to, top), top, paths);
+    toCommit === null ? workingTexts(top, paths, before.keys()) : textsOf(toCommit, top, paths);
   const files = [...new Set([...before.keys(), ...after.keys()])].sort();
   return files.flatMap((file) => {
     const [old = "", now = ""] = [before.get(file), after.get(file)];
     if (old === now) return [];
+    const shown = relative(process.cwd(), join(top, file));
+    if (![old, now].every(isReadable)) {
+      warn(`${shown}: cannot be read on one side, and is left out: \`signet verify\` tells why`);
+      return [];
+    }
     const changes = changesBetween(sealedTextsIn(old), sealedTextsIn(now));
     const names = [...new Set(changes.map(({ name }) => name))];
     return names.map((name) => ({
       cluster: null,
-      file: relative(process.cwd(), join(top, file)),
+      file: shown,
       name,
       items: changes.filter((change) => change.name === name).map(asDifference),
     }));
@@ -106,7 +115,7 @@ function asDifference(change: ItemChange): ItemDifference {
 const MANIFEST = /\.(ya?ml|json)$/i;
 
 function textsOf(commit: string, top: string, paths: readonly string[]): Map<string, string> {
-  const below = paths.map((path) => relative(top, join(process.cwd(), path)) || ".");
+  const below = paths.map((path) => relative(top, resolve(path)) || ".");
   const blobs = blobsOf(commit, top, below).filter(({ path }) => MANIFEST.test(path));
   const texts = readBlobs(
     blobs.map(({ id }) => id),
@@ -123,7 +132,7 @@ function workingTexts(
   const named = paths.length === 0 ? [relative(process.cwd(), top) || "."] : [...paths];
   const files = new Set([
     ...filesBelow(named.filter((path) => statIfThere(path) !== undefined)).map((path) =>
-      relative(top, join(process.cwd(), path)),
+      relative(top, resolve(path)),
     ),
     ...known,
   ]);

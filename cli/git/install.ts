@@ -20,6 +20,10 @@ const MARK = "# Installed by `signet git install`.";
 const HOOK = `#!/bin/sh
 ${MARK}
 # Refuses a commit with a Secret in plain text, or with a sealed file that no cluster would open.
+command -v signet >/dev/null || {
+  echo "the pre-commit hook needs the command signet, which is not on the PATH" >&2
+  exit 1
+}
 signet scan --staged || exit 1
 signet verify --staged || exit 1
 `;
@@ -31,6 +35,9 @@ const SETTINGS: readonly (readonly [string, string])[] = [
   ["merge.signet.driver", "signet git merge %O %A %B %P"],
 ];
 
+/** Where Git keeps what the diff driver printed. */
+const CACHE_REF = "refs/notes/textconv/signet";
+
 const MANIFESTS = ["*.yaml", "*.yml", "*.json"];
 
 const ATTRIBUTES_START = "# signet: sealed files (kept by `signet git install`)";
@@ -40,11 +47,17 @@ const ATTRIBUTES_END = "# signet: end";
 export async function runGitInstall(options: InstallOptions): Promise<void> {
   const top = needWorkTree();
   const hook = hookPath(top);
+  if (!isOwn(hook, top) && !options.force) {
+    throw new SignetError("io", "Git's core.hooksPath leads out of this repository", {
+      hint: "`git config --local core.hooksPath .git/hooks` keeps its hooks to itself; --force writes it there",
+      place: { file: shown(hook) },
+    });
+  }
   const existing = statIfThere(hook) === undefined ? undefined : readText(hook);
   if (existing !== undefined && !existing.includes(MARK) && !options.force) {
     throw new SignetError("io", "there is another pre-commit hook, which is left as it is", {
       hint: "add `signet scan --staged && signet verify --staged` to it; --force replaces it",
-      place: { file: hook },
+      place: { file: shown(hook) },
     });
   }
   const attributes = join(top, ".gitattributes");
@@ -81,18 +94,22 @@ export async function runGitUninstall(options: Omit<InstallOptions, "force">): P
     const before = readText(attributes);
     const after = withoutOurs(before);
     if (after !== before) {
-      if (!options.dryRun) await writeFiles([{ path: attributes, text: after }]);
-      done.push(`${shown(attributes)}: our lines removed`);
+      const isEmpty = after.trim() === "";
+      if (!options.dryRun) {
+        if (isEmpty) rmSync(attributes);
+        else await writeFiles([{ path: attributes, text: after }]);
+      }
+      done.push(`${shown(attributes)}: ${isEmpty ? "removed" : "our lines removed"}`);
     }
   }
   for (const section of ["diff.signet", "merge.signet"]) {
-    try {
-      if (!options.dryRun) git(["config", "--local", "--remove-section", section], { cwd: top });
-      done.push(`git config: ${section} removed`);
-    } catch (error) {
-      // It was not there.
-      if (!(error instanceof SignetError)) throw error;
-    }
+    if (!answers(["config", "--local", "--get-regexp", `^${section}\\.`], top)) continue;
+    if (!options.dryRun) git(["config", "--local", "--remove-section", section], { cwd: top });
+    done.push(`git config: ${section} removed`);
+  }
+  if (answers(["show-ref", "--verify", "--quiet", CACHE_REF], top)) {
+    if (!options.dryRun) git(["update-ref", "-d", CACHE_REF], { cwd: top });
+    done.push("the cache of the diff driver: removed");
   }
   await tell(options, "uninstall", done.length === 0 ? ["nothing of ours was there"] : done);
 }
@@ -112,6 +129,23 @@ function hookPath(top: string): string {
   return resolve(top, path.replace(/\n$/, ""));
 }
 
+/** Whether a hook is this repository's alone. */
+function isOwn(hook: string, top: string): boolean {
+  const common = gitText(["rev-parse", "--git-common-dir"], { cwd: top }).replace(/\n$/, "");
+  return [top, resolve(top, common)].some((folder) => !relative(folder, hook).startsWith(".."));
+}
+
+/** Whether Git says yes. */
+function answers(args: readonly string[], cwd: string): boolean {
+  try {
+    git(args, { cwd });
+    return true;
+  } catch (error) {
+    if (error instanceof SignetError) return false;
+    throw error;
+  }
+}
+
 function shown(path: string): string {
   return relative(process.cwd(), path) || path;
 }
@@ -121,13 +155,25 @@ function attributePatterns(top: string): string[] {
   const project = findProject();
   if (project === null || project.rules.length === 0) return MANIFESTS;
   const prefix = relative(top, project.root).split("\\").join("/");
-  return project.rules.flatMap(({ pattern }) => {
-    const globbed = pattern.replace(/\{(namespace|name)\}/g, "*").replace(/ /g, "[[:space:]]");
-    const rooted = `/${prefix === "" ? "" : `${prefix}/`}${globbed}`;
+  const globs = project.rules.flatMap(({ pattern }) =>
+    withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
+  );
+  // What Git's patterns cannot say: every manifest below signet.yaml.
+  const said = globs.some((glob) => /^!|[()]/.test(glob)) ? ["**"] : globs;
+  return said.flatMap((glob) => {
+    const rooted = `/${prefix === "" ? "" : `${prefix}/`}${glob}`.replace(/ /g, "[[:space:]]");
     // A whole folder may hold files of other kinds, which are Git's own to compare and merge.
-    const [, folder] = /^(.*\/)\*\*$/.exec(rooted) ?? [];
-    return folder === undefined ? [rooted] : MANIFESTS.map((name) => `${folder}**/${name}`);
+    const [, folder, last = ""] = /^(.*\/)(\*|\*\*|\*\*\/\*)$/.exec(rooted) ?? [];
+    const deeper = last.startsWith("**") ? "**/" : "";
+    return folder === undefined ? [rooted] : MANIFESTS.map((name) => `${folder}${deeper}${name}`);
   });
+}
+
+/** `{a,b}` as two patterns: Git does not know it. */
+function withoutBraces(pattern: string): string[] {
+  const [, before = "", inner, after = ""] = /^(.*?)\{([^{}]*,[^{}]*)\}(.*)$/.exec(pattern) ?? [];
+  if (inner === undefined) return [pattern];
+  return inner.split(",").flatMap((each) => withoutBraces(before + each + after));
 }
 
 function withoutOurs(text: string): string {

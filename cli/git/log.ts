@@ -1,15 +1,16 @@
 // Owns: `signet log`: who changed which item of a sealed file, when, and under which key; and for a key,
 // every value that Git's history ever had under it. Does not own: Git itself (git/repository.ts).
-// SPEC.md, "Command line", "History".
+// SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { decodeEnvelope } from "../../shared/envelope.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/scope.ts";
 import {
   blobsOf,
+  type Change,
   type CommitChanges,
   commitOf,
   historyOf,
@@ -59,12 +60,10 @@ interface LogEntry {
 
 async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
   const top = needWorkTree();
-  const commits = historyOf(["--follow", "--", path], process.cwd());
-  const texts = textsIn(commits, top);
-  const entries = commits.flatMap((commit): LogEntry[] => {
-    const changes = commit.changes.flatMap(({ before, after }) =>
-      changesBetween(sealedAt(texts, before), sealedAt(texts, after)),
-    );
+  const followed = historyOfFile(relative(top, resolve(path)), top);
+  const texts = textsIn(followed, top);
+  const entries = followed.flatMap((commit): LogEntry[] => {
+    const changes = commit.changes.flatMap((change) => itemChanges(change, texts));
     const { id, author, date, subject } = commit;
     return changes.length === 0 ? [] : [{ commit: id, author, date, subject, changes }];
   });
@@ -90,11 +89,36 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
   await printResult(blocks.join("\n"));
 }
 
+/**
+ * The commits that changed a file, under whatever name it had then. Git's own --follow goes one way at
+ * a fork and loses what the other side did.
+ */
+function historyOfFile(path: string, top: string): CommitChanges[] {
+  const manifests = ["yaml", "yml", "json"].map((ending) => `:(top,icase)*.${ending}`);
+  const commits = historyOf(["-M", "--", `:(top,literal)${path}`, ...manifests], top);
+  const names = new Set([path]);
+  return commits.flatMap((commit) => {
+    const changes = commit.changes.filter((change) => names.has(change.path));
+    for (const { oldPaths } of changes) for (const each of oldPaths) names.add(each);
+    return changes.length === 0 ? [] : [{ ...commit, changes }];
+  });
+}
+
+/** What changed of each item; in a merge, what neither side has. */
+function itemChanges(
+  { before, after }: Change,
+  texts: ReadonlyMap<string, SealedText[]>,
+): ItemChange[] {
+  const now = sealedAt(texts, after);
+  const [first = [], ...others] = before.map((id) => changesBetween(sealedAt(texts, id), now));
+  return first.filter(({ name, item }) =>
+    others.every((changes) => changes.some((each) => each.name === name && each.item === item)),
+  );
+}
+
 function textsIn(commits: readonly CommitChanges[], top: string): Map<string, SealedText[]> {
   const ids = commits.flatMap(({ changes }) =>
-    changes
-      .filter(({ path }) => MANIFEST.test(path))
-      .flatMap(({ before, after }) => [before, after].filter((id) => id !== null)),
+    changes.flatMap(({ before, after }) => [...before, after].filter((id) => id !== null)),
   );
   const texts = readBlobs(ids, top);
   return new Map([...texts].map(([id, text]) => [id, text === null ? [] : sealedTextsIn(text)]));
@@ -109,6 +133,7 @@ function sealedAt(texts: ReadonlyMap<string, SealedText[]>, id: string | null): 
 /** A value that was under the key at some time. */
 interface Exposed {
   readonly cluster: string | null;
+  /** Where it is now, or was last. */
   readonly file: string;
   readonly name: string;
   readonly item: string;
@@ -117,7 +142,59 @@ interface Exposed {
   readonly author: string;
   readonly date: string;
   /** Whether HEAD still has that ciphertext, another one for the item, or no such item. */
-  readonly now: "still under it" | "sealed anew since" | "gone";
+  readonly now: "still under it" | "sealed anew since" | "not in HEAD";
+}
+
+/** A ciphertext of the history. */
+interface FoundCiphertext extends Pick<Exposed, "name" | "item" | "commit" | "author" | "date"> {
+  readonly sealed: SealedText;
+  readonly ciphertext: string;
+  /** Of the first stamp that tells it. */
+  fingerprint: string | undefined;
+  /** By path and item, where it ever stood; the newest last. */
+  readonly places: Map<string, Place>;
+}
+
+interface Place {
+  readonly path: string;
+  readonly item: string;
+}
+
+/** The oldest first: what brought a value is told, not what moved it. */
+function ciphertextsOf(commits: readonly CommitChanges[], top: string): FoundCiphertext[] {
+  const manifests = commits.map((commit) => ({
+    ...commit,
+    changes: commit.changes.filter(({ path }) => MANIFEST.test(path)),
+  }));
+  const texts = textsIn(manifests, top);
+  const found = new Map<string, FoundCiphertext>();
+  for (const { id: commit, author, date, changes } of manifests.reverse()) {
+    for (const { path, after } of changes) {
+      for (const sealed of sealedAt(texts, after)) {
+        const { name } = sealed;
+        for (const [item, { ciphertext, fingerprint }] of sealed.items) {
+          const key = `${name}\n${ciphertext}`;
+          const known = found.get(key) ?? {
+            name,
+            item,
+            commit,
+            author,
+            date,
+            sealed,
+            ciphertext,
+            fingerprint,
+            places: new Map<string, Place>(),
+          };
+          found.set(key, known);
+          known.fingerprint ??= fingerprint;
+          const place = `${path}\n${item}`;
+          known.places.delete(place);
+          known.places.set(place, { path, item });
+        }
+      }
+    }
+  }
+  return [...found.values()];
 }
 
 async function logOfKey(paths: readonly string[], options: LogOptions): Promise<void> {
@@ -125,42 +202,34 @@ async function logOfKey(paths: readonly string[], options: LogOptions): Promise<
   const project = findProject();
   const isUnder = await keyTest(options);
   const commits = historyOf(["--all", "--no-renames", "--", ...paths], process.cwd());
-  const texts = textsIn(commits, top);
-  const head = headItems(top);
-  const exposed = new Map<string, Exposed>();
-  let unknown = 0;
-  // The oldest first: what brought a value is told, not what moved it.
-  for (const { id, author, date, changes } of [...commits].reverse()) {
-    for (const { path, before, after } of changes) {
-      const old = new Set(
-        sealedAt(texts, before).flatMap(({ items }) =>
-          [...items.values()].map(({ ciphertext }) => ciphertext),
-        ),
-      );
-      for (const sealed of sealedAt(texts, after)) {
-        for (const [item, { ciphertext, fingerprint }] of sealed.items) {
-          if (old.has(ciphertext)) continue;
-          const under = await isUnder(sealed, ciphertext, fingerprint);
-          if (under === null) unknown++;
-          const key = [path, sealed.name, item, ciphertext].join("\n");
-          if (under !== true || exposed.has(key)) continue;
-          const file = join(top, path);
-          const meaning = project === null ? null : meaningOf(project, file);
-          exposed.set(key, {
-            cluster: meaning?.cluster.name ?? null,
-            file: relative(process.cwd(), file),
-            name: sealed.name,
-            item,
-            commit: id,
-            author,
-            date,
-            now: stateOf(head.get([path, sealed.name, item].join("\n")), ciphertext),
-          });
-        }
-      }
-    }
-  }
-  const found = [...exposed.values()];
+  const ciphertexts = ciphertextsOf(commits, top);
+  const tested = await Promise.all(ciphertexts.map(isUnder));
+  const unknown = tested.filter((under) => under === null).length;
+  const current = headItems(top);
+  const found = ciphertexts.flatMap((each, index): Exposed[] => {
+    if (tested[index] !== true) return [];
+    const { ciphertext, places, name, commit, author, date } = each;
+    // The same ciphertext may stand elsewhere by now, or under another name.
+    const kept = current.byCiphertext.get(ciphertext);
+    const all = [...places.values()];
+    const isThere = ({ path, item }: Place): boolean =>
+      current.items.has([path, name, item].join("\n"));
+    const { path, item } = kept ?? all.findLast(isThere) ?? all.at(-1) ?? { path: "", item: "" };
+    const file = join(top, path);
+    const isInHead = isThere({ path, item });
+    return [
+      {
+        cluster: project === null ? null : (meaningOf(project, file)?.cluster.name ?? null),
+        file: relative(process.cwd(), file),
+        name,
+        item,
+        commit,
+        author,
+        date,
+        now: kept !== undefined ? "still under it" : isInHead ? "sealed anew since" : "not in HEAD",
+      },
+    ];
+  });
   if (options.json) {
     await printJson({ key: options.key ?? null, values: found, unknown });
     return;
@@ -174,14 +243,13 @@ async function logOfKey(paths: readonly string[], options: LogOptions): Promise<
     commit.slice(0, 12),
     file,
   ]);
-  const lines = table([
-    ["CLUSTER", "SEALEDSECRET", "VALUE", "NOW", "SINCE", "COMMIT", "FILE"],
-    ...rows,
-  ]);
+  const head = ["CLUSTER", "SEALEDSECRET", "VALUE", "NOW", "SINCE", "COMMIT", "FILE"];
+  const lines = found.length === 0 ? [] : [...table([head, ...rows]), ""];
   const items = new Set(found.map(({ file, name, item }) => `${file}\n${name}\n${item}`)).size;
   lines.push(
-    "",
-    `${count(items, "value")} ever sealed under it: who has the key and this history has them all.`,
+    items === 0
+      ? "No value was ever sealed under it, as far as stamps and keys tell."
+      : `${count(items, "value")} ever sealed under it: who has the key and this history has them all.`,
   );
   if (unknown > 0) {
     lines.push(
@@ -192,11 +260,7 @@ async function logOfKey(paths: readonly string[], options: LogOptions): Promise<
 }
 
 /** True, false, or null where nothing tells. */
-type KeyTest = (
-  sealed: SealedText,
-  ciphertext: string,
-  fingerprint: string | undefined,
-) => Promise<boolean | null>;
+type KeyTest = (found: FoundCiphertext) => Promise<boolean | null>;
 
 async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   if (key !== undefined && !/^SHA256:[A-Za-z0-9+/]{6,43}$/.test(key)) {
@@ -206,12 +270,10 @@ async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   }
   const keys = await readKeys(recoveryKey);
   const keyring = new Keyring(keys, availableParallelism());
-  const held = new Set(keys.map(({ privateKey }) => privateKey.fingerprint));
-  return async ({ sealed }, ciphertext, fingerprint) => {
+  return async ({ sealed: { sealed }, ciphertext, fingerprint }) => {
     if (fingerprint !== undefined && key !== undefined && fingerprint.startsWith(key)) return true;
     if (keys.length === 0) return fingerprint === undefined ? null : false;
-    if (fingerprint !== undefined && !held.has(fingerprint)) return false;
-    // A stamp is a hint: the key itself is the proof.
+    // A stamp is a hint, and may be of the value before: the key itself is the proof.
     const { name, namespace, annotations } = sealed.metadata;
     const envelope = decodeEnvelope(ciphertext);
     if (envelope === null) return false;
@@ -220,29 +282,31 @@ async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   };
 }
 
-function headItems(top: string): Map<string, string> {
+/** What HEAD has of each item of each file; nothing before the first commit. */
+function headItems(top: string): {
+  items: Set<string>;
+  byCiphertext: Map<string, Place>;
+} {
+  const items = new Set<string>();
+  const byCiphertext = new Map<string, Place>();
   let commit: string;
   try {
     commit = commitOf("HEAD", top);
   } catch {
-    return new Map();
+    return { items, byCiphertext };
   }
   const blobs = blobsOf(commit, top).filter(({ path }) => MANIFEST.test(path));
   const texts = readBlobs(
     blobs.map(({ id }) => id),
     top,
   );
-  const items = new Map<string, string>();
   for (const { id, path } of blobs) {
     for (const { name, items: sealed } of sealedTextsIn(texts.get(id) ?? "")) {
-      for (const [item, { ciphertext }] of sealed)
-        items.set([path, name, item].join("\n"), ciphertext);
+      for (const [item, { ciphertext }] of sealed) {
+        items.add([path, name, item].join("\n"));
+        byCiphertext.set(ciphertext, { path, item });
+      }
     }
   }
-  return items;
-}
-
-function stateOf(now: string | undefined, ciphertext: string): Exposed["now"] {
-  if (now === undefined) return "gone";
-  return now === ciphertext ? "still under it" : "sealed anew since";
+  return { items, byCiphertext };
 }

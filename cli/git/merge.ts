@@ -6,14 +6,13 @@ import { SignetError } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../shared/sealedsecret.ts";
-import { asObject, type JsonObject, metadataOf } from "../../shared/secret.ts";
+import { asObject, metadataOf } from "../../shared/secret.ts";
 import { formatStamp, STAMP_ANNOTATION } from "../../shared/stamp.ts";
-import { readText, writeFiles } from "../files.ts";
-import { say } from "../terminal.ts";
+import { readBytes, writeFiles } from "../files.ts";
 
 /**
  * Merges `theirs` into `ours`, as Git's merge drivers do: the result goes into the file `ours`.
- * @throws SignetError check-found where conflict marks were left in it
+ * @throws SignetError check-found where a person is to choose
  */
 export async function runMergeDriver(
   base: string,
@@ -21,47 +20,105 @@ export async function runMergeDriver(
   theirs: string,
   path: string,
 ): Promise<void> {
-  const texts = [base, ours, theirs].map(readText) as [string, string, string];
-  const merged = mergeTexts(...texts);
-  if (merged !== null) {
-    if (merged !== texts[1]) await writeFiles([{ path: ours, text: merged }]);
+  const sides = [ours, base, theirs];
+  const [mine = "", before = "", yours = ""] = sides.map((file) =>
+    readBytes(file).toString("utf8"),
+  );
+  const merged = mergeTexts(before, mine, yours, () => {
+    const { status, stdout } = mergeFile(["-p", "--ours", ...sides]);
+    return status === 0 ? stdout.toString("utf8") : null;
+  });
+  if (merged !== null && "text" in merged) {
+    if (merged.text !== mine) await writeFiles([{ path: ours, text: merged.text }]);
     return;
   }
-  // The same item changed on both sides, or no sealed file at all: Git's own merge by lines.
-  const { status } = spawnSync(
-    "git",
-    ["merge-file", "-L", "ours", "-L", "base", "-L", "theirs", ours, base, theirs],
-    { stdio: ["ignore", "ignore", "inherit"] },
+  const { status } = mergeFile(["-L", "ours", "-L", "base", "-L", "theirs", ...sides]);
+  const conflicts = merged?.conflicts ?? [];
+  if (status === 0 && conflicts.length === 0) return;
+  // By lines it fits together all the same, such as two halves of a ciphertext: nobody wants that.
+  if (status === 0) await writeFiles([{ path: ours, text: mine }]);
+  const what = conflicts.length === 0 ? "" : `${conflicts.join(", ")} changed on both sides: `;
+  const isMarked = status !== null && status > 0 && status < 128;
+  throw new SignetError(
+    "check-found",
+    `${what}${isMarked ? "conflict marks are left in it" : "it cannot be merged"}`,
+    {
+      hint: isMarked
+        ? "keep one side's lines and take the marks out, then `git add` it"
+        : "take one side's file with `git checkout --ours` or `--theirs`",
+      place: { file: path },
+    },
   );
-  if (status === 0) return;
-  say(`${path}: the same entry was changed on both sides`);
-  throw new SignetError("check-found", "conflict marks are left in it: choose one side's value", {
-    place: { file: path },
-  });
 }
 
-/** The text of both sides' changes; null where it takes a person, or holds no SealedSecret. */
-export function mergeTexts(base: string, ours: string, theirs: string): string | null {
+/** Git's own merge by lines: the status counts conflicts. */
+function mergeFile(args: readonly string[]): { status: number | null; stdout: Buffer } {
+  const { status, stdout } = spawnSync("git", ["merge-file", "-q", ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+    maxBuffer: 1024 * 1024 * 1024,
+  });
+  return { status, stdout };
+}
+
+/** The text of both sides' changes, or the entries that each side changed otherwise. */
+export type Merged = { readonly text: string } | { readonly conflicts: readonly string[] };
+
+/**
+ * `byLines`: Git's merge, ours where both changed a line: it has the comments of both.
+ * @returns null where it is Git's to merge: not the same SealedSecrets on both sides, or others
+ */
+export function mergeTexts(
+  base: string,
+  ours: string,
+  theirs: string,
+  byLines: () => string | null = () => null,
+): Merged | null {
   try {
-    const [before, mine, yours] = [base, ours, theirs].map(sealedDocuments);
-    if (before === undefined || mine === undefined || yours === undefined) return null;
-    if (mine.size === 0) return null;
-    const names = [...mine.keys()].join("\n");
-    if ([before, yours].some((other) => [...other.keys()].join("\n") !== names)) return null;
+    const before = sealedDocuments(base);
+    const mine = sealedDocuments(ours);
+    const yours = sealedDocuments(theirs);
+    if (mine.size === 0 || namesOf(mine) !== namesOf(yours)) return null;
+    // Both sides may have added the file.
+    if (before.size > 0 && namesOf(before) !== namesOf(mine)) return null;
     const edits = new Map<ManifestDocument, Edit[]>();
+    const conflicts: string[] = [];
     for (const [name, document] of mine) {
-      const [old, other] = [before.get(name), yours.get(name)];
-      if (old === undefined || other === undefined) return null;
-      edits.set(document, mergeObject(old.value, document.value, other.value));
+      const other = yours.get(name);
+      if (other === undefined) return null;
+      const value = before.get(name)?.value;
+      edits.set(document, mergeObject(value, document.value, other.value, conflicts));
     }
-    return editManifests(ours, edits);
+    if (conflicts.length > 0) return { conflicts };
+    const text = editManifests(ours, edits);
+    return { text: withComments(byLines(), text) ?? text };
   } catch (error) {
-    if (error instanceof SignetError || error instanceof Conflict) return null;
+    if (error instanceof SignetError) return null;
     throw error;
   }
 }
 
-class Conflict extends Error {}
+/** Git's merge with what the documents of `merged` say; null where that cannot be had. */
+function withComments(byLines: string | null, merged: string): string | null {
+  if (byLines === null) return null;
+  try {
+    const wanted = sealedDocuments(merged);
+    const documents = sealedDocuments(byLines);
+    if (namesOf(documents) !== namesOf(wanted)) return null;
+    const edits = new Map<ManifestDocument, Edit[]>();
+    for (const [name, { value }] of wanted) {
+      const document = documents.get(name);
+      if (document === undefined) return null;
+      edits.set(document, mergeValue([], document.value, document.value, value, [], []));
+    }
+    return editManifests(byLines, edits);
+  } catch (error) {
+    if (error instanceof SignetError) return null;
+    throw error;
+  }
+}
+
+const namesOf = (documents: ReadonlyMap<string, unknown>): string =>
+  [...documents.keys()].join("\n");
 
 /** By name; a file with anything but SealedSecrets, or two of one name, is Git's to merge. */
 function sealedDocuments(text: string): Map<string, ManifestDocument> {
@@ -70,38 +127,59 @@ function sealedDocuments(text: string): Map<string, ManifestDocument> {
     const object = asObject(document.value);
     const { name, namespace } = object === null ? {} : metadataOf(object);
     const key = JSON.stringify([namespace ?? "", name ?? ""]);
-    if (object?.["kind"] !== KIND || documents.has(key)) throw new Conflict();
+    if (object?.["kind"] !== KIND || documents.has(key)) {
+      throw new SignetError("wrong-kind", "is not a file of SealedSecrets alone");
+    }
     documents.set(key, document);
   }
   return documents;
 }
 
-function mergeObject(base: Json, ours: Json, theirs: Json): Edit[] {
+function mergeObject(
+  base: Json | undefined,
+  ours: Json,
+  theirs: Json,
+  conflicts: string[],
+): Edit[] {
   const stamp = ["metadata", "annotations", STAMP_ANNOTATION];
-  const edits = mergeValue([], base, ours, theirs, stamp);
-  const [old, mine, yours] = [base, ours, theirs].map((value) =>
-    parseSealedSecret(asObject(value) as JsonObject),
-  ) as [SealedSecret, SealedSecret, SealedSecret];
-  const merged = mergedStamp(old, mine, yours);
-  if (merged !== mine.metadata.annotations[STAMP_ANNOTATION])
+  const edits = mergeValue([], base, ours, theirs, stamp, conflicts);
+  const mine = sealedOf(ours);
+  const merged = mergedStamp(
+    base === undefined ? undefined : sealedOf(base),
+    mine,
+    sealedOf(theirs),
+  );
+  const { annotations } = mine.metadata;
+  // Where ours had none, all of theirs may have come along.
+  if (merged !== annotations[STAMP_ANNOTATION] || Object.keys(annotations).length === 0) {
     edits.push({ path: stamp, value: merged });
+  }
   return edits;
+}
+
+function sealedOf(value: Json): SealedSecret {
+  return parseSealedSecret(asObject(value) ?? {});
 }
 
 /** Each item's key is that of the side which its ciphertext comes from. */
 function mergedStamp(
-  base: SealedSecret,
+  base: SealedSecret | undefined,
   ours: SealedSecret,
   theirs: SealedSecret,
 ): string | undefined {
   const stamp = new Map<string, string>();
   const items = new Set<string>();
   for (const item of new Set([...ours.encryptedData.keys(), ...theirs.encryptedData.keys()])) {
-    const [old, mine, yours] = [base, ours, theirs].map((side) => side.encryptedData.get(item));
-    const source = mine === old ? theirs : ours;
-    if ((source === ours ? mine : yours) === undefined) continue;
+    const [old, mine, yours] = [base, ours, theirs].map((side) => side?.encryptedData.get(item));
+    const isMine = mine !== old;
+    if ((isMine ? mine : yours) === undefined) continue;
     items.add(item);
-    const fingerprint = stampOf(source).get(item);
+    const [before, here, there] = [base, ours, theirs].map((side) =>
+      side === undefined ? undefined : stampOf(side).get(item),
+    );
+    // Of a ciphertext that both have, one side may have told the key only now.
+    const isOurs = isMine || (yours === old && here !== before);
+    const fingerprint = isOurs ? here : there;
     if (fingerprint !== undefined) stamp.set(item, fingerprint);
   }
   return stamp.size === 0 ? undefined : formatStamp(stamp, items);
@@ -114,19 +192,18 @@ function mergeValue(
   ours: Json | undefined,
   theirs: Json | undefined,
   leftOut: readonly string[],
+  conflicts: string[],
 ): Edit[] {
-  if (path.length === leftOut.length && path.every((step, index) => step === leftOut[index])) {
-    return [];
-  }
+  if (path.length > 0 && path.join("\n") === leftOut.join("\n")) return [];
   if (same(base, theirs) || same(ours, theirs)) return [];
   const [old, mine, yours] = [base, ours, theirs].map((value) => asObject(value ?? null));
   if (mine != null && yours != null) {
     const keys = new Set([...Object.keys(mine), ...Object.keys(yours)]);
     return [...keys].flatMap((key) =>
-      mergeValue([...path, key], old?.[key], mine[key], yours[key], leftOut),
+      mergeValue([...path, key], old?.[key], mine[key], yours[key], leftOut, conflicts),
     );
   }
-  if (!same(base, ours)) throw new Conflict();
+  if (!same(base, ours)) conflicts.push(path.join("."));
   return [{ path, value: theirs }];
 }
 
@@ -138,6 +215,7 @@ function canonical(value: Json | undefined): string {
   if (value === undefined) return "";
   return JSON.stringify(value, (_, inner: Json) => {
     const object = asObject(inner);
-    return object === null ? inner : Object.fromEntries(Object.entries(object).sort());
+    if (object === null) return inner;
+    return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
   });
 }

@@ -70,6 +70,15 @@ export function commitOf(revision: string, cwd?: string): string {
   }
 }
 
+/** Where two commits parted. @throws SignetError usage where they have nothing in common */
+export function mergeBaseOf(one: string, other: string, cwd: string): string {
+  try {
+    return gitText(["merge-base", one, other], { cwd }).trim();
+  } catch {
+    throw new SignetError("usage", "these revisions have no commit in common");
+  }
+}
+
 /** A file as some commit, or the index, has it. */
 export interface Blob {
   readonly id: string;
@@ -100,11 +109,12 @@ export function readBlobs(ids: Iterable<string>, cwd: string): Map<string, strin
     const lineEnd = output.indexOf(0x0a, at);
     const header = output.toString("latin1", at, lineEnd);
     at = lineEnd + 1;
-    const size = Number(/ blob (\d+)$/.exec(header)?.[1]);
-    if (!Number.isInteger(size)) continue;
+    const [, type, digits] = / (\w+) (\d+)$/.exec(header) ?? [];
+    if (digits === undefined) continue;
+    const size = Number(digits);
     const bytes = output.subarray(at, at + size);
     at += size + 1;
-    texts.set(id, asText(bytes));
+    if (type === "blob") texts.set(id, looseText(bytes));
   }
   return texts;
 }
@@ -112,13 +122,12 @@ export function readBlobs(ids: Iterable<string>, cwd: string): Map<string, strin
 /** No manifest that a cluster takes is larger. */
 const MAX_TEXT_BYTES = 32 * 1024 * 1024;
 
-function asText(bytes: Buffer): string | null {
-  if (bytes.length > MAX_TEXT_BYTES || bytes.subarray(0, 8000).includes(0)) return null;
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return null;
-  }
+/** The text of a file in whatever encoding; null for what is no text or too large. */
+export function looseText(bytes: Buffer): string | null {
+  if (bytes.length > MAX_TEXT_BYTES) return null;
+  // What `kubectl ... > secret.yaml` writes in older PowerShells.
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString("utf16le", 2);
+  return bytes.subarray(0, 8000).includes(0) ? null : bytes.toString("utf8");
 }
 
 /** What the next commit would add or change, paths from the top. */
@@ -130,6 +139,7 @@ export function stagedBlobs(paths: readonly string[]): Blob[] {
     "--no-abbrev",
     "-z",
     "--no-renames",
+    "--no-relative",
     "--diff-filter=d",
   ];
   const entries = gitList([...args, "--", ...paths]);
@@ -150,44 +160,64 @@ export interface Commit {
   readonly parents: readonly string[];
 }
 
-/** A commit with the files that it changed; ids are null where a file was not there. */
+/** A file that a commit changed; for a merge, one that is as none of its parents has it. */
+export interface Change {
+  readonly path: string;
+  /** Its path and blob in each parent; null where it was not there. One of each for a root. */
+  readonly oldPaths: readonly string[];
+  readonly before: readonly (string | null)[];
+  /** Null where it is taken away. */
+  readonly after: string | null;
+}
+
 export interface CommitChanges extends Commit {
-  readonly changes: readonly {
-    readonly path: string;
-    readonly oldPath: string;
-    readonly before: string | null;
-    readonly after: string | null;
-  }[];
+  readonly changes: readonly Change[];
 }
 
 const RECORD = "\u001e";
 const FIELD = "\u001f";
 
 /**
- * Commits with what each changed against its first parent, the newest first. `args`: which ones, as
- * `git log` takes them.
+ * Commits with what each changed, every commit before its parents, else the newest first. What a
+ * merge only brings together is told at the commits that it comes from. `args`: which commits and
+ * paths, as `git log` takes them.
  */
 export function historyOf(args: readonly string[], cwd: string): CommitChanges[] {
   const format = `--format=${RECORD}%H${FIELD}%P${FIELD}%an <%ae>${FIELD}%aI${FIELD}%s`;
-  const output = gitText(
-    ["log", "-z", "--raw", "--no-abbrev", "-m", "--first-parent", "--root", format, ...args],
-    { cwd },
-  );
+  const options = ["-z", "--raw", "--no-abbrev", "-c", "--combined-all-paths", "--root"];
+  // Nothing that a user's settings add; and no branch left out because its changes were undone.
+  const plain = ["--no-color", "--no-show-signature", "--date-order", "--full-history"];
+  const output = gitText(["log", ...options, ...plain, format, ...args], { cwd });
   return output.split(RECORD).slice(1).map(parseCommit);
 }
 
 function parseCommit(record: string): CommitChanges {
   const [header = "", ...entries] = record.split("\0").filter((part) => part.trim() !== "");
   const [id = "", parents = "", author = "", date = "", subject = ""] = header.split(FIELD);
-  const changes: CommitChanges["changes"][number][] = [];
+  const changes: Change[] = [];
+  const there = (blob: string): string | null => (/^0+$/.test(blob) ? null : blob);
   for (let at = 0; at < entries.length; at++) {
-    const match = /^\n?:\d+ \d+ ([0-9a-f]+) ([0-9a-f]+) ([A-Z])\d*$/.exec(entries[at] ?? "");
+    // `:MODE MODE BLOB BLOB STATUS`; a merge has a colon, a mode and a blob for each parent.
+    const match = /^\n?(:+)([0-9a-f ]+) ([A-Z]+)\d*$/.exec(entries[at] ?? "");
     if (match === null) continue;
-    const [, before = "", after = "", kind = ""] = match;
-    const oldPath = entries[++at] ?? "";
-    const path = kind === "R" || kind === "C" ? (entries[++at] ?? "") : oldPath;
-    const there = (blob: string): string | null => (/^0+$/.test(blob) ? null : blob);
-    changes.push({ path, oldPath, before: there(before), after: there(after) });
+    const [, colons = "", numbers = "", kind = ""] = match;
+    const blobs = numbers
+      .split(" ")
+      .slice(colons.length + 1)
+      .map(there);
+    const isRename = colons.length === 1 && /^[RC]/.test(kind);
+    const paths = entries.slice(
+      at + 1,
+      at + 1 + (colons.length > 1 ? colons.length + 1 : isRename ? 2 : 1),
+    );
+    at += paths.length;
+    const path = paths.at(-1) ?? "";
+    changes.push({
+      path,
+      oldPaths: paths.length === 1 ? paths : paths.slice(0, -1),
+      before: blobs.slice(0, -1),
+      after: blobs.at(-1) ?? null,
+    });
   }
   return {
     id,

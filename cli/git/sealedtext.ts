@@ -29,6 +29,15 @@ export interface SealedItem {
 
 /** The SealedSecrets of a text; none where it cannot be read. */
 export function sealedTextsIn(text: string): SealedText[] {
+  return readSealedTexts(text) ?? [];
+}
+
+/** False where a text speaks of SealedSecrets and cannot be read. */
+export function isReadable(text: string): boolean {
+  return readSealedTexts(text) !== null;
+}
+
+function readSealedTexts(text: string): SealedText[] | null {
   if (!text.includes(KIND)) return [];
   try {
     return parseManifests(text).flatMap((document) => {
@@ -50,7 +59,7 @@ export function sealedTextsIn(text: string): SealedText[] {
       });
     });
   } catch (error) {
-    if (error instanceof SignetError) return [];
+    if (error instanceof SignetError) return null;
     throw error;
   }
 }

@@ -91,11 +91,11 @@ export function checkOutput(flags: Flags): void {
 }
 
 /**
- * Prints `text`, or writes it to the --sealed-secret-file. `mode`: for what only its owner may read.
+ * Prints `text`, or writes it to the --sealed-secret-file. `mode`: for plaintext, which only its owner may read.
  * @throws SignetError io
  */
 export async function deliver(text: string, flags: Flags, mode?: number): Promise<void> {
   const path = flags.text("sealed-secret-file");
   if (path === undefined) await printResult(text);
-  else await writeFiles([{ path, text, ...(mode === undefined ? {} : { mode }) }]);
+  else await writeFiles([{ path, text, ...(mode === undefined ? {} : { mode, isPlain: true }) }]);
 }

@@ -3,7 +3,8 @@
 
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import { SignetError } from "../../shared/errors.ts";
+import type { Certificate } from "../../shared/certificate.ts";
+import { formatPlace, SignetError } from "../../shared/errors.ts";
 import {
   type CertificateOptions,
   daysLeft,
@@ -12,10 +13,10 @@ import {
   warnOfValidity,
 } from "../cluster/certificate.ts";
 import { type Output, writeFiles } from "../files.ts";
-import { clusterKeys, fetchClusterCertificate, withNewest } from "./certificates.ts";
+import { Certificates, clusterKeys, fetchClusterCertificate, withNewest } from "./certificates.ts";
 import { throwAll } from "../seal/gather.ts";
 import type { GivenClusterOptions } from "../cluster/kubeconfig.ts";
-import { clusterNamed, needProject } from "./project.ts";
+import { clusterNamed, findProject, needProject } from "./project.ts";
 import { table } from "../table.ts";
 import { count, printJson, printResult, say, shortFingerprint, warn } from "../terminal.ts";
 
@@ -41,7 +42,8 @@ export async function runCertShow(
 ): Promise<void> {
   const { certificate, source } =
     named === undefined
-      ? await findCertificate(options)
+      ? ((options.context === undefined ? certificateOfProject() : null) ??
+        (await findCertificate(options)))
       : await readCertificate(named, options.requestTimeoutMs);
   const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
   const now = new Date();
@@ -74,6 +76,19 @@ export async function runCertShow(
     `valid until  ${facts.notAfter} (${remaining})`,
   ];
   await printResult(`${lines.join("\n")}\n`);
+}
+
+/** What `signet seal` seals with where signet.yaml leaves no choice. @throws SignetError */
+function certificateOfProject(): { certificate: Certificate; source: string } | null {
+  const project = findProject();
+  const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);
+  if (project === null || cluster === null) return null;
+  const { current, file } = clusterKeys(project, cluster);
+  if (current !== null) return { certificate: current, source: file };
+  throw new SignetError("certificate-invalid", "this certificate is not there yet", {
+    hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
+    place: { file },
+  });
 }
 
 /** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */
@@ -119,7 +134,7 @@ export async function runCertRefresh(
   const clusters =
     names.length === 0
       ? [...project.clusters.values()]
-      : names.map((name) => clusterNamed(project, name));
+      : [...new Set(names)].map((name) => clusterNamed(project, name));
   const outputs: Output[] = [];
   const errors: SignetError[] = [];
   const facts: object[] = [];
@@ -133,13 +148,18 @@ export async function runCertRefresh(
       if (changed) outputs.push({ path: join(project.root, cluster.certificate), text });
       if (!options.json) {
         const state = changed ? (options.dryRun ? "would be new" : "new") : "unchanged";
-        say(
-          `${cluster.name}: ${certificate.fingerprint}, ${count(daysLeft(certificate, new Date()), "day")} left: ${state}`,
-        );
+        const left = daysLeft(certificate, new Date());
+        const remaining = left < 0 ? "EXPIRED" : `${count(left, "day")} left`;
+        say(`${cluster.name}: ${certificate.fingerprint}, ${remaining}: ${state}`);
       }
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      errors.push(error.at({ object: cluster.name }));
+      const { code, message, hint, place } = error;
+      const words = [formatPlace(place), message].filter((part) => part !== "").join(": ");
+      const details = { place: { object: cluster.name }, cause: error };
+      errors.push(
+        new SignetError(code, words, hint === undefined ? details : { ...details, hint }),
+      );
     }
   }
   if (!options.dryRun) await writeFiles(outputs);

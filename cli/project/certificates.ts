@@ -25,6 +25,7 @@ import {
   type Project,
   type ProjectCluster,
 } from "./project.ts";
+import { warn } from "../terminal.ts";
 
 /** The keys of a cluster that the repository knows of. */
 export interface ClusterKeys {
@@ -99,7 +100,12 @@ export class Certificates {
           hint: "`signet init` makes one; for a context of the kubeconfig say --context",
         });
       }
-      return clusterNamed(this.#project, cluster);
+      const named = clusterNamed(this.#project, cluster);
+      const meant = path === undefined ? undefined : meaningOf(this.#project, path)?.cluster.name;
+      if (meant !== undefined && meant !== cluster) {
+        warn(`${path ?? ""}: sealed for ${cluster}, but signet.yaml says that it is for ${meant}`);
+      }
+      return named;
     }
     if (cert !== undefined || this.#project === null) return null;
     const meaning =

@@ -9,7 +9,7 @@ import { fetchClusterCertificate, withNewest } from "./certificates.ts";
 import { type Output, readText, statIfThere, writeFiles } from "../files.ts";
 import { workTree } from "../git/repository.ts";
 import { currentContext, type GivenClusterOptions } from "../cluster/kubeconfig.ts";
-import { DEFAULT_NEW_FILE, parseProject } from "./project.ts";
+import { ADDRESS, DEFAULT_NEW_FILE, parseProject, type Project } from "./project.ts";
 import { findProjectFolder, PROJECT_FILE } from "./folder.ts";
 import { printJson, say, warn } from "../terminal.ts";
 
@@ -35,11 +35,14 @@ export async function runInit(options: InitOptions): Promise<void> {
     ? `${HEADER}clusters: {}\npaths: {}\nnewFile: ${DEFAULT_NEW_FILE.replace(/.*/, '"$&"')}\n`
     : readText(path);
   const given = await givenClusters(options, isNew);
-  const text = edited(before, given, rulesFor(given, options, isNew));
+  const names = Object.keys(given);
+  const rules = rulesFor(given, options, isNew);
+  if (!isNew) checkNew(parseProject(before, root), given, rules);
+  const text = edited(before, given, rules);
   const project = parseProject(text, root);
-  const outputs: Output[] = [{ path, text }];
+  const outputs: Output[] = text === before && !isNew ? [] : [{ path, text }];
   const missing: string[] = [];
-  for (const name of Object.keys(given)) {
+  for (const name of names) {
     const cluster = project.clusters.get(name);
     if (cluster === undefined || !options.fetch) continue;
     const file = join(root, cluster.certificate);
@@ -65,6 +68,10 @@ export async function runInit(options: InitOptions): Promise<void> {
     });
     return;
   }
+  if (files.length === 0) {
+    say(`${relative(process.cwd(), path)}: is there already, and nothing was to be added`);
+    return;
+  }
   for (const file of files) say(`${file}: ${options.dryRun ? "would be written" : "written"}`);
   if (!options.dryRun)
     say(
@@ -83,7 +90,7 @@ async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clus
     const source = separator === -1 ? "" : text.slice(separator + 1);
     clusters[name] = {
       certificate: `certificates/${name}.pem`,
-      ...(/^https?:\/\//.test(source) ? { url: source } : source === "" ? {} : { context: source }),
+      ...(ADDRESS.test(source) ? { url: source } : source === "" ? {} : { context: source }),
     };
   }
   if (options.cluster.length > 0 || !isNew) return clusters;
@@ -102,7 +109,7 @@ async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clus
     );
     clusters[name] = {
       certificate: `certificates/${name}.pem`,
-      ...(/^https?:\/\//.test(source) ? { url: source } : source === "" ? {} : { context: source }),
+      ...(ADDRESS.test(source) ? { url: source } : source === "" ? {} : { context: source }),
     };
   }
   return clusters;
@@ -125,6 +132,32 @@ function rulesFor(
   return Object.fromEntries(Object.keys(clusters).map((name) => [`${name}/**`, name]));
 }
 
+/**
+ * What is there already and says the same is taken off what is to be added.
+ * @throws SignetError usage where it says something else: that is not replaced
+ */
+function checkNew(project: Project, clusters: Clusters, rules: Record<string, string>): void {
+  const there = (what: string): SignetError =>
+    new SignetError("usage", `has ${what} already, and it says something else`, {
+      hint: "change its lines by hand",
+      place: { file: PROJECT_FILE },
+    });
+  for (const [name, { context, url }] of Object.entries(clusters)) {
+    const old = project.clusters.get(name);
+    if (old === undefined) continue;
+    if ((url ?? old.url) !== old.url || (context ?? old.context) !== old.context) {
+      throw there(`a cluster ${name}`);
+    }
+    Reflect.deleteProperty(clusters, name);
+  }
+  for (const [pattern, cluster] of Object.entries(rules)) {
+    const old = project.rules.find((rule) => rule.pattern === pattern);
+    if (old === undefined) continue;
+    if (old.cluster !== cluster) throw there(`a rule ${pattern}`);
+    Reflect.deleteProperty(rules, pattern);
+  }
+}
+
 /** Every other line of the file stays as it is. */
 function edited(text: string, clusters: Clusters, rules: Record<string, string>): string {
   const additions: [readonly string[], Json][] = [
@@ -141,7 +174,10 @@ function edited(text: string, clusters: Clusters, rules: Record<string, string>)
   for (const [path, value] of additions) {
     const [document] = parseManifests(result, { file: PROJECT_FILE });
     if (document === undefined) {
-      throw new SignetError("project-invalid", "is empty", { place: { file: PROJECT_FILE } });
+      throw new SignetError("project-invalid", "is empty", {
+        hint: "remove it, and `signet init` makes it anew",
+        place: { file: PROJECT_FILE },
+      });
     }
     result = editManifest(result, document, [{ path, value }]);
   }

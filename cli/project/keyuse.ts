@@ -27,8 +27,10 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
   for (const fingerprint of keys?.known.keys() ?? []) byKey.set(fingerprint, []);
   for (const { path, objects } of files) {
     for (const object of objects) {
-      if (object.meaning?.cluster.name !== cluster) continue;
+      const isOwn = object.meaning?.cluster.name === cluster;
       for (const value of object.values) {
+        // A file in the wrong place, or in none, still needs the key that it is under.
+        if (!isOwn && !keys?.known.has(value.fingerprint ?? "")) continue;
         const found = byKey.get(value.fingerprint) ?? [];
         byKey.set(value.fingerprint, found);
         found.push({ file: path, object, value });
@@ -56,17 +58,26 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
 
 /** Why the files of a repository still need a key; empty where they do not. */
 export function blockersOf(inventory: Inventory, cluster: string, fingerprint: string): string[] {
-  const uses = keyUse(inventory, cluster);
-  const files = (use: KeyUse | undefined): Map<string, number> => {
+  return blockersAmong(keyUse(inventory, cluster), inventory, fingerprint);
+}
+
+/** The same, where the uses of the cluster's keys are known. */
+export function blockersAmong(
+  uses: readonly KeyUse[],
+  { unreadable }: Inventory,
+  fingerprint: string,
+): string[] {
+  const files = (wanted: string | undefined): [string, number][] => {
     const counted = new Map<string, number>();
+    const use = uses.find((each) => each.fingerprint === wanted);
     for (const { file } of use?.values ?? []) counted.set(file, (counted.get(file) ?? 0) + 1);
-    return counted;
+    return [...counted];
   };
-  const under = files(uses.find((use) => use.fingerprint === fingerprint));
-  const unknown = files(uses.find((use) => use.fingerprint === undefined));
   return [
-    ...[...under].map(([file, values]) => `${file}: ${count(values, "value")} under it`),
-    ...[...unknown].map(([file, values]) => `${file}: ${count(values, "value")} without a stamp`),
-    ...inventory.unreadable.map(({ place }) => `${place.file ?? ""}: cannot be read`),
+    ...files(fingerprint).map(([file, values]) => `${file}: ${count(values, "value")} under it`),
+    ...files(undefined).map(
+      ([file, values]) => `${file}: ${count(values, "value")} without a stamp`,
+    ),
+    ...unreadable.map(({ place }) => `${place.file ?? ""}: cannot be read`),
   ];
 }

@@ -1,5 +1,5 @@
 // Owns: signet.yaml at the root of a config repository: finding it, reading it, which cluster a path is for.
-// Does not own: what is done with it (a command each), the certificates it names (clustercertificate.ts).
+// Does not own: what is done with it (a command each), the certificates it names (certificates.ts).
 // SPEC.md, "Projects".
 
 import { dirname, join, parse, relative, sep } from "node:path";
@@ -114,12 +114,15 @@ export function parseProject(text: string, root: string): Project {
       clusters,
       rules,
       scope: scopeAt(top),
-      newFile: optionalText(top, "newFile", "") ?? DEFAULT_NEW_FILE,
+      newFile: newFileAt(top),
       maxKeyAgeDays: daysAt(top, "maxKeyAge"),
       allow: parseAllow(scan["allow"] ?? []),
     };
   });
 }
+
+/** How an address begins, from which a certificate can be fetched. */
+export const ADDRESS = /^(https?|file):\/\//;
 
 function parseCluster(name: string, object: JsonObject, field: string): ProjectCluster {
   if (!/^[A-Za-z0-9][-._A-Za-z0-9]*$/.test(name)) {
@@ -129,12 +132,19 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
   const controller = mappingAt(object, "controller", `${field}.`);
   known(controller, ["name", "namespace"], `${field}.controller.`);
   const url = optionalText(object, "url", `${field}.`);
+  if (url !== undefined && !ADDRESS.test(url)) {
+    throw invalid(
+      "is not an address",
+      `${field}.url`,
+      "such as https://seal.example.org/v1/cert.pem",
+    );
+  }
   const context = optionalText(object, "context", `${field}.`);
   const controllerName = optionalText(controller, "name", `${field}.controller.`);
   const controllerNamespace = optionalText(controller, "namespace", `${field}.controller.`);
   return {
     name,
-    certificate: optionalText(object, "certificate", `${field}.`) ?? `certificates/${name}.pem`,
+    certificate: pathAt(object, "certificate", `${field}.`) ?? `certificates/${name}.pem`,
     ...(url === undefined ? {} : { url }),
     ...(context === undefined ? {} : { context }),
     ...(controllerName === undefined ? {} : { controllerName }),
@@ -163,7 +173,13 @@ const CAPTURES = ["namespace", "name"] as const;
 function patternExpression(pattern: string, field: string): RegExp {
   const fail = (): SignetError =>
     invalid("is not a pattern of paths below this folder", field, "such as prod/** or *.yaml");
-  if (pattern === "" || pattern.startsWith("/") || /(^|\/)\.\.(\/|$)/.test(pattern)) throw fail();
+  if (pattern === "" || leavesRoot(pattern)) throw fail();
+  const words: string[] = pattern.match(/\{[A-Za-z]+\}/g) ?? [];
+  const isWrong = (word: string, index: number): boolean =>
+    words.indexOf(word) < index || !CAPTURES.some((name) => word === `{${name}}`);
+  if (words.some(isWrong)) {
+    throw invalid("has more in braces than {namespace} and {name}, once each", field);
+  }
   const marked = CAPTURES.reduce(
     (text, name) => text.replace(`{${name}}`, `signet0${name}0`),
     pattern,
@@ -183,7 +199,11 @@ function patternExpression(pattern: string, field: string): RegExp {
 
 /** What the path of a file says of it: the first rule that fits; null where none does. */
 export function meaningOf(project: Project, path: string): PathMeaning | null {
-  const below = pathBelow(project, path);
+  return meaningBelow(project, pathBelow(project, path));
+}
+
+/** The same of a path below the root. */
+export function meaningBelow(project: Project, below: string): PathMeaning | null {
   for (const { expression, cluster: name } of project.rules) {
     const match = expression.exec(below);
     const cluster = project.clusters.get(name);
@@ -246,6 +266,32 @@ function known(object: JsonObject, fields: readonly string[], prefix: string): v
   throw invalid("there is no such field", prefix + other, `there are ${fields.join(", ")}`);
 }
 
+/** Whether a path that is said below the root leads out of it. */
+function leavesRoot(path: string): boolean {
+  return path.startsWith("/") || /(^|\/)\.\.(\/|$)/.test(path);
+}
+
+/** A file below the root: who writes signet.yaml does not choose files elsewhere. */
+function pathAt(object: JsonObject, field: string, prefix: string): string | undefined {
+  const path = optionalText(object, field, prefix);
+  if (path !== undefined && leavesRoot(path)) {
+    throw invalid("is not a path below this folder", prefix + field);
+  }
+  return path;
+}
+
+function newFileAt(top: JsonObject): string {
+  const path = pathAt(top, "newFile", "") ?? DEFAULT_NEW_FILE;
+  if (!path.includes("{name}") || /\{(?!(cluster|namespace|name)\})/.test(path)) {
+    throw invalid(
+      "is a path with {name}, and maybe {cluster} and {namespace}, in it",
+      "newFile",
+      `such as ${DEFAULT_NEW_FILE}`,
+    );
+  }
+  return path;
+}
+
 function mappingOf(value: Json, field: string): JsonObject {
   const object = asObject(value ?? {});
   if (object === null) throw invalid("must be a mapping", field);
@@ -257,8 +303,10 @@ function mappingAt(object: JsonObject, field: string, prefix = ""): JsonObject {
 }
 
 function textOf(value: Json, field: string): string {
-  if (typeof value !== "string" || value === "") throw invalid("must be text", field);
-  return value;
+  if (typeof value === "string" && value !== "") return value;
+  // `n` and `1` look like text.
+  const isBare = typeof value === "boolean" || typeof value === "number";
+  throw invalid("must be text", field, isBare ? "put it in quotes" : undefined);
 }
 
 function optionalText(object: JsonObject, field: string, prefix: string): string | undefined {
@@ -275,8 +323,9 @@ function scopeAt(top: JsonObject): Scope | undefined {
 }
 
 function daysAt(object: JsonObject, field: string): number | undefined {
-  const text = optionalText(object, field, "");
-  return text === undefined ? undefined : parseDays(text, field);
+  const value = object[field] ?? null;
+  if (value === null) return undefined;
+  return parseDays(typeof value === "string" ? value : "", field);
 }
 
 /** `90d` as 90. @throws SignetError project-invalid */

@@ -1,6 +1,6 @@
 // Owns: `signet reseal`: every value of a repository that is not under its cluster's newest key, sealed
 // with it, file by file. Does not own: opening (shared/keyring.ts, the controller), the counting (keyuse.ts).
-// SPEC.md, "Command line", "Re-sealing".
+// SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -20,7 +20,15 @@ import { throwAll } from "../seal/gather.ts";
 import { clusterNamed, needProject, type Project } from "./project.ts";
 import { readKeys } from "../recovery/keys.ts";
 import { editedText, readSealedFiles, type SealedFile, type SealedObject } from "./sealedfiles.ts";
-import { count, printJson, printResult, Progress, say, shortFingerprint } from "../terminal.ts";
+import {
+  count,
+  printJson,
+  printResult,
+  Progress,
+  say,
+  shortFingerprint,
+  warn,
+} from "../terminal.ts";
 
 export interface ResealOptions extends GivenCertificate {
   /** Private keys to open with offline; without any, the controller is asked. */
@@ -49,12 +57,19 @@ export async function runReseal(paths: readonly string[], options: ResealOptions
   if (options.cluster !== undefined) clusterNamed(project, options.cluster);
   const { files, unreadable, clusters } = readSealedFiles(paths, project);
   const newest = new Map<string, Certificate>();
+  const failed: SignetError[] = [...unreadable];
   for (const [name, keys] of clusters) {
     const isWanted = options.cluster === undefined || options.cluster === name;
     const isUsed = files.some(({ objects }) =>
       objects.some(({ meaning }) => meaning?.cluster.name === name),
     );
-    if (isWanted && isUsed) newest.set(name, await newestCertificate(project, keys, options));
+    if (!isWanted || !isUsed) continue;
+    try {
+      newest.set(name, await newestCertificate(project, keys, options));
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      failed.push(error.at({ object: name }));
+    }
   }
   const stale = files.flatMap((file) =>
     file.objects.flatMap((object) => {
@@ -64,14 +79,26 @@ export async function runReseal(paths: readonly string[], options: ResealOptions
         : [];
     }),
   );
+  const astray = files.filter(({ objects }) => objects.some(({ meaning }) => meaning === null));
+  if (astray.length > 0 && options.cluster === undefined) {
+    const verb = astray.length === 1 ? "fits" : "fit";
+    warn(
+      `${count(astray.length, "file")} ${verb} no path of signet.yaml, and nothing there is done`,
+    );
+  }
   const work = new ResealWork(stale, options);
   if (!options.dryRun && stale.length > 0) await work.run();
   const done = options.dryRun
     ? stale.map(({ file, object, certificate }) => resultOf(file, object, certificate))
     : work.done;
-  if (options.json) await printJson({ dryRun: options.dryRun, resealed: done });
-  else await printResult(summary(done, options.dryRun));
-  throwAll([...unreadable, ...work.errors]);
+  failed.push(...work.errors);
+  if (options.json) {
+    const told = failed.map(({ place, message }) => ({ ...place, message }));
+    await printJson({ dryRun: options.dryRun, resealed: done, failed: told });
+  } else if (done.length > 0 || failed.length === 0) {
+    await printResult(summary(done, options.dryRun));
+  }
+  throwAll(failed);
 }
 
 /** The values that are not known to be under the newest key. */
@@ -198,15 +225,23 @@ class ResealWork {
       objects.push(object);
       byCluster.set(name, objects);
     }
-    for (const objects of byCluster.values()) {
-      const cluster = objects[0]?.meaning?.cluster;
-      if (cluster === undefined) continue;
-      await rotateAtController(
-        projectClusterOptions(cluster, this.#options),
-        objects,
-        (object, result) => this.#take(object, result),
-      );
-    }
+    // Side by side: each controller has limits of its own, and none waits for one that is away.
+    const ended = await Promise.allSettled(
+      [...byCluster.values()].map(async (objects) => {
+        const cluster = objects[0]?.meaning?.cluster;
+        if (cluster === undefined) return;
+        const connection = projectClusterOptions(cluster, this.#options);
+        try {
+          await rotateAtController(connection, objects, (object, result) =>
+            this.#take(object, result),
+          );
+        } catch (error) {
+          if (!(error instanceof SignetError)) throw error;
+          this.errors.push(error.at({ object: cluster.name }));
+        }
+      }),
+    );
+    for (const each of ended) if (each.status === "rejected") throw each.reason;
   }
 
   async #take(object: SealedObject, result: SealedSecret | SignetError): Promise<void> {
@@ -230,10 +265,17 @@ class ResealWork {
     this.#ready = [];
     // One write after the other: each is made of many files.
     this.#writing = this.#writing.then(async () => {
-      await writeFiles(
-        ready.map(({ file, after }) => ({ path: file.path, text: editedText(file, after) })),
-      );
-      for (const { file, after } of ready) {
+      const edited = ready.flatMap(({ file, after }) => {
+        try {
+          return [{ file, after, text: editedText(file, after) }];
+        } catch (error) {
+          if (!(error instanceof SignetError)) throw error;
+          this.errors.push(error);
+          return [];
+        }
+      });
+      await writeFiles(edited.map(({ file, text }) => ({ path: file.path, text })));
+      for (const { file, after } of edited) {
         for (const object of after.keys()) {
           const { certificate } = this.#byObject.get(object) as StaleObject;
           this.done.push(resultOf(file, object, certificate));

@@ -20,7 +20,7 @@ import { type ClusterKeys, clusterKeys } from "./certificates.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { manifestsBelow, readText, stat } from "../files.ts";
 import { placeOf } from "../seal/gather.ts";
-import { meaningOf, type PathMeaning, pathBelow, type Project } from "./project.ts";
+import { meaningBelow, type PathMeaning, pathBelow, type Project } from "./project.ts";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {
@@ -127,7 +127,8 @@ export function readSealedFile(
   clusters: ReadonlyMap<string, ClusterKeys>,
 ): SealedFile {
   const documents = parseManifests(text, { file: path });
-  const meaning = project === null ? null : meaningOf(project, path);
+  const below = project === null ? path : pathBelow(project, path);
+  const meaning = project === null ? null : meaningBelow(project, below);
   const cluster = meaning === null ? null : (clusters.get(meaning.cluster.name) ?? null);
   const objects = documents.flatMap((document) => {
     if (asObject(document.value) === null) return [];
@@ -157,7 +158,7 @@ export function readSealedFile(
       }),
     );
   });
-  return { path, below: project === null ? path : pathBelow(project, path), text, objects };
+  return { path, below, text, objects };
 }
 
 function judgeValue(
@@ -215,7 +216,10 @@ export function chooseObject(file: SealedFile, named: string | undefined): Seale
     "wrong-kind",
     names === "" ? "holds no SealedSecret" : `holds no SealedSecret named ${named ?? ""}`,
     {
-      hint: names === "" ? "`signet new` makes one" : `it holds ${names}`,
+      hint:
+        names === ""
+          ? "`signet new` makes one; `signet seal --in-place` seals a Secret that is there"
+          : `it holds ${names}`,
       place: { file: file.path },
     },
   );

@@ -1,14 +1,20 @@
 // Owns: `signet status`: every sealed file with its cluster and keys, what is stale or misplaced, and which
 // old keys are safe to delete. Does not own: reading (sealedfiles.ts), counting (keyuse.ts), checks (verify.ts).
-// SPEC.md, "Command line", "Status".
+// SPEC.md, "Whole repositories".
 
-import { SignetError } from "../../shared/errors.ts";
+import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../../shared/secret.ts";
 import { daysLeft } from "../cluster/certificate.ts";
 import { type GivenCertificate, projectClusterOptions } from "./certificates.ts";
-import { blockersOf, keyUse, type KeyUse } from "./keyuse.ts";
+import { blockersAmong, keyUse, type KeyUse } from "./keyuse.ts";
 import { countWords, fetchKeyReport, type KeyReport, type ReportedKey } from "../keys/list.ts";
-import { findProject, type Project, type ProjectCluster } from "./project.ts";
+import {
+  clusterNamed,
+  findProject,
+  needProject,
+  type Project,
+  type ProjectCluster,
+} from "./project.ts";
 import {
   type Inventory,
   readSealedFiles,
@@ -36,13 +42,15 @@ interface LiveCluster {
 
 /** @throws SignetError check-found where something is to be done; io, network */
 export async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
-  const project = findProject();
+  const { cluster: only } = options;
+  const project = only === undefined ? findProject() : needProject();
+  if (only !== undefined && project !== null) clusterNamed(project, only);
   const now = new Date();
   let inventory = readSealedFiles(paths, project);
   const live = new Map<string, LiveCluster>();
   if (options.live) {
     const wanted = [...(project?.clusters.values() ?? [])].filter(
-      ({ name }) => options.cluster === undefined || options.cluster === name,
+      ({ name }) => only === undefined || only === name,
     );
     if (wanted.length === 0) {
       throw new SignetError(
@@ -56,20 +64,23 @@ export async function runStatus(paths: readonly string[], options: StatusOptions
     for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
     inventory = withLiveKeys(inventory, live);
   }
+  // Whether a key is still needed is told by every file, not by those that are asked about.
+  const all = paths.length === 0 ? inventory : withLiveKeys(readSealedFiles([], project), live);
   const objects = inventory.files
     .flatMap((file) => file.objects)
-    .filter(
-      ({ meaning }) => options.cluster === undefined || meaning?.cluster.name === options.cluster,
-    );
+    .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
   const problems = problemsByObject(inventory, project, now);
   const facts = objects.map((object) =>
     factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
   );
-  const keys = keyFacts(inventory, project, live, now);
-  const unreadable = inventory.unreadable.map(({ place, message }) => ({
-    file: place.file,
-    message,
-  }));
+  const names = [...(project?.clusters.keys() ?? [])];
+  const keys = names
+    .filter((name) => only === undefined || only === name)
+    .map((name) => clusterFacts(name, all, live, now));
+  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message }) => {
+    const where = formatPlace(within);
+    return { file, message: where === "" ? message : `${where}: ${message}` };
+  });
   if (options.json) {
     await printJson({ sealedSecrets: facts, unreadable, clusters: keys });
   } else {
@@ -77,7 +88,9 @@ export async function runStatus(paths: readonly string[], options: StatusOptions
   }
   const wrong =
     unreadable.length +
-    facts.filter(({ state }) => state !== "current").length +
+    // Of a file for no cluster nobody can tell more.
+    facts.filter(({ state, cluster }) => state !== "current" && (cluster ?? state) !== "unknown")
+      .length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "thing")} to be done`);
 }
@@ -159,7 +172,7 @@ function factsOf(
       ? "wrong"
       : keys.includes("old") || keys.includes("foreign")
         ? "stale"
-        : keys.every((key) => key === "current") || meaning === null
+        : keys.every((key) => key === "current")
           ? "current"
           : "unknown";
   const asked = live.get(meaning?.cluster.name ?? "");
@@ -202,54 +215,52 @@ function ageDays(since: Date, now: Date): number {
   return Math.max(0, Math.floor((now.getTime() - since.getTime()) / DAY_MS));
 }
 
-/** The keys of each cluster, and which of them nothing needs. */
-function keyFacts(
+/** The keys of a cluster, and which of them nothing needs. */
+function clusterFacts(
+  name: string,
   inventory: Inventory,
-  project: Project | null,
   live: ReadonlyMap<string, LiveCluster>,
   now: Date,
 ) {
-  return [...(project?.clusters.keys() ?? [])].map((name) => {
-    const current = inventory.clusters.get(name)?.current ?? null;
-    const asked = live.get(name);
-    const uses = keyUse(inventory, name).filter(({ fingerprint }) => fingerprint !== undefined);
-    const inFiles = new Set(uses.map(({ fingerprint }) => fingerprint));
-    // Keys that the cluster holds and the repository never knew.
-    const others = (asked?.report.keys ?? []).flatMap(({ fingerprint, notBefore }): KeyUse[] =>
-      inFiles.has(fingerprint)
-        ? []
-        : [
-            {
-              fingerprint,
-              state: "former",
-              since: notBefore === null ? undefined : new Date(notBefore),
-              values: [],
-            },
-          ],
-    );
-    return {
-      cluster: name,
-      certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
-      daysLeft: current === null ? null : daysLeft(current, now),
-      asked: asked !== undefined,
-      keys: [...uses, ...others].map((use) => keyFact(use, name, inventory, asked, now)),
-    };
-  });
+  const current = inventory.clusters.get(name)?.current ?? null;
+  const asked = live.get(name);
+  const allUses = keyUse(inventory, name);
+  const uses = allUses.filter(({ fingerprint }) => fingerprint !== undefined);
+  const named = new Set(uses.map(({ fingerprint }) => fingerprint));
+  // Keys that the cluster holds and the repository never knew.
+  const others = (asked?.report.keys ?? []).flatMap(({ fingerprint, notBefore }): KeyUse[] =>
+    named.has(fingerprint)
+      ? []
+      : [
+          {
+            fingerprint,
+            state: "former",
+            since: notBefore === null ? undefined : new Date(notBefore),
+            values: [],
+          },
+        ],
+  );
+  return {
+    cluster: name,
+    certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
+    daysLeft: current === null ? null : daysLeft(current, now),
+    asked: asked !== undefined,
+    keys: [...uses, ...others].map((use) => {
+      const inFiles = blockersAmong(allUses, inventory, use.fingerprint ?? "");
+      return keyFact(use, inFiles, asked, now);
+    }),
+  };
 }
 
 function keyFact(
   { fingerprint = "", state, since, values }: KeyUse,
-  cluster: string,
-  inventory: Inventory,
+  inFiles: readonly string[],
   asked: LiveCluster | undefined,
   now: Date,
 ) {
   const reported = asked?.report.keys.find((key) => key.fingerprint === fingerprint);
   const seals = state === "sealing" || reported?.state === "sealing";
-  const blockedBy = [
-    ...blockersOf(inventory, cluster, fingerprint),
-    ...clusterBlockers(reported, asked),
-  ];
+  const blockedBy = [...inFiles, ...clusterBlockers(reported, asked)];
   return {
     fingerprint,
     state: seals ? "sealing" : state,
@@ -277,12 +288,12 @@ function clusterBlockers(
   ];
 }
 
-type KeyFacts = ReturnType<typeof keyFacts>;
+type ClusterFacts = ReturnType<typeof clusterFacts>;
 
 function asText(
   facts: readonly Facts[],
   unreadable: readonly { file: string | undefined; message: string }[],
-  clusters: KeyFacts,
+  clusters: readonly ClusterFacts[],
 ): string {
   const isLive = facts.some(({ inCluster }) => inCluster !== undefined);
   const head = ["CLUSTER", "NAMESPACE", "NAME", "SCOPE", "STATE", "KEY", "AGE", "VALUES"];
@@ -328,7 +339,7 @@ function clusterLines({
   daysLeft: left,
   asked,
   keys,
-}: KeyFacts[number]): string[] {
+}: ClusterFacts): string[] {
   const state =
     certificate === "missing"
       ? `no certificate yet: \`signet cert refresh ${cluster}\``

@@ -47,7 +47,7 @@ export async function runUnseal(names: readonly string[], options: UnsealOptions
   const { secrets, format } = await openInputs(inputs, options.recoveryKey, options);
   const text = formatManifests(secrets, options.format ?? format);
   if (options.output === undefined) await printResult(text);
-  else await writeFiles([{ path: options.output, text, mode: 0o600 }]);
+  else await writeFiles([{ path: options.output, text, mode: 0o600, isPlain: true }]);
 }
 
 export interface OpenOptions {

@@ -1,6 +1,8 @@
 // Owns: `signet new`: a Secret made from answers or flags and sealed for one cluster or several.
 // Does not own: where values come from (values.ts), questions (prompts.ts). SPEC.md, "Command line".
 
+import { extname } from "node:path";
+import type { Certificate } from "../../shared/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests } from "../../shared/manifest.ts";
 import { SCOPES, type Scope } from "../../shared/scope.ts";
@@ -17,9 +19,16 @@ import {
   type ProjectCluster,
 } from "../project/project.ts";
 import type * as prompts from "../prompts.ts";
-import { checkNotEmpty, checkType } from "./secretcheck.ts";
+import { checkType } from "./secretcheck.ts";
 import { printJson, say, shortFingerprint } from "../terminal.ts";
-import { askValues, generatePassword, hasValues, readValues, type ValueFlags } from "./values.ts";
+import {
+  askValues,
+  checkItem,
+  generatePassword,
+  hasValues,
+  readValues,
+  type ValueFlags,
+} from "./values.ts";
 
 export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlags {
   readonly clusters: readonly string[];
@@ -51,34 +60,30 @@ interface Plan {
 /** @throws SignetError; then nothing was written */
 export async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
   const project = findProject();
+  const places = new Places(options, project);
   const plan = hasValues(options)
     ? await planFromFlags(name, options, project)
-    : await planFromAnswers(name, options, project);
+    : await planFromAnswers(name, options, project, places);
   const targets = plan.clusters.length === 0 ? [null] : plan.clusters;
   if (targets.length > 1 && options.output !== undefined) {
     throw new SignetError("usage", "--output names one file, but there are several clusters");
   }
-  const outputs: Output[] = [];
+  const outputs = new Map<string, Output>();
   const facts: object[] = [];
   const lines: string[] = [];
   for (const cluster of targets) {
-    const path =
-      options.output ??
-      (project === null || cluster === null
-        ? `${plan.name}.yaml`
-        : newFilePath(project, cluster, plan));
-    if (statIfThere(path) !== undefined) {
-      throw new SignetError("io", "is there already", {
-        hint: `\`signet set ${path} ITEM\` changes what is in it`,
+    const { path, certificate } = await places.for(plan, cluster);
+    if (outputs.has(path)) {
+      throw new SignetError("usage", "several clusters would have this file", {
+        hint: "newFile of signet.yaml needs {cluster} in it",
         place: { file: path },
       });
     }
-    const given = { ...options, ...(cluster === null ? {} : { cluster: cluster.name }) };
-    const certificate = await new Certificates(given, project).for(path);
     const data = new Map([...plan.shared, ...(plan.own.get(cluster?.name ?? "") ?? [])]);
     const secret = secretOf(plan, data);
     const sealed = await seal(secret, certificate, plan.scope);
-    outputs.push({ path, text: formatManifests([formatSealedSecret(sealed)], "yaml") });
+    const format = extname(path).toLowerCase() === ".json" ? "json" : "yaml";
+    outputs.set(path, { path, text: formatManifests([formatSealedSecret(sealed)], format) });
     facts.push({
       file: path,
       cluster: cluster?.name ?? null,
@@ -87,15 +92,60 @@ export async function runNew(name: string | undefined, options: NewOptions): Pro
     const where = cluster === null ? "" : ` for ${cluster.name}`;
     lines.push(`${path}: sealed${where} under ${shortFingerprint(certificate.fingerprint)}`);
   }
-  if (!options.dryRun) await writeFiles(outputs);
+  if (!options.dryRun) await writeFiles([...outputs.values()]);
   if (options.json) await printJson({ dryRun: options.dryRun, files: facts });
   else for (const line of lines) say(options.dryRun ? `would write ${line}` : line);
+}
+
+interface Place {
+  readonly path: string;
+  readonly certificate: Certificate;
+}
+
+/** Where each cluster's file goes, and what it is sealed with; looked for once. */
+class Places {
+  readonly #options: NewOptions;
+  readonly #project: Project | null;
+  readonly #found = new Map<ProjectCluster | null, Promise<Place>>();
+
+  constructor(options: NewOptions, project: Project | null) {
+    this.#options = options;
+    this.#project = project;
+  }
+
+  /** @throws SignetError io where a file is there already; all that finding a certificate throws */
+  for(plan: Pick<Plan, "name" | "namespace">, cluster: ProjectCluster | null): Promise<Place> {
+    let found = this.#found.get(cluster);
+    if (found === undefined) this.#found.set(cluster, (found = this.#find(plan, cluster)));
+    return found;
+  }
+
+  async #find(
+    plan: Pick<Plan, "name" | "namespace">,
+    cluster: ProjectCluster | null,
+  ): Promise<Place> {
+    const path =
+      this.#options.output ??
+      (this.#project === null || cluster === null
+        ? `${plan.name}.yaml`
+        : newFilePath(this.#project, cluster, plan));
+    if (statIfThere(path) !== undefined) {
+      throw new SignetError("io", "is there already", {
+        hint: `\`signet set ${path} ITEM\` changes what is in it`,
+        place: { file: path },
+      });
+    }
+    const given = { ...this.#options, ...(cluster === null ? {} : { cluster: cluster.name }) };
+    return { path, certificate: await new Certificates(given, this.#project).for(path) };
+  }
 }
 
 function secretOf({ name, namespace, type }: Plan, data: Values): Secret {
   const metadata = parseMetadata({ name, namespace }, "secret-invalid");
   const secret = { metadata, type, immutable: undefined, data };
-  checkNotEmpty(secret, "a value");
+  if (data.size === 0) {
+    throw new SignetError("secret-invalid", "there is no value in what was named");
+  }
   checkType(secret);
   return secret;
 }
@@ -107,8 +157,13 @@ function chosenClusters(options: NewOptions, project: Project | null): ProjectCl
       hint: "`signet init` makes one",
     });
   }
-  if (options.clusters.includes("all")) return [...project.clusters.values()];
-  return options.clusters.map((name) => clusterNamed(project, name));
+  if (options.clusters.includes("all")) {
+    if (project.clusters.size > 0) return [...project.clusters.values()];
+    throw new SignetError("usage", "signet.yaml has no cluster yet", {
+      hint: "`signet init --cluster NAME` adds one",
+    });
+  }
+  return [...new Set(options.clusters)].map((name) => clusterNamed(project, name));
 }
 
 async function planFromFlags(
@@ -120,7 +175,7 @@ async function planFromFlags(
     throw new SignetError("usage", "what is the Secret's name?", { hint: "signet new NAME ..." });
   }
   const scope = options.scope ?? project?.scope ?? "strict";
-  const namespace = options.namespace ?? currentContext(options)?.namespace ?? "";
+  const namespace = options.namespace ?? namespaceOfContext(name, scope, options);
   if (namespace === "" && scope !== "cluster-wide") {
     throw new SignetError("usage", "which namespace is it for?", { hint: "say --namespace" });
   }
@@ -134,16 +189,20 @@ async function planFromFlags(
     }
   }
   const literals = options.fromLiteral ?? [];
+  literals.forEach(checkItem);
   const own = new Map<string, Values>();
-  if (options.perCluster) {
+  const perCluster = options.perCluster && clusters.length > 1;
+  if (perCluster) {
     for (const cluster of clusters) {
       own.set(cluster.name, await askValues(literals, (item) => `${item} in ${cluster.name}`));
     }
   }
   const { data, type } = await readValues({
     ...options,
-    fromLiteral: options.perCluster ? [] : literals,
+    fromLiteral: perCluster ? [] : literals,
   });
+  const twice = perCluster ? literals.find((item) => data.has(item)) : undefined;
+  if (twice !== undefined) throw new SignetError("usage", `${twice} is given twice`);
   return {
     name,
     namespace,
@@ -153,6 +212,18 @@ async function planFromFlags(
     shared: data,
     own,
   };
+}
+
+/** Said, as it is seen nowhere on the command line. */
+function namespaceOfContext(name: string, scope: Scope, options: NewOptions): string {
+  if (scope === "cluster-wide") return "";
+  const context = currentContext(options);
+  if (context === null || context.namespace === "") return "";
+  say(
+    `note: ${name} is sealed for the namespace "${context.namespace}", that of the kubeconfig's ` +
+      `context "${context.name}"`,
+  );
+  return context.namespace;
 }
 
 const TYPES: readonly {
@@ -171,6 +242,7 @@ async function planFromAnswers(
   given: string | undefined,
   options: NewOptions,
   project: Project | null,
+  places: Places,
 ): Promise<Plan> {
   const ask = await import("../prompts.ts");
   if (!ask.canAsk()) {
@@ -197,6 +269,10 @@ async function planFromAnswers(
             "Clusters:",
             all.map((cluster) => ({ name: cluster.name, value: cluster })),
           );
+  }
+  // What is wrong with it is better said before someone types.
+  for (const cluster of clusters.length === 0 ? [null] : clusters) {
+    await places.for({ name, namespace }, cluster);
   }
   const kind =
     options.type === undefined
@@ -229,11 +305,17 @@ async function planFromAnswers(
   for (const item of kind.items) await take(item);
   while (kind.items.length === 0) {
     const isFirst = shared.size + own.size === 0;
+    const isTaken = (text: string): boolean =>
+      shared.has(text) || [...own.values()].some((values) => values.has(text));
+    const isWrong = (text: string): string | null => {
+      if (text === "" && !isFirst) return null;
+      if (!isItemName(text)) return "letters, digits, '-', '_' and '.'";
+      return isTaken(text) ? `${text} has a value already` : null;
+    };
     const item = await ask.askText(
       isFirst ? "Name of a value:" : "Name of another value (none: done):",
       "",
-      (text) =>
-        (text === "" && !isFirst) || isItemName(text) ? null : "letters, digits, '-', '_' and '.'",
+      isWrong,
     );
     if (item === "") break;
     await take(item);

@@ -38,6 +38,11 @@ export interface SealOptions extends GivenCertificate, SecretOptions, ValueFlags
 
 /** @throws SignetError, or an AggregateError of them; then nothing was written */
 export async function runSeal(names: readonly string[], options: SealOptions): Promise<void> {
+  if (hasValues(options) && names.length > 0) {
+    throw new SignetError("usage", "values by flags and FILE exclude each other", {
+      hint: "to add values to what is sealed already, name it with --merge-into",
+    });
+  }
   if (options.mergeInto !== undefined) {
     const { runMerge } = await import("./merge.ts");
     await runMerge(names, { ...options, mergeInto: options.mergeInto });
@@ -72,11 +77,6 @@ export async function readSecrets(
     if (options.type === undefined) return readInputs(names, "a Secret");
     throw new SignetError("usage", "--type is for a Secret that is made of values", {
       hint: "a manifest says its type itself",
-    });
-  }
-  if (names.length > 0) {
-    throw new SignetError("usage", "values by flags and FILE exclude each other", {
-      hint: "to add values to what is sealed already, name it with --merge-into",
     });
   }
   const { data, type } = await readValues(options);

@@ -34,11 +34,12 @@ export interface GivenValues {
 
 /** Whether any flag names a value. */
 export function hasValues(flags: ValueFlags): boolean {
-  const { fromLiteral, fromFile, fromEnvFile, generate, ...single } = flags;
+  const { fromLiteral, fromFile, fromEnvFile, generate } = flags;
+  const { dockerServer, dockerUsername, dockerEmail, tlsCert, tlsKey } = flags;
   const lists = [fromLiteral, fromFile, fromEnvFile, generate];
   return (
     lists.some((list) => (list?.length ?? 0) > 0) ||
-    [single.dockerServer, single.dockerUsername, single.tlsCert, single.tlsKey].some(Boolean)
+    [dockerServer, dockerUsername, dockerEmail, tlsCert, tlsKey].some((text) => text !== undefined)
   );
 }
 
@@ -60,7 +61,7 @@ export async function readValues(flags: ValueFlags): Promise<GivenValues> {
   }
   for (const each of flags.generate ?? []) add(...generated(each));
   let type: string | undefined;
-  const { tlsCert, tlsKey, dockerUsername, dockerServer } = flags;
+  const { tlsCert, tlsKey, dockerUsername, dockerServer, dockerEmail } = flags;
   if (tlsCert !== undefined || tlsKey !== undefined) {
     type = "kubernetes.io/tls";
     for (const [item, value] of tlsPair(tlsCert, tlsKey)) add(item, value);
@@ -70,9 +71,10 @@ export async function readValues(flags: ValueFlags): Promise<GivenValues> {
     checkItem(item);
     if (data.has(item)) throw new SignetError("usage", `${item} is given twice`);
   }
-  const isDocker = dockerUsername !== undefined || dockerServer !== undefined;
+  const isDocker = [dockerUsername, dockerServer, dockerEmail].some((text) => text !== undefined);
   if (isDocker && dockerUsername === undefined) {
-    throw new SignetError("usage", "--docker-server needs --docker-username");
+    const flag = dockerServer === undefined ? "--docker-email" : "--docker-server";
+    throw new SignetError("usage", `${flag} needs --docker-username`);
   }
   const names = isDocker ? [...literals, DOCKER_PASSWORD] : literals;
   for (const [item, value] of await askValues(names)) {
@@ -88,22 +90,25 @@ export async function readValues(flags: ValueFlags): Promise<GivenValues> {
 
 const DOCKER_PASSWORD = "password of the registry";
 
-/** Never quoted where it is wrong: it may be a value. */
-function checkItem(item: string): void {
+/** Never quoted where it is wrong: it may be a value. @throws SignetError usage */
+export function checkItem(item: string): void {
   if (isItemName(item)) return;
-  if (/^[-._a-zA-Z0-9]+=/.test(item)) {
-    throw new SignetError(
-      "usage",
-      "a value on the command line is seen by others on this machine",
-      {
-        hint: "name the item alone: its value is asked for, or read from standard input",
-      },
-    );
-  }
+  checkNoValue(item);
   throw new SignetError("usage", "that is not a name for an item", {
     hint: "letters, digits, '-', '_' and '.' only",
   });
 }
+
+/** Refuses ITEM=VALUE where a name or a path stands. @throws SignetError usage */
+export function checkNoValue(text: string): void {
+  if (!/^[-._a-zA-Z0-9]+=/.test(text)) return;
+  throw new SignetError("usage", "a value on the command line is seen by others on this machine", {
+    hint: "name the item alone: its value is asked for, or read from standard input",
+  });
+}
+
+/** Standard input ends once: what is read from it again would be an empty value. */
+let stdinTaken = false;
 
 /**
  * Asks for values that are not shown; where nobody can be asked, the one value is standard input.
@@ -118,12 +123,18 @@ export async function askValues(
   const { isatty } = await import("node:tty");
   if (!isatty(0)) {
     const [item = "", ...others] = items;
-    if (others.length > 0) {
+    if (others.length > 0 || stdinTaken) {
       throw new SignetError("usage", "standard input can be one value only", {
         hint: "name one item, or use --from-file and --from-env-file, which take /dev/fd/3 as well",
       });
     }
-    return values.set(item, withoutLineEnd(await readStdin("")));
+    stdinTaken = true;
+    const value = withoutLineEnd(await readStdin(""));
+    // A command before a pipe that failed must not leave an empty password.
+    if (value.length > 0) return values.set(item, value);
+    throw new SignetError("usage", "standard input is empty: there is no value in it", {
+      hint: "if it is to be empty, say --from-file ITEM=/dev/null",
+    });
   }
   const { askHidden } = await import("../prompts.ts");
   for (const item of items) {
@@ -145,9 +156,18 @@ function withoutLineEnd(bytes: Buffer): Uint8Array {
 function fromFile(source: string): [string, Uint8Array][] {
   const separator = source.indexOf("=");
   if (separator !== -1) {
-    return [[source.slice(0, separator), readBytes(source.slice(separator + 1))]];
+    const item = source.slice(0, separator);
+    checkItem(item);
+    return [[item, readFileOf(item, source.slice(separator + 1))]];
   }
-  if (!stat(source).isDirectory()) return [[basename(source), readBytes(source)]];
+  if (!stat(source).isDirectory()) {
+    const item = basename(source);
+    if (isItemName(item)) return [[item, readBytes(source)]];
+    throw new SignetError("usage", "the file's name is not a name for an item", {
+      hint: "say --from-file ITEM=FILE",
+      place: { file: source },
+    });
+  }
   // As kubectl: the files of the folder whose names can be items.
   return readdirSync(source)
     .sort()
@@ -155,12 +175,25 @@ function fromFile(source: string): [string, Uint8Array][] {
     .map((name) => [name, readBytes(join(source, name))]);
 }
 
+/** Who writes ITEM=VALUE where ITEM=FILE is meant has named no file: that is not quoted. */
+function readFileOf(item: string, file: string): Uint8Array {
+  try {
+    return readBytes(file);
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    throw new SignetError(error.code, `--from-file: the file for ${item}: ${error.message}`, {
+      hint: "it is ITEM=FILE; a value itself is asked for, or read from standard input",
+      cause: error,
+    });
+  }
+}
+
 /** As kubectl reads it: no quotes, no spaces taken away; a name alone takes the environment's value. */
 function fromEnvFile(file: string): [string, Uint8Array][] {
   const lines = readText(file)
     .replace(/^\uFEFF/, "")
     .split(/\r?\n/);
-  return lines.flatMap((line, index) => {
+  return lines.flatMap((line, index): [string, Uint8Array][] => {
     const text = line.trimStart();
     if (text === "" || text.startsWith("#")) return [];
     const separator = text.indexOf("=");
@@ -171,7 +204,13 @@ function fromEnvFile(file: string): [string, Uint8Array][] {
       });
     }
     const value = separator === -1 ? process.env[item] : text.slice(separator + 1);
-    return value === undefined ? [] : [[item, new TextEncoder().encode(value)]];
+    if (value === undefined) {
+      throw new SignetError("secret-invalid", `the environment has no variable ${item}`, {
+        hint: "NAME alone takes its value from there; NAME= is an empty value",
+        place: { file, line: index + 1 },
+      });
+    }
+    return [[item, new TextEncoder().encode(value)]];
   });
 }
 
@@ -179,10 +218,13 @@ const ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
 const DEFAULT_LENGTH = 32;
 
 function generated(source: string): [string, Uint8Array] {
-  const [item = "", text] = source.split("=");
-  const length = text === undefined ? DEFAULT_LENGTH : Number(text);
-  if (!Number.isInteger(length) || length < 8 || length > 1024) {
-    throw new SignetError("usage", "the length of a generated value is from 8 to 1024");
+  const [item = "", ...rest] = source.split("=");
+  const text = rest.length === 0 ? String(DEFAULT_LENGTH) : rest.join("=");
+  const length = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (length < 8 || length > 1024) {
+    throw new SignetError("usage", "the length of a generated value is from 8 to 1024", {
+      hint: "such as --generate password=40",
+    });
   }
   return [item, new TextEncoder().encode(generatePassword(length))];
 }
@@ -197,22 +239,13 @@ function tlsPair(cert: string | undefined, key: string | undefined): [string, Ui
     throw new SignetError("usage", "--tls-cert and --tls-key need each other");
   }
   const [certificate, privateKey] = [readBytes(cert), readBytes(key)];
-  let fits: boolean;
-  try {
-    fits = new X509Certificate(certificate).checkPrivateKey(createPrivateKey(privateKey));
-  } catch {
-    // What the library says may quote the key.
-    throw new SignetError(
-      "secret-invalid",
-      "is no PEM certificate, or its key no PEM private key",
-      {
-        place: { file: cert },
-      },
-    );
-  }
+  const parsed = parsePem(cert, "is no PEM certificate", () => new X509Certificate(certificate));
+  const fits = parsePem(key, "is no PEM private key, or is locked with a passphrase", () =>
+    parsed.checkPrivateKey(createPrivateKey(privateKey)),
+  );
   if (!fits) {
-    throw new SignetError("secret-invalid", "the private key is not this certificate's", {
-      place: { file: cert },
+    throw new SignetError("secret-invalid", `is not the private key of ${cert}`, {
+      place: { file: key },
     });
   }
   return [
@@ -221,9 +254,23 @@ function tlsPair(cert: string | undefined, key: string | undefined): [string, Ui
   ];
 }
 
+/** What the library says may quote the key. */
+function parsePem<T>(file: string, reason: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    throw new SignetError("secret-invalid", reason, { place: { file } });
+  }
+}
+
 function dockerConfig(flags: ValueFlags, password: Uint8Array): Uint8Array {
   const { dockerServer = DEFAULT_REGISTRY, dockerUsername: username = "", dockerEmail } = flags;
-  const text = new TextDecoder().decode(password);
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(password);
+  } catch {
+    throw new SignetError("secret-invalid", "the password of the registry is not UTF-8 text");
+  }
   const account = {
     username,
     password: text,

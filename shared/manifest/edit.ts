@@ -46,16 +46,7 @@ export function editManifest(
   document: ManifestDocument,
   edits: readonly Edit[],
 ): string {
-  let body = text.slice(document.start, document.end);
-  let value = document.value;
-  for (const edit of edits) {
-    value =
-      edit.rename === undefined
-        ? applyTo(value, edit.path, edit.value)
-        : renamed(value, edit.path, edit.rename);
-    body = editOnce(body, document, edit, value);
-  }
-  return text.slice(0, document.start) + body + text.slice(document.end);
+  return editManifests(text, new Map([[document, edits]]));
 }
 
 /** The same for several documents of one text. */
@@ -63,9 +54,61 @@ export function editManifests(
   text: string,
   edits: ReadonlyMap<ManifestDocument, readonly Edit[]>,
 ): string {
-  // From the last to the first: what is before a document stays where it is.
-  const lastFirst = [...edits].sort(([a], [b]) => b.start - a.start);
-  return lastFirst.reduce((result, [document, each]) => editManifest(result, document, each), text);
+  let result = "";
+  let done = 0;
+  for (const [document, each] of [...edits].sort(([a], [b]) => a.start - b.start)) {
+    const body = text.slice(document.start, document.end);
+    result += text.slice(done, document.start);
+    result += editTogether(body, document, each) ?? editInTurn(body, document, each);
+    done = document.end;
+  }
+  return result + text.slice(done);
+}
+
+/**
+ * All edits for the price of one; undefined where one takes something out or renames, where they
+ * touch each other, and where that does not read back as meant: then each is made by itself.
+ */
+function editTogether(
+  body: string,
+  document: ManifestDocument,
+  edits: readonly Edit[],
+): string | undefined {
+  const simple = edits.every(({ value, rename }) => value !== undefined && rename === undefined);
+  if (!simple || edits.length < 2) return undefined;
+  const [parsed] = parseManifests(body);
+  if (parsed === undefined) return undefined;
+  const draft = draftOf(body, parsed, { blocks: true, trim: true });
+  let splices: Splice[];
+  try {
+    splices = edits.flatMap((edit) => plan(draft, parsed.root, edit));
+  } catch (error) {
+    if (error instanceof SignetError) return undefined;
+    throw error;
+  }
+  const inOrder = splices.sort((a, b) => a.from - b.from);
+  const touching = inOrder.some(({ from }, index) => {
+    const before = inOrder[index - 1];
+    return before !== undefined && (from < before.to || from === before.from);
+  });
+  if (touching) return undefined;
+  const result = splice(draft, inOrder);
+  const expected = edits.reduce((value, edit) => applied(value, edit), document.value);
+  return readsAs(result, document.format, expected) ? result : undefined;
+}
+
+function editInTurn(body: string, document: ManifestDocument, edits: readonly Edit[]): string {
+  let result = body;
+  let value = document.value;
+  for (const edit of edits) {
+    value = applied(value, edit);
+    result = editOnce(result, document, edit, value);
+  }
+  return result;
+}
+
+function applied(value: Json, { path, value: change, rename }: Edit): Json {
+  return rename === undefined ? applyTo(value, path, change) : renamed(value, path, rename);
 }
 
 function refuse(reason: string, edit: Pick<Edit, "path">): never {
@@ -75,17 +118,24 @@ function refuse(reason: string, edit: Pick<Edit, "path">): never {
 function editOnce(body: string, document: ManifestDocument, edit: Edit, expected: Json): string {
   const [parsed] = parseManifests(body);
   if (parsed === undefined) return refuse("the document cannot be edited in place", edit);
-  const newline = body.includes("\r\n") ? "\r\n" : "\n";
-  const json = parsed.format === "json";
   // Blank lines after a block with `+` are its own: then only an attempt without trim reads back.
   for (const blocks of [true, false]) {
     for (const trim of [true, false]) {
-      const draft = { text: body, newline, json, trim, blocks };
+      const draft = draftOf(body, parsed, { blocks, trim });
       const result = splice(draft, plan(draft, parsed.root, edit));
       if (readsAs(result, document.format, expected)) return result;
     }
   }
   return refuse("the entry cannot be changed in place: edit the file by hand", edit);
+}
+
+function draftOf(
+  text: string,
+  { format }: ManifestDocument,
+  tries: Pick<Draft, "trim" | "blocks">,
+): Draft {
+  const newline = text.includes("\r\n") ? "\r\n" : "\n";
+  return { text, newline, json: format === "json", ...tries };
 }
 
 function readsAs(body: string, format: "yaml" | "json", expected: Json): boolean {
@@ -169,11 +219,13 @@ function nest(path: readonly string[], value: Json): Json {
 }
 
 function splice(draft: Draft, splices: readonly Splice[]): string {
-  let result = draft.text;
-  for (const { from, to, text } of [...splices].sort((a, b) => b.from - a.from)) {
-    result = result.slice(0, from) + text + result.slice(to);
+  let result = "";
+  let done = 0;
+  for (const { from, to, text } of [...splices].sort((a, b) => a.from - b.from)) {
+    result += draft.text.slice(done, from) + text;
+    done = to;
   }
-  return result;
+  return result + draft.text.slice(done);
 }
 
 /** An entry, and the mapping that it stands in. */

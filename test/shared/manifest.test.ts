@@ -675,6 +675,45 @@ describe("edits", () => {
     expect(() => edit(text, set(path, "x"))).toThrow(SignetError);
   });
 
+  test("writes several edits as one after the other would write them", () => {
+    const key = fc.constantFrom("a", "b", "c", "d");
+    const inner = fc.oneof(nasty, fc.dictionary(key, nasty, { maxKeys: 3 }));
+    const change = fc.record({
+      path: fc.array(key, { minLength: 1, maxLength: 2 }),
+      value: fc.oneof(
+        { arbitrary: inner, weight: 9 },
+        { arbitrary: fc.constant(undefined), weight: 1 },
+      ),
+    });
+    const tries = <T>(action: () => T): T | undefined => {
+      try {
+        return action();
+      } catch (error) {
+        expect(error).toBeInstanceOf(SignetError);
+        return undefined;
+      }
+    };
+    let made = 0;
+    fc.assert(
+      fc.property(
+        fc.dictionary(key, inner, { minKeys: 2, maxKeys: 4 }),
+        fc.array(change, { minLength: 2, maxLength: 4 }),
+        fc.constantFrom("yaml", "json"),
+        fc.boolean(),
+        (value, changes, format, crlf) => {
+          const plain = formatManifests([{ first: "1", ...value }], format);
+          const text = crlf ? plain.replaceAll("\n", "\r\n") : plain;
+          const together = tries(() => edit(text, ...changes));
+          const inTurn = tries(() => changes.reduce((before, each) => edit(before, each), text));
+          if (inTurn !== undefined) made++;
+          expect(together).toBe(inTurn);
+        },
+      ),
+      { numRuns: 1500 },
+    );
+    expect(made).toBeGreaterThan(700);
+  });
+
   test("writes what is meant or refuses, and touches no other line", () => {
     const key = fc.constantFrom("a", "b", "c");
     const path = fc.array(key, { minLength: 1, maxLength: 3 });

@@ -1,0 +1,192 @@
+import { describe, expect, it } from "vitest";
+import { findPlaintext } from "../../cli/check/plaintext.ts";
+
+const BASE64 = Buffer.from("hunter2").toString("base64");
+const HEAD = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\n";
+
+/** Each finding as `LINE RULE OBJECT ITEMS`. */
+const found = (text: string): string[] =>
+  findPlaintext(text).map(({ line, rule, object, items }) =>
+    [line, rule, object ?? "-", items.join(",")].join(" "),
+  );
+
+describe("a Secret with a value", () => {
+  it.for([
+    ["stringData", `${HEAD}stringData: {a: hunter2}\n`, "1 plaintext-secret shop/db a"],
+    ["data", `${HEAD}data: {a: ${BASE64}}\n`, "1 plaintext-secret shop/db a"],
+    ["data that is no base64", `${HEAD}data: {a: "hunter2!"}\n`, "1 plaintext-secret shop/db a"],
+    ["a number", `${HEAD}stringData: {a: 1234}\n`, "1 plaintext-secret shop/db a"],
+    ["a block", `${HEAD}stringData:\n  a: |\n    hunter2\n`, "1 plaintext-secret shop/db a"],
+    [
+      "CRLF",
+      `${HEAD}stringData: {a: hunter2}\n`.replaceAll("\n", "\r\n"),
+      "1 plaintext-secret shop/db a",
+    ],
+    [
+      "both fields",
+      `${HEAD}data: {a: ${BASE64}}\nstringData: {b: x1, c: ""}\n`,
+      "1 plaintext-secret shop/db a,b",
+    ],
+    ["no name", "kind: Secret\nstringData: {a: hunter2}\n", "1 plaintext-secret - a"],
+    ["JSON", '\n{"kind": "Secret", "stringData": {"a": "hunter2"}}', "2 plaintext-secret - a"],
+    [
+      "JSON in escapes",
+      '{"kind": "\\u0053ecret", "stringData": {"a": "hunter2"}}',
+      "1 plaintext-secret - a",
+    ],
+    [
+      "a further document",
+      `kind: Other\n---\n${HEAD}stringData: {a: hunter2}\n`,
+      "3 plaintext-secret shop/db a",
+    ],
+    [
+      "a List",
+      `kind: List\nitems:\n- kind: Other\n- kind: Secret\n  stringData: {a: hunter2}\n`,
+      "4 plaintext-secret - a",
+    ],
+    [
+      "a SecretList",
+      "kind: SecretList\nitems:\n- stringData: {a: hunter2}\n",
+      "3 plaintext-secret - a",
+    ],
+    [
+      "a List in a List",
+      "kind: List\nitems:\n- kind: List\n  items:\n  - kind: Secret\n    data: {a: aA==}\n",
+      "5 plaintext-secret - a",
+    ],
+  ])("is found: %s", ([, text, expected]) => {
+    expect(found(text as string)).toEqual([expected]);
+  });
+
+  it.for([
+    ["text around a placeholder that is a password", "postgres://{{ .user }}:hunter2@db"],
+    ["a constant in a template", '{{ "hunter2" | b64enc }}'],
+    ["a password in a file with placeholders", "host: ${HOST}\npassword: hunter2\n"],
+    ["a word in brackets beside others", "<a> hunter2"],
+  ])("is found: %s", ([, value]) => {
+    expect(found(`${HEAD}stringData: {a: ${JSON.stringify(value)}}\n`)).toHaveLength(1);
+  });
+
+  it("is found in each annotation that quotes it, also in a SealedSecret's template", () => {
+    const quoted = JSON.stringify({ kind: "Secret", metadata: { name: "x" }, data: { a: BASE64 } });
+    const annotations = {
+      "kubectl.kubernetes.io/last-applied-configuration": quoted,
+      "kubecfg.ksonnet.io/last-applied-configuration": quoted,
+    };
+    const sealed = {
+      kind: "SealedSecret",
+      metadata: { annotations },
+      spec: { encryptedData: { a: "AgAB" }, template: { metadata: { annotations } } },
+    };
+    expect(found(JSON.stringify(sealed))).toEqual(Array(4).fill("1 last-applied x a"));
+  });
+
+  it("is found as literals of a Kustomization", () => {
+    const text =
+      "secretGenerator:\n- name: a\n  literals: [x=hunter2, 'y=', 'z=${Z}', noise]\n- name: b\n";
+    expect(found(text)).toEqual(["2 kustomize-literal a x"]);
+  });
+});
+
+describe("no alarm", () => {
+  it.for([
+    [
+      "a SealedSecret",
+      "kind: SealedSecret\nmetadata: {name: a}\nspec: {encryptedData: {a: AgAB}}\n",
+    ],
+    ["an ExternalSecret", "kind: ExternalSecret\nspec: {data: [{secretKey: a}]}\n# Secret\n"],
+    ["a Secret without a value", "kind: Secret\ndata:\nstringData: {}\n"],
+    ["empty values", 'kind: Secret\nstringData: {a: "", b: null, c: " "}\n'],
+    ["a List without a Secret", "kind: List\nitems: [{kind: ConfigMap, data: {a: Secret}}]\n"],
+    ["a ConfigMap that speaks of one", "kind: ConfigMap\ndata: {kind: Secret, a: hunter2}\n"],
+    ["a generator of files", "secretGenerator: [{name: a, files: [a.txt], envs: [b.env]}]\n"],
+    [
+      "an annotation that quotes a SealedSecret",
+      'metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: "{\\"kind\\": \\"SealedSecret\\"}"}}\n# Secret\n',
+    ],
+    ["text that is no manifest", "The Secret is hunter2: {{\n"],
+  ])("for %s", ([, text]) => {
+    expect(found(text as string)).toEqual([]);
+  });
+
+  it.for([
+    "{{ .Values.password }}",
+    '{{ .Values.password | default "" | b64enc }}',
+    "{{ .Release.Name }}-admin",
+    "${PASSWORD}",
+    "$(PASSWORD)",
+    "postgres://${USER}:${PASSWORD}@db:5432/shop",
+    "log: debug\npassword: {{ .Values.password }}\n",
+    "<path:secret/data/db#password>",
+    "<your-password>",
+    "CHANGE_ME",
+    "changeme",
+    "xxxxx",
+    "********",
+    "REDACTED",
+    "vault:secret/data/db#password",
+    "ref+vault://secret/db#/password",
+    "op://vault/db/password",
+    "ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]",
+  ])("for the placeholder %j, plain or in base64", (value) => {
+    const encoded = Buffer.from(value).toString("base64");
+    expect(found(`${HEAD}stringData: {a: ${JSON.stringify(value)}}\n`)).toEqual([]);
+    expect(found(`${HEAD}data: {a: ${JSON.stringify(encoded)}}\n`)).toEqual([]);
+  });
+});
+
+describe("a chart's template", () => {
+  const template = (lines: string): string =>
+    `{{- if .Values.on }}\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\n${lines}{{- end }}\n`;
+
+  it.for([
+    ["a value", "stringData:\n  a: hunter2\n", "a"],
+    ["quotes and a comment", "stringData:\n  'a': \"hunter2\" # x\n", "a"],
+    ["base64", `data:\n  a: ${BASE64}\n`, "a"],
+    ["braces", "stringData: {a: hunter2, b: ''}\n", "a"],
+    ["a block", "stringData:\n  a: |-\n    hunter2: x\n    more\n  b: >\n", "a"],
+    ["a value on a line of its own", "stringData:\n  a:\n    hunter2\n", "a"],
+    [
+      "between actions",
+      "stringData:\n{{- range .x }}\n  a: hunter2\n{{- end }}\n  b: {{ .b }}\n",
+      "a",
+    ],
+    ["a name from a template", "stringData:\n  {{ .name }}: hunter2\n", "{{ .name }}"],
+    ["CRLF", "stringData:\r\n  a: hunter2\r\n", "a"],
+  ])("is looked at by its lines: %s", ([, lines, items]) => {
+    expect(found(template(lines as string))).toEqual([`3 plaintext-secret db ${items}`]);
+  });
+
+  it.for([
+    ["filled in later", "stringData:\n  a: {{ .a }}\n  b: {{ .b | quote }}\n  c: 'x-{{ .c }}'\n"],
+    ["empty", "stringData:\n  a: ''\n  b: # none\n  c: null\n  d: |\n"],
+    ["a whole mapping filled in", "data: {{ toYaml .data | nindent 2 }}\n"],
+    ["a field of another name", "metadata2:\n  a: hunter2\ntype: Opaque\n"],
+    ["a block that is filled in", "stringData:\n  a: |\n    log: debug\n    password: {{ .a }}\n"],
+  ])("is no finding where it is %s", ([, lines]) => {
+    expect(found(template(lines as string))).toEqual([]);
+  });
+
+  it("does not take the lines of another object for its own", () => {
+    const text =
+      "items:\n  - kind: ConfigMap\n    data:\n      a: hunter2\n  - kind: Secret\n    metadata:\n      name: b\n    data:\n      x: {{ .x }}\n  - kind: ConfigMap\n    data:\n      a: hunter2\n";
+    expect(found(text)).toEqual([]);
+    expect(found(text.replace("{{ .x }}", "aA==\n{{ end }}"))).toEqual(["5 plaintext-secret b x"]);
+  });
+
+  it("does not hide the documents beside it", () => {
+    const text = `${template("")}---\n${HEAD}stringData: {a: hunter2}\n`;
+    expect(found(text)).toEqual(["8 plaintext-secret shop/db a"]);
+  });
+});
+
+it("never tells a value, also where it looks like a name", () => {
+  for (const text of [
+    `${HEAD}stringData:\n  a: |\n    hunter2: hunter2\n`,
+    `{{ x }}\n${HEAD}stringData:\n  a: |\n    hunter2: hunter2\n`,
+    "secretGenerator: [{literals: ['a=hunter2=hunter2']}]\n",
+  ]) {
+    expect(findPlaintext(text)).toHaveLength(1);
+    expect(JSON.stringify(findPlaintext(text))).not.toContain("hunter2");
+  }
+});
