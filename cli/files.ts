@@ -20,7 +20,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError, readStdin } from "./terminal.ts";
 
-export const STDIN_NAME = "standard input";
+const STDIN_NAME = "standard input";
 
 /** A text that was read, and where from. */
 export interface Input {
@@ -105,14 +105,15 @@ export function statIfThere(path: string): Stats | undefined {
   }
 }
 
-const MANIFEST_NAME = /\.(ya?ml|json)$/i;
+/** Names of files that hold manifests. */
+export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
 /**
- * Paths of the manifests below a folder, sorted. Hidden folders and node_modules are left out; a
- * file or folder that links lead to twice counts once.
+ * Paths of the manifests below a folder, sorted. Git's own folder, node_modules and, unless they are
+ * asked for, other hidden folders are left out; a file or folder that links lead to twice counts once.
  * @throws SignetError io
  */
-export function manifestsBelow(folder: string): string[] {
+export function manifestsBelow(folder: string, { hidden = false } = {}): string[] {
   // Where they really are.
   const seen = new Set<string>();
   const isNew = (real: string): boolean => seen.size < seen.add(real).size;
@@ -127,7 +128,8 @@ export function manifestsBelow(folder: string): string[] {
         const isLink = entry.isSymbolicLink();
         const target = isLink ? statIfThere(join(folder, path)) : entry;
         if (target?.isDirectory() === true) {
-          if (!entry.name.startsWith(".") && entry.name !== "node_modules") walk(path);
+          const isHidden = entry.name.startsWith(".") && (!hidden || entry.name === ".git");
+          if (!isHidden && entry.name !== "node_modules") walk(path);
         } else if (target?.isFile() === true && MANIFEST_NAME.test(entry.name)) {
           const inFolder = join(realHere, entry.name);
           if (isNew(isLink ? realpathSync(inFolder) : inFolder)) found.push(path);

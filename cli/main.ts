@@ -151,7 +151,9 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
 
 /** Commander's complaint as one of ours. */
 function usageError(error: CommanderError, program: Command, args: readonly string[]): SignetError {
-  const [message = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  const [words = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  // What stands behind an option that is none may be a value.
+  const message = words.replace(/^(unknown option '[^'=]*)=.*/, "$1'");
   const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion ?? "")?.[1];
   let command = program;
   for (const arg of args) {

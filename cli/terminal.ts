@@ -176,6 +176,11 @@ export function shortFingerprint(fingerprint: string): string {
   return fingerprint.slice(0, "SHA256:".length + 8);
 }
 
+/** A result that a person reads. What would steer a terminal, in a name or a commit, is taken out. */
+export function printLines(lines: readonly string[]): Promise<void> {
+  return printResult(lines.map((line) => `${line.replace(/\p{Cc}/gu, "?")}\n`).join(""));
+}
+
 /** A result that a program reads. */
 export function printJson(value: unknown): Promise<void> {
   return printResult(`${JSON.stringify(value, null, 2)}\n`);

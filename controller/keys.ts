@@ -11,6 +11,7 @@ import {
   KEY_LABEL,
   type KeyOrder,
   readKeySecret,
+  RENEW_ANNOTATION,
 } from "../shared/keyfile.ts";
 import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keyring.ts";
 import { asObject, type JsonObject, metadataOf, parseSecret } from "../shared/secret.ts";
@@ -18,9 +19,6 @@ import { Cache, objectKey, text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError, type KubernetesClient } from "./kubernetes.ts";
 import type { Log } from "./log.ts";
-
-/** On the key Secret that seals now, with any value: make a new key. */
-export const RENEW_ANNOTATION = "kube-signet/renew";
 
 export interface KeyOptions {
   /** Where the key Secrets are. */
@@ -124,7 +122,8 @@ export class ClusterKeys {
     const labelSelector = `${KEY_LABEL} in (${HELD_KEY_LABELS.join(",")})`;
     this.#labelled = new Cache(client, { path: this.#path, labelSelector }, cacheOptions);
     const fieldSelector = `metadata.name=${options.prefix}`;
-    this.#legacy = new Cache(client, { path: this.#path, fieldSelector }, cacheOptions);
+    const unlabelled = { labelSelector: `!${KEY_LABEL}`, fieldSelector };
+    this.#legacy = new Cache(client, { path: this.#path, ...unlabelled }, cacheOptions);
   }
 
   get #path(): string {

@@ -14,6 +14,9 @@ export const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
 /** The label's values with which a controller holds the key; with any other, such as `retired`, it does not. */
 export const HELD_KEY_LABELS = ["active", "compromised"];
 
+/** On the key Secret that seals now, with any value: make a new key. */
+export const RENEW_ANNOTATION = "kube-signet/renew";
+
 /** Which moment orders keys: the certificate's notBefore, or the creation of the key Secret. */
 export const KEY_ORDERS = ["CertNotBefore", "SecretCreationTimestamp"] as const;
 export type KeyOrder = (typeof KEY_ORDERS)[number];

@@ -1,4 +1,4 @@
-// Owns: SealedSecrets as values: checks on an untrusted one, seal, unseal, merge, re-seal.
+// Owns: SealedSecrets as values: checks on an untrusted one, seal, unseal, merge, change, re-seal.
 // Does not own: one value's bytes (envelope.ts), key choice (keyring.ts), owner references and status
 // (controller/). SPEC.md, "SealedSecrets".
 
@@ -431,11 +431,16 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
   const encryptedData = new Map([...target.encryptedData, ...update.encryptedData]);
   const kept = [...stampOf(target)].filter(([item]) => !update.encryptedData.has(item));
   const stamp = new Map([...kept, ...stampOf(update)]);
+  const { annotations } = target.metadata;
+  // Where no old value is left, neither is the place that they were sealed for.
+  const isAllNew = [...target.encryptedData.keys()].every((item) => update.encryptedData.has(item));
+  const saysPlace = annotations[SEALED_FOR_ANNOTATION] !== undefined;
+  const sealedFor = isAllNew && saysPlace ? { [SEALED_FOR_ANNOTATION]: place(update) } : {};
   return {
     ...target,
     metadata: {
       ...target.metadata,
-      annotations: stamped(target.metadata.annotations, stamp, encryptedData.keys()),
+      annotations: stamped({ ...annotations, ...sealedFor }, stamp, encryptedData.keys()),
     },
     encryptedData,
     template: {
@@ -463,10 +468,27 @@ export interface ItemChanges {
 }
 
 /**
+ * Checks that a SealedSecret itself says what a new value is to be bound to: who applies it may add a
+ * namespace, and a value that was sealed without one would never open.
+ * @throws SignetError secret-invalid
+ */
+export function checkPlace({ metadata }: SealedSecret): void {
+  const scope = scopeOf(metadata.annotations);
+  const needed = { strict: ["namespace", "name"], "namespace-wide": ["namespace"] } as const;
+  if (scope === "cluster-wide") return;
+  const field = needed[scope].find((each) => metadata[each] === "");
+  if (field === undefined) return;
+  throw new SignetError("secret-invalid", `says no ${field}, which a value is sealed for`, {
+    hint: `say metadata.${field} in the file, or use \`signet seal --merge-into\` with --${field}`,
+    place: { field: `metadata.${field}` },
+  });
+}
+
+/**
  * The same SealedSecret with some items changed. A certificate is needed where values are set, and
  * every other value keeps its ciphertext.
- * @throws SignetError secret-invalid where an item is not there, or one of the new name is;
- *   sealedsecret-invalid for the legacy form
+ * @throws SignetError secret-invalid where an item is not there, one of the new name is, or it is not
+ *   said what a new value is for; sealedsecret-invalid for the legacy form
  */
 export async function changeItems(
   sealed: SealedSecret,
@@ -492,7 +514,9 @@ export async function changeItems(
     const fingerprint = known.get(item);
     if (fingerprint !== undefined) stamp.set(newName, fingerprint);
   }
-  const label = labelBytes(scopeOf(annotations), namespace, name);
+  if (set.size > 0) checkPlace(sealed);
+  const scope = scopeOf(annotations);
+  const label = labelBytes(scope, namespace, name);
   for (const [item, value] of set) {
     if (certificate === null) throw new Error("values cannot be sealed without a certificate");
     if (!isItemName(item)) throw itemError("is not a name for an item", item);
@@ -500,11 +524,15 @@ export async function changeItems(
     encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
     stamp.set(item, certificate.fingerprint);
   }
+  // Of a file that was moved no value is left then that was sealed for the former place.
+  const isAllNew = set.size > 0 && set.size === encryptedData.size;
+  const saysPlace = annotations[SEALED_FOR_ANNOTATION] !== undefined;
+  const place = isAllNew && saysPlace ? { [SEALED_FOR_ANNOTATION]: placeWords(scope, label) } : {};
   return {
     ...sealed,
     metadata: {
       ...sealed.metadata,
-      annotations: stamped(annotations, stamp, encryptedData.keys()),
+      annotations: stamped({ ...annotations, ...place }, stamp, encryptedData.keys()),
     },
     encryptedData,
   };

@@ -76,7 +76,23 @@ function findInDocuments(documents: readonly ManifestDocument[], text: string): 
   });
 }
 
+/** Lists in Lists, annotations in annotations. */
 const MAX_NESTING = 4;
+
+/**
+ * Secrets that stand whole in something else: the values of a chart that makes more objects of them, a
+ * template of OpenShift, what Crossplane or Kyverno are to make.
+ */
+function within(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => {
+    const below = [...path, key];
+    const object = asObject(inner);
+    // What refers to a Secret says no more than kind and name.
+    const isWhole = object?.["kind"] === "Secret" && asObject(object["metadata"] ?? null) !== null;
+    return isWhole ? inValue(inner, below, lineAt, depth + 1) : within(inner, below, lineAt, depth);
+  });
+}
 
 function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
   const object = asObject(value);
@@ -100,6 +116,8 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
       const rule = "plaintext-secret";
       found.push({ rule, line: lineAt(path), object: nameOf(object), items });
     }
+  } else {
+    found.push(...within(object, path, lineAt, depth));
   }
   const generators = object["secretGenerator"];
   for (const [index, each] of (Array.isArray(generators) ? generators : []).entries()) {
@@ -112,7 +130,7 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
   }
   // Of a SealedSecret's template too: there an annotation comes along from the Secret.
   for (const above of [[], ["spec", "template"]]) {
-    const within = [...path, ...above, "metadata", "annotations"];
+    const inAnnotations = [...path, ...above, "metadata", "annotations"];
     const owner = above.reduce<JsonObject>(
       (outer, key) => asObject(outer[key] ?? null) ?? {},
       object,
@@ -121,7 +139,7 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
     for (const name of LAST_APPLIED) {
       const quoted = annotations[name];
       if (typeof quoted !== "string") continue;
-      const line = lineAt([...within, name]);
+      const line = lineAt([...inAnnotations, name]);
       const inside = inValue(parsedJson(quoted), [], () => line, depth + 1);
       found.push(...inside.map((one): Plaintext => ({ ...one, rule: "last-applied" })));
     }

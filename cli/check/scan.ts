@@ -126,8 +126,8 @@ function textOf(path: string): string | null {
   try {
     return looseText(readFileSync(path));
   } catch (error) {
-    // Removed but not yet committed so; a submodule.
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EISDIR") return null;
+    // Removed but not yet committed so, or a file where its folder was; a submodule.
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return null;
     throw ioError("cannot read", error, path);
   }
 }

@@ -2,7 +2,7 @@
 // Does not own: reading them (sealedfiles.ts), the forms of the report (findings.ts).
 // SPEC.md, "Whole repositories".
 
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { decodeEnvelope } from "../../shared/envelope.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 import { lineCounter } from "../../shared/manifest.ts";
@@ -11,10 +11,14 @@ import { sealedForOf } from "../../shared/sealedsecret.ts";
 import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
 import { type Finding, type FindingFormat, report } from "./findings.ts";
 import { clusterOptions } from "../cluster/kubeconfig.ts";
+import { MANIFEST_NAME } from "../files.ts";
 import { findProject, parseDays, type Project } from "../project/project.ts";
-import { needWorkTree, readBlobs, stagedBlobs } from "../git/repository.ts";
+import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/repository.ts";
 import {
+  byCluster,
   type Inventory,
+  isChartTemplate,
+  objectsToAsk,
   readSealedFiles,
   readSealedTexts,
   type SealedFile,
@@ -43,7 +47,8 @@ export async function runVerify(paths: readonly string[], options: VerifyOptions
     : readSealedFiles(paths, project);
   const maxAge =
     options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
-  const findings = verifyFiles(inventory, project, maxAge, new Date());
+  const beside = options.staged ? committedBeside(inventory, project) : [];
+  const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
   if (options.live) findings.push(...(await verifyLive(inventory, options)));
   const wrong = new Set(findings.map(({ file }) => file));
   const objects = inventory.files.reduce((sum, file) => sum + file.objects.length, 0);
@@ -70,32 +75,54 @@ function askedAge(text: string): number {
 
 function stagedTexts(paths: readonly string[]): TextSource[] {
   const top = needWorkTree();
-  const blobs = stagedBlobs(paths).filter(({ path }) => /\.(ya?ml|json)$/i.test(path));
+  return textSources(stagedBlobs(paths), top);
+}
+
+function textSources(blobs: readonly Blob[], top: string): TextSource[] {
+  const manifests = blobs.filter(({ path }) => MANIFEST_NAME.test(path));
   const texts = readBlobs(
-    blobs.map(({ id }) => id),
+    manifests.map(({ id }) => id),
     top,
   );
-  return blobs.map(({ id, path }) => ({
+  return manifests.map(({ id, path }) => ({
     path: relative(process.cwd(), join(top, path)),
     read: () => texts.get(id) ?? "",
   }));
 }
 
-/** All that can be seen without a key or a cluster. */
+/** Files of the index that are not about to be changed, and may declare what is. */
+function committedBeside({ files }: Inventory, project: Project | null): readonly SealedFile[] {
+  const names = new Set(
+    files.flatMap(({ objects }) => objects.map(({ sealed }) => sealed.metadata.name)),
+  );
+  if (names.size === 0) return [];
+  const top = needWorkTree();
+  const staged = new Set(stagedBlobs([]).map(({ path }) => path));
+  const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
+  const sources = textSources(others, top).filter(({ read }) => {
+    const text = read();
+    return [...names].some((name) => text.includes(name));
+  });
+  return readSealedTexts(sources, project).files;
+}
+
+/**
+ * All that can be seen without a key or a cluster. `beside`: files that are not checked, but may
+ * declare the same.
+ */
 export function verifyFiles(
   { files, unreadable }: Inventory,
   project: Project | null,
   maxKeyAgeDays: number | undefined,
   now: Date,
+  beside: readonly SealedFile[] = [],
 ): Finding[] {
-  const findings: Finding[] = unreadable.map((error) => ({
-    rule: "unreadable",
-    severity: "error",
-    file: error.place.file ?? "",
-    ...(error.place.line === undefined ? {} : { line: error.place.line }),
-    message: describe(error),
-  }));
+  const findings = unreadable.map(unreadableFinding);
   const seen = new Map<string, string>();
+  for (const object of beside.flatMap(({ objects }) => objects)) {
+    const key = placeKey(object);
+    if (key !== null) seen.set(key, object.file);
+  }
   for (const file of files) {
     const lineAt = lineCounter(file.text);
     for (const object of file.objects) {
@@ -108,10 +135,18 @@ export function verifyFiles(
   return findings;
 }
 
-function describe(error: SignetError): string {
-  const { file: _file, line: _line, ...place } = error.place;
-  const where = formatPlace(place);
-  return where === "" ? error.message : `${where}: ${error.message}`;
+function unreadableFinding({ place, message }: SignetError): Finding {
+  const { file = "", line, ...within } = place;
+  const where = formatPlace(within);
+  const words = where === "" ? message : `${where}: ${message}`;
+  const isTemplate = isChartTemplate(file);
+  return {
+    rule: "unreadable",
+    severity: isTemplate ? "warning" : "error",
+    file,
+    ...(line === undefined ? {} : { line }),
+    message: isTemplate ? `a chart's template, of which nothing can be told: ${words}` : words,
+  };
 }
 
 type Add = (
@@ -136,7 +171,7 @@ function adderFor(
 function checkPlace(object: SealedObject, project: Project | null, add: Add): void {
   const { meaning, sealed } = object;
   const { name, namespace } = sealed.metadata;
-  if (project !== null && project.rules.length > 0 && meaning === null) {
+  if (project !== null && project.clusters.size > 0 && meaning === null) {
     add("no-cluster", "error", "no path of signet.yaml fits this file");
   }
   if (name === "") add("no-name", "error", "declares no name");
@@ -159,14 +194,23 @@ function checkPlace(object: SealedObject, project: Project | null, add: Add): vo
   }
 }
 
+/** What no two SealedSecrets may have in common; null where it is not known. */
+function placeKey({ file, sealed, meaning }: SealedObject): string | null {
+  if (meaning === null) return null;
+  const { name } = sealed.metadata;
+  // Where neither says the namespace, whoever applies the folder does.
+  const namespace = sealed.metadata.namespace || (meaning.namespace ?? `in ${dirname(file)}`);
+  return `${meaning.cluster.name} ${namespace} ${name}`;
+}
+
 function checkDuplicate(
-  { name, meaning }: SealedObject,
+  object: SealedObject,
   { path }: SealedFile,
   seen: Map<string, string>,
   add: Add,
 ): void {
-  if (meaning === null) return;
-  const key = `${meaning.cluster.name} ${name}`;
+  const key = placeKey(object);
+  if (key === null) return;
   const first = seen.get(key);
   if (first !== undefined) add("duplicate", "error", `is declared in ${first} as well`);
   else seen.set(key, path);
@@ -226,30 +270,22 @@ function checkValues(
 /** The controller's word on each SealedSecret; nothing secret comes back. */
 async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise<Finding[]> {
   const { verifyAtController } = await import("../cluster/controllerwork.ts");
-  const byCluster = new Map<string, SealedObject[]>();
-  for (const { objects } of inventory.files) {
-    for (const object of objects) {
-      const name = object.meaning?.cluster.name ?? "";
-      if (options.cluster !== undefined && options.cluster !== name) continue;
-      const others = byCluster.get(name) ?? [];
-      byCluster.set(name, others);
-      others.push(object);
-    }
-  }
   const asked = await Promise.allSettled(
-    [...byCluster].map(async ([name, objects]): Promise<Finding[]> => {
-      const cluster = objects[0]?.meaning?.cluster;
-      const connection =
-        cluster === undefined ? clusterOptions(options) : projectClusterOptions(cluster, options);
-      return (await verifyAtController(connection, objects)).map((object) => ({
-        rule: "does-not-open",
-        severity: "error",
-        file: object.file,
-        line: object.document.line,
-        object: object.name,
-        message: `the controller of ${name === "" ? "the cluster" : name} cannot open it`,
-      }));
-    }),
+    [...byCluster(objectsToAsk(inventory, options.cluster))].map(
+      async ([name, objects]): Promise<Finding[]> => {
+        const cluster = objects[0]?.meaning?.cluster;
+        const connection =
+          cluster === undefined ? clusterOptions(options) : projectClusterOptions(cluster, options);
+        return (await verifyAtController(connection, objects)).map((object) => ({
+          rule: "does-not-open",
+          severity: "error",
+          file: object.file,
+          line: object.document.line,
+          object: object.name,
+          message: `the controller of ${name === "" ? "the cluster" : name} cannot open it`,
+        }));
+      },
+    ),
   );
   const failed = asked.find((each) => each.status === "rejected");
   if (failed !== undefined) throw failed.reason;

@@ -5,13 +5,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest.ts";
+import { scopeOf } from "../../shared/scope.ts";
 import {
+  API_VERSION,
   DECRYPT_HINT,
-  parseSealedSecret,
   formatSealedSecret,
+  KIND,
+  parseSealedSecret,
   type SealedSecret,
 } from "../../shared/sealedsecret.ts";
-import { asObject, type JsonObject, objectsIn } from "../../shared/secret.ts";
+import { asObject, objectsIn, withKind } from "../../shared/secret.ts";
+import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
 import { connectController, type Controller, wordsOf } from "./cluster.ts";
 import type { Answer } from "./http.ts";
 import type { ClusterOptions } from "./kubeconfig.ts";
@@ -24,6 +28,8 @@ const BYTES_A_BATCH = 60_000;
 /** The controller opens two requests at once; more only wait there. */
 const SIDE_BY_SIDE = 4;
 const MAX_TRIES = 200;
+/** While its pod is replaced nothing answers; after a minute nothing will. */
+const MAX_TRIES_AWAY = 60;
 
 /** Those that the controller cannot open. @throws SignetError network, usage */
 export async function verifyAtController(
@@ -65,8 +71,12 @@ export async function rotateAtController(
     for (const object of batch) {
       const single = batch.length === 1 ? answer : await post(controller, "/v1/rotate", [object]);
       if (single.status !== 200 && single.status !== 409) throw failed("re-seal", single);
-      const [sealed] = (single.status === 200 ? sealedOf(single, [object]) : null) ?? [];
-      await done(object, sealed ?? doesNotOpen(object));
+      if (single.status === 409) {
+        await done(object, doesNotOpen(object));
+        continue;
+      }
+      const [sealed] = sealedOf(single, [object]) ?? [];
+      await done(object, sealed ?? doesNotFit(object));
     }
   });
 }
@@ -75,11 +85,16 @@ function failed(what: string, answer: Answer): SignetError {
   return new SignetError("network", `the controller cannot ${what}: ${wordsOf(answer)}`);
 }
 
-export function doesNotOpen({ place, name }: SealedObject): SignetError {
+function doesNotOpen({ place, name }: SealedObject): SignetError {
   return new SignetError("decrypt-failed", "no key could decrypt secret", {
     hint: DECRYPT_HINT,
     place: { ...place, object: name },
   });
+}
+
+function doesNotFit({ place, name }: SealedObject): SignetError {
+  const words = "cannot re-seal: the controller's answer does not fit what was asked";
+  return new SignetError("network", words, { place: { ...place, object: name } });
 }
 
 async function inBatches(
@@ -106,7 +121,7 @@ async function inBatches(
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
 }
 
-/** Posts one object as it is, several as a List; waits where the controller is asked too often. */
+/** Posts one object as it is, several as a List; waits where the controller is asked too often, or away. */
 async function post(
   controller: Controller,
   route: string,
@@ -116,33 +131,65 @@ async function post(
   const body = items.length === 1 ? items[0] : { apiVersion: "v1", kind: "List", items };
   for (let tries = 1; ; tries++) {
     const answer = await controller.request("POST", route, JSON.stringify(body));
-    const busy = answer.status === 429 || answer.status === 503;
-    if (!busy || tries === MAX_TRIES) return answer;
+    const isAway = answer.status === 503;
+    if (!isAway && answer.status !== 429) return answer;
+    if (tries >= (isAway ? MAX_TRIES_AWAY : MAX_TRIES)) return answer;
     const seconds = Number(answer.headers["retry-after"] ?? 1);
-    detail(`asked too often; waiting for ${seconds} s`);
+    detail(`${isAway ? "it is away" : "asked too often"}; waiting for ${seconds} s`);
     await sleep(Math.min(Number.isFinite(seconds) ? Math.max(seconds, 0.1) : 1, 10) * 1000);
   }
 }
 
-/** The SealedSecrets of an answer; null where they are not those that were sent. */
+/** What was sent with the values of an answer; null where they are not those that were sent. */
 function sealedOf({ text }: Answer, batch: readonly SealedObject[]): SealedSecret[] | null {
-  let object: JsonObject | null;
+  let answered: SealedSecret[];
   try {
-    object = asObject(JSON.parse(text) as Json);
-  } catch {
-    return null;
+    const object = asObject(JSON.parse(text) as Json) ?? {};
+    const objects = object["kind"] === "List" ? objectsIn(object["items"]) : [object];
+    answered = objects.map((each) => parseSealedSecret(withKind(each, KIND, API_VERSION)));
+  } catch (error) {
+    if (error instanceof SignetError || error instanceof SyntaxError) return null;
+    throw error;
   }
-  const objects =
-    object === null ? [] : object["kind"] === "List" ? objectsIn(object["items"]) : [object];
-  if (objects.length !== batch.length) return null;
-  const sealed = objects.map(parseSealedSecret);
-  const same = sealed.every(({ metadata, encryptedData }, index) => {
-    const sent = batch[index]?.sealed;
-    return (
-      metadata.name === sent?.metadata.name &&
-      metadata.namespace === sent.metadata.namespace &&
-      encryptedData.size === sent.encryptedData.size
-    );
+  if (answered.length !== batch.length) return null;
+  const taken = batch.flatMap(({ sealed }, index) => {
+    const after = answered[index];
+    const one = after === undefined ? null : withValuesOf(sealed, after);
+    return one === null ? [] : [one];
   });
-  return same ? sealed : null;
+  return taken.length === batch.length ? taken : null;
+}
+
+/**
+ * `before` with the values of a controller's answer, and what they are under; null where the answer
+ * is not to what was asked. All else stays: the original's controller takes templates for values, and
+ * what the object says of itself for what it says of its Secret.
+ */
+export function withValuesOf(before: SealedSecret, after: SealedSecret): SealedSecret | null {
+  const place = ({ metadata }: SealedSecret): string =>
+    [scopeOf(metadata.annotations), metadata.namespace, metadata.name].join(" ");
+  if (place(before) !== place(after)) return null;
+  if ((before.legacyData === undefined) !== (after.legacyData === undefined)) return null;
+  const encryptedData = new Map<string, string>();
+  for (const item of before.encryptedData.keys()) {
+    const value = after.encryptedData.get(item);
+    // An original that renders templates may have put one in the place of the value of that name.
+    const frozen = before.template.data.has(item) && !after.template.data.has(item);
+    if (value === undefined || frozen) return null;
+    encryptedData.set(item, value);
+  }
+  const { [STAMP_ANNOTATION]: stamp, ...annotations } = before.metadata.annotations;
+  const newStamp = after.metadata.annotations[STAMP_ANNOTATION];
+  const changed = [...encryptedData].some(
+    ([item, value]) => before.encryptedData.get(item) !== value,
+  );
+  // An original keeps the stamp and changes the values: then it says nothing true any more.
+  const stale = changed && newStamp === stamp;
+  const known = newStamp === undefined || stale ? {} : { [STAMP_ANNOTATION]: newStamp };
+  return {
+    ...before,
+    encryptedData,
+    legacyData: after.legacyData,
+    metadata: { ...before.metadata, annotations: { ...annotations, ...known } },
+  };
 }

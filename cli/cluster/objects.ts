@@ -57,26 +57,31 @@ async function list(
 const secretsPath = (namespace: string): string =>
   `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`;
 
+interface SecretId {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** A Secret of the cluster. @throws SignetError network, secret-invalid */
-export async function readSecret(
-  options: ClusterOptions,
-  { namespace, name }: { readonly namespace: string; readonly name: string },
-): Promise<Secret> {
-  const api = connectApiServer(options);
-  const path = `${secretsPath(namespace)}/${encodeURIComponent(name)}`;
-  const object = objectOf(await api.request("GET", path), `cannot get Secret ${namespace}/${name}`);
-  return parseSecret({ ...object, apiVersion: "v1", kind: "Secret" });
+export async function readSecret(options: ClusterOptions, id: SecretId): Promise<Secret> {
+  return secretOf(await getSecret(options, id), id);
 }
 
 /** The same, or null where there is none. */
 export async function readSecretIfThere(
   options: ClusterOptions,
-  { namespace, name }: { readonly namespace: string; readonly name: string },
+  id: SecretId,
 ): Promise<Secret | null> {
-  const api = connectApiServer(options);
+  const answer = await getSecret(options, id);
+  return answer.status === 404 ? null : secretOf(answer, id);
+}
+
+function getSecret(options: ClusterOptions, { namespace, name }: SecretId): Promise<Answer> {
   const path = `${secretsPath(namespace)}/${encodeURIComponent(name)}`;
-  const answer = await api.request("GET", path);
-  if (answer.status === 404) return null;
+  return connectApiServer(options).request("GET", path);
+}
+
+function secretOf(answer: Answer, { namespace, name }: SecretId): Secret {
   const object = objectOf(answer, `cannot get Secret ${namespace}/${name}`);
   return parseSecret({ ...object, apiVersion: "v1", kind: "Secret" });
 }
@@ -98,16 +103,26 @@ function textOf(value: Json | undefined): string {
   return typeof value === "string" ? value : "";
 }
 
+/** The single key from before 2019, which carries no label. */
+const UNLABELLED_KEY = "sealed-secrets-key";
+
 /** Every sealing key Secret of the controller, whatever its label says. @throws SignetError network */
 export async function listKeySecrets(options: ClusterOptions): Promise<JsonObject[]> {
   const api = connectApiServer(options);
-  const query = `&labelSelector=${encodeURIComponent(KEY_LABEL)}`;
-  const found = await list(
-    api,
-    secretsPath(options.controllerNamespace),
-    query,
-    `the sealing keys in ${options.controllerNamespace}`,
-  );
+  const listed = (query: string): Promise<JsonObject[]> =>
+    list(
+      api,
+      secretsPath(options.controllerNamespace),
+      query,
+      `the sealing keys in ${options.controllerNamespace}`,
+    );
+  const found = [
+    ...(await listed(`&labelSelector=${encodeURIComponent(KEY_LABEL)}`)),
+    ...(await listed(
+      `&labelSelector=${encodeURIComponent(`!${KEY_LABEL}`)}` +
+        `&fieldSelector=${encodeURIComponent(`metadata.name=${UNLABELLED_KEY}`)}`,
+    )),
+  ];
   return found.map((object) => ({ apiVersion: "v1", kind: "Secret", ...object }));
 }
 
@@ -123,7 +138,9 @@ export async function createKeySecret(
   const path = `${secretsPath(options.controllerNamespace)}?fieldManager=signet`;
   const answer = await api.request("POST", path, JSON.stringify(object), METADATA_ONLY);
   if (answer.status === 409) return false;
-  objectOf(answer, "cannot create a key Secret");
+  // A server's words quote what it refuses: here, a private key.
+  const unquoted = answer.status < 300 ? answer : { ...answer, text: "" };
+  objectOf(unquoted, "cannot create a key Secret");
   return true;
 }
 

@@ -49,11 +49,12 @@ empty it, or end the editor with a failure, such as :cq.
 
 The editor's file is in memory (a tmpfs), readable to you alone, and removed when you leave, also where
 signet is killed; where a whole session is killed at once, by the next \`signet edit\`. --recovery-key
-and --from-cluster show the values themselves.
+and --from-cluster show the values themselves. Vim's own copies (swap, undo, registers) are turned off;
+of an editor that keeps a history of files on disk, as VS Code does, turn that off yourself.
 
 Examples:
   $ signet edit prod/shop/db.yaml
-  $ EDITOR="code --wait" signet edit prod/shop/db.yaml --all-clusters
+  $ EDITOR=nano signet edit prod/shop/db.yaml --all-clusters
   $ signet edit prod/shop/db.yaml --from-cluster`;
 
 function withChange(command: Command): Command {

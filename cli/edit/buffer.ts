@@ -126,10 +126,17 @@ function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | nul
           place: { field: item },
         });
       }
-      const source = PLACEHOLDER.exec(text)?.[1];
+      if (items.get(item) === text && !kept.has(item)) {
+        kept.add(item);
+        return;
+      }
+      // A value that is shown moves with its line: another cluster's is another one.
+      const renamed = [...items].find(
+        ([shown, value]) => value === text && !Object.hasOwn(after, shown) && !kept.has(shown),
+      );
+      const source = PLACEHOLDER.exec(text)?.[1] ?? (items.has(item) ? undefined : renamed?.[0]);
       if (source === undefined) {
-        if (items.get(item) === text) kept.add(item);
-        else set.set(item, new TextEncoder().encode(text));
+        set.set(item, new TextEncoder().encode(text));
         return;
       }
       if (!items.has(source) || kept.has(source)) {

@@ -3,7 +3,7 @@
 // SPEC.md, "Changing values".
 
 import { formatPlace, locate, SignetError } from "../../shared/errors.ts";
-import { changeItems, type ItemChanges } from "../../shared/sealedsecret.ts";
+import { changeItems, checkPlace, type ItemChanges } from "../../shared/sealedsecret.ts";
 import { Certificates, type GivenCertificate } from "../project/certificates.ts";
 import { type Output, readText, statIfThere, writeFiles } from "../files.ts";
 import { findProject, type Project } from "../project/project.ts";
@@ -44,7 +44,13 @@ export async function runSet(
   const targets = findTargets(path, options);
   items.forEach(checkItem);
   const certificates = new Certificates(options);
-  for (const { file } of targets) await certificates.for(file.path);
+  // What is wrong with it is better said before someone types.
+  for (const { file, object } of targets) {
+    locate(object.place, () => {
+      checkPlace(object.sealed);
+    });
+    await certificates.for(file.path);
+  }
   const given = await readValues({ ...options, fromLiteral: [] });
   const twice = items.find((item) => given.data.has(item));
   if (twice !== undefined) throw new SignetError("usage", `${twice} is given twice`);
@@ -113,7 +119,7 @@ function checkThere({ object: { sealed, place } }: Target, items: readonly strin
  * namespace in the files of other clusters.
  * @throws SignetError
  */
-export function findTargets(path: string, options: ChangeOptions): Target[] {
+function findTargets(path: string, options: ChangeOptions): Target[] {
   checkAllClusters(options);
   if (statIfThere(path) === undefined) checkNoValue(path);
   const project = findProject();

@@ -6,9 +6,9 @@ import { spawn } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, delimiter, join } from "node:path";
-import { SignetError } from "../../shared/errors.ts";
+import { locate, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
-import { type ItemChanges, openValues } from "../../shared/sealedsecret.ts";
+import { checkPlace, type ItemChanges, openValues } from "../../shared/sealedsecret.ts";
 import {
   applyChanges,
   checkAllClusters,
@@ -42,8 +42,11 @@ export async function runEdit(path: string, options: EditOptions): Promise<void>
   const targets = read();
   const certificates = new Certificates(options);
   // What is wrong with it is better said before someone types.
-  for (const target of withSiblings(targets, project, options)) {
-    await certificates.for(target.file.path);
+  for (const { file, object } of withSiblings(targets, project, options)) {
+    locate(object.place, () => {
+      checkPlace(object.sealed);
+    });
+    await certificates.for(file.path);
   }
   const shown = await shownObjects(targets, options);
   const start = formatBuffer(shown, notesFor(path, targets, options));

@@ -4,11 +4,11 @@
 import { encodeBase64 } from "../../shared/base64.ts";
 import type { Edit } from "../../shared/manifest/edit.ts";
 import type { SealedSecret } from "../../shared/sealedsecret.ts";
-import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
+import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/stamp.ts";
 
 /**
  * What of `before` must change to say what `after` says: values, template labels and annotations, the
- * stamp. `path`: down to the SealedSecret within its document.
+ * stamps. `path`: down to the SealedSecret within its document.
  */
 export function editsBetween(
   before: SealedSecret,
@@ -45,10 +45,11 @@ export function editsBetween(
     );
   }
   const annotations = [...path, "metadata", "annotations"];
-  const stamp = after.metadata.annotations[STAMP_ANNOTATION];
-  if (stamp !== before.metadata.annotations[STAMP_ANNOTATION]) {
+  for (const annotation of [SEALED_FOR_ANNOTATION, STAMP_ANNOTATION]) {
+    const value = after.metadata.annotations[annotation];
+    if (value === before.metadata.annotations[annotation]) continue;
     const noneLeft = Object.keys(after.metadata.annotations).length === 0;
-    edits.push({ path: noneLeft ? annotations : [...annotations, STAMP_ANNOTATION], value: stamp });
+    edits.push({ path: noneLeft ? annotations : [...annotations, annotation], value });
   }
   return edits;
 }

@@ -11,21 +11,28 @@ import { unseal } from "../../shared/sealedsecret.ts";
 import type { JsonObject, Secret } from "../../shared/secret.ts";
 import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
 import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "./repository.ts";
-import { readText, statIfThere } from "../files.ts";
+import { MANIFEST_NAME, readText, statIfThere } from "../files.ts";
 import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { findProject } from "../project/project.ts";
 import { readKeys } from "../recovery/keys.ts";
-import { filesBelow, readSealedFiles, type SealedObject } from "../project/sealedfiles.ts";
 import {
+  byCluster,
+  filesBelow,
+  objectsToAsk,
+  readSealedFiles,
+  type SealedObject,
+} from "../project/sealedfiles.ts";
+import {
+  appliedIn,
   changesBetween,
   formatItemChange,
   isReadable,
   type ItemChange,
-  type SealedItem,
+  itemsOf,
   sealedTextsIn,
 } from "./sealedtext.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
-import { printJson, printResult, warn } from "../terminal.ts";
+import { printJson, printLines, warn } from "../terminal.ts";
 
 export interface DiffOptions extends GivenCertificate {
   /** `A..B`, or `A` for A against the working tree. */
@@ -69,7 +76,7 @@ export async function runDiff(paths: readonly string[], options: DiffOptions): P
     for (const { cluster, file, name, items } of found) {
       const head = [cluster, name].filter((part) => part !== null && part !== "").join(" ");
       const lines = items.map(({ words }) => `  ${words}`);
-      await printResult(`${head}${file === null ? "" : ` (${file})`}\n${lines.join("\n")}\n`);
+      await printLines([`${head}${file === null ? "" : ` (${file})`}`, ...lines]);
     }
   }
   if (found.length > 0 && options.exitCode) {
@@ -112,11 +119,9 @@ function asDifference(change: ItemChange): ItemDifference {
   return { item: change.item, change: change.change, words: formatItemChange(change) };
 }
 
-const MANIFEST = /\.(ya?ml|json)$/i;
-
 function textsOf(commit: string, top: string, paths: readonly string[]): Map<string, string> {
   const below = paths.map((path) => relative(top, resolve(path)) || ".");
-  const blobs = blobsOf(commit, top, below).filter(({ path }) => MANIFEST.test(path));
+  const blobs = blobsOf(commit, top, below).filter(({ path }) => MANIFEST_NAME.test(path));
   const texts = readBlobs(
     blobs.map(({ id }) => id),
     top,
@@ -148,23 +153,14 @@ async function againstCluster(
   paths: readonly string[],
   options: DiffOptions,
 ): Promise<Difference[]> {
-  const project = findProject();
-  const { files, unreadable } = readSealedFiles(paths, project);
-  const [broken] = unreadable;
+  const inventory = readSealedFiles(paths, findProject());
+  const [broken] = inventory.unreadable;
   if (broken !== undefined) throw broken;
-  const byCluster = new Map<string, SealedObject[]>();
-  for (const { objects } of files) {
-    for (const object of objects) {
-      const cluster = object.meaning?.cluster.name ?? "";
-      if (options.cluster !== undefined && options.cluster !== cluster) continue;
-      byCluster.set(cluster, [...(byCluster.get(cluster) ?? []), object]);
-    }
-  }
   const compare =
     options.recoveryKey.length === 0 ? undefined : await valueComparer(options.recoveryKey);
   const found: Difference[] = [];
   const { listSealedSecrets, readSecretIfThere } = await import("../cluster/objects.ts");
-  for (const [cluster, objects] of byCluster) {
+  for (const [cluster, objects] of byCluster(objectsToAsk(inventory, options.cluster))) {
     const config = objects[0]?.meaning?.cluster;
     const connection =
       config === undefined ? clusterOptions(options) : projectClusterOptions(config, options);
@@ -205,19 +201,9 @@ function ciphertextDifferences(
   if (live === undefined) {
     return [{ item: "", change: "missing", words: "+ not in the cluster yet" }];
   }
-  const applied = sealedTextsIn(
-    JSON.stringify({ apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", ...live }),
-  );
-  return changesBetween(applied, [{ name: object.name, items: itemsOf(object) }]).map(asDifference);
-}
-
-function itemsOf({ sealed, values }: SealedObject): Map<string, SealedItem> {
-  return new Map(
-    values.map(({ item, fingerprint }) => [
-      item,
-      { ciphertext: (sealed.encryptedData.get(item) ?? "").replace(/\s+/g, ""), fingerprint },
-    ]),
-  );
+  return changesBetween(appliedIn(live), [
+    { name: object.name, items: itemsOf(object.sealed) },
+  ]).map(asDifference);
 }
 
 type Compare = (object: SealedObject, live: Secret | null) => Promise<ItemDifference[]>;

@@ -2,9 +2,10 @@
 // Does not own: what they run (scan.ts, verify.ts, textconv.ts, merge.ts). SPEC.md, "Git".
 
 import { chmodSync, rmSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
-import { readText, statIfThere, writeFiles } from "../files.ts";
+import { readText, samePlace, statIfThere, writeFiles } from "../files.ts";
+import { findProjectFolder } from "../project/folder.ts";
 import { findProject } from "../project/project.ts";
 import { printJson, say } from "../terminal.ts";
 import { git, gitText, needWorkTree } from "./repository.ts";
@@ -17,16 +18,27 @@ export interface InstallOptions {
 }
 
 const MARK = "# Installed by `signet git install`.";
-const HOOK = `#!/bin/sh
+
+/** `below`: the folder of signet.yaml, where it does not lie at the top. */
+const hookText = (below: string): string => `#!/bin/sh
 ${MARK}
 # Refuses a commit with a Secret in plain text, or with a sealed file that no cluster would open.
 command -v signet >/dev/null || {
   echo "the pre-commit hook needs the command signet, which is not on the PATH" >&2
   exit 1
 }
-signet scan --staged || exit 1
+${below === "" ? "" : intoFolder(below)}signet scan --staged || exit 1
 signet verify --staged || exit 1
 `;
+
+/** Git may have told the hook where it is, by words that hold at the top alone. */
+function intoFolder(below: string): string {
+  const quoted = `'${below.replaceAll("'", "'\\''")}'`;
+  return `GIT_WORK_TREE=$(pwd) && GIT_DIR=$(git rev-parse --absolute-git-dir) || exit 1
+export GIT_WORK_TREE GIT_DIR
+if [ -d ${quoted} ]; then cd ${quoted} || exit 1; fi
+`;
+}
 
 const SETTINGS: readonly (readonly [string, string])[] = [
   ["diff.signet.textconv", "signet git textconv"],
@@ -67,7 +79,7 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
   const after = withoutOurs(before) + [ATTRIBUTES_START, ...lines, ATTRIBUTES_END, ""].join("\n");
   if (!options.dryRun) {
     await writeFiles([
-      { path: hook, text: HOOK, mode: 0o755 },
+      { path: hook, text: hookText(projectFolder(top)), mode: 0o755 },
       { path: attributes, text: after },
     ]);
     chmodSync(hook, 0o755);
@@ -150,11 +162,18 @@ function shown(path: string): string {
   return relative(process.cwd(), path) || path;
 }
 
+/** The folder of signet.yaml, as Git names it; empty for the top, or where there is none. */
+function projectFolder(top: string): string {
+  const folder = findProjectFolder();
+  const below = folder === null ? "" : relative(samePlace(top), samePlace(folder));
+  return below.startsWith("..") ? "" : below.split(sep).join("/");
+}
+
 /** The paths of signet.yaml in Git's spelling; every manifest where it has none. */
 function attributePatterns(top: string): string[] {
   const project = findProject();
   if (project === null || project.rules.length === 0) return MANIFESTS;
-  const prefix = relative(top, project.root).split("\\").join("/");
+  const prefix = projectFolder(top);
   const globs = project.rules.flatMap(({ pattern }) =>
     withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
   );

@@ -17,6 +17,7 @@ import {
   needWorkTree,
   readBlobs,
 } from "./repository.ts";
+import { MANIFEST_NAME } from "../files.ts";
 import { findProject, meaningOf } from "../project/project.ts";
 import { readKeys } from "../recovery/keys.ts";
 import {
@@ -27,7 +28,7 @@ import {
   sealedTextsIn,
 } from "./sealedtext.ts";
 import { table } from "../table.ts";
-import { count, printJson, printResult } from "../terminal.ts";
+import { count, printJson, printLines } from "../terminal.ts";
 
 export interface LogOptions {
   /** A fingerprint, or the beginning of one. */
@@ -82,11 +83,9 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
       const where = several ? `${change.name}: ` : "";
       return `  ${where}${formatItemChange(change)}`;
     });
-    return [`${date}  ${commit.slice(0, 12)}  ${author}`, `  "${subject}"`, ...lines, ""].join(
-      "\n",
-    );
+    return [`${date}  ${commit.slice(0, 12)}  ${author}`, `  "${subject}"`, ...lines];
   });
-  await printResult(blocks.join("\n"));
+  await printLines(blocks.flatMap((block, index) => (index === 0 ? block : ["", ...block])));
 }
 
 /**
@@ -123,8 +122,6 @@ function textsIn(commits: readonly CommitChanges[], top: string): Map<string, Se
   const texts = readBlobs(ids, top);
   return new Map([...texts].map(([id, text]) => [id, text === null ? [] : sealedTextsIn(text)]));
 }
-
-const MANIFEST = /\.(ya?ml|json)$/i;
 
 function sealedAt(texts: ReadonlyMap<string, SealedText[]>, id: string | null): SealedText[] {
   return id === null ? [] : (texts.get(id) ?? []);
@@ -164,7 +161,7 @@ interface Place {
 function ciphertextsOf(commits: readonly CommitChanges[], top: string): FoundCiphertext[] {
   const manifests = commits.map((commit) => ({
     ...commit,
-    changes: commit.changes.filter(({ path }) => MANIFEST.test(path)),
+    changes: commit.changes.filter(({ path }) => MANIFEST_NAME.test(path)),
   }));
   const texts = textsIn(manifests, top);
   const found = new Map<string, FoundCiphertext>();
@@ -256,7 +253,7 @@ async function logOfKey(paths: readonly string[], options: LogOptions): Promise<
       `${count(unknown, "further ciphertext")} without a stamp may be: --recovery-key KEY tries them.`,
     );
   }
-  await printResult(`${lines.join("\n")}\n`);
+  await printLines(lines);
 }
 
 /** True, false, or null where nothing tells. */
@@ -295,7 +292,7 @@ function headItems(top: string): {
   } catch {
     return { items, byCiphertext };
   }
-  const blobs = blobsOf(commit, top).filter(({ path }) => MANIFEST.test(path));
+  const blobs = blobsOf(commit, top).filter(({ path }) => MANIFEST_NAME.test(path));
   const texts = readBlobs(
     blobs.map(({ id }) => id),
     top,

@@ -6,6 +6,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../shared/sealedsecret.ts";
+import { scopeOf } from "../../shared/scope.ts";
 import { asObject, metadataOf } from "../../shared/secret.ts";
 import { formatStamp, STAMP_ANNOTATION } from "../../shared/stamp.ts";
 import { readBytes, writeFiles } from "../files.ts";
@@ -24,10 +25,14 @@ export async function runMergeDriver(
   const [mine = "", before = "", yours = ""] = sides.map((file) =>
     readBytes(file).toString("utf8"),
   );
-  const merged = mergeTexts(before, mine, yours, () => {
-    const { status, stdout } = mergeFile(["-p", "--ours", ...sides]);
-    return status === 0 ? stdout.toString("utf8") : null;
-  });
+  // What is no UTF-8 would not be written as it was read.
+  const isText = ![mine, before, yours].some((text) => text.includes("\ufffd"));
+  const merged = isText
+    ? mergeTexts(before, mine, yours, () => {
+        const { status, stdout } = mergeFile(["-p", "--ours", ...sides]);
+        return status === 0 ? stdout.toString("utf8") : null;
+      })
+    : null;
   if (merged !== null && "text" in merged) {
     if (merged.text !== mine) await writeFiles([{ path: ours, text: merged.text }]);
     return;
@@ -143,12 +148,10 @@ function mergeObject(
 ): Edit[] {
   const stamp = ["metadata", "annotations", STAMP_ANNOTATION];
   const edits = mergeValue([], base, ours, theirs, stamp, conflicts);
-  const mine = sealedOf(ours);
-  const merged = mergedStamp(
-    base === undefined ? undefined : sealedOf(base),
-    mine,
-    sealedOf(theirs),
-  );
+  const [mine, yours] = [sealedOf(ours), sealedOf(theirs)];
+  const before = base === undefined ? undefined : sealedOf(base);
+  conflicts.push(...otherScope(before, mine, yours).filter((each) => !conflicts.includes(each)));
+  const merged = mergedStamp(before, mine, yours);
   const { annotations } = mine.metadata;
   // Where ours had none, all of theirs may have come along.
   if (merged !== annotations[STAMP_ANNOTATION] || Object.keys(annotations).length === 0) {
@@ -159,6 +162,22 @@ function mergeObject(
 
 function sealedOf(value: Json): SealedSecret {
   return parseSealedSecret(asObject(value) ?? {});
+}
+
+/** What one side sealed for the scope that the other side changed: it would not open. */
+function otherScope(
+  base: SealedSecret | undefined,
+  ours: SealedSecret,
+  theirs: SealedSecret,
+): string[] {
+  const [old, here, there] = [base, ours, theirs].map((side) =>
+    scopeOf(side?.metadata.annotations ?? {}),
+  );
+  if (here === there) return [];
+  const stayed = here === old ? ours : theirs;
+  return [...stayed.encryptedData]
+    .filter(([item, ciphertext]) => ciphertext !== base?.encryptedData.get(item))
+    .map(([item]) => `spec.encryptedData.${item}`);
 }
 
 /** Each item's key is that of the side which its ciphertext comes from. */

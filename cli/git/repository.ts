@@ -151,6 +151,14 @@ export function stagedBlobs(paths: readonly string[]): Blob[] {
   return blobs;
 }
 
+/** What the index has, conflicts left out, paths from the top. */
+export function indexBlobs(top: string): Blob[] {
+  return gitList(["ls-files", "--stage", "-z"], { cwd: top }).flatMap((entry) => {
+    const [, id, path] = /^\d+ ([0-9a-f]+) 0\t(.*)$/s.exec(entry) ?? [];
+    return id !== undefined && path !== undefined ? [{ id, path }] : [];
+  });
+}
+
 export interface Commit {
   readonly id: string;
   readonly author: string;

@@ -1,8 +1,9 @@
 // Owns: the sealed items of any text, as far as it can be read, and what changed between two of them.
 // Does not own: checks (verify.ts), the clusters of files (sealedfiles.ts).
 
+import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { parseManifests } from "../../shared/manifest.ts";
 import {
   API_VERSION,
   KIND,
@@ -10,15 +11,13 @@ import {
   type SealedSecret,
   stampOf,
 } from "../../shared/sealedsecret.ts";
-import { asObject, placedObjectsOf } from "../../shared/secret.ts";
+import { asObject, type JsonObject, objectsOf } from "../../shared/secret.ts";
+import { LEGACY_ITEM } from "../project/sealedfiles.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */
   readonly name: string;
   readonly sealed: SealedSecret;
-  readonly document: ManifestDocument;
-  /** Down to the object within its document. */
-  readonly path: readonly string[];
   readonly items: ReadonlyMap<string, SealedItem>;
 }
 
@@ -32,6 +31,11 @@ export function sealedTextsIn(text: string): SealedText[] {
   return readSealedTexts(text) ?? [];
 }
 
+/** The same of an object of the cluster, where lists leave kind and version out. */
+export function appliedIn(object: JsonObject): SealedText[] {
+  return sealedTextsIn(JSON.stringify({ ...object, apiVersion: API_VERSION, kind: KIND }));
+}
+
 /** False where a text speaks of SealedSecrets and cannot be read. */
 export function isReadable(text: string): boolean {
   return readSealedTexts(text) !== null;
@@ -42,19 +46,12 @@ function readSealedTexts(text: string): SealedText[] | null {
   try {
     return parseManifests(text).flatMap((document) => {
       if (asObject(document.value) === null) return [];
-      return placedObjectsOf(document).flatMap(({ object, path }) => {
+      return objectsOf(document).flatMap((object) => {
         if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
         const sealed = parseSealedSecret(object);
-        const stamp = stampOf(sealed);
-        const items = new Map(
-          [...sealed.encryptedData].map(([item, ciphertext]) => [
-            item,
-            { ciphertext: ciphertext.replace(/\s+/g, ""), fingerprint: stamp.get(item) },
-          ]),
-        );
         const { name, namespace } = sealed.metadata;
         return [
-          { name: [namespace, name].filter(Boolean).join("/"), sealed, document, path, items },
+          { name: [namespace, name].filter(Boolean).join("/"), sealed, items: itemsOf(sealed) },
         ];
       });
     });
@@ -62,6 +59,22 @@ function readSealedTexts(text: string): SealedText[] | null {
     if (error instanceof SignetError) return null;
     throw error;
   }
+}
+
+/** Each sealed item; of the legacy form the one value that holds them all. */
+export function itemsOf(sealed: SealedSecret): Map<string, SealedItem> {
+  const { encryptedData, legacyData } = sealed;
+  if (legacyData !== undefined) {
+    const ciphertext = encodeBase64(legacyData);
+    return new Map([[LEGACY_ITEM, { ciphertext, fingerprint: undefined }]]);
+  }
+  const stamp = stampOf(sealed);
+  return new Map(
+    [...encryptedData].map(([item, ciphertext]) => [
+      item,
+      { ciphertext: ciphertext.replace(/\s+/g, ""), fingerprint: stamp.get(item) },
+    ]),
+  );
 }
 
 export interface ItemChange {

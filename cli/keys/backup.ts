@@ -1,11 +1,12 @@
 // Owns: `signet keys backup`: the sealing keys of a cluster in one locked file.
 // Does not own: the lock (lock.ts), putting them back (restore.ts). SPEC.md, "Backups".
 
-import { SignetError } from "../../shared/errors.ts";
+import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { KEY_LABEL, readKeySecret } from "../../shared/keyfile.ts";
 import { formatManifests } from "../../shared/manifest.ts";
 import {
   formatSecret,
+  metadataOf,
   parseSecret,
   type Secret,
   serverFieldsRemoved,
@@ -13,7 +14,7 @@ import {
 import { listKeySecrets } from "../cluster/objects.ts";
 import { statIfThere, writeFiles } from "../files.ts";
 import type { ClusterOptions } from "../cluster/kubeconfig.ts";
-import { count, printJson, say } from "../terminal.ts";
+import { count, printJson, say, warn } from "../terminal.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "./lock.ts";
 
 export interface BackupOptions extends ClusterOptions {
@@ -41,9 +42,21 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
     });
   }
   const objects = await listKeySecrets(options);
-  const keys = objects.map((object) => {
-    const secret = parseSecret(object);
-    return { secret, key: readKeySecret(secret) };
+  const keys = objects.flatMap((object) => {
+    const { name = null } = metadataOf(object);
+    try {
+      const secret = parseSecret(object);
+      return [{ secret, key: readKeySecret(secret) }];
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      // It opens nothing, and is to keep none of the others from being backed up.
+      const place = {
+        object: `${options.controllerNamespace}/${typeof name === "string" ? name : ""}`,
+        ...error.place,
+      };
+      warn(`${formatPlace(place)}: ${error.message}; it is left out`);
+      return [];
+    }
   });
   if (keys.length === 0) {
     throw new SignetError(
@@ -57,7 +70,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
   const facts = keys.map(({ secret, key }) => ({
     secret: secret.metadata.name,
     fingerprint: key.privateKey.fingerprint,
-    state: secret.metadata.labels[KEY_LABEL],
+    state: secret.metadata.labels[KEY_LABEL] ?? "active",
   }));
   if (!dryRun) {
     const text = formatManifests(

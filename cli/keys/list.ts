@@ -7,7 +7,7 @@ import { asObject, type JsonObject, objectsIn } from "../../shared/secret.ts";
 import { fetchFromController } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/kubeconfig.ts";
 import { table } from "../table.ts";
-import { count, printJson, printResult } from "../terminal.ts";
+import { count, printJson, printLines } from "../terminal.ts";
 
 /** @throws SignetError network, usage */
 export async function runKeysList(
@@ -41,7 +41,7 @@ export async function runKeysList(
       "only in Git, or was never applied here, is not counted.",
     );
   }
-  await printResult(`${lines.join("\n")}\n`);
+  await printLines(lines);
 }
 
 export interface ValueCount {

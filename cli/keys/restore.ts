@@ -6,11 +6,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { HELD_KEY_LABELS, KEY_LABEL, readKeySecret } from "../../shared/keyfile.ts";
 import { parseManifests } from "../../shared/manifest.ts";
-import { formatSecret, objectsOf, parseSecret, type Secret } from "../../shared/secret.ts";
+import {
+  formatSecret,
+  objectsOf,
+  parseSecret,
+  type Secret,
+  serverFieldsRemoved,
+} from "../../shared/secret.ts";
 import { createKeySecret, listKeySecrets } from "../cluster/objects.ts";
 import { readBytes } from "../files.ts";
 import type { ClusterOptions } from "../cluster/kubeconfig.ts";
-import { count, printJson, say } from "../terminal.ts";
+import { count, printJson, say, warn } from "../terminal.ts";
 import { fetchKeyReport } from "./list.ts";
 import { unlockBackup } from "./lock.ts";
 
@@ -25,6 +31,8 @@ export interface RestoreOptions extends ClusterOptions {
 interface RestoredKey {
   readonly secret: string;
   readonly fingerprint: string;
+  /** What its label says. */
+  readonly state: string;
   readonly result: "created" | "there already" | "would be created";
 }
 
@@ -42,8 +50,16 @@ export async function runKeysRestore(file: string, options: RestoreOptions): Pro
   const done: RestoredKey[] = [];
   const there = await keysThere(options);
   for (const key of keys) done.push(await restoreOne(key, there, options));
-  const held = keys
-    .filter(({ secret }) => HELD_KEY_LABELS.includes(secret.metadata.labels[KEY_LABEL] ?? ""))
+  for (const { secret, state, result } of done) {
+    if (result !== "there already" || HELD_KEY_LABELS.includes(state)) continue;
+    warn(
+      `${secret}: the controller opens nothing with it, as its label in the cluster is "${state}"; ` +
+        `to change that: kubectl label secret -n ${options.controllerNamespace} ${secret} ` +
+        `${KEY_LABEL}=active --overwrite`,
+    );
+  }
+  const held = done
+    .filter(({ state }) => HELD_KEY_LABELS.includes(state))
     .map(({ fingerprint }) => fingerprint);
   const waits = options.wait && !options.dryRun && held.length > 0;
   if (waits) await untilHeld(held, options);
@@ -69,8 +85,11 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
       .map((object) => {
         const secret = parseSecret(object);
         const key = readKeySecret(secret);
-        // The cluster's controller may be in another namespace than the one that is lost.
-        const metadata = { ...secret.metadata, namespace };
+        // The cluster's controller may be in another namespace than the one that is lost, and finds a
+        // key without a label by one name only.
+        const labels = { [KEY_LABEL]: "active", ...secret.metadata.labels };
+        const rest = serverFieldsRemoved(secret.metadata.rest);
+        const metadata = { ...secret.metadata, namespace, labels, rest };
         return { secret: { ...secret, metadata }, fingerprint: key.privateKey.fingerprint };
       }),
   );
@@ -84,19 +103,20 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
  */
 async function restoreOne(
   { secret, fingerprint }: BackupKey,
-  there: ReadonlyMap<string, string>,
+  there: ReadonlyMap<string, KeyThere>,
   options: RestoreOptions,
 ): Promise<RestoredKey> {
   const existing = there.get(fingerprint);
-  if (existing !== undefined) return { secret: existing, fingerprint, result: "there already" };
+  if (existing !== undefined) return { ...existing, fingerprint, result: "there already" };
   const { metadata } = secret;
+  const state = metadata.labels[KEY_LABEL] ?? "";
   const suffix = createHash("sha256").update(fingerprint).digest("hex").slice(0, 8);
-  const isTaken = [...there.values()].includes(metadata.name);
+  const isTaken = [...there.values()].some((each) => each.secret === metadata.name);
   const named = isTaken ? `${metadata.name}-${suffix}` : metadata.name;
-  if (options.dryRun) return { secret: named, fingerprint, result: "would be created" };
+  if (options.dryRun) return { secret: named, fingerprint, state, result: "would be created" };
   const object = formatSecret({ ...secret, metadata: { ...metadata, name: named } });
   if (await createKeySecret(options, object)) {
-    return { secret: named, fingerprint, result: "created" };
+    return { secret: named, fingerprint, state, result: "created" };
   }
   throw new SignetError("io", "there is a Secret of this name already, which is no sealing key", {
     hint: "it was left as it is; rename it, and run this again",
@@ -104,19 +124,22 @@ async function restoreOne(
   });
 }
 
-/** The names of the key Secrets that the cluster has, by their fingerprint. */
-async function keysThere(options: ClusterOptions): Promise<Map<string, string>> {
-  const there = new Map<string, string>();
+type KeyThere = Pick<RestoredKey, "secret" | "state">;
+
+/** The key Secrets that the cluster has, by their fingerprint. */
+async function keysThere(options: ClusterOptions): Promise<Map<string, KeyThere>> {
+  const there = new Map<string, KeyThere>();
   for (const object of await listKeySecrets(options)) {
     const secret = parseSecret(object);
-    const { name } = secret.metadata;
+    const { name, labels } = secret.metadata;
     let fingerprint = `unreadable ${name}`;
     try {
       fingerprint = readKeySecret(secret).privateKey.fingerprint;
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
     }
-    there.set(fingerprint, name);
+    // The one without a label is held all the same.
+    there.set(fingerprint, { secret: name, state: labels[KEY_LABEL] ?? "active" });
   }
   return there;
 }

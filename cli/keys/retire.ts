@@ -68,10 +68,7 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
 function chooseKey(keys: readonly ReportedKey[], named: string): ReportedKey {
   const fitting = keys.filter(
     ({ secret, fingerprint }) =>
-      secret === named ||
-      (typeof fingerprint === "string" &&
-        named.length >= "SHA256:".length + 6 &&
-        fingerprint.startsWith(named)),
+      secret === named || (named.length >= "SHA256:".length + 6 && fingerprint.startsWith(named)),
   );
   const [key] = fitting;
   if (key !== undefined && fitting.length === 1) return key;

@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignetError } from "../../shared/errors.ts";
+import { RENEW_ANNOTATION } from "../../shared/keyfile.ts";
 import { patchKeySecret } from "../cluster/objects.ts";
 import type { ClusterOptions } from "../cluster/kubeconfig.ts";
 import { printJson, say } from "../terminal.ts";
@@ -19,11 +20,11 @@ export async function runKeysRotate(
   let after = before;
   if (!options.dryRun) {
     await patchKeySecret(options, before.secret, {
-      annotations: { "kube-signet/renew": new Date().toISOString() },
+      annotations: { [RENEW_ANNOTATION]: new Date().toISOString() },
     });
     const end = Date.now() + WAIT_MS;
     for (;;) {
-      after = sealingKey(await fetchKeyReport(options));
+      after = await sealingKeyIfTold(options, before);
       if (after.fingerprint !== before.fingerprint) break;
       if (Date.now() > end) {
         throw new SignetError(
@@ -47,6 +48,19 @@ export async function runKeysRotate(
   }
   say(`${after.secret} (${after.fingerprint}) seals from now on; older keys still open`);
   say("next: `signet cert refresh`, and `signet reseal` for what is under older keys");
+}
+
+/** While it waits a lost answer is none: it was asked already, and would make another if asked again. */
+async function sealingKeyIfTold(
+  options: ClusterOptions,
+  before: ReportedKey,
+): Promise<ReportedKey> {
+  try {
+    return sealingKey(await fetchKeyReport(options));
+  } catch (error) {
+    if (error instanceof SignetError && error.code === "network") return before;
+    throw error;
+  }
 }
 
 /** @throws SignetError network */

@@ -5,7 +5,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
-import { scopeOf } from "../../shared/scope.ts";
 import {
   API_VERSION,
   DECRYPT_HINT,
@@ -21,8 +20,8 @@ import {
   serverFieldsRemoved,
   withKind,
 } from "../../shared/secret.ts";
-import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
 import { connectController, type Controller, wordsOf } from "../cluster/cluster.ts";
+import { withValuesOf } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { samePlace, writeFiles } from "../files.ts";
 import { placeOf, throwAll } from "../seal/gather.ts";
@@ -128,7 +127,9 @@ async function reEncrypt(controller: Controller, found: Found): Promise<SealedSe
     throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
   }
   const renewed = locate(place, () => parseAnswer(answer.text));
-  return { ...sealed, ...locate(place, () => takeValues(sealed, renewed)) };
+  const taken = withValuesOf(sealed, renewed);
+  if (taken === null) throw unusable().at(place);
+  return taken;
 }
 
 function parseAnswer(text: string): SealedSecret {
@@ -147,46 +148,6 @@ function unusable(): SignetError {
     "network",
     "cannot re-encrypt secret: the answer does not fit what was asked",
   );
-}
-
-/**
- * The values of the answer, and what they are under. All else stays: the original's controller
- * takes templates for values, and what the object says of itself for what it says of its Secret.
- */
-function takeValues(
-  before: SealedSecret,
-  after: SealedSecret,
-): Pick<SealedSecret, "encryptedData" | "legacyData" | "metadata"> {
-  const place = ({ metadata }: SealedSecret): string =>
-    [scopeOf(metadata.annotations), metadata.namespace, metadata.name].join(" ");
-  if (place(before) !== place(after)) throw unusable();
-  if ((before.legacyData === undefined) !== (after.legacyData === undefined)) throw unusable();
-  const encryptedData = new Map<string, string>();
-  for (const item of before.encryptedData.keys()) {
-    const value = after.encryptedData.get(item);
-    // An original that renders templates may have put one in the place of the value of that name.
-    const frozen = before.template.data.has(item) && !after.template.data.has(item);
-    if (value === undefined || frozen) throw unusable();
-    encryptedData.set(item, value);
-  }
-  const { [STAMP_ANNOTATION]: stamp, ...annotations } = before.metadata.annotations;
-  const newStamp = after.metadata.annotations[STAMP_ANNOTATION];
-  const changed = [...encryptedData].some(
-    ([item, value]) => before.encryptedData.get(item) !== value,
-  );
-  // An original keeps the stamp and changes the values: then it says nothing true any more.
-  const stale = changed && newStamp === stamp;
-  return {
-    encryptedData,
-    legacyData: after.legacyData,
-    metadata: {
-      ...before.metadata,
-      annotations:
-        newStamp === undefined || stale
-          ? annotations
-          : { ...annotations, [STAMP_ANNOTATION]: newStamp },
-    },
-  };
 }
 
 /** As its author would declare it. */

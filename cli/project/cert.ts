@@ -13,12 +13,27 @@ import {
   warnOfValidity,
 } from "../cluster/certificate.ts";
 import { type Output, writeFiles } from "../files.ts";
-import { Certificates, clusterKeys, fetchClusterCertificate, withNewest } from "./certificates.ts";
+import {
+  Certificates,
+  checkNotOfOther,
+  type ClusterKeys,
+  clusterKeys,
+  fetchClusterCertificate,
+  withNewest,
+} from "./certificates.ts";
 import { throwAll } from "../seal/gather.ts";
 import type { GivenClusterOptions } from "../cluster/kubeconfig.ts";
-import { clusterNamed, findProject, needProject } from "./project.ts";
+import { clusterNamed, findProject, needProject, type Project } from "./project.ts";
 import { table } from "../table.ts";
-import { count, printJson, printResult, say, shortFingerprint, warn } from "../terminal.ts";
+import {
+  count,
+  printJson,
+  printLines,
+  printResult,
+  say,
+  shortFingerprint,
+  warn,
+} from "../terminal.ts";
 
 /** @throws SignetError io, network, certificate-invalid */
 export async function runCertFetch(
@@ -62,7 +77,7 @@ export async function runCertShow(
     valid: now >= notBefore && now <= notAfter,
   };
   if (options.json) {
-    await printResult(`${JSON.stringify(facts, null, 2)}\n`);
+    await printJson(facts);
     return;
   }
   const remaining =
@@ -75,7 +90,7 @@ export async function runCertShow(
     `valid from   ${facts.notBefore}`,
     `valid until  ${facts.notAfter} (${remaining})`,
   ];
-  await printResult(`${lines.join("\n")}\n`);
+  await printLines(lines);
 }
 
 /** What `signet seal` seals with where signet.yaml leaves no choice. @throws SignetError */
@@ -122,7 +137,19 @@ export async function runCertList(options: { readonly json: boolean }): Promise<
     ],
   );
   const lines = table([["CLUSTER", "KEY", "SINCE", "VALID FOR", "FORMER KEYS", "FILE"], ...rows]);
-  await printResult(`${lines.join("\n")}\n`);
+  await printLines(lines);
+}
+
+/** What the repository knows of each cluster's keys, broken files left out. */
+function readableKeys(project: Project): ClusterKeys[] {
+  return [...project.clusters.values()].flatMap((cluster) => {
+    try {
+      return [clusterKeys(project, cluster)];
+    } catch (error) {
+      if (error instanceof SignetError) return [];
+      throw error;
+    }
+  });
 }
 
 /** @throws SignetError, or an AggregateError of them; the clusters that answered are refreshed */
@@ -135,6 +162,8 @@ export async function runCertRefresh(
     names.length === 0
       ? [...project.clusters.values()]
       : [...new Set(names)].map((name) => clusterNamed(project, name));
+  const known = readableKeys(project);
+  const newest = new Map<string, Certificate>();
   const outputs: Output[] = [];
   const errors: SignetError[] = [];
   const facts: object[] = [];
@@ -142,6 +171,8 @@ export async function runCertRefresh(
     try {
       const keys = clusterKeys(project, cluster);
       const { certificate } = await fetchClusterCertificate(cluster, options);
+      checkNotOfOther(certificate, keys, known, newest);
+      newest.set(cluster.name, certificate);
       const changed = certificate.fingerprint !== keys.current?.fingerprint;
       facts.push({ cluster: cluster.name, fingerprint: certificate.fingerprint, changed });
       const text = withNewest(certificate, keys);

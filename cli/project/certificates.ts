@@ -48,12 +48,21 @@ export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterK
   return { cluster, file, current: certificates[0], known };
 }
 
-/** Where a cluster of the project is reached; what the command line says goes first. */
+/**
+ * Where a cluster of the project is reached; what the command line says goes first.
+ * @throws SignetError usage where only the address of its certificate is known
+ */
 export function projectClusterOptions(
   cluster: ProjectCluster,
   given: GivenClusterOptions,
 ): ClusterOptions {
-  const { context, controllerName, controllerNamespace } = cluster;
+  const { name, url, context, controllerName, controllerNamespace } = cluster;
+  // The kubeconfig's current context is whichever cluster was worked with last.
+  if (url !== undefined && (given.context ?? context) === undefined) {
+    throw new SignetError("usage", `signet.yaml names no context to reach ${name} by`, {
+      hint: `add one to clusters.${name}, or say --context`,
+    });
+  }
   return clusterOptions({
     ...given,
     ...only("context", given.context ?? context),
@@ -182,10 +191,37 @@ export function fetchClusterCertificate(
 ): Promise<FoundCertificate> {
   const { url } = cluster;
   return findCertificate({
-    ...projectClusterOptions(cluster, given),
-    ...(url === undefined ? {} : { cert: url }),
+    ...(url === undefined
+      ? projectClusterOptions(cluster, given)
+      : { ...clusterOptions(given), cert: url }),
     certFromEnvironment: false,
   });
+}
+
+/**
+ * That a certificate which is new to a cluster is not another one's, as where a context leads
+ * elsewhere. Clusters that share keys already may share the next. `newest`: by cluster, those found
+ * before it.
+ * @throws SignetError certificate-invalid
+ */
+export function checkNotOfOther(
+  { fingerprint }: Certificate,
+  { cluster, known }: ClusterKeys,
+  clusters: Iterable<ClusterKeys>,
+  newest: ReadonlyMap<string, Certificate>,
+): void {
+  if (known.has(fingerprint) || known.size === 0) return;
+  for (const other of clusters) {
+    const { name } = other.cluster;
+    const isOfOther = other.known.has(fingerprint) || newest.get(name)?.fingerprint === fingerprint;
+    if (name === cluster.name || !isOfOther) continue;
+    if ([...known.keys()].some((each) => other.known.has(each))) continue;
+    throw new SignetError(
+      "certificate-invalid",
+      `what answers for ${cluster.name} has the key of ${name}`,
+      { hint: "see that context and url in signet.yaml, or --context, lead to the right cluster" },
+    );
+  }
 }
 
 /** The text of a certificate file with `newest` first, and those that were in it after it. */

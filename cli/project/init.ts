@@ -32,7 +32,7 @@ export async function runInit(options: InitOptions): Promise<void> {
   const path = join(root, PROJECT_FILE);
   const isNew = statIfThere(path) === undefined;
   const before = isNew
-    ? `${HEADER}clusters: {}\npaths: {}\nnewFile: ${DEFAULT_NEW_FILE.replace(/.*/, '"$&"')}\n`
+    ? `${HEADER}clusters: {}\npaths: {}\nnewFile: "${DEFAULT_NEW_FILE}"\n`
     : readText(path);
   const given = await givenClusters(options, isNew);
   const names = Object.keys(given);

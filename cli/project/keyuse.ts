@@ -29,8 +29,11 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
     for (const object of objects) {
       const isOwn = object.meaning?.cluster.name === cluster;
       for (const value of object.values) {
-        // A file in the wrong place, or in none, still needs the key that it is under.
-        if (!isOwn && !keys?.known.has(value.fingerprint ?? "")) continue;
+        // A file in the wrong place, or in none, still needs the key that it is under. A value of
+        // which neither key nor cluster is known may need any.
+        const isKnown = keys?.known.has(value.fingerprint ?? "") ?? false;
+        const mayBe = object.meaning === null && value.fingerprint === undefined;
+        if (!isOwn && !isKnown && !mayBe) continue;
         const found = byKey.get(value.fingerprint) ?? [];
         byKey.set(value.fingerprint, found);
         found.push({ file: path, object, value });

@@ -9,17 +9,25 @@ import { locate, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { reseal, type SealedSecret } from "../../shared/sealedsecret.ts";
 import {
+  checkNotOfOther,
   type ClusterKeys,
-  fetchClusterCertificate,
   type GivenCertificate,
   projectClusterOptions,
   withNewest,
 } from "./certificates.ts";
-import { writeFiles } from "../files.ts";
+import { findCertificate } from "../cluster/certificate.ts";
+import { readText, writeFiles } from "../files.ts";
 import { throwAll } from "../seal/gather.ts";
 import { clusterNamed, needProject, type Project } from "./project.ts";
 import { readKeys } from "../recovery/keys.ts";
-import { editedText, readSealedFiles, type SealedFile, type SealedObject } from "./sealedfiles.ts";
+import {
+  byCluster,
+  editedText,
+  isChartTemplate,
+  readSealedFiles,
+  type SealedFile,
+  type SealedObject,
+} from "./sealedfiles.ts";
 import {
   count,
   printJson,
@@ -57,7 +65,11 @@ export async function runReseal(paths: readonly string[], options: ResealOptions
   if (options.cluster !== undefined) clusterNamed(project, options.cluster);
   const { files, unreadable, clusters } = readSealedFiles(paths, project);
   const newest = new Map<string, Certificate>();
-  const failed: SignetError[] = [...unreadable];
+  const isTemplate = ({ place }: SignetError): boolean => isChartTemplate(place.file ?? "");
+  const failed = unreadable.filter((error) => !isTemplate(error));
+  for (const { place } of unreadable.filter(isTemplate)) {
+    warn(`${place.file ?? ""}: a chart's template, and nothing there is done`);
+  }
   for (const [name, keys] of clusters) {
     const isWanted = options.cluster === undefined || options.cluster === name;
     const isUsed = files.some(({ objects }) =>
@@ -65,7 +77,10 @@ export async function runReseal(paths: readonly string[], options: ResealOptions
     );
     if (!isWanted || !isUsed) continue;
     try {
-      newest.set(name, await newestCertificate(project, keys, options));
+      const certificate = await newestCertificate(keys, options);
+      checkNotOfOther(certificate, keys, clusters.values(), newest);
+      newest.set(name, certificate);
+      if (!options.dryRun) await keepNewest(project, keys, certificate);
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       failed.push(error.at({ object: name }));
@@ -90,8 +105,12 @@ export async function runReseal(paths: readonly string[], options: ResealOptions
   if (!options.dryRun && stale.length > 0) await work.run();
   const done = options.dryRun
     ? stale.map(({ file, object, certificate }) => resultOf(file, object, certificate))
-    : work.done;
-  failed.push(...work.errors);
+    : work.done.sort((a, b) => order([a.file, a.name], [b.file, b.name]));
+  failed.push(
+    ...work.errors.sort(({ place: a }, { place: b }) =>
+      order([a.file, a.object], [b.file, b.object]),
+    ),
+  );
   if (options.json) {
     const told = failed.map(({ place, message }) => ({ ...place, message }));
     await printJson({ dryRun: options.dryRun, resealed: done, failed: told });
@@ -99,6 +118,15 @@ export async function runReseal(paths: readonly string[], options: ResealOptions
     await printResult(summary(done, options.dryRun));
   }
   throwAll(failed);
+}
+
+/** What is done side by side is told by file and name. */
+function order(
+  one: readonly (string | undefined)[],
+  other: readonly (string | undefined)[],
+): number {
+  const [left, right] = [one.join("\n"), other.join("\n")];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 /** The values that are not known to be under the newest key. */
@@ -116,13 +144,11 @@ function resultOf(file: SealedFile, object: SealedObject, certificate: Certifica
   };
 }
 
-/** Offline the one in the repository; else the controller's own, which goes into the repository. */
+/** Offline the one in the repository, else the controller's own. */
 async function newestCertificate(
-  project: Project,
-  keys: ClusterKeys,
+  { cluster, current, file }: ClusterKeys,
   options: ResealOptions,
 ): Promise<Certificate> {
-  const { cluster, current, file } = keys;
   if (options.recoveryKey.length > 0) {
     if (current === null) {
       throw new SignetError("certificate-invalid", "this certificate is not there yet", {
@@ -136,17 +162,25 @@ async function newestCertificate(
     return current;
   }
   // Of the controller itself, even where the certificate is usually fetched from an address.
-  const { url: _url, ...atController } = cluster;
-  const { certificate } = await fetchClusterCertificate(atController, options);
-  if (certificate.fingerprint !== current?.fingerprint && !options.dryRun) {
-    await writeFiles([
-      { path: join(project.root, cluster.certificate), text: withNewest(certificate, keys) },
-    ]);
-    say(
-      `${file}: the newest key of ${cluster.name} is ${shortFingerprint(certificate.fingerprint)}`,
-    );
-  }
+  const { certificate } = await findCertificate({
+    ...projectClusterOptions(cluster, options),
+    certFromEnvironment: false,
+  });
   return certificate;
+}
+
+/** Into the repository, for those who seal from now on. */
+async function keepNewest(
+  project: Project,
+  keys: ClusterKeys,
+  certificate: Certificate,
+): Promise<void> {
+  const { cluster, current, file } = keys;
+  if (certificate.fingerprint === current?.fingerprint) return;
+  await writeFiles([
+    { path: join(project.root, cluster.certificate), text: withNewest(certificate, keys) },
+  ]);
+  say(`${file}: the newest key of ${cluster.name} is ${shortFingerprint(certificate.fingerprint)}`);
 }
 
 interface StaleObject {
@@ -218,16 +252,9 @@ class ResealWork {
 
   async #throughController(): Promise<void> {
     const { rotateAtController } = await import("../cluster/controllerwork.ts");
-    const byCluster = new Map<string, SealedObject[]>();
-    for (const { object } of this.#stale) {
-      const name = object.meaning?.cluster.name ?? "";
-      const objects = byCluster.get(name) ?? [];
-      objects.push(object);
-      byCluster.set(name, objects);
-    }
     // Side by side: each controller has limits of its own, and none waits for one that is away.
     const ended = await Promise.allSettled(
-      [...byCluster.values()].map(async (objects) => {
+      [...byCluster(this.#stale.map(({ object }) => object)).values()].map(async (objects) => {
         const cluster = objects[0]?.meaning?.cluster;
         if (cluster === undefined) return;
         const connection = projectClusterOptions(cluster, this.#options);
@@ -267,6 +294,7 @@ class ResealWork {
     this.#writing = this.#writing.then(async () => {
       const edited = ready.flatMap(({ file, after }) => {
         try {
+          checkUnchanged(file);
           return [{ file, after, text: editedText(file, after) }];
         } catch (error) {
           if (!(error instanceof SignetError)) throw error;
@@ -286,17 +314,23 @@ class ResealWork {
   }
 }
 
+/** What somebody changed while it was re-sealed is not replaced. @throws SignetError io */
+function checkUnchanged({ path, text }: SealedFile): void {
+  if (readText(path) === text) return;
+  throw new SignetError("io", "was changed meanwhile, and is left as it is", {
+    hint: "run it again",
+    place: { file: path },
+  });
+}
+
 /** Markdown, for the text of a pull request. */
 function summary(done: readonly Resealed[], dryRun: boolean): string {
   if (done.length === 0) return "Every value is under its cluster's newest key.\n";
   const values = done.reduce((sum, { items }) => sum + items.length, 0);
   const files = new Set(done.map(({ file }) => file)).size;
-  const rows = [...done]
-    .sort((a, b) => (a.file < b.file ? -1 : 1))
-    .map(
-      ({ cluster, name, items, file }) =>
-        `| ${cluster} | ${name} | ${items.join(", ")} | ${file} |`,
-    );
+  const rows = done.map(
+    ({ cluster, name, items, file }) => `| ${cluster} | ${name} | ${items.join(", ")} | ${file} |`,
+  );
   const keys = new Map(done.map(({ cluster, fingerprint }) => [cluster, fingerprint]));
   return [
     `## ${dryRun ? "To be re-sealed" : "Re-sealed"}: ${count(values, "value")} in ${count(files, "file")}`,

@@ -2,7 +2,7 @@
 // Does not own: what is wrong with them (verify.ts), what is done to them (reseal.ts, change.ts).
 // SPEC.md, "Projects".
 
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import type { Certificate } from "../../shared/certificate.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
@@ -18,9 +18,12 @@ import {
 import { asObject, placedObjectsOf } from "../../shared/secret.ts";
 import { type ClusterKeys, clusterKeys } from "./certificates.ts";
 import { editsBetween } from "../edit/edits.ts";
-import { manifestsBelow, readText, stat } from "../files.ts";
+import { manifestsBelow, readText, stat, statIfThere } from "../files.ts";
 import { placeOf } from "../seal/gather.ts";
 import { meaningBelow, type PathMeaning, pathBelow, type Project } from "./project.ts";
+
+/** How the one value of the legacy form is named, which holds all items. */
+export const LEGACY_ITEM = "spec.data";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {
@@ -100,7 +103,7 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   for (const { path, read } of sources) {
     try {
       const text = read();
-      if (!text.includes("SealedSecret")) continue;
+      if (!text.includes(KIND)) continue;
       const file = readSealedFile(path, text, project, clusters);
       if (file.objects.length > 0) files.push(file);
     } catch (error) {
@@ -111,10 +114,53 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   return { files, unreadable, clusters };
 }
 
+/** SealedSecrets by their cluster's name; "" where nothing says one. */
+export function byCluster(objects: Iterable<SealedObject>): Map<string, SealedObject[]> {
+  const found = new Map<string, SealedObject[]>();
+  for (const object of objects) {
+    const name = object.meaning?.cluster.name ?? "";
+    const others = found.get(name) ?? [];
+    found.set(name, others);
+    others.push(object);
+  }
+  return found;
+}
+
+/**
+ * What a controller can be asked of. Without clusters in signet.yaml the kubeconfig's is meant; with
+ * some, a file that is for none of them is for nobody to ask.
+ */
+export function objectsToAsk(
+  { files, clusters }: Inventory,
+  only: string | undefined,
+): SealedObject[] {
+  return files
+    .flatMap(({ objects }) => objects)
+    .filter(({ meaning }) =>
+      meaning === null
+        ? only === undefined && clusters.size === 0
+        : only === undefined || only === meaning.cluster.name,
+    );
+}
+
+/** Whether a file is a template of a Helm chart: no YAML, and nothing of ours to mend. */
+export function isChartTemplate(path: string): boolean {
+  const parts = path.split(sep);
+  return parts.some(
+    (part, index) =>
+      part === "templates" &&
+      index < parts.length - 1 &&
+      statIfThere([...parts.slice(0, index), "Chart.yaml"].join(sep)) !== undefined,
+  );
+}
+
 /** Files as they are named, and the manifests of folders; each once. */
 export function filesBelow(paths: readonly string[]): string[] {
   const found = paths.flatMap((path) =>
-    stat(path).isDirectory() ? manifestsBelow(path).map((below) => join(path, below)) : [path],
+    stat(path).isDirectory()
+      ? // A needed key is not to be called safe for a folder's name.
+        manifestsBelow(path, { hidden: true }).map((below) => join(path, below))
+      : [path],
   );
   return [...new Set(found)];
 }
@@ -140,7 +186,7 @@ export function readSealedFile(
         const { name, namespace } = sealed.metadata;
         const stamp = stampOf(sealed);
         const items =
-          sealed.legacyData === undefined ? [...sealed.encryptedData.keys()] : ["spec.data"];
+          sealed.legacyData === undefined ? [...sealed.encryptedData.keys()] : [LEGACY_ITEM];
         return [
           {
             file: path,

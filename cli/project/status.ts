@@ -7,6 +7,7 @@ import { asObject, type JsonObject, metadataOf, objectsIn } from "../../shared/s
 import { daysLeft } from "../cluster/certificate.ts";
 import { type GivenCertificate, projectClusterOptions } from "./certificates.ts";
 import { blockersAmong, keyUse, type KeyUse } from "./keyuse.ts";
+import { appliedIn, itemsOf } from "../git/sealedtext.ts";
 import { countWords, fetchKeyReport, type KeyReport, type ReportedKey } from "../keys/list.ts";
 import {
   clusterNamed,
@@ -17,12 +18,13 @@ import {
 } from "./project.ts";
 import {
   type Inventory,
+  isChartTemplate,
   readSealedFiles,
   type SealedObject,
   type SealedValue,
 } from "./sealedfiles.ts";
-import { table } from "../table.ts";
-import { count, printJson, printResult, shortFingerprint } from "../terminal.ts";
+import { count, printJson, printLines } from "../terminal.ts";
+import { statusLines } from "./statustext.ts";
 import { verifyFiles } from "../check/verify.ts";
 
 export interface StatusOptions extends GivenCertificate {
@@ -84,10 +86,10 @@ export async function runStatus(paths: readonly string[], options: StatusOptions
   if (options.json) {
     await printJson({ sealedSecrets: facts, unreadable, clusters: keys });
   } else {
-    await printResult(asText(facts, unreadable, keys));
+    await printLines(statusLines(facts, unreadable, keys));
   }
   const wrong =
-    unreadable.length +
+    inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
     // Of a file for no cluster nobody can tell more.
     facts.filter(({ state, cluster }) => state !== "current" && (cluster ?? state) !== "unknown")
       .length +
@@ -122,7 +124,6 @@ function withLiveKeys(inventory: Inventory, live: ReadonlyMap<string, LiveCluste
 }
 
 function liveValues(object: SealedObject, applied: JsonObject): readonly SealedValue[] {
-  const spec = asObject(asObject(applied["spec"] ?? null)?.["encryptedData"] ?? null) ?? {};
   const under = new Map<string, string>();
   const status = asObject(applied["status"] ?? null) ?? {};
   const sealedUnder = asObject(status["sealedUnder"] ?? null) ?? {};
@@ -132,9 +133,10 @@ function liveValues(object: SealedObject, applied: JsonObject): readonly SealedV
   }
   const { generation } = metadataOf(applied);
   if (status["observedGeneration"] !== generation) return object.values;
+  const [declared, live] = [itemsOf(object.sealed), appliedIn(applied)[0]?.items];
   return object.values.map((value) => {
     const fingerprint = under.get(value.item);
-    const isSame = spec[value.item] === object.sealed.encryptedData.get(value.item);
+    const isSame = live?.get(value.item)?.ciphertext === declared.get(value.item)?.ciphertext;
     if (!isSame || fingerprint === undefined || fingerprint === value.fingerprint) return value;
     const certificate = object.cluster?.known.get(fingerprint);
     const isCurrent = fingerprint === object.cluster?.current?.fingerprint;
@@ -194,16 +196,16 @@ function factsOf(
   };
 }
 
-type Facts = ReturnType<typeof factsOf>;
+/** A SealedSecret of the repository. */
+export type Facts = ReturnType<typeof factsOf>;
 
 function liveState(object: SealedObject, { sealedSecrets }: LiveCluster): string {
   const applied = sealedSecrets.get(object.name);
   if (applied === undefined) return "not applied";
-  const spec = asObject(asObject(applied["spec"] ?? null)?.["encryptedData"] ?? null) ?? {};
-  const declared = Object.fromEntries(object.sealed.encryptedData);
+  const [declared, inCluster] = [itemsOf(object.sealed), appliedIn(applied)[0]?.items];
   const isSame =
-    Object.keys(spec).length === object.values.length &&
-    Object.entries(declared).every(([item, text]) => spec[item] === text);
+    inCluster?.size === declared.size &&
+    [...declared].every(([item, { ciphertext }]) => inCluster.get(item)?.ciphertext === ciphertext);
   if (!isSame) return "another version";
   const conditions = objectsIn(asObject(applied["status"] ?? null)?.["conditions"] ?? []);
   const synced = conditions.find(({ type }) => type === "Synced");
@@ -288,95 +290,5 @@ function clusterBlockers(
   ];
 }
 
-type ClusterFacts = ReturnType<typeof clusterFacts>;
-
-function asText(
-  facts: readonly Facts[],
-  unreadable: readonly { file: string | undefined; message: string }[],
-  clusters: readonly ClusterFacts[],
-): string {
-  const isLive = facts.some(({ inCluster }) => inCluster !== undefined);
-  const head = ["CLUSTER", "NAMESPACE", "NAME", "SCOPE", "STATE", "KEY", "AGE", "VALUES"];
-  const rows = facts.flatMap((each) =>
-    rowsOf(each).map((row) => (isLive ? [...row, each.inCluster ?? "-"] : row)),
-  );
-  const lines = table([isLive ? [...head, "FILE", "IN CLUSTER"] : [...head, "FILE"], ...rows]);
-  if (facts.length === 0) lines.splice(0, lines.length, "no sealed files");
-  const problems = facts.flatMap(({ file, problems: each }) =>
-    each.map((problem) => `${file}: ${problem}`),
-  );
-  for (const { file = "", message } of unreadable) problems.push(`${file}: ${message}`);
-  if (problems.length > 0)
-    lines.push("", "To be mended:", ...problems.map((problem) => `  ${problem}`));
-  for (const each of clusters) lines.push("", ...clusterLines(each));
-  return `${lines.join("\n")}\n`;
-}
-
-/** One row for each key that values of the object are under. */
-function rowsOf({ cluster, namespace, name, scope, state, values, file }: Facts): string[][] {
-  const byKey = new Map<string, Facts["values"][number][]>();
-  for (const value of values) {
-    const key = value.fingerprint ?? "";
-    byKey.set(key, [...(byKey.get(key) ?? []), value]);
-  }
-  const place = [cluster ?? "-", namespace === "" ? "-" : namespace, name, scope, state];
-  if (byKey.size === 0) return [[...place, "-", "-", "-", file]];
-  return [...byKey].map(([fingerprint, under]) => {
-    const age = under[0]?.keyAgeDays ?? null;
-    return [
-      ...place,
-      fingerprint === "" ? "unknown" : shortFingerprint(fingerprint),
-      age === null ? "-" : `${age}d`,
-      byKey.size === 1 ? String(under.length) : under.map(({ item }) => item).join(","),
-      file,
-    ];
-  });
-}
-
-function clusterLines({
-  cluster,
-  certificate,
-  daysLeft: left,
-  asked,
-  keys,
-}: ClusterFacts): string[] {
-  const state =
-    certificate === "missing"
-      ? `no certificate yet: \`signet cert refresh ${cluster}\``
-      : certificate === "expired"
-        ? `its certificate has EXPIRED: \`signet cert refresh ${cluster}\``
-        : `certificate valid for ${count(left ?? 0, "day")}`;
-  const lines = [`Keys of ${cluster} (${state}):`];
-  for (const {
-    fingerprint,
-    state: keyState,
-    since,
-    ageDays: age,
-    values,
-    safe,
-    blockedBy,
-  } of keys) {
-    const old = since === null ? "" : `, since ${since.slice(0, 10)} (${count(age ?? 0, "day")})`;
-    const head = `  ${shortFingerprint(fingerprint)}  ${keyState}${old}: ${count(values, "value")}`;
-    const verdict =
-      keyState === "sealing"
-        ? ""
-        : safe
-          ? asked
-            ? "; SAFE to retire"
-            : "; no file needs it, ask the cluster with --live"
-          : "; blocked by";
-    lines.push(head + verdict, ...shortened(blockedBy).map((reason) => `    ${reason}`));
-  }
-  if (keys.some(({ safe }) => safe)) {
-    lines.push("  Older commits may still be under a key that is safe: keep it in a backup.");
-  }
-  return lines;
-}
-
-const MAX_SHOWN = 10;
-
-function shortened(lines: readonly string[]): string[] {
-  const more = lines.length - MAX_SHOWN;
-  return [...lines.slice(0, MAX_SHOWN), ...(more > 0 ? [`and ${more} more`] : [])];
-}
+/** A cluster of signet.yaml, and its keys. */
+export type ClusterFacts = ReturnType<typeof clusterFacts>;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { readKeyFile } from "../../shared/keyfile.ts";
 import type { SealingKey } from "../../shared/keyring.ts";
-import { readBytes, readText, stat, statIfThere } from "../files.ts";
+import { decodeText, readBytes, stat, statIfThere } from "../files.ts";
 import { advise, ioError } from "../terminal.ts";
 
 /** Bits of a file's mode that let others read it. */
@@ -24,11 +24,15 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
   const isFolder = stat(path).isDirectory();
   const keys: SealingKey[] = [];
   for (const file of isFolder ? keyFilesIn(path) : [path]) {
-    const locked = await unlockedText(file);
-    const text = locked ?? readText(file);
+    // Read once: it may be a pipe.
+    const bytes = readBytes(file);
+    const locked = await unlockedText(bytes, file);
+    const text = locked ?? decodeText(bytes, file);
     // A folder of keys may hold their certificates and a read-me as well.
     if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) continue;
-    if (locked === null && (stat(file).mode & READABLE_BY_OTHERS) !== 0) {
+    const found = stat(file);
+    // A pipe's mode says nothing of where the key comes from.
+    if (locked === null && found.isFile() && (found.mode & READABLE_BY_OTHERS) !== 0) {
       advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
     }
     keys.push(...readKeyFile(text, file));
@@ -42,8 +46,7 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
 }
 
 /** What is in a backup that `signet keys backup` locked; null for any other file. */
-async function unlockedText(file: string): Promise<string | null> {
-  const bytes = readBytes(file);
+async function unlockedText(bytes: Buffer, file: string): Promise<string | null> {
   const start = bytes.subarray(0, 64).toString("latin1");
   if (!/^(age-encryption\.org\/|-----BEGIN AGE ENCRYPTED FILE-----)/.test(start)) return null;
   const { unlockBackup } = await import("../keys/lock.ts");

@@ -8,7 +8,7 @@ import { basename, join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/secret.ts";
 import { readBytes, readText, stat, statIfThere } from "../files.ts";
-import { readStdin } from "../terminal.ts";
+import { ioError, readStdin } from "../terminal.ts";
 
 /** Values as flags name them. */
 export interface ValueFlags {
@@ -169,10 +169,18 @@ function fromFile(source: string): [string, Uint8Array][] {
     });
   }
   // As kubectl: the files of the folder whose names can be items.
-  return readdirSync(source)
+  return namesIn(source)
     .sort()
     .filter((name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true)
     .map((name) => [name, readBytes(join(source, name))]);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    throw ioError("cannot read", error, folder);
+  }
 }
 
 /** Who writes ITEM=VALUE where ITEM=FILE is meant has named no file: that is not quoted. */

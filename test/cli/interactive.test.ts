@@ -574,6 +574,31 @@ describe("signet edit", () => {
     );
   });
 
+  it("renames a value that is shown where its line is, and takes it to no other cluster", async () => {
+    await place.seal("dev", "db", { a: "dev battery", b: "kept" });
+    await place.seal("prod", "db", { a: "prod battery", b: "kept" });
+    const before = place.read("dev/shop/db.yaml");
+    const screen = await edit(
+      "dev/shop/db.yaml",
+      place.editor((text) => text.replace("  a: dev battery", "  c: dev battery")),
+      0,
+      ["--recovery-key", KEYS.dev, "--all-clusters"],
+    );
+    expect(screen).toContain("dev/shop/db.yaml: shop/db: renamed a to c");
+    expect(place.read("dev/shop/db.yaml")).toBe(before.replace("    a: A", "    c: A"));
+    expect(await place.open("dev/shop/db.yaml")).toEqual({ db: { c: "dev battery", b: "kept" } });
+    expect(await place.open("prod/shop/db.yaml")).toEqual({ db: { c: "prod battery", b: "kept" } });
+  });
+
+  it("gives a sealed value another name beside a line of its former one", async () => {
+    const path = await place.seal("dev", "db", { a: "battery" });
+    const editor = place.editor((text) =>
+      text.replace("  a: battery", "  b: '<sealed: a>'\n  a: battery"),
+    );
+    await edit(path, editor, 0, ["--recovery-key", KEYS.dev]);
+    expect(await place.open(path)).toEqual({ db: { a: "battery", b: "battery" } });
+  });
+
   it("says in no dry run that something was written, and writes nothing", async () => {
     const path = await place.seal("dev", "db", { a: "1" });
     const before = place.read(path);

@@ -80,10 +80,15 @@ describe("what still needs a key", () => {
   });
 
   it("may be a file of which nothing is known", () => {
-    const files = [file("a", "prod", undefined), file("b", "test", undefined)];
+    const files = [
+      file("a", "prod", undefined),
+      file("b", "test", undefined),
+      file("d", null, undefined),
+    ];
     const unreadable = [new SignetError("manifest-syntax", "no", { place: { file: "c" } })];
     expect(blockersOf(inventory(files, unreadable), "prod", "old")).toEqual([
       "a: 1 value without a stamp",
+      "d: 1 value without a stamp",
       "c: cannot be read",
     ]);
   });

@@ -96,6 +96,30 @@ describe("changes of different items", () => {
   });
 });
 
+describe("a change of scope", () => {
+  const wide = (items: Record<string, string>): string =>
+    sealed(items).replace(
+      "metadata:",
+      'metadata:\n  annotations:\n    sealedsecrets.bitnami.com/namespace-wide: "true"',
+    );
+
+  it("comes together with what touches no value", () => {
+    const theirs = sealed({ a: "A1", b: "B1" }, { labels: "{p: one}" });
+    expect(merged(BASE, wide({ a: "A2", b: "B2" }), theirs)).toContain("a: A2");
+    expect(merged(BASE, theirs, wide({ a: "A2", b: "B2" }))).toContain("namespace-wide");
+  });
+
+  it("is for a person where the other side sealed a value for the scope before", () => {
+    const added = sealed({ a: "A1", b: "B1", c: "C1" });
+    for (const base of [BASE, wide({ a: "A1", b: "B1" })]) {
+      const changed = base === BASE ? wide({ a: "A2", b: "B2" }) : sealed({ a: "A2", b: "B2" });
+      const other = base === BASE ? added : wide({ a: "A1", b: "B1", c: "C1" });
+      expect(merged(base, changed, other)).toEqual(["spec.encryptedData.c"]);
+      expect(merged(base, other, changed)).toEqual(["spec.encryptedData.c"]);
+    }
+  });
+});
+
 describe("the stamp", () => {
   const stampIn = (text: unknown): unknown => {
     const [document] = parseManifests(text as string);

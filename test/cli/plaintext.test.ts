@@ -81,6 +81,30 @@ describe("a Secret with a value", () => {
     expect(found(JSON.stringify(sealed))).toEqual(Array(4).fill("1 last-applied x a"));
   });
 
+  it.for([
+    [
+      "values of a chart",
+      `extraObjects:\n- ${HEAD.replaceAll("\n", "\n  ")}stringData: {a: hunter2}\n`,
+    ],
+    [
+      "an OpenShift template",
+      JSON.stringify({
+        kind: "Template",
+        objects: [
+          { kind: "Secret", metadata: { name: "db", namespace: "shop" }, data: { a: BASE64 } },
+        ],
+      }),
+    ],
+    [
+      "what Crossplane makes",
+      `kind: Object\nspec:\n  forProvider:\n    manifest:\n      ${HEAD.replaceAll("\n", "\n      ")}stringData: {a: hunter2}\n`,
+    ],
+  ])("is found whole in something else: %s", ([, text]) => {
+    expect(found(text as string)).toEqual([
+      expect.stringMatching(/^\d plaintext-secret shop\/db a$/),
+    ]);
+  });
+
   it("is found as literals of a Kustomization", () => {
     const text =
       "secretGenerator:\n- name: a\n  literals: [x=hunter2, 'y=', 'z=${Z}', noise]\n- name: b\n";
@@ -99,6 +123,10 @@ describe("no alarm", () => {
     ["empty values", 'kind: Secret\nstringData: {a: "", b: null, c: " "}\n'],
     ["a List without a Secret", "kind: List\nitems: [{kind: ConfigMap, data: {a: Secret}}]\n"],
     ["a ConfigMap that speaks of one", "kind: ConfigMap\ndata: {kind: Secret, a: hunter2}\n"],
+    [
+      "what refers to a Secret",
+      "kind: Policy\nspec: {source: {kind: Secret, name: a, data: x}, to: [{kind: Secret, data: {b: c}}]}\n",
+    ],
     ["a generator of files", "secretGenerator: [{name: a, files: [a.txt], envs: [b.env]}]\n"],
     [
       "an annotation that quotes a SealedSecret",

@@ -1,0 +1,71 @@
+// Owns: proofs about one request: what becomes of it on a connection that was kept.
+// Does not own: redirects, sizes and proxies of downloads (program.test.ts).
+import { Agent, createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { send } from "../../cli/cluster/http.ts";
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+/** Its address, and the number of connections that were made to it. */
+async function serve(listener: RequestListener): Promise<{ url: URL; connections: () => number }> {
+  let connections = 0;
+  const server = createServer(listener).on("connection", () => connections++);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  closers.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  return { url, connections: () => connections };
+}
+
+describe("a connection that was kept", () => {
+  const kept = (): Agent => {
+    const agent = new Agent({ keepAlive: true });
+    closers.push(() => {
+      agent.destroy();
+    });
+    return agent;
+  };
+
+  test("is used again", async () => {
+    const { url, connections } = await serve((_, response) => response.end("ok"));
+    const agent = kept();
+    for (const _ of [1, 2, 3]) expect((await send(url, { agent }, "")).text).toBe("ok");
+    expect(connections()).toBe(1);
+  });
+
+  test("is made anew where the server closed it meanwhile, and what was sent is sent again", async () => {
+    const bodies: string[] = [];
+    const seen = new WeakSet();
+    const { url, connections } = await serve((request, response) => {
+      if (seen.has(request.socket)) {
+        request.socket.destroy();
+        return;
+      }
+      seen.add(request.socket);
+      let body = "";
+      request.setEncoding("utf8").on("data", (text: string) => (body += text));
+      request.on("end", () => {
+        bodies.push(body);
+        response.end("ok");
+      });
+    });
+    const agent = kept();
+    for (const body of ["first", "second"]) {
+      expect((await send(url, { agent, method: "POST" }, body)).text).toBe("ok");
+    }
+    expect(bodies).toEqual(["first", "second"]);
+    expect(connections()).toBe(2);
+  });
+
+  test("is not made anew where a fresh one is closed too", async () => {
+    const { url, connections } = await serve((request) => request.socket.destroy());
+    await expect(send(url, { agent: kept() }, "")).rejects.toThrow();
+    expect(connections()).toBe(1);
+  });
+});
