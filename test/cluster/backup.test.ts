@@ -169,6 +169,13 @@ describe("a backup", () => {
   });
 });
 
+/** How long a whole run takes, so that kills can be spread over one. */
+async function durationOf(line: string): Promise<number> {
+  const started = performance.now();
+  await repository.sh(line);
+  return performance.now() - started;
+}
+
 /** Starts `signet` in the repository and kills it, whatever it is at, after some time. */
 async function killed(args: string[], afterMs: number): Promise<boolean> {
   const child = spawn(process.execPath, [resolve("dist/signet.cjs"), ...args], {
@@ -197,11 +204,13 @@ describe("killed at any moment", () => {
       await repository.sh(`signet keys backup -w k.age --recipient ${recipient}`);
       const whole = [...(await keySecrets()).keys()].sort();
       expect(whole).toHaveLength(OLD_KEYS + 1);
+      const restore = ["keys", "restore", "k.age", "--identity", "id.txt"];
+      await loseOldKeys();
+      const whileMs = await durationOf(`signet ${restore.join(" ")}`);
       let kills = 0;
-      for (let run = 0; run < 16; run++) {
+      for (let run = 1; run <= 16; run++) {
         await loseOldKeys();
-        if (await killed(["keys", "restore", "k.age", "--identity", "id.txt"], 60 + run * 12))
-          kills++;
+        if (await killed(restore, (whileMs * run) / 17)) kills++;
         for (const key of (await keySecrets()).keys()) expect(whole).toContain(key);
       }
       expect(kills).toBeGreaterThan(3);
@@ -237,11 +246,13 @@ describe("killed at any moment", () => {
           ),
         );
       };
+      await repository.sh("signet keys rotate");
+      const whileMs = await durationOf("signet reseal");
       let kills = 0;
-      for (let run = 0; run < 8; run++) {
+      for (let run = 1; run <= 8; run++) {
         await repository.sh("signet keys rotate");
         const before = await texts();
-        if (await killed(["reseal"], 150 + run * 120)) kills++;
+        if (await killed(["reseal"], (whileMs * run) / 9)) kills++;
         for (const [name, text] of await texts()) {
           if (text === before.get(name)) continue;
           const [document] = parseManifests(text);
