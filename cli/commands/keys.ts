@@ -1,7 +1,7 @@
 // Owns: the options and help of `signet keys`.
 // Does not own: what it does (keys/). SPEC.md, "Retirement of keys", "Backups".
 
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { SignetError } from "../../shared/errors.ts";
 import { clusterOptions, type ClusterOptions } from "../cluster/kubeconfig.ts";
 import { projectClusterOptions } from "../project/certificates.ts";
@@ -37,9 +37,14 @@ One file holds every key that the cluster has, also those that are retired: lock
 for age recipients. It is a file of age: \`age --decrypt\` opens it as well. It needs the right to read
 the key Secrets. Nothing is written in plain text.
 
+{date} in the file's name is the time, such as 20261125T031700Z, for a job that runs again and again.
+--keep is about files of that very name, the date aside; the oldest go, once the new one is there. An older
+one may hold keys that have been deleted since.
+
 Examples:
   $ signet keys backup --output prod.age
-  $ signet keys backup --output prod.age --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p`;
+  $ signet keys backup --output prod.age --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  $ signet keys backup --output 'backups/prod-{date}.age' --keep 90 --recipient age1...`;
 
 const RESTORE_HELP = `
 Keys that are there already are left alone, so that it may be run again. It waits until the controller
@@ -55,6 +60,14 @@ repository's files is under it, or may be.
 
 Example:
   $ signet keys retire SHA256:pV1EkPSm --cluster prod`;
+
+const keepOption = (): Option =>
+  new Option("--keep <N>", "remove all but the newest N of such files").argParser(
+    (text: string) => {
+      if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError("it is no number above 0");
+      return Number(text);
+    },
+  );
 
 interface KeyFlags {
   readonly cluster?: string;
@@ -135,7 +148,8 @@ export function define(command: Command): void {
       .usage("--output FILE [OPTION...]")
       .summary("all sealing keys in one locked file")
       .description("Writes all sealing keys of a cluster into one locked file.")
-      .option("-w, --output <FILE>", "the file to write")
+      .option("-w, --output <FILE>", "the file to write; {date} in its name is the time")
+      .addOption(keepOption())
       .addOption(list("--recipient <AGE1...>", "lock it for an age recipient"))
       .option(
         "--passphrase-file <FILE>",
@@ -151,6 +165,7 @@ export function define(command: Command): void {
           output?: string;
           recipient: string[];
           passphraseFile?: string;
+          keep?: number;
           force: boolean;
           dryRun: boolean;
         }>,

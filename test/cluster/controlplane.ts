@@ -70,7 +70,15 @@ export interface AuditEvent {
   requestURI: string;
   user: { username: string };
   userAgent?: string;
-  objectRef?: { resource?: string; namespace?: string; name?: string; subresource?: string };
+  objectRef?: {
+    apiGroup?: string;
+    resource?: string;
+    namespace?: string;
+    name?: string;
+    subresource?: string;
+  };
+  /** Which binding of which role let it through, among others. */
+  annotations?: Record<string, string>;
   responseStatus?: { code: number };
   stageTimestamp: string;
 }

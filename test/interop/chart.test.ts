@@ -1,13 +1,13 @@
 // Owns: what the chart renders to, asked of the real Helm. Does not own: that a cluster takes it and
 // that its rights suffice (test/cluster/).
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { loadAll } from "js-yaml";
 import { describe, expect, test } from "vitest";
+import { generated, readEntries } from "../../charts/generate.ts";
 import { partPath } from "../parts/parts.ts";
-
-const CHART = "charts/signet";
+import { CHART, MATRIX, RECIPIENT, refusal as refused, refusalOf, renderObjects } from "./helm.ts";
 
 interface Rule {
   readonly apiGroups: string[];
@@ -18,7 +18,12 @@ interface Rule {
 
 interface Manifest {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+  };
   readonly rules?: Rule[];
   readonly subjects?: { kind: string; name: string; namespace?: string }[];
   readonly spec?: {
@@ -41,8 +46,7 @@ function render(...options: string[]): Manifest[] {
 
 /** Helm's words when it refuses to render with these options. */
 function refusal(...options: string[]): string {
-  const args = ["template", "signet", CHART, ...options];
-  const { status, stderr } = spawnSync(partPath("helm"), args, { encoding: "utf8" });
+  const { status, stderr } = refused(...options);
   expect(status, options.join(" ")).toBe(1);
   return stderr;
 }
@@ -66,31 +70,53 @@ test("passes helm lint, strictly", () => {
 });
 
 test("deploy/signet.yaml is what the chart renders to", () => {
-  const fresh = render("--include-crds");
-  expect(fresh.map(identity)).toHaveLength(14);
-  expect(
-    manifests(readFileSync("deploy/signet.yaml", "utf8")),
-    "render it anew: see charts/signet/README.md",
-  ).toEqual(fresh);
+  const fresh = render();
+  expect(fresh.map(identity)).toHaveLength(12);
+  expect(manifests(readFileSync("deploy/signet.yaml", "utf8")), "run `npm run chart`").toEqual(
+    fresh,
+  );
+  // The definition is a template: who includes definitions gets it once, and who does not as well.
+  expect(render("--include-crds")).toEqual(fresh);
+});
+
+describe("values.yaml", () => {
+  test("is what README.md and values.schema.json are made from", async () => {
+    for (const { path, text } of await generated()) {
+      expect(readFileSync(path, "utf8"), `${path} lags behind: run \`npm run chart\``).toBe(text);
+    }
+  });
+
+  test("says something of each value, and what it says reads as a sentence", () => {
+    const entries = readEntries(readFileSync(`${CHART}/values.yaml`, "utf8"));
+    expect(entries.length).toBeGreaterThan(90);
+    for (const { path, description } of entries) {
+      expect(description, path.join(".")).toMatch(/^[A-Z0-9"<].*[.\])]$/);
+    }
+  });
+
+  test("without a word on a value, or on its type, cannot be read", () => {
+    expect(() => readEntries("# A group.\na:\n  b: 1\n")).toThrow("a.b has no comment");
+    expect(() => readEntries("# A number, or not.\na: null\n")).toThrow("a needs a line");
+    expect(() => readEntries("# A name.\n# @schema nmae\na: b\n")).toThrow("no schema is named");
+  });
 });
 
 describe("rights", () => {
   const RECONCILE: Rule[] = [
-    { apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["get", "list", "watch"] },
+    { apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["list", "watch"] },
     { apiGroups: ["bitnami.com"], resources: ["sealedsecrets/status"], verbs: ["update"] },
     {
       apiGroups: [""],
       resources: ["secrets"],
       verbs: ["get", "list", "watch", "create", "update", "delete"],
     },
-    { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
+    { apiGroups: [""], resources: ["events"], verbs: ["create"] },
   ];
 
   test("are these in every namespace by default", () => {
     const all = render();
     expect(ofKind("ClusterRole", all).map(({ rules }) => rules)).toEqual([RECONCILE]);
     expect(ofKind("Role", all).map(identity)).toEqual([
-      "Role kube-system/signet-keys",
       "Role kube-system/signet-lease",
       "Role kube-system/sealed-secrets-controller-service-proxier",
     ]);
@@ -116,7 +142,7 @@ describe("rights", () => {
     for (const options of [[], ["--set", "namespaces={shop}"], ["--set", "fullnameOverride=x"]]) {
       const all = render(...options);
       const rules = all.flatMap((manifest) => manifest.rules ?? []);
-      expect(rules.length).toBeGreaterThan(6);
+      expect(rules.length).toBeGreaterThan(5);
       for (const { apiGroups, resources, verbs } of rules) {
         expect([...apiGroups, ...resources, ...verbs]).not.toContain("*");
         expect(verbs).not.toContain("deletecollection");
@@ -140,6 +166,7 @@ describe("rights", () => {
     expect(all.map(({ kind }) => kind)).toEqual([
       "PodDisruptionBudget",
       "ServiceAccount",
+      "CustomResourceDefinition",
       "Service",
       "Service",
       "Deployment",
@@ -215,6 +242,19 @@ test.each([
   ["service.name=" + "a".repeat(56), "/service/name"],
   ["image.digest=sha256:abc", "/image/digest"],
   ["kubeClient.qps=fast", "/kubeClient/qps"],
+  ["networkPolicy.metricsFrom[0].pods=a", "/networkPolicy/metricsFrom/0"],
+  ["networkPolicy.egress.apiServerPorts=null", "apiServerPorts"],
+  ["ingress.hosts={https://a.example.org}", "/ingress/hosts/0"],
+  ["ingress.tls[0].secret=a", "/ingress/tls/0"],
+  ["ingress.path=/", "'path' not allowed"],
+  ["backup.recipients={AGE-SECRET-KEY-1}", "/backup/recipients/0"],
+  ["backup.keep=-1", "/backup/keep"],
+  ["backup.storage.size=much", "/backup/storage/size"],
+  ["metrics.serviceMonitor.interval=soon", "/metrics/serviceMonitor/interval"],
+  ["commonLabels.a=1", "/commonLabels/a"],
+  ["containerPorts.http=0", "/containerPorts/http"],
+  ["dnsPolicy=None", "/dnsPolicy"],
+  ["crds=null", "missing property 'crds'"],
 ])("the schema refuses %s", (value, words) => {
   expect(refusal("--set", value)).toContain(words);
 });
@@ -222,3 +262,298 @@ test.each([
 test("the schema accepts what Helm adds where the chart is a dependency", () => {
   expect(render("--set", "global.any=thing").length).toBeGreaterThan(0);
 });
+
+test.each([
+  [{ "ingress.enabled": true }, "ingress.hosts is needed"],
+  [{ "backup.enabled": true }, "backup.recipients is needed"],
+  [{ "serviceAccount.create": false }, "serviceAccount.name is needed"],
+])("what %j lacks is asked for by name", (values, words) => {
+  const { status, stderr } = refusalOf(values);
+  expect(status).toBe(1);
+  expect(stderr).toContain(words);
+});
+
+interface PodSpec {
+  readonly serviceAccountName: string;
+  readonly automountServiceAccountToken: boolean;
+  readonly priorityClassName?: string;
+  readonly affinity?: object;
+  readonly topologySpreadConstraints?: { readonly topologyKey: string }[];
+  readonly volumes?: object[];
+  readonly hostNetwork?: boolean;
+  readonly dnsPolicy?: string;
+  readonly containers: {
+    readonly command: string[];
+    readonly args: string[];
+    readonly ports?: { readonly name: string; readonly containerPort: number }[];
+    readonly securityContext: object;
+    readonly resources?: { readonly requests?: object; readonly limits?: object };
+  }[];
+}
+
+/** Of a Deployment or CronJob. */
+function podOf(object: unknown): {
+  metadata: { labels: Record<string, string>; annotations?: Record<string, string> };
+  spec: PodSpec;
+} {
+  const { spec } = object as {
+    spec: { template?: unknown; jobTemplate?: { spec: { template: unknown } } };
+  };
+  return (spec.template ?? spec.jobTemplate?.spec.template) as ReturnType<typeof podOf>;
+}
+
+const objectOf = (kind: string, values: object): Manifest => {
+  const [object, ...others] = ofKind(kind, renderObjects(values) as Manifest[]);
+  expect([kind, others]).toEqual([kind, []]);
+  if (object === undefined) throw new Error(`no ${kind}`);
+  return object;
+};
+
+describe.each(Object.entries(MATRIX))("with %s", (_what, values) => {
+  const all = renderObjects(values) as Manifest[];
+
+  test("each object has the labels that find it, and is there once", () => {
+    expect(new Set(all.map(identity)).size).toBe(all.length);
+    for (const { metadata } of all) {
+      expect(metadata.labels).toMatchObject({
+        "app.kubernetes.io/instance": "signet",
+        "app.kubernetes.io/managed-by": "Helm",
+      });
+      const { commonLabels = {}, commonAnnotations = {} } = values as Record<string, object>;
+      expect(metadata.labels).toMatchObject(commonLabels);
+      expect(metadata.annotations ?? {}).toMatchObject(commonAnnotations);
+    }
+  });
+
+  test("no pod may gain rights, write to its file system or eat the node's memory", () => {
+    for (const workload of all.filter(({ kind }) => ["Deployment", "CronJob"].includes(kind))) {
+      const { spec } = podOf(workload);
+      expect(spec.automountServiceAccountToken).toBe(true);
+      for (const { securityContext, resources } of spec.containers) {
+        expect(securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"] },
+        });
+        expect(resources?.limits).toHaveProperty("memory");
+        expect(resources?.requests).toHaveProperty("cpu");
+      }
+    }
+    for (const account of ofKind("ServiceAccount", all)) {
+      expect(account).toHaveProperty("automountServiceAccountToken", false);
+    }
+  });
+
+  test("Services, policy and Ingress lead to ports that are there", () => {
+    const pod = podOf(ofKind("Deployment", all)[0]);
+    const ports = new Map(
+      pod.spec.containers[0]?.ports?.map(({ name, containerPort }) => [name, containerPort]),
+    );
+    const services = ofKind("Service", all) as unknown as {
+      metadata: { name: string };
+      spec: {
+        selector: Record<string, string>;
+        ports: { name: string; targetPort: string }[];
+      };
+    }[];
+    expect(services).toHaveLength(2);
+    for (const { spec } of services) {
+      for (const { targetPort } of spec.ports) expect([...ports.keys()]).toContain(targetPort);
+      expect(pod.metadata.labels).toMatchObject(spec.selector);
+    }
+    for (const policy of ofKind("NetworkPolicy", all)) {
+      const { spec } = policy as unknown as {
+        spec: { ingress: { ports: { port: number }[] }[]; podSelector: { matchLabels: object } };
+      };
+      expect(pod.metadata.labels).toMatchObject(spec.podSelector.matchLabels);
+      for (const rule of spec.ingress) {
+        for (const { port } of rule.ports) expect([...ports.values()]).toContain(port);
+      }
+    }
+    for (const ingress of ofKind("Ingress", all)) {
+      const { spec } = ingress as unknown as {
+        spec: { rules: { http: { paths: Record<string, unknown>[] } }[] };
+      };
+      const [service] = services;
+      for (const { http } of spec.rules) {
+        expect(http.paths).toEqual([
+          {
+            path: "/v1/cert.pem",
+            pathType: "Exact",
+            backend: {
+              service: {
+                name: service?.metadata.name,
+                port: { name: service?.spec.ports[0]?.name },
+              },
+            },
+          },
+        ]);
+      }
+    }
+  });
+});
+
+describe("the definition", () => {
+  test("is updated by Helm and never deleted, whatever else is said of it", () => {
+    const { metadata } = objectOf("CustomResourceDefinition", {
+      "crds.annotations": { "helm.sh/resource-policy": "delete", a: "b" },
+    });
+    expect(metadata.annotations).toEqual({ "helm.sh/resource-policy": "keep", a: "b" });
+  });
+
+  test("is left to others where crds.create is false", () => {
+    const all = renderObjects({ "crds.create": false }) as Manifest[];
+    expect(ofKind("CustomResourceDefinition", all)).toEqual([]);
+  });
+});
+
+test("the Service is named as both kubeseal and signet look for it", () => {
+  const names = ofKind("Service", render()).map(identity);
+  expect(names[0]).toBe("Service kube-system/sealed-secrets-controller");
+});
+
+describe("replicas", () => {
+  const pod = (values: object): PodSpec => podOf(objectOf("Deployment", values)).spec;
+
+  test("keep away from each other, over nodes and zones, where there is more than one", () => {
+    expect(JSON.stringify(pod({}).affinity)).toContain("kubernetes.io/hostname");
+    expect(pod({}).topologySpreadConstraints?.map(({ topologyKey }) => topologyKey)).toEqual([
+      "topology.kubernetes.io/zone",
+    ]);
+    const single = pod({ replicas: 1 });
+    expect([single.affinity, single.topologySpreadConstraints]).toEqual([undefined, undefined]);
+  });
+
+  test("are placed as asked for", () => {
+    const affinity = { nodeAffinity: {} };
+    expect(pod({ affinity }).affinity).toEqual(affinity);
+  });
+
+  test("write nowhere: no volume is there to write to", () => {
+    expect(pod({}).volumes).toBeUndefined();
+  });
+
+  test("on the node's network still resolve the cluster's names", () => {
+    expect(pod({ hostNetwork: true })).toMatchObject({
+      hostNetwork: true,
+      dnsPolicy: "ClusterFirstWithHostNet",
+    });
+    expect(pod({}).dnsPolicy).toBeUndefined();
+  });
+});
+
+describe("the network policy", () => {
+  interface Policy {
+    readonly spec: {
+      readonly policyTypes: string[];
+      readonly ingress: { readonly ports: { port: number }[]; readonly from?: object[] }[];
+      readonly egress?: { readonly ports: { port: number; protocol: string }[]; to?: object[] }[];
+    };
+  }
+  const policy = (values: object): Policy["spec"] =>
+    (
+      objectOf("NetworkPolicy", {
+        "networkPolicy.enabled": true,
+        ...values,
+      }) as unknown as Policy
+    ).spec;
+
+  test("is about the container's port, whatever the Service's is", () => {
+    const { ingress } = policy({ "service.port": 80, "containerPorts.http": 9080 });
+    expect(ingress).toEqual([{ ports: [{ protocol: "TCP", port: 9080 }] }]);
+  });
+
+  test("lets in for the metrics only who is listed", () => {
+    const from = [{ podSelector: { matchLabels: { app: "prometheus" } } }];
+    const { ingress } = policy({ "networkPolicy.metricsFrom": from });
+    expect(ingress[1]).toEqual({ ports: [{ protocol: "TCP", port: 8081 }], from });
+  });
+
+  test("lets out to the API server and DNS, or everywhere", () => {
+    const { policyTypes, egress } = policy({});
+    expect(policyTypes).toEqual(["Ingress", "Egress"]);
+    expect(egress?.flatMap(({ ports }) => ports.map(({ port }) => port))).toEqual([
+      443, 6443, 53, 53,
+    ]);
+    const open = policy({ "networkPolicy.egress.enabled": false });
+    expect([open.policyTypes, open.egress]).toEqual([["Ingress"], undefined]);
+  });
+});
+
+describe("the backup", () => {
+  const values = { "backup.enabled": true, "backup.recipients": [RECIPIENT] };
+
+  test("needs no shell, and says everything to signet", () => {
+    const [container] = podOf(objectOf("CronJob", values)).spec.containers;
+    expect([container?.command, container?.args]).toEqual([
+      ["signet"],
+      [
+        "keys",
+        "backup",
+        "--controller-namespace=kube-system",
+        `--recipient=${RECIPIENT}`,
+        "--output=/backup/sealing-keys-{date}.age",
+        "--keep=90",
+      ],
+    ]);
+  });
+
+  test("may list Secrets in the release's namespace and nothing else, by an account of its own", () => {
+    const all = renderObjects(values) as Manifest[];
+    const role = ofKind("Role", all).find(({ metadata }) => metadata.name === "signet-backup");
+    expect(role?.rules).toEqual([{ apiGroups: [""], resources: ["secrets"], verbs: ["list"] }]);
+    expect(role?.metadata.namespace).toBe("kube-system");
+    const bound = all.filter((each) => each.subjects?.some(({ name }) => name === "signet-backup"));
+    expect(bound.map(identity)).toEqual(["RoleBinding kube-system/signet-backup"]);
+    const job = podOf(ofKind("CronJob", all)[0]);
+    expect(job.spec.serviceAccountName).toBe("signet-backup");
+    // The controller's Services, budget and policy are not about it.
+    expect(job.metadata.labels["app.kubernetes.io/component"]).toBe("backup");
+  });
+
+  test("keeps its copies when the chart is removed", () => {
+    const { metadata } = objectOf("PersistentVolumeClaim", values);
+    expect(metadata.annotations).toEqual({ "helm.sh/resource-policy": "keep" });
+  });
+});
+
+test("the way from the original's values names each group of them", () => {
+  const words = readFileSync("docs/migration-values.md", "utf8");
+  const missing = ORIGINAL_VALUES.filter((value) => !words.includes(`\`${value}\``));
+  expect(missing).toEqual([]);
+});
+
+/** Of the original's chart, version 2.18.5. */
+const ORIGINAL_VALUES = [
+  ...["kubeVersion", "nameOverride", "fullnameOverride", "namespace", "extraDeploy"],
+  ...["commonAnnotations", "commonLabels", "image.registry", "image.repository", "image.tag"],
+  ...["image.pullPolicy", "image.pullSecrets", "revisionHistoryLimit", "createController"],
+  ...["secretName", "updateStatus", "skipRecreate", "keyrenewperiod", "keyttl", "keycutofftime"],
+  ...["rateLimit", "rateLimitBurst", "additionalNamespaces", "privateKeyAnnotations"],
+  ...["privateKeyLabels", "logInfoStdout", "logLevel", "logFormat", "maxRetries"],
+  ...["watchForSecrets", "kubeClientQPS", "kubeClientBurst", "command", "args"],
+  ...["livenessProbe", "readinessProbe", "startupProbe", "customLivenessProbe"],
+  ...["customReadinessProbe", "customStartupProbe", "resources", "podSecurityContext"],
+  ...["containerSecurityContext", "podLabels", "podAnnotations", "priorityClassName"],
+  ...["runtimeClassName", "affinity", "nodeSelector", "tolerations", "additionalVolumes"],
+  ...["additionalVolumeMounts", "hostNetwork", "containerPorts", "hostPorts", "dnsPolicy"],
+  ...["service.type", "service.loadBalancerClass", "service.port", "service.nodePort"],
+  ...["service.annotations", "service.labels", "ingress.enabled", "ingress.pathType"],
+  ...["ingress.apiVersion", "ingress.ingressClassName", "ingress.hostname", "ingress.path"],
+  ...["ingress.annotations", "ingress.tls", "ingress.selfSigned", "ingress.extraHosts"],
+  ...["ingress.extraPaths", "ingress.extraTls", "ingress.secrets", "networkPolicy.enabled"],
+  ...["networkPolicy.egress.enabled", "networkPolicy.egress.kubeapiCidr"],
+  ...["networkPolicy.egress.kubeapiPort", "serviceAccount.create", "serviceAccount.name"],
+  ...["serviceAccount.annotations", "serviceAccount.labels", "rbac.create", "rbac.clusterRole"],
+  ...["rbac.clusterRoleName", "rbac.namespacedRoles", "rbac.namespacedRolesName", "rbac.labels"],
+  ...["rbac.pspEnabled", "rbac.serviceProxier.create", "rbac.serviceProxier.bind"],
+  ...["rbac.serviceProxier.subjects", "metrics.serviceMonitor.enabled"],
+  ...["metrics.serviceMonitor.namespace", "metrics.serviceMonitor.labels"],
+  ...["metrics.serviceMonitor.annotations", "metrics.serviceMonitor.interval"],
+  ...["metrics.serviceMonitor.scrapeTimeout", "metrics.serviceMonitor.honorLabels"],
+  ...["metrics.serviceMonitor.metricRelabelings", "metrics.serviceMonitor.relabelings"],
+  ...["metrics.dashboards.create", "metrics.dashboards.labels", "metrics.dashboards.annotations"],
+  ...["metrics.dashboards.namespace", "metrics.service.type", "metrics.service.loadBalancerClass"],
+  ...["metrics.service.port", "metrics.service.nodePort", "metrics.service.annotations"],
+  ...["metrics.service.labels", "pdb.create", "pdb.minAvailable", "pdb.maxUnavailable"],
+];

@@ -17,6 +17,11 @@
 {{ include "signet.fullname" . }}-controller
 {{- end }}
 
+{{/* A CronJob's name has at most 52 characters. */}}
+{{- define "signet.backupName" -}}
+{{ include "signet.fullname" . }}-backup
+{{- end }}
+
 {{- define "signet.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- .Values.serviceAccount.name | default (include "signet.controllerName" .) }}
@@ -33,31 +38,71 @@
 {{- end }}
 {{- end }}
 
+{{/* Names of pull Secrets as a pod lists them. */}}
+{{- define "signet.pullSecrets" -}}
+{{- range . }}
+- name: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "signet.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "signet.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "signet.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: controller
 {{- end }}
 
-{{- define "signet.labels" -}}
-{{ include "signet.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{/*
+The metadata of an object: root, name; optional: namespace, component, labels, annotations. What is
+said for one object wins over what is common to all, and the chart's own labels over both.
+*/}}
+{{- define "signet.metadata" -}}
+{{- $root := .root }}
+{{- $own := fromYaml (include "signet.selectorLabels" $root) }}
+{{- with .component }}
+{{- $_ := set $own "app.kubernetes.io/component" . }}
+{{- end }}
+{{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+name: {{ .name | quote }}
+{{- with .namespace }}
+namespace: {{ . | quote }}
+{{- end }}
+labels:
+  {{- merge $own (.labels | default dict) $root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The metadata of a pod: root, component, labels, annotations. */}}
+{{- define "signet.podMetadata" -}}
+{{- $own := fromYaml (include "signet.selectorLabels" .root) }}
+{{- $_ := set $own "app.kubernetes.io/component" .component -}}
+labels:
+  {{- merge $own (.labels | default dict) .root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* The controller's account, as a subject of a binding. */}}
 {{- define "signet.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "signet.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "signet.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
-{{/* All that reconciling SealedSecrets takes, in a namespace or in all of them. */}}
+{{/*
+All that reconciling SealedSecrets takes, in a namespace or in all of them. The sealing keys need no
+more: they are Secrets in the release's namespace, which is always among these.
+*/}}
 {{- define "signet.reconcileRules" -}}
 - apiGroups: [bitnami.com]
   resources: [sealedsecrets]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [bitnami.com]
   resources: [sealedsecrets/status]
   verbs: [update]
@@ -68,5 +113,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch, create, update, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
+{{- end }}
+
+{{/* Clients ask for the Service's port by this name, and take the protocol from it. */}}
+{{- define "signet.portName" -}}
+{{ if .Values.tls.secretName }}https{{ else }}http{{ end }}
 {{- end }}
