@@ -65,6 +65,7 @@ export async function makeRepository(env: Record<string, string>): Promise<Repos
   await mkdir(folder);
   await sh(`git init -q --bare -b main "${origin}" && git init -q -b main .`);
   await sh(`git remote add origin "${origin}"`);
+  await sh("git config branch.main.remote origin && git config branch.main.merge refs/heads/main");
   return {
     folder,
     origin,
