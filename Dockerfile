@@ -1,5 +1,9 @@
-# The controller's image; `signet` is in it too. For an image that is the same each time, name the
-# base by its content: --build-arg NODE_IMAGE=node@sha256:...
+# The controller's image; `signet` and `kubeseal` are in it too. In it are Node, the libraries that it
+# needs, and our programs: no shell, no package manager, nothing that could be run besides.
+#
+#   docker build --build-arg COMMIT=$(git rev-parse HEAD) --build-arg NODE_IMAGE=node@sha256:... .
+#
+# For an image that is the same each time, the base is named by its content, as above.
 ARG NODE_IMAGE=node:24-bookworm-slim
 
 # The bundles are JavaScript for any processor, so this stage runs on the builder's own.
@@ -8,16 +12,42 @@ WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
-RUN npm run build
+ARG COMMIT=""
+RUN SIGNET_COMMIT=$COMMIT npm run build
+# There is no /usr/bin/env to find Node with: the programs name it.
+RUN mkdir -p /out/opt/kube-signet /out/usr/local/bin \
+  && cp -R package.json LICENSE dist /out/opt/kube-signet/ \
+  && cd /out/opt/kube-signet/dist \
+  && sed -i '1s|^#!.*|#!/usr/local/bin/node|' signet-controller.mjs signet.cjs kubeseal.cjs \
+  && ln -s /opt/kube-signet/dist/signet-controller.mjs /out/usr/local/bin/signet-controller \
+  && ln -s /opt/kube-signet/dist/signet.cjs /out/usr/local/bin/signet \
+  && ln -s /opt/kube-signet/dist/kubeseal.cjs /out/usr/local/bin/kubeseal
 
-FROM ${NODE_IMAGE}
-# package.json says that the bundles are ES modules. No dependency is installed: they are bundled.
-COPY --from=build /src/package.json /src/LICENSE /opt/kube-signet/
-COPY --from=build /src/dist /opt/kube-signet/dist
-RUN ln -s /opt/kube-signet/dist/signet-controller.mjs /usr/local/bin/signet-controller \
-  && ln -s /opt/kube-signet/dist/signet.cjs /usr/local/bin/signet
-ENV NODE_ENV=production
-# Numeric, or the kubelet cannot tell that it is not root. It is `node` in the base image.
-USER 1000:1000
+# Node for the image's own processor, with what it links to: the files, and the packages that they
+# are of, where scanners look for them.
+FROM ${NODE_IMAGE} AS node
+RUN mkdir -p /out/usr/local/bin /out/etc /out/tmp /out/var/lib/dpkg/status.d \
+  && chmod 1777 /out/tmp \
+  && cp "$(command -v node)" /out/usr/local/bin/node \
+  && ldd /out/usr/local/bin/node | grep -o '/[^ ]*' | xargs -I {} cp -L --parents {} /out \
+  && for package in libc6 libgcc-s1 libstdc++6; do \
+    dpkg-query --status $package > /out/var/lib/dpkg/status.d/$package \
+    && cp -L --parents /usr/share/doc/$package/copyright /out || exit 1; \
+  done \
+  && echo 'hosts: files dns' > /out/etc/nsswitch.conf \
+  && echo 'signet:x:65532:65532::/:/sbin/nologin' > /out/etc/passwd \
+  && echo 'signet:x:65532:' > /out/etc/group
+
+FROM scratch
+ARG COMMIT=""
+LABEL org.opencontainers.image.title="kube-signet" \
+  org.opencontainers.image.description="The controller that turns SealedSecrets into Secrets" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.revision="$COMMIT"
+COPY --from=node /out /
+COPY --from=build /out /
+ENV PATH=/usr/local/bin NODE_ENV=production
+# Numeric, or the kubelet cannot tell that it is not root.
+USER 65532:65532
 EXPOSE 8080 8081
 ENTRYPOINT ["signet-controller"]

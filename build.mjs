@@ -7,9 +7,12 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, transform } from "esbuild";
+import { bundledPackages, formatBill, formatLicences } from "./build/bill.mjs";
 
 const root = dirname(fileURLToPath(import.meta.url));
-const { version } = JSON.parse(await readFile(resolve(root, "package.json"), "utf8"));
+const manifest = JSON.parse(await readFile(resolve(root, "package.json"), "utf8"));
+const [mode, entry, ...args] = process.argv.slice(2);
+const commit = mode === "--run" ? "" : commitOfTree();
 
 const common = {
   absWorkingDir: root,
@@ -18,7 +21,10 @@ const common = {
   target: "node20",
   format: "esm",
   logLevel: "warning",
-  define: { __VERSION__: JSON.stringify(version) },
+  define: {
+    __VERSION__: JSON.stringify(manifest.version),
+    __COMMIT__: JSON.stringify(commit),
+  },
 };
 
 /** What only some modes need is imported where it is needed, and becomes a chunk of its own. */
@@ -34,8 +40,12 @@ async function buildPrograms() {
   // Built beside, then put in place: a build that fails leaves the last one as it was.
   const outdir = resolve(root, `dist.${process.pid}`);
   try {
-    await buildController(outdir);
-    await buildCommands(outdir);
+    const metafiles = await Promise.all([
+      buildController(outdir),
+      buildCommands(outdir),
+      buildLibrary(outdir),
+    ]);
+    await writeBills(outdir, metafiles);
     await keepCompiled(outdir);
     await rm(resolve(root, "dist"), { recursive: true, force: true });
     await rename(outdir, resolve(root, "dist"));
@@ -47,18 +57,20 @@ async function buildPrograms() {
 /** A program that runs for months: plain ESM. */
 async function buildController(outdir) {
   const program = join(outdir, "signet-controller.mjs");
-  await build({
+  const { metafile } = await build({
     ...split,
     entryPoints: [{ in: "controller/main.ts", out: "signet-controller" }],
     outdir,
     outExtension: { ".js": ".mjs" },
     keepNames: true,
+    metafile: true,
     plugins: [withoutUnusedKubernetes],
     banner: {
       js: '#!/usr/bin/env node\nimport{createRequire as __cr}from"node:module";const require=__cr(import.meta.url);',
     },
   });
   await chmod(program, 0o755);
+  return metafile;
 }
 
 /** The commands, and what each needs beside its entry for the most usual job. */
@@ -117,6 +129,82 @@ async function buildCommands(outdir) {
       await writeFile(join(folder, name), `(${code})`);
     }
   }
+  return metafile;
+}
+
+const LIBRARY = { library: "library/main.ts", browser: "library/browser.ts" };
+
+/** What programs import: ESM with its names, so that a stack can be read, each entry with its types. */
+async function buildLibrary(outdir) {
+  const { metafile } = await build({
+    ...common,
+    entryPoints: Object.entries(LIBRARY).map(([out, entry]) => ({ in: entry, out })),
+    outdir,
+    outExtension: { ".js": ".mjs" },
+    // One SignetError for both entries.
+    splitting: true,
+    chunkNames: "library/[name]-[hash]",
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: "none",
+    metafile: true,
+    // Lays out new keys' certificates, which no entry offers to do.
+    external: ["node-forge"],
+  });
+  checkImports(metafile);
+  // Loaded only here: `--run` needs no compiler.
+  const { declarationsOf } = await import("./build/types.mjs");
+  const declarations = declarationsOf(root, Object.values(LIBRARY));
+  for (const [out, entry] of Object.entries(LIBRARY)) {
+    await writeFile(join(outdir, `${out}.d.mts`), declarations.get(resolve(root, entry)));
+  }
+  return metafile;
+}
+
+/** @throws Error where an entry needs what is not there: a package, or in a browser what is Node's */
+function checkImports({ outputs }) {
+  const reached = new Set(Object.keys(outputs).filter((path) => path.endsWith("/browser.mjs")));
+  for (const path of reached) {
+    for (const { path: next, external } of outputs[path].imports) {
+      if (external) throw new Error(`browser.mjs imports ${next}, by ${path}`);
+      reached.add(next);
+    }
+  }
+  for (const [path, { imports }] of Object.entries(outputs)) {
+    const foreign = imports.find(({ path, external }) => external && !path.startsWith("node:"));
+    if (foreign !== undefined) throw new Error(`${path} imports ${foreign.path}`);
+  }
+}
+
+async function writeBills(outdir, metafiles) {
+  const packages = bundledPackages(root, metafiles);
+  await writeFile(join(outdir, "sbom.cdx.json"), formatBill(manifest, commit, packages));
+  await writeFile(join(outdir, "THIRD-PARTY-LICENSES.txt"), formatLicences(packages));
+}
+
+/**
+ * The commit that is built: SIGNET_COMMIT, else Git's; empty where neither knows. A package inside
+ * of somebody's repository has none of its own.
+ */
+function commitOfTree() {
+  const given = process.env.SIGNET_COMMIT ?? "";
+  if (given !== "") {
+    if (!/^[0-9a-f]{7,64}(-dirty)?$/.test(given)) {
+      throw new Error("SIGNET_COMMIT is not the hash of a commit");
+    }
+    return given.replace(/^(.{7})[0-9a-f]*/, "$1");
+  }
+  const git = (...args) => {
+    const { status, stdout } = spawnSync("git", ["--no-optional-locks", "-C", root, ...args], {
+      encoding: "utf8",
+    });
+    return status === 0 ? stdout.trim() : undefined;
+  };
+  if (git("rev-parse", "--show-prefix") !== "") return "";
+  const hash = git("rev-parse", "HEAD");
+  if (hash === undefined) return "";
+  const changed = git("status", "--porcelain", "--untracked-files=no") !== "";
+  return `${hash.slice(0, 7)}${changed ? "-dirty" : ""}`;
 }
 
 const launcher = (name) => `#!/usr/bin/env node
@@ -213,6 +301,5 @@ async function runScript(entry, args) {
   process.exit(signal ? 1 : (status ?? 1));
 }
 
-const [mode, entry, ...args] = process.argv.slice(2);
 if (mode === "--run") await runScript(entry, args);
 else await buildPrograms();

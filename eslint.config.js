@@ -35,7 +35,7 @@ export default tseslint.config(
   },
   { files: ["shared/*.ts"], rules: forbidden("^\\.\\./") },
   { files: ["shared/*/*.ts"], rules: forbidden("^\\.\\./\\.\\./") },
-  { files: ["{cli,controller}/*.ts"], rules: forbidden("^\\.\\./(?!shared/)") },
+  { files: ["{cli,controller,library}/*.ts"], rules: forbidden("^\\.\\./(?!shared/)") },
   { files: ["cli/*/*.ts"], rules: forbidden("^\\.\\./\\.\\./(?!shared/)") },
   {
     files: ["shared/**/*.ts"],

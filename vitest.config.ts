@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 // Three suites, so that a machine without Go can say what it did not run: unit needs Node alone,
 // interop needs the programs that Go builds, cluster needs an API server as well.
 export default defineConfig({
-  define: { __VERSION__: JSON.stringify("0.0.0-test") },
+  define: { __VERSION__: JSON.stringify("0.0.0-test"), __COMMIT__: JSON.stringify("") },
   test: {
     projects: [
       {

@@ -5,7 +5,7 @@
 // Start-up is part of every run's cost: each mode is imported when it runs.
 
 import { SignetError } from "../shared/errors.ts";
-import { VERSION } from "../shared/version.ts";
+import { BUILD } from "../shared/version.ts";
 import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
 import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal.ts";
 
@@ -15,7 +15,7 @@ const BEHAVES_AS = "v0.36.0";
 async function runMode(flags: Flags): Promise<void> {
   if (flags.on("version")) {
     await printResult(`kubeseal version: ${BEHAVES_AS}\n`);
-    sayToPerson(`this is kubeseal of kube-signet ${VERSION}`);
+    sayToPerson(`this is kubeseal of kube-signet ${BUILD}`);
     return;
   }
   if (flags.on("help")) {

@@ -6,7 +6,7 @@
 
 import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
-import { VERSION } from "../shared/version.ts";
+import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./commands/options.ts";
 import { printResult, reportError } from "./terminal.ts";
 
@@ -120,7 +120,7 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
   const program = new Command("signet")
     .usage("COMMAND [OPTION...]")
     .description("Keeps Kubernetes Secrets in Git: sealed there, plain in the cluster alone.")
-    .version(VERSION, "--version", "print the version")
+    .version(BUILD, "--version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [COMMAND]", "print the help of a command")
     .exitOverride()

@@ -2,7 +2,7 @@
 // Does not own: the modes (serve.ts, standalone.ts) and their flags (flags.ts).
 
 import { Command } from "commander";
-import { VERSION } from "../shared/version.ts";
+import { BUILD } from "../shared/version.ts";
 import {
   addServeOptions,
   addStandaloneOptions,
@@ -15,7 +15,7 @@ const command = new Command("signet-controller")
     "Turns SealedSecrets into Secrets and keeps them so. Without a command: in a cluster.\n" +
       "Every flag can be set by the environment: --key-size as SEALED_SECRETS_KEY_SIZE.",
   )
-  .version(`signet-controller version: v${VERSION}`, "--version")
+  .version(`signet-controller version: v${BUILD}`, "--version")
   .enablePositionalOptions()
   .configureHelp({ helpWidth: 100 })
   .configureOutput({

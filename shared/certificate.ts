@@ -15,9 +15,7 @@ import {
 import { promisify } from "node:util";
 import type { asn1, pki } from "node-forge";
 import { SignetError } from "./errors.ts";
-
-/** Bytes of modulus below which RSA is refused; the original's runtime draws the same line. */
-const MIN_RSA_BITS = 1024;
+import { checkKeySize, damagedCertificate, findCertificatePem } from "./x509.ts";
 
 /** What a developer needs to seal: the public half. */
 export interface Certificate {
@@ -105,23 +103,14 @@ async function selfSign(
  * @throws SignetError certificate-invalid where there is none, or it is not RSA
  */
 export function parseCertificate(text: string): Certificate {
-  const pem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/.exec(text)?.[0];
-  if (pem === undefined) {
-    throw new SignetError(
-      "certificate-invalid",
-      "data does not contain any valid RSA or ECDSA certificates",
-      { hint: "a sealing certificate is PEM text that starts with -----BEGIN CERTIFICATE-----" },
-    );
-  }
-  const damaged = (): SignetError =>
-    new SignetError("certificate-invalid", "the certificate's bytes are damaged");
+  const pem = findCertificatePem(text);
   let x509: X509Certificate;
   let key: KeyObject;
   try {
     x509 = new X509Certificate(pem);
     key = x509.publicKey;
   } catch {
-    throw damaged();
+    throw damagedCertificate();
   }
   if (key.asymmetricKeyType !== "rsa") {
     throw new SignetError(
@@ -130,12 +119,11 @@ export function parseCertificate(text: string): Certificate {
     );
   }
   const bits = modulusBits(key);
-  if (bits < MIN_RSA_BITS) {
-    throw new SignetError("certificate-invalid", `an RSA key of ${bits} bits is too small`);
-  }
+  checkKeySize(bits, "certificate-invalid");
   const notBefore = new Date(x509.validFrom);
   const notAfter = new Date(x509.validTo);
-  if (Number.isNaN(notBefore.getTime()) || Number.isNaN(notAfter.getTime())) throw damaged();
+  if (Number.isNaN(notBefore.getTime()) || Number.isNaN(notAfter.getTime()))
+    throw damagedCertificate();
   return {
     pem: `${pem}\n`,
     spki: new Uint8Array(key.export({ type: "spki", format: "der" })),
@@ -218,9 +206,7 @@ export function parsePrivateKey(text: string): PrivateKey {
   }
   const publicKey = createPublicKey(key);
   const bits = modulusBits(publicKey);
-  if (bits < MIN_RSA_BITS) {
-    throw new SignetError("key-invalid", `an RSA key of ${bits} bits is too small`);
-  }
+  checkKeySize(bits, "key-invalid");
   return {
     pkcs8: new Uint8Array(key.export({ type: "pkcs8", format: "der" })),
     fingerprint: fingerprintOf(publicKey),

@@ -4,7 +4,7 @@
 
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import { SignetError } from "./errors.ts";
-import type { Json, ManifestDocument } from "./manifest.ts";
+import type { Json } from "./manifest.ts";
 
 export type JsonObject = { [key: string]: Json };
 
@@ -37,7 +37,7 @@ const MAX_DATA_BYTES = 1024 * 1024;
  * The objects of a document: itself, or the items of a `List`, `SecretList` or `SealedSecretList`.
  * @throws SignetError wrong-kind where it is no object
  */
-export function objectsOf(document: Pick<ManifestDocument, "value">): JsonObject[] {
+export function objectsOf(document: { readonly value: Json }): JsonObject[] {
   return placedObjectsOf(document).map(({ object }) => object);
 }
 
@@ -50,7 +50,7 @@ export interface PlacedObject {
 
 /** The same, each with where it stands. @throws SignetError wrong-kind where it is no object */
 export function placedObjectsOf(
-  document: Pick<ManifestDocument, "value">,
+  document: { readonly value: Json },
   path: readonly string[] = [],
 ): PlacedObject[] {
   const object = asObject(document.value);

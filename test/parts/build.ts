@@ -9,6 +9,29 @@ import { delimiter, dirname, join, resolve } from "node:path";
 import { readFromTgz, readFromZip } from "./archive.ts";
 import type { PartName } from "./parts.ts";
 
+/** The versions of Node that the package is for, with what npm's registry says of each package. */
+const NODES = {
+  node20: {
+    version: "20.20.2",
+    x64: "PeHQM8wAdmHtZA1mBocygZxs5LiUWtsJezQTkBd0iY987KpGrD1O2tVEydvMZiuXceRanxt7rjTnDEBwOPujoQ==",
+    arm64:
+      "LCXJnNTFiyGuYBw2gZSI5OBFMbkjAPt8sqD/NKrWoE2QmDgSubTqFng6GaNJ9EJ8HpxBMGcWWpbbcs4Vo+CnGg==",
+  },
+  node22: {
+    version: "22.23.3",
+    x64: "qHnz5tFsHoj/WM+uRENVjWONi5hVvmwrgq8A4V76KpuVNAc4+jwK8x4gwbobE9BtHNg/AKR2583eYorLF/c7ng==",
+    arm64:
+      "l3DAHZreylo+p9QXDtsOrjG2JXJqVzYXnAGmIQNOUNARcMppTO2cmewVQP+36tjJnSE+dzpMNtgW+c3oiDvXtA==",
+  },
+  node24: {
+    version: "24.21.0",
+    x64: "3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
+    arm64:
+      "FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
+  },
+} as const satisfies Partial<Record<PartName, { version: string; x64: string; arm64: string }>>;
+type NodePart = keyof typeof NODES;
+
 const KUBERNETES = "v1.35.4";
 const ETCD = "v3.6.6";
 const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
@@ -166,6 +189,41 @@ async function makeClient(directory: string): Promise<void> {
   }
 }
 
+async function makeNode(part: NodePart, directory: string): Promise<void> {
+  const { arch } = process;
+  if (arch !== "x64" && arch !== "arm64") {
+    throw new PartsUnavailable(
+      `no package is known to have Node for ${arch}`,
+      "run the tests on x86-64 or arm64",
+    );
+  }
+  const name = `node-linux-${arch}@${NODES[part].version}`;
+  await run("npm", ["pack", name, "--silent", "--pack-destination", directory], {
+    cwd: directory,
+  });
+  const [file = ""] = (await readdir(directory)).filter((each) => each.endsWith(".tgz"));
+  const archive = await readFile(join(directory, file));
+  const sum = createHash("sha512").update(archive).digest("base64");
+  if (sum !== NODES[part][arch]) {
+    throw new Error(`${name} has SHA-512 ${sum}, not ${NODES[part][arch]}`);
+  }
+  const program = readFromTgz(archive, "package/bin/node");
+  await writeFile(join(directory, part), program, { mode: 0o755 });
+  await rm(join(directory, file));
+}
+
+function nodeRecipe(part: NodePart): Recipe {
+  const { version } = NODES[part];
+  return {
+    name: part,
+    parts: [part],
+    usually: `Node ${version} from npm, 15 seconds`,
+    needs: "network",
+    version,
+    make: (directory) => makeNode(part, directory),
+  };
+}
+
 // In the order of building: the quick ones first, so that a machine that cannot build shows it soon.
 const RECIPES: Recipe[] = [
   {
@@ -185,6 +243,9 @@ const RECIPES: Recipe[] = [
     folder: "client",
     make: makeClient,
   },
+  nodeRecipe("node20"),
+  nodeRecipe("node22"),
+  nodeRecipe("node24"),
   {
     name: "oracles",
     parts: ["yaml-oracle", "template-oracle"],
@@ -387,6 +448,8 @@ function assets(say: Say): Paths {
 /** The parts that come from elsewhere than a build of ours. */
 function givenParts(say: Say): Paths {
   const given = assets(say);
+  const running = `node${process.versions.node.split(".")[0] ?? ""}`;
+  if (running in NODES) given[running as NodePart] = process.execPath;
   if (process.arch !== "x64") {
     for (const tool of ["kubectl", "helm"] as const) {
       const path = onPath(tool);

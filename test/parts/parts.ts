@@ -16,6 +16,9 @@ export type PartName =
   | "promtool"
   | "gitops-agent"
   | "age"
+  | "node20"
+  | "node22"
+  | "node24"
   | "kubectl"
   | "kubeseal-auto"
   | "helm";

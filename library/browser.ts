@@ -1,0 +1,36 @@
+// Owns: `kube-signet/browser`: what of the library runs where there is no Node, the public key's half.
+// Does not own: any of it. docs/library.md tells how it is used.
+
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  type ErrorPlace,
+  ERROR_CODES,
+  formatPlace,
+  SignetError,
+} from "../shared/errors.ts";
+export type { Certificate } from "../shared/certificate.ts";
+export { readCertificate as parseCertificate } from "../shared/x509.ts";
+export { formatManifests, type Json, type Surprise } from "../shared/manifest.ts";
+export { type Manifest, parseManifests } from "./manifests.ts";
+export { type Scope, SCOPES, scopeOf } from "../shared/scope.ts";
+export {
+  formatSecret,
+  type JsonObject,
+  objectsOf,
+  type ObjectMeta,
+  parseSecret,
+  type Secret,
+} from "../shared/secret.ts";
+export {
+  changeItems,
+  formatSealedSecret,
+  type ItemChanges,
+  merge,
+  parseSealedSecret,
+  seal,
+  type SealedSecret,
+  type SecretTemplate,
+  stampOf,
+} from "../shared/sealedsecret.ts";
+export type { Stamp } from "../shared/stamp.ts";

@@ -1,0 +1,224 @@
+// Owns: the image that the Dockerfile makes: what is in it, and that the controller runs from it as a
+// cluster runs it: as a user without rights, on a file system that nobody can write to.
+// Does not own: how it is built without a container engine (image/dockerfile.ts).
+
+import { spawnSync } from "node:child_process";
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { get } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadAll } from "js-yaml";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort, type Program, startProgram, waitFor } from "../cluster/program.ts";
+import { partPath } from "../parts/parts.ts";
+import { buildImage, type Image } from "./image/dockerfile.ts";
+
+const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+const MAX_IMAGE_BYTES = 150 * 1024 * 1024;
+
+let scratch = "";
+let image: Image;
+let started: Program | undefined;
+
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), "signet-image-"));
+  image = buildImage(scratch, { COMMIT }, partPath("node24"));
+  // What a container's runtime brings along.
+  for (const folder of ["proc", "dev"]) mkdirSync(join(image.root, folder));
+  const cluster = { name: "c", cluster: { server: "https://127.0.0.1:1" } };
+  const kubeconfig = {
+    apiVersion: "v1",
+    kind: "Config",
+    "current-context": "x",
+    clusters: [cluster],
+    contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
+    users: [{ name: "u", user: { token: "hunter2" } }],
+  };
+  writeFileSync(join(image.root, "kubeconfig"), JSON.stringify(kubeconfig));
+}, 300_000);
+
+afterAll(async () => {
+  await started?.stop("SIGKILL");
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+/** False in a user namespace of one user, who then is nobody outside of it. */
+function canBecomeOthers(): boolean {
+  const map = readFileSync("/proc/self/uid_map", "utf8").trim().split("\n");
+  return map.some((line) => Number(line.trim().split(/\s+/)[2]) > 65_532);
+}
+
+/**
+ * A command in the image: its own process and mount namespaces, everything read-only, the image's user
+ * and environment, no HOME, no way to gain rights.
+ */
+function inImage(command: readonly string[]): string[] {
+  const { root, config } = image;
+  const setUp =
+    `mount --bind ${root} ${root} && mount -o remount,bind,ro ${root} && ` +
+    `mount -t proc proc ${root}/proc && mount --rbind /dev ${root}/dev && exec "$@"`;
+  const user = canBecomeOthers() ? [`--userspec=${config.user}`, "--groups="] : [];
+  const settings = Object.entries(config.env).map(([name, value]) => `${name}=${value}`);
+  const chroot = spawnSync("sh", ["-c", "command -v chroot"], { encoding: "utf8" }).stdout.trim();
+  const enter = ["env", "-i", ...settings, "POD_NAMESPACE=kube-system", chroot, ...user, root];
+  const limits = ["--no-new-privs", "--inh-caps=-all"];
+  const namespaces = ["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", setUp, "sh"];
+  return [...namespaces, "setpriv", ...limits, "--", ...enter, ...command];
+}
+
+function run(...command: string[]): { status: number | null; stdout: string; stderr: string } {
+  const [program = "", ...args] = inImage(command);
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
+  return { status, stdout, stderr };
+}
+
+function ask(port: number, path: string): Promise<string> {
+  return new Promise((done, fail) => {
+    get({ host: "127.0.0.1", port, path }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => (body += text));
+      response.on("end", () => {
+        done(`${response.statusCode ?? 0} ${body.trim()}`);
+      });
+    }).on("error", fail);
+  });
+}
+
+describe("the image", () => {
+  it("has no program but Node, its loader and ours; no shell, nothing that changes its user", () => {
+    const programs: string[] = [];
+    let bytes = 0;
+    for (const path of readdirSync(image.root, { recursive: true }) as string[]) {
+      const stats = lstatSync(join(image.root, path));
+      if (!stats.isFile()) continue;
+      bytes += stats.size;
+      expect(stats.mode & 0o6000, path).toBe(0);
+      expect(stats.mode & 0o022, `${path} can be written to by others`).toBe(0);
+      if ((stats.mode & 0o111) !== 0 && !/\.so\.\d+$/.test(path)) programs.push(path);
+    }
+    expect(programs.sort()).toEqual([
+      "opt/kube-signet/dist/kubeseal.cjs",
+      "opt/kube-signet/dist/signet-controller.mjs",
+      "opt/kube-signet/dist/signet.cjs",
+      "usr/local/bin/node",
+    ]);
+    expect(run("sh", "-c", "true").status).toBe(127);
+    expect(bytes).toBeLessThan(MAX_IMAGE_BYTES);
+  });
+
+  it("tells scanners what is in it", () => {
+    const bill = readFileSync(join(image.root, "opt/kube-signet/dist/sbom.cdx.json"), "utf8");
+    expect(bill).toContain('"pkg:npm/js-yaml@');
+    const system = readFileSync(join(image.root, "var/lib/dpkg/status.d/libc6"), "utf8");
+    expect(system).toMatch(/^Package: libc6\n[^]*^Version: \d/m);
+  });
+
+  it("names its user by number, and starts the controller", () => {
+    expect(image.config.user).toBe("65532:65532");
+    expect(image.config.entrypoint).toEqual(["signet-controller"]);
+  });
+
+  it("starts all three commands by their names, and they tell the commit", () => {
+    const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+    const line = `${version} (commit ${COMMIT.slice(0, 7)})\n`;
+    expect(run("signet", "--version")).toEqual({ status: 0, stdout: line, stderr: "" });
+    expect(run("signet-controller", "--version")).toEqual({
+      status: 0,
+      stdout: `signet-controller version: v${line}`,
+      stderr: "",
+    });
+    expect(run("kubeseal", "--version").stdout).toMatch(/^kubeseal version: v\d/);
+  });
+
+  it("starts with code that was compiled for its own Node", () => {
+    const check = `const { readFileSync } = require("node:fs"), { Script } = require("node:vm");
+      for (const name of ["signet", "kubeseal"]) {
+        const file = "/opt/kube-signet/dist/cli/" + name;
+        const cachedData = readFileSync(file + ".cache");
+        const script = new Script(readFileSync(file + ".js", "utf8"), { filename: file + ".js", cachedData });
+        console.log(script.cachedDataRejected);
+      }`;
+    expect(run("node", "--eval", check)).toEqual({
+      status: 0,
+      stdout: "false\nfalse\n",
+      stderr: "",
+    });
+  });
+
+  it("cannot be written to, also where everybody may write", () => {
+    const check = `const fs = require("node:fs");
+      for (const file of ["/a", "/tmp/a", "/opt/kube-signet/dist/cli/signet.js"]) {
+        try { fs.writeFileSync(file, ""); console.log("written"); } catch ({ code }) { console.log(code); }
+      }
+      console.log(process.getuid(), process.env.HOME);`;
+    const { stdout } = run("node", "--eval", check);
+    expect(stdout).toMatch(/^EROFS\nEROFS\nEROFS\n(65532|0) undefined\n$/);
+  });
+});
+
+describe("the controller in the image", () => {
+  it("comes up without a cluster in reach, says that it is alive and not ready, and stops when told", async () => {
+    const [port, metrics] = [await freePort("127.0.0.1"), await freePort("127.0.0.1")];
+    started = startProgram(
+      inImage([
+        ...image.config.entrypoint,
+        "--kubeconfig=/kubeconfig",
+        `--listen-addr=127.0.0.1:${port}`,
+        `--listen-metrics-addr=127.0.0.1:${metrics}`,
+      ]),
+    );
+    const program = started;
+    const health = await waitFor("the controller's health", () => {
+      if (!program.running()) throw new Error(program.logs());
+      return ask(port, "/healthz").catch(() => undefined);
+    });
+    expect(health).toBe("200 ok");
+    expect(await ask(port, "/readyz")).toMatch(/^503 /);
+    expect(await ask(metrics, "/metrics")).toMatch(/^200 /);
+
+    const children = `/proc/${program.pid}/task/${program.pid}/children`;
+    const pid = Number(readFileSync(children, "utf8").trim());
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    if (canBecomeOthers()) {
+      expect(status).toMatch(/^Uid:\t65532\t65532\t65532\t65532$/m);
+      expect(status).toMatch(/^Groups:\t\s*$/m);
+      expect(status).toMatch(/^CapEff:\t0+$/m);
+    }
+    // It is process 1, as in a container: nothing stops that which does not listen to signals.
+    expect(status).toMatch(/^NSpid:.*\t1$/m);
+    process.kill(pid, "SIGTERM");
+    expect(await program.exited).toBe(0);
+  });
+
+  it("is what the manifest for a cluster starts", () => {
+    const manifests = loadAll(readFileSync("deploy/signet.yaml", "utf8")) as {
+      kind: string;
+      spec: {
+        template: {
+          spec: {
+            securityContext: Record<string, unknown>;
+            containers: { command?: string[]; securityContext: Record<string, unknown> }[];
+          };
+        };
+      };
+    }[];
+    const deployment = manifests.find(({ kind }) => kind === "Deployment");
+    const pod = deployment?.spec.template.spec;
+    const [container] = pod?.containers ?? [];
+    expect(container?.command ?? image.config.entrypoint).toEqual(image.config.entrypoint);
+    expect({ ...pod?.securityContext, ...container?.securityContext }).toMatchObject({
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+    });
+  });
+});
