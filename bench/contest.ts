@@ -285,25 +285,26 @@ export async function startOurs(
   node: NodeProgram,
   programs: string,
   flags: readonly string[],
-): Promise<Running> {
+  namespace = NAMESPACE,
+): Promise<Running & { readonly port: number }> {
   const host = requireBed("the benchmark of controllers");
-  const manifest = await signetManifest(NAMESPACE);
+  const manifest = await signetManifest(namespace);
   const account = manifest.find(({ kind }) => kind === "ServiceAccount")?.metadata?.name ?? "";
-  const token = await plane.serviceAccountToken(NAMESPACE, account);
+  const token = await plane.serviceAccountToken(namespace, account);
   const port = await freePort(host);
   const metricsPort = await freePort(host);
   const running = startProgram(
     [
       ...[node.path, join(programs, "signet-controller.mjs")],
-      `--kubeconfig=${await plane.kubeconfig({ token, namespace: NAMESPACE })}`,
+      `--kubeconfig=${await plane.kubeconfig({ token, namespace })}`,
       ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
       ...flags,
     ],
-    { env: cleanEnvironment({ POD_NAMESPACE: NAMESPACE }) },
+    { env: cleanEnvironment({ POD_NAMESPACE: namespace }) },
   );
   const probe = async (): Promise<boolean> => {
     return (await fetch(`http://${host}:${port}/readyz`)).ok;
   };
   await untilReady("signet-controller", running, probe, READY_TIMEOUT_MS);
-  return { ...running, metricsUrl: `http://${host}:${metricsPort}` };
+  return { ...running, port, metricsUrl: `http://${host}:${metricsPort}` };
 }

@@ -26,7 +26,7 @@ const CASES = {
 
 export async function benchKeyring(bench: Bench): Promise<PartReport> {
   bench.say(`making ${KEYS} keys, about a minute`);
-  const keys = await Promise.all(Array.from({ length: KEYS }, benchKey));
+  const keys = await Promise.all(Array.from({ length: KEYS }, () => benchKey()));
   const file = join(bench.scratch, "opener.json");
   writeFileSync(file, JSON.stringify(await prepare(keys, bench.quick)), { mode: 0o600 });
   const results = new Map<string, OpenerResult>(bench.nodes.map(({ label }) => [label, {}]));
@@ -74,11 +74,11 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
 }
 
 /** Values a second that `node` opens with one key, on all cores, with nothing else to do. */
-export async function openRate(bench: Bench, node: NodeProgram): Promise<number> {
+export async function openRate(bench: Bench, node: NodeProgram, rounds = 3): Promise<number> {
   const key = await benchKey();
   const cases = [{ name: "one", keys: 1, sealed: await sealUnder([key], KEYS), forMs: 2000 }];
   const file = join(bench.scratch, "open-rate.json");
-  const work: OpenerWork = { keys: [key], cases, rounds: 3 };
+  const work: OpenerWork = { keys: [key], cases, rounds };
   writeFileSync(file, JSON.stringify(work), { mode: 0o600 });
   return median((await runOpenerWith(node.path, file))["one"] ?? []);
 }

@@ -29,10 +29,10 @@ const ITEM_BYTES = 24;
 const KEY_BITS = 4096;
 const KEY_VALID_MS = 10 * 365 * 24 * 3_600_000;
 
-/** A key as either controller would make it, for this run alone. */
-export function benchKey(): Promise<SealingKeyPair> {
+/** A key as either controller would have made it some time ago, for this run alone. */
+export function benchKey(agedMs = 0): Promise<SealingKeyPair> {
   // Whole seconds, as certificates count; the original refuses what begins in its future.
-  const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000);
+  const notBefore = new Date(Math.floor((Date.now() - agedMs) / 1000) * 1000);
   return createSealingKey({ bits: KEY_BITS, notBefore, validForMs: KEY_VALID_MS });
 }
 
@@ -90,13 +90,27 @@ export async function alternate(subjects: readonly Subject[], rounds: number): P
 // memory its parent has, here longer than the whole of `kubeseal`. $0: what the program reads.
 const LAUNCHER = 'echo ready; read -r go; "$@" < "$0" > /dev/null; echo "$?"';
 
+export interface WallOptions {
+  /** The folder that it runs in. */
+  readonly cwd?: string;
+  /** How it ends where all is well; 0 where left out. */
+  readonly status?: number;
+}
+
 /**
  * Milliseconds from starting a program to its end. It reads the file `input`; its output goes
  * nowhere.
  * @throws Error where it fails: what went wrong is no measurement
  */
-export async function wallMs(command: readonly string[], input = "/dev/null"): Promise<number> {
-  const launcher = spawn("sh", ["-c", LAUNCHER, input, ...command], { env: cleanEnvironment() });
+export async function wallMs(
+  command: readonly string[],
+  input = "/dev/null",
+  { cwd, status: expected = 0 }: WallOptions = {},
+): Promise<number> {
+  const launcher = spawn("sh", ["-c", LAUNCHER, input, ...command], {
+    env: cleanEnvironment(),
+    cwd,
+  });
   let stderr = "";
   launcher.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const answers = on(launcher.stdout.setEncoding("utf8"), "data", { close: ["end"] });
@@ -108,6 +122,7 @@ export async function wallMs(command: readonly string[], input = "/dev/null"): P
   const took = performance.now() - started;
   await closed;
   const status = answer.value?.[0].trim() ?? "nothing";
-  if (status !== "0") throw new Error(`\`${command.join(" ")}\` ended with ${status}: ${stderr}`);
+  if (status !== String(expected))
+    throw new Error(`\`${command.join(" ")}\` ended with ${status}: ${stderr}`);
   return took;
 }

@@ -1,6 +1,6 @@
 // Owns: `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is
 // needed; the exit status.
-// Does not own: any measurement (seal.ts, startup.ts, keyring.ts, controller.ts, scale.ts, drift.ts), nor the targets.
+// Does not own: any measurement (a file for each part), nor the targets.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
@@ -17,6 +17,7 @@ import type { Bench } from "./measure.ts";
 import { DEFAULT_NODES, obtainNode } from "./nodes.ts";
 import { runOpener } from "./opener.ts";
 import { formatPart, type PartReport } from "./report.ts";
+import { benchRepository } from "./repository.ts";
 import { benchScale } from "./scale.ts";
 import { benchSeal } from "./seal.ts";
 import { benchStartup } from "./startup.ts";
@@ -25,6 +26,7 @@ const PARTS = {
   seal: benchSeal,
   startup: benchStartup,
   keyring: benchKeyring,
+  repository: benchRepository,
   controller: benchController,
   scale: benchScale,
   drift: benchDrift,
@@ -35,8 +37,8 @@ type Part = keyof typeof PARTS;
 
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
-Measures our programs beside the Go original: seal, startup, keyring, controller, scale, drift; without a
-part, all of them. Results go to standard output, progress to standard error.
+Measures our programs beside the Go original: seal, startup, keyring, repository, controller, scale,
+drift; without a part, all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)

@@ -1,0 +1,231 @@
+// Owns: the Git repository of sealed files that repository.ts and reseal.ts measure with: its keys,
+// its files, its history; a working tree as it is just after a rotation; whether that was re-sealed.
+// Does not own: what is measured on it.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import {
+  type Certificate,
+  parseCertificate,
+  parsePrivateKey,
+  type SealingKeyPair,
+} from "../shared/certificate.ts";
+import { Keyring } from "../shared/keyring.ts";
+import { formatManifests, parseManifests } from "../shared/manifest.ts";
+import { formatSealedSecret, openValues, parseSealedSecret, seal } from "../shared/sealedsecret.ts";
+import { objectsOf, type Secret } from "../shared/secret.ts";
+import { cleanEnvironment } from "../test/cluster/program.ts";
+import { benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
+
+/** A cluster of signet.yaml; its controller runs in a namespace of the same name. */
+export interface BenchCluster {
+  readonly name: string;
+  readonly older: SealingKeyPair;
+  readonly newest: SealingKeyPair;
+}
+
+export interface Checkout {
+  /** HEAD: a fifth of the files is still under the older keys. */
+  readonly folder: string;
+  readonly clusters: readonly BenchCluster[];
+  /** The commit in which every value is under its cluster's older key. */
+  readonly first: string;
+  /** What each file holds, by its path below the root. */
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly values: number;
+}
+
+const CLUSTERS = ["dev", "staging", "prod"];
+const TEAMS = 8;
+const DAY_MS = 86_400_000;
+const OLDER_MS = 40 * DAY_MS;
+const NEWEST_MS = 10 * DAY_MS;
+/** Of this many files, one stays under the older key. */
+const LEFT_ONE_OF = 5;
+const COMMITS = 100;
+/** Of re-sealed files, one of so many is opened: to open all takes as long as what is measured. */
+const OPENED_ONE_OF = 20;
+
+const PROJECT = `clusters:
+${CLUSTERS.map((name) => `  ${name}:\n    controller:\n      namespace: ${name}\n`).join("")}paths:
+${CLUSTERS.map((name) => `  "${name}/{namespace}/{name}.yaml": ${name}\n`).join("")}`;
+
+/** Makes the repository: `count` sealed files, and as many other manifests beside them. */
+export async function makeCheckout(scratch: string, count: number): Promise<Checkout> {
+  const folder = join(scratch, "repository");
+  const clusters = await Promise.all(
+    CLUSTERS.map(async (name) => ({
+      name,
+      older: await benchKey(OLDER_MS),
+      newest: await benchKey(NEWEST_MS),
+    })),
+  );
+  write(folder, "signet.yaml", PROJECT);
+  for (const { name, older, newest } of clusters) {
+    write(folder, `certificates/${name}.pem`, newest.certificatePem + older.certificatePem);
+  }
+  const secrets = new Map<string, Secret>();
+  const under = clusters.map(({ older, newest }) => ({
+    older: parseCertificate(older.certificatePem),
+    newest: parseCertificate(newest.certificatePem),
+  }));
+  const stale: { path: string; newest: Certificate }[] = [];
+  for (let index = 0; index < count; index++) {
+    const cluster = index % clusters.length;
+    const { older, newest } = under[cluster] ?? {};
+    if (older === undefined || newest === undefined) throw new Error("a cluster without keys");
+    const team = `team-${Math.floor(index / clusters.length) % TEAMS}`;
+    const secret = benchSecret(team, `secret-${index}`);
+    const below = `${CLUSTERS[cluster] ?? ""}/${team}`;
+    const path = `${below}/secret-${index}.yaml`;
+    secrets.set(path, secret);
+    write(folder, path, await sealedText(secret, older));
+    write(folder, `${below}/apps/app-${index}.yaml`, deployment(team, index));
+    if (index % LEFT_ONE_OF !== 0) stale.push({ path, newest });
+  }
+  git(folder, "init", "--quiet");
+  const first = commitAll(folder, "Seal all under the older keys");
+  // People do not re-seal all at once.
+  const aCommit = Math.ceil(stale.length / COMMITS);
+  for (let at = 0; at < stale.length; at += aCommit) {
+    for (const { path, newest } of stale.slice(at, at + aCommit)) {
+      write(folder, path, await sealedText(secrets.get(path) as Secret, newest));
+    }
+    commitAll(folder, `Re-seal some, from ${at}`);
+  }
+  return { folder, clusters, first, secrets, values: count * ITEMS_PER_SECRET };
+}
+
+/** A second working tree, in which every value is stale. */
+export function addRotated({ folder, first }: Checkout, scratch: string): string {
+  const rotated = join(scratch, "rotated");
+  git(folder, "worktree", "add", "--quiet", "--detach", rotated, first);
+  return rotated;
+}
+
+/** Every file of a working tree as Git has it. */
+export function restore(tree: string): void {
+  git(tree, "checkout", "--quiet", "--", ".");
+}
+
+/** What is fast and wrong is not measured. @throws Error unless every value of `tree` was re-sealed */
+export async function checkResealed(checkout: Checkout, tree: string): Promise<void> {
+  const fingerprints = new Map(
+    checkout.clusters.map(({ name, newest }) => [
+      name,
+      parseCertificate(newest.certificatePem).fingerprint,
+    ]),
+  );
+  const paths = [...checkout.secrets.keys()];
+  for (const path of paths) {
+    const fingerprint = fingerprints.get(clusterOf(path)) ?? "";
+    if (
+      !readFileSync(join(tree, path), "utf8").includes(`kube-signet/sealed-under: ${fingerprint}`)
+    ) {
+      throw new Error(`${path}: not under the newest key`);
+    }
+  }
+  await checkOpens(
+    checkout,
+    tree,
+    paths.filter((_, index) => index % OPENED_ONE_OF === 0),
+  );
+}
+
+/** @throws Error unless each of the files opens with its cluster's newest key, as what was sealed */
+export async function checkOpens(
+  { clusters, secrets }: Checkout,
+  tree: string,
+  paths: readonly string[],
+): Promise<void> {
+  const keyrings = new Map(clusters.map(({ name, newest }) => [name, keyringOf(newest)]));
+  for (const path of paths) {
+    const keyring = keyrings.get(clusterOf(path));
+    const [object] = parseManifests(readFileSync(join(tree, path), "utf8")).flatMap(objectsOf);
+    if (keyring === undefined || object === undefined) throw new Error(`${path}: nothing in it`);
+    const { values } = await openValues(parseSealedSecret(object), keyring);
+    for (const [item, value] of secrets.get(path)?.data ?? []) {
+      if (!Buffer.from(value).equals(values.get(item) ?? Buffer.alloc(0))) {
+        throw new Error(`${path}: ${item} is not what it was`);
+      }
+    }
+  }
+}
+
+/** The cluster of a file. */
+export function clusterOf(path: string): string {
+  return path.split("/")[0] ?? "";
+}
+
+function keyringOf({ privateKeyPem, certificatePem }: SealingKeyPair): Keyring {
+  const certificate = parseCertificate(certificatePem);
+  const { notBefore, fingerprint } = certificate;
+  return new Keyring([
+    {
+      name: fingerprint,
+      privateKey: parsePrivateKey(privateKeyPem),
+      certificate,
+      orderedAt: notBefore,
+      createdAt: notBefore,
+      compromised: false,
+    },
+  ]);
+}
+
+async function sealedText(secret: Secret, certificate: Certificate): Promise<string> {
+  return formatManifests([formatSealedSecret(await seal(secret, certificate))], "yaml");
+}
+
+function write(folder: string, below: string, text: string): void {
+  const path = join(folder, below);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}
+
+/** What stands beside a sealed file; in one of ten the word Secret makes a scan read it. */
+function deployment(namespace: string, index: number): string {
+  const comment = index % 10 === 0 ? "# Its Secret is sealed in the folder above.\n" : "";
+  const manifest = {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: `app-${index}`, namespace, labels: { app: `app-${index}` } },
+    spec: {
+      replicas: 2,
+      selector: { matchLabels: { app: `app-${index}` } },
+      template: {
+        metadata: { labels: { app: `app-${index}` } },
+        spec: {
+          containers: [
+            {
+              name: "app",
+              image: `registry.example.org/app-${index}:1.0.0`,
+              envFrom: [{ secretRef: { name: `secret-${index}` } }],
+              ports: [{ containerPort: 8080, name: "http" }],
+              resources: { requests: { cpu: "100m", memory: "128Mi" } },
+            },
+          ],
+        },
+      },
+    },
+  };
+  return comment + formatManifests([manifest], "yaml");
+}
+
+function git(folder: string, ...args: string[]): string {
+  const settings = ["user.name=Bench", "user.email=bench@example.org", "commit.gpgsign=false"];
+  const all = [...settings, "gc.auto=0", "core.hooksPath=/dev/null"].flatMap((each) => [
+    "-c",
+    each,
+  ]);
+  return execFileSync("git", [...all, ...args], {
+    cwd: folder,
+    env: cleanEnvironment(),
+    encoding: "utf8",
+  });
+}
+
+function commitAll(folder: string, subject: string): string {
+  git(folder, "add", "--all");
+  git(folder, "commit", "--quiet", "--message", subject);
+  return git(folder, "rev-parse", "HEAD").trim();
+}
