@@ -4,6 +4,7 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import type { OutgoingHttpHeaders } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,12 +52,21 @@ export interface Answer {
   /** The JSON answer; an empty object where the answer is not JSON. */
   body: KubeObject;
   text: string;
+  /** What the API server warns of, as kubectl would show it. */
+  warnings: string;
 }
 
 export interface RequestOptions {
   /** Bearer token; the administrator's where left out, none where null. */
   token?: string | null;
   contentType?: string;
+  /** Whom the administrator acts as. */
+  as?: Identity;
+}
+
+export interface Identity {
+  readonly user: string;
+  readonly groups: readonly string[];
 }
 
 /** Of a PATCH that says only what is to change (RFC 7386). */
@@ -154,10 +164,16 @@ interface Call {
   token: string | null;
   contentType: string;
   body: unknown;
+  as: Identity | undefined;
 }
 
-function call({ port, agent, method, path, token, contentType, body }: Call): Promise<Answer> {
-  const headers: Record<string, string> = { accept: "application/json" };
+function call(call: Call): Promise<Answer> {
+  const { port, agent, method, path, token, contentType, body, as } = call;
+  const headers: OutgoingHttpHeaders = { accept: "application/json" };
+  if (as !== undefined) {
+    headers["impersonate-user"] = as.user;
+    headers["impersonate-group"] = [...as.groups];
+  }
   if (token !== null) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers["content-type"] = contentType;
   return new Promise((done, fail) => {
@@ -170,7 +186,8 @@ function call({ port, agent, method, path, token, contentType, body }: Call): Pr
         const text = Buffer.concat(chunks).toString("utf8");
         const isJson = (response.headers["content-type"] ?? "").startsWith("application/json");
         const parsed = isJson ? (JSON.parse(text) as KubeObject) : {};
-        done({ status: response.statusCode ?? 0, body: parsed, text });
+        const { warning = "" } = response.headers;
+        done({ status: response.statusCode ?? 0, body: parsed, text, warnings: warning });
       });
     });
     request.on("timeout", () => request.destroy(new Error(`no answer to ${method} ${path}`)));
@@ -238,7 +255,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const request: ControlPlane["request"] = (method, path, body, request = {}) => {
     const token = request.token === undefined ? adminToken : request.token;
     const contentType = request.contentType ?? "application/json";
-    return call({ port, agent, method, path, token, contentType, body });
+    return call({ port, agent, method, path, token, contentType, body, as: request.as });
   };
 
   const startEtcd = async (): Promise<void> => {

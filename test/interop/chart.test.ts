@@ -254,6 +254,11 @@ test.each([
   ["commonLabels.a=1", "/commonLabels/a"],
   ["containerPorts.http=0", "/containerPorts/http"],
   ["dnsPolicy=None", "/dnsPolicy"],
+  ["policies.engine=OPA", "/policies/engine"],
+  ["policies.action=Refuse", "/policies/action"],
+  ["policies.scopes.widest=namespace", "/policies/scopes/widest"],
+  ["policies.minimumKeyBits=2047", "/policies/minimumKeyBits"],
+  ["policies.plaintextSecrets.namespaces={Kube}", "/policies/plaintextSecrets/namespaces/0"],
   ["crds=null", "missing property 'crds'"],
 ])("the schema refuses %s", (value, words) => {
   expect(refusal("--set", value)).toContain(words);
@@ -267,6 +272,10 @@ test.each([
   [{ "ingress.enabled": true }, "ingress.hosts is needed"],
   [{ "backup.enabled": true }, "backup.recipients is needed"],
   [{ "serviceAccount.create": false }, "serviceAccount.name is needed"],
+  [
+    { "policies.engine": "ValidatingAdmissionPolicy", namespaceSelector: "a=b" },
+    "policies.plaintextSecrets.refuse must be false",
+  ],
 ])("what %j lacks is asked for by name", (values, words) => {
   const { status, stderr } = refusalOf(values);
   expect(status).toBe(1);

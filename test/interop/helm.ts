@@ -138,5 +138,14 @@ export const MATRIX: Readonly<Record<string, object>> = {
     "crds.create": false,
     "serviceProxier.subjects": [],
   },
+  "policies of Kubernetes": { "policies.engine": "ValidatingAdmissionPolicy" },
+  "policies of Kubernetes that warn, in some namespaces": {
+    "policies.engine": "ValidatingAdmissionPolicy",
+    "policies.action": "Warn",
+    "policies.plaintextSecrets.namespaces": ["istio-system"],
+    "policies.plaintextSecrets.managers": ["system:serviceaccounts:cert-manager"],
+    "policies.scopes.widest": "strict",
+    namespaces: ["shop", "billing"],
+  },
   "other names": { nameOverride: "n", fullnameOverride: "o", "service.name": "y" },
 };

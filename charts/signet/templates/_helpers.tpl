@@ -88,6 +88,11 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* Who the controller is to the API server. */}}
+{{- define "signet.userName" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "signet.serviceAccountName" . }}
+{{- end }}
+
 {{/* The controller's account, as a subject of a binding. */}}
 {{- define "signet.subjects" -}}
 - kind: ServiceAccount

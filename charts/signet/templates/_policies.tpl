@@ -1,0 +1,105 @@
+{{/*
+The policies, each as the rule that a request must satisfy, in CEL: the same text for every engine. What is
+let through is listed in the order of who has a say: where, who, what, and what changed.
+*/}}
+{{- define "signet.policies" -}}
+{{- with .Values.policies.plaintextSecrets }}
+{{- if .refuse }}
+{{- if $.Values.namespaceSelector }}
+{{- fail "policies.plaintextSecrets.refuse must be false with a namespaceSelector: Secrets would be refused where no SealedSecret is served" }}
+{{- end }}
+- name: plaintext-secrets
+  apiGroup: ""
+  apiVersion: v1
+  kind: Secret
+  resource: secrets
+  variables:
+    - name: managers
+      expression: {{ concat (list (include "signet.userName" $)) .managers | uniq | toJson | quote }}
+    - name: byManager
+      expression: >-
+        request.userInfo.username in variables.managers ||
+        request.userInfo.?groups.orValue([]).exists(group, group in variables.managers)
+    - name: leavesData
+      expression: >-
+        oldObject != null && object.type == oldObject.type &&
+        object.?data.orValue({}) == oldObject.?data.orValue({})
+  expression: >-
+    {{- with $.Values.namespaces }}
+    !(request.namespace in {{ toJson . }}) ||
+    {{- end }}
+    request.namespace in {{ append .namespaces $.Release.Namespace | uniq | toJson }} ||
+    object.type in {{ .types | toJson }} ||
+    variables.byManager || variables.leavesData
+  messageExpression: >-
+    "Secrets are made from SealedSecrets here: seal it, and apply that instead"
+{{- end }}
+{{- end }}
+{{- with .Values.policies.scopes }}
+{{- if .refuse }}
+- name: scopes
+  apiGroup: bitnami.com
+  apiVersion: v1alpha1
+  kind: SealedSecret
+  resource: sealedsecrets
+  variables:
+    - name: scopes
+      expression: '["strict", "namespace-wide", "cluster-wide"]'
+    - name: scope
+      expression: >-
+        {{- include "signet.scopeOf" "object" | nindent 8 }}
+    - name: widest
+      expression: >-
+        namespaceObject.metadata.?labels[?"kube-signet/widest-scope"].orValue({{ .widest | quote }})
+    - name: leavesScope
+      expression: >-
+        oldObject != null && object.spec == oldObject.spec && variables.scope ==
+        {{- include "signet.scopeOf" "oldObject" | nindent 8 }}
+  expression: >-
+    variables.scope == "strict" || variables.leavesScope ||
+    variables.scopes.indexOf(variables.scope) <= variables.scopes.indexOf(variables.widest)
+  messageExpression: >-
+    "this SealedSecret is " + variables.scope + ", and the namespace allows " + variables.widest +
+    " at most (its label kube-signet/widest-scope): seal the values anew for a narrower scope"
+{{- end }}
+{{- end }}
+{{- with .Values.policies.minimumKeyBits }}
+- name: key-size
+  apiGroup: bitnami.com
+  apiVersion: v1alpha1
+  kind: SealedSecret
+  resource: sealedsecrets
+  variables:
+    - name: values
+      expression: >-
+        object.spec.?encryptedData.orValue({}) != {} ? object.spec.encryptedData :
+        object.spec.?data.orValue(null) != null ? {"spec.data": object.spec.data} : {}
+    - name: digits
+      expression: '"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"'
+    # A value begins with the length of the RSA key's modulus in bytes, as two bytes in base64.
+    # SPEC.md, "Envelope".
+    - name: tooShort
+      expression: >-
+        variables.values.filter(item, size(variables.values[item]) < 3 || 8 * (
+        variables.digits.indexOf(variables.values[item].charAt(0)) * 1024 +
+        variables.digits.indexOf(variables.values[item].charAt(1)) * 16 +
+        variables.digits.indexOf(variables.values[item].charAt(2)) / 4) < {{ . }})
+    - name: leavesValues
+      expression: oldObject != null && object.spec == oldObject.spec
+  expression: variables.leavesValues || size(variables.tooShort) == 0
+  messageExpression: >-
+    "sealed under an RSA key of fewer than {{ . }} bits: " + variables.tooShort.join(", ")
+{{- end }}
+{{- end }}
+
+{{/* The scope that a SealedSecret asks for, in CEL. SPEC.md, "Scopes". */}}
+{{- define "signet.scopeOf" -}}
+({{ . }}.metadata.?annotations[?"sealedsecrets.bitnami.com/cluster-wide"].orValue("") == "true"
+? "cluster-wide"
+: {{ . }}.metadata.?annotations[?"sealedsecrets.bitnami.com/namespace-wide"].orValue("") == "true"
+? "namespace-wide" : "strict")
+{{- end }}
+
+{{- define "signet.policyName" -}}
+{{ include "signet.fullname" .root }}-{{ .name }}
+{{- end }}
