@@ -22,7 +22,7 @@ let through is listed in the order of who has a say: where, who, what, and what 
         request.userInfo.?groups.orValue([]).exists(group, group in variables.managers)
     - name: leavesData
       expression: >-
-        oldObject != null && object.type == oldObject.type &&
+        request.operation == "UPDATE" && object.type == oldObject.type &&
         object.?data.orValue({}) == oldObject.?data.orValue({})
   expression: >-
     {{- with $.Values.namespaces }}
@@ -50,10 +50,14 @@ let through is listed in the order of who has a say: where, who, what, and what 
         {{- include "signet.scopeOf" "object" | nindent 8 }}
     - name: widest
       expression: >-
+        {{- if eq $.Values.policies.engine "Gatekeeper" }}
+        variables.params.widest
+        {{- else }}
         namespaceObject.metadata.?labels[?"kube-signet/widest-scope"].orValue({{ .widest | quote }})
+        {{- end }}
     - name: leavesScope
       expression: >-
-        oldObject != null && object.spec == oldObject.spec && variables.scope ==
+        request.operation == "UPDATE" && object.spec == oldObject.spec && variables.scope ==
         {{- include "signet.scopeOf" "oldObject" | nindent 8 }}
   expression: >-
     variables.scope == "strict" || variables.leavesScope ||
@@ -61,6 +65,8 @@ let through is listed in the order of who has a say: where, who, what, and what 
   messageExpression: >-
     "this SealedSecret is " + variables.scope + ", and the namespace allows " + variables.widest +
     " at most (its label kube-signet/widest-scope): seal the values anew for a narrower scope"
+  constraints:
+    {{- include "signet.scopeConstraints" .widest | nindent 4 }}
 {{- end }}
 {{- end }}
 {{- with .Values.policies.minimumKeyBits }}
@@ -85,7 +91,7 @@ let through is listed in the order of who has a say: where, who, what, and what 
         variables.digits.indexOf(variables.values[item].charAt(1)) * 16 +
         variables.digits.indexOf(variables.values[item].charAt(2)) / 4) < {{ . }})
     - name: leavesValues
-      expression: oldObject != null && object.spec == oldObject.spec
+      expression: request.operation == "UPDATE" && object.spec == oldObject.spec
   expression: variables.leavesValues || size(variables.tooShort) == 0
   messageExpression: >-
     "sealed under an RSA key of fewer than {{ . }} bits: " + variables.tooShort.join(", ")
@@ -98,6 +104,52 @@ let through is listed in the order of who has a say: where, who, what, and what 
 ? "cluster-wide"
 : {{ . }}.metadata.?annotations[?"sealedsecrets.bitnami.com/namespace-wide"].orValue("") == "true"
 ? "namespace-wide" : "strict")
+{{- end }}
+
+{{/*
+The widest scope by the namespace's label, for an engine that selects namespaces and does not see them. What
+is misspelt allows the narrowest.
+*/}}
+{{- define "signet.scopeConstraints" -}}
+{{- $label := "kube-signet/widest-scope" -}}
+- suffix: namespace-wide
+  parameters: {widest: namespace-wide}
+  namespaceSelector:
+    matchLabels: { {{- $label }}: namespace-wide}
+- suffix: strict
+  parameters: {widest: strict}
+  namespaceSelector:
+    matchExpressions:
+      - {key: {{ $label }}, operator: Exists}
+      - {key: {{ $label }}, operator: NotIn, values: [namespace-wide, cluster-wide]}
+{{- if ne . "cluster-wide" }}
+- suffix: default
+  parameters: {widest: {{ . }}}
+  namespaceSelector:
+    matchExpressions:
+      - {key: {{ $label }}, operator: DoesNotExist}
+{{- end }}
+{{- end }}
+
+{{/* What Kubernetes' policies and Kyverno's have in common, of one policy. */}}
+{{- define "signet.policySpec" -}}
+failurePolicy: Fail
+matchConstraints:
+  resourceRules:
+    - apiGroups: [{{ .apiGroup | quote }}]
+      apiVersions: [{{ .apiVersion }}]
+      operations: [CREATE, UPDATE]
+      resources: [{{ .resource }}]
+variables:
+  {{- toYaml .variables | nindent 2 }}
+validations:
+  - expression: {{ .expression | quote }}
+    messageExpression: {{ .messageExpression | quote }}
+    reason: Forbidden
+{{- end }}
+
+{{- define "signet.validationActions" -}}
+{{ get (dict "Deny" (list "Deny") "Warn" (list "Warn" "Audit") "Audit" (list "Audit")) .Values.policies.action | toJson }}
 {{- end }}
 
 {{- define "signet.policyName" -}}
