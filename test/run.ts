@@ -32,6 +32,30 @@ function fault(line: string): void {
   faults.push(line);
 }
 
+/** Where the time went, in the order of the work: told at the end. */
+const times: string[] = [];
+
+const inSeconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
+
+async function timed<T>(what: string, work: Promise<T>): Promise<T> {
+  const started = performance.now();
+  try {
+    return await work;
+  } finally {
+    times.push(`${what} ${inSeconds(performance.now() - started)}`);
+  }
+}
+
+/** The slowest files of tests. */
+function slowest({ testResults }: Report, count = 5): string {
+  return testResults
+    .map(({ name, startTime, endTime }) => ({ name, took: endTime - startTime }))
+    .sort((left, right) => right.took - left.took)
+    .slice(0, count)
+    .map(({ name, took }) => `${relative(resolve(ROOT, "test"), name)} ${inSeconds(took)}`)
+    .join(", ");
+}
+
 /** Runs a program in our terminal; resolves to its exit status. */
 function run(command: string[], env = process.env): Promise<number> {
   const [program = "", ...args] = command;
@@ -51,6 +75,9 @@ interface Report {
   testResults: {
     name: string;
     status: string;
+    /** Milliseconds since 1970. */
+    startTime: number;
+    endTime: number;
     assertionResults: { status: string; fullName: string }[];
   }[];
 }
@@ -108,7 +135,7 @@ async function runSuites(
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   const selection = projects.map((project) => `--project=${project}`);
   const command = [...vitest, ...reporters, ...selection, ...args];
-  const status = await run(bed ? inBed(command) : command, env);
+  const status = await timed("tests", run(bed ? inBed(command) : command, env));
 
   let report: Report;
   try {
@@ -117,6 +144,7 @@ async function runSuites(
     fault(`vitest ended with ${status} and left no report`);
     return { passed: 0, failed: 0 };
   }
+  times.push(`the slowest files: ${slowest(report)}`);
   const tally: Tally = { passed: 0, failed: 0 };
   for (const { name, status: fileStatus, assertionResults } of report.testResults) {
     const failed = assertionResults.filter((test) => test.status === "failed").length;
@@ -147,14 +175,14 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
 
   if (args.length === 0) {
     say("checking types, lint and format");
-    const status = await run(["npm", "run", "--silent", "lint"]);
+    const status = await timed("checks", run(["npm", "run", "--silent", "lint"]));
     if (status !== 0) {
       fault("`npm run lint`, see above; the tests run all the same");
     }
   }
   try {
     checkBed(env);
-    env[PARTS_VARIABLE] = JSON.stringify(await obtainParts(say));
+    env[PARTS_VARIABLE] = JSON.stringify(await timed("real programs", obtainParts(say)));
     env[BED_VARIABLE] = "1";
   } catch (error) {
     if (!(error instanceof PartsUnavailable)) throw error;
@@ -186,5 +214,6 @@ const { passed, failed } = await runAll(
 );
 // A fault outside the tests counts as a failure, so that the last line never looks green.
 for (const line of faults) say(`failed: ${line}`);
+say(`time: ${times.join("; ")}`);
 say(`${passed} passed, ${failed + faults.length} failed`);
 process.exitCode = failed + faults.length === 0 ? 0 : 1;
