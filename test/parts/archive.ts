@@ -1,5 +1,5 @@
-// Owns: reading one file out of a .tgz or a .zip with what Node has, so that the test bed depends
-// on no `tar` and no `unzip`.
+// Owns: reading files out of a .tar, a .tgz or a .zip with what Node has, so that the test bed
+// depends on no `tar` and no `unzip`.
 // Does not own: where the archives come from, or that they can be trusted (test/parts/build.ts).
 import { gunzipSync, inflateRawSync } from "node:zlib";
 
@@ -9,17 +9,26 @@ function tarField(header: Buffer, start: number, end: number): string {
   return header.toString("utf8", start, end).replace(/\0.*$/s, "");
 }
 
-/** Content of the file `name` in a gzipped tar archive. @throws Error where it has none. */
-export function readFromTgz(archive: Buffer, name: string): Buffer {
-  const tar = gunzipSync(archive);
+/** The files of a tar archive with their content; no folders, no links. */
+export function* filesInTar(tar: Buffer): Generator<{ path: string; content: Buffer }> {
   for (let offset = 0; offset + TAR_BLOCK_BYTES <= tar.length;) {
     const header = tar.subarray(offset, offset + TAR_BLOCK_BYTES);
     const prefix = tarField(header, 345, 500);
     const path = (prefix === "" ? "" : `${prefix}/`) + tarField(header, 0, 100);
     const size = Number.parseInt(tarField(header, 124, 136).trim() || "0", 8);
     const start = offset + TAR_BLOCK_BYTES;
-    if (path === name) return tar.subarray(start, start + size);
+    const type = tarField(header, 156, 157);
+    if (path !== "" && (type === "0" || type === "")) {
+      yield { path, content: tar.subarray(start, start + size) };
+    }
     offset = start + Math.ceil(size / TAR_BLOCK_BYTES) * TAR_BLOCK_BYTES;
+  }
+}
+
+/** Content of the file `name` in a gzipped tar archive. @throws Error where it has none. */
+export function readFromTgz(archive: Buffer, name: string): Buffer {
+  for (const { path, content } of filesInTar(gunzipSync(archive))) {
+    if (path === name) return content;
   }
   throw new Error(`the archive has no ${name}`);
 }

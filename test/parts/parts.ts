@@ -1,4 +1,4 @@
-// Owns: where the tests find the real programs (kube-apiserver, etcd, the Go original, oracles).
+// Owns: where the tests find the real programs (kube-apiserver, etcd, the Go original, a browser, oracles).
 // Does not own: how they get there (test/parts/build.ts).
 
 export type PartName =
@@ -19,6 +19,7 @@ export type PartName =
   | "node20"
   | "node22"
   | "node24"
+  | "chromium"
   | "kubectl"
   | "kubeseal-auto"
   | "helm"
