@@ -8,7 +8,7 @@
  * (`wait`).
  */
 export const ERROR_CODES = {
-  /** The command line is wrong. */
+  /** The command line is wrong; in a browser, how the page is served. */
   usage: { exitStatus: 2, next: "wait" },
   /** A manifest is not YAML or JSON that Kubernetes would read. */
   "manifest-syntax": { exitStatus: 1, next: "wait" },

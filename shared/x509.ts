@@ -45,12 +45,22 @@ export function checkKeySize(bits: number, code: ErrorCode): void {
   if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
+/** @throws SignetError usage where a browser keeps WebCrypto from a page */
+function checkWebCrypto(): void {
+  const { subtle } = crypto as Partial<typeof crypto>;
+  if (subtle !== undefined) return;
+  throw new SignetError("usage", "this page has no WebCrypto, because it did not come over HTTPS", {
+    hint: "serve the page over HTTPS, or from localhost",
+  });
+}
+
 /**
  * Reads the first certificate of a PEM text, as `parseCertificate` of certificate.ts does. It checks
  * what it reads, not the extensions or the signature: whoever hands out the certificate is trusted.
- * @throws SignetError certificate-invalid where there is none, or it is not RSA
+ * @throws SignetError certificate-invalid where there is none, or it is not RSA; usage without WebCrypto
  */
 export async function readCertificate(text: string): Promise<Certificate> {
+  checkWebCrypto();
   const pem = findCertificatePem(text);
   const der = decodeBase64(pem.replace(/-----[A-Z ]+-----|[ \t]/g, ""));
   if (der === null) throw damagedCertificate();
