@@ -29,7 +29,10 @@ const DOCUMENTS = [
   ),
 ];
 /** Whose links and commands are looked at as well. */
-const OTHERS = ["SPEC.md", "charts/signet/README.md", "examples/monorepo/README.md"];
+const OTHERS = [
+  ...["SPEC.md", "charts/signet/README.md"],
+  ...["examples/browser/README.md", "examples/monorepo/README.md"],
+];
 const LANGUAGES = ["sh", "console", "text", "yaml", "json", "ts", "html"];
 
 const PROGRAMS = {

@@ -1,9 +1,9 @@
 // Owns: the package as `npm pack` makes it: what is in it, and that its commands, its library and its
-// types work where it is installed, on every Node that it is for, and its core in a browser.
-// Does not own: what the commands do (test/scenarios), nor the image (image.test.ts).
+// types work where it is installed, on every Node that it is for.
+// Does not own: what the commands do (test/scenarios), its core in a browser (browser.test.ts), nor the
+// image (image.test.ts).
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { webcrypto } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -15,7 +15,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createContext, runInContext } from "node:vm";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { partPath } from "../parts/parts.ts";
@@ -285,64 +284,27 @@ describe("the library's types", () => {
   });
 });
 
-// A browser of one's own would take minutes to install: what stands in for it is V8 with the names
-// that browsers have and without those of Node. What it seals, Node opens.
-describe("the core in a browser", () => {
-  async function bundle(source: string, entry: string): Promise<string> {
+// What it does there: browser.test.ts.
+describe("the core, bundled for a browser", () => {
+  async function bundle(source: string): Promise<string> {
     const { outputFiles } = await build({
       stdin: { contents: source, resolveDir: place },
       bundle: true,
       write: false,
       platform: "browser",
-      format: "iife",
-      globalName: "page",
+      format: "esm",
       logLevel: "silent",
-      metafile: true,
     });
-    expect(outputFiles, entry).toHaveLength(1);
+    expect(outputFiles).toHaveLength(1);
     return outputFiles[0]?.text ?? "";
   }
 
-  function browserContext(): ReturnType<typeof createContext> {
-    const names = { crypto: webcrypto, TextEncoder, TextDecoder, atob, btoa };
-    return createContext({ ...names });
-  }
-
-  it("seals, merges and changes items with WebCrypto alone", async () => {
-    const source = `
-import { changeItems, formatManifests, formatSealedSecret, merge, objectsOf, parseCertificate, parseManifests, parseSealedSecret, parseSecret, seal } from "kube-signet/browser";
-export async function run(text, pem) {
-  const certificate = await parseCertificate(pem);
-  const secret = parseSecret(objectsOf(parseManifests(text)[0])[0]);
-  const sealed = await seal(secret, certificate);
-  const more = await seal({ ...secret, data: new Map([["user", new TextEncoder().encode("pg")]]) }, certificate);
-  const changed = await changeItems(merge(sealed, more), { set: new Map([["port", new TextEncoder().encode("5432")]]) }, certificate);
-  const written = formatManifests([formatSealedSecret(changed)], "yaml");
-  parseSealedSecret(objectsOf(parseManifests(written)[0])[0]);
-  return written;
-}`;
-    const code = await bundle(source, "kube-signet/browser");
-    const context = browserContext();
-    expect(runInContext("typeof process + typeof require + typeof Buffer", context)).toBe(
-      "undefinedundefinedundefined",
-    );
-    runInContext(code, context);
-    const { page } = context as unknown as {
-      page: { run: (text: string, pem: string) => Promise<string> };
-    };
-    const sealed = await page.run(SECRET, readFileSync(CERT, "utf8"));
-    const opened = open(sealed);
-    for (const text of ["hunter2", "pg", "5432"]) {
-      expect(opened).toContain(Buffer.from(text).toString("base64"));
-    }
-  });
-
   it("is small, and nothing in it is Node's", async () => {
-    const code = await bundle('export { seal } from "kube-signet/browser";', "kube-signet/browser");
+    const code = await bundle('export { seal } from "kube-signet/browser";');
     expect(code).not.toContain("node:fs");
     expect(code.length).toBeLessThan(200_000);
     // The other entry is not for a browser, and says so when it is bundled, not when it runs.
-    await expect(bundle('export { unseal } from "kube-signet";', "kube-signet")).rejects.toThrow(
+    await expect(bundle('export { unseal } from "kube-signet";')).rejects.toThrow(
       'Could not resolve "node:crypto"',
     );
   });
