@@ -14,12 +14,14 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 ARG COMMIT=""
 RUN SIGNET_COMMIT=$COMMIT npm run build
-# There is no /usr/bin/env to find Node with: the programs name it.
+# There is no /usr/bin/env to find Node with: the programs name it. `controller` is what the chart and
+# the manifests of Bitnami Sealed Secrets start, so that this image can take the place of theirs.
 RUN mkdir -p /out/opt/kube-signet /out/usr/local/bin \
   && cp -R package.json LICENSE dist /out/opt/kube-signet/ \
   && cd /out/opt/kube-signet/dist \
   && sed -i '1s|^#!.*|#!/usr/local/bin/node|' signet-controller.mjs signet.cjs kubeseal.cjs \
   && ln -s /opt/kube-signet/dist/signet-controller.mjs /out/usr/local/bin/signet-controller \
+  && ln -s signet-controller /out/usr/local/bin/controller \
   && ln -s /opt/kube-signet/dist/signet.cjs /out/usr/local/bin/signet \
   && ln -s /opt/kube-signet/dist/kubeseal.cjs /out/usr/local/bin/kubeseal
 

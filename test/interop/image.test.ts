@@ -1,5 +1,6 @@
 // Owns: the image that the Dockerfile makes: what is in it, and that the controller runs from it as a
-// cluster runs it: as a user without rights, on a file system that nobody can write to.
+// cluster runs it, by our chart or by the original's: as a user without rights, on a file system that
+// nobody can write to.
 // Does not own: how it is built without a container engine (image/dockerfile.ts).
 
 import { spawnSync } from "node:child_process";
@@ -27,6 +28,7 @@ const MAX_IMAGE_BYTES = 150 * 1024 * 1024;
 let scratch = "";
 let image: Image;
 let started: Program | undefined;
+const ACCOUNT_FOLDER = "var/run/secrets/kubernetes.io/serviceaccount";
 
 beforeAll(() => {
   scratch = mkdtempSync(join(tmpdir(), "signet-image-"));
@@ -43,6 +45,10 @@ beforeAll(() => {
     users: [{ name: "u", user: { token: "hunter2" } }],
   };
   writeFileSync(join(image.root, "kubeconfig"), JSON.stringify(kubeconfig));
+  mkdirSync(join(image.root, ACCOUNT_FOLDER), { recursive: true });
+  for (const [name, text] of Object.entries({ token: "hunter2", namespace: "a", "ca.crt": "" })) {
+    writeFileSync(join(image.root, ACCOUNT_FOLDER, name), text);
+  }
 }, 300_000);
 
 afterAll(async () => {
@@ -56,19 +62,27 @@ function canBecomeOthers(): boolean {
   return map.some((line) => Number(line.trim().split(/\s+/)[2]) > 65_532);
 }
 
+interface Run {
+  /** The image's where left out. */
+  readonly user?: string;
+  readonly env?: Record<string, string>;
+}
+
 /**
  * A command in the image: its own process and mount namespaces, everything read-only, the image's user
  * and environment, no HOME, no way to gain rights.
  */
-function inImage(command: readonly string[]): string[] {
+function inImage(command: readonly string[], { user: as, env = {} }: Run = {}): string[] {
   const { root, config } = image;
   const setUp =
     `mount --bind ${root} ${root} && mount -o remount,bind,ro ${root} && ` +
     `mount -t proc proc ${root}/proc && mount --rbind /dev ${root}/dev && exec "$@"`;
-  const user = canBecomeOthers() ? [`--userspec=${config.user}`, "--groups="] : [];
-  const settings = Object.entries(config.env).map(([name, value]) => `${name}=${value}`);
+  const user = canBecomeOthers() ? [`--userspec=${as ?? config.user}`, "--groups="] : [];
+  const settings = Object.entries({ ...config.env, ...env }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
   const chroot = spawnSync("sh", ["-c", "command -v chroot"], { encoding: "utf8" }).stdout.trim();
-  const enter = ["env", "-i", ...settings, "POD_NAMESPACE=kube-system", chroot, ...user, root];
+  const enter = ["env", "-i", ...settings, chroot, ...user, root];
   const limits = ["--no-new-privs", "--inh-caps=-all"];
   const namespaces = ["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", setUp, "sh"];
   return [...namespaces, "setpriv", ...limits, "--", ...enter, ...command];
@@ -78,6 +92,36 @@ function run(...command: string[]): { status: number | null; stdout: string; std
   const [program = "", ...args] = inImage(command);
   const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
   return { status, stdout, stderr };
+}
+
+interface Container {
+  readonly command?: string[];
+  readonly args?: string[];
+  readonly securityContext: Record<string, unknown>;
+}
+
+interface Pod {
+  readonly securityContext: Record<string, unknown>;
+  readonly containers: Container[];
+}
+
+/** What the Deployment among these manifests starts. */
+function podOf(manifests: string): Pod | undefined {
+  const objects = loadAll(manifests) as ({
+    kind: string;
+    spec: { template: { spec: Pod } };
+  } | null)[];
+  return objects.find((object) => object?.kind === "Deployment")?.spec.template.spec;
+}
+
+/** The container of the original's chart, with ports that are free here. */
+function originalContainer(http: number, metrics: number): Container {
+  const ports = `--set=containerPorts.http=${http},containerPorts.metrics=${metrics}`;
+  const args = ["template", "sealed-secrets", partPath("original-chart"), ports];
+  const { stdout } = spawnSync(partPath("helm"), args, { encoding: "utf8" });
+  const [container] = podOf(stdout)?.containers ?? [];
+  if (container === undefined) throw new Error("the original's chart has no Deployment");
+  return container;
 }
 
 function ask(port: number, path: string): Promise<string> {
@@ -126,6 +170,10 @@ describe("the image", () => {
     expect(image.config.entrypoint).toEqual(["signet-controller"]);
   });
 
+  it("starts the controller by the name that the original's manifests have for it as well", () => {
+    expect(run("controller", "--version")).toEqual(run("signet-controller", "--version"));
+  });
+
   it("starts all three commands by their names, and they tell the commit", () => {
     const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
     const line = `${version} (commit ${COMMIT.slice(0, 7)})\n`;
@@ -165,17 +213,10 @@ describe("the image", () => {
 });
 
 describe("the controller in the image", () => {
-  it("comes up without a cluster in reach, says that it is alive and not ready, and stops when told", async () => {
-    const [port, metrics] = [await freePort("127.0.0.1"), await freePort("127.0.0.1")];
-    started = startProgram(
-      inImage([
-        ...image.config.entrypoint,
-        "--kubeconfig=/kubeconfig",
-        `--listen-addr=127.0.0.1:${port}`,
-        `--listen-metrics-addr=127.0.0.1:${metrics}`,
-      ]),
-    );
-    const program = started;
+  /** Starts it, and asks it as a kubelet and Prometheus would; its process in our namespace. */
+  async function comesUp(command: string[], port: number, metrics: number): Promise<number> {
+    const program = startProgram(command);
+    started = program;
     const health = await waitFor("the controller's health", () => {
       if (!program.running()) throw new Error(program.logs());
       return ask(port, "/healthz").catch(() => undefined);
@@ -183,9 +224,19 @@ describe("the controller in the image", () => {
     expect(health).toBe("200 ok");
     expect(await ask(port, "/readyz")).toMatch(/^503 /);
     expect(await ask(metrics, "/metrics")).toMatch(/^200 /);
-
     const children = `/proc/${program.pid}/task/${program.pid}/children`;
-    const pid = Number(readFileSync(children, "utf8").trim());
+    return Number(readFileSync(children, "utf8").trim());
+  }
+
+  it("comes up without a cluster in reach, says that it is alive and not ready, and stops when told", async () => {
+    const [port, metrics] = [await freePort("127.0.0.1"), await freePort("127.0.0.1")];
+    const command = [
+      ...image.config.entrypoint,
+      "--kubeconfig=/kubeconfig",
+      `--listen-addr=127.0.0.1:${port}`,
+      `--listen-metrics-addr=127.0.0.1:${metrics}`,
+    ];
+    const pid = await comesUp(inImage(command), port, metrics);
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     if (canBecomeOthers()) {
@@ -196,23 +247,25 @@ describe("the controller in the image", () => {
     // It is process 1, as in a container: nothing stops that which does not listen to signals.
     expect(status).toMatch(/^NSpid:.*\t1$/m);
     process.kill(pid, "SIGTERM");
-    expect(await program.exited).toBe(0);
+    expect(await started?.exited).toBe(0);
+  });
+
+  it("comes up under the original's chart, where nothing is changed but the image", async () => {
+    const [port, metrics] = [await freePort("127.0.0.1"), await freePort("127.0.0.1")];
+    const { command = [], args = [], securityContext } = originalContainer(port, metrics);
+    expect(command).toEqual(["controller"]);
+    // A user that the image does not know; the account's files are there, and no kubeconfig.
+    const user = `${String(securityContext["runAsUser"])}:0`;
+    const env = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: "1" };
+    const pid = await comesUp(inImage([...command, ...args], { user, env }), port, metrics);
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    if (canBecomeOthers()) expect(status).toMatch(/^Uid:\t1001\t/m);
+    process.kill(pid, "SIGTERM");
+    expect(await started?.exited).toBe(0);
   });
 
   it("is what the manifest for a cluster starts", () => {
-    const manifests = loadAll(readFileSync("deploy/signet.yaml", "utf8")) as {
-      kind: string;
-      spec: {
-        template: {
-          spec: {
-            securityContext: Record<string, unknown>;
-            containers: { command?: string[]; securityContext: Record<string, unknown> }[];
-          };
-        };
-      };
-    }[];
-    const deployment = manifests.find(({ kind }) => kind === "Deployment");
-    const pod = deployment?.spec.template.spec;
+    const pod = podOf(readFileSync("deploy/signet.yaml", "utf8"));
     const [container] = pod?.containers ?? [];
     expect(container?.command ?? image.config.entrypoint).toEqual(image.config.entrypoint);
     expect({ ...pod?.securityContext, ...container?.securityContext }).toMatchObject({

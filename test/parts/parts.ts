@@ -8,6 +8,7 @@ export type PartName =
   | "kubeseal"
   | "sealed-secrets-controller"
   | "original-crd"
+  | "original-chart"
   | "yaml-oracle"
   | "template-oracle"
   | "argo-oracle"
@@ -31,8 +32,8 @@ export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
 
 /**
  * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD; of
- * `argo-health`, the script by which Argo CD judges a SealedSecret; of `kubeseal-auto`, the folder of
- * Python packages that it is in.
+ * `original-chart`, the folder of its Helm chart; of `argo-health`, the script by which Argo CD judges
+ * a SealedSecret; of `kubeseal-auto`, the folder of Python packages that it is in.
  * @throws Error where the runner gave none: a test never skips.
  */
 export function partPath(name: PartName): string {
