@@ -38,9 +38,25 @@ async function installAccount(plane: ControlPlane, namespace: string): Promise<v
   await addAccount(plane, { namespace, name: ACCOUNT, role: "cluster-admin" });
 }
 
-// It reads its credentials from one fixed folder. A mount namespace for each process gives each
-// its own, so that tests may run several against several API servers.
 const WITH_ACCOUNT_FOLDER = `mkdir -p ${ACCOUNT_FOLDER} && mount --bind "$0" ${ACCOUNT_FOLDER} && exec "$@"`;
+
+/**
+ * What stands before a command that finds the files of a service account where a pod has them. A mount
+ * namespace for each process gives each its own, so that tests may run several against several API
+ * servers.
+ */
+export async function withAccount(
+  plane: ControlPlane,
+  namespace: string,
+  name: string,
+): Promise<string[]> {
+  const folder = join(plane.directory, `account-${randomBytes(4).toString("hex")}`);
+  await mkdir(folder);
+  await writeFile(join(folder, "token"), await plane.serviceAccountToken(namespace, name));
+  await writeFile(join(folder, "ca.crt"), plane.certificateAuthority);
+  await writeFile(join(folder, "namespace"), namespace);
+  return ["unshare", "-m", "sh", "-c", WITH_ACCOUNT_FOLDER, folder];
+}
 
 /** Runs the original's controller; resolves when it serves its certificate. */
 export async function startOriginal(
@@ -50,13 +66,11 @@ export async function startOriginal(
   const host = requireBed("the Go original's controller");
   const { namespace = "kube-system" } = options;
   await installAccount(plane, namespace);
-  const folder = join(plane.directory, `account-${randomBytes(4).toString("hex")}`);
-  await mkdir(folder);
-  await writeFile(join(folder, "token"), await plane.serviceAccountToken(namespace, ACCOUNT));
-  await writeFile(join(folder, "ca.crt"), plane.certificateAuthority);
-  await writeFile(join(folder, "namespace"), namespace);
+  const account = await withAccount(plane, namespace, ACCOUNT);
   // The name that its image gives it, by which the API server books what it writes.
-  const named = join(folder, "controller");
+  const image = join(plane.directory, `image-${randomBytes(4).toString("hex")}`);
+  await mkdir(image);
+  const named = join(image, "controller");
   await symlink(partPath("sealed-secrets-controller"), named);
 
   const port = options.port ?? (await freePort(host));
@@ -64,7 +78,7 @@ export async function startOriginal(
   const url = `http://${host}:${port}`;
   const program = startProgram(
     [
-      ...["unshare", "-m", "sh", "-c", WITH_ACCOUNT_FOLDER, folder],
+      ...account,
       named,
       ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
       ...(options.flags ?? []),
