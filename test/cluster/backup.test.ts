@@ -8,17 +8,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseManifests } from "../../shared/manifest.ts";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject } from "./controlplane.ts";
 import { makeRepository, type Repository } from "./gitops.ts";
 import { cleanEnvironment, type Finished } from "./program.ts";
-import {
-  addAccount,
-  ensureNamespace,
-  exposeController,
-  installSignet,
-  type RunningController,
-  startSignet,
-} from "./signet.ts";
+import { addAccount, type RunningController, startCluster } from "./signet.ts";
 
 const KEYS = "/api/v1/namespaces/kube-system/secrets";
 const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
@@ -30,13 +23,9 @@ let controller: RunningController;
 let repository: Repository;
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  await ensureNamespace(plane, "shop");
-  controller = await startSignet(plane, { flags: ["--key-size=2048"] });
-  const service = { service: "sealed-secrets-controller", namespace: "kube-system" };
-  await exposeController(plane, { ...service, port: controller.port });
-  repository = await makeRepository({ KUBECONFIG: await plane.kubeconfig() });
+  const cluster = await startCluster({ namespaces: ["shop"] });
+  ({ plane, controller } = cluster);
+  repository = await makeRepository({ KUBECONFIG: cluster.kubeconfig });
   await repository.sh("signet init --cluster prod=test && cat > passphrase", PASSPHRASE);
   for (let made = 0; made < OLD_KEYS; made++) {
     await repository.sh("signet keys rotate && signet cert refresh");

@@ -16,9 +16,9 @@ import { installOriginalCrd, startOriginal } from "./original.ts";
 import { type ProxiedCall, startProxiedPlane } from "./proxy.ts";
 import {
   ensureNamespace,
-  installSignet,
   type RunningController,
   signetManifest,
+  startCluster,
   startSignet,
 } from "./signet.ts";
 
@@ -31,10 +31,7 @@ describe("unlike the original, the controller", () => {
   let certificate: string;
 
   beforeAll(async () => {
-    plane = await startControlPlane();
-    await installSignet(plane);
-    await ensureNamespace(plane, "demo");
-    controller = await startSignet(plane, { flags: FLAGS });
+    ({ plane, controller } = await startCluster({ flags: FLAGS, namespaces: ["demo"] }));
     certificate = await certificateOf(controller);
   });
 

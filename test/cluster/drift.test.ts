@@ -2,7 +2,7 @@
 // Does not own: the decision about a single Secret (test/controller/decide.test.ts).
 // SPEC.md, "Drift".
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import {
   certificateOf,
   eventsOf,
@@ -13,7 +13,7 @@ import {
   untilData,
   untilVerdict,
 } from "./objects.ts";
-import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import { type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];
 const NAMESPACE = "demo";
@@ -26,10 +26,7 @@ let count = 0;
 let name: string;
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  await ensureNamespace(plane, NAMESPACE);
-  controller = await startSignet(plane, { flags: FLAGS });
+  ({ plane, controller } = await startCluster({ flags: FLAGS, namespaces: [NAMESPACE] }));
   certificate = await certificateOf(controller);
 });
 

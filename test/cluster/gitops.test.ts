@@ -4,12 +4,12 @@
 import { cpSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { type Agent, makeRepository, type Repository, startAgent } from "./gitops.ts";
 import { readSecret, SEALED_SECRETS, untilVerdict } from "./objects.ts";
 import { partPath } from "../parts/parts.ts";
 import { kubectl } from "./original.ts";
-import { exposeController, installSignet, type RunningController, startSignet } from "./signet.ts";
+import { type RunningController, startCluster } from "./signet.ts";
 
 const EXAMPLE = "examples/monorepo";
 const DB = "/api/v1/namespaces/shop/secrets/db";
@@ -33,12 +33,7 @@ async function run(block: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  controller = await startSignet(plane, { flags: ["--key-size=2048"] });
-  const service = { service: "sealed-secrets-controller", namespace: "kube-system" };
-  await exposeController(plane, { ...service, port: controller.port });
-  kubeconfig = await plane.kubeconfig();
+  ({ plane, controller, kubeconfig } = await startCluster());
   repository = await makeRepository({ KUBECONFIG: "kubeconfig" });
   cpSync(EXAMPLE, repository.folder, { recursive: true });
   // Three names for the one cluster that there is.

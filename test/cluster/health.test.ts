@@ -5,10 +5,10 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { partPath } from "../parts/parts.ts";
-import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { certificateOf, sealed, SEALED_SECRETS, untilVerdict } from "./objects.ts";
 import { kubectl } from "./original.ts";
-import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import { type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];
 
@@ -20,11 +20,7 @@ let count = 0;
 let name: string;
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  await ensureNamespace(plane, "demo");
-  kubeconfig = await plane.kubeconfig();
-  controller = await startSignet(plane, { flags: FLAGS });
+  ({ plane, controller, kubeconfig } = await startCluster({ flags: FLAGS, namespaces: ["demo"] }));
   certificate = await certificateOf(controller);
 });
 

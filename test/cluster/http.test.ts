@@ -12,17 +12,15 @@ import { readKeySecret } from "../../shared/keyfile.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { openValues, parseSealedSecret } from "../../shared/sealedsecret.ts";
 import { type JsonObject, parseSecret } from "../../shared/secret.ts";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject } from "./controlplane.ts";
 import { certificateOf, metricOf, sealed, statusOf, untilData, untilVerdict } from "./objects.ts";
 import { kubeseal } from "./original.ts";
 import { runToEnd } from "./program.ts";
 import {
   addAccount,
   chartObjects,
-  ensureNamespace,
-  exposeController,
-  installSignet,
   type RunningController,
+  startCluster,
   startSignet,
 } from "./signet.ts";
 
@@ -33,15 +31,13 @@ const FLAGS = ["--key-size=2048", "--rate-limit=1000", "--rate-limit-burst=1000"
 
 let plane: ControlPlane;
 let controller: RunningController;
+let kubeconfig: string;
 let certificate: string;
 /** The certificate before the key was renewed. */
 let former: string;
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  await ensureNamespace(plane, "demo");
-  controller = await startSignet(plane, { flags: FLAGS });
+  ({ plane, controller, kubeconfig } = await startCluster({ flags: FLAGS, namespaces: ["demo"] }));
   former = await certificateOf(controller);
   controller.kill("SIGUSR1");
   certificate = await plane.waitFor("the next key", async () => {
@@ -415,9 +411,6 @@ describe("GET /v1/keys and signet keys", () => {
     expect(keys.map(({ state }) => state)).toEqual(["sealing", "active"]);
     expect(keys[1]).toMatchObject({ fingerprint: oldest });
     expect(keys[1]?.["values"]).toBeGreaterThan(0);
-    const service = { service: "sealed-secrets-controller", namespace: "kube-system" };
-    await exposeController(plane, { ...service, port: controller.port });
-    const kubeconfig = await plane.kubeconfig();
     const { status, stdout, stderr } = await runToEnd([
       process.execPath,
       ...["dist/signet.cjs", "keys", "--kubeconfig", kubeconfig],
@@ -432,9 +425,6 @@ describe("GET /v1/keys and signet keys", () => {
 
 describe("the Go kubeseal", () => {
   it("validates and re-encrypts through the API server's proxy, and opens what came back", async () => {
-    const service = { service: "sealed-secrets-controller", namespace: "kube-system" };
-    await exposeController(plane, { ...service, port: controller.port });
-    const kubeconfig = await plane.kubeconfig();
     const old = await make("via-proxy", {}, former);
     const stdin = JSON.stringify(old);
     expect(await kubeseal(["--validate"], { stdin, kubeconfig })).toMatchObject({

@@ -4,18 +4,11 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import type { ControlPlane } from "./controlplane.ts";
 import { type Agent, makeRepository, type Repository, startAgent } from "./gitops.ts";
 import { readSecret, statusOf, untilData } from "./objects.ts";
-import {
-  ensureNamespace,
-  exposeController,
-  installSignet,
-  type RunningController,
-  startSignet,
-} from "./signet.ts";
+import { type RunningController, startCluster } from "./signet.ts";
 
-const FLAGS = ["--key-size=2048"];
 const PASSPHRASE = "a passphrase of some length";
 
 let plane: ControlPlane;
@@ -23,14 +16,11 @@ let controller: RunningController;
 let repository: Repository;
 let agent: Agent;
 
-/** A control plane with our controller behind its service, as the chart installs it. */
-async function startCluster(): Promise<void> {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  await ensureNamespace(plane, "shop");
-  controller = await startSignet(plane, { flags: FLAGS });
-  const service = { service: "sealed-secrets-controller", namespace: "kube-system" };
-  await exposeController(plane, { ...service, port: controller.port });
+/** Starts a cluster with nothing in it; the text of its kubeconfig. */
+async function freshCluster(): Promise<string> {
+  const cluster = await startCluster({ namespaces: ["shop"] });
+  ({ plane, controller } = cluster);
+  return readFile(cluster.kubeconfig, "utf8");
 }
 
 async function stopCluster(): Promise<void> {
@@ -40,9 +30,9 @@ async function stopCluster(): Promise<void> {
 }
 
 beforeAll(async () => {
-  await startCluster();
+  const kubeconfig = await freshCluster();
   repository = await makeRepository({ KUBECONFIG: "kubeconfig" });
-  await repository.sh("cat > kubeconfig", await readFile(await plane.kubeconfig(), "utf8"));
+  await repository.sh("cat > kubeconfig", kubeconfig);
   // Whoever has it can open everything: not for Git.
   await repository.sh("printf 'kubeconfig\\n*.age\\npassphrase\\n' > .gitignore");
   await repository.sh("cat > passphrase", PASSPHRASE);
@@ -247,8 +237,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     expect(backup).toMatch(/^-----BEGIN AGE ENCRYPTED FILE-----\n[A-Za-z0-9+/=\n]*-----END AGE/);
     await stopCluster();
 
-    await startCluster();
-    await repository.sh("cat > kubeconfig", await readFile(await plane.kubeconfig(), "utf8"));
+    await repository.sh("cat > kubeconfig", await freshCluster());
     agent = await startAgent(plane, repository, "prod");
     await plane.waitFor("the fresh cluster to refuse", async () => {
       const { synced } = await statusOf(plane, "shop", "db");

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/certificate.ts";
 import { formatKeySecret } from "../../shared/keyfile.ts";
-import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import {
   certificateOf,
   eventsOf,
@@ -14,7 +14,7 @@ import {
   untilData,
   untilVerdict,
 } from "./objects.ts";
-import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import { ensureNamespace, type RunningController, startCluster } from "./signet.ts";
 
 const NOT_MANAGED = 'Resource "taken" already exists and is not managed by SealedSecret';
 
@@ -23,9 +23,7 @@ let controller: RunningController;
 let certificate: string;
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  await installSignet(plane);
-  controller = await startSignet(plane, { flags: ["--key-size=2048"] });
+  ({ plane, controller } = await startCluster());
   certificate = await certificateOf(controller);
 });
 

@@ -1,5 +1,5 @@
 // Owns: our controller in the test bed: what the chart installs less the Deployment, the process,
-// and the way by which `kubeseal` reaches a controller through the API server.
+// the way by which `kubeseal` reaches a controller through the API server, and a cluster with all that.
 // Does not own: the control plane (controlplane.ts), nor the Go original (original.ts).
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -8,7 +8,7 @@ import { get } from "node:https";
 import { resolve } from "node:path";
 import { loadAll } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
-import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   cleanEnvironment,
   freePort,
@@ -209,4 +209,28 @@ export async function exposeController(
     metadata,
     subsets: [{ addresses: [{ ip, targetRef }], ports: [endpointPort] }],
   });
+}
+
+export interface Cluster {
+  readonly plane: ControlPlane;
+  readonly controller: RunningController;
+  /** An administrator's. */
+  readonly kubeconfig: string;
+}
+
+/** A control plane with our controller, where `kubeseal` and `signet` look for it, and namespaces. */
+export async function startCluster({
+  flags = ["--key-size=2048"],
+  namespaces = [],
+}: {
+  flags?: string[];
+  namespaces?: string[];
+} = {}): Promise<Cluster> {
+  const plane = await startControlPlane();
+  await installSignet(plane);
+  for (const name of namespaces) await ensureNamespace(plane, name);
+  const controller = await startSignet(plane, { flags });
+  const service = { service: "sealed-secrets-controller", namespace: MANIFEST_NAMESPACE };
+  await exposeController(plane, { ...service, port: controller.port });
+  return { plane, controller, kubeconfig: await plane.kubeconfig() };
 }
