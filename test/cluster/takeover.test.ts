@@ -391,6 +391,11 @@ function seen(): Watch {
 
 describe("all the while", () => {
   it("nothing was deleted, made anew or changed but what was meant to be", async () => {
+    expect(
+      seen()
+        .disturbances()
+        .filter((line) => !MEANT.includes(line)),
+    ).toEqual([]);
     expect(done.size).toBe(BLOCKS.length);
     // Its end is told by each of the watches, which shows that they would have told of more.
     const until = (line: string): Promise<unknown> =>
