@@ -411,7 +411,10 @@ describe("all the while", () => {
       ...["SealedSecret shop/pull: deleted", "Secret shop/pull: deleted"],
       ...["SealedSecret shop/pull: made anew", "Secret shop/pull: made anew"],
     ];
-    expect([...told].sort()).toEqual([...MEANT, ...end].sort());
+    expect(told).toEqual(expect.arrayContaining(end));
+    // The original may make the Secret once more before it hears that its SealedSecret is gone.
+    const others = told.filter((line) => !end.includes(line));
+    expect(others.sort()).toEqual([...MEANT].sort());
   });
 
   it("Secrets got and lost our label, and no other metadata changed", () => {
