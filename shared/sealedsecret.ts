@@ -27,6 +27,7 @@ import {
   type ObjectMeta,
   parseMetadata,
   parseSecret,
+  QUOTING_ANNOTATIONS,
   type Secret,
   serverFieldsRemoved,
   sorted,
@@ -72,12 +73,6 @@ export interface UnsealedSecret {
   /** The key that each value was under. Empty for the legacy form. */
   readonly stamp: Stamp;
 }
-
-/** They quote the whole Secret in clear text. */
-const LAST_APPLIED = [
-  "kubectl.kubernetes.io/last-applied-configuration",
-  "kubecfg.ksonnet.io/last-applied-configuration",
-];
 
 /**
  * Checks an untrusted object and takes it as a SealedSecret.
@@ -204,7 +199,7 @@ export async function seal(
         name,
         namespace,
         labels,
-        annotations: without(withScope(annotations, scope), LAST_APPLIED),
+        annotations: without(withScope(annotations, scope), QUOTING_ANNOTATIONS),
         rest: serverFieldsRemoved(rest),
       },
       type: secret.type,
@@ -287,8 +282,8 @@ export async function unseal(
   };
 }
 
-/** What the one value of the legacy form is called where values are told by name. */
-const LEGACY_ITEM = "spec.data";
+/** What the one value of the legacy form, which holds all items, is called where values are told by name. */
+export const LEGACY_ITEM = "spec.data";
 
 async function unsealLegacy(
   { metadata, encryptedData }: SealedSecret,

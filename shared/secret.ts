@@ -30,6 +30,12 @@ export interface Secret {
 /** A DNS subdomain (RFC 1123), as Kubernetes has it. */
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
+/** Annotations in which kubectl and kubecfg quote a whole object: of a Secret, its values in clear text. */
+export const QUOTING_ANNOTATIONS: readonly string[] = [
+  "kubectl.kubernetes.io/last-applied-configuration",
+  "kubecfg.ksonnet.io/last-applied-configuration",
+];
+
 /** Bytes of all values together that the API server accepts (`MaxSecretSize`). */
 const MAX_DATA_BYTES = 1024 * 1024;
 

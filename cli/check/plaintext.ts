@@ -6,7 +6,7 @@ import { decodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import { asObject, type JsonObject, metadataOf } from "../../shared/secret.ts";
+import { asObject, type JsonObject, metadataOf, QUOTING_ANNOTATIONS } from "../../shared/secret.ts";
 
 export interface Plaintext {
   readonly rule: "plaintext-secret" | "last-applied" | "kustomize-literal";
@@ -16,11 +16,6 @@ export interface Plaintext {
   /** Names of items; never a value. */
   readonly items: readonly string[];
 }
-
-const LAST_APPLIED = [
-  "kubectl.kubernetes.io/last-applied-configuration",
-  "kubecfg.ksonnet.io/last-applied-configuration",
-];
 
 /** Every Secret of a text that has a value. */
 export function findPlaintext(text: string): Plaintext[] {
@@ -136,7 +131,7 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
       object,
     );
     const annotations = asObject(metadataOf(owner)["annotations"] ?? null) ?? {};
-    for (const name of LAST_APPLIED) {
+    for (const name of QUOTING_ANNOTATIONS) {
       const quoted = annotations[name];
       if (typeof quoted !== "string") continue;
       const line = lineAt([...inAnnotations, name]);

@@ -7,12 +7,12 @@ import { parseManifests } from "../../shared/manifest.ts";
 import {
   API_VERSION,
   KIND,
+  LEGACY_ITEM,
   parseSealedSecret,
   type SealedSecret,
   stampOf,
 } from "../../shared/sealedsecret.ts";
 import { asObject, type JsonObject, objectsOf } from "../../shared/secret.ts";
-import { LEGACY_ITEM } from "../project/sealedfiles.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */

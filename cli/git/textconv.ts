@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { SignetError } from "../../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { type Entry, type Node, nodeAt } from "../../shared/manifest/tree.ts";
-import { asObject, placedObjectsOf } from "../../shared/secret.ts";
+import { asObject, placedObjectsOf, QUOTING_ANNOTATIONS } from "../../shared/secret.ts";
 import { readBytes } from "../files.ts";
 import { printResult } from "../terminal.ts";
 
@@ -20,12 +20,11 @@ const VALUE_FIELDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   Secret: [["data"], ["stringData"]],
 };
 
-/** Where kubectl and kubecfg quote a whole Secret. */
+/** Where a whole Secret may be quoted. */
 const ANNOTATIONS = [
   ["metadata", "annotations"],
   ["spec", "template", "metadata", "annotations"],
 ];
-const QUOTING = /last-applied-configuration$/;
 
 const PLAIN = "<plain text>";
 
@@ -60,7 +59,7 @@ export function withoutValues(text: string): string {
       }
       for (const field of kind in VALUE_FIELDS ? ANNOTATIONS : []) {
         for (const { key, value } of entriesAt(document, [...path, ...field])) {
-          if (QUOTING.test(key)) replace(value, PLAIN);
+          if (QUOTING_ANNOTATIONS.includes(key)) replace(value, PLAIN);
         }
       }
     }
@@ -100,7 +99,7 @@ function withoutValuesByLine(text: string): string {
       inner = undefined;
       return [/^[{[|>]?\s*$/.test(rest) ? line : `${lead}${key}: ${PLAIN}`];
     }
-    if (QUOTING.test(name)) {
+    if (QUOTING_ANNOTATIONS.includes(name)) {
       field = { indent, isSealed: false };
       inner = indent;
       return [`${lead}${key}: ${PLAIN}`];

@@ -11,6 +11,7 @@ import { type Scope, scopeOf } from "../../shared/scope.ts";
 import {
   API_VERSION,
   KIND,
+  LEGACY_ITEM,
   parseSealedSecret,
   type SealedSecret,
   stampOf,
@@ -21,9 +22,6 @@ import { editsBetween } from "../edit/edits.ts";
 import { manifestsBelow, readText, stat, statIfThere } from "../files.ts";
 import { placeOf } from "../seal/gather.ts";
 import { meaningBelow, type PathMeaning, pathBelow, type Project } from "./project.ts";
-
-/** How the one value of the legacy form is named, which holds all items. */
-export const LEGACY_ITEM = "spec.data";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {
