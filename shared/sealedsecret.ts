@@ -577,6 +577,40 @@ export async function reseal(
   };
 }
 
+/**
+ * `before` with the values of a controller's answer, and what they are under; null where the answer
+ * is not to what was asked. All else stays: the original's controller takes templates for values, and
+ * what the object says of itself for what it says of its Secret.
+ */
+export function withValuesOf(before: SealedSecret, after: SealedSecret): SealedSecret | null {
+  const place = ({ metadata }: SealedSecret): string =>
+    [scopeOf(metadata.annotations), metadata.namespace, metadata.name].join(" ");
+  if (place(before) !== place(after)) return null;
+  if ((before.legacyData === undefined) !== (after.legacyData === undefined)) return null;
+  const encryptedData = new Map<string, string>();
+  for (const item of before.encryptedData.keys()) {
+    const value = after.encryptedData.get(item);
+    // An original that renders templates may have put one in the place of the value of that name.
+    const frozen = before.template.data.has(item) && !after.template.data.has(item);
+    if (value === undefined || frozen) return null;
+    encryptedData.set(item, value);
+  }
+  const { [STAMP_ANNOTATION]: stamp, ...annotations } = before.metadata.annotations;
+  const newStamp = after.metadata.annotations[STAMP_ANNOTATION];
+  const changed = [...encryptedData].some(
+    ([item, value]) => before.encryptedData.get(item) !== value,
+  );
+  // An original keeps the stamp and changes the values: then it says nothing true any more.
+  const stale = changed && newStamp === stamp;
+  const known = newStamp === undefined || stale ? {} : { [STAMP_ANNOTATION]: newStamp };
+  return {
+    ...before,
+    encryptedData,
+    legacyData: after.legacyData,
+    metadata: { ...before.metadata, annotations: { ...annotations, ...known } },
+  };
+}
+
 /** What is not known of a value is not claimed. */
 function stamped(
   annotations: Record<string, string>,

@@ -12,6 +12,7 @@ import {
   KIND,
   parseSealedSecret,
   type SealedSecret,
+  withValuesOf,
 } from "../../shared/sealedsecret.ts";
 import {
   asObject,
@@ -21,7 +22,6 @@ import {
   withKind,
 } from "../../shared/secret.ts";
 import { connectController, type Controller, wordsOf } from "../cluster/cluster.ts";
-import { withValuesOf } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { samePlace, writeFiles } from "../files.ts";
 import { placeOf, throwAll } from "../seal/gather.ts";
