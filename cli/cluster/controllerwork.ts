@@ -14,7 +14,7 @@ import {
   type SealedSecret,
   withValuesOf,
 } from "../../shared/sealedsecret.ts";
-import { asObject, objectsIn, withKind } from "../../shared/secret.ts";
+import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/secret.ts";
 import { connectController, type Controller, wordsOf } from "./cluster.ts";
 import type { Answer } from "./http.ts";
 import type { ClusterOptions } from "./kubeconfig.ts";
@@ -26,9 +26,8 @@ const VALUES_A_BATCH = 19;
 const BYTES_A_BATCH = 60_000;
 /** The controller opens two requests at once; more only wait there. */
 const SIDE_BY_SIDE = 4;
-const MAX_TRIES = 200;
 /** While its pod is replaced nothing answers; after a minute nothing will. */
-const MAX_TRIES_AWAY = 60;
+const PATIENCE: Patience = { tooOften: 200, away: 60 };
 
 /** Those that the controller cannot open. @throws SignetError network, usage */
 export async function verifyAtController(
@@ -120,19 +119,37 @@ async function inBatches(
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
 }
 
-/** Posts one object as it is, several as a List; waits where the controller is asked too often, or away. */
-async function post(
+/** Posts one object as it is, several as a List. */
+function post(
   controller: Controller,
   route: string,
   batch: readonly SealedObject[],
 ): Promise<Answer> {
   const items = batch.map(({ sealed }) => formatSealedSecret(sealed));
-  const body = items.length === 1 ? items[0] : { apiVersion: "v1", kind: "List", items };
+  const [first] = items;
+  const isAlone = first !== undefined && items.length === 1;
+  const body = isAlone ? first : { apiVersion: "v1", kind: "List", items };
+  return postPatiently(controller, route, body, PATIENCE);
+}
+
+/** How often something is asked where the controller says that it is asked too often, or is away. */
+export interface Patience {
+  readonly tooOften: number;
+  readonly away: number;
+}
+
+/** Posts an object, again after a while as long as it is asked too often or away. */
+export async function postPatiently(
+  controller: Controller,
+  route: string,
+  body: JsonObject,
+  patience: Patience,
+): Promise<Answer> {
   for (let tries = 1; ; tries++) {
     const answer = await controller.request("POST", route, JSON.stringify(body));
     const isAway = answer.status === 503;
     if (!isAway && answer.status !== 429) return answer;
-    if (tries >= (isAway ? MAX_TRIES_AWAY : MAX_TRIES)) return answer;
+    if (tries >= (isAway ? patience.away : patience.tooOften)) return answer;
     const seconds = Number(answer.headers["retry-after"] ?? 1);
     detail(`${isAway ? "it is away" : "asked too often"}; waiting for ${seconds} s`);
     await sleep(Math.min(Number.isFinite(seconds) ? Math.max(seconds, 0.1) : 1, 10) * 1000);

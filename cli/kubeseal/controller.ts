@@ -1,7 +1,6 @@
 // Owns: `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
 // Does not own: the way to it (../cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
@@ -22,11 +21,10 @@ import {
   withKind,
 } from "../../shared/secret.ts";
 import { connectController, type Controller, wordsOf } from "../cluster/cluster.ts";
+import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { samePlace, writeFiles } from "../files.ts";
 import { placeOf, throwAll } from "../seal/gather.ts";
-import type { Answer } from "../cluster/http.ts";
-import { detail } from "../terminal.ts";
 import { clusterOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";
@@ -60,18 +58,8 @@ function sealedIn(text: string, name: string): Found[] {
   });
 }
 
-const MAX_TRIES = 20;
-
-/** Posts an object; where the controller says that it is asked too often, waits as it says. */
-async function post(controller: Controller, route: string, object: JsonObject): Promise<Answer> {
-  for (let tries = 1; ; tries++) {
-    const answer = await controller.request("POST", route, JSON.stringify(object));
-    if (answer.status !== 429 || tries === MAX_TRIES) return answer;
-    const seconds = Number(answer.headers["retry-after"] ?? 1);
-    detail(`asked too often; waiting for ${seconds} s`);
-    await sleep(Math.min(Number.isFinite(seconds) ? Math.max(seconds, 0.1) : 1, 10) * 1000);
-  }
-}
+/** That it is away is told at once, as the original does. */
+const PATIENCE: Patience = { tooOften: 20, away: 1 };
 
 /** @throws SignetError, or an AggregateError of them, where one does not open or cannot be asked for */
 export async function runValidate(flags: Flags): Promise<void> {
@@ -80,7 +68,7 @@ export async function runValidate(flags: Flags): Promise<void> {
   const controller = await connectController(clusterOptions(flags));
   const errors: SignetError[] = [];
   for (const { object, sealed } of found) {
-    const answer = await post(controller, "/v1/verify", object);
+    const answer = await postPatiently(controller, "/v1/verify", object, PATIENCE);
     const { name: which } = sealed.metadata;
     if (answer.status === 409) {
       errors.push(
@@ -121,7 +109,7 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
 
 async function reEncrypt(controller: Controller, found: Found): Promise<SealedSecret> {
   const { object, sealed, place } = found;
-  const answer = await post(controller, "/v1/rotate", object);
+  const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE);
   if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
   if (answer.status !== 200) {
     throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
