@@ -21,7 +21,10 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export interface Controller {
   /** Words for where it is. */
   readonly source: string;
-  /** @throws SignetError network where there is no answer; any status is one */
+  /**
+   * No route of it changes anything, so that it may be asked twice.
+   * @throws SignetError network where there is no answer; any status is one
+   */
   request(method: "GET" | "POST", route: string, body?: string): Promise<Answer>;
 }
 
@@ -229,7 +232,10 @@ async function ask(
       ...headers,
       ...impersonation(config.getCurrentUser(), overrides),
     };
-    const answer = await send(new URL(server + path), requestOptions, body, MAX_ANSWER_BYTES);
+    const answer = await send(new URL(server + path), requestOptions, body, {
+      maxBytes: MAX_ANSWER_BYTES,
+      ...(kept === undefined ? {} : { isRepeatable: true }),
+    });
     detail(`${method} ${server}${path}: ${answer.status}`);
     return answer;
   } catch (error) {

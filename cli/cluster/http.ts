@@ -29,19 +29,27 @@ export function proxyFor(url: URL): string | undefined {
   return getProxyForUrl(url.href) || undefined;
 }
 
+export interface SendRules {
+  readonly maxBytes?: number;
+  /** It changes nothing: a GET does not, and a caller may know it of its POST. */
+  readonly isRepeatable?: boolean;
+}
+
 /** Sends one request. Rejects with what Node says where there is no answer. */
 export function send(
   url: URL,
   options: RequestOptions,
   body?: string,
-  maxBytes = MAX_ANSWER_BYTES,
+  rules: SendRules = {},
 ): Promise<Answer> {
+  const { maxBytes = MAX_ANSWER_BYTES, isRepeatable = (options.method ?? "GET") === "GET" } = rules;
   return new Promise((resolve, reject) => {
     const request = (url.protocol === "http:" ? httpRequest : httpsRequest)(url, options);
     request.on("error", (error) => {
-      // A connection that was kept, and that the server closed at this very moment.
+      // A connection that was kept, and that the server closed at this very moment. It may have done
+      // what was asked before: what would not be the same a second time is not asked again.
       const wasClosed = request.reusedSocket && errnoOf(error) === "ECONNRESET";
-      if (wasClosed) resolve(send(url, options, body, maxBytes));
+      if (wasClosed && isRepeatable) resolve(send(url, options, body, rules));
       else reject(error);
     });
     request.on("response", (response) => {
@@ -78,7 +86,7 @@ export async function download(
       ...(await agentFor(url)),
       ...signal,
     };
-    const answer = await send(url, options, undefined, MAX_DOWNLOAD_BYTES);
+    const answer = await send(url, options, undefined, { maxBytes: MAX_DOWNLOAD_BYTES });
     const { location } = answer.headers;
     if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
     const next = new URL(location, url);

@@ -39,7 +39,8 @@ describe("a connection that was kept", () => {
     expect(connections()).toBe(1);
   });
 
-  test("is made anew where the server closed it meanwhile, and what was sent is sent again", async () => {
+  /** A server that answers once on each connection and cuts it when it is used again. */
+  async function serveOnce(): Promise<{ url: URL; bodies: string[]; connections: () => number }> {
     const bodies: string[] = [];
     const seen = new WeakSet();
     const { url, connections } = await serve((request, response) => {
@@ -55,13 +56,36 @@ describe("a connection that was kept", () => {
         response.end("ok");
       });
     });
-    const agent = kept();
-    for (const body of ["first", "second"]) {
-      expect((await send(url, { agent, method: "POST" }, body)).text).toBe("ok");
-    }
-    expect(bodies).toEqual(["first", "second"]);
-    expect(connections()).toBe(2);
-  });
+    return { url, bodies, connections };
+  }
+
+  test.for([
+    { method: "GET", bodies: ["", ""], rules: {} },
+    { method: "POST", bodies: ["first", "second"], rules: { isRepeatable: true } },
+  ])(
+    "is made anew where the server closed it meanwhile, and a repeatable $method is sent again",
+    async ({ method, bodies: sent, rules }) => {
+      const { url, bodies, connections } = await serveOnce();
+      const agent = kept();
+      for (const body of sent) {
+        expect((await send(url, { agent, method }, body || undefined, rules)).text).toBe("ok");
+      }
+      expect(bodies).toEqual(sent);
+      expect(connections()).toBe(2);
+    },
+  );
+
+  test.for(["POST", "PATCH"])(
+    "that the server closed meanwhile fails a %s, which may have been done",
+    async (method) => {
+      const { url, bodies, connections } = await serveOnce();
+      const agent = kept();
+      expect((await send(url, { agent, method }, "first")).text).toBe("ok");
+      await expect(send(url, { agent, method }, "second")).rejects.toThrow();
+      expect(bodies).toEqual(["first"]);
+      expect(connections()).toBe(1);
+    },
+  );
 
   test("is not made anew where a fresh one is closed too", async () => {
     const { url, connections } = await serve((request) => request.socket.destroy());

@@ -22,6 +22,8 @@ let folder: string;
 let server: Server;
 let url: string;
 const asked: IncomingMessage[] = [];
+/** Statuses with which the next SealedSecrets are sent back. */
+let refusals: number[] = [];
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   asked.push(request);
@@ -29,7 +31,10 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   if (path.endsWith("/cert.pem")) response.end(CERTIFICATE);
   else if (path === "/moved") response.writeHead(302, { location: "/cert.pem" }).end();
   else if (path === "/round") response.writeHead(302, { location: "/round" }).end();
-  else if (path !== "/silence") response.writeHead(404).end();
+  else if (/^\/cluster\/.*\/sealed-secrets-controller$/.test(path)) response.end("{}");
+  else if (path.endsWith("/v1/verify")) {
+    response.writeHead(refusals.shift() ?? 200, { "retry-after": "0" }).end();
+  } else if (path !== "/silence") response.writeHead(404).end();
 }
 
 /** As a proxy does: asked for any host, it hands on to the server itself. */
@@ -144,6 +149,34 @@ describe("the API server", () => {
     const env = { HTTP_PROXY: url, http_proxy: url, NO_PROXY: ".example", no_proxy: ".example" };
     const { status } = await kubeseal([...args, "--request-timeout=2s"], "", env);
     expect([status, asked]).toEqual([1, []]);
+  });
+
+  describe("with a controller", () => {
+    const sealed =
+      "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: b}\nspec: {encryptedData: {c: AAAA}}\n";
+    const posted = (): number => asked.filter(({ method }) => method === "POST").length;
+
+    it("that is asked too often is asked again", async () => {
+      refusals = [429, 429];
+      const { status, stderr } = await kubeseal(
+        ["--validate", "--server", `${url}/cluster`],
+        sealed,
+      );
+      expect([status, stderr, posted()]).toEqual([0, "", 3]);
+    });
+
+    it("that is away tells so at once", async () => {
+      refusals = [503];
+      const { status, stderr } = await kubeseal(
+        ["--validate", "--server", `${url}/cluster`],
+        sealed,
+      );
+      expect([status, stderr, posted()]).toEqual([
+        1,
+        "error: cannot validate sealed secret: status 503\n",
+        1,
+      ]);
+    });
   });
 
   it("is no place to send a plain Secret to", async () => {
