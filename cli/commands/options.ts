@@ -2,6 +2,7 @@
 // Does not own: what a command does with them. SPEC.md, "Command line".
 
 import { type Command, Help, Option } from "commander";
+import { parseTimeout } from "../../shared/durations.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { GivenClusterOptions } from "../cluster/kubeconfig.ts";
 
@@ -79,7 +80,7 @@ export function withConnection(command: Command): Command {
       new Option(
         "--request-timeout <DURATION>",
         "time for each request, such as 10s or 1m; 0: any (default: 30s)",
-      ).argParser(parseDuration),
+      ).argParser(parseTimeout),
     );
 }
 
@@ -96,15 +97,6 @@ export function connection<F extends ConnectionFlags>({
 
 /** Flags of `withConnection` as commander hands them over. */
 export type Connected<F> = F & ConnectionFlags & Omit<GivenClusterOptions, "requestTimeoutMs">;
-
-function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
-  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? "s"] ?? 1000;
-  const milliseconds = Number(match?.[1]) * unit;
-  // Longer than a timer can count.
-  if (Number.isInteger(milliseconds) && milliseconds < 2 ** 31) return milliseconds;
-  throw new SignetError("usage", `not a duration: ${text}`, { hint: "such as 500ms, 10s or 1m" });
-}
 
 /** Where values come from. */
 export function withValues(command: Command): Command {

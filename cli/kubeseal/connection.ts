@@ -1,7 +1,7 @@
 // Owns: kubectl's connection flags as they reach the cluster and the certificate.
 // Does not own: connecting (../cluster.ts), finding a certificate (../certificate.ts).
 
-import { SignetError } from "../../shared/errors.ts";
+import { parseTimeout } from "../../shared/durations.ts";
 import type { CertificateOptions } from "../cluster/certificate.ts";
 import type { ClusterOptions } from "../cluster/kubeconfig.ts";
 import type { Flags } from "./flags.ts";
@@ -41,20 +41,4 @@ export function certificateOptions(flags: Flags): CertificateOptions {
     ...flags.texts({ cert: "cert", certFingerprint: "cert-fingerprint" }),
     certFromEnvironment: false,
   };
-}
-
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** Milliseconds; as kubectl reads it, a bare number counts seconds. */
-function parseTimeout(text: string): number {
-  const duration = /^\d+$/.test(text) ? `${text}s` : text;
-  let milliseconds = 0;
-  for (const [, number, unit = ""] of duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
-    milliseconds += Number(number) * (UNITS[unit] ?? 0);
-  }
-  // Longer than a timer can count.
-  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(duration) && milliseconds < 2 ** 31) {
-    return Math.ceil(milliseconds);
-  }
-  throw new SignetError("usage", `not a duration: ${text}`, { hint: "such as 500ms, 10s or 1m" });
 }
