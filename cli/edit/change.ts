@@ -5,7 +5,7 @@
 import { formatPlace, locate, SignetError } from "../../shared/errors.ts";
 import { changeItems, checkPlace, type ItemChanges } from "../../shared/sealedsecret.ts";
 import { Certificates, type GivenCertificate } from "../project/certificates.ts";
-import { type Output, readText, statIfThere, writeFiles } from "../files.ts";
+import { type Output, statIfThere, writeFiles } from "../files.ts";
 import { findProject, type Project } from "../project/project.ts";
 import {
   chooseObject,
@@ -123,8 +123,7 @@ function findTargets(path: string, options: ChangeOptions): Target[] {
   checkAllClusters(options);
   if (statIfThere(path) === undefined) checkNoValue(path);
   const project = findProject();
-  const { clusters } = readSealedFiles([path], project);
-  const file = readSealedFile(path, readText(path), project, clusters);
+  const file = readSealedFile(path, project);
   const object = chooseObject(file, options.name);
   const own = { file, object, cluster: object.meaning?.cluster.name };
   return options.allClusters ? [own, ...siblingsOf(own, project, filesOf(project))] : [own];

@@ -19,11 +19,11 @@ import {
 } from "./change.ts";
 import { Certificates, projectClusterOptions } from "../project/certificates.ts";
 import { type ShownObject, formatBuffer, isEmptied, parseBuffer, withError } from "./buffer.ts";
-import { readBytes, readText } from "../files.ts";
+import { readBytes } from "../files.ts";
 import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { findProject, type Project } from "../project/project.ts";
 import { Scratch } from "./scratch.ts";
-import { readSealedFile, readSealedFiles, type SealedObject } from "../project/sealedfiles.ts";
+import { readSealedFile, type SealedObject } from "../project/sealedfiles.ts";
 import { say, warn } from "../terminal.ts";
 
 export interface EditOptions extends Omit<ChangeOptions, "name"> {
@@ -89,8 +89,7 @@ export async function runEdit(path: string, options: EditOptions): Promise<void>
 }
 
 function readTargets(path: string, project: Project | null): Target[] {
-  const { clusters } = readSealedFiles([path], project);
-  const file = readSealedFile(path, readText(path), project, clusters);
+  const file = readSealedFile(path, project);
   if (file.objects.length === 0) {
     throw new SignetError("wrong-kind", "holds no SealedSecret", {
       hint: "`signet new` makes one",

@@ -92,17 +92,14 @@ export interface TextSource {
 
 /** The same of texts, such as those of the index. @throws SignetError io, certificate-invalid */
 export function readSealedTexts(sources: Iterable<TextSource>, project: Project | null): Inventory {
-  const clusters = new Map<string, ClusterKeys>();
-  for (const [name, cluster] of project?.clusters ?? []) {
-    clusters.set(name, clusterKeys(project as Project, cluster));
-  }
+  const clusters = keysOfClusters(project);
   const files: SealedFile[] = [];
   const unreadable: SignetError[] = [];
   for (const { path, read } of sources) {
     try {
       const text = read();
       if (!text.includes(KIND)) continue;
-      const file = readSealedFile(path, text, project, clusters);
+      const file = parseSealedFile(path, text, project, clusters);
       if (file.objects.length > 0) files.push(file);
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
@@ -110,6 +107,18 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
     }
   }
   return { files, unreadable, clusters };
+}
+
+/** The same of one file. @throws SignetError also where it cannot be read as what it is said to be */
+export function readSealedFile(path: string, project: Project | null): SealedFile {
+  return parseSealedFile(path, readText(path), project, keysOfClusters(project));
+}
+
+function keysOfClusters(project: Project | null): Map<string, ClusterKeys> {
+  const clusters = new Map<string, ClusterKeys>();
+  if (project === null) return clusters;
+  for (const [name, cluster] of project.clusters) clusters.set(name, clusterKeys(project, cluster));
+  return clusters;
 }
 
 /** SealedSecrets by their cluster's name; "" where nothing says one. */
@@ -163,8 +172,7 @@ export function filesBelow(paths: readonly string[]): string[] {
   return [...new Set(found)];
 }
 
-/** @throws SignetError where it cannot be read as what it is said to be */
-export function readSealedFile(
+function parseSealedFile(
   path: string,
   text: string,
   project: Project | null,
