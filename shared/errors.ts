@@ -103,6 +103,22 @@ export function locate<T>(place: ErrorPlace, action: () => T): T {
   }
 }
 
+/** The same of work that ends later. */
+export async function locateAsync<T>(place: ErrorPlace, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof SignetError ? error.at(place) : error;
+  }
+}
+
+/** Throws what was collected: the error itself where it is one, an AggregateError where there are more. */
+export function throwAll(errors: readonly SignetError[]): void {
+  const [first] = errors;
+  if (first === undefined) return;
+  throw errors.length === 1 ? first : new AggregateError(errors);
+}
+
 /** Words for a place, such as `secrets.yaml: document 2: line 7: stringData.password`. */
 export function formatPlace(place: ErrorPlace): string {
   return [

@@ -23,10 +23,12 @@ export interface Surprise {
   readonly becomes: "null" | "boolean" | "number" | "string";
 }
 
+export type ManifestFormat = "yaml" | "json";
+
 export interface ManifestDocument {
   /** As Kubernetes reads it; an integer beyond 2^53 is rounded and is a surprise. */
   readonly value: Json;
-  readonly format: "yaml" | "json";
+  readonly format: ManifestFormat;
   /** Number among the documents that are not empty, from 1. */
   readonly document: number;
   /** Line of its first key or bracket in the file, from 1. */
@@ -76,6 +78,15 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
   return documents;
 }
 
+/** Where a document stands, as errors tell it. `documents`: how many its file has. */
+export function placeOf(
+  file: string,
+  { document }: ManifestDocument,
+  documents: number,
+): ErrorPlace {
+  return { file, ...(documents > 1 ? { document } : {}) };
+}
+
 interface Chunk {
   readonly start: number;
   readonly end: number;
@@ -110,7 +121,7 @@ function nextSeparator(text: string, lineStart: number): number {
 
 interface Read {
   readonly root: Node;
-  readonly format: "yaml" | "json";
+  readonly format: ManifestFormat;
   readonly start: number;
   readonly end: number;
 }
@@ -245,7 +256,7 @@ function surprise(walk: Walk, what: "key" | "value", node: ScalarNode): void {
  * @throws SignetError `manifest-syntax` for a string that is not valid Unicode or a number that
  *   is not finite.
  */
-export function formatManifests(values: readonly Json[], format: "yaml" | "json"): string {
+export function formatManifests(values: readonly Json[], format: ManifestFormat): string {
   for (const value of values) check(value);
   if (format === "json")
     return values.map((value) => `${JSON.stringify(value, null, 2)}\n`).join("");

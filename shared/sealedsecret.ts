@@ -13,7 +13,7 @@ import {
   type PublicKey,
   parseEnvelopeBytes,
 } from "./envelope.ts";
-import { SignetError } from "./errors.ts";
+import { locate, SignetError } from "./errors.ts";
 import type { Keyring, OpenedValue } from "./keyring.ts";
 import type { Json } from "./manifest.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
@@ -262,13 +262,11 @@ export async function unseal(
   }
   for (const [item, source] of sealed.template.data) {
     if (values.has(item)) continue;
-    try {
-      data.set(item, options.render(source, context, item));
-    } catch (error) {
-      throw error instanceof SignetError
-        ? error.at({ field: `spec.template.data.${item}` })
-        : error;
-    }
+    const field = `spec.template.data.${item}`;
+    data.set(
+      item,
+      locate({ field }, () => options.render(source, context, item)),
+    );
   }
   const { template, metadata } = sealed;
   return {

@@ -78,11 +78,9 @@ async function certificateOfCluster(options: ClusterOptions): Promise<FoundCerti
 export async function usableCertificate(options: CertificateOptions): Promise<Certificate> {
   const found = await findCertificate(options);
   const now = new Date();
-  try {
+  locate({ file: found.source }, () => {
     checkNotExpired(found.certificate, now);
-  } catch (error) {
-    throw error instanceof SignetError ? error.at({ file: found.source }) : error;
-  }
+  });
   warnOfValidity(found, now);
   return found.certificate;
 }

@@ -2,7 +2,7 @@
 // Does not own: what changing means (shared/sealedsecret.ts), the editor (edit.ts).
 // SPEC.md, "Changing values".
 
-import { formatPlace, locate, SignetError } from "../../shared/errors.ts";
+import { formatPlace, locate, locateAsync, SignetError } from "../../shared/errors.ts";
 import { changeItems, checkPlace, type ItemChanges } from "../../shared/sealedsecret.ts";
 import { Certificates, type GivenCertificate } from "../project/certificates.ts";
 import { type Output, statIfThere, writeFiles } from "../files.ts";
@@ -252,15 +252,5 @@ function warnOfTemplates({ sealed, place, name }: SealedObject, gone: readonly s
     warn(
       `${formatPlace({ ...place, object: name, field: `spec.template.data.${field}` })}: ${words}`,
     );
-  }
-}
-
-async function locateAsync<T>(place: SealedObject["place"], work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    return locate(place, () => {
-      throw error;
-    });
   }
 }

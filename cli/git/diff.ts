@@ -5,7 +5,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { SignetError } from "../../shared/errors.ts";
+import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { unseal } from "../../shared/sealedsecret.ts";
 import type { JsonObject, Secret } from "../../shared/secret.ts";
@@ -222,12 +222,10 @@ async function valueComparer(keyFiles: readonly string[]): Promise<Compare> {
     );
   return async ({ sealed, place, name }, live) => {
     if (live === null) return [];
-    let declared: Map<string, string>;
-    try {
-      declared = hashed((await unseal(sealed, keyring, { render })).secret.data);
-    } catch (error) {
-      throw error instanceof SignetError ? error.at({ ...place, object: name }) : error;
-    }
+    const { secret } = await locateAsync({ ...place, object: name }, () =>
+      unseal(sealed, keyring, { render }),
+    );
+    const declared = hashed(secret.data);
     const now = hashed(live.data);
     const items = [...new Set([...declared.keys(), ...now.keys()])].sort();
     return items.flatMap((item): ItemDifference[] => {

@@ -1,9 +1,14 @@
 // Owns: `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
 // Does not own: the way to it (../cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
 
-import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
-import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest.ts";
 import {
   API_VERSION,
   DECRYPT_HINT,
@@ -24,7 +29,6 @@ import { connectController, type Controller, wordsOf } from "../cluster/cluster.
 import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { samePlace, writeFiles } from "../files.ts";
-import { placeOf, throwAll } from "../seal/gather.ts";
 import { clusterOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";

@@ -3,10 +3,9 @@
 
 import { dirname, extname } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
-import { formatManifests, type Json } from "../../shared/manifest.ts";
+import { formatManifests, type Json, type ManifestFormat } from "../../shared/manifest.ts";
 import { asObject, type JsonObject } from "../../shared/secret.ts";
 import { stat, statIfThere, writeFiles } from "../files.ts";
-import type { Format } from "../seal/seal.ts";
 import { ioError, printResult } from "../terminal.ts";
 import type { Flags } from "./flags.ts";
 
@@ -55,7 +54,7 @@ function formatGoJson(value: Json): string {
   );
 }
 
-export function formatObjects(objects: readonly JsonObject[], format: Format): string {
+export function formatObjects(objects: readonly JsonObject[], format: ManifestFormat): string {
   if (format === "yaml") return formatManifests(objects, "yaml");
   return objects.map((object) => `${formatGoJson(inGoOrder(object))}\n`).join("");
 }
@@ -64,7 +63,7 @@ export function formatObjects(objects: readonly JsonObject[], format: Format): s
  * The format asked for; that of a file named .yaml is YAML.
  * @throws SignetError usage
  */
-export function formatOf(flags: Flags): Format {
+export function formatOf(flags: Flags): ManifestFormat {
   const output = flags.text("sealed-secret-file");
   if (output !== undefined && [".yaml", ".yml"].includes(extname(output))) return "yaml";
   const format = flags.text("format") ?? "json";

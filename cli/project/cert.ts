@@ -4,7 +4,7 @@
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import type { Certificate } from "../../shared/certificate.ts";
-import { formatPlace, SignetError } from "../../shared/errors.ts";
+import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
 import {
   type CertificateOptions,
   daysLeft,
@@ -21,7 +21,6 @@ import {
   fetchClusterCertificate,
   withNewest,
 } from "./certificates.ts";
-import { throwAll } from "../seal/gather.ts";
 import type { GivenClusterOptions } from "../cluster/kubeconfig.ts";
 import { clusterNamed, findProject, needProject, type Project } from "./project.ts";
 import { table } from "../table.ts";

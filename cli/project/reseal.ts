@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Certificate, checkNotExpired } from "../../shared/certificate.ts";
-import { locate, SignetError } from "../../shared/errors.ts";
+import { locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { reseal, type SealedSecret } from "../../shared/sealedsecret.ts";
 import {
@@ -17,7 +17,6 @@ import {
 } from "./certificates.ts";
 import { findCertificate } from "../cluster/certificate.ts";
 import { readText, writeFiles } from "../files.ts";
-import { throwAll } from "../seal/gather.ts";
 import { clusterNamed, needProject, type Project } from "./project.ts";
 import { readKeys } from "../recovery/keys.ts";
 import {

@@ -6,7 +6,7 @@ import { join, relative, sep } from "node:path";
 import type { Certificate } from "../../shared/certificate.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
-import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/scope.ts";
 import {
   API_VERSION,
@@ -20,7 +20,6 @@ import { asObject, placedObjectsOf } from "../../shared/secret.ts";
 import { type ClusterKeys, clusterKeys } from "./certificates.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { manifestsBelow, readText, stat, statIfThere } from "../files.ts";
-import { placeOf } from "../seal/gather.ts";
 import { meaningBelow, type PathMeaning, pathBelow, type Project } from "./project.ts";
 
 /** A file with a SealedSecret in it. */

@@ -2,7 +2,7 @@
 // old keys are safe to delete. Does not own: reading (sealedfiles.ts), counting (keyuse.ts), checks (verify.ts).
 // SPEC.md, "Whole repositories".
 
-import { formatPlace, SignetError } from "../../shared/errors.ts";
+import { formatPlace, locateAsync, SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../../shared/secret.ts";
 import { daysLeft } from "../cluster/certificate.ts";
 import { type GivenCertificate, projectClusterOptions } from "./certificates.ts";
@@ -100,15 +100,10 @@ export async function runStatus(paths: readonly string[], options: StatusOptions
 async function askCluster(cluster: ProjectCluster, options: StatusOptions): Promise<LiveCluster> {
   const { listSealedSecrets } = await import("../cluster/objects.ts");
   const connection = projectClusterOptions(cluster, options);
-  try {
-    const [report, sealedSecrets] = await Promise.all([
-      fetchKeyReport(connection),
-      listSealedSecrets(connection),
-    ]);
-    return { report, sealedSecrets };
-  } catch (error) {
-    throw error instanceof SignetError ? error.at({ object: cluster.name }) : error;
-  }
+  const [report, sealedSecrets] = await locateAsync({ object: cluster.name }, () =>
+    Promise.all([fetchKeyReport(connection), listSealedSecrets(connection)]),
+  );
+  return { report, sealedSecrets };
 }
 
 /** Where the cluster has the same ciphertext, its controller knows the key better than a stamp. */

@@ -3,9 +3,15 @@
 // SPEC.md, "Command line", "Recovery".
 
 import { availableParallelism } from "node:os";
-import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
-import { formatManifests, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import {
+  formatManifests,
+  type ManifestDocument,
+  type ManifestFormat,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest.ts";
 import {
   API_VERSION,
   KIND,
@@ -15,8 +21,6 @@ import {
 } from "../../shared/sealedsecret.ts";
 import { formatSecret, type JsonObject, objectsOf, withKind } from "../../shared/secret.ts";
 import { type Input, readInputs, statIfThere, writeFiles } from "../files.ts";
-import { placeOf, throwAll } from "../seal/gather.ts";
-import type { Format } from "../seal/seal.ts";
 import { loadRenderer } from "./renderer.ts";
 import { readKeys, READABLE_BY_OTHERS } from "./keys.ts";
 import { advise, printResult } from "../terminal.ts";
@@ -26,7 +30,7 @@ export interface UnsealOptions {
   readonly recoveryKey: readonly string[];
   readonly acceptLegacy: boolean;
   readonly namespace?: string;
-  readonly format?: Format;
+  readonly format?: ManifestFormat;
   readonly output?: string;
 }
 
@@ -69,7 +73,7 @@ export async function openInputs(
   inputs: readonly Input[],
   keyFiles: readonly string[],
   options: OpenOptions,
-): Promise<{ readonly secrets: JsonObject[]; readonly format: Format }> {
+): Promise<{ readonly secrets: JsonObject[]; readonly format: ManifestFormat }> {
   const keyring = new Keyring(await readKeys(keyFiles), availableParallelism());
   const documents = inputs.flatMap((input) =>
     documentsOf(input).map((found) => ({ input, found })),

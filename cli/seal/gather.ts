@@ -2,8 +2,8 @@
 // Does not own: sealing and writing them (seal.ts), the checks themselves (secretcheck.ts).
 // SPEC.md, "Command line", "Sealing".
 
-import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
-import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
+import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/scope.ts";
 import { API_VERSION, KIND } from "../../shared/sealedsecret.ts";
 import {
@@ -112,13 +112,6 @@ function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
   }
 }
 
-/** Throws what was collected: the error itself where it is one. */
-export function throwAll(errors: readonly SignetError[]): void {
-  const [first] = errors;
-  if (first === undefined) return;
-  throw errors.length === 1 ? first : new AggregateError(errors);
-}
-
 const NOTHING_FOUND = "no secrets found. Ensure the input is valid and UTF-8 encoded";
 
 function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
@@ -132,15 +125,6 @@ function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
     });
   }
   return documents;
-}
-
-/** Where a document stands, as errors tell it. `documents`: how many its file has. */
-export function placeOf(
-  file: string,
-  { document }: ManifestDocument,
-  documents: number,
-): ErrorPlace {
-  return { file, ...(documents > 1 ? { document } : {}) };
 }
 
 function gatherDocument(

@@ -5,7 +5,7 @@
 import type { Certificate } from "../../shared/certificate.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
-import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
+import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest.ts";
 import { type Scope, scopeOf, withScope } from "../../shared/scope.ts";
 import {
   KIND,
@@ -17,7 +17,7 @@ import {
 import { asObject, parseSecret, type Secret } from "../../shared/secret.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { readText, stat, writeFiles } from "../files.ts";
-import { complete, gather, placeOf, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
+import { complete, gather, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
 import { certificatesOf, readSecrets, type SealOptions } from "./seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 

@@ -5,8 +5,8 @@
 import { basename, dirname, extname, join } from "node:path";
 import { encodeBase64 } from "../../shared/base64.ts";
 import type { Certificate } from "../../shared/certificate.ts";
-import { SignetError } from "../../shared/errors.ts";
-import { formatManifests } from "../../shared/manifest.ts";
+import { locateAsync, SignetError } from "../../shared/errors.ts";
+import { formatManifests, type ManifestFormat } from "../../shared/manifest.ts";
 import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
 import type { JsonObject } from "../../shared/secret.ts";
 import { usableCertificate } from "../cluster/certificate.ts";
@@ -25,12 +25,10 @@ import {
 import { count, printResult, say } from "../terminal.ts";
 import { hasValues, readValues, type ValueFlags } from "./values.ts";
 
-export type Format = "yaml" | "json";
-
 export interface SealOptions extends GivenCertificate, SecretOptions, ValueFlags {
   /** Of a Secret that is made of values. */
   readonly type?: string;
-  readonly format?: Format;
+  readonly format?: ManifestFormat;
   readonly output?: string;
   readonly inPlace: boolean;
   readonly mergeInto?: string;
@@ -145,13 +143,11 @@ async function sealFile(
   return Promise.all(
     file.documents.map(({ secrets }) =>
       Promise.all(
-        secrets.map(async ({ secret, scope, place }) => {
-          try {
-            return formatSealedSecret(await seal(secret, certificate, scope));
-          } catch (error) {
-            throw error instanceof SignetError ? error.at(place) : error;
-          }
-        }),
+        secrets.map(({ secret, scope, place }) =>
+          locateAsync(place, async () =>
+            formatSealedSecret(await seal(secret, certificate, scope)),
+          ),
+        ),
       ),
     ),
   );
@@ -232,7 +228,10 @@ function asText(
   return result + text.slice(copied);
 }
 
-function formatFor(file: GatheredFile | undefined, { format, output }: SealOptions): Format {
+function formatFor(
+  file: GatheredFile | undefined,
+  { format, output }: SealOptions,
+): ManifestFormat {
   if (format !== undefined) return format;
   const extension = output === undefined ? "" : extname(output).toLowerCase();
   if (extension === ".json") return "json";
