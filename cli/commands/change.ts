@@ -28,7 +28,8 @@ Examples:
   $ signet set prod/shop/db.yaml password
   $ pwgen 32 1 | signet set prod/shop/db.yaml password
   $ signet set prod/shop/db.yaml --from-file ca.crt --generate token=40
-  $ signet set prod/shop/db.yaml password --all-clusters`;
+  $ signet set prod/shop/db.yaml password --all-clusters
+  $ signet set prod/shop/db.yaml --generate password --all-clusters --per-cluster`;
 
 const UNSET_HELP = `${UNTOUCHED}
 
@@ -82,7 +83,12 @@ export function defineSet(command: Command): void {
           .argument("[ITEM...]")
           .usage("[OPTION...] FILE [ITEM...]")
           .description("Sets items of a sealed file: new ones, or others' values.")
-          .addOption(flag("--per-cluster", "with --all-clusters: ask once for each cluster")),
+          .addOption(
+            flag(
+              "--per-cluster",
+              "with --all-clusters: ask for, or generate, another value for each",
+            ),
+          ),
       ),
     ),
   )

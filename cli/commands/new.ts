@@ -22,12 +22,12 @@ On a terminal, and without a value by flags, everything that is not said is aske
 typed without being shown, read from files, or generated; none is ever on the command line.
 
 With --cluster all, or several, each cluster gets a file of its own, where newFile of signet.yaml
-says; a value is asked for once, or with --per-cluster once for each.
+says; a value is asked for or generated once, or with --per-cluster once for each.
 
 Examples:
   $ signet new
   $ signet new db -n shop --cluster prod --from-literal password < password.txt
-  $ signet new db -n shop --cluster all --generate password=40 --from-file ca.crt
+  $ signet new db -n shop --cluster all --per-cluster --generate password=40 --from-file ca.crt
   $ signet new web-tls -n shop --cluster prod --tls-cert tls.crt --tls-key tls.key
   $ signet new registry -n shop --cluster prod --docker-username robot < token.txt`;
 
@@ -47,7 +47,7 @@ export function define(command: Command): void {
         )
         .addOption(new Option("--scope <SCOPE>", scopeWords).choices(SCOPES))
         .option("-w, --output <FILE>", "write there (default: as newFile of signet.yaml says)")
-        .addOption(flag("--per-cluster", "ask for each literal once for each cluster"))
+        .addOption(flag("--per-cluster", "ask for, or generate, another value for each cluster"))
         .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
         .addOption(pinOption())
         .addOption(dryRunOption())

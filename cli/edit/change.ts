@@ -16,7 +16,14 @@ import {
   type SealedObject,
 } from "../project/sealedfiles.ts";
 import { printJson, say, shortFingerprint, warn } from "../terminal.ts";
-import { askValues, checkItem, checkNoValue, readValues, type ValueFlags } from "../seal/values.ts";
+import {
+  checkItem,
+  checkNoValue,
+  readClusterValues,
+  readValues,
+  type ValueFlags,
+  type Values,
+} from "../seal/values.ts";
 
 export interface ChangeOptions extends GivenCertificate {
   /** The SealedSecret that is meant, where the file holds several. */
@@ -51,21 +58,23 @@ export async function runSet(
     });
     await certificates.for(file.path);
   }
-  const given = await readValues({ ...options, fromLiteral: [] });
-  const twice = items.find((item) => given.data.has(item));
-  if (twice !== undefined) throw new SignetError("usage", `${twice} is given twice`);
-  if (items.length + given.data.size === 0) {
+  const flags = { ...options, fromLiteral: items };
+  const words = new Map(
+    targets.map((target) => [target, target.cluster ?? target.file.path] as const),
+  );
+  const { shared, own } = options.perCluster
+    ? await readClusterValues(flags, words)
+    : { shared: await readValues(flags), own: new Map<Target, Values>() };
+  const changes = new Map(
+    targets.map((target) => {
+      const set = new Map([...shared.data, ...(own.get(target) ?? [])]);
+      return [target, { set }] as const;
+    }),
+  );
+  if ([...changes.values()].some(({ set }) => set.size === 0)) {
     throw new SignetError("usage", "which item is to be set?", {
       hint: "signet set FILE ITEM asks for its value; --from-file and --generate name it themselves",
     });
-  }
-  const shared = options.perCluster ? new Map<string, Uint8Array>() : await askValues(items);
-  const changes = new Map<Target, ItemChanges>();
-  for (const target of targets) {
-    const own = options.perCluster
-      ? await askValues(items, (item) => `${item} in ${target.cluster ?? target.file.path}`)
-      : shared;
-    changes.set(target, { set: new Map([...given.data, ...own]) });
   }
   await applyChanges(changes, certificates, options);
 }

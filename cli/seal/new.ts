@@ -22,12 +22,13 @@ import type * as prompts from "../prompts.ts";
 import { checkType } from "./secretcheck.ts";
 import { printJson, say, shortFingerprint } from "../terminal.ts";
 import {
-  askValues,
   checkItem,
   generatePassword,
   hasValues,
+  readClusterValues,
   readValues,
   type ValueFlags,
+  type Values,
 } from "./values.ts";
 
 export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlags {
@@ -36,14 +37,13 @@ export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlag
   readonly type?: string;
   readonly scope?: Scope;
   readonly output?: string;
-  /** Asks for each literal once a cluster. */
+  /** Asks for each literal, and generates each password, once a cluster. */
   readonly perCluster: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
 
 type Prompts = typeof prompts;
-type Values = ReadonlyMap<string, Uint8Array>;
 
 interface Plan {
   readonly name: string;
@@ -188,28 +188,18 @@ async function planFromFlags(
       });
     }
   }
-  const literals = options.fromLiteral ?? [];
-  literals.forEach(checkItem);
-  const own = new Map<string, Values>();
-  const perCluster = options.perCluster && clusters.length > 1;
-  if (perCluster) {
-    for (const cluster of clusters) {
-      own.set(cluster.name, await askValues(literals, (item) => `${item} in ${cluster.name}`));
-    }
-  }
-  const { data, type } = await readValues({
-    ...options,
-    fromLiteral: perCluster ? [] : literals,
-  });
-  const twice = perCluster ? literals.find((item) => data.has(item)) : undefined;
-  if (twice !== undefined) throw new SignetError("usage", `${twice} is given twice`);
+  (options.fromLiteral ?? []).forEach(checkItem);
+  const { shared, own } =
+    options.perCluster && clusters.length > 1
+      ? await readClusterValues(options, new Map(clusters.map((each) => [each.name, each.name])))
+      : { shared: await readValues(options), own: new Map<string, Values>() };
   return {
     name,
     namespace,
-    type: options.type ?? type ?? "Opaque",
+    type: options.type ?? shared.type ?? "Opaque",
     scope,
     clusters,
-    shared: data,
+    shared: shared.data,
     own,
   };
 }

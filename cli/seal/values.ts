@@ -45,12 +45,28 @@ export function hasValues(flags: ValueFlags): boolean {
 
 const DEFAULT_REGISTRY = "https://index.docker.io/v1/";
 
+/** By item. */
+export type Values = ReadonlyMap<string, Uint8Array>;
+
+/** How values are asked for, and which items have one already. */
+interface Asking {
+  readonly words?: (item: string) => string;
+  readonly taken?: Values;
+}
+
 /** @throws SignetError usage, io, secret-invalid */
-export async function readValues(flags: ValueFlags): Promise<GivenValues> {
+export async function readValues(
+  flags: ValueFlags,
+  { words, taken = new Map() }: Asking = {},
+): Promise<GivenValues> {
   const data = new Map<string, Uint8Array>();
-  const add = (item: string, value: Uint8Array): void => {
+  const checkNew = (item: string): void => {
     checkItem(item);
-    if (data.has(item)) throw new SignetError("usage", `${item} is given twice`);
+    if (!data.has(item) && !taken.has(item)) return;
+    throw new SignetError("usage", `${item} is given twice`);
+  };
+  const add = (item: string, value: Uint8Array): void => {
+    checkNew(item);
     data.set(item, value);
   };
   for (const source of flags.fromFile ?? []) {
@@ -67,17 +83,14 @@ export async function readValues(flags: ValueFlags): Promise<GivenValues> {
     for (const [item, value] of tlsPair(tlsCert, tlsKey)) add(item, value);
   }
   const literals = [...(flags.fromLiteral ?? [])];
-  for (const item of literals) {
-    checkItem(item);
-    if (data.has(item)) throw new SignetError("usage", `${item} is given twice`);
-  }
+  literals.forEach(checkNew);
   const isDocker = [dockerUsername, dockerServer, dockerEmail].some((text) => text !== undefined);
   if (isDocker && dockerUsername === undefined) {
     const flag = dockerServer === undefined ? "--docker-email" : "--docker-server";
     throw new SignetError("usage", `${flag} needs --docker-username`);
   }
   const names = isDocker ? [...literals, DOCKER_PASSWORD] : literals;
-  for (const [item, value] of await askValues(names)) {
+  for (const [item, value] of await askValues(names, words)) {
     if (item === DOCKER_PASSWORD) {
       type = "kubernetes.io/dockerconfigjson";
       add(".dockerconfigjson", dockerConfig(flags, value));
@@ -86,6 +99,32 @@ export async function readValues(flags: ValueFlags): Promise<GivenValues> {
     }
   }
   return { data, type };
+}
+
+/** Values of one Secret for several clusters. */
+export interface ClusterValues<Cluster> {
+  /** Those that are the same in each. */
+  readonly shared: GivenValues;
+  readonly own: ReadonlyMap<Cluster, Values>;
+}
+
+/**
+ * Values for clusters, by the words for them: what is asked for and what is generated is each
+ * cluster's own. What is read from a file is the same in all.
+ * @throws SignetError usage, io, secret-invalid
+ */
+export async function readClusterValues<Cluster>(
+  { fromLiteral = [], generate = [], ...others }: ValueFlags,
+  clusters: ReadonlyMap<Cluster, string>,
+): Promise<ClusterValues<Cluster>> {
+  const shared = await readValues(others);
+  const own = new Map<Cluster, Values>();
+  for (const [cluster, name] of clusters) {
+    const words = (item: string): string => `${item} in ${name}`;
+    const asking = { words, taken: shared.data };
+    own.set(cluster, (await readValues({ fromLiteral, generate }, asking)).data);
+  }
+  return { shared, own };
 }
 
 const DOCKER_PASSWORD = "password of the registry";
@@ -114,7 +153,7 @@ let stdinTaken = false;
  * Asks for values that are not shown; where nobody can be asked, the one value is standard input.
  * @throws SignetError usage, io, cancelled
  */
-export async function askValues(
+async function askValues(
   items: readonly string[],
   words: (item: string) => string = (item) => item,
 ): Promise<Map<string, Uint8Array>> {

@@ -2,7 +2,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { generatePassword, hasValues, readValues, type ValueFlags } from "../../cli/seal/values.ts";
+import {
+  generatePassword,
+  hasValues,
+  readClusterValues,
+  readValues,
+  type ValueFlags,
+} from "../../cli/seal/values.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 let folder = "";
@@ -112,6 +118,37 @@ describe("generated values", () => {
       expect(await caught({ generate: [generate] })).toMatchObject({ code: "usage" });
     },
   );
+});
+
+describe("values of several clusters", () => {
+  const clusters = new Map([
+    ["prod", "prod"],
+    ["dev", "dev"],
+  ]);
+
+  it("are generated for each, and read from files for all", async () => {
+    const flags = { generate: ["a=40", "b"], fromFile: [`ca=${file("ca", "public")}`] };
+    const { shared, own } = await readClusterValues(flags, clusters);
+    expect([...shared.data.keys()]).toEqual(["ca"]);
+    const texts = [...own].map(([cluster, values]) => [
+      cluster,
+      ...[...values].map(([item, value]) => `${item} ${Buffer.from(value).toString()}`),
+    ]);
+    expect(texts.map(([cluster]) => cluster)).toEqual(["prod", "dev"]);
+    for (const [, a, b] of texts) {
+      expect(a).toMatch(/^a \w{40}$/);
+      expect(b).toMatch(/^b \w{32}$/);
+    }
+    expect(new Set(texts.flat()).size).toBe(6);
+  });
+
+  it("are refused where an item is said for each and for all", async () => {
+    const flags = { generate: ["a"], fromFile: [`a=${file("a", "x")}`] };
+    await expect(readClusterValues(flags, clusters)).rejects.toMatchObject({
+      code: "usage",
+      message: "a is given twice",
+    });
+  });
 });
 
 describe("a TLS pair", () => {
