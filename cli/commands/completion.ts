@@ -21,6 +21,9 @@ const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
 fi
 `;
 
+/** Those whose script is tested; the library has another one. */
+const SHELLS = ["bash", "zsh", "fish"];
+
 /** Nothing of ours fits: the shell completes files. */
 const FILES = ":0";
 
@@ -29,8 +32,9 @@ export function addCompletion(program: Command, summary: string): void {
   const root = tab(program, { completionCommandName: "completion" });
   for (const command of program.commands) {
     if (command.name() === "completion") {
+      command.registeredArguments[0]?.choices(SHELLS);
       command
-        .usage("bash | zsh | fish")
+        .usage(SHELLS.join(" | "))
         .summary(summary)
         .description(
           "Prints a script that completes commands, options and their values in a shell.",
