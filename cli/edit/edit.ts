@@ -4,7 +4,7 @@
 
 import { spawn } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, constants as system } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
@@ -301,13 +301,17 @@ let running: ReturnType<typeof spawn> | undefined;
 /** How long an editor may take to leave the terminal as it found it. */
 const EDITOR_END_MS = 1000;
 
-/** Ctrl-C is the editor's; what ends us ends it, and nothing stays. */
+/**
+ * Ctrl-C is the editor's; what ends us ends it, and nothing stays. Here alone the process is ended by
+ * hand: whoever waits for an editor that does not listen would never come to its end. The status is
+ * the one that a shell tells of a program which a signal ended.
+ */
 function wipeOnSignals(scratch: Scratch): () => void {
   const ignore = (): void => undefined;
   const end = (signal: NodeJS.Signals): void => {
     const exit = (): never => {
       scratch.wipe();
-      process.exit(signal === "SIGHUP" ? 129 : 143);
+      process.exit(128 + system.signals[signal]);
     };
     scratch.wipe();
     if (running === undefined) exit();
