@@ -105,6 +105,11 @@ export function describeObject(object: JsonObject): string {
   return name.length === 0 ? `${what}${version}` : `${what}${version} "${name.join("/")}"`;
 }
 
+/** `NAMESPACE/NAME`, or the one of them that is said. */
+export function objectName({ namespace, name }: Pick<ObjectMeta, "namespace" | "name">): string {
+  return [namespace, name].filter((part) => part !== "").join("/");
+}
+
 /**
  * Checks an untrusted object and takes it as a Secret.
  * @throws SignetError wrong-kind, secret-invalid; the place names the field, no value is quoted

@@ -12,7 +12,7 @@ import {
   type SealedSecret,
   stampOf,
 } from "../../shared/sealedsecret.ts";
-import { asObject, type JsonObject, objectsOf } from "../../shared/secret.ts";
+import { asObject, type JsonObject, objectName, objectsOf } from "../../shared/secret.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */
@@ -49,10 +49,7 @@ function readSealedTexts(text: string): SealedText[] | null {
       return objectsOf(document).flatMap((object) => {
         if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
         const sealed = parseSealedSecret(object);
-        const { name, namespace } = sealed.metadata;
-        return [
-          { name: [namespace, name].filter(Boolean).join("/"), sealed, items: itemsOf(sealed) },
-        ];
+        return [{ name: objectName(sealed.metadata), sealed, items: itemsOf(sealed) }];
       });
     });
   } catch (error) {

@@ -16,7 +16,7 @@ import {
   type SealedSecret,
   stampOf,
 } from "../../shared/sealedsecret.ts";
-import { asObject, placedObjectsOf } from "../../shared/secret.ts";
+import { asObject, objectName, placedObjectsOf } from "../../shared/secret.ts";
 import { type ClusterKeys, clusterKeys } from "./certificates.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { manifestsBelow, readText, stat, statIfThere } from "../files.ts";
@@ -188,7 +188,6 @@ function parseSealedFile(
       placedObjectsOf(document).flatMap(({ object, path: within }) => {
         if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
         const sealed = parseSealedSecret(object);
-        const { name, namespace } = sealed.metadata;
         const stamp = stampOf(sealed);
         const items =
           sealed.legacyData === undefined ? [...sealed.encryptedData.keys()] : [LEGACY_ITEM];
@@ -200,7 +199,7 @@ function parseSealedFile(
             place,
             sealed,
             scope: scopeOf(sealed.metadata.annotations),
-            name: [namespace, name].filter((part) => part !== "").join("/"),
+            name: objectName(sealed.metadata),
             meaning,
             cluster,
             values: items.map((item) => judgeValue(item, stamp.get(item), cluster, clusters)),

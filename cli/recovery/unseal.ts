@@ -19,7 +19,13 @@ import {
   type SealedSecret,
   unseal,
 } from "../../shared/sealedsecret.ts";
-import { formatSecret, type JsonObject, objectsOf, withKind } from "../../shared/secret.ts";
+import {
+  formatSecret,
+  type JsonObject,
+  objectName,
+  objectsOf,
+  withKind,
+} from "../../shared/secret.ts";
 import { type Input, readInputs, statIfThere, writeFiles } from "../files.ts";
 import { loadRenderer } from "./renderer.ts";
 import { readKeys, READABLE_BY_OTHERS } from "./keys.ts";
@@ -93,7 +99,7 @@ export async function openInputs(
       secrets.push(formatSecret(secret));
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      errors.push(error.at({ ...place, object: nameOf(sealed) }));
+      errors.push(error.at({ ...place, object: objectName(sealed.metadata) }));
     }
   }
   throwAll(errors);
@@ -137,10 +143,6 @@ function sealedIn({ name }: Input, { document, of }: Document, options: OpenOpti
       return { sealed: { ...sealed, metadata: { ...metadata, namespace } }, place };
     }),
   );
-}
-
-function nameOf({ metadata }: SealedSecret): string {
-  return [metadata.namespace, metadata.name].filter((part) => part !== "").join("/");
 }
 
 /** @throws SignetError io where plaintext would go into a file that others may read */

@@ -14,7 +14,7 @@ import {
   seal,
   type SealedSecret,
 } from "../../shared/sealedsecret.ts";
-import { asObject, parseSecret, type Secret } from "../../shared/secret.ts";
+import { asObject, objectName, parseSecret, type Secret } from "../../shared/secret.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { readText, stat, writeFiles } from "../files.ts";
 import { complete, gather, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
@@ -179,20 +179,16 @@ export function chooseTarget(
   const [target] = fitting;
   if (target !== undefined && fitting.length === 1) return target;
   if (target === undefined) {
-    const words = targets.map(({ sealed }) => quoteName(sealed.metadata)).join(", ");
+    const words = targets.map(({ sealed }) => `"${objectName(sealed.metadata)}"`).join(", ");
     throw new SignetError(
       "secret-invalid",
-      `input secret is ${quoteName(metadata)}, but ${file} holds ${words}`,
+      `input secret is "${objectName(metadata)}", but ${file} holds ${words}`,
       { hint: "leave name and namespace out of the input to take those of the file" },
     );
   }
   throw new SignetError("secret-invalid", `more than one SealedSecret in ${file} fits`, {
     hint: "say the name and namespace in the input",
   });
-}
-
-function quoteName({ name, namespace }: { name: string; namespace: string }): string {
-  return `"${[namespace, name].filter((part) => part !== "").join("/")}"`;
 }
 
 export function checkScope(

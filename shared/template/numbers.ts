@@ -79,7 +79,7 @@ export function parseFloat64(text: Bytes): Parsed<number> {
 }
 
 /** int64(float) on amd64: what does not fit becomes the smallest integer. */
-export function truncate(value: number): bigint {
+function truncate(value: number): bigint {
   if (!(value >= -(2 ** 63) && value < 2 ** 63)) return MIN_INT64;
   return BigInt(Math.trunc(value));
 }

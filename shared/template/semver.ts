@@ -22,7 +22,7 @@ const VALID_PATTERN = RE2JS.compile(
 const MAX_LENGTH = 1_000;
 
 /** semver.NewVersion. @throws Fault */
-export function parseVersion(text: Bytes): Version {
+function parseVersion(text: Bytes): Version {
   if (text.length > MAX_LENGTH) throw new Fault("the version is too long");
   const match = VERSION_PATTERN.matcher(text);
   if (!match.find()) throw new Fault("not a version");

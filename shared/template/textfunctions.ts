@@ -134,7 +134,7 @@ function replace(budget: Budget, text: Bytes, old: Bytes, by: Bytes): Bytes {
 }
 
 /** strings.SplitN. */
-export function splitText(budget: Budget, text: Bytes, separator: Bytes, limit = -1): Bytes[] {
+function splitText(budget: Budget, text: Bytes, separator: Bytes, limit = -1): Bytes[] {
   if (limit === 0) return [];
   const parts = separator === "" ? runeSlices(text) : text.split(separator);
   budget.step(parts.length);

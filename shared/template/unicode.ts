@@ -38,7 +38,7 @@ export function decodeRune(bytes: Bytes, at: number): { rune: number; size: numb
 }
 
 /** The rune that ends before `end`, which is not 0. */
-export function decodeLastRune(bytes: Bytes, end: number): { rune: number; size: number } {
+function decodeLastRune(bytes: Bytes, end: number): { rune: number; size: number } {
   // The longest first: the end of a longer rune is no rune of its own.
   for (let start = Math.max(0, end - 4); start < end; start++) {
     const found = decodeRune(bytes.slice(start, end), 0);

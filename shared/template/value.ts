@@ -163,8 +163,6 @@ export class Text {
   }
 }
 
-export const EMPTY_INTERFACE = "interface {}";
-
 /** Go's %T. */
 export function typeName(value: Value): string {
   if (value === undefined || value === null) return "<nil>";
