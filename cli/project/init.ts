@@ -88,10 +88,7 @@ async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clus
     const separator = text.indexOf("=");
     const name = separator === -1 ? text : text.slice(0, separator);
     const source = separator === -1 ? "" : text.slice(separator + 1);
-    clusters[name] = {
-      certificate: `certificates/${name}.pem`,
-      ...(ADDRESS.test(source) ? { url: source } : source === "" ? {} : { context: source }),
-    };
+    clusters[name] = clusterFrom(name, source);
   }
   if (options.cluster.length > 0 || !isNew) return clusters;
   const context = currentContext(options)?.name;
@@ -107,12 +104,17 @@ async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clus
       `Context of the kubeconfig, or address of the certificate, for ${name}:`,
       context ?? "",
     );
-    clusters[name] = {
-      certificate: `certificates/${name}.pem`,
-      ...(ADDRESS.test(source) ? { url: source } : source === "" ? {} : { context: source }),
-    };
+    clusters[name] = clusterFrom(name, source);
   }
   return clusters;
+}
+
+/** `source`: the address of its certificate, or a context of the kubeconfig; empty where nothing is said. */
+function clusterFrom(name: string, source: string): Clusters[string] {
+  return {
+    certificate: `certificates/${name}.pem`,
+    ...(ADDRESS.test(source) ? { url: source } : source === "" ? {} : { context: source }),
+  };
 }
 
 /** The rules that are said; for a new file without any, a folder for each cluster. */
