@@ -17,6 +17,15 @@ export const HELD_KEY_LABELS = ["active", "compromised"];
 /** On the key Secret that seals now, with any value: make a new key. */
 export const RENEW_ANNOTATION = "kube-signet/renew";
 
+/** How a locked backup begins, a file of age: in armor, and without. */
+const LOCKED_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"];
+
+/** Whether it is a locked backup of keys, going by how it begins. */
+export function isLockedBackup(bytes: Uint8Array): boolean {
+  const start = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
+  return LOCKED_STARTS.some((each) => start.startsWith(each));
+}
+
 /** Which moment orders keys: the certificate's notBefore, or the creation of the key Secret. */
 export const KEY_ORDERS = ["CertNotBefore", "SecretCreationTimestamp"] as const;
 export type KeyOrder = (typeof KEY_ORDERS)[number];

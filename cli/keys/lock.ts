@@ -3,6 +3,7 @@
 
 import { armor, Decrypter, Encrypter } from "age-encryption";
 import { SignetError } from "../../shared/errors.ts";
+import { isLockedBackup } from "../../shared/keyfile.ts";
 import { readText } from "../files.ts";
 
 /** How a backup is locked: with a passphrase, or for those who hold the identities of recipients. */
@@ -34,9 +35,6 @@ export async function lockBackup(text: string, lock: Lock): Promise<string> {
   return armor.encode(await encrypter.encrypt(text));
 }
 
-/** In armor, and without. */
-const BACKUP_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"] as const;
-
 /** Where the way into a backup comes from. */
 export interface Unlock {
   readonly passphraseFile?: string;
@@ -54,8 +52,7 @@ export async function unlockBackup(
   file: string,
   unlock: Unlock = {},
 ): Promise<string> {
-  const start = new TextDecoder("latin1").decode(bytes.subarray(0, BACKUP_STARTS[0].length));
-  if (!BACKUP_STARTS.some((each) => start.startsWith(each))) {
+  if (!isLockedBackup(bytes)) {
     throw new SignetError("key-invalid", "is no backup: it is not a file of age", {
       hint: "`signet keys backup` makes one; key Secrets in plain text are for `kubectl apply`",
       place: { file },
@@ -65,9 +62,8 @@ export async function unlockBackup(
   const environment = process.env["SIGNET_AGE_IDENTITY"];
   const identities = unlock.identity ?? (environment ? [environment] : []);
   try {
-    const raw = start.startsWith("-----BEGIN")
-      ? armor.decode(new TextDecoder().decode(bytes))
-      : bytes;
+    const text = new TextDecoder().decode(bytes);
+    const raw = text.startsWith("-----BEGIN") ? armor.decode(text) : bytes;
     const forPassphrase = /^age-encryption\.org\/v1\n-> scrypt /.test(
       new TextDecoder("latin1").decode(raw.subarray(0, 64)),
     );

@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
-import { readKeyFile } from "../../shared/keyfile.ts";
+import { isLockedBackup, readKeyFile } from "../../shared/keyfile.ts";
 import type { SealingKey } from "../../shared/keyring.ts";
 import { decodeText, readBytes, stat, statIfThere } from "../files.ts";
 import { advise, ioError } from "../terminal.ts";
@@ -47,8 +47,7 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
 
 /** What is in a backup that `signet keys backup` locked; null for any other file. */
 async function unlockedText(bytes: Buffer, file: string): Promise<string | null> {
-  const start = bytes.subarray(0, 64).toString("latin1");
-  if (!/^(age-encryption\.org\/|-----BEGIN AGE ENCRYPTED FILE-----)/.test(start)) return null;
+  if (!isLockedBackup(bytes)) return null;
   const { unlockBackup } = await import("../keys/lock.ts");
   return unlockBackup(bytes, file);
 }
