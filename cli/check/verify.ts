@@ -8,9 +8,8 @@ import { nodeAt } from "../../shared/manifest/tree.ts";
 import { lineCounter } from "../../shared/manifest.ts";
 import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { sealedForOf } from "../../shared/sealedsecret.ts";
-import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
+import { connectionTo, type GivenCertificate } from "../project/certificates.ts";
 import { type Finding, type FindingFormat, report } from "./findings.ts";
-import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { MANIFEST_NAME } from "../files.ts";
 import { findProject, parseDays, type Project } from "../project/project.ts";
 import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/repository.ts";
@@ -273,9 +272,7 @@ async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise
   const asked = await Promise.allSettled(
     [...byCluster(objectsToAsk(inventory, options.cluster))].map(
       async ([name, objects]): Promise<Finding[]> => {
-        const cluster = objects[0]?.meaning?.cluster;
-        const connection =
-          cluster === undefined ? clusterOptions(options) : projectClusterOptions(cluster, options);
+        const connection = connectionTo(objects[0]?.meaning?.cluster, options);
         return (await verifyAtController(connection, objects)).map((object) => ({
           rule: "does-not-open",
           severity: "error",

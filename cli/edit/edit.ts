@@ -17,10 +17,9 @@ import {
   siblingsOf,
   type Target,
 } from "./change.ts";
-import { Certificates, projectClusterOptions } from "../project/certificates.ts";
+import { Certificates, connectionTo } from "../project/certificates.ts";
 import { type ShownObject, formatBuffer, isEmptied, parseBuffer, withError } from "./buffer.ts";
 import { readBytes } from "../files.ts";
-import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { findProject, type Project } from "../project/project.ts";
 import { Scratch } from "./scratch.ts";
 import { readSealedFile, type SealedObject } from "../project/sealedfiles.ts";
@@ -189,11 +188,11 @@ async function shownObjects(
   }
   const shown: ShownObject[] = [];
   const keyring = recoveryKey.length === 0 ? null : await keyringOf(recoveryKey);
-  for (const { object, cluster } of targets) {
+  for (const { object } of targets) {
     const { sealed, name } = object;
     let values: ReadonlyMap<string, Uint8Array> = new Map();
     if (keyring !== null) values = (await openValues(sealed, keyring)).values;
-    else if (fromCluster) values = await liveValues(object, cluster, options);
+    else if (fromCluster) values = await liveValues(object, options);
     const items = new Map<string, string | null>();
     for (const item of sealed.encryptedData.keys()) items.set(item, asText(values.get(item)));
     shown.push({ name, items });
@@ -208,15 +207,10 @@ async function keyringOf(files: readonly string[]): Promise<Keyring> {
 
 async function liveValues(
   { sealed, meaning }: SealedObject,
-  cluster: string | undefined,
   options: EditOptions,
 ): Promise<ReadonlyMap<string, Uint8Array>> {
   const { readSecret } = await import("../cluster/objects.ts");
-  const connection =
-    meaning === null || cluster === undefined
-      ? clusterOptions(options)
-      : projectClusterOptions(meaning.cluster, options);
-  return (await readSecret(connection, sealed.metadata)).data;
+  return (await readSecret(connectionTo(meaning?.cluster, options), sealed.metadata)).data;
 }
 
 /** Null for what is no text, or would not come out of an editor as it went in. */

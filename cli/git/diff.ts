@@ -9,10 +9,9 @@ import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { unseal } from "../../shared/sealedsecret.ts";
 import type { JsonObject, Secret } from "../../shared/secret.ts";
-import { type GivenCertificate, projectClusterOptions } from "../project/certificates.ts";
+import { connectionTo, type GivenCertificate } from "../project/certificates.ts";
 import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "./repository.ts";
 import { MANIFEST_NAME, readText, statIfThere } from "../files.ts";
-import { clusterOptions } from "../cluster/kubeconfig.ts";
 import { findProject } from "../project/project.ts";
 import { readKeys } from "../recovery/keys.ts";
 import {
@@ -162,8 +161,7 @@ async function againstCluster(
   const { listSealedSecrets, readSecretIfThere } = await import("../cluster/objects.ts");
   for (const [cluster, objects] of byCluster(objectsToAsk(inventory, options.cluster))) {
     const config = objects[0]?.meaning?.cluster;
-    const connection =
-      config === undefined ? clusterOptions(options) : projectClusterOptions(config, options);
+    const connection = connectionTo(config, options);
     const live = await listSealedSecrets(connection);
     for (const object of objects) {
       const secret =

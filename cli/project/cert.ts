@@ -18,6 +18,7 @@ import {
   checkNotOfOther,
   type ClusterKeys,
   clusterKeys,
+  currentCertificate,
   fetchClusterCertificate,
   withNewest,
 } from "./certificates.ts";
@@ -97,12 +98,8 @@ function certificateOfProject(): { certificate: Certificate; source: string } | 
   const project = findProject();
   const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);
   if (project === null || cluster === null) return null;
-  const { current, file } = clusterKeys(project, cluster);
-  if (current !== null) return { certificate: current, source: file };
-  throw new SignetError("certificate-invalid", "this certificate is not there yet", {
-    hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
-    place: { file },
-  });
+  const keys = clusterKeys(project, cluster);
+  return { certificate: currentCertificate(keys), source: keys.file };
 }
 
 /** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */

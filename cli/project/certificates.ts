@@ -48,6 +48,15 @@ export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterK
   return { cluster, file, current: certificates[0], known };
 }
 
+/** The certificate that seals for a cluster. @throws SignetError certificate-invalid where there is none yet */
+export function currentCertificate({ cluster, current, file }: ClusterKeys): Certificate {
+  if (current !== null) return current;
+  throw new SignetError("certificate-invalid", "this certificate is not there yet", {
+    hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
+    place: { file },
+  });
+}
+
 /**
  * Where a cluster of the project is reached; what the command line says goes first.
  * @throws SignetError usage where only the address of its certificate is known
@@ -69,6 +78,14 @@ export function projectClusterOptions(
     ...only("controllerName", given.controllerName ?? controllerName),
     ...only("controllerNamespace", given.controllerNamespace ?? controllerNamespace),
   });
+}
+
+/** Where an object's cluster is reached; without one of the project, the kubeconfig's is meant. */
+export function connectionTo(
+  cluster: ProjectCluster | undefined,
+  given: GivenClusterOptions,
+): ClusterOptions {
+  return cluster === undefined ? clusterOptions(given) : projectClusterOptions(cluster, given);
 }
 
 function only<K extends string>(key: K, value: string | undefined): Partial<Record<K, string>> {
@@ -136,15 +153,11 @@ export class Certificates {
 
   #ofCluster(cluster: ProjectCluster): Promise<Certificate> {
     if (this.#project === null) return Promise.reject(new Error("a cluster without a project"));
-    const { current, file } = clusterKeys(this.#project, cluster);
+    const keys = clusterKeys(this.#project, cluster);
+    const { file } = keys;
     const { certFingerprint } = this.#given;
     return new Promise((resolve) => {
-      if (current === null) {
-        throw new SignetError("certificate-invalid", "this certificate is not there yet", {
-          hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
-          place: { file },
-        });
-      }
+      const current = currentCertificate(keys);
       if (certFingerprint !== undefined && current.fingerprint !== certFingerprint) {
         throw new SignetError(
           "certificate-invalid",

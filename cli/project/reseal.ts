@@ -11,6 +11,7 @@ import { reseal, type SealedSecret } from "../../shared/sealedsecret.ts";
 import {
   checkNotOfOther,
   type ClusterKeys,
+  currentCertificate,
   type GivenCertificate,
   projectClusterOptions,
   withNewest,
@@ -144,17 +145,10 @@ function resultOf(file: SealedFile, object: SealedObject, certificate: Certifica
 }
 
 /** Offline the one in the repository, else the controller's own. */
-async function newestCertificate(
-  { cluster, current, file }: ClusterKeys,
-  options: ResealOptions,
-): Promise<Certificate> {
+async function newestCertificate(keys: ClusterKeys, options: ResealOptions): Promise<Certificate> {
+  const { cluster, file } = keys;
   if (options.recoveryKey.length > 0) {
-    if (current === null) {
-      throw new SignetError("certificate-invalid", "this certificate is not there yet", {
-        hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
-        place: { file },
-      });
-    }
+    const current = currentCertificate(keys);
     locate({ file }, () => {
       checkNotExpired(current, new Date(), `signet cert refresh ${cluster.name}`);
     });
