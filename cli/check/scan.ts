@@ -139,7 +139,10 @@ function* stagedTexts(paths: readonly string[]): Generator<Text> {
 
 function* rangeTexts(range: string, paths: readonly string[]): Generator<Text> {
   const top = needWorkTree();
-  if (range.startsWith("-")) throw new SignetError("usage", `${range} is no range of commits`);
+  if (range.startsWith("-"))
+    throw new SignetError("usage", `${range} is no range of commits`, {
+      hint: "such as main..HEAD",
+    });
   const args = range.includes("..") ? [range] : ["-1", range];
   const commits = historyOf([...args, "--no-renames", "--", ...paths], top);
   const blobs = commits.flatMap(({ id: commit, changes }) =>

@@ -1,5 +1,5 @@
 // Owns: what the controller serves, through the API server: kubeconfig, service, proxy, words for
-// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys.ts, kubeseal/).
+// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys/, kubeseal/).
 // SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
 
 import type { OutgoingHttpHeaders } from "node:http";
@@ -174,7 +174,9 @@ function addressOf(server: string): URL {
   try {
     return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
   } catch {
-    throw new SignetError("usage", "the address of the API server is none");
+    throw new SignetError("usage", "the address of the API server is none", {
+      hint: "such as https://cluster.example.org:6443",
+    });
   }
 }
 

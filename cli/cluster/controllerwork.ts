@@ -80,7 +80,9 @@ export async function rotateAtController(
 }
 
 function failed(what: string, answer: Answer): SignetError {
-  return new SignetError("network", `the controller cannot ${what}: ${wordsOf(answer)}`);
+  return new SignetError("network", `the controller cannot ${what}: ${wordsOf(answer)}`, {
+    hint: "its log tells more; run this again once it answers",
+  });
 }
 
 function doesNotOpen({ place, name }: SealedObject): SignetError {

@@ -177,6 +177,7 @@ export function siblingsOf(
       "usage",
       "--all-clusters needs a rule of signet.yaml that fits the file",
       {
+        hint: "add one under paths, such as `prod/**: prod`",
         place: { file: file.path },
       },
     );

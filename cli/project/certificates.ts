@@ -1,5 +1,5 @@
 // Owns: the certificate files of a project's clusters: which certificate seals a file, which keys a
-// cluster had before, refreshing. Does not own: signet.yaml (project.ts), fetching (certificate.ts).
+// cluster had before, refreshing. Does not own: signet.yaml (project.ts), fetching (cluster/certificate.ts).
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
@@ -161,8 +161,9 @@ export class Certificates {
       if (certFingerprint !== undefined && current.fingerprint !== certFingerprint) {
         throw new SignetError(
           "certificate-invalid",
-          `is ${current.fingerprint}, not as asked for`,
+          `is ${current.fingerprint}, not the one that was asked for`,
           {
+            hint: `if the key was renewed, \`signet cert refresh ${cluster.name}\` and ask its owner for the new fingerprint`,
             place: { file },
           },
         );

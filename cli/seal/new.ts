@@ -66,7 +66,9 @@ export async function runNew(name: string | undefined, options: NewOptions): Pro
     : await planFromAnswers(name, options, project, places);
   const targets = plan.clusters.length === 0 ? [null] : plan.clusters;
   if (targets.length > 1 && options.output !== undefined) {
-    throw new SignetError("usage", "--output names one file, but there are several clusters");
+    throw new SignetError("usage", "--output names one file, but there are several clusters", {
+      hint: "leave it out: newFile of signet.yaml says where each cluster's file goes",
+    });
   }
   const outputs = new Map<string, Output>();
   const facts: object[] = [];
@@ -144,7 +146,9 @@ function secretOf({ name, namespace, type }: Plan, data: Values): Secret {
   const metadata = parseMetadata({ name, namespace }, "secret-invalid");
   const secret = { metadata, type, immutable: undefined, data };
   if (data.size === 0) {
-    throw new SignetError("secret-invalid", "there is no value in what was named");
+    throw new SignetError("secret-invalid", "there is no value in what was named", {
+      hint: "what --from-file and --from-env-file name is empty: see whether it is the right one",
+    });
   }
   checkType(secret);
   return secret;

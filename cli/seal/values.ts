@@ -1,5 +1,5 @@
 // Owns: values that come from flags as `kubectl create secret` has them, from prompts, standard input
-// and a generator. Does not own: what becomes of them (seal.ts, new.ts, change.ts).
+// and a generator. Does not own: what becomes of them (seal.ts, new.ts, edit/change.ts).
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
@@ -247,6 +247,7 @@ function fromEnvFile(file: string): [string, Uint8Array][] {
     const item = separator === -1 ? text.trimEnd() : text.slice(0, separator);
     if (!/^[-._a-zA-Z][-._a-zA-Z0-9]*$/.test(item)) {
       throw new SignetError("secret-invalid", "does not begin with the name of a variable", {
+        hint: "a line is NAME=VALUE; a comment begins with #",
         place: { file, line: index + 1 },
       });
     }
