@@ -1,5 +1,5 @@
 // Owns: questions to a person on a terminal.
-// Does not own: which questions (new.ts, values.ts). Loaded only where one is asked.
+// Does not own: which questions (seal/new.ts, seal/values.ts). Loaded only where one is asked.
 
 import { isatty } from "node:tty";
 import inquirer from "inquirer";

@@ -1,5 +1,5 @@
 // Owns: `signet verify`: sealed files checked without any key; with --live, by the controller too.
-// Does not own: reading them (sealedfiles.ts), the forms of the report (findings.ts).
+// Does not own: reading them (project/sealedfiles.ts), the forms of the report (findings.ts).
 // SPEC.md, "Whole repositories".
 
 import { dirname, join, relative } from "node:path";

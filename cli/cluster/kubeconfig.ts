@@ -1,4 +1,5 @@
-// Owns: the one thing that sealing asks of a kubeconfig: the namespace of its context.
+// Owns: which cluster is meant, as options say it, and what sealing asks of a kubeconfig: the namespace
+// of its context.
 // Does not own: connecting to the cluster (cluster.ts), which needs a library that is slow to load.
 // SPEC.md, "Command line", "Namespace".
 

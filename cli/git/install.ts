@@ -1,5 +1,5 @@
 // Owns: `signet git install` and `uninstall`: the hook, the attributes and the settings of a repository.
-// Does not own: what they run (scan.ts, verify.ts, textconv.ts, merge.ts). SPEC.md, "Git".
+// Does not own: what they run (check/scan.ts, check/verify.ts, textconv.ts, merge.ts). SPEC.md, "Git".
 
 import { chmodSync, rmSync } from "node:fs";
 import { join, relative, resolve, sep } from "node:path";

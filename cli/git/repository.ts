@@ -1,5 +1,5 @@
 // Owns: what is asked of Git: its folders, revisions, commits and the texts of files in them.
-// Does not own: what is looked for there (scan.ts, diff.ts, log.ts).
+// Does not own: what is looked for there (check/scan.ts, diff.ts, log.ts).
 
 import { spawnSync } from "node:child_process";
 import { SignetError } from "../../shared/errors.ts";

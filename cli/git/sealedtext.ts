@@ -1,5 +1,5 @@
 // Owns: the sealed items of any text, as far as it can be read, and what changed between two of them.
-// Does not own: checks (verify.ts), the clusters of files (sealedfiles.ts).
+// Does not own: checks (check/verify.ts), the clusters of files (project/sealedfiles.ts).
 
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";

@@ -1,5 +1,5 @@
 // Owns: `signet keys list`: the sealing keys of a cluster, and what is still sealed under each.
-// Does not own: the counting (the controller's), the way to it (cluster.ts). SPEC.md, "Retirement of keys".
+// Does not own: the counting (the controller's), the way to it (cluster/cluster.ts). SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest.ts";

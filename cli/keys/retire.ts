@@ -1,5 +1,5 @@
 // Owns: `signet keys retire`: an old sealing key out of use, once nothing needs it.
-// Does not own: the counting in the cluster (the controller's) and in the repository (keyuse.ts).
+// Does not own: the counting in the cluster (the controller's) and in the repository (project/keyuse.ts).
 // SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../shared/errors.ts";

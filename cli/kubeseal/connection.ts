@@ -1,5 +1,5 @@
 // Owns: kubectl's connection flags as they reach the cluster and the certificate.
-// Does not own: connecting (../cluster.ts), finding a certificate (../certificate.ts).
+// Does not own: connecting (cluster/cluster.ts), finding a certificate (cluster/certificate.ts).
 
 import { parseTimeout } from "../../shared/durations.ts";
 import type { CertificateOptions } from "../cluster/certificate.ts";

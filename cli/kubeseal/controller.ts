@@ -1,5 +1,5 @@
 // Owns: `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
-// Does not own: the way to it (../cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
+// Does not own: the way to it (cluster/cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";

@@ -1,5 +1,5 @@
 // Owns: `kubeseal --fetch-cert`.
-// Does not own: where the certificate comes from (../certificate.ts).
+// Does not own: where the certificate comes from (cluster/certificate.ts).
 
 import { findCertificate } from "../cluster/certificate.ts";
 import { certificateOptions } from "./connection.ts";

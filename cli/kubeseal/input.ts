@@ -1,6 +1,6 @@
 // Owns: what `kubeseal` reads: its one input, Secrets as loosely written as the original takes them,
 // and the namespace that is meant where none is said.
-// Does not own: the checks of a Secret (../secretcheck.ts, shared/secret.ts). docs/kubeseal.md.
+// Does not own: the checks of a Secret (seal/secretcheck.ts, shared/secret.ts). docs/kubeseal.md.
 
 import { readFileSync } from "node:fs";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";

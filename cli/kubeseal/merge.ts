@@ -1,5 +1,5 @@
 // Owns: `kubeseal --merge-into`: which SealedSecret of the file each Secret goes into.
-// Does not own: merging and writing (../merge.ts). docs/kubeseal.md.
+// Does not own: merging and writing (seal/merge.ts). docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import type { Secret } from "../../shared/secret.ts";

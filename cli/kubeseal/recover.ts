@@ -1,5 +1,5 @@
 // Owns: `kubeseal --recovery-unseal`.
-// Does not own: reading keys and opening (../unseal.ts). docs/kubeseal.md.
+// Does not own: reading keys and opening (recovery/unseal.ts). docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import { openInputs } from "../recovery/unseal.ts";

@@ -1,5 +1,5 @@
 // Owns: `signet cert fetch`, `show`, `list` and `refresh`.
-// Does not own: where a certificate comes from (certificate.ts). SPEC.md, "Command line", "Certificate".
+// Does not own: where a certificate comes from (cluster/certificate.ts). SPEC.md, "Command line", "Certificate".
 
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";

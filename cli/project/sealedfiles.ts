@@ -1,5 +1,5 @@
 // Owns: every SealedSecret below some paths, with its cluster and the key that each value is under.
-// Does not own: what is wrong with them (verify.ts), what is done to them (reseal.ts, change.ts).
+// Does not own: what is wrong with them (check/verify.ts), what is done to them (reseal.ts, edit/change.ts).
 // SPEC.md, "Projects".
 
 import { join, relative, sep } from "node:path";

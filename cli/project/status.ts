@@ -1,5 +1,5 @@
 // Owns: `signet status`: every sealed file with its cluster and keys, what is stale or misplaced, and which
-// old keys are safe to delete. Does not own: reading (sealedfiles.ts), counting (keyuse.ts), checks (verify.ts).
+// old keys are safe to delete. Does not own: reading (sealedfiles.ts), counting (keyuse.ts), checks (check/verify.ts).
 // SPEC.md, "Whole repositories".
 
 import { formatPlace, locateAsync, SignetError } from "../../shared/errors.ts";
