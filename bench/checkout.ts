@@ -12,7 +12,9 @@ import {
 } from "../shared/certificate.ts";
 import { Keyring } from "../shared/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest.ts";
-import { formatSealedSecret, openValues, parseSealedSecret, seal } from "../shared/sealedsecret.ts";
+import { seal } from "../shared/seal.ts";
+import { formatSealedSecret, parseSealedSecret } from "../shared/sealedsecret.ts";
+import { openValues } from "../shared/unseal.ts";
 import { objectsOf, type Secret } from "../shared/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";

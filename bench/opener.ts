@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/certificate.ts";
 import { Keyring } from "../shared/keyring.ts";
-import { parseSealedSecret, type SealedSecret, unseal } from "../shared/sealedsecret.ts";
+import { parseSealedSecret, type SealedSecret } from "../shared/sealedsecret.ts";
+import { unseal } from "../shared/unseal.ts";
 import type { JsonObject } from "../shared/secret.ts";
 
 /** What the process reads from the file that it is given. */

@@ -2,7 +2,8 @@
 // what this machine's RSA and API server allow.
 // Does not own: one run (contest.ts), the rate of RSA (keyring.ts).
 import type { Certificate } from "../shared/certificate.ts";
-import { formatSealedSecret, seal } from "../shared/sealedsecret.ts";
+import { seal } from "../shared/seal.ts";
+import { formatSealedSecret } from "../shared/sealedsecret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
 import { startOriginal } from "../test/cluster/original.ts";

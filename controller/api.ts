@@ -6,13 +6,13 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keyring.ts";
 import { type Json, parseManifests } from "../shared/manifest.ts";
+import { reseal } from "../shared/seal.ts";
 import {
   formatSealedSecret,
-  opens,
   parseSealedSecret,
-  reseal,
   type SealedSecret,
 } from "../shared/sealedsecret.ts";
+import { opens } from "../shared/unseal.ts";
 import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/secret.ts";
 import type { Access } from "./access.ts";
 import { BodyTooLarge, readBody } from "./http.ts";

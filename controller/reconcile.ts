@@ -7,12 +7,8 @@ import { createHash } from "node:crypto";
 import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keyring.ts";
 import { scopeOf } from "../shared/scope.ts";
-import {
-  parseSealedSecret,
-  type RenderTemplate,
-  type SealedSecret,
-  unseal,
-} from "../shared/sealedsecret.ts";
+import { parseSealedSecret, type SealedSecret } from "../shared/sealedsecret.ts";
+import { type RenderTemplate, unseal } from "../shared/unseal.ts";
 import {
   asObject,
   type JsonObject,

@@ -22,13 +22,11 @@ export {
   parseSecret,
   type Secret,
 } from "../shared/secret.ts";
+export { changeItems, type ItemChanges, seal } from "../shared/seal.ts";
 export {
-  changeItems,
   formatSealedSecret,
-  type ItemChanges,
   merge,
   parseSealedSecret,
-  seal,
   type SealedSecret,
   type SecretTemplate,
   stampOf,

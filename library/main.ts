@@ -2,11 +2,8 @@
 // Does not own: any of it but `unseal`'s choice of a renderer. docs/library.md tells how it is used.
 
 import type { Keyring } from "../shared/keyring.ts";
-import {
-  type SealedSecret,
-  unseal as unsealWith,
-  type UnsealedSecret,
-} from "../shared/sealedsecret.ts";
+import { type SealedSecret } from "../shared/sealedsecret.ts";
+import { unseal as unsealWith, type UnsealedSecret } from "../shared/unseal.ts";
 
 export {
   type ErrorCode,
@@ -38,19 +35,16 @@ export {
   parseSecret,
   type Secret,
 } from "../shared/secret.ts";
+export { changeItems, type ItemChanges, reseal, seal } from "../shared/seal.ts";
 export {
-  changeItems,
   formatSealedSecret,
-  type ItemChanges,
   merge,
   parseSealedSecret,
-  reseal,
-  seal,
   type SealedSecret,
   type SecretTemplate,
   stampOf,
-  type UnsealedSecret,
 } from "../shared/sealedsecret.ts";
+export { type UnsealedSecret } from "../shared/unseal.ts";
 export type { Stamp } from "../shared/stamp.ts";
 
 /** Stands in for the renderer where there is no template. */

@@ -2,6 +2,8 @@
 // Does not own: trust: a stamp is a hint, never proof.
 // SPEC.md, "Stamps".
 
+import type { Scope } from "./scope.ts";
+
 /** What the values were bound to when they were sealed: `strict demo/db`. The original ignores it. */
 export const SEALED_FOR_ANNOTATION = "kube-signet/sealed-for";
 
@@ -46,4 +48,21 @@ export function parseStamp(text: string | undefined, items: Iterable<string>): S
     if (FINGERPRINT.test(fingerprint)) stamp.set(item, fingerprint);
   }
   return stamp;
+}
+
+/** `annotations` with this stamp for theirs. What is not known of a value is not claimed. */
+export function withStamp(
+  annotations: Record<string, string>,
+  stamp: Stamp,
+  items: Iterable<string> = stamp.keys(),
+): Record<string, string> {
+  const { [STAMP_ANNOTATION]: _, ...others } = annotations;
+  return stamp.size === 0
+    ? others
+    : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp, items) };
+}
+
+/** Such as `strict demo/db`, `namespace-wide demo`, `cluster-wide`. */
+export function formatSealedFor(scope: Scope, label: Uint8Array): string {
+  return `${scope} ${new TextDecoder().decode(label)}`.trimEnd();
 }

@@ -7,13 +7,13 @@ import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest.ts";
 import {
   API_VERSION,
-  DECRYPT_HINT,
   formatSealedSecret,
   KIND,
   parseSealedSecret,
   type SealedSecret,
   withValuesOf,
 } from "../../shared/sealedsecret.ts";
+import { DECRYPT_HINT } from "../../shared/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/secret.ts";
 import { connectController, type Controller, wordsOf } from "./cluster.ts";
 import type { Answer } from "./http.ts";

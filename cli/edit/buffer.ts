@@ -3,7 +3,7 @@
 
 import { locate, SignetError } from "../../shared/errors.ts";
 import { formatEntry, formatString, type Json, parseManifests } from "../../shared/manifest.ts";
-import type { ItemChanges } from "../../shared/sealedsecret.ts";
+import type { ItemChanges } from "../../shared/seal.ts";
 import { asObject, isItemName } from "../../shared/secret.ts";
 
 /** A SealedSecret as it is shown. */

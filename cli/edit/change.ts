@@ -3,7 +3,7 @@
 // SPEC.md, "Changing values".
 
 import { formatPlace, locate, locateAsync, SignetError } from "../../shared/errors.ts";
-import { changeItems, checkPlace, type ItemChanges } from "../../shared/sealedsecret.ts";
+import { changeItems, checkPlace, type ItemChanges } from "../../shared/seal.ts";
 import { Certificates, type GivenCertificate } from "../project/certificates.ts";
 import { type Output, statIfThere, writeFiles } from "../files.ts";
 import { findProject, type Project } from "../project/project.ts";

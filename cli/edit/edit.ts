@@ -8,7 +8,8 @@ import { availableParallelism, constants as system } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
-import { checkPlace, type ItemChanges, openValues } from "../../shared/sealedsecret.ts";
+import { checkPlace, type ItemChanges } from "../../shared/seal.ts";
+import { openValues } from "../../shared/unseal.ts";
 import {
   applyChanges,
   checkAllClusters,

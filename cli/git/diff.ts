@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
-import { unseal } from "../../shared/sealedsecret.ts";
+import { unseal } from "../../shared/unseal.ts";
 import type { JsonObject, Secret } from "../../shared/secret.ts";
 import { connectionTo, type GivenCertificate } from "../project/certificates.ts";
 import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "./repository.ts";

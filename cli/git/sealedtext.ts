@@ -7,11 +7,11 @@ import { parseManifests } from "../../shared/manifest.ts";
 import {
   API_VERSION,
   KIND,
-  LEGACY_ITEM,
   parseSealedSecret,
   type SealedSecret,
   stampOf,
 } from "../../shared/sealedsecret.ts";
+import { LEGACY_ITEM } from "../../shared/unseal.ts";
 import { asObject, type JsonObject, objectName, objectsOf } from "../../shared/secret.ts";
 
 export interface SealedText {

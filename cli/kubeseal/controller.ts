@@ -11,13 +11,13 @@ import {
 } from "../../shared/manifest.ts";
 import {
   API_VERSION,
-  DECRYPT_HINT,
   formatSealedSecret,
   KIND,
   parseSealedSecret,
   type SealedSecret,
   withValuesOf,
 } from "../../shared/sealedsecret.ts";
+import { DECRYPT_HINT } from "../../shared/unseal.ts";
 import {
   asObject,
   type JsonObject,

@@ -5,7 +5,8 @@
 import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelope.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { labelBytes, scopeOf } from "../../shared/scope.ts";
-import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
+import { seal } from "../../shared/seal.ts";
+import { formatSealedSecret } from "../../shared/sealedsecret.ts";
 import { usableCertificate } from "../cluster/certificate.ts";
 import { readBytes } from "../files.ts";
 import { gather, type Prepare, secretsIn } from "../seal/gather.ts";

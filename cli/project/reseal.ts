@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { type Certificate, checkNotExpired } from "../../shared/certificate.ts";
 import { locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keyring.ts";
-import { reseal, type SealedSecret } from "../../shared/sealedsecret.ts";
+import { reseal } from "../../shared/seal.ts";
+import { type SealedSecret } from "../../shared/sealedsecret.ts";
 import {
   checkNotOfOther,
   type ClusterKeys,

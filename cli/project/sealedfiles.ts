@@ -11,11 +11,11 @@ import { type Scope, scopeOf } from "../../shared/scope.ts";
 import {
   API_VERSION,
   KIND,
-  LEGACY_ITEM,
   parseSealedSecret,
   type SealedSecret,
   stampOf,
 } from "../../shared/sealedsecret.ts";
+import { LEGACY_ITEM } from "../../shared/unseal.ts";
 import { asObject, objectName, placedObjectsOf } from "../../shared/secret.ts";
 import { type ClusterKeys, clusterKeys } from "./certificates.ts";
 import { editsBetween } from "../edit/edits.ts";

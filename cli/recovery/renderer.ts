@@ -1,7 +1,7 @@
 // Owns: the template renderer of the commands, loaded only where a template is rendered.
 // Does not own: rendering (shared/template.ts).
 
-import type { RenderTemplate } from "../../shared/sealedsecret.ts";
+import type { RenderTemplate } from "../../shared/unseal.ts";
 
 export async function loadRenderer(): Promise<RenderTemplate> {
   const { renderTemplate } = await import("../../shared/template.ts");

@@ -17,8 +17,8 @@ import {
   KIND,
   parseSealedSecret,
   type SealedSecret,
-  unseal,
 } from "../../shared/sealedsecret.ts";
+import { unseal } from "../../shared/unseal.ts";
 import {
   formatSecret,
   type JsonObject,

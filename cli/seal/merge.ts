@@ -7,13 +7,8 @@ import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest.ts";
 import { type Scope, scopeOf, withScope } from "../../shared/scope.ts";
-import {
-  KIND,
-  merge,
-  parseSealedSecret,
-  seal,
-  type SealedSecret,
-} from "../../shared/sealedsecret.ts";
+import { seal } from "../../shared/seal.ts";
+import { KIND, merge, parseSealedSecret, type SealedSecret } from "../../shared/sealedsecret.ts";
 import { asObject, objectName, parseSecret, type Secret } from "../../shared/secret.ts";
 import { editsBetween } from "../edit/edits.ts";
 import { readText, stat, writeFiles } from "../files.ts";

@@ -2,7 +2,8 @@
 // Does not own: any behaviour of ours.
 import { parseCertificate } from "../../shared/certificate.ts";
 import type { Scope } from "../../shared/scope.ts";
-import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
+import { seal } from "../../shared/seal.ts";
+import { formatSealedSecret } from "../../shared/sealedsecret.ts";
 import { parseSecret } from "../../shared/secret.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import type { RunningController } from "./signet.ts";

@@ -17,7 +17,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseCertificate } from "../../shared/certificate.ts";
-import { formatSealedSecret, seal } from "../../shared/sealedsecret.ts";
+import { seal } from "../../shared/seal.ts";
+import { formatSealedSecret } from "../../shared/sealedsecret.ts";
 import { parseSecret } from "../../shared/secret.ts";
 
 const PROGRAM = join(process.cwd(), "dist/signet-controller.mjs");

@@ -17,7 +17,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { readKeyFile } from "../../shared/keyfile.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { parseManifests } from "../../shared/manifest.ts";
-import { openValues, parseSealedSecret } from "../../shared/sealedsecret.ts";
+import { parseSealedSecret } from "../../shared/sealedsecret.ts";
+import { openValues } from "../../shared/unseal.ts";
 import { metadataOf, objectsOf } from "../../shared/secret.ts";
 import { partPath } from "../parts/parts.ts";
 

@@ -10,7 +10,9 @@ import { readKeyFile } from "../../shared/keyfile.ts";
 import { Keyring } from "../../shared/keyring.ts";
 import { parseManifests } from "../../shared/manifest.ts";
 import { type Scope, SCOPES } from "../../shared/scope.ts";
-import { formatSealedSecret, parseSealedSecret, seal, unseal } from "../../shared/sealedsecret.ts";
+import { seal } from "../../shared/seal.ts";
+import { formatSealedSecret, parseSealedSecret } from "../../shared/sealedsecret.ts";
+import { unseal } from "../../shared/unseal.ts";
 import { formatSecret, type JsonObject, objectsOf, parseSecret } from "../../shared/secret.ts";
 import { partPath } from "../parts/parts.ts";
 
