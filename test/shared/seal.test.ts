@@ -1,5 +1,5 @@
 // Owns: proofs about sealing and re-sealing, and what each leaves be.
-// Does not own: single manifests with a name (vectors.test.ts), changed items (test/cli/change.test.ts).
+// Does not own: single manifests with a name (vectors.test.ts), changed items (test/scenarios/set.txt).
 // SPEC.md, "SealedSecrets".
 
 import fc from "fast-check";
