@@ -273,7 +273,7 @@ test.each([
   [{ "backup.enabled": true }, "backup.recipients is needed"],
   [{ "serviceAccount.create": false }, "serviceAccount.name is needed"],
   [
-    { "policies.engine": "ValidatingAdmissionPolicy", namespaceSelector: "a=b" },
+    { "policies.engine": "Kyverno", namespaceSelector: "a=b" },
     "policies.plaintextSecrets.refuse must be false",
   ],
 ])("what %j lacks is asked for by name", (values, words) => {

@@ -8,7 +8,8 @@ import { partPath } from "../parts/parts.ts";
 export const CHART = "charts/signet";
 export const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
-const asOptions = (values: object): string[] =>
+/** The options of a helm command that set these values. */
+export const asOptions = (values: object): string[] =>
   Object.entries(values).flatMap(([key, value]) => [
     "--set-json",
     `${key}=${JSON.stringify(value)}`,

@@ -65,7 +65,7 @@ function reviewOf({ object, old, user }: PolicyCase): object {
 }
 
 /** `refusals`: names of what refused it, with the words. */
-function expectVerdict({ refusedBy, says = "" }: PolicyCase, refusals: [string, string][]): void {
+function expectVerdict({ refusedBy, says }: PolicyCase, refusals: [string, string][]): void {
   if (refusedBy === undefined) {
     expect(refusals).toEqual([]);
     return;
@@ -73,8 +73,9 @@ function expectVerdict({ refusedBy, says = "" }: PolicyCase, refusals: [string, 
   expect(refusals).toHaveLength(1);
   const [name, words] = refusals[0] ?? ["", ""];
   expect(name).toMatch(new RegExp(`^signet-${refusedBy}`));
+  expect(says).toBeDefined();
   expect(words).toContain(says);
-  expect(words).not.toMatch(/compilation|hunter2|aHVudGVyMg/);
+  expect(words).not.toMatch(/hunter2|aHVudGVyMg/);
 }
 
 describe("Gatekeeper", () => {

@@ -1,6 +1,6 @@
 // Owns: what the chart's policies refuse and what they let through, as requests to an API server, the same
-// for every engine. Does not own: how an engine is asked (admission.test.ts in test/cluster for
-// Kubernetes' own, test/interop/policies.test.ts for the others).
+// for every engine. Does not own: how an engine is asked (test/cluster/policies.test.ts
+// for Kubernetes' own, test/interop/policies.test.ts for the others).
 import { generateKeyPairSync } from "node:crypto";
 import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelope.ts";
 import { labelBytes, type Scope, scopeAnnotations } from "../../shared/scope.ts";
@@ -30,7 +30,7 @@ export interface PolicyCase {
   /** An update of this; else `object` is created. */
   readonly old?: PolicyObject;
   readonly refusedBy?: PolicyName;
-  /** What the refusal says, besides. */
+  /** What the refusal says; needed with `refusedBy`, since a policy that fails refuses as well. */
   readonly says?: string;
 }
 
@@ -202,7 +202,7 @@ function sealer(): Seal {
 }
 
 async function scopeCases(seal: Seal): Promise<PolicyCase[]> {
-  const wide = { refusedBy: "scopes" } as const;
+  const wide = { refusedBy: "scopes", says: "is cluster-wide, and the namespace allows" } as const;
   const inPlace = (namespace: string, scope: Scope): string => `${scope} in ${namespace}`;
   const allowed: [string, Scope][] = [
     ["shop", "cluster-wide"],
@@ -225,7 +225,8 @@ async function scopeCases(seal: Seal): Promise<PolicyCase[]> {
   }
   for (const [namespace, scope] of refused) {
     const object = await seal(`scope-${scope}`, { namespace, scope });
-    cases.push({ what: inPlace(namespace, scope), object, ...wide, says: `is ${scope}` });
+    const says = `is ${scope}, and the namespace allows`;
+    cases.push({ what: inPlace(namespace, scope), object, ...wide, says });
   }
   const said = { "sealedsecrets.bitnami.com/cluster-wide": "yes" };
   cases.push({
@@ -235,7 +236,13 @@ async function scopeCases(seal: Seal): Promise<PolicyCase[]> {
   const old = await seal("scope-old", { namespace: "narrow", scope: "cluster-wide" });
   const { metadata } = old;
   const labels = { a: "b" };
+  const rendered = await seal("scope-template", { namespace: "narrow", scope: "cluster-wide" });
   cases.push(
+    {
+      what: "too wide from before, with another template",
+      old: rendered,
+      object: withTemplate(rendered),
+    },
     {
       what: "too wide from before, labelled",
       old,
@@ -260,10 +267,17 @@ async function scopeCases(seal: Seal): Promise<PolicyCase[]> {
   return cases;
 }
 
+const withTemplate = (object: PolicyObject): PolicyObject => ({
+  ...object,
+  spec: { ...object.spec, template: { data: { url: "db://{{ .password }}" } } },
+});
+
 async function keyCases(seal: Seal): Promise<PolicyCase[]> {
-  const short = { refusedBy: "key-size" } as const;
   const says = "fewer than 3072 bits: ";
+  const short = { refusedBy: "key-size", says } as const;
   const old = await seal("key-old", { bits: [2048] });
+  const rendered = await seal("key-template", { bits: [2048] });
+  const many = Array.from({ length: 25 }, () => 2048);
   const { spec: _, ...without } = await seal("key-none");
   const whole = (await seal("key-whole", { bits: [2048] })).spec as {
     encryptedData: Record<string, string>;
@@ -288,6 +302,13 @@ async function keyCases(seal: Seal): Promise<PolicyCase[]> {
       what: "with a value that is none",
       object: { ...without, spec: { encryptedData: { a: "" } } },
       ...short,
+      says: `${says}a`,
+    },
+    {
+      what: "with many values under 2048 bits",
+      object: await seal("key-many", { bits: many }),
+      ...short,
+      says: `${says}25 items`,
     },
     { what: "without values", object: { ...without, spec: { encryptedData: {} } } },
     {
@@ -300,6 +321,11 @@ async function keyCases(seal: Seal): Promise<PolicyCase[]> {
       what: "under 2048 bits from before, labelled",
       old,
       object: { ...old, metadata: { ...old.metadata, labels: { a: "b" } } },
+    },
+    {
+      what: "under 2048 bits from before, with another template",
+      old: rendered,
+      object: withTemplate(rendered),
     },
     {
       what: "under 2048 bits from before, with another value",

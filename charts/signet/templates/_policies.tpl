@@ -15,7 +15,7 @@ let through is listed in the order of who has a say: where, who, what, and what 
   resource: secrets
   variables:
     - name: managers
-      expression: {{ concat (list (include "signet.userName" $)) .managers | uniq | toJson | quote }}
+      expression: {{ concat (list (include "signet.userName" $)) (.managers | default list) | uniq | toJson | quote }}
     - name: byManager
       expression: >-
         request.userInfo.username in variables.managers ||
@@ -25,14 +25,11 @@ let through is listed in the order of who has a say: where, who, what, and what 
         request.operation == "UPDATE" && object.type == oldObject.type &&
         object.?data.orValue({}) == oldObject.?data.orValue({})
   expression: >-
-    {{- with $.Values.namespaces }}
-    !(request.namespace in {{ toJson . }}) ||
-    {{- end }}
-    request.namespace in {{ append .namespaces $.Release.Namespace | uniq | toJson }} ||
-    object.type in {{ .types | toJson }} ||
+    {{- include "signet.elsewhere" $ | nindent 4 }}
+    object.metadata.namespace in {{ append (.namespaces | default list) $.Release.Namespace | uniq | toJson }} ||
+    object.type in {{ .types | default list | toJson }} ||
     variables.byManager || variables.leavesData
-  messageExpression: >-
-    "Secrets are made from SealedSecrets here: seal it, and apply that instead"
+  message: "Secrets are made from SealedSecrets here: seal it, and apply that instead"
 {{- end }}
 {{- end }}
 {{- with .Values.policies.scopes }}
@@ -57,11 +54,13 @@ let through is listed in the order of who has a say: where, who, what, and what 
         {{- end }}
     - name: leavesScope
       expression: >-
-        request.operation == "UPDATE" && object.spec == oldObject.spec && variables.scope ==
+        {{- include "signet.leavesValues" . | nindent 8 }} && variables.scope ==
         {{- include "signet.scopeOf" "oldObject" | nindent 8 }}
   expression: >-
+    {{- include "signet.elsewhere" $ | nindent 4 }}
     variables.scope == "strict" || variables.leavesScope ||
     variables.scopes.indexOf(variables.scope) <= variables.scopes.indexOf(variables.widest)
+  message: this SealedSecret is of a wider scope than the namespace allows by its label kube-signet/widest-scope
   messageExpression: >-
     "this SealedSecret is " + variables.scope + ", and the namespace allows " + variables.widest +
     " at most (its label kube-signet/widest-scope): seal the values anew for a narrower scope"
@@ -91,11 +90,30 @@ let through is listed in the order of who has a say: where, who, what, and what 
         variables.digits.indexOf(variables.values[item].charAt(1)) * 16 +
         variables.digits.indexOf(variables.values[item].charAt(2)) / 4) < {{ . }})
     - name: leavesValues
-      expression: request.operation == "UPDATE" && object.spec == oldObject.spec
-  expression: variables.leavesValues || size(variables.tooShort) == 0
+      expression: >-
+        {{- include "signet.leavesValues" . | nindent 8 }}
+  expression: >-
+    {{- include "signet.elsewhere" $ | nindent 4 }}
+    variables.leavesValues || size(variables.tooShort) == 0
+  message: sealed under an RSA key of fewer than {{ . }} bits
+  # A message has an end: of many items the number is enough.
   messageExpression: >-
-    "sealed under an RSA key of fewer than {{ . }} bits: " + variables.tooShort.join(", ")
+    "sealed under an RSA key of fewer than {{ . }} bits: " + (size(variables.tooShort) > 20
+    ? string(size(variables.tooShort)) + " items" : variables.tooShort.join(", "))
 {{- end }}
+{{- end }}
+
+{{/* Where the controller serves some namespaces only, the others are nobody's business. In CEL. */}}
+{{- define "signet.elsewhere" -}}
+{{- with .Values.namespaces }}
+!(object.metadata.namespace in {{ append . $.Release.Namespace | uniq | toJson }}) ||
+{{- end }}
+{{- end }}
+
+{{/* An update of a SealedSecret that changes none of its values, in CEL. */}}
+{{- define "signet.leavesValues" -}}
+request.operation == "UPDATE" && object.spec.?encryptedData == oldObject.spec.?encryptedData &&
+object.spec.?data == oldObject.spec.?data
 {{- end }}
 
 {{/* The scope that a SealedSecret asks for, in CEL. SPEC.md, "Scopes". */}}
@@ -131,6 +149,15 @@ is misspelt allows the narrowest.
 {{- end }}
 {{- end }}
 
+{{/* `message` is said where the expression for it fails. */}}
+{{- define "signet.validation" -}}
+expression: {{ .expression | trim | quote }}
+message: {{ .message | quote }}
+{{- with .messageExpression }}
+messageExpression: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* What Kubernetes' policies and Kyverno's have in common, of one policy. */}}
 {{- define "signet.policySpec" -}}
 failurePolicy: Fail
@@ -143,8 +170,7 @@ matchConstraints:
 variables:
   {{- toYaml .variables | nindent 2 }}
 validations:
-  - expression: {{ .expression | quote }}
-    messageExpression: {{ .messageExpression | quote }}
+  - {{ include "signet.validation" . | nindent 4 | trim }}
     reason: Forbidden
 {{- end }}
 
