@@ -11,6 +11,7 @@ import {
   POLICY_NAMESPACES,
   POLICY_VALUES,
   type PolicyCase,
+  type PolicyObject,
   policyCases,
 } from "../policies/cases.ts";
 import { partPath } from "../parts/parts.ts";
@@ -21,6 +22,7 @@ interface Rendered {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: { readonly name: string };
+  readonly spec?: { readonly enforcementAction?: string; readonly validationActions?: string[] };
 }
 
 const CASES = await policyCases();
@@ -144,6 +146,36 @@ describe("Gatekeeper", () => {
     ]);
   });
 
+  it.each([
+    ["Deny", "deny"],
+    ["Warn", "warn"],
+    ["Audit", "dryrun"],
+  ])("is told to %s in its own word", (action, word) => {
+    const specs = render("Gatekeeper", { "policies.action": action }).flatMap(({ spec }) =>
+      spec?.enforcementAction === undefined ? [] : [spec.enforcementAction],
+    );
+    expect(new Set(specs)).toEqual(new Set([word]));
+  });
+
+  it("tells of what is there already, but not of Secrets, whose maker it does not know", async () => {
+    const there = CASES.flatMap(({ old }) => (old === undefined ? [] : [old]));
+    const files = [...templates, ...constraints, ...NAMESPACES, ...there].map((object, i) =>
+      write(`there-${i}.json`, object),
+    );
+    const flags = files.map((file) => `--filename=${join(directory, file)}`);
+    const { stdout } = await runToEnd([partPath("gator"), "test", "--output=json", ...flags]);
+    const told = JSON.parse(stdout) as { violatingObject: PolicyObject }[];
+    const names = told.map(({ violatingObject: { kind, metadata } }) => [kind, metadata.name]);
+    expect(names.filter(([kind]) => kind !== "SealedSecret")).toEqual([]);
+    expect(new Set(names.map(([, name]) => name))).toEqual(
+      new Set(
+        there.flatMap(({ metadata: { name } }) =>
+          /^(scope-(?!widened)|key-)/.test(name) ? [name] : [],
+        ),
+      ),
+    );
+  });
+
   it("takes its kinds from templates that come first, if need be", () => {
     const values = { "policies.gatekeeper.constraints": false };
     const kinds = render("Gatekeeper", values).map(({ apiVersion }) => apiVersion);
@@ -183,5 +215,17 @@ describe("Kyverno", () => {
       each,
       refusals.map(({ policy, message }) => [policy, message]),
     );
+  });
+
+  it.each([
+    ["Deny", ["Deny"]],
+    ["Warn", ["Warn", "Audit"]],
+    ["Audit", ["Audit"]],
+  ])("is told to %s in its own words", (action, words) => {
+    const all = render("Kyverno", { "policies.action": action });
+    const actions = all.flatMap(({ spec }) =>
+      spec?.validationActions === undefined ? [] : [spec.validationActions],
+    );
+    expect(actions).toEqual([words, words, words]);
   });
 });
