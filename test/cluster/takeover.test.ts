@@ -238,7 +238,10 @@ describe("an installation of the original by its own chart", () => {
     }
     await expectAll();
     expect(await keyNames()).toHaveLength(2);
-    expect(await follow("kubectl get crd")).not.toContain("meta.helm.sh");
+    const answers = await follow("kubectl get crd");
+    expect(answers).not.toContain("meta.helm.sh");
+    expect(answers).toContain("kind: Deployment");
+    expect(answers).not.toContain("CustomResourceDefinition");
     watch = await startWatch(plane, [
       {
         path: "/api/v1/secrets",
@@ -417,7 +420,7 @@ describe("all the while", () => {
     expect(others.sort()).toEqual([...MEANT].sort());
   });
 
-  it("Secrets got and lost our label, and no other metadata changed", () => {
+  it("of Secrets' metadata nothing changed but our label and the mark of who manages them", () => {
     const touched = seen()
       .touches()
       .filter((line) => line.startsWith("Secret "));
