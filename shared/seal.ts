@@ -14,7 +14,7 @@ import { SignetError } from "./errors.ts";
 import type { Keyring } from "./keyring.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
-import { isItemName, QUOTING_ANNOTATIONS, type Secret, serverFieldsRemoved } from "./secret.ts";
+import { isItemName, quotesObject, type Secret, serverFieldsRemoved } from "./secret.ts";
 import { formatSealedFor, SEALED_FOR_ANNOTATION, withStamp } from "./stamp.ts";
 import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
 
@@ -215,6 +215,6 @@ export async function reseal(
 }
 
 function quotesRemoved(annotations: Record<string, string>): Record<string, string> {
-  const kept = Object.entries(annotations).filter(([name]) => !QUOTING_ANNOTATIONS.includes(name));
+  const kept = Object.entries(annotations).filter(([name]) => !quotesObject(name));
   return Object.fromEntries(kept);
 }

@@ -30,12 +30,6 @@ export interface Secret {
 /** A DNS subdomain (RFC 1123), as Kubernetes has it. */
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-/** Annotations in which kubectl and kubecfg quote a whole object: of a Secret, its values in clear text. */
-export const QUOTING_ANNOTATIONS: readonly string[] = [
-  "kubectl.kubernetes.io/last-applied-configuration",
-  "kubecfg.ksonnet.io/last-applied-configuration",
-];
-
 /** Bytes of all values together that the API server accepts (`MaxSecretSize`). */
 const MAX_DATA_BYTES = 1024 * 1024;
 
@@ -103,6 +97,11 @@ export function describeObject(object: JsonObject): string {
   const version = typeof apiVersion === "string" ? ` (${apiVersion})` : "";
   const name = [metadata["namespace"], metadata["name"]].filter((part) => typeof part === "string");
   return name.length === 0 ? `${what}${version}` : `${what}${version} "${name.join("/")}"`;
+}
+
+/** Whether an annotation, kubectl's or another tool's, quotes a whole object: of a Secret, with its values. */
+export function quotesObject(annotation: string): boolean {
+  return annotation.endsWith("last-applied-configuration");
 }
 
 /** `NAMESPACE/NAME`, or the one of them that is said. */

@@ -6,7 +6,7 @@ import { decodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import { asObject, type JsonObject, metadataOf, QUOTING_ANNOTATIONS } from "../../shared/secret.ts";
+import { asObject, type JsonObject, metadataOf, quotesObject } from "../../shared/secret.ts";
 
 export interface Plaintext {
   readonly rule: "plaintext-secret" | "last-applied" | "kustomize-literal";
@@ -131,9 +131,8 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
       object,
     );
     const annotations = asObject(metadataOf(owner)["annotations"] ?? null) ?? {};
-    for (const name of QUOTING_ANNOTATIONS) {
-      const quoted = annotations[name];
-      if (typeof quoted !== "string") continue;
+    for (const [name, quoted] of Object.entries(annotations)) {
+      if (!quotesObject(name) || typeof quoted !== "string") continue;
       const line = lineAt([...inAnnotations, name]);
       const inside = inValue(parsedJson(quoted), [], () => line, depth + 1);
       found.push(...inside.map((one): Plaintext => ({ ...one, rule: "last-applied" })));

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { SignetError } from "../../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../../shared/manifest.ts";
 import { type Entry, type Node, nodeAt } from "../../shared/manifest/tree.ts";
-import { asObject, placedObjectsOf, QUOTING_ANNOTATIONS } from "../../shared/secret.ts";
+import { asObject, placedObjectsOf, quotesObject } from "../../shared/secret.ts";
 import { readBytes } from "../files.ts";
 import { printResult } from "../terminal.ts";
 
@@ -59,7 +59,7 @@ export function withoutValues(text: string): string {
       }
       for (const field of kind in VALUE_FIELDS ? ANNOTATIONS : []) {
         for (const { key, value } of entriesAt(document, [...path, ...field])) {
-          if (QUOTING_ANNOTATIONS.includes(key)) replace(value, PLAIN);
+          if (quotesObject(key)) replace(value, PLAIN);
         }
       }
     }
@@ -99,7 +99,7 @@ function withoutValuesByLine(text: string): string {
       inner = undefined;
       return [/^[{[|>]?\s*$/.test(rest) ? line : `${lead}${key}: ${PLAIN}`];
     }
-    if (QUOTING_ANNOTATIONS.includes(name)) {
+    if (quotesObject(name)) {
       field = { indent, isSealed: false };
       inner = indent;
       return [`${lead}${key}: ${PLAIN}`];

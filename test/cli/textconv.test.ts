@@ -115,6 +115,10 @@ describe("a file that cannot be read", () => {
       "an annotation",
       "metadata:\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: |\n      {hunter2}\n",
     ],
+    [
+      "an annotation of another tool",
+      "metadata:\n  annotations:\n    example.org/last-applied-configuration: '{hunter2}'\n",
+    ],
   ])("hides %s", ([, text]) => {
     const result = withoutValues(`{{ if x }}\nkind: Secret\n${text as string}type: Opaque\n`);
     expect(result).not.toContain("hunter2");

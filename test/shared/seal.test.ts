@@ -104,6 +104,7 @@ describe("sealing", () => {
         annotations: {
           "kubectl.kubernetes.io/last-applied-configuration": '{"stringData":{"a":"hunter2"}}',
           "kubecfg.ksonnet.io/last-applied-configuration": "hunter2",
+          "example.org/last-applied-configuration": "hunter2",
           note: "n",
         },
       },
