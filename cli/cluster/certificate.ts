@@ -37,8 +37,7 @@ export interface FoundCertificate {
 export async function findCertificate(options: CertificateOptions): Promise<FoundCertificate> {
   const asks = options.certFromEnvironment !== false;
   const cert = options.cert ?? (asks ? fromEnvironment("CERT") : undefined);
-  const pinned =
-    options.certFingerprint ?? (asks ? fromEnvironment("CERT_FINGERPRINT") : undefined);
+  const pinned = asks ? pinnedFingerprint(options) : options.certFingerprint;
   const found =
     cert === undefined
       ? await certificateOfCluster(options)
@@ -61,6 +60,13 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
 /** The certificate that the environment names, if any. */
 export function certificateFromEnvironment(): string | undefined {
   return fromEnvironment("CERT");
+}
+
+/** The only certificate to be taken, where one is named: by flag, else by the environment. */
+export function pinnedFingerprint({
+  certFingerprint,
+}: Pick<CertificateOptions, "certFingerprint">): string | undefined {
+  return certFingerprint ?? fromEnvironment("CERT_FINGERPRINT");
 }
 
 /** Ours, else the original's. */

@@ -9,6 +9,7 @@ import {
   certificateFromEnvironment,
   findCertificate,
   type FoundCertificate,
+  pinnedFingerprint,
   usableCertificate,
   warnOfValidity,
 } from "../cluster/certificate.ts";
@@ -155,15 +156,15 @@ export class Certificates {
     if (this.#project === null) return Promise.reject(new Error("a cluster without a project"));
     const keys = clusterKeys(this.#project, cluster);
     const { file } = keys;
-    const { certFingerprint } = this.#given;
+    const pinned = pinnedFingerprint(this.#given);
     return new Promise((resolve) => {
       const current = currentCertificate(keys);
-      if (certFingerprint !== undefined && current.fingerprint !== certFingerprint) {
+      if (pinned !== undefined && current.fingerprint !== pinned) {
         throw new SignetError(
           "certificate-invalid",
           `is ${current.fingerprint}, not the one that was asked for`,
           {
-            hint: `if the key was renewed, \`signet cert refresh ${cluster.name}\` and ask its owner for the new fingerprint`,
+            hint: pinHint(cluster, this.#project?.clusters.size ?? 0),
             place: { file },
           },
         );
@@ -192,6 +193,11 @@ export class Certificates {
     }
     return usableCertificate({ ...this.#given, ...clusterOptions(this.#given) });
   }
+}
+
+function pinHint({ name }: ProjectCluster, clusters: number): string {
+  const one = clusters > 1 ? "name only the cluster whose fingerprint that is; " : "";
+  return `${one}if the key of ${name} was renewed, ask its owner for the new fingerprint, then run \`signet cert refresh ${name}\``;
 }
 
 function onlyCluster(project: Project): ProjectCluster | undefined {
