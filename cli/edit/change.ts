@@ -16,14 +16,7 @@ import {
   type SealedObject,
 } from "../project/sealedfiles.ts";
 import { printJson, say, shortFingerprint, warn } from "../terminal.ts";
-import {
-  checkItem,
-  checkNoValue,
-  readClusterValues,
-  readValues,
-  type ValueFlags,
-  type Values,
-} from "../seal/values.ts";
+import { checkItem, checkNoValue, readClusterValues, type ValueFlags } from "../seal/values.ts";
 
 export interface ChangeOptions extends GivenCertificate {
   /** The SealedSecret that is meant, where the file holds several. */
@@ -48,6 +41,11 @@ export async function runSet(
   items: readonly string[],
   options: ChangeOptions & ValueFlags & { readonly perCluster: boolean },
 ): Promise<void> {
+  if (options.perCluster && !options.allClusters) {
+    throw new SignetError("usage", "--per-cluster needs --all-clusters", {
+      hint: "without it, the file of one cluster is changed",
+    });
+  }
   const targets = findTargets(path, options);
   items.forEach(checkItem);
   const certificates = new Certificates(options);
@@ -59,15 +57,11 @@ export async function runSet(
     await certificates.for(file.path);
   }
   const flags = { ...options, fromLiteral: items };
-  const words = new Map(
-    targets.map((target) => [target, target.cluster ?? target.file.path] as const),
-  );
-  const { shared, own } = options.perCluster
-    ? await readClusterValues(flags, words)
-    : { shared: await readValues(flags), own: new Map<Target, Values>() };
+  const clusters = options.perCluster ? targets.map(({ cluster = "" }) => cluster) : [];
+  const { shared, own } = await readClusterValues(flags, [...new Set(clusters)]);
   const changes = new Map(
     targets.map((target) => {
-      const set = new Map([...shared.data, ...(own.get(target) ?? [])]);
+      const set = new Map([...shared, ...(own.get(target.cluster ?? "") ?? [])]);
       return [target, { set }] as const;
     }),
   );

@@ -27,7 +27,6 @@ import {
   generatePassword,
   hasValues,
   readClusterValues,
-  readValues,
   type ValueFlags,
   type Values,
 } from "./values.ts";
@@ -194,19 +193,13 @@ async function planFromFlags(
     }
   }
   (options.fromLiteral ?? []).forEach(checkItem);
-  const { shared, own } =
-    options.perCluster && clusters.length > 1
-      ? await readClusterValues(options, new Map(clusters.map((each) => [each.name, each.name])))
-      : { shared: await readValues(options), own: new Map<string, Values>() };
-  return {
-    name,
-    namespace,
-    type: options.type ?? shared.type ?? "Opaque",
-    scope,
-    clusters,
-    shared: shared.data,
-    own,
-  };
+  const isOwn = options.perCluster && clusters.length > 1;
+  const { shared, own, type } = await readClusterValues(options, isOwn ? namesOf(clusters) : []);
+  return { name, namespace, type: options.type ?? type ?? "Opaque", scope, clusters, shared, own };
+}
+
+function namesOf(clusters: readonly ProjectCluster[]): string[] {
+  return clusters.map(({ name }) => name);
 }
 
 /** Said, as it is seen nowhere on the command line. */
@@ -276,12 +269,20 @@ async function planFromAnswers(
           TYPES.map((each) => ({ name: each.words, value: each })),
         )
       : { type: options.type, items: [] };
+  const isSame = async (what: string): Promise<boolean> =>
+    clusters.length < 2 ||
+    (!options.perCluster && (await ask.askYesNo(`Is ${what} the same in every cluster?`, true)));
+  if (kind.type === "kubernetes.io/dockerconfigjson") {
+    const dockerServer = await ask.askText("Registry:", "https://index.docker.io/v1/");
+    const dockerUsername = await ask.askText("User:");
+    const names = (await isSame("the password")) ? [] : namesOf(clusters);
+    const values = await readClusterValues({ dockerServer, dockerUsername }, names);
+    return { name, namespace, scope, clusters, ...values, type: kind.type };
+  }
   const shared = new Map<string, Uint8Array>();
   const own = new Map<string, Map<string, Uint8Array>>();
   const take = async (item: string): Promise<void> => {
-    const isSame =
-      clusters.length < 2 || (await ask.askYesNo(`Is ${item} the same in every cluster?`, true));
-    if (isSame) {
+    if (await isSame(item)) {
       shared.set(item, await askValue(ask, item));
       return;
     }
@@ -290,13 +291,6 @@ async function planFromAnswers(
       own.set(cluster.name, values.set(item, await askValue(ask, `${item} in ${cluster.name}`)));
     }
   };
-  if (kind.type === "kubernetes.io/dockerconfigjson") {
-    const server = await ask.askText("Registry:", "https://index.docker.io/v1/");
-    const username = await ask.askText("User:");
-    const { data } = await readValues({ dockerServer: server, dockerUsername: username });
-    for (const [item, value] of data) shared.set(item, value);
-    return { name, namespace, type: kind.type, scope, clusters, shared, own };
-  }
   for (const item of kind.items) await take(item);
   while (kind.items.length === 0) {
     const isFirst = shared.size + own.size === 0;

@@ -19,11 +19,11 @@ export interface ValueFlags {
   readonly fromEnvFile?: readonly string[];
   /** `ITEM` or `ITEM=LENGTH`. */
   readonly generate?: readonly string[];
-  readonly dockerServer?: string;
-  readonly dockerUsername?: string;
-  readonly dockerEmail?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
+  readonly dockerServer?: string | undefined;
+  readonly dockerUsername?: string | undefined;
+  readonly dockerEmail?: string | undefined;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
 }
 
 export interface GivenValues {
@@ -50,14 +50,15 @@ export type Values = ReadonlyMap<string, Uint8Array>;
 
 /** How values are asked for, and which items have one already. */
 interface Asking {
-  readonly words?: (item: string) => string;
+  /** Asked once for each: the one that is meant. */
+  readonly cluster?: string;
   readonly taken?: Values;
 }
 
 /** @throws SignetError usage, io, secret-invalid */
 export async function readValues(
   flags: ValueFlags,
-  { words, taken = new Map() }: Asking = {},
+  { cluster, taken = new Map() }: Asking = {},
 ): Promise<GivenValues> {
   const data = new Map<string, Uint8Array>();
   const checkNew = (item: string): void => {
@@ -90,7 +91,7 @@ export async function readValues(
     throw new SignetError("usage", `${flag} needs --docker-username`);
   }
   const names = isDocker ? [...literals, DOCKER_PASSWORD] : literals;
-  for (const [item, value] of await askValues(names, words)) {
+  for (const [item, value] of await askValues(names, cluster)) {
     if (item === DOCKER_PASSWORD) {
       type = "kubernetes.io/dockerconfigjson";
       add(".dockerconfigjson", dockerConfig(flags, value));
@@ -102,29 +103,39 @@ export async function readValues(
 }
 
 /** Values of one Secret for several clusters. */
-export interface ClusterValues<Cluster> {
+export interface ClusterValues {
   /** Those that are the same in each. */
-  readonly shared: GivenValues;
-  readonly own: ReadonlyMap<Cluster, Values>;
+  readonly shared: Values;
+  /** By the cluster's name. */
+  readonly own: ReadonlyMap<string, Values>;
+  /** As of `GivenValues`. */
+  readonly type: string | undefined;
 }
 
 /**
- * Values for clusters, by the words for them: what is asked for and what is generated is each
- * cluster's own. What is read from a file is the same in all.
+ * Values for clusters of these names: what is asked for and what is generated is each cluster's own,
+ * what is read from a file is the same in all. Without a name, everything is.
  * @throws SignetError usage, io, secret-invalid
  */
-export async function readClusterValues<Cluster>(
-  { fromLiteral = [], generate = [], ...others }: ValueFlags,
-  clusters: ReadonlyMap<Cluster, string>,
-): Promise<ClusterValues<Cluster>> {
-  const shared = await readValues(others);
-  const own = new Map<Cluster, Values>();
-  for (const [cluster, name] of clusters) {
-    const words = (item: string): string => `${item} in ${name}`;
-    const asking = { words, taken: shared.data };
-    own.set(cluster, (await readValues({ fromLiteral, generate }, asking)).data);
+export async function readClusterValues(
+  flags: ValueFlags,
+  names: readonly string[],
+): Promise<ClusterValues> {
+  const own = new Map<string, Values>();
+  if (names.length === 0) {
+    const { data, type } = await readValues(flags);
+    return { shared: data, own, type };
   }
-  return { shared, own };
+  const noLogin = { dockerServer: undefined, dockerUsername: undefined, dockerEmail: undefined };
+  const noFile = { fromFile: [], fromEnvFile: [], tlsCert: undefined, tlsKey: undefined };
+  const shared = await readValues({ ...flags, fromLiteral: [], generate: [], ...noLogin });
+  let { type } = shared;
+  for (const cluster of names) {
+    const given = await readValues({ ...flags, ...noFile }, { cluster, taken: shared.data });
+    own.set(cluster, given.data);
+    type ??= given.type;
+  }
+  return { shared: shared.data, own, type };
 }
 
 const DOCKER_PASSWORD = "password of the registry";
@@ -155,16 +166,19 @@ let stdinTaken = false;
  */
 async function askValues(
   items: readonly string[],
-  words: (item: string) => string = (item) => item,
+  cluster: string | undefined,
 ): Promise<Map<string, Uint8Array>> {
   const values = new Map<string, Uint8Array>();
   if (items.length === 0) return values;
   const { isatty } = await import("node:tty");
   if (!isatty(0)) {
     const [item = "", ...others] = items;
-    if (others.length > 0 || stdinTaken) {
+    if (others.length > 0 || stdinTaken || cluster !== undefined) {
       throw new SignetError("usage", "standard input can be one value only", {
-        hint: "name one item, or use --from-file and --from-env-file, which take /dev/fd/3 as well",
+        hint:
+          cluster === undefined
+            ? "name one item, or use --from-file and --from-env-file, which take /dev/fd/3 as well"
+            : "leave --per-cluster out, or say the value cluster by cluster",
       });
     }
     stdinTaken = true;
@@ -177,7 +191,8 @@ async function askValues(
   }
   const { askHidden } = await import("../prompts.ts");
   for (const item of items) {
-    const value = await askHidden(`Value of ${words(item)}:`, (answer) =>
+    const words = cluster === undefined ? item : `${item} in ${cluster}`;
+    const value = await askHidden(`Value of ${words}:`, (answer) =>
       answer === "" ? "empty: type it, or press Ctrl-C" : null,
     );
     values.set(item, new TextEncoder().encode(value));

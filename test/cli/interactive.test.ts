@@ -133,6 +133,41 @@ describe("signet new", () => {
     });
   });
 
+  it("asks once for each cluster where --per-cluster says so, a registry's password too", async () => {
+    const ownValues = ["-n", "shop", "--cluster", "all", "--per-cluster"];
+    const values = start(["new", "app", ...ownValues]);
+    await values.answer("Type:", ENTER);
+    await values.answer("Name of a value:", `pin${ENTER}`);
+    for (const cluster of ["dev", "prod"]) {
+      await values.answer(`Value of pin in ${cluster}:`, ENTER);
+      await values.answer(`pin in ${cluster}:`, `battery-${cluster}${ENTER}`);
+    }
+    await values.answer("Name of another value", ENTER);
+    expect(await ended(values, 0)).not.toContain("the same");
+    const answerBoth = async (terminal: Terminal): Promise<void> => {
+      for (const cluster of ["dev", "prod"]) {
+        const question = `Value of password of the registry in ${cluster}:`;
+        await terminal.answer(question, `battery-${cluster}${ENTER}`);
+      }
+      expect(await ended(terminal, 0)).not.toContain("the same");
+    };
+    const login = start(["new", "login", ...ownValues]);
+    await login.answer("Type:", DOWN.repeat(4) + ENTER);
+    await login.answer("Registry:", ENTER);
+    await login.answer("User:", `robot${ENTER}`);
+    await answerBoth(login);
+    await answerBoth(start(["new", "flags", ...ownValues, "--docker-username", "robot"]));
+    for (const cluster of ["dev", "prod"]) {
+      expect(await place.open(`${cluster}/shop/app.yaml`)).toEqual({
+        app: { pin: `battery-${cluster}` },
+      });
+      for (const name of ["login", "flags"]) {
+        const opened = await place.open(`${cluster}/shop/${name}.yaml`);
+        expect(opened[name]?.[".dockerconfigjson"]).toContain(`"password":"battery-${cluster}"`);
+      }
+    }
+  });
+
   it.for([
     ["the name", 0],
     ["a choice", 1],

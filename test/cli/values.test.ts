@@ -121,15 +121,12 @@ describe("generated values", () => {
 });
 
 describe("values of several clusters", () => {
-  const clusters = new Map([
-    ["prod", "prod"],
-    ["dev", "dev"],
-  ]);
+  const clusters = ["prod", "dev"];
 
   it("are generated for each, and read from files for all", async () => {
     const flags = { generate: ["a=40", "b"], fromFile: [`ca=${file("ca", "public")}`] };
     const { shared, own } = await readClusterValues(flags, clusters);
-    expect([...shared.data.keys()]).toEqual(["ca"]);
+    expect([...shared.keys()]).toEqual(["ca"]);
     const texts = [...own].map(([cluster, values]) => [
       cluster,
       ...[...values].map(([item, value]) => `${item} ${Buffer.from(value).toString()}`),
