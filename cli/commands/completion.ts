@@ -30,6 +30,9 @@ const FILES = ":0";
 /** `program`: with every command defined. */
 export function addCompletion(program: Command, summary: string): void {
   const root = tab(program, { completionCommandName: "completion" });
+  root.commands.get("completion")?.argument("shell", (complete) => {
+    for (const shell of SHELLS) complete(shell, "");
+  });
   for (const command of program.commands) {
     if (command.name() === "completion") {
       command.registeredArguments[0]?.choices(SHELLS);
