@@ -42,7 +42,7 @@ export async function verifyAtController(
     for (const object of batch) {
       const single = batch.length === 1 ? answer : await post(controller, "/v1/verify", [object]);
       if (single.status === 409) refused.push(object);
-      else if (single.status !== 200) throw failed("verify", single);
+      else if (single.status !== 200) throw failed("verify", single, options);
     }
   });
   return refused;
@@ -68,7 +68,7 @@ export async function rotateAtController(
     }
     for (const object of batch) {
       const single = batch.length === 1 ? answer : await post(controller, "/v1/rotate", [object]);
-      if (single.status !== 200 && single.status !== 409) throw failed("re-seal", single);
+      if (single.status !== 200 && single.status !== 409) throw failed("re-seal", single, options);
       if (single.status === 409) {
         await done(object, doesNotOpen(object));
         continue;
@@ -79,10 +79,21 @@ export async function rotateAtController(
   });
 }
 
-function failed(what: string, answer: Answer): SignetError {
-  return new SignetError("network", `the controller cannot ${what}: ${wordsOf(answer)}`, {
-    hint: "its log tells more; run this again once it answers",
-  });
+function failed(
+  what: string,
+  answer: Answer,
+  { controllerName: name, controllerNamespace: namespace }: ClusterOptions,
+): SignetError {
+  const { status } = answer;
+  const isForNow = status === 429 || status >= 500;
+  const hint =
+    status === 403
+      ? `you need leave to "create" services/proxy of ${name} in ${namespace}`
+      : isForNow
+        ? "its log tells more; run this again once it answers"
+        : undefined;
+  const words = `the controller cannot ${what}: ${wordsOf(answer)}`;
+  return new SignetError("network", words, hint === undefined ? {} : { hint });
 }
 
 function doesNotOpen({ place, name }: SealedObject): SignetError {
@@ -134,7 +145,7 @@ function post(
   return postPatiently(controller, route, body, PATIENCE);
 }
 
-/** How often something is asked where the controller says that it is asked too often, or is away. */
+/** How often something is asked where the controller says each time that it is asked too often, or is away. */
 export interface Patience {
   readonly tooOften: number;
   readonly away: number;
@@ -147,15 +158,23 @@ export async function postPatiently(
   body: JsonObject,
   patience: Patience,
 ): Promise<Answer> {
-  for (let tries = 1; ; tries++) {
+  let [tooOften, away] = [0, 0];
+  for (;;) {
     const answer = await controller.request("POST", route, JSON.stringify(body));
-    const isAway = answer.status === 503;
-    if (!isAway && answer.status !== 429) return answer;
-    if (tries >= (isAway ? patience.away : patience.tooOften)) return answer;
-    const seconds = Number(answer.headers["retry-after"] ?? 1);
-    detail(`${isAway ? "it is away" : "asked too often"}; waiting for ${seconds} s`);
-    await sleep(Math.min(Number.isFinite(seconds) ? Math.max(seconds, 0.1) : 1, 10) * 1000);
+    if (answer.status === 503) away++;
+    else if (answer.status === 429) tooOften++;
+    else return answer;
+    if (away >= patience.away || tooOften >= patience.tooOften) return answer;
+    const seconds = secondsToWait(answer);
+    detail(`${answer.status === 503 ? "it is away" : "asked too often"}; waiting for ${seconds} s`);
+    await sleep(seconds * 1000);
   }
+}
+
+/** As long as it says, within reason. A date, which it does not send, counts as nothing said. */
+function secondsToWait({ headers }: Answer): number {
+  const seconds = Number(headers["retry-after"] ?? 1);
+  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.1), 10) : 1;
 }
 
 /** What was sent with the values of an answer; null where they are not those that were sent. */

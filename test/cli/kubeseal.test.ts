@@ -24,6 +24,8 @@ let url: string;
 const asked: IncomingMessage[] = [];
 /** Statuses with which the next SealedSecrets are sent back. */
 let refusals: number[] = [];
+/** When they are to be sent again, as the header says. */
+let retryAfter = "0";
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   asked.push(request);
@@ -33,7 +35,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   else if (path === "/round") response.writeHead(302, { location: "/round" }).end();
   else if (/^\/cluster\/.*\/sealed-secrets-controller$/.test(path)) response.end("{}");
   else if (path.endsWith("/v1/verify")) {
-    response.writeHead(refusals.shift() ?? 200, { "retry-after": "0" }).end();
+    response.writeHead(refusals.shift() ?? 200, { "retry-after": retryAfter }).end();
   } else if (path !== "/silence") response.writeHead(404).end();
 }
 
@@ -56,6 +58,7 @@ beforeAll(async () => {
 
 beforeEach(() => {
   asked.length = 0;
+  [refusals, retryAfter] = [[], "0"];
 });
 
 afterAll(() => {
@@ -163,6 +166,21 @@ describe("the API server", () => {
         sealed,
       );
       expect([status, stderr, posted()]).toEqual([0, "", 3]);
+    });
+
+    it.for([
+      ["3600", 10],
+      ["Wed, 21 Oct 2026 07:28:00 GMT", 1],
+    ] as const)("that says %s is asked again after %i s, as is told", async ([said, seconds]) => {
+      [refusals, retryAfter] = [[429], said];
+      const started = Date.now();
+      const { status, stderr } = await kubeseal(
+        ["--validate", "--server", `${url}/cluster`, "-v", "1"],
+        sealed,
+      );
+      expect(Date.now() - started).toBeGreaterThanOrEqual(seconds * 1000);
+      expect(stderr).toContain(`asked too often; waiting for ${seconds} s\n`);
+      expect([status, posted()]).toEqual([0, 2]);
     });
 
     it("that is away tells so at once", async () => {
