@@ -45,7 +45,7 @@ export type Method = "GET" | "POST" | "PATCH" | "DELETE";
 export function connectApiServer(options: ClusterOptions): ApiServer {
   const config = loadConfig(options);
   return {
-    request: (method, path, body, headers) => ask(config, method, path, options, body, headers),
+    request: (method, path, body, headers) => ask(config, method, path, options, { body, headers }),
   };
 }
 
@@ -59,7 +59,7 @@ export async function connectController(options: ClusterOptions): Promise<Contro
   const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
   const kept = new KeptConnections();
   const service = `${services}/${encodeURIComponent(name)}`;
-  const found = await ask(config, "GET", service, options, undefined, {}, kept);
+  const found = await ask(config, "GET", service, options, { kept });
   if (found.status !== 200) throw serviceError(found, options);
   const port = firstPortName(found.text);
   const target = `${port === "https" ? "https" : "http"}:${name}:${port}`;
@@ -67,7 +67,11 @@ export async function connectController(options: ClusterOptions): Promise<Contro
   return {
     source: `the controller ${namespace}/${name}`,
     request: (method, route, body) =>
-      ask(config, method, `${services}/${proxied}/proxy${route}`, options, body, {}, kept),
+      ask(config, method, `${services}/${proxied}/proxy${route}`, options, {
+        body,
+        kept,
+        isRepeatable: true,
+      }),
   };
 }
 
@@ -207,14 +211,20 @@ function userOverrides(account: User | null, overrides: ConnectionOverrides | un
   return { ...base, ...certificate, ...impersonation };
 }
 
+interface Request {
+  readonly body?: string | undefined;
+  readonly headers?: OutgoingHttpHeaders | undefined;
+  readonly kept?: KeptConnections;
+  /** Whether it may be sent again where a kept connection was closed under it (default: a GET may). */
+  readonly isRepeatable?: boolean;
+}
+
 async function ask(
   config: KubeConfig,
   method: Method,
   path: string,
   options: ClusterOptions,
-  body?: string,
-  headers: OutgoingHttpHeaders = {},
-  kept?: KeptConnections,
+  { body, headers = {}, kept, isRepeatable = method === "GET" }: Request,
 ): Promise<Answer> {
   const server = config.getCurrentCluster()?.server ?? "";
   const { requestTimeoutMs, overrides } = options;
@@ -236,7 +246,7 @@ async function ask(
     };
     const answer = await send(new URL(server + path), requestOptions, body, {
       maxBytes: MAX_ANSWER_BYTES,
-      ...(kept === undefined ? {} : { isRepeatable: true }),
+      isRepeatable,
     });
     detail(`${method} ${server}${path}: ${answer.status}`);
     return answer;
