@@ -2,9 +2,9 @@
 // Does not own: what a command does with them. SPEC.md, "Command line".
 
 import { type Command, Help, Option } from "commander";
-import { parseTimeout } from "../../shared/durations.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { GivenClusterOptions } from "../cluster/kubeconfig.ts";
+import { parseTimeout } from "../cluster/timeout.ts";
 
 /** Whether it was said: false where it was not. */
 export function flag(flags: string, description: string): Option {

@@ -1,5 +1,5 @@
 // Owns: times and time zones: Go's layouts read and written.
-// Does not own: durations (../durations.ts), sprig's date functions (datefunctions.ts).
+// Does not own: durations (durations.ts), sprig's date functions (datefunctions.ts).
 // Implements: Go's time package; Local is UTC, as in the original's container image.
 import { type Bytes, Fault, Time, type Zone } from "./value.ts";
 

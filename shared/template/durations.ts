@@ -1,9 +1,8 @@
-// Owns: durations read and written as Go does, in nanoseconds; those of timeouts as kubectl reads them.
-// Does not own: times (template/dates.ts).
+// Owns: durations read and written as Go does, in nanoseconds.
+// Does not own: times (dates.ts).
 // Implements: Go's time.ParseDuration and time.Duration.String.
 
-import { SignetError } from "./errors.ts";
-import type { Bytes } from "./template/value.ts";
+import type { Bytes } from "./value.ts";
 
 const UNITS: ReadonlyMap<string, bigint> = new Map([
   ["ns", 1n],
@@ -59,21 +58,4 @@ export function durationText(nanos: bigint): Bytes {
   if (minutes > 0n) text = `${(minutes % 60n).toString()}m${text}`;
   if (minutes >= 60n) text = `${(minutes / 60n).toString()}h${text}`;
   return sign + text;
-}
-
-/** Longer than a timer can count. */
-const TIMEOUT_LIMIT_MS = 2 ** 31;
-
-/**
- * Milliseconds of a timeout such as `300ms` or `1m30s`, rounded up: what is above zero must not become
- * 0, which means any time. A number alone counts seconds.
- * @throws SignetError usage
- */
-export function parseTimeout(text: string): number {
-  const nanos = parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
-  const milliseconds = nanos === undefined ? -1 : Math.ceil(Number(nanos) / 1e6);
-  if (nanos !== undefined && nanos >= 0n && milliseconds < TIMEOUT_LIMIT_MS) return milliseconds;
-  throw new SignetError("usage", `not a duration: ${text}`, {
-    hint: "such as 500ms, 10s or 1m30s; at most 24 days",
-  });
 }
