@@ -166,7 +166,12 @@ export function siblingsOf(
   project: Project | null,
   files: readonly SealedFile[],
 ): Target[] {
-  if (project === null || cluster === undefined) {
+  if (project === null) {
+    throw new SignetError("usage", "--all-clusters goes by signet.yaml, and there is none", {
+      hint: "`signet init` makes one",
+    });
+  }
+  if (cluster === undefined) {
     throw new SignetError(
       "usage",
       "--all-clusters needs a rule of signet.yaml that fits the file",
