@@ -223,10 +223,17 @@ function fromFile(source: string): [string, Uint8Array][] {
     });
   }
   // As kubectl: the files of the folder whose names can be items.
-  return namesIn(source)
-    .sort()
-    .filter((name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true)
-    .map((name) => [name, readBytes(join(source, name))]);
+  const names = namesIn(source).sort();
+  const items = names.filter(
+    (name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true,
+  );
+  if (names.length > 0 && items.length === 0) {
+    throw new SignetError("usage", "holds no file whose name can be an item's", {
+      hint: "an item has letters, digits, '-', '_' and '.' only; say --from-file ITEM=FILE",
+      place: { file: source },
+    });
+  }
+  return items.map((name) => [name, readBytes(join(source, name))]);
 }
 
 function namesIn(folder: string): string[] {
