@@ -65,6 +65,15 @@ export function kubeconfigFiles(explicit: string | undefined): string[] {
   return files.filter((file) => file !== "" && statIfThere(file)?.isFile() === true);
 }
 
+/** Whether anything says where a cluster is: a kubeconfig, or the environment, as of a pod. */
+export function namesCluster(explicit: string | undefined): boolean {
+  const variables = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_MASTER"];
+  return (
+    kubeconfigFiles(explicit).length > 0 ||
+    variables.some((name) => (process.env[name] ?? "") !== "")
+  );
+}
+
 /**
  * The chosen or current context and its namespace, which may be empty; null where there is none.
  * @throws SignetError io; manifest-syntax, which quotes nothing of the file

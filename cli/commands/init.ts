@@ -14,7 +14,8 @@ import {
 
 const HELP = `
 signet.yaml lies at the root of a repository; every command finds it from any folder below. In one
-that is there already, the clusters and rules that are named are added, and all else stays.
+that is there already, the clusters and rules that are named are added, and all else stays. A new
+cluster that no rule names gets one for the files that \`signet new\` makes, such as NAME/**.
 
 Its fields:
   clusters:

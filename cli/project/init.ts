@@ -8,8 +8,14 @@ import { type Json, parseManifests } from "../../shared/manifest.ts";
 import { fetchClusterCertificate, withNewest } from "./certificates.ts";
 import { type Output, readText, statIfThere, writeFiles } from "../files.ts";
 import { workTree } from "../git/repository.ts";
-import { currentContext, type GivenClusterOptions } from "../cluster/kubeconfig.ts";
-import { ADDRESS, DEFAULT_NEW_FILE, parseProject, type Project } from "./project.ts";
+import { currentContext, type GivenClusterOptions, namesCluster } from "../cluster/kubeconfig.ts";
+import {
+  ADDRESS,
+  DEFAULT_NEW_FILE,
+  parseProject,
+  type Project,
+  type ProjectCluster,
+} from "./project.ts";
 import { findProjectFolder, PROJECT_FILE } from "./folder.ts";
 import { printJson, say, warn } from "../terminal.ts";
 
@@ -36,17 +42,26 @@ export async function runInit(options: InitOptions): Promise<void> {
     : readText(path);
   const given = await givenClusters(options, isNew);
   const names = Object.keys(given);
-  const rules = rulesFor(given, options, isNew);
+  const rules = saidRules(options);
   if (!isNew) checkNew(parseProject(before, root), given, rules);
-  const text = edited(before, given, rules);
+  const asSaid = edited(before, given, rules);
+  const further = furtherRules(parseProject(asSaid, root), Object.keys(given));
+  const text = edited(asSaid, {}, further);
   const project = parseProject(text, root);
   const outputs: Output[] = text === before && !isNew ? [] : [{ path, text }];
   const missing: string[] = [];
+  const unreachable: ProjectCluster[] = [];
+  const canReach = namesCluster(options.kubeconfig);
   for (const name of names) {
     const cluster = project.clusters.get(name);
     if (cluster === undefined || !options.fetch) continue;
     const file = join(root, cluster.certificate);
     if (statIfThere(file) !== undefined) continue;
+    if (cluster.url === undefined && !canReach) {
+      missing.push(name);
+      unreachable.push(cluster);
+      continue;
+    }
     try {
       const { certificate } = await fetchClusterCertificate(cluster, options);
       const keys = { cluster, file, current: null, known: new Map() };
@@ -57,6 +72,7 @@ export async function runInit(options: InitOptions): Promise<void> {
       warn(`${name}: ${error.message}; \`signet cert refresh ${name}\` fetches it later`);
     }
   }
+  if (unreachable.length > 0) warn(withoutKubeconfig(unreachable));
   if (!options.dryRun) await writeFiles(outputs);
   const files = outputs.map((output) => relative(process.cwd(), resolve(output.path)));
   if (options.json) {
@@ -77,6 +93,15 @@ export async function runInit(options: InitOptions): Promise<void> {
     say(
       "next: commit it, `signet git install` guards commits, `signet new` seals the first Secret",
     );
+}
+
+function withoutKubeconfig(clusters: readonly ProjectCluster[]): string {
+  const names = clusters.map(({ name }) => name);
+  const files = clusters.map(({ certificate }) => certificate);
+  return (
+    `no kubeconfig, by which to fetch the certificate of ${names.join(", ")}: put the PEM at ` +
+    `${files.join(", ")}, or run \`signet cert refresh ${names.join(" ")}\` later`
+  );
 }
 
 /** The fields of each cluster, by its name. */
@@ -117,12 +142,7 @@ function clusterFrom(name: string, source: string): Clusters[string] {
   };
 }
 
-/** The rules that are said; for a new file without any, a folder for each cluster. */
-function rulesFor(
-  clusters: Clusters,
-  { path }: InitOptions,
-  isNew: boolean,
-): Record<string, string> {
+function saidRules({ path }: InitOptions): Record<string, string> {
   const rules = path.map((text): [string, string] => {
     const separator = text.lastIndexOf("=");
     if (separator > 0) return [text.slice(0, separator), text.slice(separator + 1)];
@@ -130,8 +150,24 @@ function rulesFor(
       hint: "such as --path 'prod/**=prod'",
     });
   });
-  if (rules.length > 0 || !isNew) return Object.fromEntries(rules);
-  return Object.fromEntries(Object.keys(clusters).map((name) => [`${name}/**`, name]));
+  return Object.fromEntries(rules);
+}
+
+/** For new clusters that no rule names: one for the files that `signet new` makes, unless another has them. */
+function furtherRules(
+  { newFile, rules }: Project,
+  names: readonly string[],
+): Record<string, string> {
+  const further = names.flatMap((name): [string, string][] => {
+    const path = newFile.replaceAll("{cluster}", name);
+    const pattern = newFile.startsWith("{cluster}/")
+      ? `${name}/**`
+      : path.replaceAll(/\{\w+\}/g, "*");
+    const example = path.replaceAll(/\{\w+\}/g, "any");
+    const isSaid = rules.some((rule) => rule.cluster === name || rule.expression.test(example));
+    return isSaid || !newFile.includes("{cluster}") ? [] : [[pattern, name]];
+  });
+  return Object.fromEntries(further);
 }
 
 /**
