@@ -394,7 +394,7 @@ const RECIPES: Recipe[] = [
   {
     name: "gator",
     parts: ["gator"],
-    usually: `gator, Gatekeeper's program for tests, ${GATEKEEPER} from source, 4 minutes`,
+    usually: `gator, Gatekeeper's program for tests, ${GATEKEEPER} from source, 2 minutes`,
     needs: "go",
     version: GATEKEEPER,
     folder: "gator",
@@ -408,7 +408,7 @@ const RECIPES: Recipe[] = [
   {
     name: "kyverno",
     parts: ["kyverno-review"],
-    usually: `Kyverno's engine ${KYVERNO} from source, 8 minutes`,
+    usually: `Kyverno's engine ${KYVERNO} from source, 3 minutes`,
     needs: "go",
     version: KYVERNO,
     folder: "kyverno",
