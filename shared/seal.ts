@@ -15,7 +15,7 @@ import type { Keyring } from "./keyring.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
 import { isItemName, quotesObject, type Secret, serverFieldsRemoved } from "./secret.ts";
-import { formatSealedFor, SEALED_FOR_ANNOTATION, withStamp } from "./stamp.ts";
+import { formatSealedFor, SEALED_FOR_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
 import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
 
 /**
@@ -157,14 +157,12 @@ export async function changeItems(
   }
   // Of a file that was moved no value is left then that was sealed for the former place.
   const isAllNew = set.size > 0 && set.size === encryptedData.size;
-  const saysPlace = annotations[SEALED_FOR_ANNOTATION] !== undefined;
-  const place =
-    isAllNew && saysPlace ? { [SEALED_FOR_ANNOTATION]: formatSealedFor(scope, label) } : {};
+  const said = isAllNew ? withSealedFor(annotations, formatSealedFor(scope, label)) : annotations;
   return {
     ...sealed,
     metadata: {
       ...sealed.metadata,
-      annotations: withStamp({ ...annotations, ...place }, stamp, encryptedData.keys()),
+      annotations: withStamp(said, stamp, encryptedData.keys()),
     },
     encryptedData,
   };

@@ -23,6 +23,7 @@ import {
   SEALED_FOR_ANNOTATION,
   type Stamp,
   STAMP_ANNOTATION,
+  withSealedFor,
   withStamp,
 } from "./stamp.ts";
 
@@ -176,13 +177,12 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
   const { annotations } = target.metadata;
   // Where no old value is left, neither is the place that they were sealed for.
   const isAllNew = [...target.encryptedData.keys()].every((item) => update.encryptedData.has(item));
-  const saysPlace = annotations[SEALED_FOR_ANNOTATION] !== undefined;
-  const sealedFor = isAllNew && saysPlace ? { [SEALED_FOR_ANNOTATION]: place(update) } : {};
+  const said = isAllNew ? withSealedFor(annotations, place(update)) : annotations;
   return {
     ...target,
     metadata: {
       ...target.metadata,
-      annotations: withStamp({ ...annotations, ...sealedFor }, stamp, encryptedData.keys()),
+      annotations: withStamp(said, stamp, encryptedData.keys()),
     },
     encryptedData,
     template: {

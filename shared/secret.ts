@@ -1,5 +1,5 @@
 // Owns: Kubernetes Secrets as values: the checks on an untrusted one, and its written form.
-// Does not own: sealing (sealedsecret.ts), YAML (manifest.ts).
+// Does not own: sealing (seal.ts), YAML (manifest.ts).
 // SPEC.md, "Secrets".
 
 import { decodeBase64, encodeBase64 } from "./base64.ts";

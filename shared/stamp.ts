@@ -62,6 +62,16 @@ export function withStamp(
     : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp, items) };
 }
 
+/** `annotations` where every value is new: what they say of the place is then this, if they say it. */
+export function withSealedFor(
+  annotations: Record<string, string>,
+  sealedFor: string,
+): Record<string, string> {
+  return annotations[SEALED_FOR_ANNOTATION] === undefined
+    ? annotations
+    : { ...annotations, [SEALED_FOR_ANNOTATION]: sealedFor };
+}
+
 /** Such as `strict demo/db`, `namespace-wide demo`, `cluster-wide`. */
 export function formatSealedFor(scope: Scope, label: Uint8Array): string {
   return `${scope} ${new TextDecoder().decode(label)}`.trimEnd();

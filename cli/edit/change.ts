@@ -1,5 +1,5 @@
 // Owns: `signet set`, `unset` and `rename`: single values of a sealed file, in one cluster or in all.
-// Does not own: what changing means (shared/sealedsecret.ts), the editor (edit.ts).
+// Does not own: what changing means (shared/seal.ts), the editor (edit.ts).
 // SPEC.md, "Changing values".
 
 import { formatPlace, locate, locateAsync, SignetError } from "../../shared/errors.ts";

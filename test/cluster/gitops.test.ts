@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { type Agent, makeRepository, type Repository, startAgent } from "./gitops.ts";
+import { reportAvailable } from "./node.ts";
 import { readSecret, SEALED_SECRETS, untilVerdict } from "./objects.ts";
 import { partPath } from "../parts/parts.ts";
 import { kubectl } from "./original.ts";
@@ -62,13 +63,7 @@ async function rollOut(): Promise<void> {
     },
     60_000,
   );
-  const { replicas } = body["spec"] as { replicas: number };
-  const status = {
-    observedGeneration: body.metadata?.generation,
-    ...{ replicas, readyReplicas: replicas },
-    ...{ updatedReplicas: replicas, availableReplicas: replicas },
-  };
-  await plane.request("PATCH", `${path}/status`, { status }, MERGE);
+  await reportAvailable(plane, body);
 }
 
 afterAll(async () => {

@@ -92,6 +92,17 @@ function sharesPort(...deployments: [Deployment, Deployment]): boolean {
   return one.some((port) => other.includes(port));
 }
 
+/** Says of a Deployment that all of its replicas are there, for whoever waits for that. */
+export async function reportAvailable(plane: ControlPlane, deployment: KubeObject): Promise<void> {
+  const { replicas } = deployment["spec"] as { replicas: number };
+  const status = {
+    observedGeneration: deployment.metadata?.generation,
+    ...{ replicas, updatedReplicas: replicas, readyReplicas: replicas },
+    availableReplicas: replicas,
+  };
+  await plane.request("PATCH", `${await plane.pathOf(deployment)}/status`, { status }, MERGE);
+}
+
 /** A node of one namespace. */
 export function startNode(plane: ControlPlane, namespace: string): Node {
   const host = requireBed("a node");
@@ -185,17 +196,6 @@ export function startNode(plane: ControlPlane, namespace: string): Node {
     }
   };
 
-  const report = async (deployment: Deployment): Promise<void> => {
-    const { metadata = {}, spec } = deployment;
-    const count = spec.replicas;
-    const status = {
-      observedGeneration: metadata.generation,
-      ...{ replicas: count, updatedReplicas: count, readyReplicas: count },
-      availableReplicas: count,
-    };
-    await plane.request("PATCH", `${await plane.pathOf(deployment)}/status`, { status }, MERGE);
-  };
-
   const stopPod = async (name: string): Promise<void> => {
     const pod = pods.get(name);
     pods.delete(name);
@@ -230,7 +230,7 @@ export function startNode(plane: ControlPlane, namespace: string): Node {
       if (deployment.spec.replicas > 1) throw new Error("one address, one replica");
       await roll(deployment, services);
     }
-    for (const deployment of deployments) await report(deployment);
+    for (const deployment of deployments) await reportAvailable(plane, deployment);
     await route(services);
   };
 
