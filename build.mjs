@@ -75,8 +75,8 @@ async function buildController(outdir) {
 
 /** The commands, and what each needs beside its entry for the most usual job. */
 const COMMANDS = {
-  signet: { entry: "cli/main.ts", usual: ["cli/commands/seal.ts"], job: ["seal"] },
-  kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/seal.ts"], job: [] },
+  signet: { entry: "cli/signet.ts", usual: ["cli/commands/seal.ts"], job: ["seal"] },
+  kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/sealmode.ts"], job: [] },
 };
 
 /**
@@ -132,7 +132,7 @@ async function buildCommands(outdir) {
   return metafile;
 }
 
-const LIBRARY = { library: "library/main.ts", browser: "library/browser.ts" };
+const LIBRARY = { library: "library/library.ts", browser: "library/browser.ts" };
 
 /** What programs import: ESM with its names, so that a stack can be read, each entry with its types. */
 async function buildLibrary(outdir) {

@@ -9,13 +9,13 @@ import {
   parseCertificate,
   parsePrivateKey,
   type SealingKeyPair,
-} from "../shared/certificate.ts";
-import { Keyring } from "../shared/keyring.ts";
-import { formatManifests, parseManifests } from "../shared/manifest.ts";
-import { seal } from "../shared/seal.ts";
-import { formatSealedSecret, parseSealedSecret } from "../shared/sealedsecret.ts";
-import { openValues } from "../shared/unseal.ts";
-import { objectsOf, type Secret } from "../shared/secret.ts";
+} from "../shared/keys/certificate.ts";
+import { Keyring } from "../shared/keys/keyring.ts";
+import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
+import { seal } from "../shared/sealing/seal.ts";
+import { formatSealedSecret, parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
+import { openValues } from "../shared/sealing/unseal.ts";
+import { objectsOf, type Secret } from "../shared/kubernetes/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
 

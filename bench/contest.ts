@@ -4,10 +4,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Certificate } from "../shared/certificate.ts";
-import { seal } from "../shared/seal.ts";
-import { formatSealedSecret } from "../shared/sealedsecret.ts";
-import type { Secret } from "../shared/secret.ts";
+import type { Certificate } from "../shared/keys/certificate.ts";
+import { seal } from "../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
+import type { Secret } from "../shared/kubernetes/secret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
 import {

@@ -1,14 +1,14 @@
 // Owns: the rate at which a keyring opens values, with 1 key and with 60.
-// Does not own: the process that opens them (opener.ts), the keyring (shared/keyring.ts).
+// Does not own: the process that opens them (opener.ts), the keyring (shared/keys/keyring.ts).
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { parseCertificate, type SealingKeyPair } from "../shared/certificate.ts";
-import { seal } from "../shared/seal.ts";
-import { formatSealedSecret } from "../shared/sealedsecret.ts";
-import type { JsonObject } from "../shared/secret.ts";
-import { STAMP_ANNOTATION } from "../shared/stamp.ts";
+import { parseCertificate, type SealingKeyPair } from "../shared/keys/certificate.ts";
+import { seal } from "../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
+import type { JsonObject } from "../shared/kubernetes/secret.ts";
+import { STAMP_ANNOTATION } from "../shared/sealing/stamp.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";

@@ -4,8 +4,8 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once, on } from "node:events";
-import { createSealingKey, type SealingKeyPair } from "../shared/certificate.ts";
-import type { Secret } from "../shared/secret.ts";
+import { createSealingKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
+import type { Secret } from "../shared/kubernetes/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import type { NodeProgram } from "./nodes.ts";
 import type { Figure } from "./report.ts";

@@ -2,11 +2,11 @@
 // Does not own: what it is given to open, nor what the rates mean (keyring.ts).
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/certificate.ts";
-import { Keyring } from "../shared/keyring.ts";
-import { parseSealedSecret, type SealedSecret } from "../shared/sealedsecret.ts";
-import { unseal } from "../shared/unseal.ts";
-import type { JsonObject } from "../shared/secret.ts";
+import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
+import { Keyring } from "../shared/keys/keyring.ts";
+import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
+import { unseal } from "../shared/sealing/unseal.ts";
+import type { JsonObject } from "../shared/kubernetes/secret.ts";
 
 /** What the process reads from the file that it is given. */
 export interface OpenerWork {

@@ -1,7 +1,7 @@
 // Owns: the control plane that controllers are measured on: our chart's rights, one sealing key for all.
 // Does not own: which controllers run on it (controller.ts, scale.ts, drift.ts).
-import { type Certificate, parseCertificate } from "../shared/certificate.ts";
-import { formatKeySecret } from "../shared/keyfile.ts";
+import { type Certificate, parseCertificate } from "../shared/keys/certificate.ts";
+import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { installSignet } from "../test/cluster/signet.ts";
 import { type Bench, benchKey } from "./measure.ts";

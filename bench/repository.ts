@@ -1,7 +1,7 @@
 // Owns: the commands on a repository of sealed files, as whole processes: how long each takes.
 // Does not own: the repository (checkout.ts), re-sealing it (reseal.ts), timing a process (measure.ts).
 import { join } from "node:path";
-import { parseCertificate } from "../shared/certificate.ts";
+import { parseCertificate } from "../shared/keys/certificate.ts";
 import { addRotated, type Checkout, makeCheckout } from "./checkout.ts";
 import { alternate, type Bench, type Subject, toFigures, wallMs } from "./measure.ts";
 import { type Check, type Figure, formatNumber, medianOf, type PartReport } from "./report.ts";

@@ -4,8 +4,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SealingKeyPair } from "../shared/certificate.ts";
-import { formatKeySecret } from "../shared/keyfile.ts";
+import type { SealingKeyPair } from "../shared/keys/certificate.ts";
+import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import {

@@ -1,9 +1,9 @@
 // Owns: very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
 // what this machine's RSA and API server allow.
 // Does not own: one run (contest.ts), the rate of RSA (keyring.ts).
-import type { Certificate } from "../shared/certificate.ts";
-import { seal } from "../shared/seal.ts";
-import { formatSealedSecret } from "../shared/sealedsecret.ts";
+import type { Certificate } from "../shared/keys/certificate.ts";
+import { seal } from "../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
 import { startOriginal } from "../test/cluster/original.ts";

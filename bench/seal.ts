@@ -4,12 +4,12 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parsePrivateKey } from "../shared/certificate.ts";
-import { Keyring } from "../shared/keyring.ts";
-import { formatManifests, parseManifests } from "../shared/manifest.ts";
-import { parseSealedSecret } from "../shared/sealedsecret.ts";
-import { openValues } from "../shared/unseal.ts";
-import { formatSecret, objectsOf } from "../shared/secret.ts";
+import { parsePrivateKey } from "../shared/keys/certificate.ts";
+import { Keyring } from "../shared/keys/keyring.ts";
+import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
+import { parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
+import { openValues } from "../shared/sealing/unseal.ts";
+import { formatSecret, objectsOf } from "../shared/kubernetes/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { partPath } from "../test/parts/parts.ts";
 import {

@@ -3,8 +3,8 @@
 // Does not own: timing a process (measure.ts), `signet seal` (seal.ts).
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { formatManifests } from "../shared/manifest.ts";
-import { formatSecret } from "../shared/secret.ts";
+import { formatManifests } from "../shared/manifest/manifest.ts";
+import { formatSecret } from "../shared/kubernetes/secret.ts";
 import { partPath } from "../test/parts/parts.ts";
 import {
   alternate,

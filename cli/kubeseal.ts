@@ -7,7 +7,7 @@
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
-import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal.ts";
+import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal/terminal.ts";
 
 /** The version of the original whose behaviour the tests hold this one to. */
 const BEHAVES_AS = "v0.36.0";
@@ -32,32 +32,32 @@ async function runMode(flags: Flags): Promise<void> {
   checkInput(flags);
   checkOutput(flags);
   if (flags.on("recovery-unseal")) {
-    const { runRecover } = await import("./kubeseal/recover.ts");
+    const { runRecover } = await import("./kubeseal/recovermode.ts");
     await runRecover(flags);
     return;
   }
   if (flags.on("validate")) {
-    const { runValidate } = await import("./kubeseal/controller.ts");
+    const { runValidate } = await import("./kubeseal/controllermode.ts");
     await runValidate(flags);
     return;
   }
   if (flags.on("re-encrypt") || flags.on("rotate")) {
-    const { runReEncrypt } = await import("./kubeseal/controller.ts");
+    const { runReEncrypt } = await import("./kubeseal/controllermode.ts");
     await runReEncrypt(flags);
     return;
   }
   if (flags.on("fetch-cert")) {
-    const { runFetchCert } = await import("./kubeseal/fetchcert.ts");
+    const { runFetchCert } = await import("./kubeseal/fetchcertmode.ts");
     await runFetchCert(flags);
     return;
   }
   const mergeInto = flags.text("merge-into");
   if (mergeInto !== undefined) {
-    const { runMergeInto } = await import("./kubeseal/merge.ts");
+    const { runMergeInto } = await import("./kubeseal/mergemode.ts");
     await runMergeInto(mergeInto, flags);
     return;
   }
-  const { runRaw, runSeal } = await import("./kubeseal/seal.ts");
+  const { runRaw, runSeal } = await import("./kubeseal/sealmode.ts");
   await (flags.on("raw") ? runRaw(flags) : runSeal(flags));
 }
 

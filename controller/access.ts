@@ -2,8 +2,8 @@
 // Does not own: which routes ask for one (api.ts).
 // SPEC.md, "HTTP".
 
-import { asObject } from "../shared/secret.ts";
-import type { KubernetesClient } from "./kubernetes.ts";
+import { asObject } from "../shared/kubernetes/secret.ts";
+import type { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 
 export type Access = "allowed" | "unauthenticated" | "forbidden";
 

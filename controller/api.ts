@@ -4,18 +4,18 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { SignetError } from "../shared/errors.ts";
-import type { Keyring } from "../shared/keyring.ts";
-import { type Json, parseManifests } from "../shared/manifest.ts";
-import { reseal } from "../shared/seal.ts";
+import type { Keyring } from "../shared/keys/keyring.ts";
+import { type Json, parseManifests } from "../shared/manifest/manifest.ts";
+import { reseal } from "../shared/sealing/seal.ts";
 import {
   formatSealedSecret,
   parseSealedSecret,
   type SealedSecret,
-} from "../shared/sealedsecret.ts";
-import { opens } from "../shared/unseal.ts";
-import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/secret.ts";
+} from "../shared/sealing/sealedsecret.ts";
+import { opens } from "../shared/sealing/unseal.ts";
+import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/kubernetes/secret.ts";
 import type { Access } from "./access.ts";
-import { BodyTooLarge, readBody } from "./http.ts";
+import { BodyTooLarge, readBody } from "./httpserver.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { Gate, RateLimit } from "./ratelimit.ts";

@@ -2,8 +2,8 @@
 // Does not own: what a change leads to (the handler's), HTTP (kubernetes.ts).
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { asObject, type JsonObject } from "../shared/secret.ts";
-import { ApiError, type KubernetesClient } from "./kubernetes.ts";
+import { asObject, type JsonObject } from "../shared/kubernetes/secret.ts";
+import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 
 /** The collection to hold: its path, and what narrows it. */

@@ -2,8 +2,8 @@
 // Does not own: reading and writing it, or when (reconcile.ts).
 // SPEC.md, "Reconciling" and "Drift".
 
-import type { Json } from "../shared/manifest.ts";
-import { API_VERSION, KIND } from "../shared/sealedsecret.ts";
+import type { Json } from "../shared/manifest/manifest.ts";
+import { API_VERSION, KIND } from "../shared/sealing/sealedsecret.ts";
 import {
   asObject,
   fromEntries,
@@ -11,7 +11,7 @@ import {
   metadataOf,
   objectsIn,
   type Secret,
-} from "../shared/secret.ts";
+} from "../shared/kubernetes/secret.ts";
 import { type Drift, type Left, type SecretMark, type Verdict, verdicts } from "./status.ts";
 
 /** Marks the Secrets that we look after; what a label selector can find without reading content. */

@@ -4,9 +4,9 @@
 import { cpus } from "node:os";
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { KEY_ORDERS, type KeyOrder } from "../shared/keyfile.ts";
+import { KEY_ORDERS, type KeyOrder } from "../shared/keys/keyfile.ts";
 import type { LogFormat, LogLevel } from "./log.ts";
-import { parseAddress } from "./http.ts";
+import { parseAddress } from "./httpserver.ts";
 
 /** Go's duration units, in milliseconds. */
 const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 0.001, ns: 0.000_001 } as const;

@@ -3,8 +3,8 @@
 // SPEC.md, "Replicas".
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { asObject, type JsonObject, metadataOf } from "../shared/secret.ts";
-import { ApiError, type KubernetesClient } from "./kubernetes.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/secret.ts";
+import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 import { text } from "./cache.ts";
 

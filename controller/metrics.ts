@@ -3,10 +3,10 @@
 // docs/monitoring.md lists them.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Keyring } from "../shared/keyring.ts";
-import { asObject, type JsonObject, metadataOf } from "../shared/secret.ts";
+import type { Keyring } from "../shared/keys/keyring.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/secret.ts";
 import { text } from "./cache.ts";
-import { keyState, keyUse } from "./keyuse.ts";
+import { keyState, keyUse } from "./keyreport.ts";
 import { currentVerdict } from "./status.ts";
 
 const PREFIX = "sealed_secrets_controller_";

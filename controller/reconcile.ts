@@ -5,21 +5,21 @@
 
 import { createHash } from "node:crypto";
 import { SignetError } from "../shared/errors.ts";
-import type { Keyring } from "../shared/keyring.ts";
-import { scopeOf } from "../shared/scope.ts";
-import { parseSealedSecret, type SealedSecret } from "../shared/sealedsecret.ts";
-import { type RenderTemplate, unseal } from "../shared/unseal.ts";
+import type { Keyring } from "../shared/keys/keyring.ts";
+import { scopeOf } from "../shared/sealing/scope.ts";
+import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
+import { type RenderTemplate, unseal } from "../shared/sealing/unseal.ts";
 import {
   asObject,
   type JsonObject,
   metadataOf,
   parseSecret,
   type Secret,
-} from "../shared/secret.ts";
-import type { Stamp } from "../shared/stamp.ts";
+} from "../shared/kubernetes/secret.ts";
+import type { Stamp } from "../shared/sealing/stamp.ts";
 import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, withOwner } from "./decide.ts";
-import { ApiError } from "./kubernetes.ts";
+import { ApiError } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
 import {

@@ -3,10 +3,10 @@
 // SPEC.md, "Status".
 
 import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
-import type { Json } from "../shared/manifest.ts";
-import { asObject, type JsonObject, objectsIn } from "../shared/secret.ts";
-import type { Stamp } from "../shared/stamp.ts";
-import type { ApiError } from "./kubernetes.ts";
+import type { Json } from "../shared/manifest/manifest.ts";
+import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/secret.ts";
+import type { Stamp } from "../shared/sealing/stamp.ts";
+import type { ApiError } from "../host/kubernetes/apiclient.ts";
 
 /** One state of a Secret, without its content. */
 export interface SecretMark {

@@ -9,11 +9,11 @@ export {
   formatPlace,
   SignetError,
 } from "../shared/errors.ts";
-export type { Certificate } from "../shared/certificate.ts";
-export { readCertificate as parseCertificate } from "../shared/x509.ts";
-export { formatManifests, type Json, type Surprise } from "../shared/manifest.ts";
+export type { Certificate } from "../shared/keys/certificate.ts";
+export { readCertificate as parseCertificate } from "../shared/keys/x509.ts";
+export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";
-export { type Scope, SCOPES, scopeOf } from "../shared/scope.ts";
+export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";
 export {
   formatSecret,
   type JsonObject,
@@ -21,8 +21,8 @@ export {
   type ObjectMeta,
   parseSecret,
   type Secret,
-} from "../shared/secret.ts";
-export { changeItems, type ItemChanges, seal } from "../shared/seal.ts";
+} from "../shared/kubernetes/secret.ts";
+export { changeItems, type ItemChanges, seal } from "../shared/sealing/seal.ts";
 export {
   formatSealedSecret,
   merge,
@@ -30,5 +30,5 @@ export {
   type SealedSecret,
   type SecretTemplate,
   stampOf,
-} from "../shared/sealedsecret.ts";
-export type { Stamp } from "../shared/stamp.ts";
+} from "../shared/sealing/sealedsecret.ts";
+export type { Stamp } from "../shared/sealing/stamp.ts";

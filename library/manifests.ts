@@ -1,8 +1,8 @@
 // Owns: manifests as the library's users see them: values and what is surprising about them.
-// Does not own: reading them (shared/manifest.ts), whose positions are for our own edits.
+// Does not own: reading them (shared/manifest/manifest.ts), whose positions are for our own edits.
 
 import type { ErrorPlace } from "../shared/errors.ts";
-import { type Json, parseManifests as parse, type Surprise } from "../shared/manifest.ts";
+import { type Json, parseManifests as parse, type Surprise } from "../shared/manifest/manifest.ts";
 
 /** One document of a stream. */
 export interface Manifest {

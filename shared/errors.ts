@@ -1,5 +1,5 @@
 // Owns: the one error type that crosses our module boundaries, and its closed set of codes.
-// Does not own: how an error is printed (cli/terminal.ts) or turned into a condition
+// Does not own: how an error is printed (cli/terminal/terminal.ts) or turned into a condition
 // (controller/reconcile.ts).
 
 /**

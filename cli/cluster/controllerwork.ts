@@ -4,7 +4,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignetError } from "../../shared/errors.ts";
-import type { Json } from "../../shared/manifest.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
 import {
   API_VERSION,
   formatSealedSecret,
@@ -12,14 +12,14 @@ import {
   parseSealedSecret,
   type SealedSecret,
   withValuesOf,
-} from "../../shared/sealedsecret.ts";
-import { DECRYPT_HINT } from "../../shared/unseal.ts";
-import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/secret.ts";
-import { connectController, type Controller, wordsOf } from "./cluster.ts";
-import type { Answer } from "./http.ts";
-import type { ClusterOptions } from "./kubeconfig.ts";
-import type { SealedObject } from "../project/sealedfiles.ts";
-import { detail } from "../terminal.ts";
+} from "../../shared/sealing/sealedsecret.ts";
+import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
+import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/secret.ts";
+import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
+import type { Answer } from "../../host/http.ts";
+import type { ClusterOptions } from "./clusteroptions.ts";
+import type { SealedObject } from "../repository/sealedfiles.ts";
+import { detail } from "../terminal/terminal.ts";
 
 /** Just below what counts as two requests; SPEC.md, "HTTP". */
 const VALUES_A_BATCH = 19;

@@ -1,8 +1,8 @@
 // Owns: the text of a timeout, as kubectl reads its --request-timeout.
-// Does not own: Go's durations (shared/template/durations.ts), what waits (http.ts, cluster.ts).
+// Does not own: Go's durations (shared/duration.ts), what waits (http.ts, cluster.ts).
 
 import { SignetError } from "../../shared/errors.ts";
-import { parseDuration } from "../../shared/template/durations.ts";
+import { parseDuration } from "../../shared/duration.ts";
 
 /** Longer than a timer can count. */
 const LIMIT_MS = 2 ** 31;

@@ -1,17 +1,21 @@
 // Owns: the options and help of `signet cert`.
 // Does not own: what it does (project/cert.ts). SPEC.md, "Command line", "Certificate".
+// Owns: `signet cert fetch`, `show`, `list` and `refresh`.
+// Does not own: where a certificate comes from (cluster/certificate.ts). SPEC.md, "Command line", "Certificate".
 
 import { type Command, Option } from "commander";
-import { clusterOptions, type GivenClusterOptions } from "../cluster/kubeconfig.ts";
-import { runCertFetch, runCertList, runCertRefresh, runCertShow } from "../project/cert.ts";
-import {
-  type Connected,
-  connection,
-  dryRunOption,
-  jsonOption,
-  pinOption,
-  withConnection,
-} from "./options.ts";
+import { clusterOptions, type GivenClusterOptions } from "../cluster/clusteroptions.ts";
+import { type Connected, connection, dryRunOption, jsonOption, pinOption, withConnection } from "../options.ts";
+import { X509Certificate } from "node:crypto";
+import { join } from "node:path";
+import type { Certificate } from "../../shared/keys/certificate.ts";
+import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
+import { type CertificateOptions, daysLeft, findCertificate, readCertificate, warnOfValidity } from "../cluster/certificatesource.ts";
+import { type Output, writeFiles } from "../../host/files.ts";
+import { Certificates, checkNotOfOther, type ClusterKeys, clusterKeys, currentCertificate, fetchClusterCertificate, withNewest } from "../repository/clustercertificates.ts";
+import { clusterNamed, findProject, needProject, type Project } from "../repository/project.ts";
+import { table } from "../terminal/table.ts";
+import { count, printJson, printLines, printResult, say, shortFingerprint, warn } from "../terminal/terminal.ts";
 
 const LIST_HELP = `
 Example:
@@ -104,4 +108,163 @@ export function define(command: Command): void {
     .action((named: string | undefined, flags: Connected<{ json: boolean }>) =>
       runCertShow(named, asked(flags)),
     );
+}
+
+/** @throws SignetError io, network, certificate-invalid */
+export async function runCertFetch(
+  options: CertificateOptions & { readonly output?: string },
+): Promise<void> {
+  const found = await findCertificate(options);
+  const { certificate, source } = found;
+  const now = new Date();
+  if (now > certificate.notAfter) {
+    warn(`${source}: the certificate expired ${certificate.notAfter.toISOString()}`);
+  }
+  warnOfValidity(found, now);
+  if (options.output === undefined) await printResult(certificate.pem);
+  else await writeFiles([{ path: options.output, text: certificate.pem }]);
+}
+
+/** @throws SignetError io, network, certificate-invalid */
+export async function runCertShow(
+  named: string | undefined,
+  options: CertificateOptions & { readonly json: boolean },
+): Promise<void> {
+  const { certificate, source } =
+    named === undefined
+      ? ((options.context === undefined ? certificateOfProject() : null) ??
+        (await findCertificate(options)))
+      : await readCertificate(named, options.requestTimeoutMs);
+  const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
+  const now = new Date();
+  // One attribute a line. Undefined, whatever its type says, for an empty name: the original's own.
+  const name = new X509Certificate(pem).subject as string | undefined;
+  const subject = (name ?? "").split("\n").join(", ");
+  const left = daysLeft(certificate, now);
+  const facts = {
+    source,
+    fingerprint,
+    bits,
+    subject,
+    notBefore: notBefore.toISOString(),
+    notAfter: notAfter.toISOString(),
+    daysLeft: left,
+    valid: now >= notBefore && now <= notAfter,
+  };
+  if (options.json) {
+    await printJson(facts);
+    return;
+  }
+  const remaining =
+    now > notAfter ? "expired" : now < notBefore ? "not valid yet" : `${count(left, "day")} left`;
+  const lines = [
+    `source       ${source}`,
+    `fingerprint  ${fingerprint}`,
+    `key          RSA, ${bits} bits`,
+    `subject      ${subject === "" ? "(none)" : subject}`,
+    `valid from   ${facts.notBefore}`,
+    `valid until  ${facts.notAfter} (${remaining})`,
+  ];
+  await printLines(lines);
+}
+
+/** What `signet seal` seals with where signet.yaml leaves no choice. @throws SignetError */
+function certificateOfProject(): { certificate: Certificate; source: string } | null {
+  const project = findProject();
+  const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);
+  if (project === null || cluster === null) return null;
+  const keys = clusterKeys(project, cluster);
+  return { certificate: currentCertificate(keys), source: keys.file };
+}
+
+/** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */
+export async function runCertList(options: { readonly json: boolean }): Promise<void> {
+  const project = needProject();
+  const now = new Date();
+  const facts = [...project.clusters.values()].map((cluster) => {
+    const { current, file, known } = clusterKeys(project, cluster);
+    return {
+      cluster: cluster.name,
+      file,
+      fingerprint: current?.fingerprint ?? null,
+      notBefore: current?.notBefore.toISOString() ?? null,
+      notAfter: current?.notAfter.toISOString() ?? null,
+      daysLeft: current === null ? null : daysLeft(current, now),
+      formerKeys: Math.max(0, known.size - 1),
+    };
+  });
+  if (options.json) {
+    await printJson({ clusters: facts });
+    return;
+  }
+  const rows = facts.map(
+    ({ cluster, fingerprint, notBefore, daysLeft: left, formerKeys, file }) => [
+      cluster,
+      fingerprint === null ? "-" : shortFingerprint(fingerprint),
+      notBefore?.slice(0, 10) ?? "-",
+      left === null ? "not fetched yet" : left < 0 ? "EXPIRED" : count(left, "day"),
+      String(formerKeys),
+      file,
+    ],
+  );
+  const lines = table([["CLUSTER", "KEY", "SINCE", "VALID FOR", "FORMER KEYS", "FILE"], ...rows]);
+  await printLines(lines);
+}
+
+/** What the repository knows of each cluster's keys, broken files left out. */
+function readableKeys(project: Project): ClusterKeys[] {
+  return [...project.clusters.values()].flatMap((cluster) => {
+    try {
+      return [clusterKeys(project, cluster)];
+    } catch (error) {
+      if (error instanceof SignetError) return [];
+      throw error;
+    }
+  });
+}
+
+/** @throws SignetError, or an AggregateError of them; the clusters that answered are refreshed */
+export async function runCertRefresh(
+  names: readonly string[],
+  options: GivenClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
+): Promise<void> {
+  const project = needProject();
+  const clusters =
+    names.length === 0
+      ? [...project.clusters.values()]
+      : [...new Set(names)].map((name) => clusterNamed(project, name));
+  const known = readableKeys(project);
+  const newest = new Map<string, Certificate>();
+  const outputs: Output[] = [];
+  const errors: SignetError[] = [];
+  const facts: object[] = [];
+  for (const cluster of clusters) {
+    try {
+      const keys = clusterKeys(project, cluster);
+      const { certificate } = await fetchClusterCertificate(cluster, options);
+      checkNotOfOther(certificate, keys, known, newest);
+      newest.set(cluster.name, certificate);
+      const changed = certificate.fingerprint !== keys.current?.fingerprint;
+      facts.push({ cluster: cluster.name, fingerprint: certificate.fingerprint, changed });
+      const text = withNewest(certificate, keys);
+      if (changed) outputs.push({ path: join(project.root, cluster.certificate), text });
+      if (!options.json) {
+        const state = changed ? (options.dryRun ? "would be new" : "new") : "unchanged";
+        const left = daysLeft(certificate, new Date());
+        const remaining = left < 0 ? "EXPIRED" : `${count(left, "day")} left`;
+        say(`${cluster.name}: ${certificate.fingerprint}, ${remaining}: ${state}`);
+      }
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      const { code, message, hint, place } = error;
+      const words = [formatPlace(place), message].filter((part) => part !== "").join(": ");
+      const details = { place: { object: cluster.name }, cause: error };
+      errors.push(
+        new SignetError(code, words, hint === undefined ? details : { ...details, hint }),
+      );
+    }
+  }
+  if (!options.dryRun) await writeFiles(outputs);
+  if (options.json) await printJson({ dryRun: options.dryRun, clusters: facts });
+  throwAll(errors);
 }

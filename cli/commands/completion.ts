@@ -4,7 +4,7 @@
 import { script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
-import { printResult } from "../terminal.ts";
+import { printResult } from "../terminal/terminal.ts";
 
 const HELP = `
 Examples:

@@ -2,8 +2,8 @@
 // Does not own: what they do (git/diff.ts, git/log.ts). SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
-import type { DiffOptions } from "../git/diff.ts";
-import type { LogOptions } from "../git/log.ts";
+import type { DiffOptions } from "./diff.ts";
+import type { LogOptions } from "./log.ts";
 import {
   clusterOption,
   type Connected,
@@ -12,7 +12,7 @@ import {
   jsonOption,
   recoveryKeyOption,
   withConnection,
-} from "./options.ts";
+} from "../options.ts";
 
 const DIFF_HELP = `
 Without --revisions: what the files declare against what the clusters have. The same ciphertext is the
@@ -50,7 +50,7 @@ export function defineDiff(command: Command): void {
   )
     .addHelpText("after", DIFF_HELP)
     .action(async (paths: string[], flags: Connected<DiffOptions>) => {
-      const { runDiff } = await import("../git/diff.ts");
+      const { runDiff } = await import("./diff.ts");
       await runDiff(paths, connection(flags));
     });
 }
@@ -65,7 +65,7 @@ export function defineLog(command: Command): void {
     .addOption(jsonOption())
     .addHelpText("after", LOG_HELP)
     .action(async (paths: string[], flags: LogOptions) => {
-      const { runLog } = await import("../git/log.ts");
+      const { runLog } = await import("./log.ts");
       await runLog(paths, flags);
     });
 }

@@ -1,16 +1,21 @@
 // Owns: the options and help of `signet init`.
 // Does not own: what it does (project/init.ts). SPEC.md, "Projects".
+// Owns: `signet init`: the first signet.yaml of a repository, or another cluster in it.
+// Does not own: what its fields mean (project.ts). SPEC.md, "Projects".
 
 import type { Command } from "commander";
-import { type InitOptions, runInit } from "../project/init.ts";
-import {
-  type Connected,
-  connection,
-  dryRunOption,
-  jsonOption,
-  list,
-  withConnection,
-} from "./options.ts";
+import { type Connected, connection, dryRunOption, jsonOption, list, withConnection } from "../options.ts";
+import { join, relative, resolve } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { editManifest } from "../../shared/manifest/edit.ts";
+import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
+import { fetchClusterCertificate, withNewest } from "../repository/clustercertificates.ts";
+import { type Output, readText, statIfThere, writeFiles } from "../../host/files.ts";
+import { workTree } from "../git/gitprocess.ts";
+import { currentContext, type GivenClusterOptions, namesCluster } from "../cluster/clusteroptions.ts";
+import { ADDRESS, DEFAULT_NEW_FILE, parseProject, type Project, type ProjectCluster } from "../repository/project.ts";
+import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
+import { printJson, say, warn } from "../terminal/terminal.ts";
 
 const HELP = `
 signet.yaml lies at the root of a repository; every command finds it from any folder below. In one
@@ -52,4 +57,207 @@ export function define(command: Command): void {
   )
     .addHelpText("after", HELP)
     .action((flags: Connected<InitOptions>) => runInit(connection(flags)));
+}
+
+export interface InitOptions extends GivenClusterOptions {
+  /** Clusters, each as `NAME` or `NAME=CONTEXT` or `NAME=https://...`. */
+  readonly cluster: readonly string[];
+  /** Rules, each as `PATTERN=CLUSTER`. */
+  readonly path: readonly string[];
+  readonly fetch: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+const HEADER = `# What \`signet\` knows of this repository; \`signet init --help\` tells every field.
+`;
+
+/** @throws SignetError; then nothing was written */
+export async function runInit(options: InitOptions): Promise<void> {
+  const root = findProjectFolder() ?? workTree() ?? process.cwd();
+  const path = join(root, PROJECT_FILE);
+  const isNew = statIfThere(path) === undefined;
+  const before = isNew
+    ? `${HEADER}clusters: {}\npaths: {}\nnewFile: "${DEFAULT_NEW_FILE}"\n`
+    : readText(path);
+  const given = await givenClusters(options, isNew);
+  const names = Object.keys(given);
+  const rules = saidRules(options);
+  if (!isNew) checkNew(parseProject(before, root), given, rules);
+  const asSaid = edited(before, given, rules);
+  const further = furtherRules(parseProject(asSaid, root), Object.keys(given));
+  const text = edited(asSaid, {}, further);
+  const project = parseProject(text, root);
+  const outputs: Output[] = text === before && !isNew ? [] : [{ path, text }];
+  const missing: string[] = [];
+  const unreachable: ProjectCluster[] = [];
+  const canReach = namesCluster(options.kubeconfig);
+  for (const name of names) {
+    const cluster = project.clusters.get(name);
+    if (cluster === undefined || !options.fetch) continue;
+    const file = join(root, cluster.certificate);
+    if (statIfThere(file) !== undefined) continue;
+    if (cluster.url === undefined && !canReach) {
+      missing.push(name);
+      unreachable.push(cluster);
+      continue;
+    }
+    try {
+      const { certificate } = await fetchClusterCertificate(cluster, options);
+      const keys = { cluster, file, current: null, known: new Map() };
+      outputs.push({ path: file, text: withNewest(certificate, keys) });
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      missing.push(name);
+      warn(`${name}: ${error.message}; \`signet cert refresh ${name}\` fetches it later`);
+    }
+  }
+  if (unreachable.length > 0) warn(withoutKubeconfig(unreachable));
+  if (!options.dryRun) await writeFiles(outputs);
+  const files = outputs.map((output) => relative(process.cwd(), resolve(output.path)));
+  if (options.json) {
+    await printJson({
+      dryRun: options.dryRun,
+      files,
+      clusters: [...project.clusters.keys()],
+      missing,
+    });
+    return;
+  }
+  if (files.length === 0) {
+    say(`${relative(process.cwd(), path)}: is there already, and nothing was to be added`);
+    return;
+  }
+  for (const file of files) say(`${file}: ${options.dryRun ? "would be written" : "written"}`);
+  if (!options.dryRun)
+    say(
+      "next: commit it, `signet git install` guards commits, `signet new` seals the first Secret",
+    );
+}
+
+function withoutKubeconfig(clusters: readonly ProjectCluster[]): string {
+  const names = clusters.map(({ name }) => name);
+  const files = clusters.map(({ certificate }) => certificate);
+  return (
+    `no kubeconfig, by which to fetch the certificate of ${names.join(", ")}: put the PEM at ` +
+    `${files.join(", ")}, or run \`signet cert refresh ${names.join(" ")}\` later`
+  );
+}
+
+/** The fields of each cluster, by its name. */
+type Clusters = Record<string, { certificate: string; context?: string; url?: string }>;
+
+async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clusters> {
+  const clusters: Clusters = {};
+  for (const text of options.cluster) {
+    const separator = text.indexOf("=");
+    const name = separator === -1 ? text : text.slice(0, separator);
+    const source = separator === -1 ? "" : text.slice(separator + 1);
+    clusters[name] = clusterFrom(name, source);
+  }
+  if (options.cluster.length > 0 || !isNew) return clusters;
+  const context = currentContext(options)?.name;
+  const { askText, canAsk } = await import("../terminal/prompts.ts");
+  if (!canAsk()) {
+    throw new SignetError("usage", "which clusters is this repository for?", {
+      hint: "say --cluster NAME=CONTEXT for each",
+    });
+  }
+  const names = await askText("Clusters of this repository, divided by spaces:", "prod");
+  for (const name of names.trim().split(/[\s,]+/)) {
+    const source = await askText(
+      `Context of the kubeconfig, or address of the certificate, for ${name}:`,
+      context ?? "",
+    );
+    clusters[name] = clusterFrom(name, source);
+  }
+  return clusters;
+}
+
+/** `source`: the address of its certificate, or a context of the kubeconfig; empty where nothing is said. */
+function clusterFrom(name: string, source: string): Clusters[string] {
+  return {
+    certificate: `certificates/${name}.pem`,
+    ...(ADDRESS.test(source) ? { url: source } : source === "" ? {} : { context: source }),
+  };
+}
+
+function saidRules({ path }: InitOptions): Record<string, string> {
+  const rules = path.map((text): [string, string] => {
+    const separator = text.lastIndexOf("=");
+    if (separator > 0) return [text.slice(0, separator), text.slice(separator + 1)];
+    throw new SignetError("usage", "a rule says PATTERN=CLUSTER", {
+      hint: "such as --path 'prod/**=prod'",
+    });
+  });
+  return Object.fromEntries(rules);
+}
+
+/** For new clusters that no rule names: one for the files that `signet new` makes, unless another has them. */
+function furtherRules(
+  { newFile, rules }: Project,
+  names: readonly string[],
+): Record<string, string> {
+  const further = names.flatMap((name): [string, string][] => {
+    const path = newFile.replaceAll("{cluster}", name);
+    const pattern = newFile.startsWith("{cluster}/")
+      ? `${name}/**`
+      : path.replaceAll(/\{\w+\}/g, "*");
+    const example = path.replaceAll(/\{\w+\}/g, "any");
+    const isSaid = rules.some((rule) => rule.cluster === name || rule.expression.test(example));
+    return isSaid || !newFile.includes("{cluster}") ? [] : [[pattern, name]];
+  });
+  return Object.fromEntries(further);
+}
+
+/**
+ * What is there already and says the same is taken off what is to be added.
+ * @throws SignetError usage where it says something else: that is not replaced
+ */
+function checkNew(project: Project, clusters: Clusters, rules: Record<string, string>): void {
+  const there = (what: string): SignetError =>
+    new SignetError("usage", `has ${what} already, and it says something else`, {
+      hint: "change its lines by hand",
+      place: { file: PROJECT_FILE },
+    });
+  for (const [name, { context, url }] of Object.entries(clusters)) {
+    const old = project.clusters.get(name);
+    if (old === undefined) continue;
+    if ((url ?? old.url) !== old.url || (context ?? old.context) !== old.context) {
+      throw there(`a cluster ${name}`);
+    }
+    Reflect.deleteProperty(clusters, name);
+  }
+  for (const [pattern, cluster] of Object.entries(rules)) {
+    const old = project.rules.find((rule) => rule.pattern === pattern);
+    if (old === undefined) continue;
+    if (old.cluster !== cluster) throw there(`a rule ${pattern}`);
+    Reflect.deleteProperty(rules, pattern);
+  }
+}
+
+/** Every other line of the file stays as it is. */
+function edited(text: string, clusters: Clusters, rules: Record<string, string>): string {
+  const additions: [readonly string[], Json][] = [
+    ...Object.entries(clusters).map(([name, fields]): [string[], Json] => [
+      ["clusters", name],
+      fields,
+    ]),
+    ...Object.entries(rules).map(([pattern, cluster]): [string[], Json] => [
+      ["paths", pattern],
+      cluster,
+    ]),
+  ];
+  let result = text;
+  for (const [path, value] of additions) {
+    const [document] = parseManifests(result, { file: PROJECT_FILE });
+    if (document === undefined) {
+      throw new SignetError("project-invalid", "is empty", {
+        hint: "remove it, and `signet init` makes it anew",
+        place: { file: PROJECT_FILE },
+      });
+    }
+    result = editManifest(result, document, [{ path, value }]);
+  }
+  return result;
 }

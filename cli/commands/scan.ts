@@ -1,10 +1,169 @@
+// Owns: `signet scan`: Secrets in plain text, in the tree, the index or a range of commits.
+// Does not own: what counts as one (plaintext.ts), the forms of the report (findings.ts).
+// SPEC.md, "Whole repositories".
 // Owns: the options and help of `signet scan`.
 // Does not own: what it does (check/scan.ts). SPEC.md, "Whole repositories".
 
+import { readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { manifestsBelow, readInputs, stat } from "../../host/files.ts";
+import { type Finding, type FindingFormat, report } from "../checks/findings.ts";
+import { gitList, historyOf, looseText, needWorkTree, readBlobs, stagedBlobs, workTree } from "../git/gitprocess.ts";
+import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
+import { type AllowedPlaintext, findProject, type Project } from "../repository/project.ts";
+import { count, errnoOf, ioError, say } from "../terminal/terminal.ts";
 import type { Command } from "commander";
-import { runScan, type ScanOptions } from "../check/scan.ts";
-import { flag, jsonOption } from "./options.ts";
+import { flag, jsonOption } from "../options.ts";
 import { findingFormatOption } from "./verify.ts";
+
+export interface ScanOptions {
+  /** The index instead of the tree: what is about to be committed. */
+  readonly staged: boolean;
+  /** A range of commits instead, such as `main..HEAD`. */
+  readonly range?: string;
+  readonly format: FindingFormat;
+}
+
+/** A text to look at. `path`: from the folder that allow rules and messages speak of. */
+interface Text {
+  readonly path: string;
+  readonly text: string;
+  /** The commit that brought it, in a range. */
+  readonly commit?: string;
+}
+
+/** Names of files that hold manifests, also as templates of charts. */
+const MANIFEST = /\.(ya?ml|json|tpl)(\.(tmpl|gotmpl|j2|tpl))?$/i;
+
+/** @throws SignetError check-found where there is plaintext; io, usage */
+export async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
+  if (options.staged && options.range !== undefined) {
+    throw new SignetError("usage", "--staged and --range exclude each other");
+  }
+  const project = findProject();
+  const texts = options.staged
+    ? stagedTexts(paths)
+    : options.range !== undefined
+      ? rangeTexts(options.range, paths)
+      : treeTexts(paths);
+  const findings: Finding[] = [];
+  const passed: string[] = [];
+  const used = new Set<AllowedPlaintext>();
+  let scanned = 0;
+  for await (const { path, text, commit } of texts) {
+    scanned++;
+    const found = findPlaintext(text);
+    const allowed = allowedBy(project, path);
+    if (found.length > 0 && allowed !== undefined) used.add(allowed);
+    if (found.length === 0 || allowed !== undefined) passed.push(path);
+    else findings.push(...found.map((each) => findingOf(each, path, commit)));
+  }
+  for (const { pattern, reason } of used) say(`allowed: ${pattern}: ${reason}`);
+  await report(
+    findings,
+    { command: "scan", what: `${count(scanned, "file")} scanned`, passed },
+    { format: options.format, strict: false },
+  );
+}
+
+/** Allow rules speak of paths below signet.yaml, which need not lie at the top of the repository. */
+function allowedBy(project: Project | null, path: string): AllowedPlaintext | undefined {
+  if (project === null) return undefined;
+  const below = relative(project.root, resolve(path)).split("\\").join("/");
+  return project.allow.find(({ matches }) => matches(below));
+}
+
+const WORDS: Record<Plaintext["rule"], string> = {
+  "plaintext-secret": "a Secret in plain text",
+  "last-applied": "a Secret in plain text, quoted in an annotation",
+  "kustomize-literal": "literals of a secretGenerator in plain text",
+};
+
+function findingOf(
+  { rule, line, object, items }: Plaintext,
+  file: string,
+  commit?: string,
+): Finding {
+  const since = commit === undefined ? "" : `, by commit ${commit.slice(0, 12)}`;
+  return {
+    rule,
+    severity: "error",
+    file,
+    line,
+    ...(object === undefined ? {} : { object }),
+    message: `${WORDS[rule]} (${items.join(", ")})${since}: seal it, and change what was ever pushed`,
+  };
+}
+
+/** In a working tree what Git would commit, ignored files left out; else every manifest below. */
+async function* treeTexts(paths: readonly string[]): AsyncGenerator<Text> {
+  for (const path of paths.length === 0 ? ["."] : paths) {
+    if (path === "-") {
+      const [input] = await readInputs(["-"], "manifests");
+      if (input !== undefined) yield { path: input.name, text: input.text };
+      continue;
+    }
+    for (const file of stat(path).isDirectory() ? filesIn(path) : [path]) {
+      const text = textOf(file);
+      if (text !== null) yield { path: file, text };
+    }
+  }
+}
+
+function filesIn(folder: string): string[] {
+  if (workTree(folder) === null) return manifestsBelow(folder).map((path) => join(folder, path));
+  const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+  return gitList(args, { cwd: folder })
+    .filter((path) => MANIFEST.test(path))
+    .map((path) => join(folder, path));
+}
+
+function textOf(path: string): string | null {
+  try {
+    return looseText(readFileSync(path));
+  } catch (error) {
+    // Removed but not yet committed so, or a file where its folder was; a submodule.
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return null;
+    throw ioError("cannot read", error, path);
+  }
+}
+
+function* stagedTexts(paths: readonly string[]): Generator<Text> {
+  const top = needWorkTree();
+  yield* blobTexts(stagedBlobs(paths), top);
+}
+
+function* rangeTexts(range: string, paths: readonly string[]): Generator<Text> {
+  const top = needWorkTree();
+  if (range.startsWith("-"))
+    throw new SignetError("usage", `${range} is no range of commits`, {
+      hint: "such as main..HEAD",
+    });
+  const args = range.includes("..") ? [range] : ["-1", range];
+  const commits = historyOf([...args, "--no-renames", "--", ...paths], top);
+  const blobs = commits.flatMap(({ id: commit, changes }) =>
+    changes.flatMap(({ path, after }) => (after === null ? [] : [{ id: after, path, commit }])),
+  );
+  yield* blobTexts(blobs, top);
+}
+
+function* blobTexts(
+  blobs: readonly { id: string; path: string; commit?: string }[],
+  top: string,
+): Generator<Text> {
+  const manifests = blobs.filter(({ path }) => MANIFEST.test(path));
+  const texts = readBlobs(
+    manifests.map(({ id }) => id),
+    top,
+  );
+  for (const { id, path, commit } of manifests) {
+    const text = texts.get(id) ?? null;
+    if (text === null) continue;
+    const shown = relative(process.cwd(), join(top, path));
+    yield { path: shown, text, ...(commit === undefined ? {} : { commit }) };
+  }
+}
 
 const HELP = `
 YAML and JSON are looked through, with Lists, several documents, charts' templates, literals of a

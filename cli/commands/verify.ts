@@ -2,8 +2,8 @@
 // Does not own: what it does (check/verify.ts). SPEC.md, "Whole repositories".
 
 import { type Command, Option } from "commander";
-import { FINDING_FORMATS } from "../check/findings.ts";
-import { runVerify, type VerifyOptions } from "../check/verify.ts";
+import { FINDING_FORMATS } from "../checks/findings.ts";
+import { runVerify, type VerifyOptions } from "../checks/verifyrules.ts";
 import {
   clusterOption,
   type Connected,
@@ -11,7 +11,7 @@ import {
   flag,
   jsonOption,
   withConnection,
-} from "./options.ts";
+} from "../options.ts";
 
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of

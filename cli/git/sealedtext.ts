@@ -3,16 +3,16 @@
 
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { parseManifests } from "../../shared/manifest.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
 import {
   API_VERSION,
   KIND,
   parseSealedSecret,
   type SealedSecret,
   stampOf,
-} from "../../shared/sealedsecret.ts";
-import { LEGACY_ITEM } from "../../shared/unseal.ts";
-import { asObject, type JsonObject, objectName, objectsOf } from "../../shared/secret.ts";
+} from "../../shared/sealing/sealedsecret.ts";
+import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
+import { asObject, type JsonObject, objectName, objectsOf } from "../../shared/kubernetes/secret.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */

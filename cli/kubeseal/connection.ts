@@ -1,8 +1,8 @@
 // Owns: kubectl's connection flags as they reach the cluster and the certificate.
 // Does not own: connecting (cluster/cluster.ts), finding a certificate (cluster/certificate.ts).
 
-import type { CertificateOptions } from "../cluster/certificate.ts";
-import type { ClusterOptions } from "../cluster/kubeconfig.ts";
+import type { CertificateOptions } from "../cluster/certificatesource.ts";
+import type { ClusterOptions } from "../cluster/clusteroptions.ts";
 import { parseTimeout } from "../cluster/timeout.ts";
 import type { Flags } from "./flags.ts";
 

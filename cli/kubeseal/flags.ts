@@ -2,7 +2,7 @@
 // Does not own: what a flag does (../kubeseal.ts and the modes beside this file). docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
-import { type Scope, SCOPES } from "../../shared/scope.ts";
+import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 
 /** `list`: comma-separated or repeated; `array`: repeated; `ignored`: taken, whatever it says. */
 type Kind =

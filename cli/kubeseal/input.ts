@@ -1,16 +1,16 @@
 // Owns: what `kubeseal` reads: its one input, Secrets as loosely written as the original takes them,
 // and the namespace that is meant where none is said.
-// Does not own: the checks of a Secret (seal/secretcheck.ts, shared/secret.ts). docs/kubeseal.md.
+// Does not own: the checks of a Secret (seal/secretcheck.ts, shared/kubernetes/secret.ts). docs/kubeseal.md.
 
 import { readFileSync } from "node:fs";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
-import type { Json } from "../../shared/manifest.ts";
-import { asObject, type JsonObject, parseSecret, type Secret } from "../../shared/secret.ts";
-import { decodeText, type Input, readText, statIfThere } from "../files.ts";
-import { complete } from "../seal/gather.ts";
-import { currentContext } from "../cluster/kubeconfig.ts";
-import { checkFields, checkNotEmpty, checkType } from "../seal/secretcheck.ts";
-import { advise, detail, readStdin } from "../terminal.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
+import { asObject, type JsonObject, parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
+import { decodeText, type Input, readText, statIfThere } from "../../host/files.ts";
+import { complete } from "../sealing/gather.ts";
+import { currentContext } from "../cluster/clusteroptions.ts";
+import { checkFields, checkNotEmpty, checkType } from "../sealing/secretcheck.ts";
+import { advise, detail, readStdin } from "../terminal/terminal.ts";
 import type { Flags } from "./flags.ts";
 
 /** @throws SignetError io where --secret-file cannot be read */

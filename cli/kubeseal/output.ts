@@ -1,12 +1,12 @@
 // Owns: how `kubeseal` prints objects: the order, the escapes and the empty lines of the original.
-// Does not own: what is printed, and signet's own form (shared/manifest.ts). docs/kubeseal.md.
+// Does not own: what is printed, and signet's own form (shared/manifest/manifest.ts). docs/kubeseal.md.
 
 import { dirname, extname } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
-import { formatManifests, type Json, type ManifestFormat } from "../../shared/manifest.ts";
-import { asObject, type JsonObject } from "../../shared/secret.ts";
-import { stat, statIfThere, writeFiles } from "../files.ts";
-import { ioError, printResult } from "../terminal.ts";
+import { formatManifests, type Json, type ManifestFormat } from "../../shared/manifest/manifest.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/secret.ts";
+import { stat, statIfThere, writeFiles } from "../../host/files.ts";
+import { ioError, printResult } from "../terminal/terminal.ts";
 import type { Flags } from "./flags.ts";
 
 /** Fields of an object, its metadata and its spec as Go's types order them; others follow. */

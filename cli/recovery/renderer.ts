@@ -1,9 +1,9 @@
 // Owns: the template renderer of the commands, loaded only where a template is rendered.
-// Does not own: rendering (shared/template.ts).
+// Does not own: rendering (shared/template/template.ts).
 
-import type { RenderTemplate } from "../../shared/unseal.ts";
+import type { RenderTemplate } from "../../shared/sealing/unseal.ts";
 
 export async function loadRenderer(): Promise<RenderTemplate> {
-  const { renderTemplate } = await import("../../shared/template.ts");
+  const { renderTemplate } = await import("../../shared/template/template.ts");
   return (source, values) => renderTemplate(source, values, { clock: () => performance.now() });
 }

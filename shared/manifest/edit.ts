@@ -3,8 +3,8 @@
 // Implements SPEC.md "Manifests": an edit that does not read back as meant is never returned.
 
 import { SignetError } from "../errors.ts";
-import { formatEntry, formatString, formatValue, parseManifests } from "../manifest.ts";
-import type { Json, ManifestDocument } from "../manifest.ts";
+import { formatEntry, formatString, formatValue, parseManifests } from "./manifest.ts";
+import type { Json, ManifestDocument } from "./manifest.ts";
 import { quote } from "./scalar.ts";
 import type { Entry, MappingNode, Node, ScalarNode } from "./tree.ts";
 

@@ -18,7 +18,7 @@ import {
 import type { Source } from "./dialect.ts";
 import { isSurprising, keyText, resolvePlain } from "./scalar.ts";
 import type { Resolved } from "./scalar.ts";
-import { lex, moveTree, unpad } from "./lexer.ts";
+import { lex, moveTree, unpad } from "./yamllexer.ts";
 import { height, MAX_DEPTH } from "./tree.ts";
 import type {
   AliasNode,

@@ -2,7 +2,7 @@
 // Does not own: layouts and zones (dates.ts); what would read the clock is refused.
 // Implements: sprig v3.3.0 date.go.
 import { addNanos, formatTime, parseTime, UTC, ZERO_TIME, zoneByName } from "./dates.ts";
-import { durationText, parseDuration } from "./durations.ts";
+import { durationText, parseDuration } from "../duration.ts";
 import { parseInt64 } from "./numbers.ts";
 import { fn, type Table } from "./signature.ts";
 import { type Budget, type Bytes, Fault, Integer, Time, type Value } from "./value.ts";

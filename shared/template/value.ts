@@ -1,5 +1,5 @@
 // Owns: the Go values that a template computes with, their Go type names, and the budget they use.
-// Does not own: what the functions do with them, or how an error is shown (shared/template.ts).
+// Does not own: what the functions do with them, or how an error is shown (shared/template/template.ts).
 // Implements: reflect's view of string, int, map, slice, time.Time and *semver.Version.
 
 /** A failure of a template, without a place and without any value of the template's data. */
@@ -94,7 +94,7 @@ export class Version {
 export type Value =
   undefined | null | boolean | Bytes | bigint | number | Integer | List | Dict | Time | Version;
 
-/** What a render may use; see TemplateLimits in shared/template.ts. */
+/** What a render may use; see TemplateLimits in shared/template/template.ts. */
 export class Budget {
   #steps = 0;
   #depth = 0;

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { manifestsBelow, readText, writeFiles } from "../../cli/files.ts";
+import { manifestsBelow, readText, writeFiles } from "../../host/files.ts";
 
 let folder = "";
 const at = (...path: string[]): string => join(folder, ...path);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Checked, type Finding, FORMATTERS } from "../../cli/check/findings.ts";
+import { type Checked, type Finding, FORMATTERS } from "../../cli/checks/findings.ts";
 
 const checked: Checked = { command: "verify", what: "2 files", passed: ["good & <fine>.yaml"] };
 

@@ -3,7 +3,7 @@
 import { Agent, createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { send } from "../../cli/cluster/http.ts";
+import { send } from "../../host/http.ts";
 
 const closers: (() => void)[] = [];
 afterEach(() => {

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { lockBackup } from "../../cli/keys/lock.ts";
+import { lockBackup } from "../../cli/recovery/lock.ts";
 import { waitFor } from "../cluster/program.ts";
 import { CTRL_C, DOWN, ENTER, signetInTerminal, type Terminal } from "./terminal.ts";
 import { KEYS, Workplace } from "./workplace.ts";

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { KEY_LABEL } from "../../shared/keyfile.ts";
+import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import type { Finished } from "../cluster/program.ts";
 import { KEYS, Workplace } from "./workplace.ts";
 

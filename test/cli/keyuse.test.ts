@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { blockersOf, keyUse } from "../../cli/project/keyuse.ts";
-import type { ClusterKeys } from "../../cli/project/certificates.ts";
-import type { Inventory, SealedFile, SealedObject } from "../../cli/project/sealedfiles.ts";
-import type { Certificate } from "../../shared/certificate.ts";
+import { blockersOf, keyUse } from "../../cli/repository/keyusage.ts";
+import type { ClusterKeys } from "../../cli/repository/clustercertificates.ts";
+import type { Inventory, SealedFile, SealedObject } from "../../cli/repository/sealedfiles.ts";
+import type { Certificate } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 const certificate = (fingerprint: string, year: number): Certificate =>

@@ -14,10 +14,10 @@ import {
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { writeFiles } from "../../cli/files.ts";
-import { formatManifests, parseManifests } from "../../shared/manifest.ts";
-import { parseSealedSecret } from "../../shared/sealedsecret.ts";
-import { asObject } from "../../shared/secret.ts";
+import { writeFiles } from "../../host/files.ts";
+import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
+import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { asObject } from "../../shared/kubernetes/secret.ts";
 import { cleanEnvironment, waitFor } from "../cluster/program.ts";
 import { KEYS, Workplace } from "./workplace.ts";
 

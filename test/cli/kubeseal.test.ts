@@ -10,8 +10,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { encodeBase64 } from "../../shared/base64.ts";
-import { parseCertificate } from "../../shared/certificate.ts";
-import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelope.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { type Finished, runToEnd } from "../cluster/program.ts";
 
 const CERTIFICATE = readFileSync("test/fixtures/cert.pem", "utf8");

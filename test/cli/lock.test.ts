@@ -5,7 +5,7 @@ import { createDecipheriv, hkdfSync, scryptSync } from "node:crypto";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import nacl from "tweetnacl";
 import { describe, expect, it } from "vitest";
-import { lockBackup, passphraseFault } from "../../cli/keys/lock.ts";
+import { lockBackup, passphraseFault } from "../../cli/recovery/lock.ts";
 
 const KEYS = `kind: Secret\n# ${"long enough for a second chunk ".repeat(3000)}\n`;
 

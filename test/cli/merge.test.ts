@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { mergeTexts } from "../../cli/git/merge.ts";
-import { parseManifests } from "../../shared/manifest.ts";
+import { mergeTexts } from "../../cli/commands/git/mergedriver.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
 
 const OLD = `SHA256:${"o".repeat(43)}`;
 const NEW = `SHA256:${"n".repeat(43)}`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findPlaintext } from "../../cli/check/plaintext.ts";
+import { findPlaintext } from "../../cli/checks/plaintext.ts";
 
 const BASE64 = Buffer.from("hunter2").toString("base64");
 const HEAD = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\n";

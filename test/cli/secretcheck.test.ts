@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { checkFields, checkSurprises, checkType } from "../../cli/seal/secretcheck.ts";
+import { checkFields, checkSurprises, checkType } from "../../cli/sealing/secretcheck.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { parseManifests } from "../../shared/manifest.ts";
-import type { Secret } from "../../shared/secret.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
 
 function caught(action: () => void): SignetError | undefined {
   try {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { withoutValues } from "../../cli/git/textconv.ts";
+import { withoutValues } from "../../cli/commands/git/textconv.ts";
 
 const CIPHERTEXT = `Ag${"hunter2".repeat(30)}==`;
 const HEAD = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db}\nspec:\n";

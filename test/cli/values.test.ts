@@ -8,7 +8,7 @@ import {
   readClusterValues,
   readValues,
   type ValueFlags,
-} from "../../cli/seal/values.ts";
+} from "../../cli/sealing/values.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 let folder = "";

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { parseManifests } from "../../shared/manifest.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { type Finished, runToEnd } from "../cluster/program.ts";
 
 export const KEYS = {

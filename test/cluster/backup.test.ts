@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseManifests } from "../../shared/manifest.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { type ControlPlane, type KubeObject } from "./controlplane.ts";
 import { makeRepository, type Repository } from "./gitops.ts";
 import { cleanEnvironment, type Finished } from "./program.ts";

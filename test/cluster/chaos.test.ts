@@ -5,9 +5,9 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSealingKey } from "../../shared/certificate.ts";
+import { createSealingKey } from "../../shared/keys/certificate.ts";
 
-import { formatKeySecret, KEY_LABEL } from "../../shared/keyfile.ts";
+import { formatKeySecret, KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import { Churn, randomNumbers } from "./churn.ts";
 import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
 import { inLanes } from "./lanes.ts";

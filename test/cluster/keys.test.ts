@@ -6,8 +6,8 @@ import {
   createSealingKey,
   parseCertificate,
   type SealingKeyPair,
-} from "../../shared/certificate.ts";
-import { formatKeySecret } from "../../shared/keyfile.ts";
+} from "../../shared/keys/certificate.ts";
+import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   certificateOf,

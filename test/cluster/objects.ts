@@ -1,10 +1,10 @@
 // Owns: the objects that the cluster tests declare, and how they look at what became of them.
 // Does not own: any behaviour of ours.
-import { parseCertificate } from "../../shared/certificate.ts";
-import type { Scope } from "../../shared/scope.ts";
-import { seal } from "../../shared/seal.ts";
-import { formatSealedSecret } from "../../shared/sealedsecret.ts";
-import { parseSecret } from "../../shared/secret.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import type { Scope } from "../../shared/sealing/scope.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import type { RunningController } from "./signet.ts";
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { decide, type Decision, SECRET_LABEL, withOwner } from "../../controller/decide.ts";
 import { sourceOf } from "../../controller/reconcile.ts";
-import type { JsonObject, Secret } from "../../shared/secret.ts";
+import type { JsonObject, Secret } from "../../shared/kubernetes/secret.ts";
 
 const SEALED: JsonObject = { metadata: { name: "db", namespace: "demo", uid: "owner-uid" } };
 const OWNER = {

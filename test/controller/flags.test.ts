@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { afterEach, describe, expect, it } from "vitest";
 import { addServeOptions, parseDuration, type ServeFlags } from "../../controller/flags.ts";
-import { parseAddress } from "../../controller/http.ts";
+import { parseAddress } from "../../controller/httpserver.ts";
 
 function parse(args: string[]): ServeFlags {
   const command = addServeOptions(new Command()).exitOverride();

@@ -1,9 +1,9 @@
 // Owns: when a sealing key is due, and what its Secret is called; whose turn it is to lead.
 // Does not own: keys and Leases in a cluster (test/cluster/keys.test.ts, replicas.test.ts).
 import { describe, expect, it } from "vitest";
-import { keyDueInMs, keyName } from "../../controller/keys.ts";
+import { keyDueInMs, keyName } from "../../controller/clusterkeys.ts";
 import { leaseStep } from "../../controller/lease.ts";
-import type { SealingKey } from "../../shared/keyring.ts";
+import type { SealingKey } from "../../shared/keys/keyring.ts";
 
 const HOUR_MS = 3_600_000;
 const NOW = new Date("2026-11-24T12:00:00Z");

@@ -16,10 +16,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { parseCertificate } from "../../shared/certificate.ts";
-import { seal } from "../../shared/seal.ts";
-import { formatSealedSecret } from "../../shared/sealedsecret.ts";
-import { parseSecret } from "../../shared/secret.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
 
 const PROGRAM = join(process.cwd(), "dist/signet-controller.mjs");
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { lockBackup, unlockBackup } from "../../cli/keys/lock.ts";
+import { lockBackup, unlockBackup } from "../../cli/recovery/lock.ts";
 import { runToEnd } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
 

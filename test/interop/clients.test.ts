@@ -14,12 +14,12 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { readKeyFile } from "../../shared/keyfile.ts";
-import { Keyring } from "../../shared/keyring.ts";
-import { parseManifests } from "../../shared/manifest.ts";
-import { parseSealedSecret } from "../../shared/sealedsecret.ts";
-import { openValues } from "../../shared/unseal.ts";
-import { metadataOf, objectsOf } from "../../shared/secret.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
+import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { openValues } from "../../shared/sealing/unseal.ts";
+import { metadataOf, objectsOf } from "../../shared/kubernetes/secret.ts";
 import { partPath } from "../parts/parts.ts";
 
 // As its command line does, without the questions that it asks a person.

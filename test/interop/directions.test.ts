@@ -5,15 +5,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSealingKey, parseCertificate } from "../../shared/certificate.ts";
-import { readKeyFile } from "../../shared/keyfile.ts";
-import { Keyring } from "../../shared/keyring.ts";
-import { parseManifests } from "../../shared/manifest.ts";
-import { type Scope, SCOPES } from "../../shared/scope.ts";
-import { seal } from "../../shared/seal.ts";
-import { formatSealedSecret, parseSealedSecret } from "../../shared/sealedsecret.ts";
-import { unseal } from "../../shared/unseal.ts";
-import { formatSecret, type JsonObject, objectsOf, parseSecret } from "../../shared/secret.ts";
+import { createSealingKey, parseCertificate } from "../../shared/keys/certificate.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
+import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret, parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { unseal } from "../../shared/sealing/unseal.ts";
+import { formatSecret, type JsonObject, objectsOf, parseSecret } from "../../shared/kubernetes/secret.ts";
 import { partPath } from "../parts/parts.ts";
 
 const VALUES: Record<string, Buffer> = {

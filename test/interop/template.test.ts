@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
 import { FUNCTIONS } from "../../shared/template/functions.ts";
-import { DEFAULT_TEMPLATE_LIMITS, renderTemplate } from "../../shared/template.ts";
+import { DEFAULT_TEMPLATE_LIMITS, renderTemplate } from "../../shared/template/template.ts";
 import { partPath } from "../parts/parts.ts";
 
 const VALUES: Readonly<Record<string, Buffer>> = {

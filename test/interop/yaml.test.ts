@@ -5,8 +5,8 @@ import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { formatManifests, parseManifests } from "../../shared/manifest.ts";
-import type { Json } from "../../shared/manifest.ts";
+import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
 import type { Node } from "../../shared/manifest/tree.ts";
 import { partPath } from "../parts/parts.ts";
 

@@ -2,8 +2,8 @@
 // for every engine. Does not own: how an engine is asked (test/cluster/policies.test.ts
 // for Kubernetes' own, test/interop/policies.test.ts for the others).
 import { generateKeyPairSync } from "node:crypto";
-import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelope.ts";
-import { labelBytes, type Scope, scopeAnnotations } from "../../shared/scope.ts";
+import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { labelBytes, type Scope, scopeAnnotations } from "../../shared/sealing/scope.ts";
 
 export type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
 

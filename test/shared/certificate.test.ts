@@ -16,7 +16,7 @@ import {
   parseCertificate,
   parsePrivateKey,
   type SealingKeyPair,
-} from "../../shared/certificate.ts";
+} from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { errorOf, testKey, toldBy } from "../vectors/fixtures.ts";
 import { keyText } from "../vectors/vectors.ts";

@@ -15,8 +15,8 @@ import {
   importPrivateKey,
   importPublicKey,
   parseEnvelopeBytes,
-} from "../../shared/envelope.ts";
-import { labelBytes, SCOPES } from "../../shared/scope.ts";
+} from "../../shared/envelopes/rsa.ts";
+import { labelBytes, SCOPES } from "../../shared/sealing/scope.ts";
 import { testKey } from "../vectors/fixtures.ts";
 
 const { certificate, privateKey } = testKey("first");

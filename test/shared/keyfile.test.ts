@@ -5,9 +5,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { formatKeySecret, KEY_LABEL, readKeyFile, readKeySecret } from "../../shared/keyfile.ts";
-import { formatManifests } from "../../shared/manifest.ts";
-import { type JsonObject, parseSecret } from "../../shared/secret.ts";
+import { formatKeySecret, KEY_LABEL, readKeyFile, readKeySecret } from "../../shared/keys/keyfile.ts";
+import { formatManifests } from "../../shared/manifest/manifest.ts";
+import { type JsonObject, parseSecret } from "../../shared/kubernetes/secret.ts";
 import { errorOf, testKey, toldBy } from "../vectors/fixtures.ts";
 import { type KeyName, keyText } from "../vectors/vectors.ts";
 

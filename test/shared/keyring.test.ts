@@ -5,10 +5,10 @@
 import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { parsePrivateKey } from "../../shared/certificate.ts";
-import { encryptValue, type Envelope, importPublicKey } from "../../shared/envelope.ts";
-import { Keyring, nextNotBefore, type SealingKey } from "../../shared/keyring.ts";
-import { labelBytes } from "../../shared/scope.ts";
+import { parsePrivateKey } from "../../shared/keys/certificate.ts";
+import { encryptValue, type Envelope, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { Keyring, nextNotBefore, type SealingKey } from "../../shared/keys/keyring.ts";
+import { labelBytes } from "../../shared/sealing/scope.ts";
 import { keyringOf, testKey } from "../vectors/fixtures.ts";
 
 const LABEL = labelBytes("strict", "demo", "db");

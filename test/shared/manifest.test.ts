@@ -6,8 +6,8 @@ import { describe, expect, test } from "vitest";
 import { editManifest } from "../../shared/manifest/edit.ts";
 import type { Edit } from "../../shared/manifest/edit.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { formatManifests, parseManifests } from "../../shared/manifest.ts";
-import type { Json } from "../../shared/manifest.ts";
+import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 
 const values = (text: string) => parseManifests(text).map(({ value }) => value);

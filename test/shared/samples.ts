@@ -1,15 +1,15 @@
 // Owns: the Secret, the keys and the former form that tests of seal.ts, unseal.ts and sealedsecret.ts share.
 // Does not own: any test; keys as files (test/vectors).
 import { encodeBase64 } from "../../shared/base64.ts";
-import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelope.ts";
-import { labelBytes } from "../../shared/scope.ts";
+import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { labelBytes } from "../../shared/sealing/scope.ts";
 import {
   formatSealedSecret,
   parseSealedSecret,
   type SealedSecret,
-} from "../../shared/sealedsecret.ts";
-import { type JsonObject, parseSecret, type Secret } from "../../shared/secret.ts";
-import type { RenderTemplate } from "../../shared/unseal.ts";
+} from "../../shared/sealing/sealedsecret.ts";
+import { type JsonObject, parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
+import type { RenderTemplate } from "../../shared/sealing/unseal.ts";
 import { testKey } from "../vectors/fixtures.ts";
 
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -12,7 +12,7 @@ import {
   scopeAnnotations,
   scopeOf,
   withScope,
-} from "../../shared/scope.ts";
+} from "../../shared/sealing/scope.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

@@ -4,18 +4,18 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Keyring } from "../../shared/keyring.ts";
-import { labelBytes, SCOPES, scopeAnnotations, scopeOf } from "../../shared/scope.ts";
-import { reseal, seal } from "../../shared/seal.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { labelBytes, SCOPES, scopeAnnotations, scopeOf } from "../../shared/sealing/scope.ts";
+import { reseal, seal } from "../../shared/sealing/seal.ts";
 import {
   formatSealedSecret,
   merge,
   type SealedSecret,
   stampOf,
-} from "../../shared/sealedsecret.ts";
-import { isItemName, parseSecret } from "../../shared/secret.ts";
-import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/stamp.ts";
-import { openValues, unseal } from "../../shared/unseal.ts";
+} from "../../shared/sealing/sealedsecret.ts";
+import { isItemName, parseSecret } from "../../shared/kubernetes/secret.ts";
+import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
+import { openValues, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf } from "../vectors/fixtures.ts";
 import {
   bytes,

@@ -5,17 +5,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import type { Json } from "../../shared/manifest.ts";
-import { seal } from "../../shared/seal.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
+import { seal } from "../../shared/sealing/seal.ts";
 import {
   formatSealedSecret,
   merge,
   parseSealedSecret,
   type SealedSecret,
   stampOf,
-} from "../../shared/sealedsecret.ts";
-import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/stamp.ts";
-import { openValues, unseal } from "../../shared/unseal.ts";
+} from "../../shared/sealing/sealedsecret.ts";
+import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
+import { openValues, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf } from "../vectors/fixtures.ts";
 import {
   bytes,

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import type { Json } from "../../shared/manifest.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
 import {
   describeObject,
   formatSecret,
@@ -15,7 +15,7 @@ import {
   objectsOf,
   parseMetadata,
   parseSecret,
-} from "../../shared/secret.ts";
+} from "../../shared/kubernetes/secret.ts";
 import { errorOf } from "../vectors/fixtures.ts";
 
 const BASE = { apiVersion: "v1", kind: "Secret", metadata: { name: "db", namespace: "demo" } };

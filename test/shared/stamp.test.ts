@@ -4,7 +4,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatStamp, parseStamp } from "../../shared/stamp.ts";
+import { formatStamp, parseStamp } from "../../shared/sealing/stamp.ts";
 
 const A = `SHA256:${"a".repeat(43)}`;
 const B = `SHA256:${"b".repeat(43)}`;

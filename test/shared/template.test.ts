@@ -10,7 +10,7 @@ import {
   renderTemplate,
   type TemplateOptions,
   type TemplateValues,
-} from "../../shared/template.ts";
+} from "../../shared/template/template.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 

@@ -5,12 +5,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { Keyring } from "../../shared/keyring.ts";
-import { SCOPES, scopeAnnotations } from "../../shared/scope.ts";
-import { seal } from "../../shared/seal.ts";
-import { merge } from "../../shared/sealedsecret.ts";
-import { STAMP_ANNOTATION } from "../../shared/stamp.ts";
-import { unseal } from "../../shared/unseal.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { SCOPES, scopeAnnotations } from "../../shared/sealing/scope.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { merge } from "../../shared/sealing/sealedsecret.ts";
+import { STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
+import { unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf, toldBy } from "../vectors/fixtures.ts";
 import {
   bytes,

@@ -10,14 +10,14 @@ import {
   privateDecrypt,
 } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { checkNotExpired, parseCertificate } from "../../shared/certificate.ts";
-import { decodeEnvelope } from "../../shared/envelope.ts";
-import { readKeyFile } from "../../shared/keyfile.ts";
-import { labelBytes, type Scope, SCOPES } from "../../shared/scope.ts";
-import { parseSealedSecret } from "../../shared/sealedsecret.ts";
-import { type RenderTemplate, unseal } from "../../shared/unseal.ts";
-import { formatSecret, type JsonObject, parseSecret } from "../../shared/secret.ts";
-import { renderTemplate } from "../../shared/template.ts";
+import { checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
+import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { labelBytes, type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { type RenderTemplate, unseal } from "../../shared/sealing/unseal.ts";
+import { formatSecret, type JsonObject, parseSecret } from "../../shared/kubernetes/secret.ts";
+import { renderTemplate } from "../../shared/template/template.ts";
 import { errorOf, keyringOf, onlyObject, testKey, toldBy } from "../vectors/fixtures.ts";
 import {
   header,

@@ -3,9 +3,9 @@
 import { readFileSync } from "node:fs";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { createSealingKey, parseCertificate } from "../../shared/certificate.ts";
+import { createSealingKey, parseCertificate } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { readCertificate } from "../../shared/x509.ts";
+import { readCertificate } from "../../shared/keys/x509.ts";
 
 const fixture = (name: string): string => readFileSync(`test/fixtures/${name}.pem`, "utf8");
 

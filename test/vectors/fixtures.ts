@@ -2,11 +2,11 @@
 // Does not own: the keys' files (vectors.ts), any test.
 // SPEC.md, "Conventions".
 
-import { type Certificate, parseCertificate, parsePrivateKey } from "../../shared/certificate.ts";
+import { type Certificate, parseCertificate, parsePrivateKey } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { Keyring, type SealingKey } from "../../shared/keyring.ts";
-import { parseManifests } from "../../shared/manifest.ts";
-import { type JsonObject, objectsOf } from "../../shared/secret.ts";
+import { Keyring, type SealingKey } from "../../shared/keys/keyring.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
+import { type JsonObject, objectsOf } from "../../shared/kubernetes/secret.ts";
 import { KEY_NAMES, type KeyName, keyText } from "./vectors.ts";
 
 export type TestKey = SealingKey & { readonly certificate: Certificate };

@@ -2,7 +2,7 @@
 // Does not own: how they are written to files (generate.ts).
 // SPEC.md, "SealedSecrets", "Templates", "Secrets".
 
-import { envelopeBytes } from "../../shared/envelope.ts";
+import { envelopeBytes } from "../../shared/envelopes/rsa.ts";
 import {
   base64,
   bytes,

@@ -5,9 +5,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createSealingKey } from "../../shared/certificate.ts";
-import { formatKeySecret } from "../../shared/keyfile.ts";
-import { formatManifests } from "../../shared/manifest.ts";
+import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { formatKeySecret } from "../../shared/keys/keyfile.ts";
+import { formatManifests } from "../../shared/manifest/manifest.ts";
 import {
   base64,
   bytes,

@@ -7,14 +7,14 @@ import { createCipheriv, createHash, publicEncrypt, randomBytes, constants } fro
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Certificate, parseCertificate } from "../../shared/certificate.ts";
+import { type Certificate, parseCertificate } from "../../shared/keys/certificate.ts";
 import {
   type Envelope,
   envelopeBytes,
   encryptValue,
   importPublicKey,
-} from "../../shared/envelope.ts";
-import { labelBytes, type Scope } from "../../shared/scope.ts";
+} from "../../shared/envelopes/rsa.ts";
+import { labelBytes, type Scope } from "../../shared/sealing/scope.ts";
 import { partPath } from "../parts/parts.ts";
 import { KEY_NAMES, type KeyName, type Kind, vectorFolder } from "./vectors.ts";
 

@@ -3,7 +3,7 @@
 // SPEC.md, "Envelope", "Scopes", "Encoded values".
 
 import { constants } from "node:crypto";
-import { envelopeBytes } from "../../shared/envelope.ts";
+import { envelopeBytes } from "../../shared/envelopes/rsa.ts";
 import {
   base64,
   bytes,

@@ -24,7 +24,7 @@ import {
   SignetError,
   type unseal,
   type UnsealedSecret,
-} from "../../../library/main.ts";
+} from "../../../library/library.ts";
 import type * as browser from "../../../library/browser.ts";
 
 type IsAny<T> = 0 extends 1 & T ? true : false;

@@ -1,0 +1,181 @@
+// Owns: what checks found, as text, JSON, and the forms that GitHub, GitLab, SARIF and JUnit readers take.
+// Does not own: the checks (verify.ts, scan.ts). SPEC.md, "Whole repositories".
+
+import { createHash } from "node:crypto";
+import { SignetError } from "../../shared/errors.ts";
+import { VERSION } from "../../shared/version.ts";
+import { count, printResult, say } from "../terminal/terminal.ts";
+
+export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
+export type FindingFormat = (typeof FINDING_FORMATS)[number];
+
+/** Nothing in it ever quotes a value. */
+export interface Finding {
+  /** A stable name, such as `plaintext-secret`. */
+  readonly rule: string;
+  readonly severity: "error" | "warning";
+  readonly file: string;
+  /** From 1. */
+  readonly line?: number;
+  readonly object?: string;
+  readonly message: string;
+}
+
+/** What a check looked at, for its last line and for reports of what passed. */
+export interface Checked {
+  readonly command: "verify" | "scan";
+  /** Such as `12 SealedSecrets in 9 files`. */
+  readonly what: string;
+  /** Files that were looked at and are right. */
+  readonly passed: readonly string[];
+}
+
+/**
+ * Prints a report.
+ * @throws SignetError check-found where there is an error, or with `strict` anything
+ */
+export async function report(
+  findings: readonly Finding[],
+  checked: Checked,
+  { format, strict }: { readonly format: FindingFormat; readonly strict: boolean },
+): Promise<void> {
+  if (format === "text") {
+    for (const finding of findings) await printResult(`${formatFinding(finding)}\n`);
+  } else {
+    await printResult(FORMATTERS[format](findings, checked, strict));
+  }
+  const errors = findings.filter(({ severity }) => severity === "error").length;
+  const failed = strict ? findings.length : errors;
+  if (failed > 0) {
+    throw new SignetError("check-found", `${count(failed, "finding")} in ${checked.what}`);
+  }
+  if (format !== "text") return;
+  say(
+    `${checked.what}: ${findings.length === 0 ? "nothing wrong" : count(findings.length, "warning")}`,
+  );
+}
+
+function formatFinding({ file, line, object, severity, message, rule }: Finding): string {
+  // As compilers write it, so that terminals and editors lead there.
+  const where = line === undefined ? file : `${file}:${line}`;
+  const place = [where, object].filter((part) => part !== undefined).join(": ");
+  // Names come from files: what would steer a terminal, or begin a line, is taken out.
+  return `${place}: ${severity}: ${message} [${rule}]`.replace(/\p{Cc}/gu, "?");
+}
+
+type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolean) => string;
+
+/** The form of a report as text. Of another form than `text`. */
+export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
+  json: (findings, { what }) => json({ checked: what, findings }),
+
+  // Workflow commands of GitHub Actions.
+  github: (findings) =>
+    findings
+      .map(({ severity, file, line, message, rule, object }) => {
+        const properties = { file, ...(line === undefined ? {} : { line }), title: rule };
+        const told = Object.entries(properties).map(
+          ([key, value]) => `${key}=${escapeCommand(String(value)).replace(/[:,]/g, percent)}`,
+        );
+        const text = object === undefined ? message : `${object}: ${message}`;
+        return `::${severity} ${told.join(",")}::${escapeCommand(text)}\n`;
+      })
+      .join(""),
+
+  // A Code Quality report.
+  gitlab: (findings) => {
+    const seen = new Map<string, number>();
+    return json(
+      findings.map(({ rule, severity, file, line = 1, object = "", message }) => {
+        // The line is left out, as it changes; of two that are the same otherwise one would be lost.
+        const facts = `${rule}\n${file}\n${object}\n${message}`;
+        const before = seen.get(facts) ?? 0;
+        seen.set(facts, before + 1);
+        return {
+          description: object === "" ? message : `${object}: ${message}`,
+          check_name: rule,
+          fingerprint: createHash("sha256")
+            .update(before === 0 ? facts : `${facts}\n${before}`)
+            .digest("hex"),
+          severity: severity === "error" ? "critical" : "minor",
+          location: { path: file, lines: { begin: line } },
+        };
+      }),
+    );
+  },
+
+  sarif: (findings, { command }) =>
+    json({
+      $schema: "https://json.schemastore.org/sarif-2.1.0.json",
+      version: "2.1.0",
+      runs: [
+        {
+          tool: {
+            driver: {
+              name: `signet ${command}`,
+              version: VERSION,
+              rules: [...new Set(findings.map(({ rule }) => rule))].map((id) => ({ id })),
+            },
+          },
+          results: findings.map(({ rule, severity, file, line = 1, object, message }) => ({
+            ruleId: rule,
+            level: severity,
+            message: { text: object === undefined ? message : `${object}: ${message}` },
+            locations: [
+              {
+                physicalLocation: {
+                  artifactLocation: { uri: file.split("/").map(encodeURIComponent).join("/") },
+                  region: { startLine: line },
+                },
+              },
+            ],
+          })),
+        },
+      ],
+    }),
+
+  junit: (findings, { command, passed }, strict) => {
+    const isFailure = ({ severity }: Finding): boolean => strict || severity === "error";
+    const cases = [
+      ...passed.map(
+        (file) => `    <testcase classname="signet ${command}" name="${xml(file)}"/>\n`,
+      ),
+      ...findings.map((finding) => {
+        const { file, object = "", rule, message, line = 1 } = finding;
+        const name = xml([file, object].filter(Boolean).join(": "));
+        // What does not fail the check does not fail the test.
+        const body = isFailure(finding)
+          ? `<failure type="${xml(rule)}" message="${xml(message)}">${xml(file)}:${line}</failure>`
+          : `<system-out>${xml(`${file}:${line}: warning: ${message}`)}</system-out>`;
+        return `    <testcase classname="signet ${command}" name="${name}">${body}</testcase>\n`;
+      }),
+    ];
+    const counts = `tests="${cases.length}" failures="${findings.filter(isFailure).length}"`;
+    return (
+      `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites ${counts}>\n` +
+      `  <testsuite name="signet ${command}" ${counts}>\n${cases.join("")}  </testsuite>\n</testsuites>\n`
+    );
+  },
+};
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function percent(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+function escapeCommand(text: string): string {
+  return text.replace(/[%\r\n]/g, percent);
+}
+
+function xml(text: string): string {
+  const entities: Record<string, string> = {
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+    '"': "&quot;",
+  };
+  return text.replace(/[<>&"]/g, (character) => entities[character] ?? "").replace(/\p{Cc}/gu, "?");
+}

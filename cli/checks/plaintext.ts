@@ -1,0 +1,276 @@
+// Owns: whether a text holds a Secret in plain: as YAML, JSON, a List, Helm's output or template, quoted
+// in an annotation, as literals of a Kustomization. Does not own: which texts are looked at (scan.ts).
+// SPEC.md, "Whole repositories".
+
+import { decodeBase64 } from "../../shared/base64.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest/manifest.ts";
+import { nodeAt } from "../../shared/manifest/tree.ts";
+import { asObject, type JsonObject, metadataOf, quotesObject } from "../../shared/kubernetes/secret.ts";
+
+export interface Plaintext {
+  readonly rule: "plaintext-secret" | "last-applied" | "kustomize-literal";
+  readonly line: number;
+  /** `NAMESPACE/NAME`, as far as it says. */
+  readonly object: string | undefined;
+  /** Names of items; never a value. */
+  readonly items: readonly string[];
+}
+
+/** Every Secret of a text that has a value. */
+export function findPlaintext(text: string): Plaintext[] {
+  // A quick look spares parsing nearly every file.
+  if (!/Secret|secretGenerator|\\u00/.test(text)) return [];
+  if (!mayHold(text)) return [];
+  const documents = parsed(text);
+  if (documents !== null) return findInDocuments(documents, text);
+  // A chart's template is no YAML; the documents beside it may be.
+  const found: Plaintext[] = [];
+  let before = 0;
+  for (const chunk of text.split(/^---.*$/m)) {
+    const inside = parsed(chunk);
+    const each = inside === null ? findInTemplate(chunk) : findInDocuments(inside, chunk);
+    found.push(...each.map((one) => ({ ...one, line: one.line + before })));
+    before += newlinesIn(chunk);
+  }
+  return found;
+}
+
+/** Whether something beside SealedSecrets could be in it. */
+function mayHold(text: string): boolean {
+  return (
+    /(^|[^A-Za-z])Secret(List)?([^A-Za-z]|$)/m.test(text) ||
+    /secretGenerator|last-applied-configuration|\\u00/.test(text)
+  );
+}
+
+/** Null where it is not what Kubernetes reads. */
+function parsed(text: string): ManifestDocument[] | null {
+  try {
+    return parseManifests(text);
+  } catch (error) {
+    if (error instanceof SignetError) return null;
+    throw error;
+  }
+}
+
+function newlinesIn(text: string): number {
+  return text.match(/\n/g)?.length ?? 0;
+}
+
+/** The line of what a path leads to. */
+type LineAt = (path: readonly string[]) => number;
+
+function findInDocuments(documents: readonly ManifestDocument[], text: string): Plaintext[] {
+  return documents.flatMap((document) => {
+    const lineAt: LineAt = (path) => {
+      const offset = nodeAt(document.root, path)?.start ?? document.root.start;
+      return newlinesIn(text.slice(0, offset)) + 1;
+    };
+    return inValue(document.value, [], lineAt, 0);
+  });
+}
+
+/** Lists in Lists, annotations in annotations. */
+const MAX_NESTING = 4;
+
+/**
+ * Secrets that stand whole in something else: the values of a chart that makes more objects of them, a
+ * template of OpenShift, what Crossplane or Kyverno are to make.
+ */
+function within(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => {
+    const below = [...path, key];
+    const object = asObject(inner);
+    // What refers to a Secret says no more than kind and name.
+    const isWhole = object?.["kind"] === "Secret" && asObject(object["metadata"] ?? null) !== null;
+    return isWhole ? inValue(inner, below, lineAt, depth + 1) : within(inner, below, lineAt, depth);
+  });
+}
+
+function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
+  const object = asObject(value);
+  if (object === null || depth > MAX_NESTING) return [];
+  const { kind, items: listed } = object;
+  if (typeof kind === "string" && kind.endsWith("List") && Array.isArray(listed)) {
+    const typed = kind === "SecretList" ? { kind: "Secret" } : {};
+    return listed.flatMap((each, index) => {
+      const item = asObject(each);
+      const below = [...path, "items", String(index)];
+      return item === null ? [] : inValue({ ...typed, ...item }, below, lineAt, depth + 1);
+    });
+  }
+  const found: Plaintext[] = [];
+  if (kind === "Secret") {
+    const items = [
+      ...filledItems(object["data"], true),
+      ...filledItems(object["stringData"], false),
+    ];
+    if (items.length > 0) {
+      const rule = "plaintext-secret";
+      found.push({ rule, line: lineAt(path), object: nameOf(object), items });
+    }
+  } else {
+    found.push(...within(object, path, lineAt, depth));
+  }
+  const generators = object["secretGenerator"];
+  for (const [index, each] of (Array.isArray(generators) ? generators : []).entries()) {
+    const generator = asObject(each) ?? {};
+    const literals: Json[] = Array.isArray(generator["literals"]) ? generator["literals"] : [];
+    const items = literals.flatMap(literalItem);
+    if (items.length === 0) continue;
+    const line = lineAt([...path, "secretGenerator", String(index)]);
+    found.push({ rule: "kustomize-literal", line, object: nameOf({ metadata: generator }), items });
+  }
+  // Of a SealedSecret's template too: there an annotation comes along from the Secret.
+  for (const above of [[], ["spec", "template"]]) {
+    const inAnnotations = [...path, ...above, "metadata", "annotations"];
+    const owner = above.reduce<JsonObject>(
+      (outer, key) => asObject(outer[key] ?? null) ?? {},
+      object,
+    );
+    const annotations = asObject(metadataOf(owner)["annotations"] ?? null) ?? {};
+    for (const [name, quoted] of Object.entries(annotations)) {
+      if (!quotesObject(name) || typeof quoted !== "string") continue;
+      const line = lineAt([...inAnnotations, name]);
+      const inside = inValue(parsedJson(quoted), [], () => line, depth + 1);
+      found.push(...inside.map((one): Plaintext => ({ ...one, rule: "last-applied" })));
+    }
+  }
+  return found;
+}
+
+function parsedJson(text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return null;
+  }
+}
+
+/** Items with a value that is not empty, and no placeholder. */
+function filledItems(value: Json | undefined, isBase64: boolean): string[] {
+  return Object.entries(asObject(value ?? {}) ?? {})
+    .filter(
+      ([, text]) => text !== null && !(typeof text === "string" && isHarmless(text, isBase64)),
+    )
+    .map(([item]) => item);
+}
+
+/** The name of a literal `NAME=VALUE`, where it has a value. */
+function literalItem(literal: Json): string[] {
+  if (typeof literal !== "string") return [];
+  const [, name, value = ""] = /^([^=]+)=(.*)$/s.exec(literal) ?? [];
+  return name === undefined || isHarmless(unquoted(value), false) ? [] : [name];
+}
+
+function isHarmless(text: string, isBase64: boolean): boolean {
+  if (text.trim() === "" || isPlaceholder(text)) return true;
+  const bytes = isBase64 ? decodeBase64(text) : null;
+  return bytes !== null && isPlaceholder(new TextDecoder().decode(bytes));
+}
+
+/** What Helm, envsubst, Argo CD's Vault plugin and the like fill in later. */
+const HOLE = /\{\{[^]*?\}\}|\$\{[^}]*\}|\$\([A-Za-z0-9_]+\)|<path:[^>]*>/g;
+/** What people write where a value is to come, references to stores, and what SOPS encrypted. */
+const STAND_IN =
+  /^(<[A-Za-z0-9_ .-]+>|x{3,}|\*{3,}|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo|(ref\+|vault:|op:\/\/)\S+|ENC\[AES256_GCM,[^\]]*\])$/i;
+/** A template whose result does not depend on anything: `{{ "text" | b64enc }}`. */
+const CONSTANT = /\{\{-?\s*(["'`])[^"'`]+\1\s*(\|[^}]*)?-?\}\}/;
+/** A password in an address, or an entry of a configuration file that sounds like one. */
+const CREDENTIAL =
+  /:\/\/[^/@\s]*:[^/@\s\0]+@|(passw(or)?d|passphrase|secret|token|api_?key)["']?\s*[:=]\s*["']?[^\s"'\0]/i;
+
+function isPlaceholder(text: string): boolean {
+  if (STAND_IN.test(text.trim())) return true;
+  if (CONSTANT.test(text)) return false;
+  const rest = text.replace(HOLE, "\0");
+  return rest !== text && !CREDENTIAL.test(rest);
+}
+
+function nameOf(object: JsonObject): string | undefined {
+  const { name, namespace } = metadataOf(object);
+  const parts = [namespace, name].filter(
+    (part): part is string => typeof part === "string" && part !== "",
+  );
+  return parts.length === 0 ? undefined : parts.join("/");
+}
+
+/** Templates of charts are no YAML: looked at by lines, which must look exactly like a Secret. */
+function findInTemplate(text: string): Plaintext[] {
+  const lines = text.split(/\r?\n/);
+  return lines.flatMap((line, index): Plaintext[] => {
+    const lead = /^( *(?:- +)?)kind: *["']?Secret["']? *(?:#.*)?$/.exec(line)?.[1];
+    if (lead === undefined) return [];
+    const own = linesOfObject(lines, index, lead.length);
+    const items = ["data", "stringData"].flatMap((field) => itemsInLines(own, lead.length, field));
+    const name = own.flatMap(
+      (each) => /^ +name: *["']?([-.a-z0-9]+)["']? *$/.exec(each)?.[1] ?? [],
+    );
+    const rule = "plaintext-secret";
+    return items.length === 0 ? [] : [{ rule, line: index + 1, object: name[0], items }];
+  });
+}
+
+/** Whether a line tells nothing of where objects end: blank, a comment, an action of the template. */
+function isFiller(line: string): boolean {
+  return /^\s*($|#|\{\{(?!.*\}\}["']?:(\s|$)))/.test(line);
+}
+
+const indentOf = (line: string): number => /^ */.exec(line)?.[0].length ?? 0;
+
+/** The lines of the object that has a key on line `index`, dashes of a list taken off. */
+function linesOfObject(lines: readonly string[], index: number, indent: number): string[] {
+  const flat = lines.map((line) => line.replace(/^( *)-(?= )/, "$1 "));
+  const isInside = (at: number): boolean =>
+    isFiller(flat[at] ?? "") || indentOf(flat[at] ?? "") >= indent;
+  const begins = (at: number): boolean =>
+    lines[at] !== flat[at] && indentOf(flat[at] ?? "") === indent;
+  let from = index;
+  while (!begins(from) && from > 0 && isInside(from - 1)) from--;
+  let to = index + 1;
+  while (to < lines.length && isInside(to) && !begins(to)) to++;
+  return flat.slice(from, to);
+}
+
+/** Names of the filled items of a field, in block form or as `{name: value}`. */
+function itemsInLines(lines: readonly string[], indent: number, field: string): string[] {
+  const head = new RegExp(`^ {${indent}}${field}: *(?:#.*)?$`);
+  const flow = new RegExp(`^ {${indent}}${field}: *\\{(?!\\{)(.*)\\}`);
+  const isBase64 = field === "data";
+  const values: [string, string][] = [];
+  let inner: number | undefined;
+  for (const [at, line] of lines.entries()) {
+    const inBraces = flow.exec(line)?.[1];
+    for (const [, item = "", value = ""] of inBraces?.matchAll(/([-._\w]+)["']?: *([^,]+)/g) ??
+      []) {
+      values.push([item, value]);
+    }
+    if (head.test(line)) {
+      const next = lines.slice(at + 1).find((each) => !isFiller(each));
+      inner = next !== undefined && indentOf(next) > indent ? indentOf(next) : undefined;
+      continue;
+    }
+    if (isFiller(line) || inner === undefined) continue;
+    const here = indentOf(line);
+    if (here < inner) {
+      inner = undefined;
+    } else if (here === inner) {
+      const entry = /^ *["']?([-._\w]+|\{\{.*?\}\})["']?:(?: +(.*))?$/.exec(line);
+      if (entry !== null) values.push([entry[1] ?? "", entry[2] ?? ""]);
+    } else {
+      // A line of a value that goes on: a block of text, or a value on a line of its own.
+      const last = values.at(-1);
+      if (last !== undefined) last[1] += `\n${line.trim()}`;
+    }
+  }
+  return values.flatMap(([item, written]) => {
+    const value = unquoted(written.trim().replace(/^[|>][-+0-9]*(?= *#|\n|$)|(^| )#[^\n]*/g, ""));
+    return /^(null|~)?$/.test(value) || isHarmless(value, isBase64) ? [] : [item];
+  });
+}
+
+function unquoted(text: string): string {
+  return /^(["'])([^]*)\1$/.exec(text.trim())?.[2] ?? text.trim();
+}

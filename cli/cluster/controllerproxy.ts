@@ -1,0 +1,332 @@
+// Owns: what the controller serves, through the API server: kubeconfig, service, proxy, words for
+// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys/, kubeseal/).
+// SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
+
+import type { OutgoingHttpHeaders } from "node:http";
+import { Agent, type RequestOptions } from "node:https";
+import { isDeepStrictEqual } from "node:util";
+import { SignetError } from "../../shared/errors.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
+import { asObject } from "../../shared/kubernetes/secret.ts";
+import { type Answer, proxyFor, send } from "../../host/http.ts";
+import { type ClusterOptions, type ConnectionOverrides, kubeconfigFiles } from "./clusteroptions.ts";
+import { type Cluster, KubeConfig, type User } from "../../host/kubernetes/library.ts";
+import { networkReason } from "../../host/networkreason.ts";
+import { detail } from "../terminal/terminal.ts";
+
+/** A list of large SealedSecrets comes in pages; one page is smaller than this. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** The controller, behind the API server's service proxy. */
+export interface Controller {
+  /** Words for where it is. */
+  readonly source: string;
+  /**
+   * No route of it changes anything, so that it may be asked twice.
+   * @throws SignetError network where there is no answer; any status is one
+   */
+  request(method: "GET" | "POST", route: string, body?: string): Promise<Answer>;
+}
+
+/** The API server, as the user of the kubeconfig. */
+export interface ApiServer {
+  /** @throws SignetError network where there is no answer; any status is one */
+  request(
+    method: Method,
+    path: string,
+    body?: string,
+    headers?: OutgoingHttpHeaders,
+  ): Promise<Answer>;
+}
+
+export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
+/** @throws SignetError usage, io */
+export function connectApiServer(options: ClusterOptions): ApiServer {
+  const config = loadConfig(options);
+  return {
+    request: (method, path, body, headers) => ask(config, method, path, options, { body, headers }),
+  };
+}
+
+/**
+ * Finds the controller's service.
+ * @throws SignetError network, usage, io
+ */
+export async function connectController(options: ClusterOptions): Promise<Controller> {
+  const config = loadConfig(options);
+  const { controllerName: name, controllerNamespace: namespace } = options;
+  const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
+  const kept = new KeptConnections();
+  const service = `${services}/${encodeURIComponent(name)}`;
+  const found = await ask(config, "GET", service, options, { kept });
+  if (found.status !== 200) throw serviceError(found, options);
+  const port = firstPortName(found.text);
+  const target = `${port === "https" ? "https" : "http"}:${name}:${port}`;
+  const proxied = encodeURIComponent(target).replaceAll("%3A", ":");
+  return {
+    source: `the controller ${namespace}/${name}`,
+    request: (method, route, body) =>
+      ask(config, method, `${services}/${proxied}/proxy${route}`, options, {
+        body,
+        kept,
+        isRepeatable: true,
+      }),
+  };
+}
+
+/**
+ * What the controller answers to a GET of `route`, through the API server's service proxy. `what`
+ * names it where it cannot be had.
+ * @throws SignetError network, usage
+ */
+export async function fetchFromController(
+  options: ClusterOptions,
+  route: string,
+  what: string,
+): Promise<{ readonly text: string; readonly source: string }> {
+  const controller = await connectController(options);
+  const answer = await controller.request("GET", route);
+  if (answer.status === 200) return { text: answer.text, source: controller.source };
+  const { controllerName: name, controllerNamespace: namespace } = options;
+  throw new SignetError("network", `cannot fetch ${what}: ${wordsOf(answer)}`, {
+    hint:
+      answer.status === 403
+        ? `you need leave to "get" services/proxy of ${name} in ${namespace}`
+        : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
+  });
+}
+
+function loadConfig({ kubeconfig, context, overrides }: ClusterOptions): KubeConfig {
+  const config = new KubeConfig();
+  const files = kubeconfigFiles(kubeconfig);
+  const [first] = files;
+  const inCluster = (process.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
+  const server = overrides?.server ?? (process.env["KUBERNETES_MASTER"] || undefined);
+  if (first === undefined && !inCluster) {
+    if (server === undefined) throw noConfig();
+    config.loadFromOptions({ clusters: [], contexts: [], users: [], currentContext: "" });
+    return overridden(config, { insecureSkipTlsVerify: false, asGroups: [], ...overrides, server });
+  }
+  try {
+    if (first === undefined) config.loadFromCluster();
+    else if (files.length === 1) config.loadFromFile(first);
+    else config.loadFromDefault();
+  } catch (error) {
+    // The library's message may quote the file.
+    throw new SignetError("io", "this kubeconfig cannot be read", {
+      cause: error,
+      hint: "see whether `kubectl config view` can",
+      ...(first === undefined ? {} : { place: { file: first } }),
+    });
+  }
+  if (context !== undefined) {
+    if (config.getContextObject(context) === null) {
+      throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(context)}`, {
+        hint: "see `kubectl config get-contexts`",
+      });
+    }
+    config.setCurrentContext(context);
+  }
+  return overridden(config, overrides);
+}
+
+function noConfig(): SignetError {
+  return new SignetError(
+    "usage",
+    "invalid configuration: no configuration has been provided, and no certificate was given",
+    {
+      hint: "name a cluster with --kubeconfig FILE; sealing needs a certificate only: --cert FILE",
+    },
+  );
+}
+
+/** The current cluster and user, and over them what the flags say. */
+function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefined): KubeConfig {
+  const { server, cluster: clusterName, user: userName } = overrides ?? {};
+  const named =
+    clusterName === undefined ? config.getCurrentCluster() : config.getCluster(clusterName);
+  if (clusterName !== undefined && named === null) throw unknown("cluster", clusterName);
+  const account = userName === undefined ? config.getCurrentUser() : config.getUser(userName);
+  if (userName !== undefined && account === null) throw unknown("user", userName);
+  const address = server ?? named?.server;
+  if (address === undefined || address === "") throw noConfig();
+  const url = addressOf(address);
+  const proxyUrl = overrides?.proxyUrl ?? named?.proxyUrl ?? proxyFor(url);
+  // The library refuses HTTP without this, where there is nothing to be verified.
+  const unverified = url.protocol === "http:" ? { skipTLSVerify: true } : {};
+  const cluster: Cluster = {
+    ...(named ?? { name: "given", skipTLSVerify: false }),
+    ...clusterOverrides(overrides),
+    server: url.href.replace(/\/+$/, ""),
+    ...(proxyUrl === undefined ? {} : { proxyUrl }),
+    ...unverified,
+  };
+  const result = new KubeConfig();
+  result.loadFromClusterAndUser(cluster, { ...userOverrides(account, overrides) });
+  return result;
+}
+
+function unknown(what: "cluster" | "user", name: string): SignetError {
+  return new SignetError("usage", `${what} ${JSON.stringify(name)} does not exist`, {
+    hint: "see `kubectl config view`",
+  });
+}
+
+/** As kubectl takes it: a host alone is one too. */
+function addressOf(server: string): URL {
+  try {
+    return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
+  } catch {
+    throw new SignetError("usage", "the address of the API server is none", {
+      hint: "such as https://cluster.example.org:6443",
+    });
+  }
+}
+
+function clusterOverrides(overrides: ConnectionOverrides | undefined): Partial<Cluster> {
+  const { certificateAuthority, tlsServerName, insecureSkipTlsVerify = false } = overrides ?? {};
+  return {
+    ...(insecureSkipTlsVerify ? { skipTLSVerify: true } : {}),
+    // What it holds in itself would be preferred to the file.
+    ...(certificateAuthority === undefined ? {} : { caFile: certificateAuthority, caData: "" }),
+    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+  };
+}
+
+function userOverrides(account: User | null, overrides: ConnectionOverrides | undefined): User {
+  const { token, username, password, clientCertificate, clientKey } = overrides ?? {};
+  const base: User = account ?? { name: "given" };
+  const { as = base.impersonateUser } = overrides ?? {};
+  const certificate = {
+    ...(clientCertificate === undefined ? {} : { certFile: clientCertificate, certData: "" }),
+    ...(clientKey === undefined ? {} : { keyFile: clientKey, keyData: "" }),
+  };
+  const impersonation = as ? { impersonateUser: as } : {};
+  // A token or password is another way in than a plugin's.
+  if (token !== undefined) return { name: base.name, token, ...impersonation };
+  if (username !== undefined) {
+    return { name: base.name, username, password: password ?? "", ...impersonation };
+  }
+  return { ...base, ...certificate, ...impersonation };
+}
+
+interface Request {
+  readonly body?: string | undefined;
+  readonly headers?: OutgoingHttpHeaders | undefined;
+  readonly kept?: KeptConnections;
+  /** Whether it may be sent again where a kept connection was closed under it (default: a GET may). */
+  readonly isRepeatable?: boolean;
+}
+
+async function ask(
+  config: KubeConfig,
+  method: Method,
+  path: string,
+  options: ClusterOptions,
+  { body, headers = {}, kept, isRepeatable = method === "GET" }: Request,
+): Promise<Answer> {
+  const server = config.getCurrentCluster()?.server ?? "";
+  const { requestTimeoutMs, overrides } = options;
+  try {
+    const requestOptions: RequestOptions = {
+      method,
+      headers: {},
+      ...(requestTimeoutMs > 0 ? { signal: AbortSignal.timeout(requestTimeoutMs) } : {}),
+    };
+    await config.applyToHTTPSOptions(requestOptions);
+    if (kept !== undefined) requestOptions.agent = kept.agentLike(requestOptions.agent);
+    // After the library, which throws away what stood there where a plugin logs in.
+    requestOptions.headers = {
+      ...(requestOptions.headers as OutgoingHttpHeaders),
+      accept: "application/json, application/x-pem-file, */*",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
+      ...impersonation(config.getCurrentUser(), overrides),
+    };
+    const answer = await send(new URL(server + path), requestOptions, body, {
+      maxBytes: MAX_ANSWER_BYTES,
+      isRepeatable,
+    });
+    detail(`${method} ${server}${path}: ${answer.status}`);
+    return answer;
+  } catch (error) {
+    if (error instanceof SignetError) throw error;
+    throw new SignetError(
+      "network",
+      `cannot reach the cluster at ${server}: ${networkReason(error, requestTimeoutMs)}`,
+      {
+        cause: error,
+        hint: "choose another cluster with --context; sealing needs a certificate only: --cert FILE",
+      },
+    );
+  }
+}
+
+/** Connections that are used again: the library opens one for each request. */
+class KeptConnections {
+  #agent: Agent | undefined;
+
+  /** A proxy's agent stays as it is. A login plugin may give another certificate after a while. */
+  agentLike(given: RequestOptions["agent"]): RequestOptions["agent"] {
+    if (!(given instanceof Agent) || given.constructor !== Agent) return given;
+    const isSame = (["cert", "key"] as const).every((field) =>
+      isDeepStrictEqual(this.#agent?.options[field], given.options[field]),
+    );
+    if (this.#agent === undefined || !isSame) {
+      this.#agent = new Agent({ ...given.options, keepAlive: true });
+    }
+    return this.#agent;
+  }
+}
+
+/** Whom to act as; without it, what is asked would be asked with one's own rights. */
+function impersonation(
+  account: User | null,
+  overrides: ConnectionOverrides | undefined,
+): OutgoingHttpHeaders {
+  const { asGroups = [], asUid } = overrides ?? {};
+  return {
+    ...(account?.impersonateUser ? { "impersonate-user": account.impersonateUser } : {}),
+    ...(asGroups.length === 0 ? {} : { "impersonate-group": [...asGroups] }),
+    ...(asUid === undefined ? {} : { "impersonate-uid": asUid }),
+  };
+}
+
+function serviceError(answer: Answer, options: ClusterOptions): SignetError {
+  const { controllerName: name, controllerNamespace: namespace } = options;
+  const hint = {
+    401: "the cluster does not know you: renew your login, or seal with --cert FILE",
+    403: `you need leave to "get" the service ${name} in ${namespace}; or seal with --cert FILE`,
+    404: "use --controller-name and --controller-namespace to say where the controller runs",
+  }[answer.status];
+  return new SignetError(
+    "network",
+    `cannot get sealed secret service: ${wordsOf(answer)} (${namespace}/${name})`,
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/** The server's own words, where it gives some. */
+export function wordsOf({ status, text }: Answer): string {
+  try {
+    const message = asObject(JSON.parse(text) as Json)?.["message"];
+    if (typeof message === "string" && message !== "") return `${status} ${message.slice(0, 500)}`;
+  } catch {
+    // No status object: the number must do.
+  }
+  return `status ${status}`;
+}
+
+/** An unnamed port gives an empty name, which the proxy takes for the first port as well. */
+function firstPortName(text: string): string {
+  try {
+    const spec = asObject(asObject(JSON.parse(text) as Json)?.["spec"] ?? null);
+    const ports = spec?.["ports"];
+    const first = Array.isArray(ports) ? asObject(ports[0] ?? null) : null;
+    const name = first?.["name"];
+    return typeof name === "string" ? name : "";
+  } catch {
+    throw new SignetError("network", "the cluster's answer about the service is not JSON");
+  }
+}

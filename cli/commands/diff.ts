@@ -1,0 +1,237 @@
+// Owns: `signet diff`: declared sealed files against the cluster, or one revision against another.
+// Does not own: comparing ciphertext (sealedtext.ts), opening (shared/). Never shows a value.
+// SPEC.md, "Whole repositories".
+
+import { createHmac, randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { locateAsync, SignetError } from "../../shared/errors.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { unseal } from "../../shared/sealing/unseal.ts";
+import type { JsonObject, Secret } from "../../shared/kubernetes/secret.ts";
+import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
+import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
+import { MANIFEST_NAME, readText, statIfThere } from "../../host/files.ts";
+import { findProject } from "../repository/project.ts";
+import { readKeys } from "../recovery/recoverykeys.ts";
+import {
+  byCluster,
+  filesBelow,
+  objectsToAsk,
+  readSealedFiles,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
+import {
+  appliedIn,
+  changesBetween,
+  formatItemChange,
+  isReadable,
+  type ItemChange,
+  itemsOf,
+  sealedTextsIn,
+} from "../git/sealedtext.ts";
+import { loadRenderer } from "../recovery/renderer.ts";
+import { printJson, printLines, warn } from "../terminal/terminal.ts";
+
+export interface DiffOptions extends GivenCertificate {
+  /** `A..B`, or `A` for A against the working tree. */
+  readonly revisions?: string;
+  /** Private keys, to compare values and not only ciphertext. */
+  readonly recoveryKey: readonly string[];
+  readonly exitCode: boolean;
+  readonly json: boolean;
+}
+
+interface ItemDifference {
+  readonly item: string;
+  /** `resealed`: another ciphertext; `changed`: another value; `missing`: the whole object. */
+  readonly change: ItemChange["change"] | "changed" | "missing";
+  readonly words: string;
+}
+
+interface Difference {
+  readonly cluster: string | null;
+  readonly file: string | null;
+  readonly name: string;
+  readonly items: readonly ItemDifference[];
+}
+
+/** @throws SignetError check-found where there is a difference and `exitCode` asks for it; io, network */
+export async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
+  const { revisions, recoveryKey } = options;
+  if (revisions !== undefined && recoveryKey.length > 0) {
+    throw new SignetError(
+      "usage",
+      "--revisions compares ciphertext alone: leave --recovery-key out",
+    );
+  }
+  const found =
+    revisions === undefined
+      ? await againstCluster(paths, options)
+      : betweenRevisions(revisions, paths);
+  if (options.json) {
+    await printJson({ differences: found });
+  } else {
+    for (const { cluster, file, name, items } of found) {
+      const head = [cluster, name].filter((part) => part !== null && part !== "").join(" ");
+      const lines = items.map(({ words }) => `  ${words}`);
+      await printLines([`${head}${file === null ? "" : ` (${file})`}`, ...lines]);
+    }
+  }
+  if (found.length > 0 && options.exitCode) {
+    throw new SignetError("check-found", "there are differences");
+  }
+}
+
+function betweenRevisions(revisions: string, paths: readonly string[]): Difference[] {
+  const top = needWorkTree();
+  const [, from = "", dots, to = ""] = /^(.*?)(?:(\.{2,3})(.*))?$/s.exec(revisions) ?? [];
+  const fromCommit = commitOf(from === "" ? "HEAD" : from, top);
+  const toCommit = dots === undefined ? null : commitOf(to === "" ? "HEAD" : to, top);
+  // As for `git diff`, three dots compare with where the two parted.
+  const isSinceFork = dots === "..." && toCommit !== null;
+  const base = isSinceFork ? mergeBaseOf(fromCommit, toCommit, top) : fromCommit;
+  const before = textsOf(base, top, paths);
+  const after =
+    toCommit === null ? workingTexts(top, paths, before.keys()) : textsOf(toCommit, top, paths);
+  const files = [...new Set([...before.keys(), ...after.keys()])].sort();
+  return files.flatMap((file) => {
+    const [old = "", now = ""] = [before.get(file), after.get(file)];
+    if (old === now) return [];
+    const shown = relative(process.cwd(), join(top, file));
+    if (![old, now].every(isReadable)) {
+      warn(`${shown}: cannot be read on one side, and is left out: \`signet verify\` tells why`);
+      return [];
+    }
+    const changes = changesBetween(sealedTextsIn(old), sealedTextsIn(now));
+    const names = [...new Set(changes.map(({ name }) => name))];
+    return names.map((name) => ({
+      cluster: null,
+      file: shown,
+      name,
+      items: changes.filter((change) => change.name === name).map(asDifference),
+    }));
+  });
+}
+
+function asDifference(change: ItemChange): ItemDifference {
+  return { item: change.item, change: change.change, words: formatItemChange(change) };
+}
+
+function textsOf(commit: string, top: string, paths: readonly string[]): Map<string, string> {
+  const below = paths.map((path) => relative(top, resolve(path)) || ".");
+  const blobs = blobsOf(commit, top, below).filter(({ path }) => MANIFEST_NAME.test(path));
+  const texts = readBlobs(
+    blobs.map(({ id }) => id),
+    top,
+  );
+  return new Map(blobs.map(({ id, path }) => [path, texts.get(id) ?? ""]));
+}
+
+function workingTexts(
+  top: string,
+  paths: readonly string[],
+  known: Iterable<string>,
+): Map<string, string> {
+  const named = paths.length === 0 ? [relative(process.cwd(), top) || "."] : [...paths];
+  const files = new Set([
+    ...filesBelow(named.filter((path) => statIfThere(path) !== undefined)).map((path) =>
+      relative(top, resolve(path)),
+    ),
+    ...known,
+  ]);
+  const texts = new Map<string, string>();
+  for (const file of files) {
+    const path = join(top, file);
+    if (statIfThere(path)?.isFile() === true) texts.set(file, readText(path));
+  }
+  return texts;
+}
+
+async function againstCluster(
+  paths: readonly string[],
+  options: DiffOptions,
+): Promise<Difference[]> {
+  const inventory = readSealedFiles(paths, findProject());
+  const [broken] = inventory.unreadable;
+  if (broken !== undefined) throw broken;
+  const compare =
+    options.recoveryKey.length === 0 ? undefined : await valueComparer(options.recoveryKey);
+  const found: Difference[] = [];
+  const { listSealedSecrets, readSecretIfThere } = await import("../cluster/apiobjects.ts");
+  for (const [cluster, objects] of byCluster(objectsToAsk(inventory, options.cluster))) {
+    const config = objects[0]?.meaning?.cluster;
+    const connection = connectionTo(config, options);
+    const live = await listSealedSecrets(connection);
+    for (const object of objects) {
+      const secret =
+        compare === undefined
+          ? undefined
+          : await readSecretIfThere(connection, object.sealed.metadata);
+      const items = [
+        ...ciphertextDifferences(object, live.get(object.name)),
+        ...(compare === undefined ? [] : await compare(object, secret ?? null)),
+      ];
+      if (items.length > 0) {
+        found.push({
+          cluster: cluster === "" ? null : cluster,
+          file: object.file,
+          name: object.name,
+          items,
+        });
+      }
+    }
+    if (paths.length > 0 || config === undefined) continue;
+    const declared = new Set(objects.map(({ name }) => name));
+    for (const name of live.keys()) {
+      if (declared.has(name)) continue;
+      const words = "- declared nowhere below signet.yaml";
+      found.push({ cluster, file: null, name, items: [{ item: "", change: "missing", words }] });
+    }
+  }
+  return found;
+}
+
+function ciphertextDifferences(
+  object: SealedObject,
+  live: JsonObject | undefined,
+): ItemDifference[] {
+  if (live === undefined) {
+    return [{ item: "", change: "missing", words: "+ not in the cluster yet" }];
+  }
+  return changesBetween(appliedIn(live), [
+    { name: object.name, items: itemsOf(object.sealed) },
+  ]).map(asDifference);
+}
+
+type Compare = (object: SealedObject, live: Secret | null) => Promise<ItemDifference[]>;
+
+/** Values are told apart by a hash under a key that this run alone has. */
+async function valueComparer(keyFiles: readonly string[]): Promise<Compare> {
+  const keyring = new Keyring(await readKeys(keyFiles), availableParallelism());
+  const render = await loadRenderer();
+  const key = randomBytes(32);
+  const hashed = (data: ReadonlyMap<string, Uint8Array>): Map<string, string> =>
+    new Map(
+      [...data].map(([item, value]) => [
+        item,
+        createHmac("sha256", key).update(value).digest("hex"),
+      ]),
+    );
+  return async ({ sealed, place, name }, live) => {
+    if (live === null) return [];
+    const { secret } = await locateAsync({ ...place, object: name }, () =>
+      unseal(sealed, keyring, { render }),
+    );
+    const declared = hashed(secret.data);
+    const now = hashed(live.data);
+    const items = [...new Set([...declared.keys(), ...now.keys()])].sort();
+    return items.flatMap((item): ItemDifference[] => {
+      if (declared.get(item) === now.get(item)) return [];
+      if (!now.has(item)) return [{ item, change: "added", words: `+ ${item}  not in the Secret` }];
+      if (!declared.has(item))
+        return [{ item, change: "removed", words: `- ${item}  in the Secret only` }];
+      return [{ item, change: "changed", words: `~ ${item}  another value than the Secret has` }];
+    });
+  };
+}

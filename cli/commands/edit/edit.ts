@@ -1,0 +1,321 @@
+// Owns: `signet edit`: an editor on the items of a sealed file, asked again on a mistake.
+// Does not own: the text in it (buffer.ts), where it lies (scratch.ts), sealing (change.ts).
+// SPEC.md, "Changing values".
+
+import { spawn } from "node:child_process";
+import { accessSync, constants, realpathSync } from "node:fs";
+import { availableParallelism, constants as system } from "node:os";
+import { basename, delimiter, join } from "node:path";
+import { locate, SignetError } from "../../../shared/errors.ts";
+import { Keyring } from "../../../shared/keys/keyring.ts";
+import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
+import { openValues } from "../../../shared/sealing/unseal.ts";
+import {
+  applyChanges,
+  checkAllClusters,
+  type ChangeOptions,
+  filesOf,
+  siblingsOf,
+  type Target,
+} from "../change.ts";
+import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
+import { type ShownObject, formatBuffer, isEmptied, parseBuffer, withError } from "./buffer.ts";
+import { readBytes } from "../../../host/files.ts";
+import { findProject, type Project } from "../../repository/project.ts";
+import { Scratch } from "./scratch.ts";
+import { readSealedFile, type SealedObject } from "../../repository/sealedfiles.ts";
+import { say, warn } from "../../terminal/terminal.ts";
+
+export interface EditOptions extends Omit<ChangeOptions, "name"> {
+  /** Private keys to show the values with. */
+  readonly recoveryKey: readonly string[];
+  /** Shows the values of the Secrets in the cluster. */
+  readonly fromCluster: boolean;
+  readonly allowDisk: boolean;
+}
+
+/** @throws SignetError; then no file was changed */
+export async function runEdit(path: string, options: EditOptions): Promise<void> {
+  checkAllClusters(options);
+  const project = findProject();
+  const read = (): Target[] => readTargets(path, project);
+  const targets = read();
+  const certificates = new Certificates(options);
+  // What is wrong with it is better said before someone types.
+  for (const { file, object } of withSiblings(targets, project, options)) {
+    locate(object.place, () => {
+      checkPlace(object.sealed);
+    });
+    await certificates.for(file.path);
+  }
+  const shown = await shownObjects(targets, options);
+  const start = formatBuffer(shown, notesFor(path, targets, options));
+  const scratch = new Scratch(options.allowDisk);
+  const release = wipeOnSignals(scratch);
+  try {
+    let text = start;
+    for (;;) {
+      const { text: edited, isUtf8 } = await edit(scratch, text);
+      if (edited === start) {
+        say(`${path}: nothing changed`);
+        return;
+      }
+      if (edited === text) throw new SignetError("cancelled", "given up; nothing was changed");
+      if (isEmptied(edited)) {
+        throw new SignetError("cancelled", "the text was emptied; nothing was changed");
+      }
+      try {
+        if (!isUtf8) throw new SignetError("usage", "this was not saved as UTF-8");
+        const changes = parseBuffer(edited, shown);
+        if (changes.size === 0) {
+          say(`${path}: nothing changed`);
+          return;
+        }
+        await applyChanges(
+          changesNow(changes, targets, read(), project, options),
+          certificates,
+          options,
+        );
+        return;
+      } catch (error) {
+        if (!(error instanceof SignetError)) throw error;
+        text = withError(edited, error);
+      }
+    }
+  } finally {
+    release();
+    scratch.wipe();
+  }
+}
+
+function readTargets(path: string, project: Project | null): Target[] {
+  const file = readSealedFile(path, project);
+  if (file.objects.length === 0) {
+    throw new SignetError("wrong-kind", "holds no SealedSecret", {
+      hint: "`signet new` makes one",
+      place: { file: path },
+    });
+  }
+  const names = file.objects.map(({ name }) => name);
+  if (new Set(names).size < names.length) {
+    throw new SignetError("sealedsecret-invalid", "holds two SealedSecrets of one name", {
+      place: { file: path },
+    });
+  }
+  return file.objects.map((object) => ({ file, object, cluster: object.meaning?.cluster.name }));
+}
+
+function withSiblings(
+  targets: readonly Target[],
+  project: Project | null,
+  { allClusters }: EditOptions,
+): Target[] {
+  if (!allClusters) return [...targets];
+  const files = filesOf(project);
+  return targets.flatMap((target) => [target, ...siblingsOf(target, project, files)]);
+}
+
+/** The changes on the files as they are now, which may be otherwise than when the editor opened. */
+function changesNow(
+  changes: ReadonlyMap<string, ItemChanges>,
+  before: readonly Target[],
+  now: readonly Target[],
+  project: Project | null,
+  options: EditOptions,
+): Map<Target, ItemChanges> {
+  const result = new Map<Target, ItemChanges>();
+  // Read once: two objects of a file are two changes of one file.
+  const files = options.allClusters ? filesOf(project) : [];
+  for (const target of now) {
+    const { name, sealed } = target.object;
+    const change = changes.get(name);
+    if (change === undefined) continue;
+    const old = before.find(({ object }) => object.name === name)?.object.sealed;
+    const touched = [
+      ...(change.set?.keys() ?? []),
+      ...(change.unset ?? []),
+      ...(change.rename?.keys() ?? []),
+    ];
+    const moved = touched.find(
+      (item) => old?.encryptedData.get(item) !== sealed.encryptedData.get(item),
+    );
+    if (moved !== undefined) {
+      throw new SignetError("usage", `someone else changed ${moved} in the file meanwhile`);
+    }
+    result.set(target, change);
+    if (!options.allClusters) continue;
+    for (const sibling of siblingsOf(target, project, files)) {
+      result.set(sibling, restrictedTo(sibling.object, change));
+    }
+  }
+  if (result.size < changes.size) {
+    throw new SignetError("usage", "someone else took a SealedSecret out of the file meanwhile");
+  }
+  return result;
+}
+
+/** What of a change another cluster's SealedSecret has: it may lack items that the first one has. */
+function restrictedTo({ sealed }: SealedObject, change: ItemChanges): ItemChanges {
+  const has = (item: string): boolean => sealed.encryptedData.has(item);
+  return {
+    ...change,
+    unset: (change.unset ?? []).filter(has),
+    rename: new Map([...(change.rename ?? [])].filter(([item]) => has(item))),
+  };
+}
+
+function notesFor(path: string, targets: readonly Target[], options: EditOptions): string[] {
+  const clusters = [...new Set(targets.map(({ cluster }) => cluster))].filter(
+    (cluster) => cluster !== undefined,
+  );
+  const where = options.allClusters
+    ? ", sealed for every cluster that has it"
+    : clusters.length === 0
+      ? ""
+      : `, sealed for ${clusters.join(", ")}`;
+  return [`signet edit: ${path}${where}`];
+}
+
+async function shownObjects(
+  targets: readonly Target[],
+  options: EditOptions,
+): Promise<ShownObject[]> {
+  const { recoveryKey, fromCluster } = options;
+  if (recoveryKey.length > 0 && fromCluster) {
+    throw new SignetError("usage", "--recovery-key and --from-cluster exclude each other");
+  }
+  if (recoveryKey.length > 0 || fromCluster) {
+    warn("the editor shows secret values in plain text; they are in memory until you leave it");
+  }
+  const shown: ShownObject[] = [];
+  const keyring = recoveryKey.length === 0 ? null : await keyringOf(recoveryKey);
+  for (const { object } of targets) {
+    const { sealed, name } = object;
+    let values: ReadonlyMap<string, Uint8Array> = new Map();
+    if (keyring !== null) values = (await openValues(sealed, keyring)).values;
+    else if (fromCluster) values = await liveValues(object, options);
+    const items = new Map<string, string | null>();
+    for (const item of sealed.encryptedData.keys()) items.set(item, asText(values.get(item)));
+    shown.push({ name, items });
+  }
+  return shown;
+}
+
+async function keyringOf(files: readonly string[]): Promise<Keyring> {
+  const { readKeys } = await import("../../recovery/recoverykeys.ts");
+  return new Keyring(await readKeys(files), availableParallelism());
+}
+
+async function liveValues(
+  { sealed, meaning }: SealedObject,
+  options: EditOptions,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { readSecret } = await import("../../cluster/apiobjects.ts");
+  return (await readSecret(connectionTo(meaning?.cluster, options), sealed.metadata)).data;
+}
+
+/** Null for what is no text, or would not come out of an editor as it went in. */
+function asText(bytes: Uint8Array | undefined): string | null {
+  if (bytes === undefined || bytes.length === 0) return null;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return /[^\P{Cc}\n\t]|\uFEFF/u.test(text) ? null : text;
+  } catch {
+    return null;
+  }
+}
+
+interface Edited {
+  readonly text: string;
+  /** Otherwise the text is what could be read of it. */
+  readonly isUtf8: boolean;
+}
+
+/** Exit statuses of a shell that cannot run what it is to run. */
+const CANNOT_RUN = [126, 127];
+
+/** Runs the editor on `text`; what it left. @throws SignetError cancelled, io */
+async function edit(scratch: Scratch, text: string): Promise<Edited> {
+  const path = scratch.write("secret.yaml", text);
+  const { VISUAL, EDITOR } = process.env;
+  const editor = VISUAL || EDITOR || "vi";
+  const status = await new Promise<number | null>((resolve, reject) => {
+    // As git runs it: a command line, to which the file is added. Where a shell stays between, Ctrl-C
+    // is not to end it while the editor goes on.
+    const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
+    const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
+    child.on("error", reject);
+    child.on("close", resolve);
+    running = child;
+  });
+  running = undefined;
+  if (status !== null && CANNOT_RUN.includes(status)) {
+    throw new SignetError("io", `the editor cannot be run: ${editor}`, {
+      hint: "say which one to use in $EDITOR",
+    });
+  }
+  if (status !== 0) {
+    throw new SignetError(
+      "cancelled",
+      `the editor ended with ${status ?? "a signal"}; nothing was changed`,
+    );
+  }
+  const bytes = readBytes(path);
+  const after = bytes.toString("utf8");
+  return { text: after, isUtf8: bytes.equals(Buffer.from(after)) };
+}
+
+/** Whether a command line is one program with arguments, whose place the shell can leave to it. */
+function isSimple(command: string): boolean {
+  return !/[;&|<>(){}!`\n]|^\s*(\S*=|:)/.test(command);
+}
+
+/** Vim would keep copies of the text elsewhere: swap, undo and what was yanked. */
+function secretive(editor: string): string {
+  const [program = ""] = editor.trim().split(/\s+/);
+  const isVim = /^(n?vim|gvim|mvim)\b/.test(basename(realProgram(program)));
+  return isVim ? "-n -i NONE -c 'set nobackup nowritebackup noundofile'" : "";
+}
+
+function realProgram(program: string): string {
+  const folders = program.includes("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
+  for (const folder of folders) {
+    const path = folder === "" ? program : join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return realpathSync(path);
+    } catch {
+      // The next one.
+    }
+  }
+  return program;
+}
+
+let running: ReturnType<typeof spawn> | undefined;
+
+/** How long an editor may take to leave the terminal as it found it. */
+const EDITOR_END_MS = 1000;
+
+/**
+ * Ctrl-C is the editor's; what ends us ends it, and nothing stays. Here alone the process is ended by
+ * hand: whoever waits for an editor that does not listen would never come to its end. The status is
+ * the one that a shell tells of a program which a signal ended.
+ */
+function wipeOnSignals(scratch: Scratch): () => void {
+  const ignore = (): void => undefined;
+  const end = (signal: NodeJS.Signals): void => {
+    const exit = (): never => {
+      scratch.wipe();
+      process.exit(128 + system.signals[signal]);
+    };
+    scratch.wipe();
+    if (running === undefined) exit();
+    running?.once("close", exit).kill(signal);
+    setTimeout(exit, EDITOR_END_MS);
+  };
+  process.on("SIGINT", ignore).on("SIGTERM", end).on("SIGHUP", end);
+  return () => {
+    process.removeListener("SIGINT", ignore);
+    process.removeListener("SIGTERM", end).removeListener("SIGHUP", end);
+  };
+}

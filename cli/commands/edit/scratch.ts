@@ -1,0 +1,141 @@
+// Owns: a place for plaintext that an editor needs as a file: in memory, readable to the user alone,
+// wiped when it is left. Does not own: what is in it (edit.ts). SPEC.md, "Changing values".
+
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SignetError } from "../../../shared/errors.ts";
+import { isRunning } from "../../../host/files.ts";
+import { removeWhenGone } from "../../../host/removewhengone.ts";
+import { ioError } from "../../terminal/terminal.ts";
+
+const PREFIX = "signet-edit-";
+/** TMPFS_MAGIC and RAMFS_MAGIC of statfs(2). */
+const MEMORY_FILE_SYSTEMS = new Set([0x01021994, 0x858458f6]);
+
+/** A folder that only this user can look into. */
+export class Scratch {
+  readonly folder: string;
+
+  /**
+   * `allowDisk`: takes the folder for temporary files where no memory-backed one is found.
+   * @throws SignetError io where there is none
+   */
+  constructor(allowDisk: boolean) {
+    const base = memoryFolders()[0] ?? (allowDisk ? tmpdir() : undefined);
+    if (base === undefined) {
+      throw new SignetError("io", "this machine has no folder in memory for the editor's file", {
+        hint: "`signet set` needs none; --allow-disk uses a file on disk, overwritten and removed afterwards",
+      });
+    }
+    for (const each of new Set([...memoryFolders(), tmpdir()])) removeAbandoned(each);
+    const name = `${PREFIX}${process.pid}-${randomBytes(9).toString("hex")}`;
+    try {
+      this.folder = join(realpathSync(base), name);
+      removeWhenGone(this.folder);
+      mkdirSync(this.folder, { mode: 0o700 });
+    } catch (error) {
+      throw ioError("cannot make a folder", error, base);
+    }
+  }
+
+  /** @throws SignetError io */
+  write(name: string, text: string): string {
+    const path = join(this.folder, name);
+    try {
+      writeFileSync(path, text, { mode: 0o600 });
+    } catch (error) {
+      throw ioError("cannot write", error, path);
+    }
+    return path;
+  }
+
+  /** Overwrites and removes everything, also what the editor left; never throws. */
+  wipe(): void {
+    wipeFolder(this.folder);
+  }
+}
+
+function memoryFolders(): string[] {
+  const candidates = [process.env["XDG_RUNTIME_DIR"], "/dev/shm"];
+  return candidates.filter((folder): folder is string => {
+    if (folder === undefined || folder === "") return false;
+    try {
+      return MEMORY_FILE_SYSTEMS.has(statfsSync(folder).type) && statSync(folder).isDirectory();
+    } catch {
+      return false;
+    }
+  });
+}
+
+function wipeFolder(folder: string): void {
+  overwriteBelow(folder);
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  } catch {
+    // An editor that still writes: the guard removes it once we are gone.
+  }
+}
+
+/** Files themselves, never what a link leads to. What cannot be overwritten is removed all the same. */
+function overwriteBelow(folder: string): void {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) overwriteBelow(path);
+      else if (entry.isFile()) overwrite(path);
+    }
+  } catch {
+    // It is gone, or not ours to read.
+  }
+}
+
+function overwrite(path: string): void {
+  try {
+    const file = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW);
+    try {
+      writeSync(file, Buffer.alloc(fstatSync(file).size), 0, null, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Removed by whoever made it.
+  }
+}
+
+/** What a `signet edit` of this user left that was killed together with its guard. */
+function removeAbandoned(base: string): void {
+  let names: string[] = [];
+  try {
+    names = readdirSync(base);
+  } catch {
+    // Nothing of ours can be in it.
+  }
+  for (const name of names) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || isRunning(Number(pid))) continue;
+    const folder = join(base, name);
+    try {
+      // Anyone may make a link of such a name here, to a folder of this user's.
+      const found = lstatSync(folder);
+      if (found.isDirectory() && found.uid === process.getuid?.()) wipeFolder(folder);
+    } catch {
+      // Someone else removed it.
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// Owns: the options and help of `signet git`.
+// Does not own: what it does (git/). SPEC.md, "Git".
+
+import type { Command } from "commander";
+import type { InstallOptions } from "./install.ts";
+import { dryRunOption, flag, jsonOption } from "../../options.ts";
+
+const INSTALL_HELP = `
+- A pre-commit hook: \`signet scan --staged\` and \`signet verify --staged\`.
+- A diff driver: \`git diff\` shows which items changed, and a short hash in place of each value.
+- A merge driver: two branches that change different items of a file merge without a conflict.
+- .gitattributes, which is committed, says which files they are for.
+
+Everybody who clones runs it once: Git takes no settings from a repository. For pre-commit.com there are
+the hooks signet-scan and signet-verify instead: see the README.
+
+Examples:
+  $ signet git install
+  $ signet git uninstall`;
+
+export function define(command: Command): void {
+  command
+    .usage("COMMAND [OPTION...]")
+    .description("Guards commits, and makes Git's diffs and merges understand sealed files.")
+    .helpCommand(false)
+    .addHelpText("after", "\nStart with `signet git install`; its --help tells what it sets up.");
+  command
+    .command("install")
+    .usage("[OPTION...]")
+    .summary("set up the hook, the diff driver and the merge driver")
+    .description("Sets up this repository's hook, diff driver and merge driver.")
+    .addOption(flag("--force", "replace another pre-commit hook"))
+    .addOption(dryRunOption())
+    .addOption(jsonOption())
+    .addHelpText("after", INSTALL_HELP)
+    .action(async (flags: InstallOptions) => {
+      const { runGitInstall } = await import("./install.ts");
+      await runGitInstall(flags);
+    });
+  command
+    .command("uninstall")
+    .usage("[OPTION...]")
+    .summary("take them away again")
+    .description("Takes away what `signet git install` set up.")
+    .addOption(dryRunOption())
+    .addOption(jsonOption())
+    .action(async (flags: InstallOptions) => {
+      const { runGitUninstall } = await import("./install.ts");
+      await runGitUninstall(flags);
+    });
+  command
+    .command("textconv")
+    .argument("<FILE>")
+    .usage("FILE")
+    .summary("for Git: a sealed file without its values")
+    .description("Prints a sealed file with a short hash in place of each value. Git calls it.")
+    .action(async (file: string) => {
+      const { runTextconv } = await import("./textconv.ts");
+      await runTextconv(file);
+    });
+  command
+    .command("merge")
+    .argument("<BASE>")
+    .argument("<OURS>")
+    .argument("<THEIRS>")
+    .argument("[PATH]")
+    .usage("BASE OURS THEIRS [PATH]")
+    .summary("for Git: merge sealed files item by item")
+    .description("Merges sealed files item by item into OURS. Git calls it.")
+    .action(async (base: string, ours: string, theirs: string, path: string = ours) => {
+      const { runMergeDriver } = await import("./mergedriver.ts");
+      await runMergeDriver(base, ours, theirs, path);
+    });
+}

@@ -1,0 +1,206 @@
+// Owns: `signet git install` and `uninstall`: the hook, the attributes and the settings of a repository.
+// Does not own: what they run (check/scan.ts, check/verify.ts, textconv.ts, merge.ts). SPEC.md, "Git".
+
+import { chmodSync, rmSync } from "node:fs";
+import { join, relative, resolve, sep } from "node:path";
+import { SignetError } from "../../../shared/errors.ts";
+import { readText, samePlace, statIfThere, writeFiles } from "../../../host/files.ts";
+import { findProjectFolder } from "../../repository/projectfolder.ts";
+import { findProject } from "../../repository/project.ts";
+import { printJson, say } from "../../terminal/terminal.ts";
+import { git, gitText, needWorkTree } from "../../git/gitprocess.ts";
+
+export interface InstallOptions {
+  /** Puts our hook in place of another. */
+  readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+const MARK = "# Installed by `signet git install`.";
+
+/** `below`: the folder of signet.yaml, where it does not lie at the top. */
+const hookText = (below: string): string => `#!/bin/sh
+${MARK}
+# Refuses a commit with a Secret in plain text, or with a sealed file that no cluster would open.
+command -v signet >/dev/null || {
+  echo "the pre-commit hook needs the command signet, which is not on the PATH" >&2
+  exit 1
+}
+${below === "" ? "" : intoFolder(below)}signet scan --staged || exit 1
+signet verify --staged || exit 1
+`;
+
+/** Git may have told the hook where it is, by words that hold at the top alone. */
+function intoFolder(below: string): string {
+  const quoted = `'${below.replaceAll("'", "'\\''")}'`;
+  return `GIT_WORK_TREE=$(pwd) && GIT_DIR=$(git rev-parse --absolute-git-dir) || exit 1
+export GIT_WORK_TREE GIT_DIR
+if [ -d ${quoted} ]; then cd ${quoted} || exit 1; fi
+`;
+}
+
+const SETTINGS: readonly (readonly [string, string])[] = [
+  ["diff.signet.textconv", "signet git textconv"],
+  ["diff.signet.cachetextconv", "true"],
+  ["merge.signet.name", "sealed files, item by item"],
+  ["merge.signet.driver", "signet git merge %O %A %B %P"],
+];
+
+/** Where Git keeps what the diff driver printed. */
+const CACHE_REF = "refs/notes/textconv/signet";
+
+const MANIFESTS = ["*.yaml", "*.yml", "*.json"];
+
+const ATTRIBUTES_START = "# signet: sealed files (kept by `signet git install`)";
+const ATTRIBUTES_END = "# signet: end";
+
+/** @throws SignetError; then nothing was changed */
+export async function runGitInstall(options: InstallOptions): Promise<void> {
+  const top = needWorkTree();
+  const hook = hookPath(top);
+  if (!isOwn(hook, top) && !options.force) {
+    throw new SignetError("io", "Git's core.hooksPath leads out of this repository", {
+      hint: "`git config --local core.hooksPath .git/hooks` keeps its hooks to itself; --force writes it there",
+      place: { file: shown(hook) },
+    });
+  }
+  const existing = statIfThere(hook) === undefined ? undefined : readText(hook);
+  if (existing !== undefined && !existing.includes(MARK) && !options.force) {
+    throw new SignetError("io", "there is another pre-commit hook, which is left as it is", {
+      hint: "add `signet scan --staged && signet verify --staged` to it; --force replaces it",
+      place: { file: shown(hook) },
+    });
+  }
+  const attributes = join(top, ".gitattributes");
+  const before = statIfThere(attributes) === undefined ? "" : readText(attributes);
+  const patterns = attributePatterns(top);
+  const lines = patterns.map((pattern) => `${pattern} diff=signet merge=signet`);
+  const after = withoutOurs(before) + [ATTRIBUTES_START, ...lines, ATTRIBUTES_END, ""].join("\n");
+  if (!options.dryRun) {
+    await writeFiles([
+      { path: hook, text: hookText(projectFolder(top)), mode: 0o755 },
+      { path: attributes, text: after },
+    ]);
+    chmodSync(hook, 0o755);
+    for (const [key, value] of SETTINGS) git(["config", "--local", key, value], { cwd: top });
+  }
+  await tell(options, "install", [
+    `${shown(hook)}: refuses plaintext and broken sealed files`,
+    `${shown(attributes)}: ${patterns.join(", ")}; commit it`,
+    "git config: the diff and merge drivers; everybody who clones runs this command once",
+  ]);
+}
+
+/** @throws SignetError io */
+export async function runGitUninstall(options: Omit<InstallOptions, "force">): Promise<void> {
+  const top = needWorkTree();
+  const hook = hookPath(top);
+  const attributes = join(top, ".gitattributes");
+  const done: string[] = [];
+  if (statIfThere(hook) !== undefined && readText(hook).includes(MARK)) {
+    if (!options.dryRun) rmSync(hook);
+    done.push(`${shown(hook)}: removed`);
+  }
+  if (statIfThere(attributes) !== undefined) {
+    const before = readText(attributes);
+    const after = withoutOurs(before);
+    if (after !== before) {
+      const isEmpty = after.trim() === "";
+      if (!options.dryRun) {
+        if (isEmpty) rmSync(attributes);
+        else await writeFiles([{ path: attributes, text: after }]);
+      }
+      done.push(`${shown(attributes)}: ${isEmpty ? "removed" : "our lines removed"}`);
+    }
+  }
+  for (const section of ["diff.signet", "merge.signet"]) {
+    if (!answers(["config", "--local", "--get-regexp", `^${section}\\.`], top)) continue;
+    if (!options.dryRun) git(["config", "--local", "--remove-section", section], { cwd: top });
+    done.push(`git config: ${section} removed`);
+  }
+  if (answers(["show-ref", "--verify", "--quiet", CACHE_REF], top)) {
+    if (!options.dryRun) git(["update-ref", "-d", CACHE_REF], { cwd: top });
+    done.push("the cache of the diff driver: removed");
+  }
+  await tell(options, "uninstall", done.length === 0 ? ["nothing of ours was there"] : done);
+}
+
+async function tell(
+  { dryRun, json }: Pick<InstallOptions, "dryRun" | "json">,
+  action: string,
+  lines: readonly string[],
+): Promise<void> {
+  if (json) await printJson({ action, dryRun, changes: lines });
+  else for (const line of lines) say(dryRun ? `would change ${line}` : line);
+}
+
+/** Where Git looks for it: core.hooksPath and work trees are Git's to know. */
+function hookPath(top: string): string {
+  const path = gitText(["rev-parse", "--git-path", "hooks/pre-commit"], { cwd: top });
+  return resolve(top, path.replace(/\n$/, ""));
+}
+
+/** Whether a hook is this repository's alone. */
+function isOwn(hook: string, top: string): boolean {
+  const common = gitText(["rev-parse", "--git-common-dir"], { cwd: top }).replace(/\n$/, "");
+  return [top, resolve(top, common)].some((folder) => !relative(folder, hook).startsWith(".."));
+}
+
+/** Whether Git says yes. */
+function answers(args: readonly string[], cwd: string): boolean {
+  try {
+    git(args, { cwd });
+    return true;
+  } catch (error) {
+    if (error instanceof SignetError) return false;
+    throw error;
+  }
+}
+
+function shown(path: string): string {
+  return relative(process.cwd(), path) || path;
+}
+
+/** The folder of signet.yaml, as Git names it; empty for the top, or where there is none. */
+function projectFolder(top: string): string {
+  const folder = findProjectFolder();
+  const below = folder === null ? "" : relative(samePlace(top), samePlace(folder));
+  return below.startsWith("..") ? "" : below.split(sep).join("/");
+}
+
+/** The paths of signet.yaml in Git's spelling; every manifest where it has none. */
+function attributePatterns(top: string): string[] {
+  const project = findProject();
+  if (project === null || project.rules.length === 0) return MANIFESTS;
+  const prefix = projectFolder(top);
+  const globs = project.rules.flatMap(({ pattern }) =>
+    withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
+  );
+  // What Git's patterns cannot say: every manifest below signet.yaml.
+  const said = globs.some((glob) => /^!|[()]/.test(glob)) ? ["**"] : globs;
+  return said.flatMap((glob) => {
+    const rooted = `/${prefix === "" ? "" : `${prefix}/`}${glob}`.replace(/ /g, "[[:space:]]");
+    // A whole folder may hold files of other kinds, which are Git's own to compare and merge.
+    const [, folder, last = ""] = /^(.*\/)(\*|\*\*|\*\*\/\*)$/.exec(rooted) ?? [];
+    const deeper = last.startsWith("**") ? "**/" : "";
+    return folder === undefined ? [rooted] : MANIFESTS.map((name) => `${folder}${deeper}${name}`);
+  });
+}
+
+/** `{a,b}` as two patterns: Git does not know it. */
+function withoutBraces(pattern: string): string[] {
+  const [, before = "", inner, after = ""] = /^(.*?)\{([^{}]*,[^{}]*)\}(.*)$/.exec(pattern) ?? [];
+  if (inner === undefined) return [pattern];
+  return inner.split(",").flatMap((each) => withoutBraces(before + each + after));
+}
+
+function withoutOurs(text: string): string {
+  const start = text.indexOf(ATTRIBUTES_START);
+  const end = text.indexOf(ATTRIBUTES_END);
+  const body =
+    start === -1 || end < start
+      ? text
+      : text.slice(0, start) + text.slice(end + ATTRIBUTES_END.length).replace(/^\n/, "");
+  return body === "" || body.endsWith("\n") ? body : `${body}\n`;
+}

@@ -1,0 +1,150 @@
+// Owns: `signet keys backup`: the sealing keys of a cluster in one locked file.
+// Does not own: the lock (lock.ts), putting them back (restore.ts). SPEC.md, "Backups".
+
+import { readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { formatPlace, SignetError } from "../../../shared/errors.ts";
+import { KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
+import { formatManifests } from "../../../shared/manifest/manifest.ts";
+import {
+  formatSecret,
+  metadataOf,
+  parseSecret,
+  type Secret,
+  serverFieldsRemoved,
+} from "../../../shared/kubernetes/secret.ts";
+import { listKeySecrets } from "../../cluster/apiobjects.ts";
+import { statIfThere, writeFiles } from "../../../host/files.ts";
+import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
+import { count, ioError, printJson, say, warn } from "../../terminal/terminal.ts";
+import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
+
+export interface BackupOptions extends ClusterOptions {
+  readonly output?: string;
+  readonly recipient: readonly string[];
+  readonly passphraseFile?: string;
+  /** How many files of the name stay; all where undefined. */
+  readonly keep?: number;
+  readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/** @throws SignetError; then no file was written */
+export async function runKeysBackup(options: BackupOptions): Promise<void> {
+  const { output: pattern, keep, force, dryRun, recipient, passphraseFile } = options;
+  if (pattern === undefined) {
+    throw new SignetError("usage", "where should the backup go?", { hint: "say --output FILE" });
+  }
+  if (dirname(pattern).includes(DATE)) {
+    throw new SignetError("usage", `${DATE} is for the name of the file, not of its folder`);
+  }
+  if (keep !== undefined && !basename(pattern).includes(DATE)) {
+    throw new SignetError("usage", `--keep counts files whose names differ by ${DATE}`, {
+      hint: `say --output backup-${DATE}.age`,
+    });
+  }
+  const output = join(dirname(pattern), basename(pattern).replaceAll(DATE, dateOf(new Date())));
+  if (recipient.length > 0 && passphraseFile !== undefined) {
+    throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
+  }
+  if (!force && statIfThere(output) !== undefined) {
+    throw new SignetError("io", "is there already; an older backup may hold keys that are gone", {
+      hint: "name another file, or say --force",
+      place: { file: output },
+    });
+  }
+  const objects = await listKeySecrets(options);
+  const keys = objects.flatMap((object) => {
+    const { name = null } = metadataOf(object);
+    try {
+      const secret = parseSecret(object);
+      return [{ secret, key: readKeySecret(secret) }];
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      // It opens nothing, and is to keep none of the others from being backed up.
+      const place = {
+        object: `${options.controllerNamespace}/${typeof name === "string" ? name : ""}`,
+        ...error.place,
+      };
+      warn(`${formatPlace(place)}: ${error.message}; it is left out`);
+      return [];
+    }
+  });
+  if (keys.length === 0) {
+    throw new SignetError(
+      "key-invalid",
+      `there is no sealing key in ${options.controllerNamespace}`,
+      {
+        hint: "use --controller-namespace to say where the controller runs",
+      },
+    );
+  }
+  const facts = keys.map(({ secret, key }) => ({
+    secret: secret.metadata.name,
+    fingerprint: key.privateKey.fingerprint,
+    state: secret.metadata.labels[KEY_LABEL] ?? "active",
+  }));
+  if (!dryRun) {
+    const text = formatManifests(
+      keys.map(({ secret }) => formatSecret(declared(secret))),
+      "yaml",
+    );
+    const locked = await lockBackup(text, await chooseLock(options));
+    await writeFiles([{ path: output, text: locked, mode: 0o600 }]);
+  }
+  // Only once the new one is there.
+  const removed = keep === undefined || dryRun ? [] : removeOlder(pattern, keep);
+  if (options.json) await printJson({ file: output, dryRun, keys: facts, removed });
+  else {
+    say(`${output}: ${dryRun ? "would hold" : "holds"} ${count(keys.length, "sealing key")}`);
+    for (const file of removed) say(`${file}: removed`);
+  }
+}
+
+const DATE = "{date}";
+
+/** UTC to the second, in a form that sorts by time and that any file system takes. */
+function dateOf(moment: Date): string {
+  return moment.toISOString().replace(/[-:]|\.\d+/g, "");
+}
+
+/** Removes the oldest files of the pattern, by the date in their names; what it removed. */
+function removeOlder(pattern: string, keep: number): string[] {
+  const folder = dirname(pattern);
+  const literal = basename(pattern)
+    .split(DATE)
+    .map((text) => text.replace(/[^\w-]/g, "\\$&"));
+  const [first = "", second = "", ...more] = literal;
+  // Where the date is there twice it is the same one.
+  const again = more.map((text) => `\\k<date>${text}`).join("");
+  const named = new RegExp(`^${first}(?<date>\\d{8}T\\d{6}Z)${second}${again}$`);
+  try {
+    const older = readdirSync(folder)
+      .filter((name) => named.test(name))
+      .sort()
+      .slice(0, -keep)
+      .map((name) => join(folder, name));
+    for (const file of older) rmSync(file);
+    return older;
+  } catch (error) {
+    throw ioError("cannot remove older backups", error, folder);
+  }
+}
+
+/** When it was made is told by its certificate as well; all else that the cluster wrote is left out. */
+function declared({ metadata, ...secret }: Secret): Secret {
+  return { ...secret, metadata: { ...metadata, rest: serverFieldsRemoved(metadata.rest) } };
+}
+
+async function chooseLock({ recipient, passphraseFile }: BackupOptions): Promise<Lock> {
+  if (recipient.length > 0) return { recipients: recipient };
+  const passphrase = await readPassphrase("Passphrase for the backup:", passphraseFile);
+  const fault = passphraseFault(passphrase);
+  if (fault !== null) throw new SignetError("usage", `the passphrase is too short: ${fault}`);
+  if (passphraseFile === undefined) {
+    const again = await readPassphrase("The same again:", undefined);
+    if (again !== passphrase) throw new SignetError("usage", "the two passphrases differ");
+  }
+  return { passphrase };
+}

@@ -1,0 +1,98 @@
+// Owns: `signet keys retire`: an old sealing key out of use, once nothing needs it.
+// Does not own: the counting in the cluster (the controller's) and in the repository (project/keyuse.ts).
+// SPEC.md, "Retirement of keys".
+
+import { SignetError } from "../../../shared/errors.ts";
+import { KEY_LABEL } from "../../../shared/keys/keyfile.ts";
+import { patchKeySecret } from "../../cluster/apiobjects.ts";
+import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
+import { blockersOf } from "../../repository/keyusage.ts";
+import type { ProjectCluster } from "../../repository/project.ts";
+import { findProject } from "../../repository/project.ts";
+import { readSealedFiles } from "../../repository/sealedfiles.ts";
+import { printJson, say } from "../../terminal/terminal.ts";
+import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "./list.ts";
+
+export interface RetireOptions extends ClusterOptions {
+  /** The project's cluster; null where only the cluster itself can be asked. */
+  readonly projectCluster: ProjectCluster | null;
+  readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/**
+ * `named`: fingerprint, the beginning of one, or the key Secret's name.
+ * @throws SignetError check-found where something still needs it; usage, network
+ */
+export async function runKeysRetire(named: string, options: RetireOptions): Promise<void> {
+  const { keys, unknown } = await fetchKeyReport(options);
+  const key = chooseKey(keys, named);
+  const { secret, fingerprint, state } = key;
+  if (state === "sealing") {
+    throw new SignetError("usage", "this key seals: what is sealed next would be under it", {
+      hint: "`signet keys rotate` makes another one first",
+    });
+  }
+  const blocked = [...blockedByCluster(key, unknown), ...blockedByFiles(fingerprint, options)];
+  if (blocked.length > 0 && !options.force) {
+    throw new AggregateError(
+      blocked.map(
+        (reason) =>
+          new SignetError("check-found", reason, {
+            hint: "`signet reseal` seals it anew; --force retires the key all the same",
+            place: { object: secret },
+          }),
+      ),
+    );
+  }
+  if (!options.dryRun) {
+    await patchKeySecret(options, secret, { labels: { [KEY_LABEL]: "retired" } });
+  }
+  if (options.json) {
+    await printJson({ dryRun: options.dryRun, secret, fingerprint, blocked });
+    return;
+  }
+  const name = `${options.controllerNamespace}/${secret}`;
+  say(
+    options.dryRun
+      ? `would retire ${name} (${fingerprint})`
+      : `${name} is retired: it opens nothing any more`,
+  );
+  say("its Secret is still there: keep it in a backup, as older commits may be under it");
+  say(
+    `undo with: kubectl label secret -n ${options.controllerNamespace} ${secret} ${KEY_LABEL}=active --overwrite`,
+  );
+}
+
+function chooseKey(keys: readonly ReportedKey[], named: string): ReportedKey {
+  const fitting = keys.filter(
+    ({ secret, fingerprint }) =>
+      secret === named || (named.length >= "SHA256:".length + 6 && fingerprint.startsWith(named)),
+  );
+  const [key] = fitting;
+  if (key !== undefined && fitting.length === 1) return key;
+  throw new SignetError(
+    "usage",
+    `${fitting.length === 0 ? "no key" : "more than one key"} is meant by ${named}`,
+    {
+      hint: "`signet keys` shows fingerprints and names",
+    },
+  );
+}
+
+function blockedByCluster(key: ReportedKey, unknown: ValueCount): string[] {
+  return [
+    ...(key.values === 0 ? [] : [`${countWords(key)} of the cluster are under it`]),
+    ...(unknown.values === 0
+      ? []
+      : [`${countWords(unknown)} of the cluster do not open, and may be under it`]),
+  ];
+}
+
+function blockedByFiles(fingerprint: string, { projectCluster }: RetireOptions): string[] {
+  const project = findProject();
+  if (project === null || projectCluster === null) return [];
+  const inventory = readSealedFiles([], project);
+  return blockersOf(inventory, projectCluster.name, fingerprint);
+}

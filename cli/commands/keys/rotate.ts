@@ -1,0 +1,73 @@
+// Owns: `signet keys rotate`: a new sealing key, now.
+// Does not own: making it (the controller's). SPEC.md, "Renewal".
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { SignetError } from "../../../shared/errors.ts";
+import { RENEW_ANNOTATION } from "../../../shared/keys/keyfile.ts";
+import { patchKeySecret } from "../../cluster/apiobjects.ts";
+import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
+import { printJson, say } from "../../terminal/terminal.ts";
+import { fetchKeyReport, type KeyReport, type ReportedKey } from "./list.ts";
+
+const WAIT_MS = 60_000;
+const POLL_MS = 500;
+
+/** @throws SignetError network, usage */
+export async function runKeysRotate(
+  options: ClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
+): Promise<void> {
+  const before = sealingKey(await fetchKeyReport(options));
+  let after = before;
+  if (!options.dryRun) {
+    await patchKeySecret(options, before.secret, {
+      annotations: { [RENEW_ANNOTATION]: new Date().toISOString() },
+    });
+    const end = Date.now() + WAIT_MS;
+    for (;;) {
+      after = await sealingKeyIfTold(options, before);
+      if (after.fingerprint !== before.fingerprint) break;
+      if (Date.now() > end) {
+        throw new SignetError(
+          "network",
+          "the controller was asked, but made no new key in a minute",
+          {
+            hint: "see its log: it may lack the right to create Secrets in its namespace",
+          },
+        );
+      }
+      await sleep(POLL_MS);
+    }
+  }
+  if (options.json) {
+    await printJson({ dryRun: options.dryRun, before, after: options.dryRun ? null : after });
+    return;
+  }
+  if (options.dryRun) {
+    say(`would ask for a key after ${before.secret} (${before.fingerprint})`);
+    return;
+  }
+  say(`${after.secret} (${after.fingerprint}) seals from now on; older keys still open`);
+  say("next: `signet cert refresh`, and `signet reseal` for what is under older keys");
+}
+
+/** While it waits a lost answer is none: it was asked already, and would make another if asked again. */
+async function sealingKeyIfTold(
+  options: ClusterOptions,
+  before: ReportedKey,
+): Promise<ReportedKey> {
+  try {
+    return sealingKey(await fetchKeyReport(options));
+  } catch (error) {
+    if (error instanceof SignetError && error.code === "network") return before;
+    throw error;
+  }
+}
+
+/** @throws SignetError network */
+function sealingKey({ keys }: KeyReport): ReportedKey {
+  const found = keys.find(({ state }) => state === "sealing");
+  if (found !== undefined) return found;
+  throw new SignetError("network", "the controller has no key that seals", {
+    hint: "it makes the first one by itself: see its log",
+  });
+}

@@ -1,0 +1,160 @@
+// Owns: `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
+// Does not own: the way to it (cluster/cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
+
+import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
+import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest/manifest.ts";
+import {
+  API_VERSION,
+  formatSealedSecret,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  withValuesOf,
+} from "../../shared/sealing/sealedsecret.ts";
+import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
+import {
+  asObject,
+  type JsonObject,
+  placedObjectsOf,
+  serverFieldsRemoved,
+  withKind,
+} from "../../shared/kubernetes/secret.ts";
+import { connectController, type Controller, wordsOf } from "../cluster/controllerproxy.ts";
+import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
+import { editsBetween } from "../../shared/sealing/manifestedits.ts";
+import { samePlace, writeFiles } from "../../host/files.ts";
+import { clusterOptions } from "./connection.ts";
+import type { Flags } from "./flags.ts";
+import { readInput } from "./input.ts";
+import { deliver, formatObjects, formatOf } from "./output.ts";
+
+interface Found {
+  readonly document: ManifestDocument;
+  /** Down to the object within its document: not empty in a List. */
+  readonly path: readonly string[];
+  readonly object: JsonObject;
+  readonly sealed: SealedSecret;
+  readonly place: ErrorPlace;
+}
+
+/** Nothing but SealedSecrets: what a server must not see never gets that far. */
+function sealedIn(text: string, name: string): Found[] {
+  const documents = parseManifests(text, { file: name });
+  const found = documents.flatMap((document) => {
+    const place = placeOf(name, document, documents.length);
+    return locate(place, () =>
+      placedObjectsOf(document).map(({ object: each, path }) => {
+        const object = withKind(each, KIND, API_VERSION);
+        return { document, path, object, sealed: parseSealedSecret(object), place };
+      }),
+    );
+  });
+  if (found.length > 0) return found;
+  throw new SignetError("manifest-syntax", "no sealed secrets found", {
+    hint: "ensure the input is valid and UTF-8 encoded",
+    place: { file: name },
+  });
+}
+
+/** That it is away is told at once, as the original does. */
+const PATIENCE: Patience = { tooOften: 20, away: 1 };
+
+/** @throws SignetError, or an AggregateError of them, where one does not open or cannot be asked for */
+export async function runValidate(flags: Flags): Promise<void> {
+  const { name, text } = await readInput(flags);
+  const found = sealedIn(text, name);
+  const controller = await connectController(clusterOptions(flags));
+  const errors: SignetError[] = [];
+  for (const { object, sealed } of found) {
+    const answer = await postPatiently(controller, "/v1/verify", object, PATIENCE);
+    const { name: which } = sealed.metadata;
+    if (answer.status === 409) {
+      errors.push(
+        new SignetError("decrypt-failed", `unable to decrypt sealed secret: ${which}`, {
+          hint: DECRYPT_HINT,
+        }),
+      );
+    } else if (answer.status !== 200) {
+      throw new SignetError("network", `cannot validate sealed secret: ${wordsOf(answer)}`);
+    }
+  }
+  throwAll(errors);
+}
+
+/** @throws SignetError; then nothing was printed, and no file was changed */
+export async function runReEncrypt(flags: Flags): Promise<void> {
+  const input = await readInput(flags);
+  const output = flags.text("sealed-secret-file");
+  const inPlace =
+    input.path !== undefined &&
+    (output === undefined || samePlace(output) === samePlace(input.path));
+  const format = formatOf(flags);
+  const found = sealedIn(input.text, input.name);
+  const converts = flags.has("format") && found.some(({ document }) => document.format !== format);
+  const controller = await connectController(clusterOptions(flags));
+  const renewed: SealedSecret[] = [];
+  for (const each of found) renewed.push(await reEncrypt(controller, each));
+  if (!inPlace) {
+    await deliver(formatObjects(renewed.map(declared), format), flags);
+    return;
+  }
+  const path = input.path ?? "";
+  const text = converts
+    ? formatObjects(renewed.map(declared), format)
+    : spliced(input.text, found, renewed);
+  if (text !== input.text) await writeFiles([{ path, text }]);
+}
+
+async function reEncrypt(controller: Controller, found: Found): Promise<SealedSecret> {
+  const { object, sealed, place } = found;
+  const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE);
+  if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
+  if (answer.status !== 200) {
+    throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
+  }
+  const renewed = locate(place, () => parseAnswer(answer.text));
+  const taken = withValuesOf(sealed, renewed);
+  if (taken === null) throw unusable().at(place);
+  return taken;
+}
+
+function parseAnswer(text: string): SealedSecret {
+  let object: JsonObject | null;
+  try {
+    object = asObject(JSON.parse(text) as Json);
+  } catch {
+    object = null;
+  }
+  if (object === null) throw unusable();
+  return parseSealedSecret(withKind(object, KIND, API_VERSION));
+}
+
+function unusable(): SignetError {
+  return new SignetError(
+    "network",
+    "cannot re-encrypt secret: the answer does not fit what was asked",
+  );
+}
+
+/** As its author would declare it. */
+function declared(sealed: SealedSecret): JsonObject {
+  const { metadata } = sealed;
+  const rest = serverFieldsRemoved(metadata.rest);
+  return formatSealedSecret({ ...sealed, metadata: { ...metadata, rest } });
+}
+
+/** The file's text with the new values in the place of the old ones. */
+function spliced(text: string, found: readonly Found[], renewed: readonly SealedSecret[]): string {
+  const edits = new Map<ManifestDocument, Edit[]>();
+  for (const [index, { document, path, sealed }] of found.entries()) {
+    const changed = editsBetween(sealed, renewed[index] ?? sealed, path);
+    edits.set(document, [...(edits.get(document) ?? []), ...changed]);
+  }
+  return editManifests(text, edits);
+}

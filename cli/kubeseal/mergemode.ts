@@ -1,0 +1,70 @@
+// Owns: `kubeseal --merge-into`: which SealedSecret of the file each Secret goes into.
+// Does not own: merging and writing (seal/merge.ts). docs/kubeseal.md.
+
+import { SignetError } from "../../shared/errors.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
+import { usableCertificate } from "../cluster/certificatesource.ts";
+import { readText, samePlace, writeFiles } from "../../host/files.ts";
+import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
+import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../sealing/mergeinto.ts";
+import { advise, warn } from "../terminal/terminal.ts";
+import { certificateOptions } from "./connection.ts";
+import type { Flags } from "./flags.ts";
+import { choosingNamespace, readInput, readSecret } from "./input.ts";
+import { formatOf } from "./output.ts";
+
+/** @throws SignetError, or an AggregateError of them; then the file is as it was */
+export async function runMergeInto(file: string, flags: Flags): Promise<void> {
+  const output = flags.text("sealed-secret-file");
+  if (output !== undefined && samePlace(output) !== samePlace(file)) {
+    throw new SignetError("usage", "--merge-into and --sealed-secret-file exclude each other", {
+      hint: "--merge-into changes the file that it names",
+    });
+  }
+  const text = readText(file);
+  const targets = targetsIn(text, file, {});
+  const asked = flags.has("format") ? formatOf(flags) : undefined;
+  if (asked !== undefined && targets.some(({ document }) => document.format !== asked)) {
+    warn(`${file} keeps its format`);
+  }
+  const input = await readInput(flags);
+  const chosen = new Map<Secret, Target>();
+  const prepare = preparing(targets, chosen, file, flags);
+  const { files } = gather([input], prepare, { mayLackKind: true });
+  const certificate = await usableCertificate(certificateOptions(flags));
+  const secrets = secretsIn(files);
+  const merged = await mergeSecrets({ file, text }, secrets, chosen, certificate);
+  await writeFiles([{ path: file, text: merged }]);
+}
+
+/** The original takes name and namespace of the file, whatever the input says. */
+function preparing(
+  targets: readonly Target[],
+  chosen: Map<Secret, Target>,
+  file: string,
+  flags: Flags,
+): Prepare {
+  const chooseNamespace = choosingNamespace(flags);
+  const asked = { mergeInto: file, ...(flags.scope === undefined ? {} : { scope: flags.scope }) };
+  return (object, place) => {
+    const parsed = readSecret(object, flags);
+    const [only] = targets;
+    const target =
+      only !== undefined && targets.length === 1 ? only : chooseTarget(parsed, targets, file);
+    const { name, namespace } = target.sealed.metadata;
+    checkScope(parsed, target, asked, place);
+    const { type } = parsed;
+    if (type !== "" && type !== "Opaque" && type !== target.sealed.template.type) {
+      advise(`its type ${type} is not merged: the one of ${file} stays`);
+    }
+    const declared = namespace || parsed.metadata.namespace;
+    const metadata = {
+      ...parsed.metadata,
+      name: name || flags.text("name") || parsed.metadata.name,
+      namespace: target.scope === "cluster-wide" ? declared : (chooseNamespace(declared) ?? ""),
+    };
+    const secret = { ...parsed, metadata };
+    chosen.set(secret, target);
+    return { secret, scope: target.scope, place };
+  };
+}

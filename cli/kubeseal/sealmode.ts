@@ -1,0 +1,78 @@
+// Owns: `kubeseal` without a mode, and --raw: Secrets, or one value, sealed.
+// Does not own: the cipher (shared/), reading the input (input.ts), merging (merge.ts).
+// docs/kubeseal.md.
+
+import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { usableCertificate } from "../cluster/certificatesource.ts";
+import { readBytes } from "../../host/files.ts";
+import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
+import { readStdin } from "../terminal/terminal.ts";
+import { certificateOptions } from "./connection.ts";
+import type { Flags } from "./flags.ts";
+import { adviseOnType, choosingNamespace, readInput, readSecret } from "./input.ts";
+import { deliver, formatObjects, formatOf } from "./output.ts";
+
+/** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
+export async function runSeal(flags: Flags): Promise<void> {
+  const format = formatOf(flags);
+  const input = await readInput(flags);
+  const { files } = gather([input], preparing(flags), { mayLackKind: true });
+  const certificate = await usableCertificate(certificateOptions(flags));
+  const sealed = await Promise.all(
+    secretsIn(files).map(({ secret, scope }) => seal(secret, certificate, scope)),
+  );
+  await deliver(formatObjects(sealed.map(formatSealedSecret), format), flags);
+}
+
+function preparing(flags: Flags): Prepare {
+  const chooseNamespace = choosingNamespace(flags);
+  return (object, place) => {
+    const parsed = readSecret(object, flags);
+    const scope = flags.scope ?? scopeOf(parsed.metadata.annotations);
+    const name = flags.text("name") ?? parsed.metadata.name;
+    if (name === "") {
+      throw new SignetError("secret-invalid", "missing metadata.name in input Secret");
+    }
+    const declared = parsed.metadata.namespace;
+    const namespace = scope === "cluster-wide" ? declared : chooseNamespace(declared);
+    if (namespace === null) {
+      throw new SignetError("secret-invalid", "secret must declare a namespace", {
+        hint: "say metadata.namespace in the manifest, or --namespace on the command line",
+      });
+    }
+    const secret = { ...parsed, metadata: { ...parsed.metadata, name, namespace } };
+    adviseOnType(secret, place);
+    return { secret, scope, place };
+  };
+}
+
+/** @throws SignetError */
+export async function runRaw(flags: Flags): Promise<void> {
+  const scope = flags.scope ?? "strict";
+  const needed = (flag: string): SignetError =>
+    new SignetError("usage", `must provide the ${flag} flag with --raw and --scope ${scope}`);
+  const namespace = scope === "cluster-wide" ? "" : choosingNamespace(flags)("");
+  if (namespace === null) throw needed("--namespace");
+  const name = flags.text("name") ?? "";
+  if (scope === "strict" && name === "") throw needed("--name");
+  const [file, ...others] = flags.list("from-file");
+  if (others.length > 0) {
+    throw new SignetError(
+      "usage",
+      "must provide only one --from-file when encrypting a single item with --raw",
+    );
+  }
+  const certificate = await usableCertificate(certificateOptions(flags));
+  const value =
+    file === undefined
+      ? await readStdin("(tty detected: expecting a secret to encrypt in stdin)")
+      : // As kubectl has it: an item's name may stand before the file's.
+        readBytes(file.slice(file.indexOf("=") + 1));
+  const publicKey = await importPublicKey(certificate.spki);
+  const envelope = await encryptValue(publicKey, value, labelBytes(scope, namespace, name));
+  await deliver(encodeEnvelope(envelope), flags);
+}

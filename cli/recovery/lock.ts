@@ -1,0 +1,127 @@
+// Owns: a backup of sealing keys locked with a passphrase or for age recipients, and opened again.
+// Does not own: what is in it (backup.ts, restore.ts). SPEC.md, "Backups": a file of age-encryption.org/v1.
+
+import { armor, Decrypter, Encrypter } from "age-encryption";
+import { SignetError } from "../../shared/errors.ts";
+import { isLockedBackup } from "../../shared/keys/keyfile.ts";
+import { readText } from "../../host/files.ts";
+
+/** How a backup is locked: with a passphrase, or for those who hold the identities of recipients. */
+export type Lock = { readonly passphrase: string } | { readonly recipients: readonly string[] };
+
+const MIN_PASSPHRASE = 12;
+
+/** What is wrong with a passphrase, or null. */
+export function passphraseFault(passphrase: string): string | null {
+  return passphrase.length < MIN_PASSPHRASE ? `at least ${MIN_PASSPHRASE} characters` : null;
+}
+
+/** Text that `age --decrypt` opens as well. @throws SignetError usage for a recipient that is none */
+export async function lockBackup(text: string, lock: Lock): Promise<string> {
+  const encrypter = new Encrypter();
+  if ("passphrase" in lock) {
+    encrypter.setPassphrase(lock.passphrase);
+  } else {
+    for (const recipient of lock.recipients) {
+      try {
+        encrypter.addRecipient(recipient);
+      } catch {
+        throw new SignetError("usage", "a recipient is none that age knows", {
+          hint: "such as age1..., as `age-keygen` prints it; SSH keys are not taken",
+        });
+      }
+    }
+  }
+  return armor.encode(await encrypter.encrypt(text));
+}
+
+/** Where the way into a backup comes from. */
+export interface Unlock {
+  readonly passphraseFile?: string;
+  /** Files of age identities. */
+  readonly identity?: readonly string[];
+}
+
+/**
+ * What is in a backup. Without `unlock`, $SIGNET_AGE_IDENTITY names a file of identities, or else
+ * the passphrase is asked for.
+ * @throws SignetError key-invalid where it does not open; usage, io, cancelled
+ */
+export async function unlockBackup(
+  bytes: Uint8Array,
+  file: string,
+  unlock: Unlock = {},
+): Promise<string> {
+  if (!isLockedBackup(bytes)) {
+    throw new SignetError("key-invalid", "is no backup: it is not a file of age", {
+      hint: "`signet keys backup` makes one; key Secrets in plain text are for `kubectl apply`",
+      place: { file },
+    });
+  }
+  const decrypter = new Decrypter();
+  const environment = process.env["SIGNET_AGE_IDENTITY"];
+  const identities = unlock.identity ?? (environment ? [environment] : []);
+  try {
+    const text = new TextDecoder().decode(bytes);
+    const raw = text.startsWith("-----BEGIN") ? armor.decode(text) : bytes;
+    const forPassphrase = /^age-encryption\.org\/v1\n-> scrypt /.test(
+      new TextDecoder("latin1").decode(raw.subarray(0, 64)),
+    );
+    if (forPassphrase) {
+      decrypter.addPassphrase(
+        await readPassphrase(`Passphrase of ${file}:`, unlock.passphraseFile),
+      );
+    } else {
+      if (identities.length === 0) {
+        throw new SignetError("usage", "this backup is locked for age recipients", {
+          hint: "say --identity FILE, or $SIGNET_AGE_IDENTITY",
+          place: { file },
+        });
+      }
+      for (const identity of identities) addIdentities(decrypter, identity);
+    }
+    return await decrypter.decrypt(raw, "text");
+  } catch (error) {
+    if (error instanceof SignetError) throw error;
+    throw new SignetError(
+      "key-invalid",
+      "does not open: another passphrase or identity, or damaged",
+      {
+        place: { file },
+      },
+    );
+  }
+}
+
+function addIdentities(decrypter: Decrypter, file: string): void {
+  const lines = readText(file)
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  try {
+    for (const line of lines) decrypter.addIdentity(line);
+  } catch {
+    throw new SignetError("key-invalid", "holds something that is no age identity", {
+      hint: "lines that begin with AGE-SECRET-KEY-, as `age-keygen` writes them",
+      place: { file },
+    });
+  }
+  if (lines.length > 0) return;
+  throw new SignetError("key-invalid", "holds no age identity", { place: { file } });
+}
+
+/**
+ * The first line of a file, which $SIGNET_PASSPHRASE_FILE may name too, else what the person types.
+ * @throws SignetError usage, io, cancelled
+ */
+export async function readPassphrase(question: string, given: string | undefined): Promise<string> {
+  const file = given ?? process.env["SIGNET_PASSPHRASE_FILE"];
+  if (file !== undefined && file !== "") return readText(file).split(/\r?\n/)[0] ?? "";
+  const { askHidden, canAsk } = await import("../terminal/prompts.ts");
+  if (!canAsk()) {
+    throw new SignetError("usage", "there is nobody to ask for the passphrase", {
+      hint: "name a file that holds it: --passphrase-file or $SIGNET_PASSPHRASE_FILE",
+    });
+  }
+  return askHidden(question);
+}

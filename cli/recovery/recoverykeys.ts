@@ -1,0 +1,65 @@
+// Owns: private keys that the user holds as files: PEM, key Secrets, folders of them, locked backups.
+// Does not own: the forms of keys (shared/keys/keyfile.ts), how a backup is locked (keys/lock.ts).
+// SPEC.md, "Command line", "Recovery".
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
+import type { SealingKey } from "../../shared/keys/keyring.ts";
+import { decodeText, readBytes, stat, statIfThere } from "../../host/files.ts";
+import { advise, ioError } from "../terminal/terminal.ts";
+
+/** Bits of a file's mode that let others read it. */
+export const READABLE_BY_OTHERS = 0o044;
+
+/** @throws SignetError io, key-invalid */
+export async function readKeys(paths: readonly string[]): Promise<SealingKey[]> {
+  const keys: SealingKey[] = [];
+  for (const path of paths) keys.push(...(await readKeysAt(path)));
+  return keys;
+}
+
+async function readKeysAt(path: string): Promise<SealingKey[]> {
+  const isFolder = stat(path).isDirectory();
+  const keys: SealingKey[] = [];
+  for (const file of isFolder ? keyFilesIn(path) : [path]) {
+    // Read once: it may be a pipe.
+    const bytes = readBytes(file);
+    const locked = await unlockedText(bytes, file);
+    const text = locked ?? decodeText(bytes, file);
+    // A folder of keys may hold their certificates and a read-me as well.
+    if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) continue;
+    const found = stat(file);
+    // A pipe's mode says nothing of where the key comes from.
+    if (locked === null && found.isFile() && (found.mode & READABLE_BY_OTHERS) !== 0) {
+      advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
+    }
+    keys.push(...readKeyFile(text, file));
+  }
+  if (keys.length === 0) {
+    throw new SignetError("key-invalid", "there is no sealing key in this folder", {
+      place: { file: path },
+    });
+  }
+  return keys;
+}
+
+/** What is in a backup that `signet keys backup` locked; null for any other file. */
+async function unlockedText(bytes: Buffer, file: string): Promise<string | null> {
+  if (!isLockedBackup(bytes)) return null;
+  const { unlockBackup } = await import("./lock.ts");
+  return unlockBackup(bytes, file);
+}
+
+function keyFilesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => !name.startsWith("."))
+      .sort()
+      .map((name) => join(folder, name))
+      .filter((path) => statIfThere(path)?.isFile() === true);
+  } catch (error) {
+    throw error instanceof SignetError ? error : ioError("cannot read", error, folder);
+  }
+}

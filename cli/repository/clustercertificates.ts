@@ -1,0 +1,253 @@
+// Owns: the certificate files of a project's clusters: which certificate seals a file, which keys a
+// cluster had before, refreshing. Does not own: signet.yaml (project.ts), fetching (cluster/certificate.ts).
+// SPEC.md, "Projects".
+
+import { join, relative } from "node:path";
+import { type Certificate, checkNotExpired, parseCertificates } from "../../shared/keys/certificate.ts";
+import { locate, SignetError } from "../../shared/errors.ts";
+import {
+  certificateFromEnvironment,
+  findCertificate,
+  type FoundCertificate,
+  pinnedFingerprint,
+  usableCertificate,
+  warnOfValidity,
+} from "../cluster/certificatesource.ts";
+import { readText, statIfThere } from "../../host/files.ts";
+import {
+  clusterOptions,
+  type ClusterOptions,
+  type GivenClusterOptions,
+} from "../cluster/clusteroptions.ts";
+import {
+  clusterNamed,
+  findProject,
+  meaningOf,
+  type Project,
+  type ProjectCluster,
+} from "./project.ts";
+import { warn } from "../terminal/terminal.ts";
+
+/** The keys of a cluster that the repository knows of. */
+export interface ClusterKeys {
+  readonly cluster: ProjectCluster;
+  /** The certificate file, as messages name it. */
+  readonly file: string;
+  /** Seals; null where there is no file yet. */
+  readonly current: Certificate | null;
+  /** By fingerprint, the current one included. */
+  readonly known: ReadonlyMap<string, Certificate>;
+}
+
+/** @throws SignetError io, certificate-invalid */
+export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterKeys {
+  const path = join(project.root, cluster.certificate);
+  const file = relative(process.cwd(), path) || path;
+  if (statIfThere(path) === undefined) return { cluster, file, current: null, known: new Map() };
+  const certificates = locate({ file }, () => parseCertificates(readText(path)));
+  const known = new Map(certificates.map((each) => [each.fingerprint, each]));
+  return { cluster, file, current: certificates[0], known };
+}
+
+/** The certificate that seals for a cluster. @throws SignetError certificate-invalid where there is none yet */
+export function currentCertificate({ cluster, current, file }: ClusterKeys): Certificate {
+  if (current !== null) return current;
+  throw new SignetError("certificate-invalid", "this certificate is not there yet", {
+    hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
+    place: { file },
+  });
+}
+
+/**
+ * Where a cluster of the project is reached; what the command line says goes first.
+ * @throws SignetError usage where only the address of its certificate is known
+ */
+export function projectClusterOptions(
+  cluster: ProjectCluster,
+  given: GivenClusterOptions,
+): ClusterOptions {
+  const { name, url, context, controllerName, controllerNamespace } = cluster;
+  // The kubeconfig's current context is whichever cluster was worked with last.
+  if (url !== undefined && (given.context ?? context) === undefined) {
+    throw new SignetError("usage", `signet.yaml names no context to reach ${name} by`, {
+      hint: `add one to clusters.${name}, or say --context`,
+    });
+  }
+  return clusterOptions({
+    ...given,
+    ...only("context", given.context ?? context),
+    ...only("controllerName", given.controllerName ?? controllerName),
+    ...only("controllerNamespace", given.controllerNamespace ?? controllerNamespace),
+  });
+}
+
+/** Where an object's cluster is reached; without one of the project, the kubeconfig's is meant. */
+export function connectionTo(
+  cluster: ProjectCluster | undefined,
+  given: GivenClusterOptions,
+): ClusterOptions {
+  return cluster === undefined ? clusterOptions(given) : projectClusterOptions(cluster, given);
+}
+
+function only<K extends string>(key: K, value: string | undefined): Partial<Record<K, string>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, string>);
+}
+
+/** What the command line says of the certificate. */
+export interface GivenCertificate extends GivenClusterOptions {
+  readonly cert?: string;
+  readonly certFingerprint?: string;
+  /** A cluster of signet.yaml. */
+  readonly cluster?: string;
+}
+
+/**
+ * Certificates by the file that is sealed: --cert, else --cluster, else the rule of signet.yaml that
+ * fits the path, else the environment's, else the cluster's own. Each is looked up once.
+ */
+export class Certificates {
+  readonly #given: GivenCertificate;
+  readonly #project: Project | null;
+  readonly #found = new Map<string, Promise<Certificate>>();
+
+  constructor(given: GivenCertificate, project: Project | null = findProject()) {
+    this.#given = given;
+    this.#project = project;
+  }
+
+  /** The project's cluster for a file; undefined path: for what goes to standard output. */
+  clusterFor(path: string | undefined): ProjectCluster | null {
+    const { cert, cluster } = this.#given;
+    if (cluster !== undefined) {
+      if (cert !== undefined) {
+        throw new SignetError("usage", "--cert and --cluster exclude each other");
+      }
+      if (this.#project === null) {
+        throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
+          hint: "`signet init` makes one; for a context of the kubeconfig say --context",
+        });
+      }
+      const named = clusterNamed(this.#project, cluster);
+      const meant = path === undefined ? undefined : meaningOf(this.#project, path)?.cluster.name;
+      if (meant !== undefined && meant !== cluster) {
+        warn(`${path ?? ""}: sealed for ${cluster}, but signet.yaml says that it is for ${meant}`);
+      }
+      return named;
+    }
+    if (cert !== undefined || this.#project === null) return null;
+    const meaning =
+      path === undefined ? onlyCluster(this.#project) : meaningOf(this.#project, path)?.cluster;
+    return meaning ?? null;
+  }
+
+  /** @throws SignetError certificate-expired and all that finding one throws */
+  for(path: string | undefined): Promise<Certificate> {
+    const cluster = this.clusterFor(path);
+    const key = cluster?.name ?? "";
+    let found = this.#found.get(key);
+    if (found === undefined) {
+      found = cluster === null ? this.#byFlags(path) : this.#ofCluster(cluster);
+      this.#found.set(key, found);
+    }
+    return found;
+  }
+
+  #ofCluster(cluster: ProjectCluster): Promise<Certificate> {
+    if (this.#project === null) return Promise.reject(new Error("a cluster without a project"));
+    const keys = clusterKeys(this.#project, cluster);
+    const { file } = keys;
+    const pinned = pinnedFingerprint(this.#given);
+    return new Promise((resolve) => {
+      const current = currentCertificate(keys);
+      if (pinned !== undefined && current.fingerprint !== pinned) {
+        throw new SignetError(
+          "certificate-invalid",
+          `is ${current.fingerprint}, not the one that was asked for`,
+          {
+            hint: pinHint(cluster, this.#project?.clusters.size ?? 0),
+            place: { file },
+          },
+        );
+      }
+      const now = new Date();
+      locate({ file }, () => {
+        checkNotExpired(current, now, `signet cert refresh ${cluster.name}`);
+      });
+      warnOfValidity({ certificate: current, source: file }, now);
+      resolve(current);
+    });
+  }
+
+  #byFlags(path: string | undefined): Promise<Certificate> {
+    const { cert, context } = this.#given;
+    const isSaid = [cert, certificateFromEnvironment(), context].some((each) => each !== undefined);
+    if (!isSaid && (this.#project?.clusters.size ?? 0) > 0) {
+      throw path === undefined
+        ? new SignetError("usage", "signet.yaml has several clusters: which one is it for?", {
+            hint: "say --cluster, or name the file to write with --output",
+          })
+        : new SignetError("usage", "no path of signet.yaml fits this file", {
+            hint: "add a rule for it, or say --cluster or --cert",
+            place: { file: path },
+          });
+    }
+    return usableCertificate({ ...this.#given, ...clusterOptions(this.#given) });
+  }
+}
+
+function pinHint({ name }: ProjectCluster, clusters: number): string {
+  const one = clusters > 1 ? "name only the cluster whose fingerprint that is; " : "";
+  return `${one}if the key of ${name} was renewed, ask its owner for the new fingerprint, then run \`signet cert refresh ${name}\``;
+}
+
+function onlyCluster(project: Project): ProjectCluster | undefined {
+  return project.clusters.size === 1 ? [...project.clusters.values()][0] : undefined;
+}
+
+/** The certificate that a cluster seals with now. @throws SignetError network, io, usage */
+export function fetchClusterCertificate(
+  cluster: ProjectCluster,
+  given: GivenClusterOptions,
+): Promise<FoundCertificate> {
+  const { url } = cluster;
+  return findCertificate({
+    ...(url === undefined
+      ? projectClusterOptions(cluster, given)
+      : { ...clusterOptions(given), cert: url }),
+    certFromEnvironment: false,
+  });
+}
+
+/**
+ * That a certificate which is new to a cluster is not another one's, as where a context leads
+ * elsewhere. Clusters that share keys already may share the next. `newest`: by cluster, those found
+ * before it.
+ * @throws SignetError certificate-invalid
+ */
+export function checkNotOfOther(
+  { fingerprint }: Certificate,
+  { cluster, known }: ClusterKeys,
+  clusters: Iterable<ClusterKeys>,
+  newest: ReadonlyMap<string, Certificate>,
+): void {
+  if (known.has(fingerprint) || known.size === 0) return;
+  for (const other of clusters) {
+    const { name } = other.cluster;
+    const isOfOther = other.known.has(fingerprint) || newest.get(name)?.fingerprint === fingerprint;
+    if (name === cluster.name || !isOfOther) continue;
+    if ([...known.keys()].some((each) => other.known.has(each))) continue;
+    throw new SignetError(
+      "certificate-invalid",
+      `what answers for ${cluster.name} has the key of ${name}`,
+      { hint: "see that context and url in signet.yaml, or --context, lead to the right cluster" },
+    );
+  }
+}
+
+/** The text of a certificate file with `newest` first, and those that were in it after it. */
+export function withNewest(newest: Certificate, { known }: ClusterKeys): string {
+  const others = [...known.values()].filter(
+    ({ fingerprint }) => fingerprint !== newest.fingerprint,
+  );
+  return [newest, ...others].map(({ pem }) => pem).join("");
+}

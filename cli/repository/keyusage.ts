@@ -1,0 +1,86 @@
+// Owns: how many values of a repository are under each key of a cluster, and which keys nothing needs.
+// Does not own: reading the files (sealedfiles.ts), what the cluster says (keys/list.ts).
+
+import { count } from "../terminal/terminal.ts";
+import type { Inventory, SealedObject, SealedValue } from "./sealedfiles.ts";
+
+/** A value, and where it is. */
+export interface FoundValue {
+  readonly file: string;
+  readonly object: SealedObject;
+  readonly value: SealedValue;
+}
+
+export interface KeyUse {
+  /** Undefined for values of which no key is known. */
+  readonly fingerprint: string | undefined;
+  /** `sealing`: the current one; `former`: one before it; `foreign`: not known to be this cluster's. */
+  readonly state: "sealing" | "former" | "foreign" | "unknown";
+  readonly since: Date | undefined;
+  readonly values: readonly FoundValue[];
+}
+
+/** Every key of a cluster that the repository knows of or a value names: the newest first. */
+export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[] {
+  const keys = clusters.get(cluster);
+  const byKey = new Map<string | undefined, FoundValue[]>();
+  for (const fingerprint of keys?.known.keys() ?? []) byKey.set(fingerprint, []);
+  for (const { path, objects } of files) {
+    for (const object of objects) {
+      const isOwn = object.meaning?.cluster.name === cluster;
+      for (const value of object.values) {
+        // A file in the wrong place, or in none, still needs the key that it is under. A value of
+        // which neither key nor cluster is known may need any.
+        const isKnown = keys?.known.has(value.fingerprint ?? "") ?? false;
+        const mayBe = object.meaning === null && value.fingerprint === undefined;
+        if (!isOwn && !isKnown && !mayBe) continue;
+        const found = byKey.get(value.fingerprint) ?? [];
+        byKey.set(value.fingerprint, found);
+        found.push({ file: path, object, value });
+      }
+    }
+  }
+  const uses = [...byKey].map(([fingerprint, values]): KeyUse => {
+    const certificate = fingerprint === undefined ? undefined : keys?.known.get(fingerprint);
+    return {
+      fingerprint,
+      state:
+        fingerprint === undefined
+          ? "unknown"
+          : certificate === undefined
+            ? "foreign"
+            : fingerprint === keys?.current?.fingerprint
+              ? "sealing"
+              : "former",
+      since: certificate?.notBefore,
+      values,
+    };
+  });
+  return uses.sort((a, b) => (b.since?.getTime() ?? 0) - (a.since?.getTime() ?? 0));
+}
+
+/** Why the files of a repository still need a key; empty where they do not. */
+export function blockersOf(inventory: Inventory, cluster: string, fingerprint: string): string[] {
+  return blockersAmong(keyUse(inventory, cluster), inventory, fingerprint);
+}
+
+/** The same, where the uses of the cluster's keys are known. */
+export function blockersAmong(
+  uses: readonly KeyUse[],
+  { unreadable }: Inventory,
+  fingerprint: string,
+): string[] {
+  const files = (wanted: string | undefined): [string, number][] => {
+    const counted = new Map<string, number>();
+    const use = uses.find((each) => each.fingerprint === wanted);
+    for (const { file } of use?.values ?? []) counted.set(file, (counted.get(file) ?? 0) + 1);
+    return [...counted];
+  };
+  return [
+    ...files(fingerprint).map(([file, values]) => `${file}: ${count(values, "value")} under it`),
+    ...files(undefined).map(
+      ([file, values]) => `${file}: ${count(values, "value")} without a stamp`,
+    ),
+    ...unreadable.map(({ place }) => `${place.file ?? ""}: cannot be read`),
+  ];
+}

@@ -1,0 +1,15 @@
+// Owns: whether there is a signet.yaml here or above: asked by commands that start fast without one.
+// Does not own: what it says (project.ts).
+
+import { dirname, join, parse, resolve } from "node:path";
+import { statIfThere } from "../../host/files.ts";
+
+export const PROJECT_FILE = "signet.yaml";
+
+/** The nearest folder, from `folder` upwards, that has a signet.yaml; null where none has. */
+export function findProjectFolder(folder = process.cwd()): string | null {
+  for (let here = resolve(folder); ; here = dirname(here)) {
+    if (statIfThere(join(here, PROJECT_FILE))?.isFile() === true) return here;
+    if (here === parse(here).root) return null;
+  }
+}

@@ -1,0 +1,276 @@
+// Owns: every SealedSecret below some paths, with its cluster and the key that each value is under.
+// Does not own: what is wrong with them (check/verify.ts), what is done to them (reseal.ts, edit/change.ts).
+// SPEC.md, "Projects".
+
+import { join, relative, sep } from "node:path";
+import type { Certificate } from "../../shared/keys/certificate.ts";
+import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
+import { editManifests } from "../../shared/manifest/edit.ts";
+import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
+import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealing/sealedsecret.ts";
+import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
+import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/secret.ts";
+import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
+import { editsBetween } from "../../shared/sealing/manifestedits.ts";
+import { manifestsBelow, readText, stat, statIfThere } from "../../host/files.ts";
+import { meaningBelow, type PathMeaning, pathBelow, type Project } from "./project.ts";
+
+/** A file with a SealedSecret in it. */
+export interface SealedFile {
+  /** As messages name it, and where it is. */
+  readonly path: string;
+  /** Below the root of the project; the same as `path` without one. */
+  readonly below: string;
+  readonly text: string;
+  readonly objects: readonly SealedObject[];
+}
+
+export interface SealedObject {
+  readonly file: string;
+  readonly document: ManifestDocument;
+  /** Down to the object within its document: not empty in a List. */
+  readonly path: readonly string[];
+  readonly place: ErrorPlace;
+  readonly sealed: SealedSecret;
+  readonly scope: Scope;
+  /** `NAMESPACE/NAME`, or the name alone. */
+  readonly name: string;
+  readonly meaning: PathMeaning | null;
+  readonly cluster: ClusterKeys | null;
+  /** Every value, in the order of the file. */
+  readonly values: readonly SealedValue[];
+}
+
+/**
+ * What is known of the key of a value: it is the one that seals, one before it, another cluster's,
+ * none that the repository knows; or nothing is known.
+ */
+export type ValueKey = "current" | "old" | "foreign" | "unknown" | "unstamped";
+
+export interface SealedValue {
+  readonly item: string;
+  readonly fingerprint: string | undefined;
+  readonly key: ValueKey;
+  /** The certificate of its key, where the repository has it. */
+  readonly certificate: Certificate | undefined;
+}
+
+export interface Inventory {
+  readonly files: readonly SealedFile[];
+  /** Files with the word SealedSecret that cannot be read as such. */
+  readonly unreadable: readonly SignetError[];
+  /** By name; all of signet.yaml. */
+  readonly clusters: ReadonlyMap<string, ClusterKeys>;
+}
+
+/**
+ * Reads the SealedSecrets of files and folders; without any, of the project's root or this folder.
+ * @throws SignetError io, certificate-invalid
+ */
+export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
+  const named = paths.length > 0 ? paths : [relative(process.cwd(), project?.root ?? ".") || "."];
+  return readSealedTexts(
+    filesBelow(named).map((path) => ({ path, read: () => readText(path) })),
+    project,
+  );
+}
+
+/** A file whose text may come from elsewhere than the path. */
+export interface TextSource {
+  readonly path: string;
+  /** @throws SignetError io, manifest-syntax */
+  readonly read: () => string;
+}
+
+/** The same of texts, such as those of the index. @throws SignetError io, certificate-invalid */
+export function readSealedTexts(sources: Iterable<TextSource>, project: Project | null): Inventory {
+  const clusters = keysOfClusters(project);
+  const files: SealedFile[] = [];
+  const unreadable: SignetError[] = [];
+  for (const { path, read } of sources) {
+    try {
+      const text = read();
+      if (!text.includes(KIND)) continue;
+      const file = parseSealedFile(path, text, project, clusters);
+      if (file.objects.length > 0) files.push(file);
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      unreadable.push(error.at({ file: path }));
+    }
+  }
+  return { files, unreadable, clusters };
+}
+
+/** The same of one file. @throws SignetError also where it cannot be read as what it is said to be */
+export function readSealedFile(path: string, project: Project | null): SealedFile {
+  return parseSealedFile(path, readText(path), project, keysOfClusters(project));
+}
+
+function keysOfClusters(project: Project | null): Map<string, ClusterKeys> {
+  const clusters = new Map<string, ClusterKeys>();
+  if (project === null) return clusters;
+  for (const [name, cluster] of project.clusters) clusters.set(name, clusterKeys(project, cluster));
+  return clusters;
+}
+
+/** SealedSecrets by their cluster's name; "" where nothing says one. */
+export function byCluster(objects: Iterable<SealedObject>): Map<string, SealedObject[]> {
+  const found = new Map<string, SealedObject[]>();
+  for (const object of objects) {
+    const name = object.meaning?.cluster.name ?? "";
+    const others = found.get(name) ?? [];
+    found.set(name, others);
+    others.push(object);
+  }
+  return found;
+}
+
+/**
+ * What a controller can be asked of. Without clusters in signet.yaml the kubeconfig's is meant; with
+ * some, a file that is for none of them is for nobody to ask.
+ */
+export function objectsToAsk(
+  { files, clusters }: Inventory,
+  only: string | undefined,
+): SealedObject[] {
+  return files
+    .flatMap(({ objects }) => objects)
+    .filter(({ meaning }) =>
+      meaning === null
+        ? only === undefined && clusters.size === 0
+        : only === undefined || only === meaning.cluster.name,
+    );
+}
+
+/** Whether a file is a template of a Helm chart: no YAML, and nothing of ours to mend. */
+export function isChartTemplate(path: string): boolean {
+  const parts = path.split(sep);
+  return parts.some(
+    (part, index) =>
+      part === "templates" &&
+      index < parts.length - 1 &&
+      statIfThere([...parts.slice(0, index), "Chart.yaml"].join(sep)) !== undefined,
+  );
+}
+
+/** Files as they are named, and the manifests of folders; each once. */
+export function filesBelow(paths: readonly string[]): string[] {
+  const found = paths.flatMap((path) =>
+    stat(path).isDirectory()
+      ? // A needed key is not to be called safe for a folder's name.
+        manifestsBelow(path, { hidden: true }).map((below) => join(path, below))
+      : [path],
+  );
+  return [...new Set(found)];
+}
+
+function parseSealedFile(
+  path: string,
+  text: string,
+  project: Project | null,
+  clusters: ReadonlyMap<string, ClusterKeys>,
+): SealedFile {
+  const documents = parseManifests(text, { file: path });
+  const below = project === null ? path : pathBelow(project, path);
+  const meaning = project === null ? null : meaningBelow(project, below);
+  const cluster = meaning === null ? null : (clusters.get(meaning.cluster.name) ?? null);
+  const objects = documents.flatMap((document) => {
+    if (asObject(document.value) === null) return [];
+    const place = placeOf(path, document, documents.length);
+    return locate(place, () =>
+      placedObjectsOf(document).flatMap(({ object, path: within }) => {
+        if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
+        const sealed = parseSealedSecret(object);
+        const stamp = stampOf(sealed);
+        const items =
+          sealed.legacyData === undefined ? [...sealed.encryptedData.keys()] : [LEGACY_ITEM];
+        return [
+          {
+            file: path,
+            document,
+            path: within,
+            place,
+            sealed,
+            scope: scopeOf(sealed.metadata.annotations),
+            name: objectName(sealed.metadata),
+            meaning,
+            cluster,
+            values: items.map((item) => judgeValue(item, stamp.get(item), cluster, clusters)),
+          },
+        ];
+      }),
+    );
+  });
+  return { path, below, text, objects };
+}
+
+function judgeValue(
+  item: string,
+  fingerprint: string | undefined,
+  cluster: ClusterKeys | null,
+  clusters: ReadonlyMap<string, ClusterKeys>,
+): SealedValue {
+  if (fingerprint === undefined) {
+    return { item, fingerprint, key: "unstamped", certificate: undefined };
+  }
+  const own = cluster?.known.get(fingerprint);
+  if (own !== undefined) {
+    const key = cluster?.current?.fingerprint === fingerprint ? "current" : "old";
+    return { item, fingerprint, key, certificate: own };
+  }
+  for (const other of clusters.values()) {
+    const certificate = other.known.get(fingerprint);
+    if (certificate !== undefined) return { item, fingerprint, key: "foreign", certificate };
+  }
+  return { item, fingerprint, key: "unknown", certificate: undefined };
+}
+
+/** The text of a file with some of its objects as they are to be; all else stays as it is written. */
+export function editedText(
+  file: SealedFile,
+  after: ReadonlyMap<SealedObject, SealedSecret>,
+): string {
+  const edits = new Map<ManifestDocument, ReturnType<typeof editsBetween>>();
+  for (const [object, sealed] of after) {
+    const before = edits.get(object.document) ?? [];
+    edits.set(object.document, [...before, ...editsBetween(object.sealed, sealed, object.path)]);
+  }
+  return locate({ file: file.path }, () => editManifests(file.text, edits));
+}
+
+/**
+ * The one SealedSecret of a file that is meant.
+ * @throws SignetError usage where several could be; wrong-kind where there is none
+ */
+export function chooseObject(file: SealedFile, named: string | undefined): SealedObject {
+  const fitting = file.objects.filter(
+    ({ name, sealed }) => named === undefined || named === name || named === sealed.metadata.name,
+  );
+  const [object] = fitting;
+  if (object !== undefined && fitting.length === 1) return object;
+  const names = file.objects.map(({ name }) => name).join(", ");
+  if (object !== undefined) {
+    throw new SignetError("usage", "holds several SealedSecrets", {
+      hint: `say which one with --name: ${names}`,
+      place: { file: file.path },
+    });
+  }
+  throw new SignetError(
+    "wrong-kind",
+    names === "" ? "holds no SealedSecret" : `holds no SealedSecret named ${named ?? ""}`,
+    {
+      hint:
+        names === ""
+          ? "`signet new` makes one; `signet seal --in-place` seals a Secret that is there"
+          : `it holds ${names}`,
+      place: { file: file.path },
+    },
+  );
+}

@@ -1,0 +1,165 @@
+// Owns: what surely is a mistake in a Secret that is about to be sealed, found before it is too late.
+// Does not own: the shape that any Secret must have (shared/kubernetes/secret.ts). SPEC.md, "Secrets".
+
+import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
+import type { ManifestDocument, Surprise } from "../../shared/manifest/manifest.ts";
+import { asObject, type JsonObject, type Secret } from "../../shared/kubernetes/secret.ts";
+
+const SECRET_FIELDS = ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
+
+const METADATA_FIELDS = [
+  "annotations",
+  "clusterName",
+  "creationTimestamp",
+  "deletionGracePeriodSeconds",
+  "deletionTimestamp",
+  "finalizers",
+  "generateName",
+  "generation",
+  "labels",
+  "managedFields",
+  "name",
+  "namespace",
+  "ownerReferences",
+  "resourceVersion",
+  "selfLink",
+  "uid",
+];
+
+/** Where a value that is read otherwise than it looks would go into the Secret. */
+const GUARDED = new Set(["apiVersion", "data", "kind", "metadata", "stringData", "type"]);
+
+/**
+ * Refuses a scalar that Kubernetes reads otherwise than it looks.
+ * @throws SignetError manifest-ambiguous
+ */
+export function checkSurprises({ surprises }: Pick<ManifestDocument, "surprises">): void {
+  for (const surprise of surprises) {
+    const path = [...surprise.path];
+    while (path[0] === "items" && typeof path[1] === "number") path.splice(0, 2);
+    const [field] = path;
+    if (typeof field !== "string" || !GUARDED.has(field)) continue;
+    // A key stands in the message as it is read; one at the top is no field of a Secret anyway.
+    throw new SignetError("manifest-ambiguous", surpriseWords(surprise), {
+      hint: "put it in quotes",
+      place: { line: surprise.line, field: path.join(".") },
+    });
+  }
+}
+
+function surpriseWords({ what, becomes }: Surprise): string {
+  const subject = what === "key" ? "the key is" : "is";
+  switch (becomes) {
+    case "null":
+      return `${subject} read as nothing (null)`;
+    case "boolean":
+      return `${subject} read as true or false, not as text`;
+    case "number":
+      return `${subject} read as a number, not as text`;
+    case "string":
+      return `${subject} read as another text than it looks`;
+  }
+}
+
+/**
+ * Refuses fields that a Secret does not have: the API server would drop them, and what they hold.
+ * @throws SignetError secret-invalid
+ */
+export function checkFields(object: JsonObject): void {
+  checkKnown(object, SECRET_FIELDS, "", "a Secret");
+  checkKnown(asObject(object["metadata"] ?? null) ?? {}, METADATA_FIELDS, "metadata.", "metadata");
+}
+
+function checkKnown(
+  object: JsonObject,
+  known: readonly string[],
+  prefix: string,
+  owner: string,
+): void {
+  for (const field of Object.keys(object)) {
+    if (known.includes(field)) continue;
+    // A field's name may be a value that was indented wrongly: it is shown only where it nearly fits.
+    const meant = known.find((name) => isNear(name.toLowerCase(), field.toLowerCase()));
+    if (meant === undefined) {
+      throw new SignetError("secret-invalid", `there is a field that ${owner} does not have`, {
+        hint: `${owner} has ${known.join(", ")}; check the indentation`,
+        ...(prefix === "" ? {} : { place: { field: "metadata" } }),
+      });
+    }
+    throw new SignetError("secret-invalid", `${owner} has no such field`, {
+      hint: `did you mean ${prefix}${meant}?`,
+      place: { field: `${prefix}${field}` },
+    });
+  }
+}
+
+/** Whether two words differ by at most two letters added, left out or changed. */
+function isNear(a: string, b: string): boolean {
+  if (Math.abs(a.length - b.length) > 2) return false;
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return (row[b.length] ?? 0) <= 2;
+}
+
+/** Items that the API server demands of a type; see ValidateSecret of Kubernetes. */
+const REQUIRED_ITEMS = new Map([
+  ["kubernetes.io/dockercfg", [".dockercfg"]],
+  ["kubernetes.io/dockerconfigjson", [".dockerconfigjson"]],
+  ["kubernetes.io/ssh-auth", ["ssh-privatekey"]],
+  ["kubernetes.io/tls", ["tls.crt", "tls.key"]],
+]);
+
+const JSON_ITEMS = [".dockercfg", ".dockerconfigjson"];
+
+/**
+ * Refuses a Secret that the API server would refuse for its type, when the controller writes it.
+ * @throws SignetError secret-invalid
+ */
+export function checkType({ type, data, metadata }: Secret): void {
+  for (const item of REQUIRED_ITEMS.get(type) ?? []) {
+    if (!data.has(item)) throw refusal(type, `needs the item ${item}`, { field: "data" });
+    if (JSON_ITEMS.includes(item) && !isJson(data.get(item))) {
+      throw refusal(type, "must be JSON", { field: `data.${item}` });
+    }
+  }
+  if (type === "kubernetes.io/basic-auth" && !data.has("username") && !data.has("password")) {
+    throw refusal(type, "needs the item username or password", { field: "data" });
+  }
+  const account = "kubernetes.io/service-account.name";
+  if (type === "kubernetes.io/service-account-token" && !metadata.annotations[account]) {
+    throw refusal(type, `needs the annotation ${account}`, { field: "metadata.annotations" });
+  }
+}
+
+function refusal(type: string, reason: string, place: ErrorPlace): SignetError {
+  return new SignetError("secret-invalid", `a Secret of type ${type} ${reason}`, {
+    hint: "no cluster accepts it as it stands; complete it, or leave the type out",
+    place,
+  });
+}
+
+function isJson(bytes: Uint8Array | undefined): boolean {
+  try {
+    JSON.parse(new TextDecoder().decode(bytes));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @throws SignetError secret-invalid where there is nothing to seal; it names the `flag` that allows it */
+export function checkNotEmpty({ data }: Secret, flag = "--allow-empty"): void {
+  if (data.size > 0) return;
+  throw new SignetError(
+    "secret-invalid",
+    "secret.data is empty in input Secret, assuming this is an error and aborting. " +
+      `To work with empty data, ${flag} can be used`,
+  );
+}

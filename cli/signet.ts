@@ -1,0 +1,205 @@
+// Owns: the table of `signet` commands, dispatch, and the exit status.
+// Does not own: their options and help (commands/), what they do. SPEC.md, "Command line".
+//
+// Start-up is part of every command's cost: the definition of the one that is asked for is all that
+// is loaded.
+
+import { Command, CommanderError } from "commander";
+import { SignetError } from "../shared/errors.ts";
+import { BUILD } from "../shared/version.ts";
+import { optionDescription } from "./options.ts";
+import { printResult, reportError } from "./terminal/terminal.ts";
+
+type Define = (command: Command) => void;
+
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Define>;
+}
+
+const entry = (name: string, summary: string, load: Entry["load"]): Entry => ({
+  name,
+  summary,
+  load,
+});
+
+const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
+  [
+    "Every day, with the certificate alone:",
+    [
+      entry("seal", "seal Secrets into SealedSecrets", async () => {
+        return (await import("./commands/seal.ts")).define;
+      }),
+      entry("new", "make a Secret from answers or flags, and write it sealed", async () => {
+        return (await import("./commands/new.ts")).define;
+      }),
+      entry("set", "set items of a sealed file", async () => {
+        return (await import("./commands/change.ts")).defineSet;
+      }),
+      entry("unset", "take items out of a sealed file", async () => {
+        return (await import("./commands/change.ts")).defineUnset;
+      }),
+      entry("rename", "rename an item of a sealed file", async () => {
+        return (await import("./commands/change.ts")).defineRename;
+      }),
+      entry("edit", "open an editor on a sealed file", async () => {
+        return (await import("./commands/change.ts")).defineEdit;
+      }),
+    ],
+  ],
+  [
+    "A whole repository:",
+    [
+      entry("init", "make signet.yaml: which clusters files are sealed for", async () => {
+        return (await import("./commands/init.ts")).define;
+      }),
+      entry("status", "show every sealed file, its keys, and what is stale", async () => {
+        return (await import("./commands/status.ts")).define;
+      }),
+      entry("reseal", "seal stale values anew, under the newest key", async () => {
+        return (await import("./commands/reseal.ts")).define;
+      }),
+      entry("verify", "check sealed files without any key", async () => {
+        return (await import("./commands/verify.ts")).define;
+      }),
+      entry("scan", "find Secrets in plain text", async () => {
+        return (await import("./commands/scan.ts")).define;
+      }),
+      entry("diff", "compare sealed files with the clusters, or two revisions", async () => {
+        return (await import("./commands/history.ts")).defineDiff;
+      }),
+      entry("log", "tell the history of a sealed file, or of a key", async () => {
+        return (await import("./commands/history.ts")).defineLog;
+      }),
+      entry("git", "guard commits, and make diffs and merges understand", async () => {
+        return (await import("./commands/git/git.ts")).define;
+      }),
+    ],
+  ],
+  [
+    "Certificates, keys and recovery:",
+    [
+      entry("cert", "show, fetch or refresh certificates", async () => {
+        return (await import("./commands/cert.ts")).define;
+      }),
+      entry(
+        "keys",
+        "list, renew, back up, restore or retire a cluster's sealing keys",
+        async () => {
+          return (await import("./commands/keys/keys.ts")).define;
+        },
+      ),
+      entry("unseal", "open SealedSecrets with a private key (recovery)", async () => {
+        return (await import("./commands/unseal.ts")).define;
+      }),
+    ],
+  ],
+  [
+    "More:",
+    [
+      entry("demo", "see it all at work, on this machine alone", async () => {
+        return (await import("./commands/demo.ts")).define;
+      }),
+    ],
+  ],
+];
+
+const COMPLETION = "print a script that completes commands in a shell";
+/** What the scripts of `signet completion` call. */
+const COMPLETE = "complete";
+
+const PROGRAM_HELP = `
+Example:
+  $ signet seal --cert cert.pem < secret.yaml > sealedsecret.yaml
+
+\`signet COMMAND --help\` tells more of each. Results go to standard output, words to standard error.
+Exit status: 0 success, 1 failure, 2 wrong usage, 3 a check that found something, 130 given up.`;
+
+async function buildProgram(args: readonly string[], printed: string[]): Promise<Command> {
+  const program = new Command("signet")
+    .usage("COMMAND [OPTION...]")
+    .description("Keeps Kubernetes Secrets in Git: sealed there, plain in the cluster alone.")
+    .version(BUILD, "--version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [COMMAND]", "print the help of a command")
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: false, helpWidth: 100, optionDescription })
+    .configureOutput({
+      writeOut: (text) => void printed.push(text),
+      // What it says on errors is said by terminal.ts.
+      writeErr: () => undefined,
+    })
+    .addHelpText("after", PROGRAM_HELP);
+  const [first, second] = args;
+  const asked = first === "help" ? second : first;
+  const all = asked === "completion" || asked === COMPLETE;
+  for (const [group, entries] of GROUPS) {
+    for (const { name, summary, load } of entries) {
+      const command = program.command(name).helpGroup(group).summary(summary);
+      if (all || name === asked) (await load())(command);
+    }
+  }
+  if (all) {
+    const { addCompletion } = await import("./commands/completion.ts");
+    addCompletion(program, COMPLETION);
+  } else {
+    program.command("completion").helpGroup("More:").summary(COMPLETION);
+  }
+  return program;
+}
+
+/** Commander's complaint as one of ours. */
+function usageError(error: CommanderError, program: Command, args: readonly string[]): SignetError {
+  const [words = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  // What stands behind an option that is none may be a value.
+  const message = words.replace(/^(unknown option '[^'=]*)=.*/, "$1'");
+  const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion ?? "")?.[1];
+  let command = program;
+  for (const arg of args) {
+    const inner = command.commands.find((each) => each.name() === arg);
+    if (inner === undefined) break;
+    command = inner;
+  }
+  const names: string[] = [];
+  for (let each: Command | null = command; each !== null; each = each.parent) {
+    names.unshift(each.name());
+  }
+  const help = `\`${names.join(" ")} --help\``;
+  // What stands where a command would is one that is not there, and no argument of the default one.
+  const unknown = args[names.length - 1];
+  if (error.code === "commander.excessArguments" && command.commands.length > 0 && unknown) {
+    const inner = command.commands.map((each) => each.name()).join(", ");
+    const message = `${names.join(" ")} has no command ${JSON.stringify(unknown)}`;
+    return new SignetError("usage", message, { hint: `there are ${inner}` });
+  }
+  if (error.code === "commander.help") {
+    return new SignetError("usage", `${names.join(" ")} needs a command`, { hint: `see ${help}` });
+  }
+  return new SignetError("usage", message, {
+    hint: meant === undefined ? `see ${help}` : `did you mean ${meant}? see ${help}`,
+  });
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const printed: string[] = [];
+  let program: Command | undefined;
+  try {
+    program = await buildProgram(args, printed);
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (program === undefined || !(error instanceof CommanderError)) return reportError(error);
+    if (error.exitCode !== 0) return reportError(usageError(error, program, args));
+    try {
+      await printResult(printed.join(""));
+      return 0;
+    } catch (failed) {
+      return reportError(failed);
+    }
+  }
+}
+
+void run(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

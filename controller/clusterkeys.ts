@@ -1,0 +1,305 @@
+// Owns: sealing keys in the cluster: load, watch, create the first, renew.
+// Does not own: their forms (shared/keys/keyfile.ts), which opens what (shared/keys/keyring.ts).
+// SPEC.md, "Sealing keys and certificates", "Renewal".
+
+import { createHash } from "node:crypto";
+import { createSealingKey } from "../shared/keys/certificate.ts";
+import { SignetError } from "../shared/errors.ts";
+import {
+  formatKeySecret,
+  HELD_KEY_LABELS,
+  KEY_LABEL,
+  type KeyOrder,
+  readKeySecret,
+  RENEW_ANNOTATION,
+} from "../shared/keys/keyfile.ts";
+import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.ts";
+import { asObject, type JsonObject, metadataOf, parseSecret } from "../shared/kubernetes/secret.ts";
+import { Cache, objectKey, text } from "./cache.ts";
+import { FIELD_MANAGER } from "./decide.ts";
+import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import type { Log } from "./log.ts";
+
+export interface KeyOptions {
+  /** Where the key Secrets are. */
+  readonly namespace: string;
+  /** Start of a new key Secret's name; also the whole name of the single key before 2019. */
+  readonly prefix: string;
+  readonly bits: number;
+  readonly validForMs: number;
+  readonly commonName: string;
+  readonly order: KeyOrder;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly renewal: RenewalOptions;
+}
+
+export interface RenewalOptions {
+  /** Age of the newest key at which another one is made; 0 for never. */
+  readonly renewAfterMs: number;
+  /** A key that is older than this moment seals no more once it has come. */
+  readonly cutoff: Date | null;
+}
+
+export interface KeysWiring {
+  readonly client: KubernetesClient;
+  readonly keyring: Keyring;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Milliseconds of a clock that never jumps. */
+  readonly clock: () => number;
+  /** Throws where this replica may not write. */
+  readonly guard: () => void;
+  /** Called when the set of keys has changed. */
+  readonly onChange: () => void;
+}
+
+/** A key Secret as read: null where it cannot be used. */
+interface Found {
+  readonly key: SealingKey | null;
+  readonly renew: boolean;
+}
+
+/** Clocks are set, and timers are not told: look again at least so often. */
+const LOOK_MS = 30_000;
+const RETRY_MS = 5_000;
+/** By age or cutoff, no second key within this time, whatever the clocks of the cluster say. */
+const MIN_APART_MS = 3_600_000;
+/** The alphabet of generated names in Kubernetes: no vowels, so no words. */
+const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
+const NAME_TRIES = 20;
+
+/** Milliseconds until a key is due to take over from `newest`; 0: now, Infinity: never. */
+export function keyDueInMs(
+  newest: SealingKey | null,
+  now: Date,
+  { renewAfterMs, cutoff }: RenewalOptions,
+): number {
+  if (newest === null) return 0;
+  const since = newest.orderedAt.getTime();
+  const byAge = renewAfterMs > 0 ? since + renewAfterMs : Infinity;
+  const byCutoff = cutoff !== null && since < cutoff.getTime() ? cutoff.getTime() : Infinity;
+  return Math.max(0, Math.min(byAge, byCutoff) - now.getTime());
+}
+
+/**
+ * The name of the key Secret after `predecessor`. Replicas that make one at the same time choose the
+ * same name, so that the API server refuses all but the first.
+ */
+export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
+  const fingerprint = predecessor?.privateKey.fingerprint ?? "first";
+  const hash = createHash("sha256").update(`${prefix} ${fingerprint} ${attempt}`).digest();
+  const suffix = [...hash.subarray(0, 5)].map((byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]);
+  return prefix + suffix.join("");
+}
+
+/** Keeps `keyring` as the cluster's key Secrets say. */
+export class ClusterKeys {
+  readonly #options: KeyOptions;
+  readonly #wiring: KeysWiring;
+  readonly #labelled: Cache<Found>;
+  /** The single key from before 2019, which carries no label. */
+  readonly #legacy: Cache<Found>;
+  #held = "";
+  #loaded = false;
+  #leading = false;
+  #requested = false;
+  #creating = false;
+  #createdAtMs = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: KeyOptions, wiring: KeysWiring) {
+    this.#options = options;
+    this.#wiring = wiring;
+    const { client, log } = wiring;
+    const cacheOptions = {
+      keep: (object: JsonObject) => this.#read(object),
+      onChange: () => {
+        this.#refill();
+      },
+      log,
+    };
+    const labelSelector = `${KEY_LABEL} in (${HELD_KEY_LABELS.join(",")})`;
+    this.#labelled = new Cache(client, { path: this.#path, labelSelector }, cacheOptions);
+    const fieldSelector = `metadata.name=${options.prefix}`;
+    const unlabelled = { labelSelector: `!${KEY_LABEL}`, fieldSelector };
+    this.#legacy = new Cache(client, { path: this.#path, ...unlabelled }, cacheOptions);
+  }
+
+  get #path(): string {
+    return `/api/v1/namespaces/${this.#options.namespace}/secrets`;
+  }
+
+  /** Resolves when the keys that there are have been read. */
+  async start(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#labelled.start(signal), this.#legacy.start(signal)]);
+    if (signal.aborted) return;
+    this.#loaded = true;
+    this.#refill();
+  }
+
+  /** Makes keys from now on: the first, and each when it is due. */
+  lead(): void {
+    this.#leading = true;
+    this.#look();
+  }
+
+  /** Makes none any more, and still follows those that others make. */
+  follow(): void {
+    this.#leading = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** A new key, now. */
+  request(): void {
+    if (!this.#leading) {
+      this.#wiring.log.warn(
+        "asked for a new sealing key, but this replica follows: ask the leader",
+      );
+      return;
+    }
+    this.#requested = true;
+    this.#look();
+  }
+
+  /** Key Secrets that cannot be used. */
+  get malformed(): number {
+    return this.#found().filter(({ key }) => key === null).length;
+  }
+
+  /** When the next key is due; null for never. */
+  get renewalAt(): Date | null {
+    const now = this.#wiring.now();
+    const dueInMs = keyDueInMs(this.#wiring.keyring.newest, now, this.#options.renewal);
+    return Number.isFinite(dueInMs) ? new Date(now.getTime() + dueInMs) : null;
+  }
+
+  #found(): Found[] {
+    return [...this.#labelled.values(), ...this.#legacy.values()];
+  }
+
+  #refill(): void {
+    if (!this.#loaded) return;
+    const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
+    const held = JSON.stringify(
+      keys.map(({ name, privateKey, certificate, orderedAt, compromised }) => [
+        ...[name, privateKey.fingerprint, certificate?.pem ?? "", orderedAt, compromised],
+      ]),
+    );
+    if (held !== this.#held) {
+      this.#held = held;
+      this.#wiring.keyring.replace(keys);
+      this.#wiring.onChange();
+    }
+    this.#look();
+  }
+
+  /** Makes a key where one is due, and sees to it that the next look comes in time. */
+  #look(): void {
+    clearTimeout(this.#timer);
+    if (!this.#leading || !this.#loaded || this.#creating) return;
+    const dueInMs = this.#dueInMs();
+    if (dueInMs > 0) {
+      this.#lookIn(Math.min(dueInMs, LOOK_MS));
+      return;
+    }
+    this.#creating = true;
+    this.#create().then(
+      () => {
+        this.#creating = false;
+        this.#requested = false;
+        this.#look();
+      },
+      (error: unknown) => {
+        this.#creating = false;
+        this.#wiring.log.error("sealing key could not be made, trying again", {
+          error: (error as Error).message,
+          inMs: RETRY_MS,
+        });
+        this.#lookIn(RETRY_MS);
+      },
+    );
+  }
+
+  #lookIn(delayMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#look();
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  #dueInMs(): number {
+    const { keyring, now, clock } = this.#wiring;
+    const { renewal } = this.#options;
+    const { newest } = keyring;
+    if (newest === null || this.#requested) return 0;
+    const asked = this.#found().some(({ key, renew }) => renew && key?.name === newest.name);
+    if (asked) return 0;
+    const apartMs = Math.min(renewal.renewAfterMs || MIN_APART_MS, MIN_APART_MS);
+    const earliestMs = this.#createdAtMs + apartMs - clock();
+    return Math.max(keyDueInMs(newest, now(), renewal), earliestMs);
+  }
+
+  /** Makes a key, stores it, and only then holds it. */
+  async #create(): Promise<void> {
+    const { client, keyring, log, now, clock, guard } = this.#wiring;
+    const { namespace, prefix, bits, validForMs, commonName, labels, annotations } = this.#options;
+    const predecessor = keyring.keys[0] ?? null;
+    const notBefore = nextNotBefore(predecessor, now());
+    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore });
+    for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
+      const name = keyName(prefix, predecessor, attempt);
+      try {
+        const key = await this.#take(name, async () =>
+          this.#read(
+            await client.call("POST", this.#path, {
+              query: { fieldManager: FIELD_MANAGER },
+              body: formatKeySecret(pair, { name, namespace }, labels, annotations),
+              guard,
+            }),
+          ),
+        );
+        this.#createdAtMs = clock();
+        const fingerprint = key?.privateKey.fingerprint;
+        log.info("sealing key created", { secret: `${namespace}/${name}`, fingerprint });
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
+      }
+      // Another replica was quicker. Or the name is that of a key which seals no more.
+      const key = await this.#take(name, async () => {
+        const there = await client.call("GET", `${this.#path}/${name}`);
+        const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
+        return label === "active" ? this.#read(there) : undefined;
+      });
+      if (key !== null && keyring.newest?.privateKey.fingerprint === key.privateKey.fingerprint) {
+        return;
+      }
+    }
+    throw new Error("no name is free for a new sealing key");
+  }
+
+  async #take(name: string, call: () => Promise<Found | undefined>): Promise<SealingKey | null> {
+    const found = await this.#labelled.observe(`${this.#options.namespace}/${name}`, call);
+    this.#refill();
+    return found?.key ?? null;
+  }
+
+  /** A key Secret that cannot be used is reported, and the others still serve. */
+  #read(object: JsonObject): Found {
+    const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
+    const renew = text(annotations[RENEW_ANNOTATION]) !== "";
+    try {
+      const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...object });
+      return { key: readKeySecret(secret, this.#options.order), renew };
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      this.#wiring.log.error("sealing key Secret is malformed, skipped", {
+        secret: objectKey(object),
+        error: error.message,
+        field: error.place.field,
+      });
+      return { key: null, renew };
+    }
+  }
+}

@@ -1,0 +1,235 @@
+// Owns: a cluster as the world of the reconciler: the watched SealedSecrets and Secrets, the writes.
+// Does not own: decisions (reconcile.ts), the connection (kubernetes.ts), keys (keys.ts).
+
+import { formatSecret, type JsonObject, metadataOf, type Secret } from "../shared/kubernetes/secret.ts";
+import { Cache, objectKey, text } from "./cache.ts";
+import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import type { Log } from "./log.ts";
+import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
+import type { Event, World } from "./reconcile.ts";
+import type { SecretMark } from "./status.ts";
+
+const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
+/** The name that the original's Events carry, which dashboards and alerts filter by. */
+const EVENT_COMPONENT = "sealed-secrets";
+const MAX_EVENT_MESSAGE = 1024;
+
+export interface ClusterOptions {
+  readonly client: KubernetesClient;
+  /** Undefined: all of them. */
+  readonly namespaces: readonly string[] | undefined;
+  /** Narrows the SealedSecrets that are looked after. */
+  readonly labelSelector: string | undefined;
+  /** Narrows the namespaces, by their labels. */
+  readonly namespaceSelector: string | undefined;
+  /** Throws where this replica may not write. */
+  readonly guard: () => void;
+  /** Called with the `namespace/name` of whatever may need a reconcile. */
+  readonly onChange: (key: string) => void;
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+/** The watched part of a cluster. */
+export class ClusterWorld implements World {
+  readonly #options: ClusterOptions;
+  readonly #sealedSecrets: Cache<JsonObject>[] = [];
+  readonly #secrets: Cache<SecretMark>[] = [];
+  /** The namespaces that are looked after; undefined: all. */
+  readonly #selected: Cache<true> | undefined;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { client, log, labelSelector, namespaceSelector } = options;
+    if (namespaceSelector !== undefined) {
+      this.#selected = new Cache(
+        client,
+        { path: "/api/v1/namespaces", labelSelector: namespaceSelector, metadataOnly: true },
+        {
+          keep: () => true,
+          onChange: (key) => {
+            for (const sealed of this.#keysIn(key.slice(1))) options.onChange(sealed);
+          },
+          log,
+        },
+      );
+    }
+    for (const path of scopedPaths(options.namespaces)) {
+      const sealedSecrets = new Cache(
+        client,
+        {
+          path: `${SEALED_SECRETS}${path}/sealedsecrets`,
+          ...(labelSelector === undefined ? {} : { labelSelector }),
+        },
+        { keep: withoutManagedFields, onChange: options.onChange, log },
+      );
+      const secrets = new Cache(
+        client,
+        { path: `/api/v1${path}/secrets`, labelSelector: SECRET_LABEL, metadataOnly: true },
+        { keep: markOfObject, onChange: options.onChange, log },
+      );
+      this.#sealedSecrets.push(sealedSecrets);
+      this.#secrets.push(secrets);
+    }
+  }
+
+  /** Resolves when everything has been listed once. Secrets first: a known mark saves a write. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#selected?.start(signal);
+    await Promise.all(this.#secrets.map((cache) => cache.start(signal)));
+    await Promise.all(this.#sealedSecrets.map((cache) => cache.start(signal)));
+  }
+
+  sealedSecret(key: string): JsonObject | undefined {
+    const namespace = namespaceOf(key);
+    if (!this.#isSelected(namespace)) return undefined;
+    return this.#cacheOf(this.#sealedSecrets, namespace).get(key);
+  }
+
+  secretMark(key: string): SecretMark | undefined {
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key);
+  }
+
+  /** Every SealedSecret that is looked after, as last seen. */
+  *sealedSecrets(): Generator<JsonObject> {
+    for (const cache of this.#sealedSecrets) {
+      for (const [key, sealed] of cache.entries()) {
+        if (this.#isSelected(namespaceOf(key))) yield sealed;
+      }
+    }
+  }
+
+  /** Names of all SealedSecrets that are looked after. */
+  *keys(): Generator<string> {
+    for (const sealed of this.sealedSecrets()) yield objectKey(sealed);
+  }
+
+  #isSelected(namespace: string): boolean {
+    return this.#selected === undefined || this.#selected.get(`/${namespace}`) !== undefined;
+  }
+
+  #keysIn(namespace: string): string[] {
+    const keys = this.#sealedSecrets.flatMap((cache) => [...cache.keys()]);
+    return keys.filter((key) => namespaceOf(key) === namespace);
+  }
+
+  async readSecret(key: string): Promise<JsonObject | null> {
+    try {
+      return await this.#options.client.call("GET", secretPath(key));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  async createSecret(key: string, secret: Secret): Promise<SecretMark> {
+    const path = secretPath(key).replace(/\/[^/]*$/, "");
+    return this.#write("POST", path, key, secret);
+  }
+
+  async replaceSecret(key: string, secret: Secret): Promise<SecretMark> {
+    return this.#write("PUT", secretPath(key), key, secret);
+  }
+
+  async #write(method: string, path: string, key: string, secret: Secret): Promise<SecretMark> {
+    const send = async (): Promise<SecretMark> =>
+      markOfObject(
+        await this.#options.client.call(method, path, {
+          query: { fieldManager: FIELD_MANAGER },
+          body: formatSecret(secret),
+          // The answer without the content: we have it.
+          accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+          guard: this.#options.guard,
+        }),
+      );
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send);
+  }
+
+  async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
+    await this.#options.client.call("DELETE", secretPath(key), {
+      body: { preconditions: { uid, resourceVersion } },
+      guard: this.#options.guard,
+    });
+  }
+
+  async writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void> {
+    const [namespace = "", name = ""] = key.split("/");
+    const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`;
+    await this.#cacheOf(this.#sealedSecrets, namespace).observe(key, async () =>
+      withoutManagedFields(
+        // A PUT of the whole object as last seen: the server refuses it where that is out of date.
+        await this.#options.client.call("PUT", path, {
+          query: { fieldManager: FIELD_MANAGER },
+          body: { ...sealed, status },
+          guard: this.#options.guard,
+        }),
+      ),
+    );
+  }
+
+  async recordEvent(sealed: JsonObject, { type, reason, message }: Event): Promise<void> {
+    const { name, namespace, uid, resourceVersion } = metadataOf(sealed);
+    const now = this.#options.now().toISOString();
+    const seconds = `${now.slice(0, 19)}Z`;
+    await this.#options.client.call("POST", `/api/v1/namespaces/${text(namespace)}/events`, {
+      query: { fieldManager: FIELD_MANAGER },
+      guard: this.#options.guard,
+      body: {
+        apiVersion: "v1",
+        kind: "Event",
+        metadata: { generateName: `${text(name).slice(0, 200)}.`, namespace: text(namespace) },
+        involvedObject: {
+          apiVersion: text(sealed["apiVersion"]),
+          kind: text(sealed["kind"]),
+          name: text(name),
+          namespace: text(namespace),
+          uid: text(uid),
+          resourceVersion: text(resourceVersion),
+        },
+        type,
+        reason,
+        message:
+          message.length > MAX_EVENT_MESSAGE
+            ? `${message.slice(0, MAX_EVENT_MESSAGE - 1)}…`
+            : message,
+        source: { component: EVENT_COMPONENT },
+        firstTimestamp: seconds,
+        lastTimestamp: seconds,
+        count: 1,
+        reportingComponent: EVENT_COMPONENT,
+        reportingInstance: FIELD_MANAGER,
+      },
+    });
+  }
+
+  #cacheOf<T>(caches: readonly Cache<T>[], namespace: string): Cache<T> {
+    const { namespaces } = this.#options;
+    const cache = caches[namespaces === undefined ? 0 : namespaces.indexOf(namespace)];
+    if (cache === undefined) throw new Error(`namespace ${namespace} is not looked after`);
+    return cache;
+  }
+}
+
+function scopedPaths(namespaces: readonly string[] | undefined): string[] {
+  return namespaces?.map((namespace) => `/namespaces/${namespace}`) ?? [""];
+}
+
+function secretPath(key: string): string {
+  const [namespace = "", name = ""] = key.split("/");
+  return `/api/v1/namespaces/${namespace}/secrets/${name}`;
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf("/"));
+}
+
+function markOfObject(object: JsonObject): SecretMark {
+  const { uid, resourceVersion } = metadataOf(object);
+  return { uid: text(uid), resourceVersion: text(resourceVersion) };
+}
+
+function withoutManagedFields(object: JsonObject): JsonObject {
+  const { managedFields: _books, ...metadata } = metadataOf(object);
+  // Lists leave these two out of their items.
+  return { apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", ...object, metadata };
+}

@@ -1,0 +1,385 @@
+// Owns: folders as the world of the reconciler: sealed manifests in, Secret files out.
+// Does not own: decisions (reconcile.ts), when it runs and its flags (standalone.ts).
+// SPEC.md, "Standalone mode".
+
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  type Dirent,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { encodeBase64 } from "../shared/base64.ts";
+import { formatPlace, SignetError } from "../shared/errors.ts";
+import { type Json, parseManifests } from "../shared/manifest/manifest.ts";
+import { KIND, parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
+import {
+  asObject,
+  formatSecret,
+  isItemName,
+  type JsonObject,
+  metadataOf,
+  objectsOf,
+  type Secret,
+} from "../shared/kubernetes/secret.ts";
+import { formatEnvFile } from "./envfile.ts";
+import { ApiError } from "../host/kubernetes/apiclient.ts";
+import type { Log } from "./log.ts";
+import type { Event, World } from "./reconcile.ts";
+import type { SecretMark } from "./status.ts";
+
+export interface FolderOptions {
+  /** Files and folders with sealed manifests. */
+  readonly from: readonly string[];
+  /** Gets `NAMESPACE/NAME/ITEM`, a file an item. */
+  readonly to: string;
+  /** Also write `NAMESPACE/NAME.env`. */
+  readonly envFiles: boolean;
+  /** Of manifests that name none. */
+  readonly namespace: string;
+  readonly log: Log;
+}
+
+/** What we know of one Secret on disk; kept beside the Secrets, as closely guarded as they are. */
+interface Record {
+  /** Metadata and type, which the files themselves cannot carry. */
+  secret?: JsonObject;
+  status?: JsonObject;
+}
+
+/** Our own books inside the output folder. */
+const BOOKS = ".signet";
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+/** Sealed manifests on one side, Secret files on the other. One process at a time per output. */
+export class FolderWorld implements World {
+  readonly #options: FolderOptions;
+  /** Parsed files by path, with the stat that they had. */
+  readonly #files = new Map<string, { readonly seen: string; readonly objects: JsonObject[] }>();
+  #sealed = new Map<string, JsonObject>();
+  #complete = false;
+
+  constructor(options: FolderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reads the sealed manifests anew. False where some file could not be read or taken: then nothing
+   * is pruned, since what is missing may be in it.
+   */
+  scan(): boolean {
+    const sealed = new Map<string, JsonObject>();
+    const seenFiles = new Set<string>();
+    this.#complete = true;
+    for (const file of this.#options.from.flatMap((root) => this.#manifestsUnder(root))) {
+      seenFiles.add(file);
+      for (const object of this.#objectsIn(file)) {
+        const key = this.#keyOf(object);
+        if (sealed.has(key)) {
+          this.#complain(`${key} is declared more than once`, file);
+          continue;
+        }
+        sealed.set(key, object);
+      }
+    }
+    for (const file of this.#files.keys()) if (!seenFiles.has(file)) this.#files.delete(file);
+    this.#sealed = sealed;
+    return this.#complete;
+  }
+
+  get keys(): string[] {
+    return [...this.#sealed.keys()];
+  }
+
+  /** Removes the Secrets whose SealedSecret is gone. Returns their names. */
+  prune(): string[] {
+    if (!this.#complete) return [];
+    const gone = this.#recordedKeys().filter((key) => !this.#sealed.has(key));
+    for (const key of gone) {
+      if (this.#record(key).secret !== undefined) {
+        this.#remove(key);
+      }
+      rmSync(this.#recordPath(key), { force: true });
+      for (const folder of [dirname(this.#folder(key)), dirname(this.#recordPath(key))]) {
+        if (listFolder(folder).length === 0) rmSync(folder, { recursive: true, force: true });
+      }
+      this.#options.log.info("Secret removed with its SealedSecret", { object: key });
+    }
+    return gone;
+  }
+
+  sealedSecret(key: string): JsonObject | undefined {
+    const object = this.#sealed.get(key);
+    if (object === undefined) return undefined;
+    const { status: _declared, ...declared } = object;
+    const { status } = this.#record(key);
+    return status === undefined ? declared : { ...declared, status };
+  }
+
+  /** The files' content and modes, hashed: any difference to what we left is drift. */
+  secretMark(key: string): SecretMark | undefined {
+    const { secret } = this.#record(key);
+    const content = secret === undefined ? null : this.#readContent(key);
+    if (content === null) return undefined;
+    return { uid: "", resourceVersion: content.hash };
+  }
+
+  readSecret(key: string): Promise<JsonObject | null> {
+    const content = this.#readContent(key);
+    if (content === null) return Promise.resolve(null);
+    const { secret } = this.#record(key);
+    const [namespace = "", name = ""] = key.split("/");
+    const described = secret ?? {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name, namespace },
+    };
+    const data = Object.fromEntries(
+      [...content.items].map(([item, bytes]) => [item, encodeBase64(bytes)]),
+    );
+    const metadata = { ...metadataOf(described), resourceVersion: content.hash };
+    // A file that others may read, or one that is no plain file, counts as another content.
+    const drifted: JsonObject = content.tidy ? {} : { ".untidy": "" };
+    return Promise.resolve({ ...described, data: { ...data, ...drifted }, metadata });
+  }
+
+  createSecret(key: string, secret: Secret): Promise<SecretMark> {
+    if (lstat(this.#folder(key)) !== null && this.#record(key).secret === undefined) {
+      throw new ApiError(409, "AlreadyExists", `${this.#folder(key)} exists`);
+    }
+    return this.replaceSecret(key, secret);
+  }
+
+  replaceSecret(key: string, secret: Secret): Promise<SecretMark> {
+    // The books first: killed in between, the next run knows that what it finds is ours.
+    const { data: _onDiskAlone, ...described } = formatSecret(secret);
+    this.#updateRecord(key, { secret: described });
+    const folder = this.#folder(key);
+    if (lstat(folder)?.isDirectory() === false) unlinkSync(folder);
+    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
+    chmodSync(dirname(folder), FOLDER_MODE);
+    chmodSync(folder, FOLDER_MODE);
+    for (const entry of readdirSync(folder)) {
+      if (!secret.data.has(entry)) rmSync(join(folder, entry), { recursive: true });
+    }
+    for (const [item, bytes] of secret.data) {
+      const path = join(folder, item);
+      if (lstat(path)?.isDirectory() === true) rmSync(path, { recursive: true });
+      writeAtomically(path, bytes);
+    }
+    if (this.#options.envFiles) {
+      const { text, left } = formatEnvFile(secret.data);
+      writeAtomically(`${folder}.env`, new TextEncoder().encode(text));
+      for (const item of left) {
+        this.#options.log.warn("item cannot stand in an env file, left out", { object: key, item });
+      }
+    }
+    const content = this.#readContent(key);
+    return Promise.resolve({ uid: "", resourceVersion: content?.hash ?? "" });
+  }
+
+  deleteSecret(key: string): Promise<void> {
+    this.#remove(key);
+    return Promise.resolve();
+  }
+
+  #remove(key: string): void {
+    rmSync(this.#folder(key), { recursive: true, force: true });
+    rmSync(`${this.#folder(key)}.env`, { force: true });
+  }
+
+  writeStatus(key: string, _sealed: JsonObject, status: JsonObject): Promise<void> {
+    this.#updateRecord(key, { status });
+    return Promise.resolve();
+  }
+
+  recordEvent(_sealed: JsonObject, _event: Event): Promise<void> {
+    // The log line that goes with every verdict says it all.
+    return Promise.resolve();
+  }
+
+  #keyOf(object: JsonObject): string {
+    const { namespace, name } = metadataOf(object);
+    return `${namespace as string}/${name as string}`;
+  }
+
+  #folder(key: string): string {
+    return join(this.#options.to, key);
+  }
+
+  #readContent(
+    key: string,
+  ): { items: Map<string, Uint8Array>; hash: string; tidy: boolean } | null {
+    const folder = this.#folder(key);
+    const stat = lstat(folder);
+    if (stat === null) return null;
+    const items = new Map<string, Uint8Array>();
+    const hash = createHash("sha256");
+    let tidy = stat.isDirectory() && (stat.mode & 0o777) === FOLDER_MODE;
+    const files = stat.isDirectory() ? readdirSync(folder).sort() : [];
+    const paths = files.map((item) => [item, join(folder, item)] as const);
+    if (this.#options.envFiles) paths.push(["", `${folder}.env`]);
+    for (const [item, path] of paths) {
+      const file = lstat(path);
+      const plain = file?.isFile() === true && (file.mode & 0o777) === FILE_MODE;
+      tidy &&= plain;
+      const bytes = file?.isFile() === true ? readFileSync(path) : new Uint8Array();
+      hash.update(JSON.stringify([item, plain, bytes.length])).update(bytes);
+      if (isItemName(item)) items.set(item, bytes);
+      else tidy &&= item === "";
+    }
+    hash.update(JSON.stringify(tidy));
+    const expected = this.#options.envFiles ? formatEnvFile(items).text : null;
+    if (expected !== null) {
+      const env = lstat(`${folder}.env`);
+      tidy &&= env?.isFile() === true && readFileSync(`${folder}.env`, "utf8") === expected;
+    }
+    return { items, hash: hash.digest("base64url").slice(0, 22), tidy };
+  }
+
+  #recordPath(key: string): string {
+    return join(this.#options.to, BOOKS, `${key}.json`);
+  }
+
+  #record(key: string): Record {
+    try {
+      return JSON.parse(readFileSync(this.#recordPath(key), "utf8")) as Record;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError) {
+        return {};
+      }
+      throw error;
+    }
+  }
+
+  #updateRecord(key: string, change: Record): void {
+    const path = this.#recordPath(key);
+    mkdirSync(dirname(path), { recursive: true, mode: FOLDER_MODE });
+    const record = { ...this.#record(key), ...change };
+    writeAtomically(path, new TextEncoder().encode(`${JSON.stringify(record)}\n`));
+  }
+
+  #recordedKeys(): string[] {
+    const books = join(this.#options.to, BOOKS);
+    return listFolder(books).flatMap((namespace) =>
+      listFolder(join(books, namespace.name))
+        .filter((file) => file.name.endsWith(".json"))
+        .map((file) => `${namespace.name}/${file.name.slice(0, -".json".length)}`),
+    );
+  }
+
+  #manifestsUnder(root: string): string[] {
+    let stat: Stats;
+    try {
+      stat = statSync(root);
+    } catch (error) {
+      this.#complain(`cannot be read: ${codeOf(error)}`, root);
+      return [];
+    }
+    if (stat.isFile()) return [root];
+    return listFolder(root)
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .flatMap((entry) => {
+        if (entry.name.startsWith(".") || entry.name === "node_modules") return [];
+        const path = join(root, entry.name);
+        if (entry.isDirectory()) return this.#manifestsUnder(path);
+        return /\.(ya?ml|json)$/.test(entry.name) ? [path] : [];
+      });
+  }
+
+  #objectsIn(file: string): JsonObject[] {
+    try {
+      const { ino, size, mtimeMs, ctimeMs } = statSync(file);
+      const seen = [ino, size, mtimeMs, ctimeMs].join(" ");
+      const known = this.#files.get(file);
+      if (known?.seen === seen) return known.objects;
+      const objects = this.#parse(readFileSync(file), file);
+      this.#files.set(file, { seen, objects });
+      return objects;
+    } catch (error) {
+      if (error instanceof SignetError) {
+        this.#complain(error.message, formatPlace({ file, ...error.place }));
+      } else {
+        this.#complain(`cannot be read: ${codeOf(error)}`, file);
+      }
+      // What the file last said still holds: a slip in it must not take a Secret away.
+      return this.#files.get(file)?.objects ?? [];
+    }
+  }
+
+  #parse(bytes: Uint8Array, file: string): JsonObject[] {
+    let text: string;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch {
+      throw new SignetError("manifest-syntax", "is not UTF-8 text", { place: { file } });
+    }
+    return parseManifests(text, { file })
+      .filter(({ value }) => asObject(value) !== null)
+      .flatMap(objectsOf)
+      .filter(({ kind }) => kind === KIND)
+      .map((object) => {
+        const { metadata } = parseSealedSecret(object);
+        if (metadata.name === "") {
+          throw new SignetError("sealedsecret-invalid", "there is no metadata.name");
+        }
+        const namespace: Json =
+          metadata.namespace === "" ? this.#options.namespace : metadata.namespace;
+        return { ...object, metadata: { ...metadataOf(object), namespace } };
+      });
+  }
+
+  #complain(message: string, where: string): void {
+    this.#complete = false;
+    this.#options.log.error(message, { file: where });
+  }
+}
+
+/** Writes beside `path`, then puts it in place in one step; never through a link. */
+export function writeAtomically(path: string, bytes: Uint8Array, mode = FILE_MODE): void {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+  const file = openSync(temporary, "wx", mode);
+  try {
+    try {
+      for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    chmodSync(temporary, mode);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function listFolder(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+function lstat(path: string): Stats | null {
+  return lstatSync(path, { throwIfNoEntry: false }) ?? null;
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? (error as Error).name;
+}

@@ -1,0 +1,83 @@
+// Owns: which sealing keys the cluster's SealedSecrets are still under, by what their status says.
+// Does not own: the keys (keys.ts), nor what was never applied to the cluster or is only in Git.
+// SPEC.md, "Retirement of keys".
+
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/secret.ts";
+import type { Json } from "../shared/manifest/manifest.ts";
+import type { Keyring, SealingKey } from "../shared/keys/keyring.ts";
+import { currentVerdict, sealedUnderOf } from "./status.ts";
+
+/** Values, and SealedSecrets that have any of them. */
+export interface Count {
+  values: number;
+  sealedSecrets: number;
+}
+
+export interface KeyUse {
+  /** By the key's fingerprint; a key of which nothing is left has no entry. */
+  readonly byKey: ReadonlyMap<string, Count>;
+  /** Not opened as they stand now, so under any key. */
+  readonly unknown: Count;
+}
+
+/** Counts the values of `sealedSecrets` by the key that they are under. */
+export function keyUse(sealedSecrets: Iterable<JsonObject>): KeyUse {
+  const byKey = new Map<string, Count>();
+  const unknown: Count = { values: 0, sealedSecrets: 0 };
+  const add = (count: Count, values: number): void => {
+    if (values === 0) return;
+    count.values += values;
+    count.sealedSecrets++;
+  };
+  for (const sealed of sealedSecrets) {
+    const spec = asObject(sealed["spec"] ?? null) ?? {};
+    let left = Object.keys(asObject(spec["encryptedData"] ?? null) ?? {}).length;
+    if ((spec["data"] ?? null) !== null) left++;
+    if (isOpened(sealed)) {
+      for (const [fingerprint, items] of Object.entries(sealedUnderOf(sealed))) {
+        const count = byKey.get(fingerprint) ?? { values: 0, sealedSecrets: 0 };
+        byKey.set(fingerprint, count);
+        add(count, items.length);
+        left -= items.length;
+      }
+    }
+    add(unknown, Math.max(0, left));
+  }
+  return { byKey, unknown };
+}
+
+/** Whether the status speaks of the object as it is now, and of values that were opened. */
+function isOpened(sealed: JsonObject): boolean {
+  const { observedGeneration } = asObject(sealed["status"] ?? null) ?? {};
+  const reason = currentVerdict(sealed)?.reason ?? "Invalid";
+  return (
+    observedGeneration === metadataOf(sealed)["generation"] &&
+    !["DecryptFailed", "TemplateFailed", "Invalid"].includes(reason)
+  );
+}
+
+export type KeyState = "sealing" | "active" | "compromised";
+
+/** What a key is used for: it seals, only opens, or must not be trusted any more. */
+export function keyState(key: SealingKey, newest: SealingKey | null): KeyState {
+  if (key.compromised) return "compromised";
+  return key.privateKey.fingerprint === newest?.privateKey.fingerprint ? "sealing" : "active";
+}
+
+/** The report of `GET /v1/keys`: the newest key first; nothing in it is secret. */
+export function keyReport(keyring: Keyring, sealedSecrets: Iterable<JsonObject>): Json {
+  const { byKey, unknown } = keyUse(sealedSecrets);
+  const second = (moment: Date | undefined): string | null =>
+    moment === undefined ? null : `${moment.toISOString().slice(0, 19)}Z`;
+  return {
+    keys: keyring.keys.map((key) => ({
+      fingerprint: key.privateKey.fingerprint,
+      secret: key.name,
+      state: keyState(key, keyring.newest),
+      notBefore: second(key.certificate?.notBefore),
+      notAfter: second(key.certificate?.notAfter),
+      ...(byKey.get(key.privateKey.fingerprint) ?? { values: 0, sealedSecrets: 0 }),
+    })),
+    unknown: { ...unknown },
+  };
+}

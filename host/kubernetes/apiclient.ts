@@ -1,0 +1,257 @@
+// Owns: the API calls that we make: request, watch stream, their deadlines, errors and client rate.
+// Does not own: what is cached (cache.ts) or why a call is made.
+
+import { Agent, request as httpsRequest, type RequestOptions } from "node:https";
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { StringDecoder } from "node:string_decoder";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { KubeConfig } from "@kubernetes/client-node";
+import { asObject, type JsonObject } from "../../shared/kubernetes/secret.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
+import { VERSION } from "../../shared/version.ts";
+
+/** A refusal by the API server, or a failure to reach it (status 0). */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly status: number;
+  /** The server's machine-readable reason, such as `AlreadyExists`. */
+  readonly reason: string;
+  readonly retryAfterMs: number | undefined;
+
+  /** `message` carries no part of a request body: servers quote what they refuse. */
+  constructor(status: number, reason: string, message: string, retryAfterMs?: number) {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+export interface CallOptions {
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: Json;
+  readonly contentType?: string;
+  readonly accept?: string;
+  /** Called right before the request is sent; throws where it may not be sent any more. */
+  readonly guard?: () => void;
+  /** Does not wait for its turn in the client's rate. */
+  readonly urgent?: boolean;
+  readonly timeoutMs?: number;
+}
+
+const REQUEST_TIMEOUT_MS = 30_000;
+/** A server that comes and goes is told of as back at most so often. */
+const BACK_APART_MS = 5_000;
+
+/** A client of one API server: keep-alive connections, a deadline a call, a bounded request rate. */
+export class KubernetesClient {
+  readonly #config: KubeConfig;
+  readonly #server: URL;
+  readonly #take: () => Promise<void>;
+  readonly #userAgent: string;
+  #agent: Agent | undefined;
+
+  /** `qps` and `burst` bound calls a second; a negative `qps` lifts the bound. */
+  constructor(config: KubeConfig, limits: { qps: number; burst: number }, identity = "") {
+    const cluster = config.getCurrentCluster();
+    if (cluster === null) throw new Error("the kubeconfig names no current cluster");
+    this.#config = config;
+    this.#server = new URL(cluster.server);
+    // The API server's audit log then tells which replica wrote.
+    this.#userAgent = `kube-signet/${VERSION}${identity === "" ? "" : ` (${identity})`}`;
+    this.#take = limits.qps > 0 ? tokenBucket(limits.qps, limits.burst) : () => Promise.resolve();
+  }
+
+  /** Called when the API server answers again after it did not, or was in trouble. */
+  onBack: (() => void) | undefined;
+  #inTrouble = false;
+  #backAtMs = -Infinity;
+
+  #note(trouble: boolean): void {
+    const nowMs = performance.now();
+    if (!trouble && this.#inTrouble && nowMs - this.#backAtMs >= BACK_APART_MS) {
+      this.#backAtMs = nowMs;
+      this.onBack?.();
+    }
+    this.#inTrouble = trouble;
+  }
+
+  /** One call. @throws ApiError for every answer that is not 2xx, and where none comes in time */
+  async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
+    if (options.urgent !== true) await this.#take();
+    const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
+    const request = await this.#open(method, path, options, body);
+    return new Promise((resolve, reject) => {
+      request.setTimeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS, () => {
+        request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
+      });
+      request.on("error", (error) => {
+        this.#note(true);
+        reject(asApiError(error));
+      });
+      request.on("response", (response) => {
+        readAll(response).then((text) => {
+          const status = response.statusCode ?? 0;
+          this.#note(status >= 500);
+          if (status < 200 || status > 299) reject(refusal(status, response, text));
+          else resolve(asObject(parse(text)) ?? {});
+        }, reject);
+      });
+      try {
+        options.guard?.();
+      } catch (error) {
+        // Not the server's doing.
+        request.removeAllListeners("error").on("error", () => undefined);
+        request.destroy();
+        reject(asApiError(error));
+        return;
+      }
+      request.end(body);
+    });
+  }
+
+  /**
+   * Follows a watch until the server ends it or `signal` aborts; events are handed over in order.
+   * A stream that is silent for `silenceMs` is taken for dead: bookmarks come more often than that.
+   * @throws ApiError
+   */
+  async watch(
+    path: string,
+    options: CallOptions,
+    silenceMs: number,
+    signal: AbortSignal,
+    onEvent: (type: string, object: JsonObject) => void,
+  ): Promise<void> {
+    await this.#take();
+    const request = await this.#open("GET", path, options, undefined, signal);
+    await new Promise<void>((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        request.destroy();
+        if (signal.aborted) resolve();
+        else reject(asApiError(error));
+      };
+      request.setTimeout(silenceMs, () => {
+        fail(new ApiError(0, "Silent", "the watch went silent"));
+      });
+      request.on("error", fail);
+      request.on("response", (response) => {
+        const status = response.statusCode ?? 0;
+        if (status !== 200) {
+          readAll(response).then((text) => {
+            fail(refusal(status, response, text));
+          }, fail);
+          return;
+        }
+        const decoder = new StringDecoder("utf8");
+        let pending = "";
+        response.on("data", (chunk: Buffer) => {
+          const lines = (pending + decoder.write(chunk)).split("\n");
+          pending = lines.pop() ?? "";
+          try {
+            for (const line of lines) {
+              const event = asObject(parse(line));
+              const object = asObject(event?.["object"] ?? null);
+              if (event === null || object === null) continue;
+              onEvent(event["type"] as string, object);
+            }
+          } catch (error) {
+            fail(error);
+          }
+        });
+        response.on("end", resolve);
+        response.on("error", fail);
+      });
+      request.end();
+    });
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#agent?.destroy();
+  }
+
+  async #open(
+    method: string,
+    path: string,
+    { query = {}, contentType = "application/json", accept = "application/json" }: CallOptions,
+    body: Buffer | undefined,
+    signal?: AbortSignal,
+  ): Promise<ClientRequest> {
+    const url = new URL(this.#server.pathname.replace(/\/$/, "") + path, this.#server);
+    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+    const options: RequestOptions = {
+      method,
+      ...(signal === undefined ? {} : { signal }),
+      headers: {
+        accept,
+        "user-agent": this.#userAgent,
+        ...(body === undefined
+          ? {}
+          : { "content-type": contentType, "content-length": body.length }),
+      },
+    };
+    // Fills in authentication, which may change over time (token files, exec plugins).
+    await this.#config.applyToHTTPSOptions(options);
+    // One agent for all calls: the config hands out a new one each time, which would never reuse
+    // a connection. Behind a proxy its own knows the way.
+    if (this.#config.getCurrentCluster()?.proxyUrl) return httpsRequest(url, options);
+    const { ca, cert, key, rejectUnauthorized, servername } = options;
+    const tls = Object.entries({ ca, cert, key, rejectUnauthorized, servername });
+    this.#agent ??= new Agent({
+      ...Object.fromEntries(tls.filter(([, value]) => value !== undefined)),
+      keepAlive: true,
+    });
+    options.agent = this.#agent;
+    return httpsRequest(url, options);
+  }
+}
+
+function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
+  return new ApiError(0, "Unreachable", `the API server cannot be reached: ${code}`);
+}
+
+function refusal(status: number, response: IncomingMessage, text: string): ApiError {
+  const answer = asObject(parse(text));
+  const reason = typeof answer?.["reason"] === "string" ? answer["reason"] : `HTTP${status}`;
+  const details = asObject(answer?.["details"] ?? null);
+  const causes = Array.isArray(details?.["causes"]) ? details["causes"] : [];
+  // Field and reason only: a cause's message may quote the value that it refuses.
+  const fields = causes
+    .map((cause) => asObject(cause))
+    .flatMap((cause) => (typeof cause?.["field"] === "string" ? [cause["field"]] : []));
+  const where = fields.length === 0 ? "" : ` (${fields.join(", ")})`;
+  const seconds = Number(response.headers["retry-after"]);
+  return new ApiError(
+    status,
+    reason,
+    `the API server answered ${status} ${reason}${where}`,
+    Number.isFinite(seconds) ? seconds * 1000 : undefined,
+  );
+}
+
+function parse(text: string): Json {
+  try {
+    return text === "" ? null : (JSON.parse(text) as Json);
+  } catch {
+    return null;
+  }
+}
+
+async function readAll(stream: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** At most `burst` at once and `qps` a second after that; callers are served in order. */
+function tokenBucket(qps: number, burst: number): () => Promise<void> {
+  let freeAtMs = 0;
+  const costMs = 1000 / qps;
+  return async () => {
+    const now = performance.now();
+    freeAtMs = Math.max(freeAtMs, now - burst * costMs) + costMs;
+    if (freeAtMs > now) await sleep(freeAtMs - now);
+  };
+}

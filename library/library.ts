@@ -1,0 +1,78 @@
+// Owns: `kube-signet`, the library: everything of the package that a program may build on.
+// Does not own: any of it but `unseal`'s choice of a renderer. docs/library.md tells how it is used.
+
+import type { Keyring } from "../shared/keys/keyring.ts";
+import { type SealedSecret } from "../shared/sealing/sealedsecret.ts";
+import { unseal as unsealWith, type UnsealedSecret } from "../shared/sealing/unseal.ts";
+
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  type ErrorPlace,
+  ERROR_CODES,
+  formatPlace,
+  SignetError,
+} from "../shared/errors.ts";
+export {
+  type Certificate,
+  checkNotExpired,
+  parseCertificate,
+  parseCertificates,
+  parsePrivateKey,
+  type PrivateKey,
+} from "../shared/keys/certificate.ts";
+export { readKeyFile } from "../shared/keys/keyfile.ts";
+export { Keyring, type OpenedValue, type SealingKey } from "../shared/keys/keyring.ts";
+export type { Envelope } from "../shared/envelopes/rsa.ts";
+export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
+export { type Manifest, parseManifests } from "./manifests.ts";
+export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";
+export {
+  formatSecret,
+  type JsonObject,
+  objectsOf,
+  type ObjectMeta,
+  parseSecret,
+  type Secret,
+} from "../shared/kubernetes/secret.ts";
+export { changeItems, type ItemChanges, reseal, seal } from "../shared/sealing/seal.ts";
+export {
+  formatSealedSecret,
+  merge,
+  parseSealedSecret,
+  type SealedSecret,
+  type SecretTemplate,
+  stampOf,
+} from "../shared/sealing/sealedsecret.ts";
+export { type UnsealedSecret } from "../shared/sealing/unseal.ts";
+export type { Stamp } from "../shared/sealing/stamp.ts";
+
+/** Stands in for the renderer where there is no template. */
+function renderNothing(): Uint8Array {
+  return new Uint8Array();
+}
+
+/**
+ * Opens every value, or none, and renders the templates: the Secret as it is to be. Opening takes
+ * the private keys, so this is for recovery.
+ * @throws SignetError decrypt-failed (naming the items), template-failed, sealedsecret-invalid
+ */
+export async function unseal(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  options: {
+    /** Whether to open the form before 2019, one envelope around the whole Secret. Default: true. */
+    readonly acceptLegacy?: boolean;
+  } = {},
+): Promise<UnsealedSecret> {
+  // The renderer is most of the library's code, and most SealedSecrets need none.
+  const render =
+    sealed.template.data.size === 0
+      ? renderNothing
+      : (await import("../shared/template/template.ts")).renderTemplate;
+  return unsealWith(sealed, keyring, {
+    ...options,
+    render: (source, values, name) =>
+      render(source, values, { name, clock: () => performance.now() }),
+  });
+}

@@ -1,0 +1,241 @@
+// Owns: a sealing key pair and its self-signed X.509 certificate: create, parse, fingerprint, validity.
+// Does not own: which of several keys is used (keyring.ts).
+// SPEC.md, "Sealing keys and certificates".
+
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from "node:crypto";
+import { promisify } from "node:util";
+import type { asn1, pki } from "node-forge";
+import { SignetError } from "../errors.ts";
+import { checkKeySize, damagedCertificate, findCertificatePem } from "./x509.ts";
+
+/** What a developer needs to seal: the public half. */
+export interface Certificate {
+  readonly pem: string;
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array;
+  /** `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it. */
+  readonly fingerprint: string;
+  readonly bits: number;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** A key pair as it is stored: `tls.key` (PKCS #1 PEM) and `tls.crt` (certificate PEM). */
+export interface SealingKeyPair {
+  readonly privateKeyPem: string;
+  readonly certificatePem: string;
+}
+
+export interface SealingKeyOptions {
+  readonly bits: number;
+  readonly notBefore: Date;
+  readonly validForMs: number;
+  /** Common name of subject and issuer; the original leaves the name empty by default. */
+  readonly commonName?: string;
+}
+
+/** Creates an RSA key (exponent 65537) and the certificate that the original would create for it. */
+export async function createSealingKey(options: SealingKeyOptions): Promise<SealingKeyPair> {
+  const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", {
+    modulusLength: options.bits,
+  });
+  return {
+    privateKeyPem: privateKey.export({ type: "pkcs1", format: "pem" }) as string,
+    certificatePem: await selfSign(privateKey, publicKey, options),
+  };
+}
+
+async function selfSign(
+  privateKey: KeyObject,
+  publicKey: KeyObject,
+  { notBefore, validForMs, commonName }: SealingKeyOptions,
+): Promise<string> {
+  // Loaded only here: a key is made once a month.
+  const { default: forge } = await import("node-forge");
+  const { asn1, pem } = forge;
+  // The published types leave this one out.
+  const pki = forge.pki as typeof forge.pki & {
+    getTBSCertificate(certificate: pki.Certificate): asn1.Asn1;
+  };
+  const certificate = pki.createCertificate();
+  certificate.publicKey = pki.publicKeyFromPem(
+    publicKey.export({ type: "spki", format: "pem" }) as string,
+  );
+  // A leading zero nibble keeps the DER integer positive and below 2^128.
+  certificate.serialNumber = "0" + randomBytes(16).toString("hex").slice(1);
+  certificate.validity.notBefore = notBefore;
+  certificate.validity.notAfter = new Date(notBefore.getTime() + validForMs);
+  const name = commonName ? [{ name: "commonName", value: commonName }] : [];
+  certificate.setSubject(name);
+  certificate.setIssuer(name);
+  certificate.setExtensions([
+    { name: "keyUsage", critical: true, encipherOnly: true },
+    { name: "basicConstraints", critical: true, cA: true },
+    { name: "subjectKeyIdentifier" },
+  ]);
+  // The library lays out the certificate; the signature is OpenSSL's.
+  const sha256WithRsa = pki.oids["sha256WithRSAEncryption"] as string;
+  const unsigned = certificate as typeof certificate & {
+    signatureOid: string;
+    siginfo: { algorithmOid: string };
+    signature: string;
+    tbsCertificate: asn1.Asn1;
+  };
+  unsigned.signatureOid = unsigned.siginfo.algorithmOid = sha256WithRsa;
+  unsigned.tbsCertificate = pki.getTBSCertificate(certificate);
+  const toBeSigned = Buffer.from(asn1.toDer(unsigned.tbsCertificate).getBytes(), "binary");
+  unsigned.signature = sign("sha256", toBeSigned, privateKey).toString("binary");
+  const body = asn1.toDer(pki.certificateToAsn1(certificate)).getBytes();
+  return pem.encode({ type: "CERTIFICATE", body }).replaceAll("\r\n", "\n");
+}
+
+/**
+ * Reads the first certificate of a PEM text.
+ * @throws SignetError certificate-invalid where there is none, or it is not RSA
+ */
+export function parseCertificate(text: string): Certificate {
+  const pem = findCertificatePem(text);
+  let x509: X509Certificate;
+  let key: KeyObject;
+  try {
+    x509 = new X509Certificate(pem);
+    key = x509.publicKey;
+  } catch {
+    throw damagedCertificate();
+  }
+  if (key.asymmetricKeyType !== "rsa") {
+    throw new SignetError(
+      "certificate-invalid",
+      `expected RSA public key but found ${key.asymmetricKeyType ?? "another kind"}`,
+    );
+  }
+  const bits = modulusBits(key);
+  checkKeySize(bits, "certificate-invalid");
+  const notBefore = new Date(x509.validFrom);
+  const notAfter = new Date(x509.validTo);
+  if (Number.isNaN(notBefore.getTime()) || Number.isNaN(notAfter.getTime()))
+    throw damagedCertificate();
+  return {
+    pem: `${pem}\n`,
+    spki: new Uint8Array(key.export({ type: "spki", format: "der" })),
+    fingerprint: fingerprintOf(key),
+    bits,
+    notBefore,
+    notAfter,
+  };
+}
+
+/**
+ * Every certificate of a PEM text, in its order: the first is the one to seal with, the others are
+ * of keys before it.
+ * @throws SignetError certificate-invalid where the first cannot be used; others are left out then
+ */
+export function parseCertificates(text: string): [Certificate, ...Certificate[]] {
+  const first = parseCertificate(text);
+  const [, ...others] = text.match(CERTIFICATE_PEM) ?? [];
+  const readable = others.flatMap((pem) => {
+    try {
+      return [parseCertificate(pem)];
+    } catch {
+      return [];
+    }
+  });
+  return [first, ...readable];
+}
+
+const CERTIFICATE_PEM = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+/** @throws SignetError certificate-expired where `now` is past the certificate's last moment */
+export function checkNotExpired(
+  certificate: Certificate,
+  now: Date,
+  remedy = "signet cert fetch",
+): void {
+  if (now <= certificate.notAfter) return;
+  const day = certificate.notAfter.toLocaleDateString("en-US", {
+    dateStyle: "long",
+    timeZone: "UTC",
+  });
+  throw new SignetError(
+    "certificate-expired",
+    `failed to encrypt using an expired certificate on ${day}`,
+    { hint: `get the current one with \`${remedy}\`` },
+  );
+}
+
+/** The private half of a sealing key, read. */
+export interface PrivateKey {
+  /** DER PrivateKeyInfo. */
+  readonly pkcs8: Uint8Array;
+  readonly fingerprint: string;
+  readonly bits: number;
+  /** Big-endian modulus. */
+  readonly modulus: Uint8Array;
+}
+
+/**
+ * Reads the first private key of a PEM text: PKCS #1 or PKCS #8, not passphrase-locked.
+ * @throws SignetError key-invalid; the text is never quoted
+ */
+export function parsePrivateKey(text: string): PrivateKey {
+  const pem = /-----BEGIN ((?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----[\s\S]*?-----END \1-----/.exec(
+    text,
+  )?.[0];
+  if (pem === undefined) throw new SignetError("key-invalid", "there is no PEM private key in it");
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    const locked = /ENCRYPTED/.test(pem);
+    throw new SignetError(
+      "key-invalid",
+      locked ? "the private key is locked with a passphrase" : "the private key cannot be read",
+    );
+  }
+  if (key.asymmetricKeyType !== "rsa") {
+    throw new SignetError("key-invalid", "private key is not an RSA key");
+  }
+  const publicKey = createPublicKey(key);
+  const bits = modulusBits(publicKey);
+  checkKeySize(bits, "key-invalid");
+  return {
+    pkcs8: new Uint8Array(key.export({ type: "pkcs8", format: "der" })),
+    fingerprint: fingerprintOf(publicKey),
+    bits,
+    modulus: modulusOf(publicKey),
+  };
+}
+
+function modulusOf(publicKey: KeyObject): Uint8Array {
+  return new Uint8Array(Buffer.from(publicKey.export({ format: "jwk" }).n ?? "", "base64url"));
+}
+
+function modulusBits(publicKey: KeyObject): number {
+  return publicKey.asymmetricKeyDetails?.modulusLength ?? 0;
+}
+
+/** `SHA256:` + unpadded base64 of the SHA-256 of the ssh-rsa wire form (RFC 4253, section 6.6). */
+function fingerprintOf(publicKey: KeyObject): string {
+  const { n = "", e = "" } = publicKey.export({ format: "jwk" });
+  const field = (bytes: Buffer): Buffer => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    return Buffer.concat([length, bytes]);
+  };
+  const integer = (encoded: string): Buffer => {
+    const bytes = Buffer.from(encoded, "base64url");
+    return field((bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.alloc(1), bytes]) : bytes);
+  };
+  const wire = Buffer.concat([field(Buffer.from("ssh-rsa")), integer(e), integer(n)]);
+  const digest = createHash("sha256").update(wire).digest("base64");
+  return `SHA256:${digest.replace(/=+$/, "")}`;
+}

@@ -1,0 +1,199 @@
+// Owns: the public half of a sealing certificate where there is no node:crypto: DER -> Certificate;
+// what holds for certificates read either way.
+// Does not own: certificates on Node, where OpenSSL reads them (certificate.ts).
+// SPEC.md, "Sealing keys and certificates". Runs in a browser.
+
+import { decodeBase64, encodeBase64 } from "../base64.ts";
+import type { Certificate } from "./certificate.ts";
+import { type ErrorCode, SignetError } from "../errors.ts";
+
+/** Bits of modulus below which RSA is refused; the original's runtime draws the same line. */
+const MIN_RSA_BITS = 1024;
+
+const TAG = {
+  integer: 0x02,
+  bitString: 0x03,
+  null: 0x05,
+  objectId: 0x06,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  /** `[0]`, before the serial number. */
+  version: 0xa0,
+} as const;
+
+/** 1.2.840.113549.1.1.1, in DER. */
+const RSA_ENCRYPTION = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/** The first certificate's PEM block. @throws SignetError certificate-invalid where there is none */
+export function findCertificatePem(text: string): string {
+  const pem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/.exec(text)?.[0];
+  if (pem !== undefined) return pem;
+  throw new SignetError(
+    "certificate-invalid",
+    "data does not contain any valid RSA or ECDSA certificates",
+    { hint: "a sealing certificate is PEM text that starts with -----BEGIN CERTIFICATE-----" },
+  );
+}
+
+export function damagedCertificate(): SignetError {
+  return new SignetError("certificate-invalid", "the certificate's bytes are damaged");
+}
+
+/** @throws SignetError `code` where a modulus of so many bits is too small */
+export function checkKeySize(bits: number, code: ErrorCode): void {
+  if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
+}
+
+/** @throws SignetError usage where a browser keeps WebCrypto from a page */
+function checkWebCrypto(): void {
+  const { subtle } = crypto as Partial<typeof crypto>;
+  if (subtle !== undefined) return;
+  throw new SignetError("usage", "this page has no WebCrypto, because it did not come over HTTPS", {
+    hint: "serve the page over HTTPS, or from localhost",
+  });
+}
+
+/**
+ * Reads the first certificate of a PEM text, as `parseCertificate` of certificate.ts does. It checks
+ * what it reads, not the extensions or the signature: whoever hands out the certificate is trusted.
+ * @throws SignetError certificate-invalid where there is none, or it is not RSA; usage without WebCrypto
+ */
+export async function readCertificate(text: string): Promise<Certificate> {
+  checkWebCrypto();
+  const pem = findCertificatePem(text);
+  const der = decodeBase64(pem.replace(/-----[A-Z ]+-----|[ \t]/g, ""));
+  if (der === null) throw damagedCertificate();
+  const outer = new Reader(der);
+  const certificate = outer.enter(TAG.sequence);
+  outer.end();
+  const signed = certificate.enter(TAG.sequence);
+  if (signed.tag === TAG.version) signed.take(TAG.version);
+  signed.take(TAG.integer);
+  signed.take(TAG.sequence);
+  signed.take(TAG.sequence);
+  const validity = signed.enter(TAG.sequence);
+  const notBefore = takeTime(validity);
+  const notAfter = takeTime(validity);
+  signed.take(TAG.sequence);
+  const spki = signed.whole(TAG.sequence);
+  const { modulus, exponent } = takePublicKey(new Reader(spki));
+  const bits = bitsOf(modulus);
+  checkKeySize(bits, "certificate-invalid");
+  return {
+    pem: `${pem}\n`,
+    spki,
+    fingerprint: await fingerprintOf(modulus, exponent),
+    bits,
+    notBefore,
+    notAfter,
+  };
+}
+
+/** Reads DER one element after another; everything unexpected is a damaged certificate. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  #offset = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Of the next element; -1 at the end. */
+  get tag(): number {
+    return this.#bytes[this.#offset] ?? -1;
+  }
+
+  /** The content of the next element, which must have this tag. */
+  take(tag: number): Uint8Array {
+    const { start, end } = this.#next(tag);
+    this.#offset = end;
+    return this.#bytes.slice(start, end);
+  }
+
+  enter(tag: number): Reader {
+    return new Reader(this.take(tag));
+  }
+
+  /** The next element with its tag and length. */
+  whole(tag: number): Uint8Array {
+    const from = this.#offset;
+    this.take(tag);
+    return this.#bytes.slice(from, this.#offset);
+  }
+
+  end(): void {
+    if (this.#offset !== this.#bytes.length) throw damagedCertificate();
+  }
+
+  #next(tag: number): { start: number; end: number } {
+    if (this.tag !== tag) throw damagedCertificate();
+    let start = this.#offset + 2;
+    let length = this.#bytes[this.#offset + 1] ?? 0x80;
+    if (length >= 0x80) {
+      const count = length & 0x7f;
+      // A length in no bytes at all is BER's; more than three is no certificate.
+      if (count === 0 || count > 3) throw damagedCertificate();
+      length = 0;
+      for (let index = 0; index < count; index++) {
+        length = length * 256 + (this.#bytes[start++] ?? 0);
+      }
+    }
+    if (start + length > this.#bytes.length) throw damagedCertificate();
+    return { start, end: start + length };
+  }
+}
+
+/** RFC 5280, section 4.1.2.5: always to the second, always UTC. */
+function takeTime(validity: Reader): Date {
+  const short = validity.tag === TAG.utcTime;
+  const bytes = validity.take(short ? TAG.utcTime : TAG.generalizedTime);
+  const digits = /^(\d*)Z$/.exec(new TextDecoder().decode(bytes))?.[1] ?? "";
+  // Two digits of a year from 50 on are of the last century.
+  const full = short ? `${Number(digits.slice(0, 2)) >= 50 ? "19" : "20"}${digits}` : digits;
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(full) ?? [];
+  const moment = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(moment.getTime())) throw damagedCertificate();
+  return moment;
+}
+
+function takePublicKey(spki: Reader): { modulus: Uint8Array; exponent: Uint8Array } {
+  const info = spki.enter(TAG.sequence);
+  const algorithm = info.enter(TAG.sequence);
+  if (algorithm.take(TAG.objectId).join() !== RSA_ENCRYPTION.join()) {
+    throw new SignetError("certificate-invalid", "expected RSA public key but found another kind");
+  }
+  if (algorithm.take(TAG.null).length > 0) throw damagedCertificate();
+  algorithm.end();
+  const [unusedBits, ...key] = info.take(TAG.bitString);
+  info.end();
+  if (unusedBits !== 0) throw damagedCertificate();
+  const numbers = new Reader(Uint8Array.from(key)).enter(TAG.sequence);
+  const modulus = numbers.take(TAG.integer);
+  const exponent = numbers.take(TAG.integer);
+  numbers.end();
+  return { modulus, exponent };
+}
+
+/** Of a positive DER integer. */
+function bitsOf(integer: Uint8Array): number {
+  const first = integer.findIndex((byte) => byte !== 0);
+  if (first === -1) return 0;
+  return (integer.length - first) * 8 - Math.clz32(integer[first] ?? 0) + 24;
+}
+
+/** `SHA256:` + unpadded base64 of the SHA-256 of the ssh-rsa wire form (RFC 4253, section 6.6). */
+async function fingerprintOf(modulus: Uint8Array, exponent: Uint8Array): Promise<string> {
+  // An integer of DER is one of SSH: as short as can be, with a zero before a high first bit.
+  const fields = [new TextEncoder().encode("ssh-rsa"), exponent, modulus];
+  const wire = new Uint8Array(fields.reduce((sum, { length }) => sum + 4 + length, 0));
+  let offset = 0;
+  for (const field of fields) {
+    new DataView(wire.buffer).setUint32(offset, field.length);
+    wire.set(field, offset + 4);
+    offset += 4 + field.length;
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", wire));
+  return `SHA256:${encodeBase64(digest).replace(/=+$/, "")}`;
+}

@@ -1,0 +1,343 @@
+// Owns: streams of YAML and JSON documents -> values, surprises and positions; values -> streams.
+// Does not own: the grammar, scalars and edits (manifest/), kinds.
+// Implements SPEC.md "Manifests": what sigs.k8s.io/yaml and NewYAMLOrJSONDecoder read, or an error.
+
+import { SignetError } from "../errors.ts";
+import type { ErrorPlace } from "../errors.ts";
+import { composeJson, skipSpace } from "./json.ts";
+import { canBePlain, literalBlock, quote } from "./scalar.ts";
+import type { Fail, Node, ScalarNode } from "./tree.ts";
+import { composeYaml } from "./yaml.ts";
+
+/** Objects have no prototype, so that `__proto__` and `constructor` are keys like any other. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** A scalar that Kubernetes reads otherwise than it looks. Never holds the text of a value. */
+export interface Surprise {
+  readonly what: "key" | "value";
+  /** Keys and list positions down to it; for a key, its own place with the key as it is read. */
+  readonly path: readonly (string | number)[];
+  /** Line in the file, from 1. */
+  readonly line: number;
+  /** What Kubernetes takes it for. */
+  readonly becomes: "null" | "boolean" | "number" | "string";
+}
+
+export type ManifestFormat = "yaml" | "json";
+
+export interface ManifestDocument {
+  /** As Kubernetes reads it; an integer beyond 2^53 is rounded and is a surprise. */
+  readonly value: Json;
+  readonly format: ManifestFormat;
+  /** Number among the documents that are not empty, from 1. */
+  readonly document: number;
+  /** Line of its first key or bracket in the file, from 1. */
+  readonly line: number;
+  readonly surprises: readonly Surprise[];
+  /** The document with its comments, between separators; offsets of UTF-16 units in the file. */
+  readonly start: number;
+  readonly end: number;
+  /** Positions of everything in it; see tree.ts. */
+  readonly root: Node;
+}
+
+/**
+ * Every document of a stream: YAML separated by lines of `---`, JSON as well or one after another.
+ * Empty documents and those of comments only are left out. `place` names the file in errors.
+ *
+ * @throws SignetError `manifest-syntax` where Kubernetes would refuse or drop something, and for
+ *   expansion or nesting beyond all use; `manifest-ambiguous` for duplicate keys, infinities and
+ *   what YAML readers disagree on. Messages never quote the input.
+ */
+export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDocument[] {
+  const lineAt = lineCounter(text);
+  const documents: ManifestDocument[] = [];
+  const chunks = cutStream(text);
+  const fail: Fail = (reason, offset, code = "manifest-syntax") => {
+    const document = chunks.length > 1 ? { document: documents.length + 1 } : {};
+    throw new SignetError(code, reason, { place: { ...place, ...document, line: lineAt(offset) } });
+  };
+  const broken = text.search(/\p{Surrogate}|\0/u);
+  if (broken !== -1) fail("text that is not valid Unicode, or a NUL", broken);
+  for (const chunk of chunks) {
+    if (chunk.invalid) fail("text on the line of a '---'", chunk.start);
+    for (const { root, format, start, end } of readChunk(text, chunk, fail)) {
+      const surprises: Surprise[] = [];
+      documents.push({
+        value: toJson({ surprises, path: [], lineAt, fail }, root),
+        format,
+        document: documents.length + 1,
+        line: lineAt(root.start),
+        surprises,
+        start,
+        end,
+        root,
+      });
+    }
+  }
+  return documents;
+}
+
+/** Where a document stands, as errors tell it. `documents`: how many its file has. */
+export function placeOf(
+  file: string,
+  { document }: ManifestDocument,
+  documents: number,
+): ErrorPlace {
+  return { file, ...(documents > 1 ? { document } : {}) };
+}
+
+interface Chunk {
+  readonly start: number;
+  readonly end: number;
+  /** Kubernetes refuses a `---` with anything but a comment after it. */
+  readonly invalid: boolean;
+}
+
+/** Cuts where Kubernetes does: at every line that begins with `---`, whatever is around it. */
+function cutStream(text: string): Chunk[] {
+  const chunks: Chunk[] = [];
+  let start = text.startsWith("\uFEFF") ? 1 : 0;
+  for (;;) {
+    const separator = nextSeparator(text, start);
+    const end = separator === -1 ? text.length : separator;
+    if (end > start) chunks.push({ start, end, invalid: false });
+    if (separator === -1) return chunks;
+    const newline = text.indexOf("\n", separator);
+    start = newline === -1 ? text.length : newline + 1;
+    const rest = text.slice(separator + 3, start).trim();
+    if (rest !== "" && !rest.startsWith("#")) {
+      chunks.push({ start: separator, end: start, invalid: true });
+    }
+  }
+}
+
+/** `lineStart` must be the first offset of a line. */
+function nextSeparator(text: string, lineStart: number): number {
+  if (text.startsWith("---", lineStart)) return lineStart;
+  const found = text.indexOf("\n---", lineStart);
+  return found === -1 ? -1 : found + 1;
+}
+
+interface Read {
+  readonly root: Node;
+  readonly format: ManifestFormat;
+  readonly start: number;
+  readonly end: number;
+}
+
+function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
+  const { start, end } = chunk;
+  let at = skipSpace(text, start, end);
+  let notJson: { reason: string; offset: number } | undefined;
+  if (text[at] === "{") {
+    const read: Read[] = [];
+    try {
+      while (at < end) {
+        if (text[at] !== "{") throw new NotJson("text after a JSON document", at);
+        const root = composeJson(text, at, end, (reason, offset, code) => {
+          if (code === "manifest-ambiguous") fail(reason, offset, code);
+          throw new NotJson(reason, offset);
+        });
+        read.push({ root, format: "json", start: root.start, end: root.end });
+        at = skipSpace(text, root.end, end);
+      }
+      return read;
+    } catch (error) {
+      if (!(error instanceof NotJson)) throw error;
+      notJson = error;
+    }
+  }
+  // Kubernetes reads by lines and ends the last one, whether or not the file does.
+  const body = text.slice(start, end);
+  const root = composeYaml(
+    body.endsWith("\n") ? body : `${body}\n`,
+    start,
+    (reason, offset, code) => {
+      // It began as JSON: what reads further tells more about the fault.
+      if (notJson === undefined || code === "manifest-ambiguous" || offset > notJson.offset) {
+        return fail(reason, offset, code);
+      }
+      return fail(notJson.reason, notJson.offset);
+    },
+  );
+  return root === undefined ? [] : [{ root, format: "yaml", start, end }];
+}
+
+class NotJson extends Error {
+  readonly reason: string;
+  readonly offset: number;
+
+  constructor(reason: string, offset: number) {
+    super(reason);
+    this.reason = reason;
+    this.offset = offset;
+  }
+}
+
+/** Gives the line of an offset in `text`, from 1. */
+export function lineCounter(text: string): (offset: number) => number {
+  let starts: number[] | undefined;
+  return (offset) => {
+    if (starts === undefined) {
+      starts = [0];
+      for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1))
+        starts.push(at + 1);
+    }
+    let low = 0;
+    let high = starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle;
+    }
+    return low + 1;
+  };
+}
+
+interface Walk {
+  readonly surprises: Surprise[];
+  readonly path: (string | number)[];
+  readonly lineAt: (offset: number) => number;
+  readonly fail: Fail;
+}
+
+function toJson(walk: Walk, node: Node): Json {
+  switch (node.type) {
+    case "alias":
+      return toJson(walk, node.target);
+    case "scalar":
+      return scalarToJson(walk, node);
+    case "sequence":
+      return node.items.map((item, index) => {
+        walk.path.push(index);
+        const value = toJson(walk, item);
+        walk.path.pop();
+        return value;
+      });
+    case "mapping": {
+      const object = Object.create(null) as { [key: string]: Json };
+      for (const entry of node.entries) {
+        walk.path.push(entry.key);
+        if (entry.keyNode.surprising) surprise(walk, "key", entry.keyNode);
+        object[entry.key] = toJson(walk, entry.value);
+        walk.path.pop();
+      }
+      return object;
+    }
+  }
+}
+
+function scalarToJson(walk: Walk, node: ScalarNode): Json {
+  const { value } = node.resolved;
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    const reason = "an infinity or not-a-number, which JSON cannot hold: put it in quotes";
+    walk.fail(reason, node.start, "manifest-ambiguous");
+  }
+  if (node.surprising) surprise(walk, "value", node);
+  return value;
+}
+
+function surprise(walk: Walk, what: "key" | "value", node: ScalarNode): void {
+  const { kind } = node.resolved;
+  walk.surprises.push({
+    what,
+    path: [...walk.path],
+    line: walk.lineAt(node.start),
+    becomes: kind === "integer" || kind === "float" ? "number" : kind,
+  });
+}
+
+/**
+ * A stream of documents: YAML each under a line of `---`, or JSON one after another. Keys keep
+ * their order; strings are quoted where any YAML reader would take them for something else, and
+ * are never folded.
+ *
+ * @throws SignetError `manifest-syntax` for a string that is not valid Unicode or a number that
+ *   is not finite.
+ */
+export function formatManifests(values: readonly Json[], format: ManifestFormat): string {
+  for (const value of values) check(value);
+  if (format === "json")
+    return values.map((value) => `${JSON.stringify(value, null, 2)}\n`).join("");
+  return values.map((value) => `---\n${formatDocument(value)}`).join("");
+}
+
+function check(value: Json): void {
+  if (typeof value === "string") checkText(value);
+  else if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new SignetError("manifest-syntax", "a number that is not finite cannot be written");
+  } else if (Array.isArray(value)) value.forEach(check);
+  else if (typeof value === "object" && value !== null) {
+    for (const [key, item] of Object.entries(value)) {
+      checkText(key);
+      check(item);
+    }
+  }
+}
+
+function checkText(text: string): void {
+  if (/\p{Surrogate}/u.test(text)) {
+    throw new SignetError("manifest-syntax", "text that is not valid Unicode cannot be written");
+  }
+}
+
+function formatDocument(value: Json): string {
+  const { inline, lines } = formatValue(value, "");
+  const root = typeof value === "string" && lines.length > 0 ? [quote(value)] : lines;
+  return (root.length === 0 ? [inline] : root).map((line) => `${line}\n`).join("");
+}
+
+/** A value as it stands after `key:`: what goes on that line, and the lines below. */
+export interface FormattedValue {
+  readonly inline: string;
+  readonly lines: readonly string[];
+}
+
+/** Formats a value for a block mapping whose keys stand at `indent`. */
+export function formatValue(value: Json, indent: string): FormattedValue {
+  if (typeof value === "string") {
+    const block = literalBlock(value);
+    if (block === undefined) return { inline: formatString(value), lines: [] };
+    const lines = block.lines.map((line) => (line === "" ? "" : `${indent}  ${line}`));
+    return { inline: block.header, lines };
+  }
+  if (typeof value !== "object" || value === null) return { inline: formatWord(value), lines: [] };
+  if (Array.isArray(value)) {
+    if (value.length === 0) return { inline: "[]", lines: [] };
+    return { inline: "", lines: value.flatMap((item) => formatItem(item, indent)) };
+  }
+  const entries = Object.entries(value);
+  if (entries.length === 0) return { inline: "{}", lines: [] };
+  return { inline: "", lines: entries.flatMap(([key, item]) => formatEntry(key, item, indent)) };
+}
+
+function formatItem(item: Json, indent: string): string[] {
+  const { inline, lines } = formatValue(item, typeof item === "string" ? indent : `${indent}  `);
+  if (inline !== "") {
+    return [`${indent}- ${inline}`, ...lines];
+  }
+  const [first = "", ...rest] = lines;
+  return [`${indent}- ${first.slice(indent.length + 2)}`, ...rest];
+}
+
+/** The lines of one entry of a block mapping whose keys stand at `indent`. */
+export function formatEntry(key: string, value: Json, indent: string): string[] {
+  // As kubectl and kubeseal print: the items of a list stand below the first letter of its key.
+  const inner = Array.isArray(value) || typeof value === "string" ? indent : `${indent}  `;
+  const { inline, lines } = formatValue(value, inner);
+  const name = formatString(key);
+  // go-yaml finds the colon of a longer key only where `?` announces it.
+  const head = name.length > 1000 ? [`${indent}? ${name}`, `${indent}:`] : [`${indent}${name}:`];
+  const last = `${head.pop() ?? ""}${inline === "" ? "" : ` ${inline}`}`;
+  return [...head, last, ...lines];
+}
+
+/** One line: plain where that is safe, else in quotes. */
+export function formatString(text: string): string {
+  return canBePlain(text) ? text : quote(text);
+}
+
+function formatWord(value: null | boolean | number): string {
+  return Object.is(value, -0) ? "-0.0" : String(value);
+}

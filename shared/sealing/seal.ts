@@ -1,0 +1,218 @@
+// Owns: new values in SealedSecrets: a Secret sealed, items set, all values under another key.
+// Does not own: one value's bytes (envelope.ts), which file or cluster it is for (cli/).
+// SPEC.md, "SealedSecrets".
+
+import type { Certificate } from "../keys/certificate.ts";
+import {
+  encodeEnvelope,
+  encryptValue,
+  envelopeBytes,
+  importPublicKey,
+  type PublicKey,
+} from "../envelopes/rsa.ts";
+import { SignetError } from "../errors.ts";
+import type { Keyring } from "../keys/keyring.ts";
+import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
+import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
+import { isItemName, quotesObject, type Secret, serverFieldsRemoved } from "../kubernetes/secret.ts";
+import { formatSealedFor, SEALED_FOR_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
+import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
+
+/**
+ * Seals a Secret. `scope`: overrides the one that its annotations ask for.
+ * @throws SignetError secret-invalid where it lacks the name or namespace that its scope binds to
+ */
+export async function seal(
+  secret: Secret,
+  certificate: Certificate,
+  scope: Scope = scopeOf(secret.metadata.annotations),
+): Promise<SealedSecret> {
+  const { name, namespace, labels, annotations, rest } = secret.metadata;
+  if (name === "") {
+    throw new SignetError("secret-invalid", "missing metadata.name in input Secret");
+  }
+  if (namespace === "" && scope !== "cluster-wide") {
+    throw new SignetError("secret-invalid", "secret must declare a namespace", {
+      hint: "say metadata.namespace in the manifest, or --namespace",
+    });
+  }
+  const publicKey = await publicKeyOf(certificate);
+  const label = labelBytes(scope, namespace, name);
+  const items = [...secret.data].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sealedItems = await Promise.all(
+    items.map(
+      async ([item, value]) =>
+        [item, encodeEnvelope(await encryptValue(publicKey, value, label))] as const,
+    ),
+  );
+  const stamp = new Map(items.map(([item]) => [item, certificate.fingerprint]));
+  return {
+    metadata: {
+      name,
+      namespace,
+      labels: {},
+      annotations: withStamp(
+        { ...scopeAnnotations(scope), [SEALED_FOR_ANNOTATION]: formatSealedFor(scope, label) },
+        stamp,
+      ),
+      rest: {},
+    },
+    encryptedData: new Map(sealedItems),
+    template: {
+      metadata: {
+        name,
+        namespace,
+        labels,
+        annotations: quotesRemoved(withScope(annotations, scope)),
+        rest: serverFieldsRemoved(rest),
+      },
+      type: secret.type,
+      immutable: secret.immutable,
+      data: new Map(),
+    },
+    legacyData: undefined,
+  };
+}
+
+const publicKeys = new WeakMap<Certificate, Promise<PublicKey>>();
+
+/** Imported once, however many Secrets are sealed with it. */
+function publicKeyOf(certificate: Certificate): Promise<PublicKey> {
+  let publicKey = publicKeys.get(certificate);
+  if (publicKey === undefined) {
+    publicKey = importPublicKey(certificate.spki);
+    publicKeys.set(certificate, publicKey);
+  }
+  return publicKey;
+}
+
+/** What is to become of the items of a SealedSecret; each is named once. */
+export interface ItemChanges {
+  /** New values, and those to be put in place of others. */
+  readonly set?: ReadonlyMap<string, Uint8Array>;
+  readonly unset?: readonly string[];
+  /** New names by old ones: an envelope does not bind its item's name. */
+  readonly rename?: ReadonlyMap<string, string>;
+}
+
+/**
+ * Checks that a SealedSecret itself says what a new value is to be bound to: who applies it may add a
+ * namespace, and a value that was sealed without one would never open.
+ * @throws SignetError secret-invalid
+ */
+export function checkPlace({ metadata }: SealedSecret): void {
+  const scope = scopeOf(metadata.annotations);
+  const needed = { strict: ["namespace", "name"], "namespace-wide": ["namespace"] } as const;
+  if (scope === "cluster-wide") return;
+  const field = needed[scope].find((each) => metadata[each] === "");
+  if (field === undefined) return;
+  throw new SignetError("secret-invalid", `says no ${field}, which a value is sealed for`, {
+    hint: `say metadata.${field} in the file, or use \`signet seal --merge-into\` with --${field}`,
+    place: { field: `metadata.${field}` },
+  });
+}
+
+/**
+ * The same SealedSecret with some items changed. A certificate is needed where values are set, and
+ * every other value keeps its ciphertext.
+ * @throws SignetError secret-invalid where an item is not there, one of the new name is, or it is not
+ *   said what a new value is for; sealedsecret-invalid for the legacy form
+ */
+export async function changeItems(
+  sealed: SealedSecret,
+  { set = new Map(), unset = [], rename = new Map() }: ItemChanges,
+  certificate: Certificate | null,
+): Promise<SealedSecret> {
+  if (sealed.legacyData !== undefined) {
+    throw sealedSecretError(
+      "the deprecated form holds no values by name: seal it anew",
+      "spec.data",
+    );
+  }
+  const { name, namespace, annotations } = sealed.metadata;
+  const before = sealed.encryptedData;
+  for (const item of [...unset, ...rename.keys()]) {
+    if (!before.has(item)) throw itemError("is not there", item);
+  }
+  const encryptedData = new Map<string, string>();
+  const known = stampOf(sealed);
+  const stamp = new Map<string, string>();
+  for (const [item, text] of before) {
+    if (unset.includes(item)) continue;
+    const newName = rename.get(item) ?? item;
+    if (encryptedData.has(newName)) throw itemError("is there already", newName);
+    encryptedData.set(newName, text);
+    const fingerprint = known.get(item);
+    if (fingerprint !== undefined) stamp.set(newName, fingerprint);
+  }
+  if (set.size > 0) checkPlace(sealed);
+  const scope = scopeOf(annotations);
+  const label = labelBytes(scope, namespace, name);
+  for (const [item, value] of set) {
+    if (certificate === null) throw new Error("values cannot be sealed without a certificate");
+    if (!isItemName(item)) throw itemError("is not a name for an item", item);
+    const publicKey = await publicKeyOf(certificate);
+    encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
+    stamp.set(item, certificate.fingerprint);
+  }
+  // Of a file that was moved no value is left then that was sealed for the former place.
+  const isAllNew = set.size > 0 && set.size === encryptedData.size;
+  const said = isAllNew ? withSealedFor(annotations, formatSealedFor(scope, label)) : annotations;
+  return {
+    ...sealed,
+    metadata: {
+      ...sealed.metadata,
+      annotations: withStamp(said, stamp, encryptedData.keys()),
+    },
+    encryptedData,
+  };
+}
+
+function itemError(reason: string, item: string): SignetError {
+  const field = `spec.encryptedData.${item}`;
+  return new SignetError("secret-invalid", reason, { place: { field } });
+}
+
+/**
+ * The same SealedSecret with every value that is not under the key of `certificate` sealed with it,
+ * by default the newest key's. Name, namespace, scope and template stay as they are; templates are
+ * not rendered.
+ * @throws SignetError decrypt-failed; key-invalid where no key held can seal
+ */
+export async function reseal(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  maxFailures = MAX_FAILURES,
+  certificate = keyring.newest?.certificate,
+): Promise<SealedSecret> {
+  if (certificate === undefined) {
+    throw new SignetError("key-invalid", "no key held has a certificate");
+  }
+  const { fingerprint } = certificate;
+  const { name, namespace, annotations } = sealed.metadata;
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const publicKey = await publicKeyOf(certificate);
+  if (sealed.legacyData !== undefined) {
+    const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring);
+    if (opened.fingerprint === fingerprint) return sealed;
+    const envelope = await encryptValue(publicKey, opened.plaintext, label);
+    return { ...sealed, legacyData: envelopeBytes(envelope) };
+  }
+  const { values, stamp } = await openValues(sealed, keyring, maxFailures);
+  const encryptedData = new Map(sealed.encryptedData);
+  for (const [item, value] of values) {
+    if (stamp.get(item) === fingerprint) continue;
+    encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
+    stamp.set(item, fingerprint);
+  }
+  return {
+    ...sealed,
+    metadata: { ...sealed.metadata, annotations: withStamp(annotations, stamp) },
+    encryptedData,
+  };
+}
+
+function quotesRemoved(annotations: Record<string, string>): Record<string, string> {
+  const kept = Object.entries(annotations).filter(([name]) => !quotesObject(name));
+  return Object.fromEntries(kept);
+}

@@ -1,0 +1,200 @@
+// Owns: SealedSecret -> Secret with the keys held: all values or none, of either form.
+// Does not own: one value's bytes (envelope.ts), key choice (keyring.ts), templates (template.ts), owner
+// references (controller/). SPEC.md, "SealedSecrets".
+
+import { decodeEnvelope, parseEnvelopeBytes } from "../envelopes/rsa.ts";
+import { locate, SignetError } from "../errors.ts";
+import type { Keyring, OpenedValue } from "../keys/keyring.ts";
+import type { Json } from "../manifest/manifest.ts";
+import { labelBytes, scopeOf } from "./scope.ts";
+import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
+import {
+  asObject,
+  type JsonObject,
+  type ObjectMeta,
+  parseSecret,
+  type Secret,
+  serverFieldsRemoved,
+} from "../kubernetes/secret.ts";
+import type { Stamp } from "./stamp.ts";
+
+/** Renders `spec.template.data`; handed in so that who never renders need not load it. */
+export type RenderTemplate = (
+  source: string,
+  values: ReadonlyMap<string, Uint8Array>,
+  /** The item's name, by which a template may call itself. */
+  name: string,
+) => Uint8Array;
+
+export interface UnsealedSecret {
+  readonly secret: Secret;
+  /** The key that each value was under. Empty for the legacy form. */
+  readonly stamp: Stamp;
+}
+
+/**
+ * Opens every value, or none: the Secret as it is to be, without an owner.
+ * @throws SignetError decrypt-failed (naming the items), template-failed, sealedsecret-invalid
+ */
+export async function unseal(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  options: { readonly render: RenderTemplate; readonly acceptLegacy?: boolean },
+): Promise<UnsealedSecret> {
+  if (sealed.legacyData !== undefined) {
+    return unsealLegacy(sealed, sealed.legacyData, keyring, options.acceptLegacy ?? true);
+  }
+  const { values, stamp } = await openValues(sealed, keyring);
+  const data = new Map(values);
+  const context = new Map(values);
+  for (const [item, source] of sealed.template.data) {
+    if (!context.has(item)) context.set(item, new TextEncoder().encode(source));
+  }
+  for (const [item, source] of sealed.template.data) {
+    if (values.has(item)) continue;
+    const field = `spec.template.data.${item}`;
+    data.set(
+      item,
+      locate({ field }, () => options.render(source, context, item)),
+    );
+  }
+  const { template, metadata } = sealed;
+  return {
+    secret: {
+      metadata: { ...template.metadata, name: metadata.name, namespace: metadata.namespace },
+      type: template.type,
+      immutable: template.immutable,
+      data,
+    },
+    stamp,
+  };
+}
+
+/** What the one value of the legacy form, which holds all items, is called where values are told by name. */
+export const LEGACY_ITEM = "spec.data";
+
+async function unsealLegacy(
+  { metadata, encryptedData }: SealedSecret,
+  legacyData: Uint8Array,
+  keyring: Keyring,
+  accept: boolean,
+): Promise<UnsealedSecret> {
+  if (!accept) {
+    throw new SignetError(
+      "sealedsecret-invalid",
+      "using deprecated 'data' field, use 'encryptedData' or flip the feature flag",
+    );
+  }
+  if (encryptedData.size > 0) {
+    throw new SignetError(
+      "sealedsecret-invalid",
+      "cannot use the field 'encryptedData' and the deprecated field 'data' at the same time",
+    );
+  }
+  const { name, namespace } = metadata;
+  const opened = await openLegacy(metadata, legacyData, keyring);
+  let object: JsonObject | null;
+  try {
+    object = asObject(JSON.parse(new TextDecoder().decode(opened.plaintext)) as Json);
+  } catch {
+    // The parser's own message would quote the plaintext.
+    object = null;
+  }
+  if (object === null) throw sealedSecretError("holds no Secret", "spec.data");
+  const secret = parseSecret({ ...object, kind: "Secret", apiVersion: "v1" });
+  return {
+    secret: {
+      ...secret,
+      metadata: {
+        ...secret.metadata,
+        name,
+        namespace,
+        rest: serverFieldsRemoved(secret.metadata.rest),
+      },
+    },
+    stamp: new Map([[LEGACY_ITEM, opened.fingerprint]]),
+  };
+}
+
+export async function openLegacy(
+  { name, namespace, annotations }: ObjectMeta,
+  legacyData: Uint8Array,
+  keyring: Keyring,
+): Promise<OpenedValue> {
+  const envelope = parseEnvelopeBytes(legacyData);
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const opened = envelope === null ? null : await keyring.open(envelope, label);
+  if (opened === null) throw decryptFailed([]);
+  return opened;
+}
+
+/** Values of one object that are opened side by side: others have a right to the threads as well. */
+const OPEN_AT_ONCE = 4;
+/** Each value that does not open costs a try with every key: after so many, the rest is not tried. */
+export const MAX_FAILURES = 8;
+
+/**
+ * Opens the values alone; templates are not looked at. Gives up after `maxFailures`.
+ * @throws SignetError decrypt-failed, naming the items that no key held opens
+ */
+export async function openValues(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  maxFailures = MAX_FAILURES,
+): Promise<{ values: Map<string, Uint8Array>; stamp: Map<string, string> }> {
+  const { name, namespace, annotations } = sealed.metadata;
+  const label = labelBytes(scopeOf(annotations), namespace, name);
+  const hints = stampOf(sealed);
+  const opened = new Map<string, OpenedValue>();
+  const failed: string[] = [];
+  const waiting = sealed.encryptedData.entries();
+  const work = async (): Promise<void> => {
+    for (const [item, text] of waiting) {
+      const envelope = decodeEnvelope(text);
+      const value = envelope === null ? null : await keyring.open(envelope, label, hints.get(item));
+      if (value === null) failed.push(item);
+      else opened.set(item, value);
+      if (failed.length >= maxFailures) return;
+    }
+  };
+  await Promise.all(Array.from({ length: OPEN_AT_ONCE }, work));
+  if (failed.length > 0) {
+    throw decryptFailed(failed, opened.size + failed.length < sealed.encryptedData.size);
+  }
+  const values = new Map<string, Uint8Array>();
+  const stamp = new Map<string, string>();
+  for (const item of sealed.encryptedData.keys()) {
+    const value = opened.get(item);
+    if (value === undefined) continue;
+    values.set(item, value.plaintext);
+    stamp.set(item, value.fingerprint);
+  }
+  return { values, stamp };
+}
+
+/** Whether the held keys open every value, of either form; templates are not looked at. */
+export async function opens(sealed: SealedSecret, keyring: Keyring): Promise<boolean> {
+  try {
+    if (sealed.legacyData !== undefined) {
+      await openLegacy(sealed.metadata, sealed.legacyData, keyring);
+    }
+    await openValues(sealed, keyring, 1);
+    return true;
+  } catch (error) {
+    if (error instanceof SignetError && error.code === "decrypt-failed") return false;
+    throw error;
+  }
+}
+
+/** All that can be said of why a value does not open. */
+export const DECRYPT_HINT =
+  "it was sealed for another cluster, name, namespace or scope, or its text is damaged";
+
+/** One message for every way in which values do not open. */
+function decryptFailed(items: readonly string[], more = false): SignetError {
+  const names = [...items].sort().concat(more ? ["others were not tried"] : []);
+  const named = names.length === 0 ? "" : ` (${names.join(", ")})`;
+  return new SignetError("decrypt-failed", `no key could decrypt secret${named}`, {
+    hint: DECRYPT_HINT,
+  });
+}
