@@ -1,13 +1,5 @@
+import directions from "./build/directions.mjs";
 import tseslint from "typescript-eslint";
-
-const forbidden = (regex) => ({
-  "no-restricted-imports": [
-    "error",
-    {
-      patterns: [{ regex, message: "only shared/ may be imported here; see docs/architecture.md" }],
-    },
-  ],
-});
 
 export default tseslint.config(
   { ignores: ["dist/", "dist.*/", "node_modules/"] },
@@ -33,10 +25,11 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["shared/*.ts"], rules: forbidden("^\\.\\./") },
-  { files: ["shared/*/*.ts"], rules: forbidden("^\\.\\./\\.\\./") },
-  { files: ["{cli,controller,library}/*.ts"], rules: forbidden("^\\.\\./(?!shared/)") },
-  { files: ["cli/*/*.ts"], rules: forbidden("^\\.\\./\\.\\./(?!shared/)") },
+  {
+    files: ["{shared,host,cli,controller,library}/**/*.ts"],
+    plugins: { house: directions },
+    rules: { "house/direction": "error" },
+  },
   {
     files: ["shared/**/*.ts"],
     rules: {

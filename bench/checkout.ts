@@ -1,21 +1,16 @@
-// Owns: the Git repository of sealed files that repository.ts and reseal.ts measure with: its keys,
-// its files, its history; a working tree as it is just after a rotation; whether that was re-sealed.
-// Does not own: what is measured on it.
+// The Git repository of sealed files that repository.ts and reseal.ts measure with: its keys, its
+// files, its history; a working tree as it is just after a rotation; whether that was re-sealed.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import {
-  type Certificate,
-  parseCertificate,
-  parsePrivateKey,
-  type SealingKeyPair,
-} from "../shared/keys/certificate.ts";
+import { type Certificate, parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret, parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { openValues } from "../shared/sealing/unseal.ts";
-import { objectsOf, type Secret } from "../shared/kubernetes/secret.ts";
+import { objectsOf } from "../shared/kubernetes/object.ts";
+import type { Secret } from "../shared/kubernetes/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
 

@@ -1,6 +1,5 @@
-// Owns: one run of one controller: SealedSecrets that wait, its start, the moment when all is done,
-// a restart with nothing to do, its memory, and an empty control plane again.
-// Does not own: which controllers run, and what is held against what (controller.ts).
+// One run of one controller: SealedSecrets that wait, its start, the moment when all is done, a
+// restart with nothing to do, its memory, and an empty control plane again.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,13 +9,7 @@ import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
-import {
-  cleanEnvironment,
-  freePort,
-  requireBed,
-  startProgram,
-  untilReady,
-} from "../test/cluster/program.ts";
+import { cleanEnvironment, freePort, requireBed, startProgram, untilReady } from "../test/cluster/program.ts";
 import { ensureNamespace, type RunningController, signetManifest } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";

@@ -1,19 +1,10 @@
-// Owns: the controllers beside each other: which settings run, how often, what is held against what.
-// Does not own: one run (contest.ts), the original's start (test/cluster/original.ts).
+// The controllers beside each other: which settings run, how often, what is held against what.
 import type { ControlPlane } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
-import { contest, type Contender, type Outcome, startOurs } from "./contest.ts";
-import { type Bench } from "./measure.ts";
+import { type Contender, contest, type Outcome, startOurs } from "./contest.ts";
+import type { Bench } from "./measure.ts";
 import { onBenchPlane } from "./plane.ts";
-import {
-  type Check,
-  type Figure,
-  formatNumber,
-  median,
-  type PartReport,
-  ratioCheck,
-  type Unit,
-} from "./report.ts";
+import { type Check, type Figure, formatNumber, median, type PartReport, ratioCheck, type Unit } from "./report.ts";
 
 const UNLIMITED = ["--kubeclient-qps=-1"];
 const ORIGINAL = "original, unlimited";

@@ -1,5 +1,4 @@
-// Owns: how soon an edited or deleted Secret is put back, among thousands that are as they should be.
-// Does not own: whether it is put back right (test/cluster/drift.test.ts).
+// How soon an edited or deleted Secret is put back, among thousands that are as they should be.
 import { type ControlPlane, type KubeObject, MERGE } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";

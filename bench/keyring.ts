@@ -1,5 +1,4 @@
-// Owns: the rate at which a keyring opens values, with 1 key and with 60.
-// Does not own: the process that opens them (opener.ts), the keyring (shared/keys/keyring.ts).
+// The rate at which a keyring opens values, with 1 key and with 60.
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +6,7 @@ import { promisify } from "node:util";
 import { parseCertificate, type SealingKeyPair } from "../shared/keys/certificate.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
-import type { JsonObject } from "../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { STAMP_ANNOTATION } from "../shared/sealing/stamp.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { type Bench, benchKey, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";

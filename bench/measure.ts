@@ -1,6 +1,5 @@
-// Owns: how a measurement is taken: settings of a run, alternation, wall time of a process, the
-// sealing key and the SealedSecrets that all parts measure with.
-// Does not own: what is measured (seal.ts, keyring.ts, controller.ts), how it is told (report.ts).
+// How a measurement is taken: settings of a run, alternation, wall time of a process, the sealing
+// key and the SealedSecrets that all parts measure with.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once, on } from "node:events";

@@ -1,6 +1,5 @@
-// Owns: the Node binaries that run our programs: the one that runs this, and others by their path or
-// from the real parts.
-// Does not own: what is run with them, nor how the parts are had (test/parts/build.ts).
+// The Node binaries that run our programs: the one that runs this, and others by their path or from
+// the real parts.
 import { execFile } from "node:child_process";
 import { resolve } from "node:path";
 import { promisify } from "node:util";

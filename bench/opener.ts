@@ -1,12 +1,11 @@
-// Owns: the process that opens values with a keyring of ours, under whichever Node runs it.
-// Does not own: what it is given to open, nor what the rates mean (keyring.ts).
+// The process that opens values with a keyring of ours, under whichever Node runs it.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { unseal } from "../shared/sealing/unseal.ts";
-import type { JsonObject } from "../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../shared/kubernetes/object.ts";
 
 /** What the process reads from the file that it is given. */
 export interface OpenerWork {

@@ -1,5 +1,4 @@
-// Owns: the control plane that controllers are measured on: our chart's rights, one sealing key for all.
-// Does not own: which controllers run on it (controller.ts, scale.ts, drift.ts).
+// The control plane that controllers are measured on: our chart's rights, one sealing key for all.
 import { type Certificate, parseCertificate } from "../shared/keys/certificate.ts";
 import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";

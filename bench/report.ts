@@ -1,5 +1,4 @@
-// Owns: how figures are told: medians, ratios, targets met or missed, as Markdown tables.
-// Does not own: what is measured (seal.ts, keyring.ts, controller.ts).
+// How figures are told: medians, ratios, targets met or missed, as Markdown tables.
 // docs/benchmarks.md explains each row and holds the latest results.
 
 export type Unit = "ms" | "s" | "per s" | "MB";

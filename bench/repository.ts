@@ -1,5 +1,4 @@
-// Owns: the commands on a repository of sealed files, as whole processes: how long each takes.
-// Does not own: the repository (checkout.ts), re-sealing it (reseal.ts), timing a process (measure.ts).
+// The commands on a repository of sealed files, as whole processes: how long each takes.
 import { join } from "node:path";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import { addRotated, type Checkout, makeCheckout } from "./checkout.ts";

@@ -1,6 +1,5 @@
-// Owns: `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is
-// needed; the exit status.
-// Does not own: any measurement (a file for each part), nor the targets.
+// `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is needed;
+// the exit status.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";

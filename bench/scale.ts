@@ -1,6 +1,5 @@
-// Owns: very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
+// Very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
 // what this machine's RSA and API server allow.
-// Does not own: one run (contest.ts), the rate of RSA (keyring.ts).
 import type { Certificate } from "../shared/keys/certificate.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -8,7 +7,7 @@ import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
-import { clean, contest, type Contender, type Outcome, startOurs } from "./contest.ts";
+import { clean, type Contender, contest, type Outcome, startOurs } from "./contest.ts";
 import { openRate } from "./keyring.ts";
 import { type Bench, benchSecret, ITEMS_PER_SECRET } from "./measure.ts";
 import { onBenchPlane } from "./plane.ts";

@@ -1,6 +1,5 @@
-// Owns: sealing as a developer meets it: one file, and a folder of 400, as whole processes beside
-// the original's `kubeseal`.
-// Does not own: timing a process (measure.ts), the keyring's rate (keyring.ts).
+// Sealing as a developer meets it: one file, and a folder of 400, as whole processes beside the
+// original's `kubeseal`.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,19 +8,11 @@ import { Keyring } from "../shared/keys/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
 import { parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { openValues } from "../shared/sealing/unseal.ts";
-import { formatSecret, objectsOf } from "../shared/kubernetes/secret.ts";
+import { formatSecret } from "../shared/kubernetes/secret.ts";
+import { objectsOf } from "../shared/kubernetes/object.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { partPath } from "../test/parts/parts.ts";
-import {
-  alternate,
-  type Bench,
-  benchKey,
-  benchSecret,
-  ITEMS_PER_SECRET,
-  type Subject,
-  toFigures,
-  wallMs,
-} from "./measure.ts";
+import { alternate, type Bench, benchKey, benchSecret, ITEMS_PER_SECRET, type Subject, toFigures, wallMs } from "./measure.ts";
 import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const FILES = 400;

@@ -1,6 +1,6 @@
-// Owns: what is made of the chart's sources, so that each fact is written once: the table in the chart's
-// README.md and values.schema.json from values.yaml's comments, deploy/signet.yaml from the templates.
-// Does not own: the chart. `npm run chart` writes the files; test/interop/chart.test.ts compares them.
+// What is made of the chart's sources, so that each fact is written once: the table in the chart's
+// README.md and values.schema.json from values.yaml's comments, deploy/signet.yaml from the
+// templates.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, realpathSync, writeFileSync } from "node:fs";

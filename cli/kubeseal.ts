@@ -1,5 +1,4 @@
-// Owns: the `kubeseal` command: which mode runs, in the original's order, and the exit status.
-// Does not own: flags (kubeseal/flags.ts), what a mode does (a file each in kubeseal/).
+// The `kubeseal` command: which mode runs, in the original's order, and the exit status.
 // docs/kubeseal.md tells where it differs from the Go original.
 //
 // Start-up is part of every run's cost: each mode is imported when it runs.
@@ -7,7 +6,13 @@
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
-import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal/terminal.ts";
+import {
+  printResult,
+  reportError,
+  say,
+  sayToPerson,
+  speakAsKubeseal,
+} from "./terminal/terminal.ts";
 
 /** The version of the original whose behaviour the tests hold this one to. */
 const BEHAVES_AS = "v0.36.0";

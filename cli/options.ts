@@ -1,5 +1,5 @@
-// Owns: options that several commands have, and how their texts are read.
-// Does not own: what a command does with them. SPEC.md, "Command line".
+// Options that several commands have, and how their texts are read.
+// SPEC.md, "Command line".
 
 import { type Command, Help, Option } from "commander";
 import { SignetError } from "../shared/errors.ts";

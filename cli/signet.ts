@@ -1,5 +1,5 @@
-// Owns: the table of `signet` commands, dispatch, and the exit status.
-// Does not own: their options and help (commands/), what they do. SPEC.md, "Command line".
+// The table of `signet` commands, dispatch, and the exit status.
+// SPEC.md, "Command line".
 //
 // Start-up is part of every command's cost: the definition of the one that is asked for is all that
 // is loaded.

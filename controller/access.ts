@@ -1,8 +1,7 @@
-// Owns: whether a request's token may use a route: who it is, and what the cluster's RBAC says.
-// Does not own: which routes ask for one (api.ts).
+// Whether a request's token may use a route: who it is, and what the cluster's RBAC says.
 // SPEC.md, "HTTP".
 
-import { asObject } from "../shared/kubernetes/secret.ts";
+import { asObject } from "../shared/kubernetes/object.ts";
 import type { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 
 export type Access = "allowed" | "unauthenticated" | "forbidden";

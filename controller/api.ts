@@ -1,5 +1,4 @@
-// Owns: the routes: certificate, keys, verify, rotate, health, readiness, metrics.
-// Does not own: the server (http.ts), how much each client may ask for (ratelimit.ts), who may (access.ts).
+// The routes: certificate, keys, verify, rotate, health, readiness, metrics.
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
@@ -7,13 +6,9 @@ import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { type Json, parseManifests } from "../shared/manifest/manifest.ts";
 import { reseal } from "../shared/sealing/seal.ts";
-import {
-  formatSealedSecret,
-  parseSealedSecret,
-  type SealedSecret,
-} from "../shared/sealing/sealedsecret.ts";
+import { formatSealedSecret, parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { opens } from "../shared/sealing/unseal.ts";
-import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/kubernetes/object.ts";
 import type { Access } from "./access.ts";
 import { BodyTooLarge, readBody } from "./httpserver.ts";
 import type { Log } from "./log.ts";

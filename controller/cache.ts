@@ -1,8 +1,8 @@
-// Owns: list + watch of one collection into memory: bookmarks, 410, silent stalls, relist.
-// Does not own: what a change leads to (the handler's), HTTP (kubernetes.ts).
+// List + watch of one collection into memory: bookmarks, 410, silent stalls, relist.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { asObject, type JsonObject } from "../shared/kubernetes/secret.ts";
+import { pagesOf } from "../host/kubernetes/paging.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 
@@ -24,7 +24,6 @@ export interface CacheOptions<T> {
   readonly log: Log;
 }
 
-const PAGE_SIZE = 500;
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 5_000;
 /** The server ends each watch after about this long; bookmarks come every minute. */
@@ -136,26 +135,24 @@ export class Cache<T> {
   async #list(): Promise<void> {
     const { path, labelSelector, fieldSelector, metadataOnly } = this.#collection;
     const seen = new Set<string>();
-    let continueFrom = "";
-    do {
-      const page = await this.#client.call("GET", path, {
+    const pages = pagesOf((page) =>
+      this.#client.call("GET", path, {
         query: {
-          limit: String(PAGE_SIZE),
+          ...page,
           ...(labelSelector === undefined ? {} : { labelSelector }),
           ...(fieldSelector === undefined ? {} : { fieldSelector }),
-          ...(continueFrom === "" ? {} : { continue: continueFrom }),
         },
         ...(metadataOnly === true ? { accept: METADATA_LIST } : {}),
-      });
+      }),
+    );
+    for await (const page of pages) {
       // An empty list of metadata says `null`.
       for (const item of (page["items"] ?? []) as JsonObject[]) {
         seen.add(objectKey(item));
         this.#put(item);
       }
-      const metadata = asObject(page["metadata"] ?? null) ?? {};
-      continueFrom = text(metadata["continue"]);
-      this.#resourceVersion = text(metadata["resourceVersion"]);
-    } while (continueFrom !== "");
+      this.#resourceVersion = text(metadataOf(page)["resourceVersion"]);
+    }
     for (const key of [...this.#objects.keys()]) if (!seen.has(key)) this.#drop(key);
   }
 

@@ -1,20 +1,13 @@
-// Owns: sealing keys in the cluster: load, watch, create the first, renew.
-// Does not own: their forms (shared/keys/keyfile.ts), which opens what (shared/keys/keyring.ts).
+// Sealing keys in the cluster: load, watch, create the first, renew.
 // SPEC.md, "Sealing keys and certificates", "Renewal".
 
 import { createHash } from "node:crypto";
 import { createSealingKey } from "../shared/keys/certificate.ts";
 import { SignetError } from "../shared/errors.ts";
-import {
-  formatKeySecret,
-  HELD_KEY_LABELS,
-  KEY_LABEL,
-  type KeyOrder,
-  readKeySecret,
-  RENEW_ANNOTATION,
-} from "../shared/keys/keyfile.ts";
+import { formatKeySecret, HELD_KEY_LABELS, KEY_LABEL, type KeyOrder, readKeySecret, RENEW_ANNOTATION } from "../shared/keys/keyfile.ts";
 import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.ts";
-import { asObject, type JsonObject, metadataOf, parseSecret } from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { parseSecret } from "../shared/kubernetes/secret.ts";
 import { Cache, objectKey, text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";

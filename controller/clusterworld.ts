@@ -1,12 +1,12 @@
-// Owns: a cluster as the world of the reconciler: the watched SealedSecrets and Secrets, the writes.
-// Does not own: decisions (reconcile.ts), the connection (kubernetes.ts), keys (keys.ts).
+// A cluster as the world of the reconciler: the watched SealedSecrets and Secrets, the writes.
 
-import { formatSecret, type JsonObject, metadataOf, type Secret } from "../shared/kubernetes/secret.ts";
+import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
+import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { Cache, objectKey, text } from "./cache.ts";
-import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
-import type { Event, World } from "./reconcile.ts";
+import { type Event, type World, WorldError } from "./world.ts";
 import type { SecretMark } from "./status.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
@@ -117,8 +117,9 @@ export class ClusterWorld implements World {
     try {
       return await this.#options.client.call("GET", secretPath(key));
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 404) return null;
+      throw worldErrorOf(error);
     }
   }
 
@@ -134,7 +135,7 @@ export class ClusterWorld implements World {
   async #write(method: string, path: string, key: string, secret: Secret): Promise<SecretMark> {
     const send = async (): Promise<SecretMark> =>
       markOfObject(
-        await this.#options.client.call(method, path, {
+        await this.#call(method, path, {
           query: { fieldManager: FIELD_MANAGER },
           body: formatSecret(secret),
           // The answer without the content: we have it.
@@ -146,7 +147,7 @@ export class ClusterWorld implements World {
   }
 
   async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
-    await this.#options.client.call("DELETE", secretPath(key), {
+    await this.#call("DELETE", secretPath(key), {
       body: { preconditions: { uid, resourceVersion } },
       guard: this.#options.guard,
     });
@@ -158,7 +159,7 @@ export class ClusterWorld implements World {
     await this.#cacheOf(this.#sealedSecrets, namespace).observe(key, async () =>
       withoutManagedFields(
         // A PUT of the whole object as last seen: the server refuses it where that is out of date.
-        await this.#options.client.call("PUT", path, {
+        await this.#call("PUT", path, {
           query: { fieldManager: FIELD_MANAGER },
           body: { ...sealed, status },
           guard: this.#options.guard,
@@ -171,7 +172,7 @@ export class ClusterWorld implements World {
     const { name, namespace, uid, resourceVersion } = metadataOf(sealed);
     const now = this.#options.now().toISOString();
     const seconds = `${now.slice(0, 19)}Z`;
-    await this.#options.client.call("POST", `/api/v1/namespaces/${text(namespace)}/events`, {
+    await this.#call("POST", `/api/v1/namespaces/${text(namespace)}/events`, {
       query: { fieldManager: FIELD_MANAGER },
       guard: this.#options.guard,
       body: {
@@ -202,12 +203,27 @@ export class ClusterWorld implements World {
     });
   }
 
+  /** @throws WorldError */
+  async #call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
+    try {
+      return await this.#options.client.call(method, path, options);
+    } catch (error) {
+      throw error instanceof ApiError ? worldErrorOf(error) : error;
+    }
+  }
+
   #cacheOf<T>(caches: readonly Cache<T>[], namespace: string): Cache<T> {
     const { namespaces } = this.#options;
     const cache = caches[namespaces === undefined ? 0 : namespaces.indexOf(namespace)];
     if (cache === undefined) throw new Error(`namespace ${namespace} is not looked after`);
     return cache;
   }
+}
+
+function worldErrorOf({ status, reason, message, retryAfterMs }: ApiError): WorldError {
+  const passes = status === 0 || status === 409 || status === 429 || status >= 500;
+  const failure = reason === "AlreadyExists" ? "exists" : passes ? "transient" : "refused";
+  return new WorldError(failure, message, retryAfterMs);
 }
 
 function scopedPaths(namespaces: readonly string[] | undefined): string[] {

@@ -1,5 +1,4 @@
-// Owns: how often one name may be disturbed by others before we answer ever more slowly.
-// Does not own: what a disturbance is, and what is done about it (reconcile.ts).
+// How often one name may be disturbed by others before we answer ever more slowly.
 // SPEC.md, "Drift".
 
 /** So many disturbances are answered at once. */

@@ -1,17 +1,10 @@
-// Owns: what is done about a Secret: whose it is, how it is to be, in what it drifted. Pure.
-// Does not own: reading and writing it, or when (reconcile.ts).
+// What is done about a Secret: whose it is, how it is to be, in what it drifted. Pure.
 // SPEC.md, "Reconciling" and "Drift".
 
 import type { Json } from "../shared/manifest/manifest.ts";
 import { API_VERSION, KIND } from "../shared/sealing/sealedsecret.ts";
-import {
-  asObject,
-  fromEntries,
-  type JsonObject,
-  metadataOf,
-  objectsIn,
-  type Secret,
-} from "../shared/kubernetes/secret.ts";
+import { asObject, fromEntries, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
+import type { Secret } from "../shared/kubernetes/secret.ts";
 import { type Drift, type Left, type SecretMark, type Verdict, verdicts } from "./status.ts";
 
 /** Marks the Secrets that we look after; what a label selector can find without reading content. */

@@ -1,6 +1,5 @@
-// Owns: a Secret's items as an env file, in the quoting that POSIX shells, systemd's EnvironmentFile
-// and Compose's env_file all read alike.
-// Does not own: where it is written (folders.ts).
+// A Secret's items as an env file, in the quoting that POSIX shells, systemd's EnvironmentFile and
+// Compose's env_file all read alike.
 
 /** The text, and the items that cannot stand in it: no variable name, or not text. */
 export function formatEnvFile(items: ReadonlyMap<string, Uint8Array>): {

@@ -1,8 +1,6 @@
-// Owns: the flags of both modes with their environment variables, checked and turned into options.
-// Does not own: what the options lead to.
+// The flags of both modes with their environment variables, checked and turned into options.
 
 import { cpus } from "node:os";
-import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { KEY_ORDERS, type KeyOrder } from "../shared/keys/keyfile.ts";
 import type { LogFormat, LogLevel } from "./log.ts";
@@ -406,14 +404,4 @@ export function addStandaloneOptions(command: Command): Command {
         .default(1000, "1s"),
     );
   return addLogOptions(addKeyOptions(command));
-}
-
-/** The namespace that this program runs in. */
-export function ownNamespace(env: NodeJS.ProcessEnv): string {
-  if (env["POD_NAMESPACE"]) return env["POD_NAMESPACE"];
-  try {
-    return readFileSync("/var/run/secrets/kubernetes.io/serviceaccount/namespace", "utf8").trim();
-  } catch {
-    return "default";
-  }
 }

@@ -1,43 +1,30 @@
-// Owns: folders as the world of the reconciler: sealed manifests in, Secret files out.
-// Does not own: decisions (reconcile.ts), when it runs and its flags (standalone.ts).
+// Folders as the world of the reconciler: sealed manifests in, Secret files out.
 // SPEC.md, "Standalone mode".
 
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
-  closeSync,
   type Dirent,
-  fsyncSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   type Stats,
   statSync,
   unlinkSync,
-  writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { encodeBase64 } from "../shared/base64.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
 import { type Json, parseManifests } from "../shared/manifest/manifest.ts";
 import { KIND, parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
-import {
-  asObject,
-  formatSecret,
-  isItemName,
-  type JsonObject,
-  metadataOf,
-  objectsOf,
-  type Secret,
-} from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/kubernetes/object.ts";
+import { formatSecret, isItemName, type Secret } from "../shared/kubernetes/secret.ts";
 import { formatEnvFile } from "./envfile.ts";
-import { ApiError } from "../host/kubernetes/apiclient.ts";
+import { writeAtomically } from "../host/atomicwrite.ts";
 import type { Log } from "./log.ts";
-import type { Event, World } from "./reconcile.ts";
+import { type Event, type World, WorldError } from "./world.ts";
 import type { SecretMark } from "./status.ts";
 
 export interface FolderOptions {
@@ -158,7 +145,7 @@ export class FolderWorld implements World {
 
   createSecret(key: string, secret: Secret): Promise<SecretMark> {
     if (lstat(this.#folder(key)) !== null && this.#record(key).secret === undefined) {
-      throw new ApiError(409, "AlreadyExists", `${this.#folder(key)} exists`);
+      throw new WorldError("exists", `${this.#folder(key)} exists`);
     }
     return this.replaceSecret(key, secret);
   }
@@ -345,25 +332,6 @@ export class FolderWorld implements World {
   #complain(message: string, where: string): void {
     this.#complete = false;
     this.#options.log.error(message, { file: where });
-  }
-}
-
-/** Writes beside `path`, then puts it in place in one step; never through a link. */
-export function writeAtomically(path: string, bytes: Uint8Array, mode = FILE_MODE): void {
-  const temporary = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
-  const file = openSync(temporary, "wx", mode);
-  try {
-    try {
-      for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    chmodSync(temporary, mode);
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
   }
 }
 

@@ -1,5 +1,4 @@
-// Owns: HTTP servers: listening, TLS and its renewal, deadlines, the size of bodies, closing.
-// Does not own: what is answered (api.ts).
+// HTTP servers: listening, TLS and its renewal, deadlines, the size of bodies, closing.
 // SPEC.md, "HTTP".
 
 import { readFileSync } from "node:fs";

@@ -1,8 +1,7 @@
-// Owns: which sealing keys the cluster's SealedSecrets are still under, by what their status says.
-// Does not own: the keys (keys.ts), nor what was never applied to the cluster or is only in Git.
+// Which sealing keys the cluster's SealedSecrets are still under, by what their status says.
 // SPEC.md, "Retirement of keys".
 
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 import type { Keyring, SealingKey } from "../shared/keys/keyring.ts";
 import { currentVerdict, sealedUnderOf } from "./status.ts";

@@ -1,9 +1,8 @@
-// Owns: one leader among replicas: the Lease, when it is taken, and whether it is still held.
-// Does not own: what a leader does (serve.ts).
+// One leader among replicas: the Lease, when it is taken, and whether it is still held.
 // SPEC.md, "Replicas".
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 import { text } from "./cache.ts";

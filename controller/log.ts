@@ -1,5 +1,4 @@
-// Owns: log lines: one structured line a fact, constant messages, variables as fields.
-// Does not own: what is worth a line. No field ever carries a Secret's value.
+// Log lines: one structured line a fact, constant messages, variables as fields.
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 export type LogFormat = "text" | "json";

@@ -1,14 +1,8 @@
-// Owns: the `signet-controller` command: which mode runs, and the exit status.
-// Does not own: the modes (serve.ts, standalone.ts) and their flags (flags.ts).
+// The `signet-controller` command: which mode runs, and the exit status.
 
 import { Command } from "commander";
 import { BUILD } from "../shared/version.ts";
-import {
-  addServeOptions,
-  addStandaloneOptions,
-  type ServeFlags,
-  type StandaloneFlags,
-} from "./flags.ts";
+import { addServeOptions, addStandaloneOptions, type ServeFlags, type StandaloneFlags } from "./flags.ts";
 
 const command = new Command("signet-controller")
   .description(

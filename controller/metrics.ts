@@ -1,10 +1,9 @@
-// Owns: every metric, declared once: name, help, labels. The original's names stay.
-// Does not own: when they change.
-// docs/monitoring.md lists them.
+// Every metric, declared once: name, help, labels. The original's names stay. docs/monitoring.md
+// lists them.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Keyring } from "../shared/keys/keyring.ts";
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { text } from "./cache.ts";
 import { keyState, keyUse } from "./keyreport.ts";
 import { currentVerdict } from "./status.ts";

@@ -1,5 +1,4 @@
-// Owns: names to reconcile: one at a time each, many at once, backed off, never given up.
-// Does not own: what reconciling means.
+// Names to reconcile: one at a time each, many at once, backed off, never given up.
 
 /** What a reconcile says of its name. */
 export type Outcome =

@@ -1,5 +1,4 @@
-// Owns: how many requests each client may make, and how much work is done at once for all of them.
-// Does not own: what the work is (api.ts).
+// How many requests each client may make, and how much work is done at once for all of them.
 // SPEC.md, "HTTP".
 
 export interface Allowance {

@@ -1,6 +1,4 @@
-// Owns: bringing one SealedSecret's Secret in sync: gather -> decide -> act, over any world.
-// Does not own: the decision (decide.ts), how a world reads and writes (cluster.ts, folders.ts),
-// when it runs (queue.ts).
+// Bringing one SealedSecret's Secret in sync: gather -> decide -> act, over any world.
 // SPEC.md, "Reconciling" and "Drift".
 
 import { createHash } from "node:crypto";
@@ -9,64 +7,21 @@ import type { Keyring } from "../shared/keys/keyring.ts";
 import { scopeOf } from "../shared/sealing/scope.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { type RenderTemplate, unseal } from "../shared/sealing/unseal.ts";
-import {
-  asObject,
-  type JsonObject,
-  metadataOf,
-  parseSecret,
-  type Secret,
-} from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
 import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, withOwner } from "./decide.ts";
-import { ApiError } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
-import {
-  compromisedMessage,
-  currentVerdict,
-  type Drift,
-  itemsUnder,
-  type Left,
-  leftOf,
-  nextStatus,
-  sealedUnderOf,
-  type SecretMark,
-  verdicts,
-  type Verdict,
-} from "./status.ts";
+import { type Event, type World, WorldError } from "./world.ts";
+import { compromisedMessage, currentVerdict, type Drift, itemsUnder, type Left, leftOf, nextStatus, sealedUnderOf, type SecretMark, type Verdict, verdicts } from "./status.ts";
 
 /** On a SealedSecret, with the value `ignore`: what others do to its Secret is left so. */
 export const DRIFT_ANNOTATION = "kube-signet/drift";
 
 /** Changes when the same SealedSecret would lead to another Secret than in an earlier version. */
 const SOURCE_FORMAT = 1;
-
-/** Where SealedSecrets come from and Secrets go: a cluster, or folders. */
-export interface World {
-  /** The SealedSecret as last seen. */
-  sealedSecret(key: string): JsonObject | undefined;
-  /** The state of a Secret that we look after, as last seen. */
-  secretMark(key: string): SecretMark | undefined;
-  /** The Secret as it is now, whoever made it. */
-  readSecret(key: string): Promise<JsonObject | null>;
-  /** @throws ApiError AlreadyExists where there is one */
-  createSecret(key: string, secret: Secret): Promise<SecretMark>;
-  /** @throws ApiError Conflict where it is no longer the one in `secret.metadata.rest` */
-  replaceSecret(key: string, secret: Secret): Promise<SecretMark>;
-  /** @throws ApiError Conflict where it is no longer the one of `mark` */
-  deleteSecret(key: string, mark: SecretMark): Promise<void>;
-  /** @throws ApiError Conflict where `sealed` is no longer the newest */
-  writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void>;
-  recordEvent(sealed: JsonObject, event: Event): Promise<void>;
-}
-
-/** News for people: a reason that is a documented constant, and a sentence. */
-export interface Event {
-  readonly type: "Normal" | "Warning";
-  readonly reason: string;
-  readonly message: string;
-}
 
 export interface ReconcilerOptions {
   readonly world: World;
@@ -254,7 +209,7 @@ export class Reconciler {
       return { ...result, verdict };
     } catch (error) {
       // The world moved between our look and our write, or is out of reach: nothing to tell yet.
-      if (!(error instanceof ApiError) || passes(error.status)) throw error;
+      if (!(error instanceof WorldError) || error.failure !== "refused") throw error;
       return { verdict: verdicts.writeFailed(error), stamp, wrote: false };
     }
   }
@@ -282,7 +237,7 @@ export class Reconciler {
       try {
         return await create();
       } catch (error) {
-        if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
+        if (!(error instanceof WorldError) || error.failure !== "exists") throw error;
       }
     }
     const found = await world.readSecret(key);
@@ -313,11 +268,6 @@ export class Reconciler {
       }
     }
   }
-}
-
-/** Whether a refusal is about the moment, not about what was asked for. */
-function passes(status: number): boolean {
-  return status === 0 || status === 409 || status === 429 || status >= 500;
 }
 
 /** A timer may fire a little early; then it is due again at once. */

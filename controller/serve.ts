@@ -1,27 +1,27 @@
-// Owns: the controller in a cluster: wiring, and the order in which things start and stop.
-// Does not own: any of the parts.
+// The controller in a cluster: wiring, and the order in which things start and stop.
 
-import { randomUUID } from "node:crypto";
-import { availableParallelism, hostname } from "node:os";
+import { availableParallelism } from "node:os";
 import v8 from "node:v8";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { VERSION } from "../shared/version.ts";
 import { renderTemplate } from "../shared/template/template.ts";
 import { reviewAccess } from "./access.ts";
 import { ClusterWorld } from "./clusterworld.ts";
-import { connect } from "../host/kubernetes/connect.ts";
-import { ownNamespace, type ServeFlags } from "./flags.ts";
+import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
+import { ownNamespace, replicaIdentity } from "../host/pod.ts";
+import type { ServeFlags } from "./flags.ts";
 import { apiRoutes, metricsRoutes } from "./api.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
 import { keyReport } from "./keyreport.ts";
-import { ApiError } from "../host/kubernetes/apiclient.ts";
+import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { Lease } from "./lease.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
 import type { Verdict } from "./status.ts";
+import { WorldError } from "./world.ts";
 
 // The nursery of the heap is kept small: what a reconcile allocates dies at once, and a nursery
 // that grew to its default size would be a third of this process's memory.
@@ -41,7 +41,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const namespace = ownNamespace(process.env);
   const identity = replicaIdentity(process.env);
   const limits = { qps: flags.kubeclientQps, burst: flags.kubeclientBurst };
-  const client = connect(flags.kubeconfig, limits, identity);
+  const client = new KubernetesClient(loadOwnConfig(flags.kubeconfig), limits, identity);
   const keyring = new Keyring([], 2 * availableParallelism());
   const metrics = createMetrics(VERSION, {
     queueDepth: () => queue.depth,
@@ -71,7 +71,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     onError: (key, error) => {
       log.warn("reconcile failed, trying again", { object: key, error: (error as Error).message });
     },
-    retryAfterMs: (error) => (error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0),
+    retryAfterMs: (error) => (error instanceof WorldError ? (error.retryAfterMs ?? 0) : 0),
   });
   client.onBack = () => {
     queue.retryNow();
@@ -252,11 +252,6 @@ function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined
   if (flags.additionalNamespaces.length > 0)
     return [...new Set([own, ...flags.additionalNamespaces])];
   return flags.allNamespaces ? undefined : [own];
-}
-
-/** The replica's name among others: its pod's, which no two have at a time. */
-function replicaIdentity(env: NodeJS.ProcessEnv): string {
-  return env["POD_NAME"] ?? `${hostname()}_${randomUUID()}`;
 }
 
 /** Without an election: the only one there is. */

@@ -1,8 +1,7 @@
-// Owns: the mode without a cluster: keys in a folder, one pass or a watch, the closing summary.
-// Does not own: the folders' content (folders.ts), decisions (reconcile.ts).
+// The mode without a cluster: keys in a folder, one pass or a watch, the closing summary.
 // SPEC.md, "Standalone mode".
 
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,7 +12,9 @@ import { Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.
 import { formatManifests } from "../shared/manifest/manifest.ts";
 import { renderTemplate } from "../shared/template/template.ts";
 import type { StandaloneFlags } from "./flags.ts";
-import { FolderWorld, writeAtomically } from "./folderworld.ts";
+import { FolderWorld } from "./folderworld.ts";
+import { filesInKeyFolder, READABLE_BY_OTHERS } from "../host/keyfolder.ts";
+import { writeAtomically } from "../host/atomicwrite.ts";
 import { createLog, type Log } from "./log.ts";
 import { Reconciler } from "./reconcile.ts";
 
@@ -141,21 +142,13 @@ function keyFiles(folder: string): string {
 }
 
 function listKeyFiles(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-      .filter((name) => !name.startsWith(".") && /\.(ya?ml|json|pem|key)$/.test(name))
-      .sort()
-      .map((name) => join(folder, name));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
+  return filesInKeyFolder(folder).filter((file) => /\.(ya?ml|json|pem|key)$/.test(file));
 }
 
 function loadKeys(folder: string, log: Log): SealingKey[] {
   return listKeyFiles(folder).flatMap((file) => {
     try {
-      if ((statSync(file).mode & 0o077) !== 0) {
+      if ((statSync(file).mode & READABLE_BY_OTHERS) !== 0) {
         log.warn("sealing key can be read by others: chmod 600 it", { file });
       }
       return readKeyFile(readFileSync(file, "utf8"), file);

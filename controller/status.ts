@@ -1,12 +1,11 @@
-// Owns: the verdicts with their words, for condition, Event and log alike; the status that they make.
-// Does not own: which verdict it is (reconcile.ts) or who is told (cluster.ts).
+// The verdicts with their words, for condition, Event and log alike; the status that they make.
 // SPEC.md, "Status".
 
 import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
-import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/object.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
-import type { ApiError } from "../host/kubernetes/apiclient.ts";
+import type { WorldError } from "./world.ts";
 
 /** One state of a Secret, without its content. */
 export interface SecretMark {
@@ -186,7 +185,7 @@ export const verdicts = {
       "wait",
     ),
 
-  writeFailed: (error: ApiError): Verdict =>
+  writeFailed: (error: WorldError): Verdict =>
     updateFailed(
       "WriteFailed",
       `the Secret cannot be written: ${error.message}`,

@@ -1,11 +1,10 @@
-// Owns: one request over HTTP, through the proxy that the environment names; sizes; redirects.
-// Does not own: whom to ask (certificate.ts, cluster.ts), words for what goes wrong (network.ts).
-// Loaded only where something is asked over the network.
+// One request over HTTP, through the proxy that the environment names; sizes; redirects. Loaded
+// only where something is asked over the network.
 
 import { type IncomingHttpHeaders, request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { getProxyForUrl } from "proxy-from-env";
-import { errnoOf } from "../cli/terminal/terminal.ts";
+import { errnoOf } from "./errno.ts";
 
 export interface Answer {
   readonly status: number;

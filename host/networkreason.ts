@@ -1,5 +1,4 @@
-// Owns: why a request over the network failed, in words.
-// Does not own: making it (certificate.ts, cluster.ts), nor the answers of a server.
+// Why a request over the network failed, in words.
 // SPEC.md, "Command line", "Certificate".
 
 /** Why a request failed, in words. */

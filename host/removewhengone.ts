@@ -1,5 +1,4 @@
-// Owns: removing plaintext where this process dies without a chance to do it itself, as by `kill -9`.
-// Does not own: removing it in every other case (files.ts, edit/scratch.ts).
+// Removing plaintext where this process dies without a chance to do it itself, as by `kill -9`.
 
 import { spawn } from "node:child_process";
 

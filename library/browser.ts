@@ -1,5 +1,5 @@
-// Owns: `kube-signet/browser`: what of the library runs where there is no Node, the public key's half.
-// Does not own: any of it. docs/library.md tells how it is used.
+// `kube-signet/browser`: what of the library runs where there is no Node, the public key's half.
+// docs/library.md tells how it is used.
 
 export {
   type ErrorCode,
@@ -14,14 +14,8 @@ export { readCertificate as parseCertificate } from "../shared/keys/x509.ts";
 export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";
 export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";
-export {
-  formatSecret,
-  type JsonObject,
-  objectsOf,
-  type ObjectMeta,
-  parseSecret,
-  type Secret,
-} from "../shared/kubernetes/secret.ts";
+export { formatSecret, parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
+export { type JsonObject, objectsOf, type ObjectMeta } from "../shared/kubernetes/object.ts";
 export { changeItems, type ItemChanges, seal } from "../shared/sealing/seal.ts";
 export {
   formatSealedSecret,

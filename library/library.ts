@@ -1,8 +1,8 @@
-// Owns: `kube-signet`, the library: everything of the package that a program may build on.
-// Does not own: any of it but `unseal`'s choice of a renderer. docs/library.md tells how it is used.
+// `kube-signet`, the library: everything of the package that a program may build on.
+// docs/library.md tells how it is used.
 
 import type { Keyring } from "../shared/keys/keyring.ts";
-import { type SealedSecret } from "../shared/sealing/sealedsecret.ts";
+import type { SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { unseal as unsealWith, type UnsealedSecret } from "../shared/sealing/unseal.ts";
 
 export {
@@ -27,14 +27,8 @@ export type { Envelope } from "../shared/envelopes/rsa.ts";
 export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";
 export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";
-export {
-  formatSecret,
-  type JsonObject,
-  objectsOf,
-  type ObjectMeta,
-  parseSecret,
-  type Secret,
-} from "../shared/kubernetes/secret.ts";
+export { formatSecret, parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
+export { type JsonObject, objectsOf, type ObjectMeta } from "../shared/kubernetes/object.ts";
 export { changeItems, type ItemChanges, reseal, seal } from "../shared/sealing/seal.ts";
 export {
   formatSealedSecret,

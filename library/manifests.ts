@@ -1,5 +1,4 @@
-// Owns: manifests as the library's users see them: values and what is surprising about them.
-// Does not own: reading them (shared/manifest/manifest.ts), whose positions are for our own edits.
+// Manifests as the library's users see them: values and what is surprising about them.
 
 import type { ErrorPlace } from "../shared/errors.ts";
 import { type Json, parseManifests as parse, type Surprise } from "../shared/manifest/manifest.ts";

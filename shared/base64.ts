@@ -1,5 +1,4 @@
-// Owns: base64 as Go's encoding/base64 StdEncoding reads and writes it (RFC 4648, section 4).
-// Does not own: what the bytes mean.
+// Base64 as Go's encoding/base64 StdEncoding reads and writes it (RFC 4648, section 4).
 // SPEC.md, "Encoded values".
 
 /** Standard base64 with padding. */

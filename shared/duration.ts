@@ -1,6 +1,4 @@
-// Owns: durations read and written as Go does, in nanoseconds.
-// Does not own: times (dates.ts).
-// Implements: Go's time.ParseDuration and time.Duration.String.
+// Durations read and written as Go does, in nanoseconds.
 
 import type { Bytes } from "./template/value.ts";
 

@@ -1,6 +1,4 @@
-// Owns: the one error type that crosses our module boundaries, and its closed set of codes.
-// Does not own: how an error is printed (cli/terminal/terminal.ts) or turned into a condition
-// (controller/reconcile.ts).
+// The one error type that crosses our module boundaries, and its closed set of codes.
 
 /**
  * Every stable code, with the exit status a command ends with and whether a controller that meets

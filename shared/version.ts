@@ -1,4 +1,4 @@
-// Owns: the version that programs tell; put in by build.mjs from package.json and Git.
+// The version that programs tell; put in by build.mjs from package.json and Git.
 
 declare const __VERSION__: string;
 declare const __COMMIT__: string;

@@ -1,6 +1,5 @@
-// Owns: `npm test`: the checks, the parts, the namespaces that the suites run in, and the proof
-// that nothing was left out.
-// Does not own: building a part (test/parts/build.ts), nor any test.
+// `npm test`: the checks, the parts, the namespaces that the suites run in, and the proof that
+// nothing was left out.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";

@@ -1,5 +1,6 @@
-// Owns: what checks found, as text, JSON, and the forms that GitHub, GitLab, SARIF and JUnit readers take.
-// Does not own: the checks (verify.ts, scan.ts). SPEC.md, "Whole repositories".
+// What checks found, as text, JSON, and the forms that GitHub, GitLab, SARIF and JUnit readers
+// take.
+// SPEC.md, "Whole repositories".
 
 import { createHash } from "node:crypto";
 import { SignetError } from "../../shared/errors.ts";

@@ -1,12 +1,21 @@
-// Owns: whether a text holds a Secret in plain: as YAML, JSON, a List, Helm's output or template, quoted
-// in an annotation, as literals of a Kustomization. Does not own: which texts are looked at (scan.ts).
+// Whether a text holds a Secret in plain: as YAML, JSON, a List, Helm's output or template, quoted
+// in an annotation, as literals of a Kustomization.
 // SPEC.md, "Whole repositories".
 
 import { decodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest/manifest.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+} from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import { asObject, type JsonObject, metadataOf, quotesObject } from "../../shared/kubernetes/secret.ts";
+import {
+  asObject,
+  type JsonObject,
+  metadataOf,
+  quotesObject,
+} from "../../shared/kubernetes/object.ts";
 
 export interface Plaintext {
   readonly rule: "plaintext-secret" | "last-applied" | "kustomize-literal";

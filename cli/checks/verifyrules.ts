@@ -1,5 +1,4 @@
-// Owns: `signet verify`: sealed files checked without any key; with --live, by the controller too.
-// Does not own: reading them (project/sealedfiles.ts), the forms of the report (findings.ts).
+// `signet verify`: sealed files checked without any key; with --live, by the controller too.
 // SPEC.md, "Whole repositories".
 
 import { dirname, join, relative } from "node:path";
@@ -10,7 +9,7 @@ import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { type Finding, type FindingFormat, report } from "./findings.ts";
-import { MANIFEST_NAME } from "../../host/files.ts";
+import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { findProject, parseDays, type Project } from "../repository/project.ts";
 import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
 import {

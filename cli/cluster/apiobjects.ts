@@ -1,22 +1,16 @@
-// Owns: the few objects that are asked of the API server itself: Secrets, key Secrets, SealedSecrets.
-// Does not own: the way there (cluster.ts), the controller's own routes (cluster.ts).
-// Loaded only where the cluster is asked. SPEC.md, "Command line".
+// The few objects that are asked of the API server itself: Secrets, key Secrets, SealedSecrets.
+// Loaded only where the cluster is asked.
+// SPEC.md, "Command line".
 
 import { SignetError } from "../../shared/errors.ts";
+import { pagesOf } from "../../host/kubernetes/paging.ts";
 import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import {
-  asObject,
-  type JsonObject,
-  objectsIn,
-  parseSecret,
-  type Secret,
-} from "../../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { type ApiServer, connectApiServer, wordsOf } from "./controllerproxy.ts";
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-
-const PAGE = 500;
 
 /** The object of an answer. @throws SignetError network where it is none, or says no */
 function objectOf(answer: Answer, what: string): JsonObject {
@@ -39,19 +33,16 @@ function objectOf(answer: Answer, what: string): JsonObject {
 async function list(
   api: ApiServer,
   path: string,
-  query: string,
+  query: Readonly<Record<string, string>>,
   what: string,
 ): Promise<JsonObject[]> {
   const items: JsonObject[] = [];
-  for (let from = ""; ;) {
-    const token = from === "" ? "" : `&continue=${encodeURIComponent(from)}`;
-    const answer = await api.request("GET", `${path}?limit=${PAGE}${query}${token}`);
-    const page = objectOf(answer, `cannot list ${what}`);
-    items.push(...objectsIn(page["items"]));
-    const next = asObject(page["metadata"] ?? null)?.["continue"];
-    if (typeof next !== "string" || next === "") return items;
-    from = next;
-  }
+  const pages = pagesOf(async (page) => {
+    const parameters = new URLSearchParams({ ...page, ...query });
+    return objectOf(await api.request("GET", `${path}?${parameters.toString()}`), `cannot list ${what}`);
+  });
+  for await (const page of pages) items.push(...objectsIn(page["items"]));
+  return items;
 }
 
 const secretsPath = (namespace: string): string =>
@@ -90,7 +81,7 @@ function secretOf(answer: Answer, { namespace, name }: SecretId): Secret {
 export async function listSealedSecrets(options: ClusterOptions): Promise<Map<string, JsonObject>> {
   const api = connectApiServer(options);
   const path = "/apis/bitnami.com/v1alpha1/sealedsecrets";
-  const found = await list(api, path, "", "SealedSecrets");
+  const found = await list(api, path, {}, "SealedSecrets");
   return new Map(
     found.map((object) => {
       const { namespace, name } = asObject(object["metadata"] ?? null) ?? {};
@@ -109,7 +100,7 @@ const UNLABELLED_KEY = "sealed-secrets-key";
 /** Every sealing key Secret of the controller, whatever its label says. @throws SignetError network */
 export async function listKeySecrets(options: ClusterOptions): Promise<JsonObject[]> {
   const api = connectApiServer(options);
-  const listed = (query: string): Promise<JsonObject[]> =>
+  const listed = (query: Readonly<Record<string, string>>): Promise<JsonObject[]> =>
     list(
       api,
       secretsPath(options.controllerNamespace),
@@ -117,11 +108,11 @@ export async function listKeySecrets(options: ClusterOptions): Promise<JsonObjec
       `the sealing keys in ${options.controllerNamespace}`,
     );
   const found = [
-    ...(await listed(`&labelSelector=${encodeURIComponent(KEY_LABEL)}`)),
-    ...(await listed(
-      `&labelSelector=${encodeURIComponent(`!${KEY_LABEL}`)}` +
-        `&fieldSelector=${encodeURIComponent(`metadata.name=${UNLABELLED_KEY}`)}`,
-    )),
+    ...(await listed({ labelSelector: KEY_LABEL })),
+    ...(await listed({
+      labelSelector: `!${KEY_LABEL}`,
+      fieldSelector: `metadata.name=${UNLABELLED_KEY}`,
+    })),
   ];
   return found.map((object) => ({ apiVersion: "v1", kind: "Secret", ...object }));
 }

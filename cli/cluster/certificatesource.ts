@@ -1,11 +1,14 @@
-// Owns: where the sealing certificate comes from: a file, an address, the cluster; warnings about it.
-// Does not own: what a certificate is (shared/keys/certificate.ts), the cluster's API (cluster.ts).
+// Where the sealing certificate comes from: a file, an address, the cluster; warnings about it.
 // SPEC.md, "Command line", "Certificate".
 
 import { fileURLToPath } from "node:url";
-import { type Certificate, checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
+import {
+  type Certificate,
+  checkNotExpired,
+  parseCertificate,
+} from "../../shared/keys/certificate.ts";
 import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
-import { readText } from "../../host/files.ts";
+import { readText } from "../../host/readfile.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import { networkReason } from "../../host/networkreason.ts";
 import { advise, count, detail, warn } from "../terminal/terminal.ts";

@@ -1,24 +1,16 @@
-// Owns: which cluster is meant, as options say it, and what sealing asks of a kubeconfig: the namespace
-// of its context.
-// Does not own: connecting to the cluster (cluster.ts), which needs a library that is slow to load.
-// SPEC.md, "Command line", "Namespace".
+// Which cluster a command works with, and how it reaches the controller there.
+// SPEC.md, "Command line", "Certificate".
 
-import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
-import { SignetError } from "../../shared/errors.ts";
-import type { Json } from "../../shared/manifest/manifest.ts";
-import { parseManifests } from "../../shared/manifest/manifest.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/secret.ts";
-import { readText, statIfThere } from "../../host/files.ts";
+import type {
+  ConnectionOverrides,
+  KubeconfigOptions,
+} from "../../host/kubernetes/kubeconfigfiles.ts";
 
 /** Which cluster, and how to reach the controller in it. */
-export interface ClusterOptions {
-  readonly kubeconfig?: string;
-  readonly context?: string;
+export interface ClusterOptions extends KubeconfigOptions {
   readonly controllerName: string;
   readonly controllerNamespace: string;
   readonly requestTimeoutMs: number;
-  readonly overrides?: ConnectionOverrides;
 }
 
 /** The same as the command line gives it: what is not said is left out. */
@@ -36,74 +28,4 @@ export function clusterOptions(given: GivenClusterOptions): ClusterOptions {
     controllerNamespace: given.controllerNamespace ?? "kube-system",
     requestTimeoutMs: given.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS,
   };
-}
-
-/** What is said over the kubeconfig, by flags of kubectl's names. Files are named by their path. */
-export interface ConnectionOverrides {
-  readonly cluster?: string;
-  readonly user?: string;
-  readonly server?: string;
-  readonly certificateAuthority?: string;
-  readonly insecureSkipTlsVerify: boolean;
-  readonly tlsServerName?: string;
-  readonly proxyUrl?: string;
-  readonly token?: string;
-  readonly username?: string;
-  readonly password?: string;
-  readonly clientCertificate?: string;
-  readonly clientKey?: string;
-  readonly as?: string;
-  readonly asGroups: readonly string[];
-  readonly asUid?: string;
-}
-
-/** The kubeconfig files that kubectl would read, in its order; those that are not there left out. */
-export function kubeconfigFiles(explicit: string | undefined): string[] {
-  if (explicit !== undefined) return [explicit];
-  const named = process.env["KUBECONFIG"] ?? "";
-  const files = named === "" ? [join(homedir(), ".kube", "config")] : named.split(delimiter);
-  return files.filter((file) => file !== "" && statIfThere(file)?.isFile() === true);
-}
-
-/** Whether anything says where a cluster is: a kubeconfig, or the environment, as of a pod. */
-export function namesCluster(explicit: string | undefined): boolean {
-  const variables = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_MASTER"];
-  return (
-    kubeconfigFiles(explicit).length > 0 ||
-    variables.some((name) => (process.env[name] ?? "") !== "")
-  );
-}
-
-/**
- * The chosen or current context and its namespace, which may be empty; null where there is none.
- * @throws SignetError io; manifest-syntax, which quotes nothing of the file
- */
-export function currentContext(
-  options: Pick<ClusterOptions, "kubeconfig" | "context">,
-): { readonly namespace: string; readonly name: string } | null {
-  let wanted = options.context;
-  const contexts = new Map<string, JsonObject>();
-  for (const file of kubeconfigFiles(options.kubeconfig)) {
-    const [document] = parseManifests(readText(file), { file });
-    const config = asObject(document?.value ?? null) ?? {};
-    const current = config["current-context"];
-    // As kubectl merges them: what an earlier file says stays.
-    if (typeof current === "string" && current !== "") wanted ??= current;
-    const listed: Json[] = Array.isArray(config["contexts"]) ? config["contexts"] : [];
-    for (const entry of listed) {
-      const { name = null, context = null } = asObject(entry) ?? {};
-      if (typeof name === "string" && !contexts.has(name))
-        contexts.set(name, asObject(context) ?? {});
-    }
-  }
-  if (wanted === undefined) return null;
-  const context = contexts.get(wanted);
-  if (context === undefined && options.context !== undefined) {
-    throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(wanted)}`, {
-      hint: "see `kubectl config get-contexts`",
-    });
-  }
-  if (context === undefined) return null;
-  const namespace = context["namespace"];
-  return { namespace: typeof namespace === "string" ? namespace : "", name: wanted };
 }

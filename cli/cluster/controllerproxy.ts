@@ -1,18 +1,20 @@
-// Owns: what the controller serves, through the API server: kubeconfig, service, proxy, words for
-// what goes wrong. Does not own: what is wanted of it (certificate.ts, keys/, kubeseal/).
+// What the controller serves, through the API server: kubeconfig, service, proxy, words for what
+// goes wrong.
 // SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
 
 import type { OutgoingHttpHeaders } from "node:http";
-import { Agent, type RequestOptions } from "node:https";
-import { isDeepStrictEqual } from "node:util";
-import { SignetError } from "../../shared/errors.ts";
-import type { Json } from "../../shared/manifest/manifest.ts";
-import { asObject } from "../../shared/kubernetes/secret.ts";
-import { type Answer, proxyFor, send } from "../../host/http.ts";
-import { type ClusterOptions, type ConnectionOverrides, kubeconfigFiles } from "./clusteroptions.ts";
-import { type Cluster, KubeConfig, type User } from "../../host/kubernetes/library.ts";
+import type { RequestOptions } from "node:https";
+import { type Answer, send } from "../../host/http.ts";
+import { KeptConnections } from "../../host/kubernetes/keptconnections.ts";
+import { loadKubeconfig } from "../../host/kubernetes/kubeconfig.ts";
+import type { ConnectionOverrides } from "../../host/kubernetes/kubeconfigfiles.ts";
+import type { KubeConfig, User } from "../../host/kubernetes/library.ts";
 import { networkReason } from "../../host/networkreason.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { asObject } from "../../shared/kubernetes/object.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
 import { detail } from "../terminal/terminal.ts";
+import type { ClusterOptions } from "./clusteroptions.ts";
 
 /** A list of large SealedSecrets comes in pages; one page is smaller than this. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -43,7 +45,7 @@ export type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
 /** @throws SignetError usage, io */
 export function connectApiServer(options: ClusterOptions): ApiServer {
-  const config = loadConfig(options);
+  const config = loadKubeconfig(options);
   return {
     request: (method, path, body, headers) => ask(config, method, path, options, { body, headers }),
   };
@@ -54,7 +56,7 @@ export function connectApiServer(options: ClusterOptions): ApiServer {
  * @throws SignetError network, usage, io
  */
 export async function connectController(options: ClusterOptions): Promise<Controller> {
-  const config = loadConfig(options);
+  const config = loadKubeconfig(options);
   const { controllerName: name, controllerNamespace: namespace } = options;
   const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
   const kept = new KeptConnections();
@@ -95,120 +97,6 @@ export async function fetchFromController(
         ? `you need leave to "get" services/proxy of ${name} in ${namespace}`
         : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
   });
-}
-
-function loadConfig({ kubeconfig, context, overrides }: ClusterOptions): KubeConfig {
-  const config = new KubeConfig();
-  const files = kubeconfigFiles(kubeconfig);
-  const [first] = files;
-  const inCluster = (process.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
-  const server = overrides?.server ?? (process.env["KUBERNETES_MASTER"] || undefined);
-  if (first === undefined && !inCluster) {
-    if (server === undefined) throw noConfig();
-    config.loadFromOptions({ clusters: [], contexts: [], users: [], currentContext: "" });
-    return overridden(config, { insecureSkipTlsVerify: false, asGroups: [], ...overrides, server });
-  }
-  try {
-    if (first === undefined) config.loadFromCluster();
-    else if (files.length === 1) config.loadFromFile(first);
-    else config.loadFromDefault();
-  } catch (error) {
-    // The library's message may quote the file.
-    throw new SignetError("io", "this kubeconfig cannot be read", {
-      cause: error,
-      hint: "see whether `kubectl config view` can",
-      ...(first === undefined ? {} : { place: { file: first } }),
-    });
-  }
-  if (context !== undefined) {
-    if (config.getContextObject(context) === null) {
-      throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(context)}`, {
-        hint: "see `kubectl config get-contexts`",
-      });
-    }
-    config.setCurrentContext(context);
-  }
-  return overridden(config, overrides);
-}
-
-function noConfig(): SignetError {
-  return new SignetError(
-    "usage",
-    "invalid configuration: no configuration has been provided, and no certificate was given",
-    {
-      hint: "name a cluster with --kubeconfig FILE; sealing needs a certificate only: --cert FILE",
-    },
-  );
-}
-
-/** The current cluster and user, and over them what the flags say. */
-function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefined): KubeConfig {
-  const { server, cluster: clusterName, user: userName } = overrides ?? {};
-  const named =
-    clusterName === undefined ? config.getCurrentCluster() : config.getCluster(clusterName);
-  if (clusterName !== undefined && named === null) throw unknown("cluster", clusterName);
-  const account = userName === undefined ? config.getCurrentUser() : config.getUser(userName);
-  if (userName !== undefined && account === null) throw unknown("user", userName);
-  const address = server ?? named?.server;
-  if (address === undefined || address === "") throw noConfig();
-  const url = addressOf(address);
-  const proxyUrl = overrides?.proxyUrl ?? named?.proxyUrl ?? proxyFor(url);
-  // The library refuses HTTP without this, where there is nothing to be verified.
-  const unverified = url.protocol === "http:" ? { skipTLSVerify: true } : {};
-  const cluster: Cluster = {
-    ...(named ?? { name: "given", skipTLSVerify: false }),
-    ...clusterOverrides(overrides),
-    server: url.href.replace(/\/+$/, ""),
-    ...(proxyUrl === undefined ? {} : { proxyUrl }),
-    ...unverified,
-  };
-  const result = new KubeConfig();
-  result.loadFromClusterAndUser(cluster, { ...userOverrides(account, overrides) });
-  return result;
-}
-
-function unknown(what: "cluster" | "user", name: string): SignetError {
-  return new SignetError("usage", `${what} ${JSON.stringify(name)} does not exist`, {
-    hint: "see `kubectl config view`",
-  });
-}
-
-/** As kubectl takes it: a host alone is one too. */
-function addressOf(server: string): URL {
-  try {
-    return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
-  } catch {
-    throw new SignetError("usage", "the address of the API server is none", {
-      hint: "such as https://cluster.example.org:6443",
-    });
-  }
-}
-
-function clusterOverrides(overrides: ConnectionOverrides | undefined): Partial<Cluster> {
-  const { certificateAuthority, tlsServerName, insecureSkipTlsVerify = false } = overrides ?? {};
-  return {
-    ...(insecureSkipTlsVerify ? { skipTLSVerify: true } : {}),
-    // What it holds in itself would be preferred to the file.
-    ...(certificateAuthority === undefined ? {} : { caFile: certificateAuthority, caData: "" }),
-    ...(tlsServerName === undefined ? {} : { tlsServerName }),
-  };
-}
-
-function userOverrides(account: User | null, overrides: ConnectionOverrides | undefined): User {
-  const { token, username, password, clientCertificate, clientKey } = overrides ?? {};
-  const base: User = account ?? { name: "given" };
-  const { as = base.impersonateUser } = overrides ?? {};
-  const certificate = {
-    ...(clientCertificate === undefined ? {} : { certFile: clientCertificate, certData: "" }),
-    ...(clientKey === undefined ? {} : { keyFile: clientKey, keyData: "" }),
-  };
-  const impersonation = as ? { impersonateUser: as } : {};
-  // A token or password is another way in than a plugin's.
-  if (token !== undefined) return { name: base.name, token, ...impersonation };
-  if (username !== undefined) {
-    return { name: base.name, username, password: password ?? "", ...impersonation };
-  }
-  return { ...base, ...certificate, ...impersonation };
 }
 
 interface Request {
@@ -260,23 +148,6 @@ async function ask(
         hint: "choose another cluster with --context; sealing needs a certificate only: --cert FILE",
       },
     );
-  }
-}
-
-/** Connections that are used again: the library opens one for each request. */
-class KeptConnections {
-  #agent: Agent | undefined;
-
-  /** A proxy's agent stays as it is. A login plugin may give another certificate after a while. */
-  agentLike(given: RequestOptions["agent"]): RequestOptions["agent"] {
-    if (!(given instanceof Agent) || given.constructor !== Agent) return given;
-    const isSame = (["cert", "key"] as const).every((field) =>
-      isDeepStrictEqual(this.#agent?.options[field], given.options[field]),
-    );
-    if (this.#agent === undefined || !isSame) {
-      this.#agent = new Agent({ ...given.options, keepAlive: true });
-    }
-    return this.#agent;
   }
 }
 

@@ -1,5 +1,5 @@
-// Owns: many SealedSecrets verified or re-sealed by the controller: in batches, side by side, waiting
-// when it says so. Does not own: the way to it (cluster.ts), what it does (controller/api.ts).
+// Many SealedSecrets verified or re-sealed by the controller: in batches, side by side, waiting
+// when it says so.
 // SPEC.md, "HTTP".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +14,7 @@ import {
   withValuesOf,
 } from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
-import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";

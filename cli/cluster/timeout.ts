@@ -1,5 +1,4 @@
-// Owns: the text of a timeout, as kubectl reads its --request-timeout.
-// Does not own: Go's durations (shared/duration.ts), what waits (http.ts, cluster.ts).
+// The text of a timeout, as kubectl reads its --request-timeout.
 
 import { SignetError } from "../../shared/errors.ts";
 import { parseDuration } from "../../shared/duration.ts";

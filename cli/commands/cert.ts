@@ -1,21 +1,48 @@
-// Owns: the options and help of `signet cert`.
-// Does not own: what it does (project/cert.ts). SPEC.md, "Command line", "Certificate".
-// Owns: `signet cert fetch`, `show`, `list` and `refresh`.
-// Does not own: where a certificate comes from (cluster/certificate.ts). SPEC.md, "Command line", "Certificate".
+// `signet cert fetch`, `show`, `list` and `refresh`.
+// SPEC.md, "Command line", "Certificate".
 
 import { type Command, Option } from "commander";
 import { clusterOptions, type GivenClusterOptions } from "../cluster/clusteroptions.ts";
-import { type Connected, connection, dryRunOption, jsonOption, pinOption, withConnection } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  pinOption,
+  withConnection,
+} from "../options.ts";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import type { Certificate } from "../../shared/keys/certificate.ts";
 import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
-import { type CertificateOptions, daysLeft, findCertificate, readCertificate, warnOfValidity } from "../cluster/certificatesource.ts";
-import { type Output, writeFiles } from "../../host/files.ts";
-import { Certificates, checkNotOfOther, type ClusterKeys, clusterKeys, currentCertificate, fetchClusterCertificate, withNewest } from "../repository/clustercertificates.ts";
+import {
+  type CertificateOptions,
+  daysLeft,
+  findCertificate,
+  readCertificate,
+  warnOfValidity,
+} from "../cluster/certificatesource.ts";
+import { type Output, writeFiles } from "../../host/writefiles.ts";
+import {
+  Certificates,
+  checkNotOfOther,
+  type ClusterKeys,
+  clusterKeys,
+  currentCertificate,
+  fetchClusterCertificate,
+  withNewest,
+} from "../repository/clustercertificates.ts";
 import { clusterNamed, findProject, needProject, type Project } from "../repository/project.ts";
 import { table } from "../terminal/table.ts";
-import { count, printJson, printLines, printResult, say, shortFingerprint, warn } from "../terminal/terminal.ts";
+import {
+  count,
+  printJson,
+  printLines,
+  printResult,
+  say,
+  shortFingerprint,
+  warn,
+} from "../terminal/terminal.ts";
 
 const LIST_HELP = `
 Example:

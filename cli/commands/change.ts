@@ -1,19 +1,33 @@
-// Owns: the options and help of `signet set`, `unset`, `rename` and `edit`.
-// Does not own: what they do (edit/change.ts, edit/edit.ts). SPEC.md, "Changing values".
-// Owns: `signet set`, `unset` and `rename`: single values of a sealed file, in one cluster or in all.
-// Does not own: what changing means (shared/sealing/seal.ts), the editor (edit.ts).
+// `signet set`, `unset` and `rename`: single values of a sealed file, in one cluster or in all.
 // SPEC.md, "Changing values".
 
 import type { Command } from "commander";
 import type { EditOptions } from "./edit/edit.ts";
 import { checkItem, checkNoValue, readClusterValues, type ValueFlags } from "../sealing/values.ts";
-import { type Connected, connection, dryRunOption, flag, jsonOption, recoveryKeyOption, withCertificate, withValues } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  flag,
+  jsonOption,
+  recoveryKeyOption,
+  withCertificate,
+  withValues,
+} from "../options.ts";
 import { formatPlace, locate, locateAsync, SignetError } from "../../shared/errors.ts";
 import { changeItems, checkPlace, type ItemChanges } from "../../shared/sealing/seal.ts";
 import { Certificates, type GivenCertificate } from "../repository/clustercertificates.ts";
-import { type Output, statIfThere, writeFiles } from "../../host/files.ts";
+import { type Output, writeFiles } from "../../host/writefiles.ts";
+import { statIfThere } from "../../host/readfile.ts";
 import { findProject, type Project } from "../repository/project.ts";
-import { chooseObject, editedText, readSealedFile, readSealedFiles, type SealedFile, type SealedObject } from "../repository/sealedfiles.ts";
+import {
+  chooseObject,
+  editedText,
+  readSealedFile,
+  readSealedFiles,
+  type SealedFile,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
 import { printJson, say, shortFingerprint, warn } from "../terminal/terminal.ts";
 
 const UNTOUCHED = `

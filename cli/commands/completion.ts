@@ -1,5 +1,4 @@
-// Owns: `signet completion`, and the command that the shells' scripts call back.
-// Does not own: the scripts and what fits a word (@bomb.sh/tab, from the table of commands).
+// `signet completion`, and the command that the shells' scripts call back.
 
 import { script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";

@@ -1,8 +1,5 @@
-// Owns: the help of `signet demo`.
-// Does not own: what it does (demo.ts).
-// Owns: `signet demo`: the main job from key to rollback, in a scratch Git repository, by real
-// commands that are shown as they run.
-// Does not own: any of the commands.
+// `signet demo`: the main job from key to rollback, in a scratch Git repository, by real commands
+// that are shown as they run.
 
 import type { Command } from "commander";
 import { spawnSync } from "node:child_process";

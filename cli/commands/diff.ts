@@ -1,5 +1,4 @@
-// Owns: `signet diff`: declared sealed files against the cluster, or one revision against another.
-// Does not own: comparing ciphertext (sealedtext.ts), opening (shared/). Never shows a value.
+// `signet diff`: declared sealed files against the cluster, or one revision against another.
 // SPEC.md, "Whole repositories".
 
 import { createHmac, randomBytes } from "node:crypto";
@@ -8,10 +7,12 @@ import { join, relative, resolve } from "node:path";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
-import type { JsonObject, Secret } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
-import { MANIFEST_NAME, readText, statIfThere } from "../../host/files.ts";
+import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
+import { readText, statIfThere } from "../../host/readfile.ts";
 import { findProject } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
 import {

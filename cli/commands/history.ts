@@ -1,5 +1,5 @@
-// Owns: the options and help of `signet diff` and `signet log`.
-// Does not own: what they do (git/diff.ts, git/log.ts). SPEC.md, "Whole repositories".
+// The options and help of `signet diff` and `signet log`.
+// SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
 import type { DiffOptions } from "./diff.ts";

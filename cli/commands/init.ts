@@ -1,19 +1,32 @@
-// Owns: the options and help of `signet init`.
-// Does not own: what it does (project/init.ts). SPEC.md, "Projects".
-// Owns: `signet init`: the first signet.yaml of a repository, or another cluster in it.
-// Does not own: what its fields mean (project.ts). SPEC.md, "Projects".
+// `signet init`: the first signet.yaml of a repository, or another cluster in it.
+// SPEC.md, "Projects".
 
 import type { Command } from "commander";
-import { type Connected, connection, dryRunOption, jsonOption, list, withConnection } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  list,
+  withConnection,
+} from "../options.ts";
 import { join, relative, resolve } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { editManifest } from "../../shared/manifest/edit.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { fetchClusterCertificate, withNewest } from "../repository/clustercertificates.ts";
-import { type Output, readText, statIfThere, writeFiles } from "../../host/files.ts";
+import { type Output, writeFiles } from "../../host/writefiles.ts";
+import { readText, statIfThere } from "../../host/readfile.ts";
 import { workTree } from "../git/gitprocess.ts";
-import { currentContext, type GivenClusterOptions, namesCluster } from "../cluster/clusteroptions.ts";
-import { ADDRESS, DEFAULT_NEW_FILE, parseProject, type Project, type ProjectCluster } from "../repository/project.ts";
+import { currentContext, namesCluster } from "../../host/kubernetes/kubeconfigfiles.ts";
+import type { GivenClusterOptions } from "../cluster/clusteroptions.ts";
+import {
+  ADDRESS,
+  DEFAULT_NEW_FILE,
+  parseProject,
+  type Project,
+  type ProjectCluster,
+} from "../repository/project.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { printJson, say, warn } from "../terminal/terminal.ts";
 

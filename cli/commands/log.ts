@@ -1,5 +1,5 @@
-// Owns: `signet log`: who changed which item of a sealed file, when, and under which key; and for a key,
-// every value that Git's history ever had under it. Does not own: Git itself (git/repository.ts).
+// `signet log`: who changed which item of a sealed file, when, and under which key; and for a key,
+// every value that Git's history ever had under it.
 // SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
@@ -17,7 +17,7 @@ import {
   needWorkTree,
   readBlobs,
 } from "../git/gitprocess.ts";
-import { MANIFEST_NAME } from "../../host/files.ts";
+import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { findProject, meaningOf } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
 import {

@@ -1,26 +1,50 @@
-// Owns: the options and help of `signet new`.
-// Does not own: what it does (seal/new.ts). SPEC.md, "Command line", "Values".
-// Owns: `signet new`: a Secret made from answers or flags and sealed for one cluster or several.
-// Does not own: where values come from (values.ts), questions (prompts.ts). SPEC.md, "Command line".
+// `signet new`: a Secret made from answers or flags and sealed for one cluster or several.
+// SPEC.md, "Command line".
 
 import { type Command, Option } from "commander";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
-import { type Connected, connection, dryRunOption, flag, jsonOption, list, pinOption, scopeWords, withConnection, withSecretForms } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  flag,
+  jsonOption,
+  list,
+  pinOption,
+  scopeWords,
+  withConnection,
+  withSecretForms,
+} from "../options.ts";
 import { extname } from "node:path";
 import type { Certificate } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import { isItemName, parseMetadata, type Secret } from "../../shared/kubernetes/secret.ts";
+import { isItemName, type Secret } from "../../shared/kubernetes/secret.ts";
+import { parseMetadata } from "../../shared/kubernetes/object.ts";
 import { Certificates, type GivenCertificate } from "../repository/clustercertificates.ts";
-import { type Output, readBytes, statIfThere, writeFiles } from "../../host/files.ts";
-import { currentContext } from "../cluster/clusteroptions.ts";
-import { clusterNamed, findProject, newFilePath, type Project, type ProjectCluster } from "../repository/project.ts";
+import { type Output, writeFiles } from "../../host/writefiles.ts";
+import { readBytes, statIfThere } from "../../host/readfile.ts";
+import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
+import {
+  clusterNamed,
+  findProject,
+  newFilePath,
+  type Project,
+  type ProjectCluster,
+} from "../repository/project.ts";
 import type * as prompts from "../terminal/prompts.ts";
 import { checkType } from "../sealing/secretcheck.ts";
 import { printJson, say, shortFingerprint } from "../terminal/terminal.ts";
-import { checkItem, generatePassword, hasValues, readClusterValues, type ValueFlags, type Values } from "../sealing/values.ts";
+import {
+  checkItem,
+  generatePassword,
+  hasValues,
+  readClusterValues,
+  type ValueFlags,
+  type Values,
+} from "../sealing/values.ts";
 
 const HELP = `
 On a terminal, and without a value by flags, everything that is not said is asked for. Values are

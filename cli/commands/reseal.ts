@@ -1,11 +1,17 @@
-// Owns: the options and help of `signet reseal`.
-// Does not own: what it does (project/reseal.ts). SPEC.md, "Whole repositories".
-// Owns: `signet reseal`: every value of a repository that is not under its cluster's newest key, sealed
-// with it, file by file. Does not own: opening (shared/keys/keyring.ts, the controller), the counting (keyuse.ts).
+// `signet reseal`: every value of a repository that is not under its cluster's newest key, sealed
+// with it, file by file.
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
-import { clusterOption, type Connected, connection, dryRunOption, jsonOption, recoveryKeyOption, withConnection } from "../options.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  recoveryKeyOption,
+  withConnection,
+} from "../options.ts";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Certificate, checkNotExpired } from "../../shared/keys/certificate.ts";
@@ -13,13 +19,36 @@ import { locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { reseal } from "../../shared/sealing/seal.ts";
 import type { SealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import { checkNotOfOther, type ClusterKeys, currentCertificate, type GivenCertificate, projectClusterOptions, withNewest } from "../repository/clustercertificates.ts";
+import {
+  checkNotOfOther,
+  type ClusterKeys,
+  currentCertificate,
+  type GivenCertificate,
+  projectClusterOptions,
+  withNewest,
+} from "../repository/clustercertificates.ts";
 import { findCertificate } from "../cluster/certificatesource.ts";
-import { readText, writeFiles } from "../../host/files.ts";
+import { readText } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 import { clusterNamed, needProject, type Project } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import { byCluster, editedText, isChartTemplate, readSealedFiles, type SealedFile, type SealedObject } from "../repository/sealedfiles.ts";
-import { count, printJson, printResult, Progress, say, shortFingerprint, warn } from "../terminal/terminal.ts";
+import {
+  byCluster,
+  editedText,
+  isChartTemplate,
+  readSealedFiles,
+  type SealedFile,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
+import {
+  count,
+  printJson,
+  printResult,
+  Progress,
+  say,
+  shortFingerprint,
+  warn,
+} from "../terminal/terminal.ts";
 
 const HELP = `
 Each cluster's controller opens and seals: no plaintext leaves it, and no private key. With

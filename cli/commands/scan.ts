@@ -1,18 +1,26 @@
-// Owns: `signet scan`: Secrets in plain text, in the tree, the index or a range of commits.
-// Does not own: what counts as one (plaintext.ts), the forms of the report (findings.ts).
+// The options and help of `signet scan`.
 // SPEC.md, "Whole repositories".
-// Owns: the options and help of `signet scan`.
-// Does not own: what it does (check/scan.ts). SPEC.md, "Whole repositories".
 
 import { readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
-import { manifestsBelow, readInputs, stat } from "../../host/files.ts";
+import { manifestsBelow } from "../../host/manifestfiles.ts";
+import { readInputs } from "../terminal/inputs.ts";
+import { stat } from "../../host/readfile.ts";
 import { type Finding, type FindingFormat, report } from "../checks/findings.ts";
-import { gitList, historyOf, looseText, needWorkTree, readBlobs, stagedBlobs, workTree } from "../git/gitprocess.ts";
+import {
+  gitList,
+  historyOf,
+  looseText,
+  needWorkTree,
+  readBlobs,
+  stagedBlobs,
+  workTree,
+} from "../git/gitprocess.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
 import { type AllowedPlaintext, findProject, type Project } from "../repository/project.ts";
-import { count, errnoOf, ioError, say } from "../terminal/terminal.ts";
+import { count, say } from "../terminal/terminal.ts";
+import { errnoOf, ioError } from "../../host/errno.ts";
 import type { Command } from "commander";
 import { flag, jsonOption } from "../options.ts";
 import { findingFormatOption } from "./verify.ts";

@@ -1,12 +1,17 @@
-// Owns: the options and help of `signet seal`.
-// Does not own: what it does (seal/seal.ts). SPEC.md, "Command line", "Sealing".
-// Owns: `signet seal`: gathered Secrets -> SealedSecrets, on stdout or in files.
-// Does not own: reading and checking them (gather.ts), merging (merge.ts), the cipher (shared/).
+// `signet seal`: gathered Secrets -> SealedSecrets, on stdout or in files.
 // SPEC.md, "Command line", "Sealing".
 
 import { type Command, Option } from "commander";
 import { SCOPES } from "../../shared/sealing/scope.ts";
-import { type Connected, connection, flag, formatOption, scopeWords, withCertificate, withSecretForms } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  flag,
+  formatOption,
+  scopeWords,
+  withCertificate,
+  withSecretForms,
+} from "../options.ts";
 import { basename, dirname, extname, join } from "node:path";
 import { encodeBase64 } from "../../shared/base64.ts";
 import type { Certificate } from "../../shared/keys/certificate.ts";
@@ -14,13 +19,22 @@ import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { formatManifests, type ManifestFormat } from "../../shared/manifest/manifest.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import type { JsonObject } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { clusterOptions } from "../cluster/clusteroptions.ts";
-import { type Input, type Output, readInputs, statIfThere, writeFiles } from "../../host/files.ts";
+import { type Input, readInputs } from "../terminal/inputs.ts";
+import { type Output, writeFiles } from "../../host/writefiles.ts";
+import { statIfThere } from "../../host/readfile.ts";
 import type { Certificates, GivenCertificate } from "../repository/clustercertificates.ts";
 import { findProjectFolder } from "../repository/projectfolder.ts";
-import { gather, type Gathered, type GatheredFile, preparing, type SecretOptions, secretsIn } from "../sealing/gather.ts";
+import {
+  gather,
+  type Gathered,
+  type GatheredFile,
+  preparing,
+  type SecretOptions,
+  secretsIn,
+} from "../sealing/gather.ts";
 import { count, printResult, say } from "../terminal/terminal.ts";
 import { hasValues, readValues, type ValueFlags } from "../sealing/values.ts";
 

@@ -1,20 +1,42 @@
-// Owns: the options and help of `signet status`.
-// Does not own: what it does (project/status.ts). SPEC.md, "Whole repositories".
-// Owns: `signet status`: every sealed file with its cluster and keys, what is stale or misplaced, and which
-// old keys are safe to delete. Does not own: reading (sealedfiles.ts), counting (keyuse.ts), checks (check/verify.ts).
+// `signet status`: every sealed file with its cluster and keys, what is stale or misplaced, and
+// which old keys are safe to delete.
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
-import { clusterOption, type Connected, connection, flag, jsonOption, withConnection } from "../options.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  flag,
+  jsonOption,
+  withConnection,
+} from "../options.ts";
 import { formatPlace, locateAsync, SignetError } from "../../shared/errors.ts";
-import { asObject, type JsonObject, metadataOf, objectsIn } from "../../shared/kubernetes/secret.ts";
+import {
+  asObject,
+  type JsonObject,
+  metadataOf,
+  objectsIn,
+} from "../../shared/kubernetes/object.ts";
 import { daysLeft } from "../cluster/certificatesource.ts";
 import { type GivenCertificate, projectClusterOptions } from "../repository/clustercertificates.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../repository/keyusage.ts";
 import { appliedIn, itemsOf } from "../git/sealedtext.ts";
 import { countWords, fetchKeyReport, type KeyReport, type ReportedKey } from "./keys/list.ts";
-import { clusterNamed, findProject, needProject, type Project, type ProjectCluster } from "../repository/project.ts";
-import { type Inventory, isChartTemplate, readSealedFiles, type SealedObject, type SealedValue } from "../repository/sealedfiles.ts";
+import {
+  clusterNamed,
+  findProject,
+  needProject,
+  type Project,
+  type ProjectCluster,
+} from "../repository/project.ts";
+import {
+  type Inventory,
+  isChartTemplate,
+  readSealedFiles,
+  type SealedObject,
+  type SealedValue,
+} from "../repository/sealedfiles.ts";
 import { count, printJson, printLines } from "../terminal/terminal.ts";
 import { statusLines } from "./statustext.ts";
 import { verifyFiles } from "../checks/verifyrules.ts";

@@ -1,5 +1,4 @@
-// Owns: what `signet status` found, as a person reads it.
-// Does not own: finding it (status.ts).
+// What `signet status` found, as a person reads it.
 
 import { table } from "../terminal/table.ts";
 import { count, shortFingerprint } from "../terminal/terminal.ts";

@@ -1,7 +1,4 @@
-// Owns: the options and help of `signet unseal`.
-// Does not own: what it does (recovery/unseal.ts). SPEC.md, "Command line", "Recovery".
-// Owns: `signet unseal`: recovery of plaintext with private keys that the user holds as files.
-// Does not own: opening a value (shared/keys/keyring.ts), the forms of key files (shared/keys/keyfile.ts).
+// `signet unseal`: recovery of plaintext with private keys that the user holds as files.
 // SPEC.md, "Command line", "Recovery".
 
 import type { Command } from "commander";
@@ -9,13 +6,33 @@ import { formatOption, recoveryKeyOption } from "../options.ts";
 import { availableParallelism } from "node:os";
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import { formatManifests, type ManifestDocument, type ManifestFormat, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
-import { API_VERSION, KIND, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import {
+  formatManifests,
+  type ManifestDocument,
+  type ManifestFormat,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest/manifest.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+} from "../../shared/sealing/sealedsecret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
-import { formatSecret, type JsonObject, objectName, objectsOf, withKind } from "../../shared/kubernetes/secret.ts";
-import { type Input, readInputs, statIfThere, writeFiles } from "../../host/files.ts";
+import { formatSecret } from "../../shared/kubernetes/secret.ts";
+import {
+  type JsonObject,
+  objectName,
+  objectsOf,
+  withKind,
+} from "../../shared/kubernetes/object.ts";
+import { type Input, readInputs } from "../terminal/inputs.ts";
+import { statIfThere } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
-import { READABLE_BY_OTHERS, readKeys } from "../recovery/recoverykeys.ts";
+import { READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
+import { readKeys } from "../recovery/recoverykeys.ts";
 import { advise, printResult } from "../terminal/terminal.ts";
 
 const HELP = `

@@ -1,5 +1,5 @@
-// Owns: the options and help of `signet verify`.
-// Does not own: what it does (check/verify.ts). SPEC.md, "Whole repositories".
+// The options and help of `signet verify`.
+// SPEC.md, "Whole repositories".
 
 import { type Command, Option } from "commander";
 import { FINDING_FORMATS } from "../checks/findings.ts";

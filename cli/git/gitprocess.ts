@@ -1,5 +1,4 @@
-// Owns: what is asked of Git: its folders, revisions, commits and the texts of files in them.
-// Does not own: what is looked for there (check/scan.ts, diff.ts, log.ts).
+// What is asked of Git: its folders, revisions, commits and the texts of files in them.
 
 import { spawnSync } from "node:child_process";
 import { SignetError } from "../../shared/errors.ts";

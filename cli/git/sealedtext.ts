@@ -1,5 +1,4 @@
-// Owns: the sealed items of any text, as far as it can be read, and what changed between two of them.
-// Does not own: checks (check/verify.ts), the clusters of files (project/sealedfiles.ts).
+// The sealed items of any text, as far as it can be read, and what changed between two of them.
 
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
@@ -12,7 +11,12 @@ import {
   stampOf,
 } from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
-import { asObject, type JsonObject, objectName, objectsOf } from "../../shared/kubernetes/secret.ts";
+import {
+  asObject,
+  type JsonObject,
+  objectName,
+  objectsOf,
+} from "../../shared/kubernetes/object.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */

@@ -1,5 +1,4 @@
-// Owns: kubectl's connection flags as they reach the cluster and the certificate.
-// Does not own: connecting (cluster/cluster.ts), finding a certificate (cluster/certificate.ts).
+// Kubectl's connection flags as they reach the cluster and the certificate.
 
 import type { CertificateOptions } from "../cluster/certificatesource.ts";
 import type { ClusterOptions } from "../cluster/clusteroptions.ts";

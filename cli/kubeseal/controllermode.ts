@@ -1,5 +1,5 @@
-// Owns: `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
-// Does not own: the way to it (cluster/cluster.ts), what it does (controller/api.ts). docs/kubeseal.md.
+// `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
+// docs/kubeseal.md.
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
@@ -24,11 +24,12 @@ import {
   placedObjectsOf,
   serverFieldsRemoved,
   withKind,
-} from "../../shared/kubernetes/secret.ts";
+} from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "../cluster/controllerproxy.ts";
 import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
-import { samePlace, writeFiles } from "../../host/files.ts";
+import { samePlace } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 import { clusterOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";

@@ -1,5 +1,4 @@
-// Owns: `kubeseal --fetch-cert`.
-// Does not own: where the certificate comes from (cluster/certificate.ts).
+// `kubeseal --fetch-cert`.
 
 import { findCertificate } from "../cluster/certificatesource.ts";
 import { certificateOptions } from "./connection.ts";

@@ -1,5 +1,5 @@
-// Owns: the flags of `kubeseal`: their table, Go's syntax for them (pflag), their environment, the help.
-// Does not own: what a flag does (../kubeseal.ts and the modes beside this file). docs/kubeseal.md.
+// The flags of `kubeseal`: their table, Go's syntax for them (pflag), their environment, the help.
+// docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";

@@ -1,14 +1,15 @@
-// Owns: what `kubeseal` reads: its one input, Secrets as loosely written as the original takes them,
-// and the namespace that is meant where none is said.
-// Does not own: the checks of a Secret (seal/secretcheck.ts, shared/kubernetes/secret.ts). docs/kubeseal.md.
+// What `kubeseal` reads: its one input, Secrets as loosely written as the original takes them, and
+// the namespace that is meant where none is said. docs/kubeseal.md.
 
 import { readFileSync } from "node:fs";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { asObject, type JsonObject, parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
-import { decodeText, type Input, readText, statIfThere } from "../../host/files.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
+import { decodeText, readText, statIfThere } from "../../host/readfile.ts";
+import type { Input } from "../terminal/inputs.ts";
 import { complete } from "../sealing/gather.ts";
-import { currentContext } from "../cluster/clusteroptions.ts";
+import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { checkFields, checkNotEmpty, checkType } from "../sealing/secretcheck.ts";
 import { advise, detail, readStdin } from "../terminal/terminal.ts";
 import type { Flags } from "./flags.ts";

@@ -1,12 +1,18 @@
-// Owns: `kubeseal --merge-into`: which SealedSecret of the file each Secret goes into.
-// Does not own: merging and writing (seal/merge.ts). docs/kubeseal.md.
+// `kubeseal --merge-into`: which SealedSecret of the file each Secret goes into. docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
-import { readText, samePlace, writeFiles } from "../../host/files.ts";
+import { readText, samePlace } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
-import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../sealing/mergeinto.ts";
+import {
+  checkScope,
+  chooseTarget,
+  mergeSecrets,
+  type Target,
+  targetsIn,
+} from "../sealing/mergeinto.ts";
 import { advise, warn } from "../terminal/terminal.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

@@ -1,12 +1,14 @@
-// Owns: how `kubeseal` prints objects: the order, the escapes and the empty lines of the original.
-// Does not own: what is printed, and signet's own form (shared/manifest/manifest.ts). docs/kubeseal.md.
+// How `kubeseal` prints objects: the order, the escapes and the empty lines of the original.
+// docs/kubeseal.md.
 
 import { dirname, extname } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests, type Json, type ManifestFormat } from "../../shared/manifest/manifest.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/secret.ts";
-import { stat, statIfThere, writeFiles } from "../../host/files.ts";
-import { ioError, printResult } from "../terminal/terminal.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { stat, statIfThere } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
+import { ioError } from "../../host/errno.ts";
+import { printResult } from "../terminal/terminal.ts";
 import type { Flags } from "./flags.ts";
 
 /** Fields of an object, its metadata and its spec as Go's types order them; others follow. */

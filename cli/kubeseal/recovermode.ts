@@ -1,5 +1,4 @@
-// Owns: `kubeseal --recovery-unseal`.
-// Does not own: reading keys and opening (recovery/unseal.ts). docs/kubeseal.md.
+// `kubeseal --recovery-unseal`. docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import { openInputs } from "../commands/unseal.ts";

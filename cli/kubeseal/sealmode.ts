@@ -1,6 +1,4 @@
-// Owns: `kubeseal` without a mode, and --raw: Secrets, or one value, sealed.
-// Does not own: the cipher (shared/), reading the input (input.ts), merging (merge.ts).
-// docs/kubeseal.md.
+// `kubeseal` without a mode, and --raw: Secrets, or one value, sealed. docs/kubeseal.md.
 
 import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { SignetError } from "../../shared/errors.ts";
@@ -8,7 +6,7 @@ import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
-import { readBytes } from "../../host/files.ts";
+import { readBytes } from "../../host/readfile.ts";
 import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
 import { readStdin } from "../terminal/terminal.ts";
 import { certificateOptions } from "./connection.ts";

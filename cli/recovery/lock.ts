@@ -1,10 +1,10 @@
-// Owns: a backup of sealing keys locked with a passphrase or for age recipients, and opened again.
-// Does not own: what is in it (backup.ts, restore.ts). SPEC.md, "Backups": a file of age-encryption.org/v1.
+// A backup of sealing keys locked with a passphrase or for age recipients, and opened again.
+// SPEC.md, "Backups": a file of age-encryption.org/v1.
 
 import { armor, Decrypter, Encrypter } from "age-encryption";
 import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup } from "../../shared/keys/keyfile.ts";
-import { readText } from "../../host/files.ts";
+import { readText } from "../../host/readfile.ts";
 
 /** How a backup is locked: with a passphrase, or for those who hold the identities of recipients. */
 export type Lock = { readonly passphrase: string } | { readonly recipients: readonly string[] };

@@ -1,17 +1,12 @@
-// Owns: private keys that the user holds as files: PEM, key Secrets, folders of them, locked backups.
-// Does not own: the forms of keys (shared/keys/keyfile.ts), how a backup is locked (keys/lock.ts).
+// Private keys that the user holds as files: PEM, key Secrets, folders of them, locked backups.
 // SPEC.md, "Command line", "Recovery".
 
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
 import type { SealingKey } from "../../shared/keys/keyring.ts";
-import { decodeText, readBytes, stat, statIfThere } from "../../host/files.ts";
-import { advise, ioError } from "../terminal/terminal.ts";
-
-/** Bits of a file's mode that let others read it. */
-export const READABLE_BY_OTHERS = 0o044;
+import { filesInKeyFolder, READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
+import { decodeText, readBytes, stat } from "../../host/readfile.ts";
+import { advise } from "../terminal/terminal.ts";
 
 /** @throws SignetError io, key-invalid */
 export async function readKeys(paths: readonly string[]): Promise<SealingKey[]> {
@@ -23,7 +18,7 @@ export async function readKeys(paths: readonly string[]): Promise<SealingKey[]> 
 async function readKeysAt(path: string): Promise<SealingKey[]> {
   const isFolder = stat(path).isDirectory();
   const keys: SealingKey[] = [];
-  for (const file of isFolder ? keyFilesIn(path) : [path]) {
+  for (const file of isFolder ? filesInKeyFolder(path) : [path]) {
     // Read once: it may be a pipe.
     const bytes = readBytes(file);
     const locked = await unlockedText(bytes, file);
@@ -50,16 +45,4 @@ async function unlockedText(bytes: Buffer, file: string): Promise<string | null>
   if (!isLockedBackup(bytes)) return null;
   const { unlockBackup } = await import("./lock.ts");
   return unlockBackup(bytes, file);
-}
-
-function keyFilesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-      .filter((name) => !name.startsWith("."))
-      .sort()
-      .map((name) => join(folder, name))
-      .filter((path) => statIfThere(path)?.isFile() === true);
-  } catch (error) {
-    throw error instanceof SignetError ? error : ioError("cannot read", error, folder);
-  }
 }

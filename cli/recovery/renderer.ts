@@ -1,5 +1,4 @@
-// Owns: the template renderer of the commands, loaded only where a template is rendered.
-// Does not own: rendering (shared/template/template.ts).
+// The template renderer of the commands, loaded only where a template is rendered.
 
 import type { RenderTemplate } from "../../shared/sealing/unseal.ts";
 

@@ -1,9 +1,13 @@
-// Owns: the certificate files of a project's clusters: which certificate seals a file, which keys a
-// cluster had before, refreshing. Does not own: signet.yaml (project.ts), fetching (cluster/certificate.ts).
+// The certificate files of a project's clusters: which certificate seals a file, which keys a
+// cluster had before, refreshing.
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
-import { type Certificate, checkNotExpired, parseCertificates } from "../../shared/keys/certificate.ts";
+import {
+  type Certificate,
+  checkNotExpired,
+  parseCertificates,
+} from "../../shared/keys/certificate.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
 import {
   certificateFromEnvironment,
@@ -13,7 +17,7 @@ import {
   usableCertificate,
   warnOfValidity,
 } from "../cluster/certificatesource.ts";
-import { readText, statIfThere } from "../../host/files.ts";
+import { readText, statIfThere } from "../../host/readfile.ts";
 import {
   clusterOptions,
   type ClusterOptions,

@@ -1,5 +1,4 @@
-// Owns: how many values of a repository are under each key of a cluster, and which keys nothing needs.
-// Does not own: reading the files (sealedfiles.ts), what the cluster says (keys/list.ts).
+// How many values of a repository are under each key of a cluster, and which keys nothing needs.
 
 import { count } from "../terminal/terminal.ts";
 import type { Inventory, SealedObject, SealedValue } from "./sealedfiles.ts";

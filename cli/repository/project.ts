@@ -1,14 +1,14 @@
-// Owns: signet.yaml at the root of a config repository: finding it, reading it, which cluster a path is for.
-// Does not own: what is done with it (a command each), the certificates it names (certificates.ts).
+// Signet.yaml at the root of a config repository: finding it, reading it, which cluster a path is
+// for.
 // SPEC.md, "Projects".
 
 import { dirname, join, parse, relative, sep } from "node:path";
 import picomatch from "picomatch";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
-import { SCOPES, type Scope } from "../../shared/sealing/scope.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/secret.ts";
-import { readText, samePlace } from "../../host/files.ts";
+import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { readText, samePlace } from "../../host/readfile.ts";
 import { findProjectFolder, PROJECT_FILE } from "./projectfolder.ts";
 
 export const DEFAULT_NEW_FILE = "{cluster}/{namespace}/{name}.yaml";

@@ -1,8 +1,7 @@
-// Owns: whether there is a signet.yaml here or above: asked by commands that start fast without one.
-// Does not own: what it says (project.ts).
+// Whether there is a signet.yaml here or above: asked by commands that start fast without one.
 
 import { dirname, join, parse, resolve } from "node:path";
-import { statIfThere } from "../../host/files.ts";
+import { statIfThere } from "../../host/readfile.ts";
 
 export const PROJECT_FILE = "signet.yaml";
 

@@ -1,5 +1,4 @@
-// Owns: every SealedSecret below some paths, with its cluster and the key that each value is under.
-// Does not own: what is wrong with them (check/verify.ts), what is done to them (reseal.ts, edit/change.ts).
+// Every SealedSecret below some paths, with its cluster and the key that each value is under.
 // SPEC.md, "Projects".
 
 import { join, relative, sep } from "node:path";
@@ -16,11 +15,12 @@ import {
   stampOf,
 } from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
-import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/secret.ts";
+import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/object.ts";
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
-import { manifestsBelow, readText, stat, statIfThere } from "../../host/files.ts";
-import { meaningBelow, type PathMeaning, pathBelow, type Project } from "./project.ts";
+import { manifestsBelow } from "../../host/manifestfiles.ts";
+import { readText, stat, statIfThere } from "../../host/readfile.ts";
+import { meaningBelow, pathBelow, type PathMeaning, type Project } from "./project.ts";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {

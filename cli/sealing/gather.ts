@@ -1,5 +1,4 @@
-// Owns: what the user named -> Secrets that are checked, complete and ready to be sealed.
-// Does not own: sealing and writing them (seal.ts), the checks themselves (secretcheck.ts).
+// What the user named -> Secrets that are checked, complete and ready to be sealed.
 // SPEC.md, "Command line", "Sealing".
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
@@ -11,12 +10,11 @@ import {
   describeObject,
   type JsonObject,
   objectsOf,
-  parseSecret,
-  type Secret,
   withKind,
-} from "../../shared/kubernetes/secret.ts";
-import type { Input } from "../../host/files.ts";
-import { currentContext } from "../cluster/clusteroptions.ts";
+} from "../../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
+import type { Input } from "../terminal/inputs.ts";
+import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { checkFields, checkNotEmpty, checkSurprises, checkType } from "./secretcheck.ts";
 import { say } from "../terminal/terminal.ts";
 

@@ -1,5 +1,4 @@
-// Owns: `signet seal --merge-into`: values added to a SealedSecret's file, all else in it left alone.
-// Does not own: what merging means (shared/sealing/sealedsecret.ts), the splices (shared/manifest/edit.ts).
+// `signet seal --merge-into`: values added to a SealedSecret's file, all else in it left alone.
 // SPEC.md, "Command line", "Merging".
 
 import type { Certificate } from "../../shared/keys/certificate.ts";
@@ -8,10 +7,17 @@ import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf, withScope } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
-import { KIND, merge, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import { asObject, objectName, parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
+import {
+  KIND,
+  merge,
+  parseSealedSecret,
+  type SealedSecret,
+} from "../../shared/sealing/sealedsecret.ts";
+import { asObject, objectName } from "../../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
-import { readText, stat, writeFiles } from "../../host/files.ts";
+import { readText, stat } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 import { complete, gather, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
 import { certificatesOf, readSecrets, type SealOptions } from "../commands/seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";

@@ -1,9 +1,10 @@
-// Owns: what surely is a mistake in a Secret that is about to be sealed, found before it is too late.
-// Does not own: the shape that any Secret must have (shared/kubernetes/secret.ts). SPEC.md, "Secrets".
+// What surely is a mistake in a Secret that is about to be sealed, found before it is too late.
+// SPEC.md, "Secrets".
 
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { ManifestDocument, Surprise } from "../../shared/manifest/manifest.ts";
-import { asObject, type JsonObject, type Secret } from "../../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
 
 const SECRET_FIELDS = ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
 

@@ -1,5 +1,5 @@
-// Owns: values that come from flags as `kubectl create secret` has them, from prompts, standard input
-// and a generator. Does not own: what becomes of them (seal.ts, new.ts, edit/change.ts).
+// Values that come from flags as `kubectl create secret` has them, from prompts, standard input and
+// a generator.
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
@@ -7,8 +7,9 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
-import { readBytes, readText, stat, statIfThere } from "../../host/files.ts";
-import { ioError, readStdin } from "../terminal/terminal.ts";
+import { readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
+import { ioError } from "../../host/errno.ts";
+import { readStdin } from "../terminal/terminal.ts";
 
 /** Values as flags name them. */
 export interface ValueFlags {

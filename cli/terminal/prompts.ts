@@ -1,5 +1,4 @@
-// Owns: questions to a person on a terminal.
-// Does not own: which questions (seal/new.ts, seal/values.ts). Loaded only where one is asked.
+// Questions to a person on a terminal. Loaded only where one is asked.
 
 import { isatty } from "node:tty";
 import inquirer from "inquirer";

@@ -1,5 +1,4 @@
-// Owns: rows of text as a table.
-// Does not own: what is in them.
+// Rows of text as a table.
 
 /** Columns as wide as their widest cell, two spaces apart. */
 export function table(rows: readonly (readonly string[])[]): string[] {

@@ -1,11 +1,12 @@
-// Owns: what a person or a pipe reads: results on stdout, words on stderr, errors and hints in words.
-// Does not own: files (files.ts) or the exit status (main.ts). SPEC.md, "Command line".
+// What a person or a pipe reads: results on stdout, words on stderr, errors and hints in words.
+// SPEC.md, "Command line".
 //
 // The rules: stdout carries the result and nothing else; every word to the user goes to stderr; an
 // error is one line `signet: error: what failed: why`, then `signet: hint: what to do` where there
 // is something to do; no line ever quotes a Secret's value or a line of a confidential file.
 
 import { fstatSync, readSync, writeSync } from "node:fs";
+import { errnoOf, ioError } from "../../host/errno.ts";
 import { ERROR_CODES, formatPlace, SignetError } from "../../shared/errors.ts";
 
 const STDIN = 0;
@@ -109,37 +110,6 @@ function wordsOf(error: unknown): string {
   const where =
     error instanceof Error ? /\n\s+at ([^\n]*)/.exec(error.stack ?? "")?.[1] : undefined;
   return `unexpected ${code ?? name}${where === undefined ? "" : ` at ${where}`}: please report this`;
-}
-
-/** `ENOENT` and its like, or undefined. */
-export function errnoOf(error: unknown): string | undefined {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : undefined;
-}
-
-const ERRNO_WORDS: Record<string, string> = {
-  ENOENT: "no such file or directory",
-  EACCES: "permission denied",
-  EPERM: "operation not permitted",
-  EISDIR: "is a directory",
-  ENOTDIR: "a part of the path is not a directory",
-  EROFS: "the file system is read-only",
-  ENOSPC: "no space left on the device",
-  EFBIG: "the file would be too large",
-  EDQUOT: "the disk quota is used up",
-  ELOOP: "too many symbolic links",
-  EMFILE: "too many open files",
-  ENAMETOOLONG: "the name is too long",
-  EIO: "input/output error",
-};
-
-/** A failed system call in words. `what`: such as `cannot read`. */
-export function ioError(what: string, error: unknown, file?: string): SignetError {
-  const code = errnoOf(error) ?? "unknown error";
-  return new SignetError("io", `${what}: ${ERRNO_WORDS[code] ?? code}`, {
-    cause: error,
-    ...(file === undefined ? {} : { place: { file } }),
-  });
 }
 
 /**

@@ -1,12 +1,12 @@
-// Owns: the API calls that we make: request, watch stream, their deadlines, errors and client rate.
-// Does not own: what is cached (cache.ts) or why a call is made.
+// The API calls that we make: request, watch stream, their deadlines, errors and client rate.
 
-import { Agent, request as httpsRequest, type RequestOptions } from "node:https";
+import { request as httpsRequest, type RequestOptions } from "node:https";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { KubeConfig } from "@kubernetes/client-node";
-import { asObject, type JsonObject } from "../../shared/kubernetes/secret.ts";
+import { KeptConnections } from "./keptconnections.ts";
+import type { KubeConfig } from "./library.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { VERSION } from "../../shared/version.ts";
 
@@ -49,7 +49,7 @@ export class KubernetesClient {
   readonly #server: URL;
   readonly #take: () => Promise<void>;
   readonly #userAgent: string;
-  #agent: Agent | undefined;
+  readonly #kept = new KeptConnections();
 
   /** `qps` and `burst` bound calls a second; a negative `qps` lifts the bound. */
   constructor(config: KubeConfig, limits: { qps: number; burst: number }, identity = "") {
@@ -167,7 +167,7 @@ export class KubernetesClient {
 
   /** Closes idle connections. */
   close(): void {
-    this.#agent?.destroy();
+    this.#kept.close();
   }
 
   async #open(
@@ -192,16 +192,7 @@ export class KubernetesClient {
     };
     // Fills in authentication, which may change over time (token files, exec plugins).
     await this.#config.applyToHTTPSOptions(options);
-    // One agent for all calls: the config hands out a new one each time, which would never reuse
-    // a connection. Behind a proxy its own knows the way.
-    if (this.#config.getCurrentCluster()?.proxyUrl) return httpsRequest(url, options);
-    const { ca, cert, key, rejectUnauthorized, servername } = options;
-    const tls = Object.entries({ ca, cert, key, rejectUnauthorized, servername });
-    this.#agent ??= new Agent({
-      ...Object.fromEntries(tls.filter(([, value]) => value !== undefined)),
-      keepAlive: true,
-    });
-    options.agent = this.#agent;
+    options.agent = this.#kept.agentLike(options.agent);
     return httpsRequest(url, options);
   }
 }

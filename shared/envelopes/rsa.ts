@@ -1,5 +1,4 @@
-// Owns: one encrypted value: encode, decode, encrypt, decrypt. Bytes only.
-// Does not own: which key opens it (keyring.ts) or what the label says (scope.ts).
+// One encrypted value: encode, decode, encrypt, decrypt. Bytes only.
 // SPEC.md, "Envelope". Runs in a browser: WebCrypto where there is no node:crypto.
 
 import type * as NodeCryptoModule from "node:crypto";

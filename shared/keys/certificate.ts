@@ -1,5 +1,4 @@
-// Owns: a sealing key pair and its self-signed X.509 certificate: create, parse, fingerprint, validity.
-// Does not own: which of several keys is used (keyring.ts).
+// A sealing key pair and its self-signed X.509 certificate: create, parse, fingerprint, validity.
 // SPEC.md, "Sealing keys and certificates".
 
 import {

@@ -1,5 +1,4 @@
-// Owns: the forms in which sealing keys come in files and key Secrets.
-// Does not own: which of them is used (keyring.ts).
+// The forms in which sealing keys come in files and key Secrets.
 // SPEC.md, "Sealing keys and certificates".
 
 import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "./certificate.ts";
@@ -7,7 +6,8 @@ import { encodeBase64 } from "../base64.ts";
 import { locate, SignetError } from "../errors.ts";
 import type { SealingKey } from "./keyring.ts";
 import { parseManifests } from "../manifest/manifest.ts";
-import { type JsonObject, objectsOf, parseSecret, type Secret } from "../kubernetes/secret.ts";
+import { type JsonObject, objectsOf } from "../kubernetes/object.ts";
+import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 
 export const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
 

@@ -1,5 +1,4 @@
-// Owns: the private keys held: their order, which one seals, which one opens a value.
-// Does not own: where keys are kept (controller/clusterkeys.ts, keyfile.ts) or what a value means.
+// The private keys held: their order, which one seals, which one opens a value.
 // SPEC.md, "Choosing a key".
 
 import type { webcrypto } from "node:crypto";

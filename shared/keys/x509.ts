@@ -1,6 +1,5 @@
-// Owns: the public half of a sealing certificate where there is no node:crypto: DER -> Certificate;
-// what holds for certificates read either way.
-// Does not own: certificates on Node, where OpenSSL reads them (certificate.ts).
+// The public half of a sealing certificate where there is no node:crypto: DER -> Certificate; what
+// holds for certificates read either way.
 // SPEC.md, "Sealing keys and certificates". Runs in a browser.
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";

@@ -1,6 +1,4 @@
-// Owns: what js-yaml reads and go-yaml refuses or reads otherwise: each found, and refused here.
-// Does not own: building the tree (yaml.ts), what scalars mean (scalar.ts).
-// Implements SPEC.md "Manifests": a document that YAML 1.1 and 1.2 read differently is an error.
+// What js-yaml reads and go-yaml refuses or reads otherwise: each found, and refused here.
 
 import { EVENT_ID, SCALAR_STYLE } from "js-yaml";
 import type { Event } from "js-yaml";

@@ -1,10 +1,7 @@
-// Owns: one entry of a document changed, added or taken out, and every other byte left alone.
-// Does not own: reading and writing whole documents (manifest.ts).
-// Implements SPEC.md "Manifests": an edit that does not read back as meant is never returned.
+// One entry of a document changed, added or taken out, and every other byte left alone.
 
 import { SignetError } from "../errors.ts";
-import { formatEntry, formatString, formatValue, parseManifests } from "./manifest.ts";
-import type { Json, ManifestDocument } from "./manifest.ts";
+import { formatEntry, formatString, formatValue, type Json, type ManifestDocument, parseManifests } from "./manifest.ts";
 import { quote } from "./scalar.ts";
 import type { Entry, MappingNode, Node, ScalarNode } from "./tree.ts";
 

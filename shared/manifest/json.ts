@@ -1,9 +1,6 @@
-// Owns: JSON text -> the tree of tree.ts, with positions; one document of several in a row.
-// Does not own: YAML (yaml.ts), where a stream is cut (manifest.ts).
-// Implements SPEC.md "Manifests": RFC 8259, with duplicate keys and lone surrogates refused.
+// JSON text -> the tree of tree.ts, with positions; one document of several in a row.
 
-import { MAX_DEPTH } from "./tree.ts";
-import type { Entry, Fail, Node, ScalarNode } from "./tree.ts";
+import { type Entry, type Fail, MAX_DEPTH, type Node, type ScalarNode } from "./tree.ts";
 import type { Resolved } from "./scalar.ts";
 
 interface Reader {

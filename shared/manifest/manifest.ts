@@ -1,9 +1,6 @@
-// Owns: streams of YAML and JSON documents -> values, surprises and positions; values -> streams.
-// Does not own: the grammar, scalars and edits (manifest/), kinds.
-// Implements SPEC.md "Manifests": what sigs.k8s.io/yaml and NewYAMLOrJSONDecoder read, or an error.
+// Streams of YAML and JSON documents -> values, surprises and positions; values -> streams.
 
-import { SignetError } from "../errors.ts";
-import type { ErrorPlace } from "../errors.ts";
+import { type ErrorPlace, SignetError } from "../errors.ts";
 import { composeJson, skipSpace } from "./json.ts";
 import { canBePlain, literalBlock, quote } from "./scalar.ts";
 import type { Fail, Node, ScalarNode } from "./tree.ts";

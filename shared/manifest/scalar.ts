@@ -1,6 +1,4 @@
-// Owns: what one scalar means to Kubernetes, and how a string is written so that it stays one.
-// Does not own: where scalars begin and end (yaml.ts), documents and streams (manifest.ts).
-// Implements SPEC.md "Manifests": the rules are those of sigs.k8s.io/yaml 1.6 (go-yaml 2.4).
+// What one scalar means to Kubernetes, and how a string is written so that it stays one.
 
 export type ScalarKind = "null" | "boolean" | "integer" | "float" | "string";
 

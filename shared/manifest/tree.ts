@@ -1,6 +1,4 @@
-// Owns: the tree that a document is read into, and what can be asked of it.
-// Does not own: how it is built (yaml.ts, json.ts) or changed (edit.ts).
-// Implements SPEC.md "Manifests": every node knows where in the file it stands.
+// The tree that a document is read into, and what can be asked of it.
 
 import type { Resolved } from "./scalar.ts";
 

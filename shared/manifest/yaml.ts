@@ -1,34 +1,11 @@
-// Owns: the text of one YAML document -> a tree of what Kubernetes reads there, with positions.
-// Does not own: what a scalar means (scalar.ts), streams of documents and JSON (manifest.ts).
-// Implements SPEC.md "Manifests": js-yaml lexes YAML 1.2; what go-yaml reads otherwise is refused.
+// The text of one YAML document -> a tree of what Kubernetes reads there, with positions.
 
 import { COLLECTION_STYLE, EVENT_ID, getScalarValue, SCALAR_STYLE } from "js-yaml";
 import type { AliasEvent, Event, MappingEvent, ScalarEvent, SequenceEvent } from "js-yaml";
-import {
-  isSpace,
-  refuseBlockOnLineOf,
-  refuseCharacters,
-  refuseEscapes,
-  refuseKeyInLine,
-  refuseKeyThatGoDoesNotFind,
-  refusePlainInFlow,
-  refuseTabs,
-  skipLine,
-} from "./dialect.ts";
-import type { Source } from "./dialect.ts";
-import { isSurprising, keyText, resolvePlain } from "./scalar.ts";
-import type { Resolved } from "./scalar.ts";
+import { isSpace, refuseBlockOnLineOf, refuseCharacters, refuseEscapes, refuseKeyInLine, refuseKeyThatGoDoesNotFind, refusePlainInFlow, refuseTabs, skipLine, type Source } from "./dialect.ts";
+import { isSurprising, keyText, type Resolved, resolvePlain } from "./scalar.ts";
 import { lex, moveTree, unpad } from "./yamllexer.ts";
-import { height, MAX_DEPTH } from "./tree.ts";
-import type {
-  AliasNode,
-  Entry,
-  Fail,
-  MappingNode,
-  Node,
-  ScalarNode,
-  SequenceNode,
-} from "./tree.ts";
+import { type AliasNode, type Entry, type Fail, height, type MappingNode, MAX_DEPTH, type Node, type ScalarNode, type SequenceNode } from "./tree.ts";
 
 /** Most nodes that aliases may add to a document. */
 const MAX_ALIASED = 100_000;

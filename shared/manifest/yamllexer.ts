@@ -1,11 +1,8 @@
-// Owns: js-yaml's events for a text, also where it wants lines indented that Kubernetes does not.
-// Does not own: what the events mean (yaml.ts), other differences between the two (dialect.ts).
-// Implements SPEC.md "Manifests": errors in our own words, never with text of the input.
+// Js-yaml's events for a text, also where it wants lines indented that Kubernetes does not.
 
 import { parseEvents, YAMLException } from "js-yaml";
 import type { Event } from "js-yaml";
-import { MAX_DEPTH } from "./tree.ts";
-import type { Entry, Fail, Node } from "./tree.ts";
+import { type Entry, type Fail, MAX_DEPTH, type Node } from "./tree.ts";
 
 // Reasons of js-yaml in our words: its own may quote the input, and an unlisted one may too.
 const REASONS: readonly (readonly [RegExp, string])[] = [

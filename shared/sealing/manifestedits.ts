@@ -1,5 +1,4 @@
-// Owns: which entries of a manifest change when its SealedSecret does.
-// Does not own: changing them in a text (shared/manifest/edit.ts).
+// Which entries of a manifest change when its SealedSecret does.
 
 import { encodeBase64 } from "../base64.ts";
 import type { Edit } from "../manifest/edit.ts";

@@ -1,5 +1,4 @@
-// Owns: the three scopes of a sealed value, their annotations and their label bytes.
-// Does not own: where the label goes in the envelope (envelope.ts).
+// The three scopes of a sealed value, their annotations and their label bytes.
 // SPEC.md, "Scopes".
 
 export const SCOPES = ["strict", "namespace-wide", "cluster-wide"] as const;

@@ -1,20 +1,14 @@
-// Owns: new values in SealedSecrets: a Secret sealed, items set, all values under another key.
-// Does not own: one value's bytes (envelope.ts), which file or cluster it is for (cli/).
+// New values in SealedSecrets: a Secret sealed, items set, all values under another key.
 // SPEC.md, "SealedSecrets".
 
 import type { Certificate } from "../keys/certificate.ts";
-import {
-  encodeEnvelope,
-  encryptValue,
-  envelopeBytes,
-  importPublicKey,
-  type PublicKey,
-} from "../envelopes/rsa.ts";
+import { encodeEnvelope, encryptValue, envelopeBytes, importPublicKey, type PublicKey } from "../envelopes/rsa.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
-import { isItemName, quotesObject, type Secret, serverFieldsRemoved } from "../kubernetes/secret.ts";
+import { isItemName, type Secret } from "../kubernetes/secret.ts";
+import { quotesObject, serverFieldsRemoved } from "../kubernetes/object.ts";
 import { formatSealedFor, SEALED_FOR_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
 import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
 

@@ -1,31 +1,14 @@
-// Owns: SealedSecrets as values: checks on an untrusted one, its manifest, what it says of itself, and two
-// of them put together. Nothing here opens or seals a value.
-// Does not own: seal.ts, unseal.ts; status (controller/). SPEC.md, "SealedSecrets".
+// SealedSecrets as values: checks on an untrusted one, its manifest, what it says of itself, and
+// two of them put together. Nothing here opens or seals a value.
+// SPEC.md, "SealedSecrets".
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
-import {
-  asObject,
-  describeObject,
-  formatMetadata,
-  fromEntries,
-  isItemName,
-  type JsonObject,
-  type ObjectMeta,
-  parseMetadata,
-  sorted,
-} from "../kubernetes/secret.ts";
-import {
-  formatSealedFor,
-  parseStamp,
-  SEALED_FOR_ANNOTATION,
-  type Stamp,
-  STAMP_ANNOTATION,
-  withSealedFor,
-  withStamp,
-} from "./stamp.ts";
+import { asObject, describeObject, formatMetadata, fromEntries, type JsonObject, type ObjectMeta, parseMetadata, sorted } from "../kubernetes/object.ts";
+import { isItemName } from "../kubernetes/secret.ts";
+import { formatSealedFor, parseStamp, SEALED_FOR_ANNOTATION, type Stamp, STAMP_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
 
 export const API_VERSION = "bitnami.com/v1alpha1";
 export const KIND = "SealedSecret";

@@ -1,5 +1,4 @@
-// Owns: the annotations that say which sealing key each value is under, and what it was sealed for.
-// Does not own: trust: a stamp is a hint, never proof.
+// The annotations that say which sealing key each value is under, and what it was sealed for.
 // SPEC.md, "Stamps".
 
 import type { Scope } from "./scope.ts";

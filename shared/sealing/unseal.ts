@@ -1,6 +1,5 @@
-// Owns: SealedSecret -> Secret with the keys held: all values or none, of either form.
-// Does not own: one value's bytes (envelope.ts), key choice (keyring.ts), templates (template.ts), owner
-// references (controller/). SPEC.md, "SealedSecrets".
+// SealedSecret -> Secret with the keys held: all values or none, of either form.
+// SPEC.md, "SealedSecrets".
 
 import { decodeEnvelope, parseEnvelopeBytes } from "../envelopes/rsa.ts";
 import { locate, SignetError } from "../errors.ts";
@@ -8,14 +7,8 @@ import type { Keyring, OpenedValue } from "../keys/keyring.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
-import {
-  asObject,
-  type JsonObject,
-  type ObjectMeta,
-  parseSecret,
-  type Secret,
-  serverFieldsRemoved,
-} from "../kubernetes/secret.ts";
+import { asObject, type JsonObject, type ObjectMeta, serverFieldsRemoved } from "../kubernetes/object.ts";
+import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 import type { Stamp } from "./stamp.ts";
 
 /** Renders `spec.template.data`; handed in so that who never renders need not load it. */

@@ -1,24 +1,9 @@
-// Owns: the functions of text/template itself: comparison, index, len, print, html, js, urlquery.
-// Does not own: sprig's functions, nor how and / or stop early (execute.ts).
-// Implements: Go's text/template/funcs.go.
+// The functions of text/template itself: comparison, index, len, print, html, js, urlquery.
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { print, printf, println } from "./show.ts";
 import { decodeRune, encodeRune, isPrint } from "./unicode.ts";
 import { escapeQuery } from "./urlfunctions.ts";
-import {
-  type Budget,
-  type Bytes,
-  Dict,
-  Fault,
-  Integer,
-  integerOf,
-  isTrue,
-  List,
-  sameTime,
-  Time,
-  type Value,
-  Version,
-} from "./value.ts";
+import { type Budget, type Bytes, Dict, Fault, Integer, integerOf, isTrue, List, sameTime, Time, type Value, Version } from "./value.ts";
 
 type Basic = "bool" | "int" | "uint" | "float" | "string" | undefined;
 

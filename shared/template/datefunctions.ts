@@ -1,6 +1,4 @@
-// Owns: sprig's date functions on given dates.
-// Does not own: layouts and zones (dates.ts); what would read the clock is refused.
-// Implements: sprig v3.3.0 date.go.
+// Sprig's date functions on given dates.
 import { addNanos, formatTime, parseTime, UTC, ZERO_TIME, zoneByName } from "./dates.ts";
 import { durationText, parseDuration } from "../duration.ts";
 import { parseInt64 } from "./numbers.ts";

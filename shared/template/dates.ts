@@ -1,6 +1,4 @@
-// Owns: times and time zones: Go's layouts read and written.
-// Does not own: durations (durations.ts), sprig's date functions (datefunctions.ts).
-// Implements: Go's time package; Local is UTC, as in the original's container image.
+// Times and time zones: Go's layouts read and written.
 import { type Bytes, Fault, Time, type Zone } from "./value.ts";
 
 export const UTC: Zone = { name: "UTC", offset: 0 };

@@ -1,22 +1,10 @@
-// Owns: base64, base32, hashes, AES decryption and JSON in templates.
-// Does not own: query escaping (urlfunctions.ts).
-// Implements: sprig v3.3.0's use of Go's encoding/base64, base32, json, crypto and hash/adler32.
+// Base64, base32, hashes, AES decryption and JSON in templates.
 import { createDecipheriv, createHash } from "node:crypto";
 import { timeJson } from "./dates.ts";
 import { versionText } from "./semver.ts";
 import { type Builtin, fn, type Table } from "./signature.ts";
 import { decode, decodeRune, encode, REPLACEMENT } from "./unicode.ts";
-import {
-  type Budget,
-  type Bytes,
-  Dict,
-  Fault,
-  Integer,
-  List,
-  Text,
-  Time,
-  type Value,
-} from "./value.ts";
+import { type Budget, type Bytes, Dict, Fault, Integer, List, Text, Time, type Value } from "./value.ts";
 
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

@@ -1,25 +1,11 @@
-// Owns: evaluating a template's tree: scopes, fields, calls and their argument types.
-// Does not own: the tree (parser.ts), what each function does (functions.ts and its tables).
-// Implements: the executor of Go's text/template, without methods on arbitrary Go types.
+// Evaluating a template's tree: scopes, fields, calls and their argument types.
 import { SourceFault } from "./lexer.ts";
 import type { NumberNode } from "./literals.ts";
 import { callMethod } from "./methods.ts";
 import type { Node, Operand, Pipe } from "./parser.ts";
 import type { Builtin, Kind } from "./signature.ts";
 import { decode } from "./unicode.ts";
-import {
-  type Budget,
-  type Bytes,
-  Dict,
-  Fault,
-  Integer,
-  integerOf,
-  isTrue,
-  List,
-  Text,
-  Time,
-  type Value,
-} from "./value.ts";
+import { type Budget, type Bytes, Dict, Fault, Integer, integerOf, isTrue, List, Text, Time, type Value } from "./value.ts";
 
 /** Marks that a command gets nothing from the pipeline before it; undefined is a value in Go. */
 const NOTHING = Symbol("nothing");

@@ -1,6 +1,4 @@
-// Owns: which functions a template may call, and why the others may not be called.
-// Does not own: what the functions do (the *functions.ts tables).
-// Implements: sprig v3.3.0 GenericFuncMap without env, expandenv and getHostByName.
+// Which functions a template may call, and why the others may not be called.
 import { BUILTIN_FUNCTIONS } from "./builtinfunctions.ts";
 import { DATE_FUNCTIONS } from "./datefunctions.ts";
 import { ENCODING_FUNCTIONS } from "./encodingfunctions.ts";

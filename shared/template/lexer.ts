@@ -1,6 +1,4 @@
-// Owns: cutting a template's source into tokens, trim markers and comments included.
-// Does not own: what the tokens mean (parser.ts).
-// Implements: the lexer of Go's text/template/parse.
+// Cutting a template's source into tokens, trim markers and comments included.
 import { isDigit, isLetter } from "./unicode.ts";
 import { Fault } from "./value.ts";
 

@@ -1,24 +1,8 @@
-// Owns: sprig's functions on lists and dicts, and on what is empty.
-// Does not own: joining and sorting of text (textfunctions.ts).
-// Implements: sprig v3.3.0 list.go, dict.go, defaults.go and reflect.go, with mergo 1.0.1.
-// Where Go would walk a map in random order, this walks it by name.
+// Sprig's functions on lists and dicts, and on what is empty.
 import { toInteger } from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { textOf } from "./show.ts";
-import {
-  type Budget,
-  type Bytes,
-  deepEqual,
-  Dict,
-  Fault,
-  isTrue,
-  kindName,
-  List,
-  strings,
-  Time,
-  typeName,
-  type Value,
-} from "./value.ts";
+import { type Budget, type Bytes, deepEqual, Dict, Fault, isTrue, kindName, List, strings, Time, typeName, type Value } from "./value.ts";
 
 /** sprig's empty: as text/template's truth; a date or a version is never empty. */
 export function isEmpty(value: Value): boolean {

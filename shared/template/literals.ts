@@ -1,6 +1,4 @@
-// Owns: constants in a template's source: numbers, characters, quoted and raw text.
-// Does not own: where they may stand (parser.ts).
-// Implements: Go's constants as text/template/parse and strconv.Unquote read them.
+// Constants in a template's source: numbers, characters, quoted and raw text.
 import { SourceFault, type Token } from "./lexer.ts";
 import { parseFloat64, parseInt64, parseUint64 } from "./numbers.ts";
 import { encode, encodeRune } from "./unicode.ts";

@@ -1,18 +1,5 @@
-// Owns: sprig's arithmetic and its lists of integers.
-// Does not own: reading numbers and exact decimals (numbers.ts).
-// Implements: sprig v3.3.0 numeric.go and the arithmetic of its functions.go.
-import {
-  addDecimals,
-  type Decimal,
-  decimal,
-  decimalToFloat,
-  divideDecimals,
-  multiplyDecimals,
-  parseInt64,
-  subtractDecimals,
-  toFloat,
-  toInteger,
-} from "./numbers.ts";
+// Sprig's arithmetic and its lists of integers.
+import { addDecimals, type Decimal, decimal, decimalToFloat, divideDecimals, multiplyDecimals, parseInt64, subtractDecimals, toFloat, toInteger } from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { print } from "./show.ts";
 import { type Budget, Fault, int64, List, type Value } from "./value.ts";

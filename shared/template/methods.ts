@@ -1,6 +1,4 @@
-// Owns: the methods that a template may call on a date or a version.
-// Does not own: fields of dicts (execute.ts).
-// Implements: the methods of Go's time.Time and semver.Version that take and give plain values.
+// The methods that a template may call on a date or a version.
 import { clockOf, formatTime, timeText, UTC, zoneByName } from "./dates.ts";
 import { compareVersions, versionText } from "./semver.ts";
 import { describe } from "./show.ts";

@@ -1,6 +1,4 @@
-// Owns: reading and writing numbers as Go does, and exact decimals.
-// Does not own: printf's flags and widths (format.ts), the functions (mathfunctions.ts).
-// Implements: Go's strconv, cast.ToInt64 / ToFloat64, and the part of shopspring/decimal in use.
+// Reading and writing numbers as Go does, and exact decimals.
 import { type Bytes, Fault, Integer, type Value } from "./value.ts";
 
 const MAX_INT64 = (1n << 63n) - 1n;

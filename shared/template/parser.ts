@@ -1,6 +1,4 @@
-// Owns: the tree of a template: nodes, scopes of variables, definitions.
-// Does not own: tokens (lexer.ts), constants (literals.ts), evaluation (execute.ts), which functions exist (functions.ts).
-// Implements: the parser of Go's text/template/parse.
+// The tree of a template: nodes, scopes of variables, definitions.
 import { SourceFault, type Token, tokenize, type TokenType } from "./lexer.ts";
 import { number, type NumberNode, unquote } from "./literals.ts";
 import { encode } from "./unicode.ts";

@@ -1,6 +1,4 @@
-// Owns: sprig's functions on paths; the os ones are the same, since the original runs on Linux.
-// Does not own: URLs (urlfunctions.ts).
-// Implements: Go's path and path/filepath.
+// Sprig's functions on paths; the os ones are the same, since the original runs on Linux.
 import { fn, type Table } from "./signature.ts";
 import type { Bytes } from "./value.ts";
 

@@ -1,6 +1,4 @@
-// Owns: sprig's regular expressions: Go's own syntax, in linear time, over byte strings.
-// Does not own: the regular expression engine (re2js, a port of RE2).
-// Implements: sprig v3.3.0 regex.go with the rules of Go's regexp for empty matches and $names.
+// Sprig's regular expressions: Go's own syntax, in linear time, over byte strings.
 import { type Matcher, RE2JS } from "re2js";
 import { type Builtin, fn, type Table } from "./signature.ts";
 import { decodeRune, encode, REPLACEMENT } from "./unicode.ts";

@@ -1,6 +1,4 @@
-// Owns: semantic versions and their constraints.
-// Does not own: what a template may ask a version for (methods.ts).
-// Implements: Masterminds/semver v3.3.0 as sprig's semver and semverCompare use it.
+// Semantic versions and their constraints.
 import { RE2JS } from "re2js";
 import { parseUint64 } from "./numbers.ts";
 import { fn, type Table } from "./signature.ts";

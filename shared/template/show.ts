@@ -1,6 +1,4 @@
-// Owns: the printing functions that the tables share, with dates and versions shown.
-// Does not own: fmt's rules (format.ts).
-// Implements: fmt.Sprint and its like, and sprig's strval.
+// The printing functions that the tables share, with dates and versions shown.
 import { timeText } from "./dates.ts";
 import { Printer } from "./format.ts";
 import { versionText } from "./semver.ts";

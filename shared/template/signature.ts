@@ -1,6 +1,4 @@
-// Owns: how a function of the template language declares its Go parameter types.
-// Does not own: the functions themselves.
-// Implements: the part of Go's function types that text/template checks arguments against.
+// How a function of the template language declares its Go parameter types.
 import type { Budget, Bytes, Dict, Time, Value } from "./value.ts";
 
 /** The JavaScript side of each Go parameter type; `value` is reflect.Value, which takes anything. */

@@ -1,6 +1,4 @@
-// Owns: rendering one value of a SealedSecret's spec.template.data, its limits and its errors.
-// Does not own: which entries are rendered and where they go (the unsealing code).
-// Implements: Go's text/template with sprig v3.3.0, as the original does; see SPEC.md.
+// Rendering one value of a SealedSecret's spec.template.data, its limits and its errors.
 import { SignetError } from "../errors.ts";
 import { execute } from "./execute.ts";
 import { checkFunction, FUNCTIONS } from "./functions.ts";

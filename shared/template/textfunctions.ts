@@ -1,26 +1,8 @@
-// Owns: sprig's functions on text: case, cutting, wrapping, joining, splitting.
-// Does not own: encodings and hashes (encodingfunctions.ts), regular expressions (regexfunctions.ts).
-// Implements: sprig v3.3.0 strings.go with goutils 1.1.1.
+// Sprig's functions on text: case, cutting, wrapping, joining, splitting.
 import { fn, type Table, variadic } from "./signature.ts";
 import { print, textOf, textsOf } from "./show.ts";
 import { parseInt64, toInteger } from "./numbers.ts";
-import {
-  encodeRune,
-  isDigit,
-  isLetter,
-  isLower,
-  isSpace,
-  isTitle,
-  isUpper,
-  quote,
-  runes,
-  runeSlices,
-  toLower,
-  toTitle,
-  toUpper,
-  trimRunes,
-  trimSpace,
-} from "./unicode.ts";
+import { encodeRune, isDigit, isLetter, isLower, isSpace, isTitle, isUpper, quote, runes, runeSlices, toLower, toTitle, toUpper, trimRunes, trimSpace } from "./unicode.ts";
 import { lowerWords, pascalCase } from "./words.ts";
 import { type Budget, type Bytes, Dict, Fault, List, strings, Text, type Value } from "./value.ts";
 

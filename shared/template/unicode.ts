@@ -1,7 +1,4 @@
-// Owns: UTF-8 inside byte strings, Go's rune classes and case mappings, and Go's quoting.
-// Does not own: the functions that use them.
-// Implements: Go's unicode/utf8, unicode and strconv.Quote; characters newer than the running
-// Node's Unicode tables may be classed otherwise than by Go.
+// UTF-8 inside byte strings, Go's rune classes and case mappings, and Go's quoting.
 import type { Bytes } from "./value.ts";
 
 export const REPLACEMENT = 0xfffd;

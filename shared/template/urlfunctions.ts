@@ -1,6 +1,4 @@
-// Owns: urlParse and urlJoin, and percent-encoding.
-// Does not own: html and js escaping (builtinfunctions.ts).
-// Implements: sprig v3.3.0 url.go with Go's net/url.
+// UrlParse and urlJoin, and percent-encoding.
 import { fn, type Table } from "./signature.ts";
 import { type Bytes, Dict, Fault } from "./value.ts";
 

@@ -1,6 +1,4 @@
-// Owns: the Go values that a template computes with, their Go type names, and the budget they use.
-// Does not own: what the functions do with them, or how an error is shown (shared/template/template.ts).
-// Implements: reflect's view of string, int, map, slice, time.Time and *semver.Version.
+// The Go values that a template computes with, their Go type names, and the budget they use.
 
 /** A failure of a template, without a place and without any value of the template's data. */
 export class Fault extends Error {}

@@ -1,19 +1,5 @@
-// Owns: snake_case, kebab-case and PascalCase.
-// Does not own: upper, lower and title (textfunctions.ts).
-// Implements: huandu/xstrings 1.5.0.
-import {
-  decodeRune,
-  encodeRune,
-  isLetter,
-  isNumber,
-  isPunct,
-  isSpace,
-  isUpper,
-  REPLACEMENT,
-  runes,
-  toLower,
-  toUpper,
-} from "./unicode.ts";
+// Snake_case, kebab-case and PascalCase.
+import { decodeRune, encodeRune, isLetter, isNumber, isPunct, isSpace, isUpper, REPLACEMENT, runes, toLower, toUpper } from "./unicode.ts";
 import type { Bytes } from "./value.ts";
 
 const isConnector = (rune: number): boolean => rune === 0x2d || rune === 0x5f || isSpace(rune);

@@ -1,6 +1,6 @@
-// Owns: how long `signet` goes on asking a controller that is away or asked too often, and its words
-// where it gives up. Runs the built program, dist/signet.cjs, against a server that answers as told.
-// Does not own: what a controller answers (test/cluster/http.test.ts), kubeseal's patience (kubeseal.test.ts).
+// How long `signet` goes on asking a controller that is away or asked too often, and its words
+// where it gives up. Runs the built program, dist/signet.cjs, against a server that answers as
+// told.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -1,7 +1,5 @@
-// Owns: that what the documents tell people to type is there and does what they show, and that their links
-// lead somewhere. CONTRIBUTING.md, "Documents", says how a document is written for it.
-// Does not own: what is true of the programs beside that; commands that need a cluster (the tests that the
-// documents name).
+// That what the documents tell people to type is there and does what they show, and that their
+// links lead somewhere. CONTRIBUTING.md, "Documents", says how a document is written for it.
 
 import { execFile, execFileSync } from "node:child_process";
 import {

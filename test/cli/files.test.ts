@@ -13,7 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { manifestsBelow, readText, writeFiles } from "../../host/files.ts";
+import { manifestsBelow } from "../../host/manifestfiles.ts";
+import { readText } from "../../host/readfile.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 
 let folder = "";
 const at = (...path: string[]): string => join(folder, ...path);

@@ -1,5 +1,4 @@
-// Owns: proofs about one request: what becomes of it on a connection that was kept.
-// Does not own: redirects, sizes and proxies of downloads (program.test.ts).
+// Proofs about one request: what becomes of it on a connection that was kept.
 import { Agent, createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";

@@ -1,5 +1,4 @@
-// Owns: commands that ask a person, in a real terminal: what is asked, shown, written and left behind.
-// Does not own: kills (kill.test.ts), refusals of flags (test/scenarios). Runs dist/signet.cjs.
+// Commands that ask a person, in a real terminal: what is asked, shown, written and left behind.
 
 import {
   existsSync,

@@ -1,5 +1,4 @@
-// Owns: backups, restores and re-sealing against an API server that does what a test says.
-// Does not own: a real cluster (test/cluster/backup.test.ts). Runs dist/signet.cjs.
+// Backups, restores and re-sealing against an API server that does what a test says.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";

@@ -1,5 +1,4 @@
-// Owns: what is left where commands are killed at any moment: files old or new and whole, no plaintext.
-// Does not own: what the commands do when they are not (interactive.test.ts). Runs dist/signet.cjs.
+// What is left where commands are killed at any moment: files old or new and whole, no plaintext.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import {
@@ -14,10 +13,10 @@ import {
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { writeFiles } from "../../host/files.ts";
+import { writeFiles } from "../../host/writefiles.ts";
 import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import { asObject } from "../../shared/kubernetes/secret.ts";
+import { asObject } from "../../shared/kubernetes/object.ts";
 import { cleanEnvironment, waitFor } from "../cluster/program.ts";
 import { KEYS, Workplace } from "./workplace.ts";
 

@@ -1,6 +1,5 @@
-// Owns: what `kubeseal` does over the network without a cluster, and with files that the original
-// cannot take. Runs the built program, dist/kubeseal.cjs.
-// Does not own: what it has in common with the original (test/interop/kubeseal.test.ts).
+// What `kubeseal` does over the network without a cluster, and with files that the original cannot
+// take. Runs the built program, dist/kubeseal.cjs.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -1,6 +1,5 @@
-// Owns: proof that a backup of sealing keys is a file of age v1: opened here by hand, from the format's
+// Proof that a backup of sealing keys is a file of age v1: opened here by hand, from the format's
 // description (https://c2sp.org/age), with other libraries than the one that wrote it.
-// Does not own: age itself as the judge (test/interop/age.test.ts).
 import { createDecipheriv, hkdfSync, scryptSync } from "node:crypto";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import nacl from "tweetnacl";

@@ -1,5 +1,5 @@
-// Owns: what a document in Markdown holds that a test can check: fenced blocks, command lines, links, headings.
-// Does not own: whether any of it is right (documents.test.ts).
+// What a document in Markdown holds that a test can check: fenced blocks, command lines, links,
+// headings.
 
 /** What the comment above a block says of it. */
 export type Mark =

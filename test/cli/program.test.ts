@@ -1,5 +1,4 @@
-// Owns: what the built program does with servers, clocks and signals, which a scenario cannot tell.
-// Does not own: refusals of files and options (test/scenarios). Runs dist/signet.cjs.
+// What the built program does with servers, clocks and signals, which a scenario cannot tell.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

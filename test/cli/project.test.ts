@@ -1,6 +1,11 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { meaningOf, newFilePath, parseProject, type Project } from "../../cli/repository/project.ts";
+import {
+  meaningOf,
+  newFilePath,
+  parseProject,
+  type Project,
+} from "../../cli/repository/project.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 const ROOT = resolve("/repo");

@@ -1,5 +1,5 @@
-// Owns: the built `signet` in a real terminal: what it shows, keys typed to it, how it leaves the terminal.
-// Does not own: what is asked and answered (interactive.test.ts). `script` of util-linux makes the terminal.
+// The built `signet` in a real terminal: what it shows, keys typed to it, how it leaves the
+// terminal.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,4 @@
-// Owns: the durations of timeouts, as kubectl reads them.
-// Does not own: those of templates (test/interop/template.test.ts).
+// The durations of timeouts, as kubectl reads them.
 import { expect, test } from "vitest";
 import type { SignetError } from "../../shared/errors.ts";
 import { parseTimeout } from "../../cli/cluster/timeout.ts";

@@ -1,5 +1,5 @@
-// Owns: a repository with two clusters for tests of commands, its keys, and an editor that does what a
-// test says. Does not own: how the commands are run (terminal.ts, program.ts).
+// A repository with two clusters for tests of commands, its keys, and an editor that does what a
+// test says.
 
 import {
   copyFileSync,

@@ -1,6 +1,5 @@
-// Owns: backups of sealing keys and their way back, and what a kill at any moment leaves of a restore and
+// Backups of sealing keys and their way back, and what a kill at any moment leaves of a restore and
 // of a re-sealing by the controller.
-// Does not own: the story of a repository (repository.test.ts).
 import { spawn } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -8,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
-import { type ControlPlane, type KubeObject } from "./controlplane.ts";
+import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { makeRepository, type Repository } from "./gitops.ts";
 import { cleanEnvironment, type Finished } from "./program.ts";
 import { addAccount, type RunningController, startCluster } from "./signet.ts";

@@ -1,6 +1,5 @@
-// Owns: the namespaces in which clusters are run: the command that enters them, and whether this
-// machine lets us have them.
-// Does not own: what runs inside (program.ts), nor where the programs come from (test/parts).
+// The namespaces in which clusters are run: the command that enters them, and whether this machine
+// lets us have them.
 import { spawnSync } from "node:child_process";
 import { realpathSync } from "node:fs";
 import { PartsUnavailable } from "../parts/build.ts";

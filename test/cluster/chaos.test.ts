@@ -1,5 +1,4 @@
-// Owns: what is left after faults under churn: the cluster must end as declared, whatever happened.
-// Does not own: single kills between two calls (faults.test.ts), several replicas (replicas.test.ts).
+// What is left after faults under churn: the cluster must end as declared, whatever happened.
 // SPEC.md, "Reconciling".
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

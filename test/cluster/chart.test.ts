@@ -1,6 +1,5 @@
-// Owns: that a real API server takes what the chart renders to, under Pod Security's "restricted" profile,
-// and what Helm does with the SealedSecret definition from install to uninstall.
-// Does not own: what is rendered (test/interop/chart.test.ts), the rights (rights.test.ts).
+// That a real API server takes what the chart renders to, under Pod Security's "restricted"
+// profile, and what Helm does with the SealedSecret definition from install to uninstall.
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

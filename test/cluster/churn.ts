@@ -1,5 +1,4 @@
-// Owns: a set of SealedSecrets that change all the time, and whether the cluster ends as declared.
-// Does not own: what goes wrong meanwhile (chaos.test.ts, soak.ts).
+// A set of SealedSecrets that change all the time, and whether the cluster ends as declared.
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { inLanes } from "./lanes.ts";
 import { sealed, SEALED_SECRETS } from "./objects.ts";

@@ -1,5 +1,4 @@
-// Owns: the proof that the test bed is the real thing, before other tests rely on it.
-// Does not own: any behaviour of ours.
+// The proof that the test bed is the real thing, before other tests rely on it.
 import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";

@@ -1,6 +1,5 @@
-// Owns: a real etcd, kube-apiserver and (unless unwanted) kube-controller-manager in a temporary
-// folder: starting, restarting, asking, counting calls, removing.
-// Does not own: what is installed in it (signet.ts, original.ts), nor the programs (test/parts).
+// A real etcd, kube-apiserver and (unless unwanted) kube-controller-manager in a temporary folder:
+// starting, restarting, asking, counting calls, removing.
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";

@@ -1,6 +1,5 @@
-// Owns: defects of the Go original that no other test speaks of, one test each; and our program in the
-// original's place, with the original's definition, rights and arguments.
-// Does not own: the list of all of them, with the test of each (docs/compatibility.md).
+// Defects of the Go original that no other test speaks of, one test each; and our program in the
+// original's place, with the original's definition, rights and arguments. docs/compatibility.md).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {

@@ -1,5 +1,4 @@
-// Owns: what becomes of edits and deletions that others make to our Secrets.
-// Does not own: the decision about a single Secret (test/controller/decide.test.ts).
+// What becomes of edits and deletions that others make to our Secrets.
 // SPEC.md, "Drift".
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";

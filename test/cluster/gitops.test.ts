@@ -1,6 +1,6 @@
-// Owns: the flow from a pushed commit to a Secret and back, with Argo CD's engine on a real control plane:
-// the example of examples/monorepo by the commands of its README, edits by hand, pruning, races.
-// Does not own: the life of a repository over years (repository.test.ts).
+// The flow from a pushed commit to a Secret and back, with Argo CD's engine on a real control
+// plane: the example of examples/monorepo by the commands of its README, edits by hand, pruning,
+// races.
 import { cpSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

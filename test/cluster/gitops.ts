@@ -1,6 +1,5 @@
-// Owns: the pull model of GitOps, for real: a bare repository, a developer's clone of it, and Argo CD's
+// The pull model of GitOps, for real: a bare repository, a developer's clone of it, and Argo CD's
 // engine on a clone of its own.
-// Does not own: what is committed, nor the control plane (controlplane.ts).
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

@@ -1,5 +1,4 @@
-// Owns: how tools read a SealedSecret's status: Argo CD's own script, Flux's kstatus, kubectl.
-// Does not own: what the status says and when (sealing.test.ts, test/controller/status.test.ts).
+// How tools read a SealedSecret's status: Argo CD's own script, Flux's kstatus, kubectl.
 // SPEC.md, "Status".
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,4 @@
-// Owns: the controller's HTTP API as clients and attackers meet it, and the Go kubeseal through it.
-// Does not own: sealing and unsealing themselves (test/shared).
+// The controller's HTTP API as clients and attackers meet it, and the Go kubeseal through it.
 // SPEC.md, "HTTP".
 import { readFileSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
@@ -12,8 +11,9 @@ import { readKeySecret } from "../../shared/keys/keyfile.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { openValues } from "../../shared/sealing/unseal.ts";
-import { type JsonObject, parseSecret } from "../../shared/kubernetes/secret.ts";
-import { type ControlPlane, type KubeObject } from "./controlplane.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { certificateOf, metricOf, sealed, statusOf, untilData, untilVerdict } from "./objects.ts";
 import { kubeseal } from "./original.ts";
 import { runToEnd } from "./program.ts";

@@ -1,6 +1,5 @@
-// Owns: interop with the Go original in a cluster: ours sealed for its controller, its sealed for
-// ours, through the API server's service proxy, and one program taking over from the other.
-// Does not own: interop without a cluster (test/interop).
+// Interop with the Go original in a cluster: ours sealed for its controller, its sealed for ours,
+// through the API server's service proxy, and one program taking over from the other.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";

@@ -1,5 +1,4 @@
-// Owns: the sealing keys of a running cluster: renewed, marked, brought along, broken, taken away.
-// Does not own: their forms (test/shared/keyfile.test.ts), several replicas (replicas.test.ts).
+// The sealing keys of a running cluster: renewed, marked, brought along, broken, taken away.
 // SPEC.md, "Sealing keys and certificates", "Renewal", "Retirement of keys".
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {

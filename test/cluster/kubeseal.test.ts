@@ -1,6 +1,5 @@
-// Owns: every mode of our `kubeseal` that asks a cluster, where the Go controller runs and where ours
+// Every mode of our `kubeseal` that asks a cluster, where the Go controller runs and where ours
 // does, beside the Go kubeseal; and the ways to log in.
-// Does not own: what needs no cluster (test/interop/kubeseal.test.ts).
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

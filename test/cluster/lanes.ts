@@ -1,5 +1,4 @@
-// Owns: many pieces of work, so many at a time.
-// Does not own: the work.
+// Many pieces of work, so many at a time.
 
 /** Works on all items in their order, at most `lanes` at once. @throws what the work throws first */
 export async function inLanes<T>(

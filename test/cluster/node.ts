@@ -1,7 +1,5 @@
-// Owns: what a cluster with nodes does for Deployments: a process for each, with the command, arguments,
+// What a cluster with nodes does for Deployments: a process for each, with the command, arguments,
 // environment, account and image that stand in the cluster; the endpoints of Services; the status.
-// Does not own: the Deployments; more than one replica, probes after the start, or limits. A pod has no
-// address of its own here, so two with the same ports are never there at once.
 import { randomBytes } from "node:crypto";
 import { mkdir, symlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";

@@ -1,5 +1,4 @@
-// Owns: the objects that the cluster tests declare, and how they look at what became of them.
-// Does not own: any behaviour of ours.
+// The objects that the cluster tests declare, and how they look at what became of them.
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Scope } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";

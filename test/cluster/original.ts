@@ -1,6 +1,5 @@
-// Owns: the Go original in the test bed: its CRD, its controller with the in-cluster files that it
+// The Go original in the test bed: its CRD, its controller with the in-cluster files that it
 // insists on, and its kubeseal.
-// Does not own: how it is built (test/parts/build.ts), nor the control plane (controlplane.ts).
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,6 +1,4 @@
-// Owns: `npm run cluster`: a real API server with our controller, to try things by hand until
-// Ctrl-C.
-// Does not own: how the cluster is run (controlplane.ts), nor the controller (signet.ts).
+// `npm run cluster`: a real API server with our controller, to try things by hand until Ctrl-C.
 import { resolve } from "node:path";
 import { obtainParts, onPath, PartsUnavailable } from "../parts/build.ts";
 import { type PartName, PARTS_VARIABLE } from "../parts/parts.ts";

@@ -1,6 +1,5 @@
-// Owns: the chart's ValidatingAdmissionPolicies in a real API server: each case, each action, and that the
-// controller and Helm go on with their work under them.
-// Does not own: the cases (test/policies/cases.ts), the other engines (test/interop/policies.test.ts).
+// The chart's ValidatingAdmissionPolicies in a real API server: each case, each action, and that
+// the controller and Helm go on with their work under them.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,11 +13,11 @@ import {
   POLICY_NAMESPACES,
   POLICY_VALUES,
   type PolicyCase,
-  type PolicyObject,
   policyCases,
+  type PolicyObject,
 } from "../policies/cases.ts";
 import { type Answer, type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
-import { certificateOf, SEALED_SECRETS, sealed, untilData } from "./objects.ts";
+import { certificateOf, sealed, SEALED_SECRETS, untilData } from "./objects.ts";
 import { runToEnd } from "./program.ts";
 import { type RunningController, startSignet } from "./signet.ts";
 

@@ -1,6 +1,5 @@
-// Owns: one running program of the test bed: its environment, output, readiness and end. It dies with
-// the process that started it, however that dies. And one that is run to its end.
-// Does not own: which program that is, nor its arguments (controlplane.ts, signet.ts, original.ts).
+// One running program of the test bed: its environment, output, readiness and end. It dies with the
+// process that started it, however that dies. And one that is run to its end.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,5 +1,4 @@
-// Owns: a proxy between a controller and the API server that lets a test stand between two calls.
-// Does not own: what the test does there.
+// A proxy between a controller and the API server that lets a test stand between two calls.
 import { writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, request as httpsRequest } from "node:https";

@@ -1,5 +1,4 @@
-// Owns: several replicas: one leads, another takes over, and the one that lost its turn writes nothing.
-// Does not own: a single controller's kills and outages (faults.test.ts).
+// Several replicas: one leads, another takes over, and the one that lost its turn writes nothing.
 // SPEC.md, "Replicas".
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";

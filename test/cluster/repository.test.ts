@@ -1,6 +1,5 @@
-// Owns: the life of a repository of sealed files on a real control plane: from `signet init` to the loss
+// The life of a repository of sealed files on a real control plane: from `signet init` to the loss
 // of the cluster, with Argo CD's engine as the agent.
-// Does not own: what each command refuses (test/scenarios), backups in detail (backup.test.ts).
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

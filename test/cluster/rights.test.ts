@@ -1,6 +1,5 @@
-// Owns: that each right the chart grants is needed: every verb on every resource is found used, by the very
-// role that grants it, in the audit log of a real API server; and that no right is missed.
-// Does not own: which rights those are (test/interop/chart.test.ts).
+// That each right the chart grants is needed: every verb on every resource is found used, by the
+// very role that grants it, in the audit log of a real API server; and that no right is missed.
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

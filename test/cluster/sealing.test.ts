@@ -1,5 +1,4 @@
-// Owns: the sealing loop on a real API server: what becomes of a SealedSecret, well and badly.
-// Does not own: interop with the Go original (interop.test.ts), kills and outages (faults.test.ts).
+// The sealing loop on a real API server: what becomes of a SealedSecret, well and badly.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/keys/certificate.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";

@@ -1,6 +1,5 @@
-// Owns: our controller in the test bed: what the chart installs less the Deployment, the process,
-// the way by which `kubeseal` reaches a controller through the API server, and a cluster with all that.
-// Does not own: the control plane (controlplane.ts), nor the Go original (original.ts).
+// Our controller in the test bed: what the chart installs less the Deployment, the process, the way
+// by which `kubeseal` reaches a controller through the API server, and a cluster with all that.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";

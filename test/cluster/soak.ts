@@ -1,6 +1,5 @@
-// Owns: `npm run soak`: our controller under churn and faults for minutes; exit 1 unless its memory and
+// `npm run soak`: our controller under churn and faults for minutes; exit 1 unless its memory and
 // its open files stay flat and the cluster ends as declared.
-// Does not own: short faults, which `npm test` shows (chaos.test.ts).
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";

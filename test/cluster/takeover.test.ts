@@ -1,7 +1,6 @@
-// Owns: that one program takes over from the other in an installation by Helm, there and back, by the
+// That one program takes over from the other in an installation by Helm, there and back, by the
 // commands of docs/migration.md as they stand there: with the original's own chart, its rights and
 // arguments, its controller and its kubeseal, while everything that must stay is watched.
-// Does not own: what either program does otherwise (interop.test.ts, defects.test.ts).
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,6 +1,5 @@
-// Owns: a record of what becomes of objects over time, by real watches of the API server: what was
+// A record of what becomes of objects over time, by real watches of the API server: what was
 // deleted, made anew, or changed in what matters, and in what else.
-// Does not own: what should become of them.
 import { get } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";

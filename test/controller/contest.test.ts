@@ -1,5 +1,4 @@
-// Owns: how fast a name that others disturb is answered, on a clock of the test's.
-// Does not own: the fight in a cluster (test/cluster/drift.test.ts).
+// How fast a name that others disturb is answered, on a clock of the test's.
 import { describe, expect, it } from "vitest";
 import { Contest } from "../../controller/contest.ts";
 

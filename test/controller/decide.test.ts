@@ -1,9 +1,9 @@
-// Owns: the decision about a Secret, as a table; no cluster and no files.
-// Does not own: what worlds do with it (test/cluster, standalone.test.ts).
+// The decision about a Secret, as a table; no cluster and no files.
 import { describe, expect, it } from "vitest";
 import { decide, type Decision, SECRET_LABEL, withOwner } from "../../controller/decide.ts";
 import { sourceOf } from "../../controller/reconcile.ts";
-import type { JsonObject, Secret } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
 
 const SEALED: JsonObject = { metadata: { name: "db", namespace: "demo", uid: "owner-uid" } };
 const OWNER = {

@@ -1,5 +1,4 @@
-// Owns: the env-file form, proven by the shell that reads it.
-// Does not own: where it is written (standalone.test.ts).
+// The env-file form, proven by the shell that reads it.
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,5 +1,4 @@
-// Owns: flags and their environment: what is read, what is refused.
-// Does not own: what the flags do.
+// Flags and their environment: what is read, what is refused.
 import { Command } from "commander";
 import { afterEach, describe, expect, it } from "vitest";
 import { addServeOptions, parseDuration, type ServeFlags } from "../../controller/flags.ts";

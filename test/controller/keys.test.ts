@@ -1,5 +1,4 @@
-// Owns: when a sealing key is due, and what its Secret is called; whose turn it is to lead.
-// Does not own: keys and Leases in a cluster (test/cluster/keys.test.ts, replicas.test.ts).
+// When a sealing key is due, and what its Secret is called; whose turn it is to lead.
 import { describe, expect, it } from "vitest";
 import { keyDueInMs, keyName } from "../../controller/clusterkeys.ts";
 import { leaseStep } from "../../controller/lease.ts";

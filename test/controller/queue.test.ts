@@ -1,5 +1,4 @@
-// Owns: the queue: one run a name at a time, many names at once, back-off without end.
-// Does not own: what a run does.
+// The queue: one run a name at a time, many names at once, back-off without end.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { backoffMs, type Outcome, Queue } from "../../controller/queue.ts";
 

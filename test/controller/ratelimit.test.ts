@@ -1,5 +1,4 @@
-// Owns: allowances of requests, and the gate in front of work.
-// Does not own: which requests are counted (test/cluster/http.test.ts).
+// Allowances of requests, and the gate in front of work.
 // SPEC.md, "HTTP".
 import { describe, expect, it } from "vitest";
 import { Gate, RateLimit } from "../../controller/ratelimit.ts";

@@ -1,5 +1,4 @@
-// Owns: the standalone mode by the real program over real folders.
-// Does not own: sealing by the command line (test/scenarios).
+// The standalone mode by the real program over real folders.
 import { spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,

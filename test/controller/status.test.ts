@@ -1,10 +1,9 @@
-// Owns: the status that a verdict makes, and what is read back from it.
-// Does not own: how tools read it (test/cluster/health.test.ts).
+// The status that a verdict makes, and what is read back from it.
 import { describe, expect, it } from "vitest";
 import { keyUse } from "../../controller/keyreport.ts";
-import { leftOf, nextStatus, verdicts, type Verdict } from "../../controller/status.ts";
+import { leftOf, nextStatus, type Verdict, verdicts } from "../../controller/status.ts";
 import { SignetError } from "../../shared/errors.ts";
-import type { JsonObject } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
 
 const NOW = new Date("2026-11-24T12:00:00.500Z");
 const LEFT = { uid: "u", resourceVersion: "7", source: "s", patched: false };

@@ -1,5 +1,4 @@
-// Owns: backups of sealing keys against age itself, in both directions.
-// Does not own: what is in a backup (test/cluster/backup.test.ts).
+// Backups of sealing keys against age itself, in both directions.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

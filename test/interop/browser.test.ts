@@ -1,6 +1,5 @@
-// Owns: that the browsers' half of the package works in a browser: as the files that it has, and in
-// the example's page, bundled; and that the Go original opens what was sealed there.
-// Does not own: what else is in the package (package.test.ts), nor the format (directions.test.ts).
+// That the browsers' half of the package works in a browser: as the files that it has, and in the
+// example's page, bundled; and that the Go original opens what was sealed there.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,4 @@
-// Owns: what the chart renders to, asked of the real Helm. Does not own: that a cluster takes it and
-// that its rights suffice (test/cluster/).
+// What the chart renders to, asked of the real Helm.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,4 @@
-// Owns: that programs of others which run `kubeseal` work with ours in its place: kubeseal-auto.
-// Does not own: kubeseal itself (kubeseal.test.ts).
+// That programs of others which run `kubeseal` work with ours in its place: kubeseal-auto.
 
 import { execFileSync } from "node:child_process";
 import {
@@ -19,7 +18,7 @@ import { Keyring } from "../../shared/keys/keyring.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { openValues } from "../../shared/sealing/unseal.ts";
-import { metadataOf, objectsOf } from "../../shared/kubernetes/secret.ts";
+import { metadataOf, objectsOf } from "../../shared/kubernetes/object.ts";
 import { partPath } from "../parts/parts.ts";
 
 // As its command line does, without the questions that it asks a person.

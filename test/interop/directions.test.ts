@@ -1,5 +1,4 @@
-// Owns: interop with the Go kubeseal without a cluster, both directions, over the whole matrix.
-// Does not own: interop through controllers (test/cluster/interop.test.ts).
+// Interop with the Go kubeseal without a cluster, both directions, over the whole matrix.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +12,8 @@ import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret, parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
-import { formatSecret, type JsonObject, objectsOf, parseSecret } from "../../shared/kubernetes/secret.ts";
+import { formatSecret, parseSecret } from "../../shared/kubernetes/secret.ts";
+import { type JsonObject, objectsOf } from "../../shared/kubernetes/object.ts";
 import { partPath } from "../parts/parts.ts";
 
 const VALUES: Record<string, Buffer> = {

@@ -1,5 +1,5 @@
-// Owns: the chart rendered by the real Helm, and the sets of values that between them turn each of its
-// options on and off. Does not own: what is expected of it (chart.test.ts, test/cluster/chart.test.ts).
+// The chart rendered by the real Helm, and the sets of values that between them turn each of its
+// options on and off.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { loadAll } from "js-yaml";

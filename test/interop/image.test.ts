@@ -1,7 +1,6 @@
-// Owns: the image that the Dockerfile makes: what is in it, and that the controller runs from it as a
-// cluster runs it, by our chart or by the original's: as a user without rights, on a file system that
-// nobody can write to.
-// Does not own: how it is built without a container engine (image/dockerfile.ts).
+// The image that the Dockerfile makes: what is in it, and that the controller runs from it as a
+// cluster runs it, by our chart or by the original's: as a user without rights, on a file system
+// that nobody can write to.
 
 import { spawnSync } from "node:child_process";
 import {

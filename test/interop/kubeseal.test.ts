@@ -1,5 +1,4 @@
-// Owns: our kubeseal beside the Go original: the same command lines and inputs to both.
-// Does not own: the command lines (kubeseal/cases.ts), what needs a cluster (test/cluster/kubeseal.test.ts).
+// Our kubeseal beside the Go original: the same command lines and inputs to both.
 
 import {
   mkdirSync,
@@ -19,7 +18,7 @@ import { formatKeySecret, readKeyFile } from "../../shared/keys/keyfile.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { formatManifests, type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { labelBytes } from "../../shared/sealing/scope.ts";
-import { type JsonObject, metadataOf, objectsOf } from "../../shared/kubernetes/secret.ts";
+import { type JsonObject, metadataOf, objectsOf } from "../../shared/kubernetes/object.ts";
 import { type Finished, runToEnd } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
 import { type Case, CASES } from "./kubeseal/cases.ts";

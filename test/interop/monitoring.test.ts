@@ -1,5 +1,4 @@
-// Owns: the alerts and the dashboard as Prometheus' own tool reads them, and the chart that ships them.
-// Does not own: whether the metrics exist (test/cluster/health.test.ts).
+// The alerts and the dashboard as Prometheus' own tool reads them, and the chart that ships them.
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

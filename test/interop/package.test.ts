@@ -1,7 +1,5 @@
-// Owns: the package as `npm pack` makes it: what is in it, and that its commands, its library and its
+// The package as `npm pack` makes it: what is in it, and that its commands, its library and its
 // types work where it is installed, on every Node that it is for.
-// Does not own: what the commands do (test/scenarios), its core in a browser (browser.test.ts), nor the
-// image (image.test.ts).
 
 import { execFileSync, spawnSync } from "node:child_process";
 import {

@@ -1,6 +1,5 @@
-// Owns: the chart's policies for Gatekeeper and Kyverno, judged by the programs of both as the cluster's own
-// webhooks would: each case alike.
-// Does not own: the cases (test/policies/cases.ts), ValidatingAdmissionPolicy (test/cluster/policies.test.ts).
+// The chart's policies for Gatekeeper and Kyverno, judged by the programs of both as the cluster's
+// own webhooks would: each case alike.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +10,8 @@ import {
   POLICY_NAMESPACES,
   POLICY_VALUES,
   type PolicyCase,
-  type PolicyObject,
   policyCases,
+  type PolicyObject,
 } from "../policies/cases.ts";
 import { partPath } from "../parts/parts.ts";
 import { runToEnd } from "../cluster/program.ts";

@@ -1,5 +1,4 @@
-// Owns: the proof that our templates render what Go's text/template with sprig renders.
-// Does not own: limits, refused functions and what errors may say (test/shared/template.test.ts).
+// The proof that our templates render what Go's text/template with sprig renders.
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,12 +1,10 @@
-// Owns: proof that we read every YAML document as Kubernetes' own library does, or refuse it.
-// Does not own: streams and edits (test/shared/manifest.test.ts).
+// Proof that we read every YAML document as Kubernetes' own library does, or refuse it.
 
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
-import type { Json } from "../../shared/manifest/manifest.ts";
+import { formatManifests, type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import type { Node } from "../../shared/manifest/tree.ts";
 import { partPath } from "../parts/parts.ts";
 

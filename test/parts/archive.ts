@@ -1,6 +1,5 @@
-// Owns: reading files out of a .tar, a .tgz or a .zip with what Node has, so that the test bed
-// depends on no `tar` and no `unzip`.
-// Does not own: where the archives come from, or that they can be trusted (test/parts/build.ts).
+// Reading files out of a .tar, a .tgz or a .zip with what Node has, so that the test bed depends on
+// no `tar` and no `unzip`.
 import { gunzipSync, inflateRawSync } from "node:zlib";
 
 const TAR_BLOCK_BYTES = 512;

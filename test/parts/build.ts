@@ -1,5 +1,4 @@
-// Owns: getting each real program once, from its own sources, into the user's cache folder.
-// Does not own: which programs there are to find (test/parts/parts.ts), nor running them.
+// Getting each real program once, from its own sources, into the user's cache folder.
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Owns: where the tests find the real programs (kube-apiserver, etcd, the Go original, a browser, oracles).
-// Does not own: how they get there (test/parts/build.ts).
+// Where the tests find the real programs (kube-apiserver, etcd, the Go original, a browser,
+// oracles).
 
 export type PartName =
   | "kube-apiserver"

@@ -1,6 +1,5 @@
-// Owns: what the chart's policies refuse and what they let through, as requests to an API server, the same
-// for every engine. Does not own: how an engine is asked (test/cluster/policies.test.ts
-// for Kubernetes' own, test/interop/policies.test.ts for the others).
+// What the chart's policies refuse and what they let through, as requests to an API server, the
+// same for every engine.
 import { generateKeyPairSync } from "node:crypto";
 import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope, scopeAnnotations } from "../../shared/sealing/scope.ts";

@@ -1,5 +1,4 @@
-// Owns: reading and running the scenarios beside it (README.md there tells their form).
-// Does not own: what they say. Runs the built program, dist/signet.cjs.
+// Reading and running the scenarios beside it (README.md there tells their form).
 
 import { execFile } from "node:child_process";
 import {

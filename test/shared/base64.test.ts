@@ -1,5 +1,4 @@
-// Owns: proofs that base64 is read and written as Go does.
-// Does not own: envelopes (envelope.test.ts).
+// Proofs that base64 is read and written as Go does.
 // SPEC.md, "Encoded values".
 
 import fc from "fast-check";

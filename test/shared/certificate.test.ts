@@ -1,5 +1,4 @@
-// Owns: proofs about sealing keys and certificates: made, read, refused, never quoted.
-// Does not own: single forms with a name (vectors.test.ts), the original's view (test/interop).
+// Proofs about sealing keys and certificates: made, read, refused, never quoted.
 // SPEC.md, "Sealing keys and certificates".
 
 import {

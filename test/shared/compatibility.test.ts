@@ -1,5 +1,4 @@
-// Owns: that the tests exist that docs/compatibility.md, SECURITY.md, SPEC.md and the guides name.
-// Does not own: what they show.
+// That the tests exist that docs/compatibility.md, SECURITY.md, SPEC.md and the guides name.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";

@@ -1,5 +1,4 @@
-// Owns: proofs about one encrypted value: it opens with its key and label, and in no other way.
-// Does not own: single faults with a name (vectors.test.ts), keys held (keyring.test.ts).
+// Proofs about one encrypted value: it opens with its key and label, and in no other way.
 // SPEC.md, "Envelope".
 
 import fc from "fast-check";

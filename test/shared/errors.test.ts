@@ -1,5 +1,4 @@
-// Owns: proofs about the one error type: its place, its words, its codes.
-// Does not own: which function throws which code.
+// Proofs about the one error type: its place, its words, its codes.
 
 import { describe, expect, test } from "vitest";
 import { ERROR_CODES, formatPlace, locate, SignetError } from "../../shared/errors.ts";

@@ -1,13 +1,18 @@
-// Owns: proofs about key files and key Secrets: read back, dated, refused without being quoted.
-// Does not own: single forms with a name (vectors.test.ts), PEM itself (certificate.test.ts).
+// Proofs about key files and key Secrets: read back, dated, refused without being quoted.
 // SPEC.md, "Sealing keys and certificates".
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { formatKeySecret, KEY_LABEL, readKeyFile, readKeySecret } from "../../shared/keys/keyfile.ts";
+import {
+  formatKeySecret,
+  KEY_LABEL,
+  readKeyFile,
+  readKeySecret,
+} from "../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
-import { type JsonObject, parseSecret } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { errorOf, testKey, toldBy } from "../vectors/fixtures.ts";
 import { type KeyName, keyText } from "../vectors/vectors.ts";
 

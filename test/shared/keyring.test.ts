@@ -1,5 +1,4 @@
-// Owns: proofs about the keys held: which seals, which opens, at what cost.
-// Does not own: what one key does (envelope.test.ts), where keys come from (keyfile.test.ts).
+// Proofs about the keys held: which seals, which opens, at what cost.
 // SPEC.md, "Choosing a key".
 
 import { generateKeyPairSync } from "node:crypto";

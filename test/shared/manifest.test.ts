@@ -1,13 +1,10 @@
-// Owns: proofs that manifests are read, written and edited as SPEC.md "Manifests" says.
-// Does not own: the comparison with Kubernetes' own library (test/interop/yaml.test.ts).
+// Proofs that manifests are read, written and edited as SPEC.md "Manifests" says.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { editManifest } from "../../shared/manifest/edit.ts";
-import type { Edit } from "../../shared/manifest/edit.ts";
+import { type Edit, editManifest } from "../../shared/manifest/edit.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
-import type { Json } from "../../shared/manifest/manifest.ts";
+import { formatManifests, type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 
 const values = (text: string) => parseManifests(text).map(({ value }) => value);

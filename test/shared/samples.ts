@@ -1,5 +1,5 @@
-// Owns: the Secret, the keys and the former form that tests of seal.ts, unseal.ts and sealedsecret.ts share.
-// Does not own: any test; keys as files (test/vectors).
+// The Secret, the keys and the former form that tests of seal.ts, unseal.ts and sealedsecret.ts
+// share.
 import { encodeBase64 } from "../../shared/base64.ts";
 import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes } from "../../shared/sealing/scope.ts";
@@ -8,7 +8,8 @@ import {
   parseSealedSecret,
   type SealedSecret,
 } from "../../shared/sealing/sealedsecret.ts";
-import { type JsonObject, parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import type { RenderTemplate } from "../../shared/sealing/unseal.ts";
 import { testKey } from "../vectors/fixtures.ts";
 

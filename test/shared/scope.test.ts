@@ -1,5 +1,4 @@
-// Owns: proofs that scopes, their annotations and their labels belong together.
-// Does not own: what a label protects (envelope.test.ts).
+// Proofs that scopes, their annotations and their labels belong together.
 // SPEC.md, "Scopes".
 
 import fc from "fast-check";
@@ -8,9 +7,9 @@ import {
   CLUSTER_WIDE_ANNOTATION,
   labelBytes,
   NAMESPACE_WIDE_ANNOTATION,
-  SCOPES,
   scopeAnnotations,
   scopeOf,
+  SCOPES,
   withScope,
 } from "../../shared/sealing/scope.ts";
 

@@ -1,11 +1,10 @@
-// Owns: proofs about sealing and re-sealing, and what each leaves be.
-// Does not own: single manifests with a name (vectors.test.ts), changed items (test/scenarios/set.txt).
+// Proofs about sealing and re-sealing, and what each leaves be.
 // SPEC.md, "SealedSecrets".
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import { labelBytes, SCOPES, scopeAnnotations, scopeOf } from "../../shared/sealing/scope.ts";
+import { labelBytes, scopeAnnotations, scopeOf, SCOPES } from "../../shared/sealing/scope.ts";
 import { reseal, seal } from "../../shared/sealing/seal.ts";
 import {
   formatSealedSecret,
@@ -19,16 +18,16 @@ import { openValues, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf } from "../vectors/fixtures.ts";
 import {
   bytes,
-  render,
   first,
-  second,
   FIRST,
+  legacySealed,
+  named,
+  render,
+  second,
   SECOND,
   SECRET,
-  named,
-  withData,
   throughText,
-  legacySealed,
+  withData,
 } from "./samples.ts";
 
 describe("sealing", () => {

@@ -1,5 +1,4 @@
-// Owns: proofs about SealedSecrets as values: what is taken and refused, and merging.
-// Does not own: seal.test.ts, unseal.test.ts, single manifests with a name (vectors.test.ts).
+// Proofs about SealedSecrets as values: what is taken and refused, and merging.
 // SPEC.md, "SealedSecrets".
 
 import fc from "fast-check";
@@ -19,16 +18,16 @@ import { openValues, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf } from "../vectors/fixtures.ts";
 import {
   bytes,
-  render,
   first,
-  second,
   FIRST,
+  legacySealed,
+  named,
+  render,
+  second,
   SECOND,
   SECRET,
-  named,
-  withData,
   throughText,
-  legacySealed,
+  withData,
 } from "./samples.ts";
 
 describe("merging", () => {

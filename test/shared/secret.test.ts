@@ -1,5 +1,4 @@
-// Owns: proofs about Secrets as values: what is taken, what is refused, what is written.
-// Does not own: single manifests with a name (vectors.test.ts), YAML (manifest.test.ts).
+// Proofs about Secrets as values: what is taken, what is refused, what is written.
 // SPEC.md, "Secrets".
 
 import fc from "fast-check";
@@ -9,13 +8,11 @@ import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import {
   describeObject,
-  formatSecret,
-  isItemName,
   type JsonObject,
   objectsOf,
   parseMetadata,
-  parseSecret,
-} from "../../shared/kubernetes/secret.ts";
+} from "../../shared/kubernetes/object.ts";
+import { formatSecret, isItemName, parseSecret } from "../../shared/kubernetes/secret.ts";
 import { errorOf } from "../vectors/fixtures.ts";
 
 const BASE = { apiVersion: "v1", kind: "Secret", metadata: { name: "db", namespace: "demo" } };

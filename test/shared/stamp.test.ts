@@ -1,5 +1,4 @@
-// Owns: proofs that a stamp says which key each value is under, and that a bad one says nothing.
-// Does not own: what a hint is good for (keyring.test.ts).
+// Proofs that a stamp says which key each value is under, and that a bad one says nothing.
 // SPEC.md, "Stamps".
 
 import fc from "fast-check";

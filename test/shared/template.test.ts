@@ -1,5 +1,4 @@
-// Owns: what our templates refuse, how far they may go, and that their errors carry no value.
-// Does not own: that they render what Go renders (test/interop/template.test.ts).
+// What our templates refuse, how far they may go, and that their errors carry no value.
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,12 +1,11 @@
-// Owns: proofs about opening SealedSecrets with the keys held.
-// Does not own: single manifests with a name (vectors.test.ts), templates (template.test.ts).
+// Proofs about opening SealedSecrets with the keys held.
 // SPEC.md, "SealedSecrets".
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import { SCOPES, scopeAnnotations } from "../../shared/sealing/scope.ts";
+import { scopeAnnotations, SCOPES } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { merge } from "../../shared/sealing/sealedsecret.ts";
 import { STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
@@ -14,14 +13,14 @@ import { unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf, toldBy } from "../vectors/fixtures.ts";
 import {
   bytes,
-  render,
   first,
-  second,
   FIRST,
+  legacySealed,
+  render,
+  second,
   SECOND,
   SECRET,
   withData,
-  legacySealed,
 } from "./samples.ts";
 
 describe("unsealing", () => {

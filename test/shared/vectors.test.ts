@@ -1,5 +1,4 @@
-// Owns: the proof that every vector of test/vectors does as it says, and that all of them are there.
-// Does not own: the vectors (test/vectors), what the Go original makes of them (test/interop).
+// The proof that every vector of test/vectors does as it says, and that all of them are there.
 // SPEC.md, "Conventions".
 
 import {
@@ -16,7 +15,8 @@ import { readKeyFile } from "../../shared/keys/keyfile.ts";
 import { labelBytes, type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { type RenderTemplate, unseal } from "../../shared/sealing/unseal.ts";
-import { formatSecret, type JsonObject, parseSecret } from "../../shared/kubernetes/secret.ts";
+import { formatSecret, parseSecret } from "../../shared/kubernetes/secret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { renderTemplate } from "../../shared/template/template.ts";
 import { errorOf, keyringOf, onlyObject, testKey, toldBy } from "../vectors/fixtures.ts";
 import {

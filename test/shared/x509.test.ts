@@ -1,4 +1,4 @@
-// Owns: that a certificate is read without node:crypto as OpenSSL reads it.
+// That a certificate is read without node:crypto as OpenSSL reads it.
 
 import { readFileSync } from "node:fs";
 import { generateKeyPairSync } from "node:crypto";

@@ -1,12 +1,11 @@
-// Owns: the test keys as the values that our functions take, and catching a SignetError.
-// Does not own: the keys' files (vectors.ts), any test.
+// The test keys as the values that our functions take, and catching a SignetError.
 // SPEC.md, "Conventions".
 
 import { type Certificate, parseCertificate, parsePrivateKey } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring, type SealingKey } from "../../shared/keys/keyring.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
-import { type JsonObject, objectsOf } from "../../shared/kubernetes/secret.ts";
+import { type JsonObject, objectsOf } from "../../shared/kubernetes/object.ts";
 import { KEY_NAMES, type KeyName, keyText } from "./vectors.ts";
 
 export type TestKey = SealingKey & { readonly certificate: Certificate };

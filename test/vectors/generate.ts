@@ -1,5 +1,4 @@
-// Owns: writing the vector files that are missing, and the test keys.
-// Does not own: the cases (*cases.ts), the files' format (vectors.ts, README.md).
+// Writing the vector files that are missing, and the test keys.
 // SPEC.md, "Conventions".
 
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";

@@ -1,26 +1,8 @@
-// Owns: the cases of test/vectors/object and test/vectors/secret.
-// Does not own: how they are written to files (generate.ts).
+// The cases of test/vectors/object and test/vectors/secret.
 // SPEC.md, "SealedSecrets", "Templates", "Secrets".
 
 import { envelopeBytes } from "../../shared/envelopes/rsa.ts";
-import {
-  base64,
-  bytes,
-  type Case,
-  CLUSTER_WIDE,
-  json,
-  NAMESPACE_WIDE,
-  ORIGINAL,
-  originalSealed,
-  originalUnsealed,
-  ourEnvelope,
-  OURS,
-  ourValue,
-  type Place,
-  type Sections,
-  STRICT,
-  certificateOf,
-} from "./tools.ts";
+import { base64, bytes, type Case, certificateOf, CLUSTER_WIDE, json, NAMESPACE_WIDE, ORIGINAL, originalSealed, originalUnsealed, ourEnvelope, OURS, ourValue, type Place, type Sections, STRICT } from "./tools.ts";
 
 const SCOPED = "sealedsecrets.bitnami.com";
 

@@ -1,5 +1,4 @@
-// Owns: the cases of test/vectors/certificate and test/vectors/key.
-// Does not own: how they are written to files (generate.ts).
+// The cases of test/vectors/certificate and test/vectors/key.
 // SPEC.md, "Sealing keys and certificates".
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
@@ -8,19 +7,7 @@ import { join } from "node:path";
 import { createSealingKey } from "../../shared/keys/certificate.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
-import {
-  base64,
-  bytes,
-  type Case,
-  certificateOf,
-  json,
-  keyFile,
-  keyPem,
-  OURS,
-  run,
-  type Sections,
-  withFiles,
-} from "./tools.ts";
+import { base64, bytes, type Case, certificateOf, json, keyFile, keyPem, OURS, run, type Sections, withFiles } from "./tools.ts";
 import type { KeyName } from "./vectors.ts";
 
 const YEAR_MS = 365 * 24 * 3600 * 1000;

@@ -1,5 +1,4 @@
-// Owns: what the cases are made with: the test keys, the Go original, openssl, odd envelopes.
-// Does not own: the cases (*cases.ts), the files' format (vectors.ts).
+// What the cases are made with: the test keys, the Go original, openssl, odd envelopes.
 // SPEC.md, "Conventions".
 
 import { spawnSync } from "node:child_process";
@@ -8,12 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Certificate, parseCertificate } from "../../shared/keys/certificate.ts";
-import {
-  type Envelope,
-  envelopeBytes,
-  encryptValue,
-  importPublicKey,
-} from "../../shared/envelopes/rsa.ts";
+import { encryptValue, type Envelope, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope } from "../../shared/sealing/scope.ts";
 import { partPath } from "../parts/parts.ts";
 import { KEY_NAMES, type KeyName, type Kind, vectorFolder } from "./vectors.ts";

@@ -1,26 +1,9 @@
-// Owns: the cases of test/vectors/value.
-// Does not own: how they are written to files (generate.ts).
+// The cases of test/vectors/value.
 // SPEC.md, "Envelope", "Scopes", "Encoded values".
 
 import { constants } from "node:crypto";
 import { envelopeBytes } from "../../shared/envelopes/rsa.ts";
-import {
-  base64,
-  bytes,
-  type Case,
-  CLUSTER_WIDE,
-  NAMESPACE_WIDE,
-  oddValue,
-  ORIGINAL,
-  originalValue,
-  ourEnvelope,
-  OURS,
-  ourValue,
-  type Place,
-  type Sections,
-  sha256,
-  STRICT,
-} from "./tools.ts";
+import { base64, bytes, type Case, CLUSTER_WIDE, NAMESPACE_WIDE, oddValue, ORIGINAL, originalValue, ourEnvelope, OURS, ourValue, type Place, type Sections, sha256, STRICT } from "./tools.ts";
 import type { KeyName, ValueFailure } from "./vectors.ts";
 
 const PASSWORD = bytes("hunter2");

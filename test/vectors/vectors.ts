@@ -1,5 +1,4 @@
-// Owns: the vectors as values: their closed sets, and reading and writing one file.
-// Does not own: what a vector proves (test/shared/vectors.test.ts), making them (generate.ts).
+// The vectors as values: their closed sets, and reading and writing one file.
 // SPEC.md, "Conventions"; the format is in README.md.
 
 import { readdirSync, readFileSync } from "node:fs";

@@ -1,10 +1,16 @@
-// Owns: the text that `signet edit` shows in an editor, and what a changed one asks for.
-// Does not own: the editor (edit.ts), sealing. SPEC.md, "Changing values".
+// The text that `signet edit` shows in an editor, and what a changed one asks for.
+// SPEC.md, "Changing values".
 
 import { locate, SignetError } from "../../../shared/errors.ts";
-import { formatEntry, formatString, type Json, parseManifests } from "../../../shared/manifest/manifest.ts";
+import {
+  formatEntry,
+  formatString,
+  type Json,
+  parseManifests,
+} from "../../../shared/manifest/manifest.ts";
 import type { ItemChanges } from "../../../shared/sealing/seal.ts";
-import { asObject, isItemName } from "../../../shared/kubernetes/secret.ts";
+import { asObject } from "../../../shared/kubernetes/object.ts";
+import { isItemName } from "../../../shared/kubernetes/secret.ts";
 
 /** A SealedSecret as it is shown. */
 export interface ShownObject {

@@ -1,5 +1,4 @@
-// Owns: `signet edit`: an editor on the items of a sealed file, asked again on a mistake.
-// Does not own: the text in it (buffer.ts), where it lies (scratch.ts), sealing (change.ts).
+// `signet edit`: an editor on the items of a sealed file, asked again on a mistake.
 // SPEC.md, "Changing values".
 
 import { spawn } from "node:child_process";
@@ -12,15 +11,15 @@ import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
 import { openValues } from "../../../shared/sealing/unseal.ts";
 import {
   applyChanges,
-  checkAllClusters,
   type ChangeOptions,
+  checkAllClusters,
   filesOf,
   siblingsOf,
   type Target,
 } from "../change.ts";
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
-import { type ShownObject, formatBuffer, isEmptied, parseBuffer, withError } from "./buffer.ts";
-import { readBytes } from "../../../host/files.ts";
+import { formatBuffer, isEmptied, parseBuffer, type ShownObject, withError } from "./buffer.ts";
+import { readBytes } from "../../../host/readfile.ts";
 import { findProject, type Project } from "../../repository/project.ts";
 import { Scratch } from "./scratch.ts";
 import { readSealedFile, type SealedObject } from "../../repository/sealedfiles.ts";

@@ -1,5 +1,6 @@
-// Owns: a place for plaintext that an editor needs as a file: in memory, readable to the user alone,
-// wiped when it is left. Does not own: what is in it (edit.ts). SPEC.md, "Changing values".
+// A place for plaintext that an editor needs as a file: in memory, readable to the user alone,
+// wiped when it is left.
+// SPEC.md, "Changing values".
 
 import { randomBytes } from "node:crypto";
 import {
@@ -20,9 +21,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignetError } from "../../../shared/errors.ts";
-import { isRunning } from "../../../host/files.ts";
+import { isRunning } from "../../../host/writefiles.ts";
 import { removeWhenGone } from "../../../host/removewhengone.ts";
-import { ioError } from "../../terminal/terminal.ts";
+import { ioError } from "../../../host/errno.ts";
 
 const PREFIX = "signet-edit-";
 /** TMPFS_MAGIC and RAMFS_MAGIC of statfs(2). */

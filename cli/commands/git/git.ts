@@ -1,5 +1,5 @@
-// Owns: the options and help of `signet git`.
-// Does not own: what it does (git/). SPEC.md, "Git".
+// The options and help of `signet git`.
+// SPEC.md, "Git".
 
 import type { Command } from "commander";
 import type { InstallOptions } from "./install.ts";

@@ -1,10 +1,11 @@
-// Owns: `signet git install` and `uninstall`: the hook, the attributes and the settings of a repository.
-// Does not own: what they run (check/scan.ts, check/verify.ts, textconv.ts, merge.ts). SPEC.md, "Git".
+// `signet git install` and `uninstall`: the hook, the attributes and the settings of a repository.
+// SPEC.md, "Git".
 
 import { chmodSync, rmSync } from "node:fs";
 import { join, relative, resolve, sep } from "node:path";
 import { SignetError } from "../../../shared/errors.ts";
-import { readText, samePlace, statIfThere, writeFiles } from "../../../host/files.ts";
+import { readText, samePlace, statIfThere } from "../../../host/readfile.ts";
+import { writeFiles } from "../../../host/writefiles.ts";
 import { findProjectFolder } from "../../repository/projectfolder.ts";
 import { findProject } from "../../repository/project.ts";
 import { printJson, say } from "../../terminal/terminal.ts";

@@ -1,15 +1,25 @@
-// Owns: `signet git merge`: Git's merge of a sealed file, item by item.
-// Does not own: how Git comes to ask for it (install.ts). SPEC.md, "Git".
+// `signet git merge`: Git's merge of a sealed file, item by item.
+// SPEC.md, "Git".
 
 import { spawnSync } from "node:child_process";
 import { SignetError } from "../../../shared/errors.ts";
 import { type Edit, editManifests } from "../../../shared/manifest/edit.ts";
-import { type Json, type ManifestDocument, parseManifests } from "../../../shared/manifest/manifest.ts";
-import { KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../../shared/sealing/sealedsecret.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+} from "../../../shared/manifest/manifest.ts";
+import {
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../../shared/sealing/sealedsecret.ts";
 import { scopeOf } from "../../../shared/sealing/scope.ts";
-import { asObject, metadataOf } from "../../../shared/kubernetes/secret.ts";
+import { asObject, metadataOf } from "../../../shared/kubernetes/object.ts";
 import { formatStamp, STAMP_ANNOTATION } from "../../../shared/sealing/stamp.ts";
-import { readBytes, writeFiles } from "../../../host/files.ts";
+import { readBytes } from "../../../host/readfile.ts";
+import { writeFiles } from "../../../host/writefiles.ts";
 
 /**
  * Merges `theirs` into `ours`, as Git's merge drivers do: the result goes into the file `ours`.

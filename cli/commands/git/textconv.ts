@@ -1,12 +1,12 @@
-// Owns: `signet git textconv`: a sealed file as `git diff` is to show it, without any value.
-// Does not own: how Git comes to ask for it (install.ts). SPEC.md, "Git".
+// `signet git textconv`: a sealed file as `git diff` is to show it, without any value.
+// SPEC.md, "Git".
 
 import { createHash } from "node:crypto";
 import { SignetError } from "../../../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../../../shared/manifest/manifest.ts";
 import { type Entry, type Node, nodeAt } from "../../../shared/manifest/tree.ts";
-import { asObject, placedObjectsOf, quotesObject } from "../../../shared/kubernetes/secret.ts";
-import { readBytes } from "../../../host/files.ts";
+import { asObject, placedObjectsOf, quotesObject } from "../../../shared/kubernetes/object.ts";
+import { readBytes } from "../../../host/readfile.ts";
 import { printResult } from "../../terminal/terminal.ts";
 
 /** @throws SignetError io */

@@ -1,22 +1,19 @@
-// Owns: `signet keys backup`: the sealing keys of a cluster in one locked file.
-// Does not own: the lock (lock.ts), putting them back (restore.ts). SPEC.md, "Backups".
+// `signet keys backup`: the sealing keys of a cluster in one locked file.
+// SPEC.md, "Backups".
 
 import { readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../../shared/manifest/manifest.ts";
-import {
-  formatSecret,
-  metadataOf,
-  parseSecret,
-  type Secret,
-  serverFieldsRemoved,
-} from "../../../shared/kubernetes/secret.ts";
+import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
+import { metadataOf, serverFieldsRemoved } from "../../../shared/kubernetes/object.ts";
 import { listKeySecrets } from "../../cluster/apiobjects.ts";
-import { statIfThere, writeFiles } from "../../../host/files.ts";
+import { statIfThere } from "../../../host/readfile.ts";
+import { writeFiles } from "../../../host/writefiles.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { count, ioError, printJson, say, warn } from "../../terminal/terminal.ts";
+import { count, printJson, say, warn } from "../../terminal/terminal.ts";
+import { ioError } from "../../../host/errno.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
 export interface BackupOptions extends ClusterOptions {

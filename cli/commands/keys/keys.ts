@@ -1,5 +1,5 @@
-// Owns: the options and help of `signet keys`.
-// Does not own: what it does (keys/). SPEC.md, "Retirement of keys", "Backups".
+// The options and help of `signet keys`.
+// SPEC.md, "Retirement of keys", "Backups".
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SignetError } from "../../../shared/errors.ts";

@@ -1,9 +1,9 @@
-// Owns: `signet keys list`: the sealing keys of a cluster, and what is still sealed under each.
-// Does not own: the counting (the controller's), the way to it (cluster/cluster.ts). SPEC.md, "Retirement of keys".
+// `signet keys list`: the sealing keys of a cluster, and what is still sealed under each.
+// SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../../shared/errors.ts";
 import type { Json } from "../../../shared/manifest/manifest.ts";
-import { asObject, type JsonObject, objectsIn } from "../../../shared/kubernetes/secret.ts";
+import { asObject, type JsonObject, objectsIn } from "../../../shared/kubernetes/object.ts";
 import { fetchFromController } from "../../cluster/controllerproxy.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { table } from "../../terminal/table.ts";

@@ -1,20 +1,15 @@
-// Owns: `signet keys restore`: the keys of a backup put into a cluster.
-// Does not own: the lock (lock.ts), what the controller does with them. SPEC.md, "Backups".
+// `signet keys restore`: the keys of a backup put into a cluster.
+// SPEC.md, "Backups".
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { locate, SignetError } from "../../../shared/errors.ts";
 import { HELD_KEY_LABELS, KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
 import { parseManifests } from "../../../shared/manifest/manifest.ts";
-import {
-  formatSecret,
-  objectsOf,
-  parseSecret,
-  type Secret,
-  serverFieldsRemoved,
-} from "../../../shared/kubernetes/secret.ts";
+import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
+import { objectsOf, serverFieldsRemoved } from "../../../shared/kubernetes/object.ts";
 import { createKeySecret, listKeySecrets } from "../../cluster/apiobjects.ts";
-import { readBytes } from "../../../host/files.ts";
+import { readBytes } from "../../../host/readfile.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { count, printJson, say, warn } from "../../terminal/terminal.ts";
 import { fetchKeyReport } from "./list.ts";

@@ -1,5 +1,4 @@
-// Owns: `signet keys retire`: an old sealing key out of use, once nothing needs it.
-// Does not own: the counting in the cluster (the controller's) and in the repository (project/keyuse.ts).
+// `signet keys retire`: an old sealing key out of use, once nothing needs it.
 // SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../../shared/errors.ts";
@@ -7,8 +6,7 @@ import { KEY_LABEL } from "../../../shared/keys/keyfile.ts";
 import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { blockersOf } from "../../repository/keyusage.ts";
-import type { ProjectCluster } from "../../repository/project.ts";
-import { findProject } from "../../repository/project.ts";
+import { findProject, type ProjectCluster } from "../../repository/project.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
 import { printJson, say } from "../../terminal/terminal.ts";
 import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "./list.ts";

@@ -1,5 +1,5 @@
-// Owns: `signet keys rotate`: a new sealing key, now.
-// Does not own: making it (the controller's). SPEC.md, "Renewal".
+// `signet keys rotate`: a new sealing key, now.
+// SPEC.md, "Renewal".
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignetError } from "../../../shared/errors.ts";

@@ -1,6 +1,5 @@
-// Owns: a Chromium without a window, and one page in it: what it is asked, what it answers, what it
-// asks of the network. Over DevTools' own pipe: one JSON message, one zero byte.
-// Does not own: where Chromium comes from (test/parts/build.ts), nor what a page is to do.
+// A Chromium without a window, and one page in it: what it is asked, what it answers, what it asks
+// of the network. Over DevTools' own pipe: one JSON message, one zero byte.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

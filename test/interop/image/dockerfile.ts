@@ -1,7 +1,5 @@
-// Owns: building what the Dockerfile says without a container engine: its stages' commands run in a
-// root of their own, an overlay over this machine's, with Node 24 in it as in the base image.
-// Does not own: what the image must be like (image.test.ts). What only an engine can show: that the
-// base image has what the commands use, and other processors than this one.
+// Building what the Dockerfile says without a container engine: its stages' commands run in a root
+// of their own, an overlay over this machine's, with Node 24 in it as in the base image.
 
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,5 +1,4 @@
-// Owns: the command lines that both kubeseals are given, and the inputs.
-// Does not own: running and comparing them (../kubeseal.test.ts).
+// The command lines that both kubeseals are given, and the inputs.
 
 export interface Case {
   readonly name: string;

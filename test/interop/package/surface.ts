@@ -1,6 +1,5 @@
-// Owns: what the library's users may rely on, said in types. Compiled with the sources, and by
+// What the library's users may rely on, said in types. Compiled with the sources, and by
 // package.test.ts with the package as it is installed.
-// Does not own: what the functions do.
 
 import {
   type Certificate,

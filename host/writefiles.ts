@@ -1,5 +1,5 @@
-// Owns: input files and folders in, output files out: all or none, whole or untouched.
-// Does not own: what is in them. SPEC.md, "Command line", "Files".
+// Writes files: all or none, each whole or untouched.
+// SPEC.md, "Command line", "Files".
 
 import {
   closeSync,
@@ -8,140 +8,16 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
-  statSync,
   type Stats,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { SignetError } from "../shared/errors.ts";
-import { errnoOf, ioError, readStdin } from "../cli/terminal/terminal.ts";
-
-const STDIN_NAME = "standard input";
-
-/** A text that was read, and where from. */
-export interface Input {
-  /** As errors name it. */
-  readonly name: string;
-  /** Undefined for standard input. */
-  readonly path?: string;
-  /** Path below the folder that was named on the command line; undefined for a file named itself. */
-  readonly inFolder?: string;
-  readonly text: string;
-}
-
-/**
- * Reads every file named, standard input for `-` or for no name at all, and the manifests below
- * every folder named.
- * @throws SignetError io; manifest-syntax where one is not UTF-8
- */
-export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {
-  const inputs: Input[] = [];
-  const prompt = `reading ${expected} from standard input, up to Ctrl-D`;
-  let stdinRead = false;
-  for (const name of names.length === 0 ? ["-"] : names) {
-    if (name === "-") {
-      if (stdinRead) throw new SignetError("usage", "standard input is named twice");
-      stdinRead = true;
-      inputs.push({ name: STDIN_NAME, text: decodeText(await readStdin(prompt), STDIN_NAME) });
-    } else if (stat(name).isDirectory()) {
-      for (const inFolder of manifestsBelow(name)) {
-        const path = join(name, inFolder);
-        inputs.push({ name: path, path, inFolder, text: readText(path) });
-      }
-    } else {
-      inputs.push({ name, path: name, text: readText(name) });
-    }
-  }
-  return inputs;
-}
-
-/** @throws SignetError io; manifest-syntax where it is not UTF-8 */
-export function readText(path: string): string {
-  return decodeText(readBytes(path), path);
-}
-
-/** @throws SignetError io */
-export function readBytes(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw ioError("cannot read", error, path);
-  }
-}
-
-/** @throws SignetError manifest-syntax where it is not UTF-8 */
-export function decodeText(bytes: Buffer, name: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    const utf16 = bytes[0] === 0xff || bytes[0] === 0xfe || bytes[1] === 0;
-    throw new SignetError("manifest-syntax", `is not UTF-8 text${utf16 ? ", but UTF-16" : ""}`, {
-      hint: "save it as UTF-8; a value that is not text goes under data, in base64",
-      place: { file: name },
-    });
-  }
-}
-
-/** @throws SignetError io */
-export function stat(path: string): Stats {
-  try {
-    return statSync(path);
-  } catch (error) {
-    throw ioError("cannot read", error, path);
-  }
-}
-
-/** The same, or undefined where there is nothing. */
-export function statIfThere(path: string): Stats | undefined {
-  try {
-    return statSync(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw ioError("cannot read", error, path);
-  }
-}
-
-/** Names of files that hold manifests. */
-export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
-
-/**
- * Paths of the manifests below a folder, sorted. Git's own folder, node_modules and, unless they are
- * asked for, other hidden folders are left out; a file or folder that links lead to twice counts once.
- * @throws SignetError io
- */
-export function manifestsBelow(folder: string, { hidden = false } = {}): string[] {
-  // Where they really are.
-  const seen = new Set<string>();
-  const isNew = (real: string): boolean => seen.size < seen.add(real).size;
-  const found: string[] = [];
-  const walk = (below: string): void => {
-    const here = join(folder, below);
-    try {
-      const realHere = realpathSync(here);
-      if (!isNew(realHere)) return;
-      for (const entry of readdirSync(here, { withFileTypes: true })) {
-        const path = join(below, entry.name);
-        const isLink = entry.isSymbolicLink();
-        const target = isLink ? statIfThere(join(folder, path)) : entry;
-        if (target?.isDirectory() === true) {
-          const isHidden = entry.name.startsWith(".") && (!hidden || entry.name === ".git");
-          if (!isHidden && entry.name !== "node_modules") walk(path);
-        } else if (target?.isFile() === true && MANIFEST_NAME.test(entry.name)) {
-          const inFolder = join(realHere, entry.name);
-          if (isNew(isLink ? realpathSync(inFolder) : inFolder)) found.push(path);
-        }
-      }
-    } catch (error) {
-      throw error instanceof SignetError ? error : ioError("cannot read", error, here);
-    }
-  };
-  walk("");
-  return found.sort();
-}
+import { errnoOf, ioError } from "./errno.ts";
+import { statIfThere } from "./readfile.ts";
 
 /** A file to be written. */
 export interface Output {
@@ -323,13 +199,4 @@ function synced(file: number): Promise<void> {
 async function settled(work: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(work)).find(({ status }) => status === "rejected");
   if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
-}
-
-/** Where paths lead, for comparing two of them. */
-export function samePlace(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch {
-    return resolve(path);
-  }
 }

@@ -1,0 +1,47 @@
+// Reads what the command line names as input: files, folders of manifests, standard input.
+// SPEC.md, "Command line", "Files".
+
+import { join } from "node:path";
+import { SignetError } from "../../shared/errors.ts";
+import { manifestsBelow } from "../../host/manifestfiles.ts";
+import { decodeText, readText, stat } from "../../host/readfile.ts";
+import { readStdin } from "./terminal.ts";
+
+const STDIN_NAME = "standard input";
+
+/** A text that was read, and where from. */
+export interface Input {
+  /** As errors name it. */
+  readonly name: string;
+  /** Undefined for standard input. */
+  readonly path?: string;
+  /** Path below the folder that was named on the command line; undefined for a file named itself. */
+  readonly inFolder?: string;
+  readonly text: string;
+}
+
+/**
+ * Reads every file named, standard input for `-` or for no name at all, and the manifests below
+ * every folder named.
+ * @throws SignetError io; manifest-syntax where one is not UTF-8
+ */
+export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {
+  const inputs: Input[] = [];
+  const prompt = `reading ${expected} from standard input, up to Ctrl-D`;
+  let stdinRead = false;
+  for (const name of names.length === 0 ? ["-"] : names) {
+    if (name === "-") {
+      if (stdinRead) throw new SignetError("usage", "standard input is named twice");
+      stdinRead = true;
+      inputs.push({ name: STDIN_NAME, text: decodeText(await readStdin(prompt), STDIN_NAME) });
+    } else if (stat(name).isDirectory()) {
+      for (const inFolder of manifestsBelow(name)) {
+        const path = join(name, inFolder);
+        inputs.push({ name: path, path, inFolder, text: readText(path) });
+      }
+    } else {
+      inputs.push({ name, path: name, text: readText(name) });
+    }
+  }
+  return inputs;
+}

@@ -1,0 +1,28 @@
+// Reads folders of private keys.
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ioError } from "./errno.ts";
+import { statIfThere } from "./readfile.ts";
+
+/** Bits of a file's mode that let others read it. */
+export const READABLE_BY_OTHERS = 0o044;
+
+/**
+ * The files of a folder, sorted; hidden ones are left out. A folder that does not exist has none.
+ * @throws SignetError io
+ */
+export function filesInKeyFolder(folder: string): string[] {
+  if (statIfThere(folder) === undefined) return [];
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch (error) {
+    throw ioError("cannot read", error, folder);
+  }
+  return names
+    .filter((name) => !name.startsWith("."))
+    .sort()
+    .map((name) => join(folder, name))
+    .filter((path) => statIfThere(path)?.isFile() === true);
+}

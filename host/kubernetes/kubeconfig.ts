@@ -1,0 +1,141 @@
+// Loads a kubeconfig, and what flags say over it.
+// SPEC.md, "Command line", "Certificate".
+
+import { SignetError } from "../../shared/errors.ts";
+import { proxyFor } from "../http.ts";
+import { type ConnectionOverrides, kubeconfigFiles, type KubeconfigOptions } from "./kubeconfigfiles.ts";
+import { type Cluster, KubeConfig, type User } from "./library.ts";
+
+/**
+ * The kubeconfig's cluster and user, with what the options say over them; inside a pod, its own.
+ * @throws SignetError usage, io
+ */
+export function loadKubeconfig({ kubeconfig, context, overrides }: KubeconfigOptions): KubeConfig {
+  const config = new KubeConfig();
+  const files = kubeconfigFiles(kubeconfig);
+  const [first] = files;
+  const inCluster = (process.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
+  const server = overrides?.server ?? (process.env["KUBERNETES_MASTER"] || undefined);
+  if (first === undefined && !inCluster) {
+    if (server === undefined) throw noConfig();
+    config.loadFromOptions({ clusters: [], contexts: [], users: [], currentContext: "" });
+    return overridden(config, { insecureSkipTlsVerify: false, asGroups: [], ...overrides, server });
+  }
+  try {
+    if (first === undefined) config.loadFromCluster();
+    else if (files.length === 1) config.loadFromFile(first);
+    else config.loadFromDefault();
+  } catch (error) {
+    // The library's message may quote the file.
+    throw new SignetError("io", "this kubeconfig cannot be read", {
+      cause: error,
+      hint: "see whether `kubectl config view` can",
+      ...(first === undefined ? {} : { place: { file: first } }),
+    });
+  }
+  if (context !== undefined) {
+    if (config.getContextObject(context) === null) {
+      throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(context)}`, {
+        hint: "see `kubectl config get-contexts`",
+      });
+    }
+    config.setCurrentContext(context);
+  }
+  return overridden(config, overrides);
+}
+
+function noConfig(): SignetError {
+  return new SignetError(
+    "usage",
+    "invalid configuration: no configuration has been provided, and no certificate was given",
+    {
+      hint: "name a cluster with --kubeconfig FILE; sealing needs a certificate only: --cert FILE",
+    },
+  );
+}
+
+/** The current cluster and user, and over them what the flags say. */
+function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefined): KubeConfig {
+  const { server, cluster: clusterName, user: userName } = overrides ?? {};
+  const named =
+    clusterName === undefined ? config.getCurrentCluster() : config.getCluster(clusterName);
+  if (clusterName !== undefined && named === null) throw unknown("cluster", clusterName);
+  const account = userName === undefined ? config.getCurrentUser() : config.getUser(userName);
+  if (userName !== undefined && account === null) throw unknown("user", userName);
+  const address = server ?? named?.server;
+  if (address === undefined || address === "") throw noConfig();
+  const url = addressOf(address);
+  const proxyUrl = overrides?.proxyUrl ?? named?.proxyUrl ?? proxyFor(url);
+  // The library refuses HTTP without this, where there is nothing to be verified.
+  const unverified = url.protocol === "http:" ? { skipTLSVerify: true } : {};
+  const cluster: Cluster = {
+    ...(named ?? { name: "given", skipTLSVerify: false }),
+    ...clusterOverrides(overrides),
+    server: url.href.replace(/\/+$/, ""),
+    ...(proxyUrl === undefined ? {} : { proxyUrl }),
+    ...unverified,
+  };
+  const result = new KubeConfig();
+  result.loadFromClusterAndUser(cluster, { ...userOverrides(account, overrides) });
+  return result;
+}
+
+function unknown(what: "cluster" | "user", name: string): SignetError {
+  return new SignetError("usage", `${what} ${JSON.stringify(name)} does not exist`, {
+    hint: "see `kubectl config view`",
+  });
+}
+
+/** As kubectl takes it: a host alone is one too. */
+function addressOf(server: string): URL {
+  try {
+    return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
+  } catch {
+    throw new SignetError("usage", "the address of the API server is none", {
+      hint: "such as https://cluster.example.org:6443",
+    });
+  }
+}
+
+function clusterOverrides(overrides: ConnectionOverrides | undefined): Partial<Cluster> {
+  const { certificateAuthority, tlsServerName, insecureSkipTlsVerify = false } = overrides ?? {};
+  return {
+    ...(insecureSkipTlsVerify ? { skipTLSVerify: true } : {}),
+    // What it holds in itself would be preferred to the file.
+    ...(certificateAuthority === undefined ? {} : { caFile: certificateAuthority, caData: "" }),
+    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+  };
+}
+
+function userOverrides(account: User | null, overrides: ConnectionOverrides | undefined): User {
+  const { token, username, password, clientCertificate, clientKey } = overrides ?? {};
+  const base: User = account ?? { name: "given" };
+  const { as = base.impersonateUser } = overrides ?? {};
+  const certificate = {
+    ...(clientCertificate === undefined ? {} : { certFile: clientCertificate, certData: "" }),
+    ...(clientKey === undefined ? {} : { keyFile: clientKey, keyData: "" }),
+  };
+  const impersonation = as ? { impersonateUser: as } : {};
+  // A token or password is another way in than a plugin's.
+  if (token !== undefined) return { name: base.name, token, ...impersonation };
+  if (username !== undefined) {
+    return { name: base.name, username, password: password ?? "", ...impersonation };
+  }
+  return { ...base, ...certificate, ...impersonation };
+}
+
+/**
+ * The configuration of a program that runs in the cluster, or of the file that it is given.
+ * @throws Error where there is no usable configuration
+ */
+export function loadOwnConfig(kubeconfig: string | undefined): KubeConfig {
+  const config = new KubeConfig();
+  if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
+  else if (process.env["KUBERNETES_SERVICE_HOST"]) config.loadFromCluster();
+  else {
+    throw new Error(
+      "not in a cluster: give --kubeconfig FILE, or use `signet-controller standalone` for folders",
+    );
+  }
+  return config;
+}

@@ -1,0 +1,22 @@
+// Lists a collection of the API server page by page.
+
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+
+/** Objects in a page. */
+const PAGE_SIZE = 500;
+
+/** Every page of a list, in order. `fetchPage`: lists with these parameters added to its query. */
+export async function* pagesOf(
+  fetchPage: (query: Readonly<Record<string, string>>) => Promise<JsonObject>,
+): AsyncGenerator<JsonObject> {
+  for (let from = ""; ;) {
+    const page = await fetchPage({
+      limit: String(PAGE_SIZE),
+      ...(from === "" ? {} : { continue: from }),
+    });
+    yield page;
+    const next = asObject(page["metadata"] ?? null)?.["continue"];
+    if (typeof next !== "string" || next === "") return;
+    from = next;
+  }
+}

@@ -1,0 +1,20 @@
+// Which pod this program runs in.
+
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+
+/** The namespace that this program runs in. */
+export function ownNamespace(env: NodeJS.ProcessEnv): string {
+  if (env["POD_NAMESPACE"]) return env["POD_NAMESPACE"];
+  try {
+    return readFileSync("/var/run/secrets/kubernetes.io/serviceaccount/namespace", "utf8").trim();
+  } catch {
+    return "default";
+  }
+}
+
+/** The replica's name among others: its pod's, which no two have at a time. */
+export function replicaIdentity(env: NodeJS.ProcessEnv): string {
+  return env["POD_NAME"] ?? `${hostname()}_${randomUUID()}`;
+}
