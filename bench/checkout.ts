@@ -3,7 +3,8 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Certificate, parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
+import { type Certificate, parseCertificate, parsePrivateKey } from "../shared/keys/certificate.ts";
+import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
 import { seal } from "../shared/sealing/seal.ts";

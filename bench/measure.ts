@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once, on } from "node:events";
-import { createSealingKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
+import { createSealingKey, type SealingKeyPair } from "../shared/keys/keypair.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import type { NodeProgram } from "./nodes.ts";

@@ -1,7 +1,8 @@
 // The process that opens values with a keyring of ours, under whichever Node runs it.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "../shared/keys/certificate.ts";
+import { parseCertificate, parsePrivateKey } from "../shared/keys/certificate.ts";
+import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { unseal } from "../shared/sealing/unseal.ts";

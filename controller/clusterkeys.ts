@@ -2,9 +2,16 @@
 // SPEC.md, "Sealing keys and certificates", "Renewal".
 
 import { createHash } from "node:crypto";
-import { createSealingKey } from "../shared/keys/certificate.ts";
+import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
-import { formatKeySecret, HELD_KEY_LABELS, KEY_LABEL, type KeyOrder, readKeySecret, RENEW_ANNOTATION } from "../shared/keys/keyfile.ts";
+import {
+  formatKeySecret,
+  HELD_KEY_LABELS,
+  KEY_LABEL,
+  type KeyOrder,
+  readKeySecret,
+  RENEW_ANNOTATION,
+} from "../shared/keys/keyfile.ts";
 import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { parseSecret } from "../shared/kubernetes/secret.ts";

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createSealingKey } from "../shared/keys/certificate.ts";
+import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
 import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
 import { Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.ts";

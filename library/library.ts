@@ -13,14 +13,7 @@ export {
   formatPlace,
   SignetError,
 } from "../shared/errors.ts";
-export {
-  type Certificate,
-  checkNotExpired,
-  parseCertificate,
-  parseCertificates,
-  parsePrivateKey,
-  type PrivateKey,
-} from "../shared/keys/certificate.ts";
+export { type Certificate, checkNotExpired, parseCertificate, parseCertificates, parsePrivateKey, type PrivateKey } from "../shared/keys/certificate.ts";
 export { readKeyFile } from "../shared/keys/keyfile.ts";
 export { Keyring, type OpenedValue, type SealingKey } from "../shared/keys/keyring.ts";
 export type { Envelope } from "../shared/envelopes/rsa.ts";

@@ -1,6 +1,7 @@
 // Durations read and written as Go does, in nanoseconds.
 
-import type { Bytes } from "./template/value.ts";
+/** Bytes in a JavaScript string, one character per byte. */
+type Bytes = string;
 
 const UNITS: ReadonlyMap<string, bigint> = new Map([
   ["ns", 1n],

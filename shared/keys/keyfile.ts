@@ -1,7 +1,8 @@
 // The forms in which sealing keys come in files and key Secrets.
 // SPEC.md, "Sealing keys and certificates".
 
-import { parseCertificate, parsePrivateKey, type SealingKeyPair } from "./certificate.ts";
+import { parseCertificate, parsePrivateKey } from "./certificate.ts";
+import type { SealingKeyPair } from "./keypair.ts";
 import { encodeBase64 } from "../base64.ts";
 import { locate, SignetError } from "../errors.ts";
 import type { SealingKey } from "./keyring.ts";

@@ -2,7 +2,13 @@
 // SPEC.md, "SealedSecrets".
 
 import type { Certificate } from "../keys/certificate.ts";
-import { encodeEnvelope, encryptValue, envelopeBytes, importPublicKey, type PublicKey } from "../envelopes/rsa.ts";
+import {
+  encodeEnvelope,
+  encryptValue,
+  envelopeBytes,
+  importPublicKey,
+  type PublicKey,
+} from "../envelopes/rsa.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 
 import { formatKeySecret, KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import { Churn, randomNumbers } from "./churn.ts";

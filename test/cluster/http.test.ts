@@ -5,7 +5,7 @@ import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
 import { readKeySecret } from "../../shared/keys/keyfile.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";

@@ -1,11 +1,8 @@
 // The sealing keys of a running cluster: renewed, marked, brought along, broken, taken away.
 // SPEC.md, "Sealing keys and certificates", "Renewal", "Retirement of keys".
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import {
-  createSealingKey,
-  parseCertificate,
-  type SealingKeyPair,
-} from "../../shared/keys/certificate.ts";
+import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {

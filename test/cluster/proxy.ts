@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import type { ControlPlane } from "./controlplane.ts";
 
 /** One call on its way. */

@@ -1,6 +1,6 @@
 // The sealing loop on a real API server: what becomes of a SealedSecret, well and badly.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import {

@@ -11,11 +11,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   checkNotExpired,
-  createSealingKey,
   parseCertificate,
   parsePrivateKey,
-  type SealingKeyPair,
 } from "../../shared/keys/certificate.ts";
+import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { errorOf, testKey, toldBy } from "../vectors/fixtures.ts";
 import { keyText } from "../vectors/vectors.ts";

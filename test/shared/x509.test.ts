@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { createSealingKey, parseCertificate } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { readCertificate } from "../../shared/keys/x509.ts";
 

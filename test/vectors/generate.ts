@@ -3,7 +3,7 @@
 
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { OBJECT_CASES, SECRET_CASES } from "./objectcases.ts";
 import { CERTIFICATE_CASES, KEY_CASES } from "./othercases.ts";
 import { type Case, FOLDER, keyFile } from "./tools.ts";

@@ -4,7 +4,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createSealingKey } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
 import { base64, bytes, type Case, certificateOf, json, keyFile, keyPem, OURS, run, type Sections, withFiles } from "./tools.ts";
