@@ -3,7 +3,9 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Certificate, parseCertificate, parsePrivateKey } from "../shared/keys/certificate.ts";
+import type { Certificate } from "../shared/keys/keykind.ts";
+import { parseCertificate } from "../shared/keys/certificate.ts";
+import { readKeyFile } from "../shared/keys/keyfile.ts";
 import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
@@ -158,16 +160,10 @@ export function clusterOf(path: string): string {
 function keyringOf({ privateKeyPem, certificatePem }: SealingKeyPair): Keyring {
   const certificate = parseCertificate(certificatePem);
   const { notBefore, fingerprint } = certificate;
-  return new Keyring([
-    {
-      name: fingerprint,
-      privateKey: parsePrivateKey(privateKeyPem),
-      certificate,
-      orderedAt: notBefore,
-      createdAt: notBefore,
-      compromised: false,
-    },
-  ]);
+  const keys = readKeyFile(privateKeyPem, fingerprint);
+  return new Keyring(
+    keys.map((key) => ({ ...key, certificate, orderedAt: notBefore, createdAt: notBefore })),
+  );
 }
 
 async function sealedText(secret: Secret, certificate: Certificate): Promise<string> {

@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Certificate } from "../shared/keys/certificate.ts";
+import type { Certificate } from "../shared/keys/keykind.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";

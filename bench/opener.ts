@@ -1,7 +1,8 @@
 // The process that opens values with a keyring of ours, under whichever Node runs it.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { parseCertificate, parsePrivateKey } from "../shared/keys/certificate.ts";
+import { parseCertificate } from "../shared/keys/certificate.ts";
+import { readKeyFile } from "../shared/keys/keyfile.ts";
 import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -33,20 +34,19 @@ const AT_ONCE = 4 * availableParallelism();
 /** Measures the cases in turn, each with a keyring that has opened something under every key. */
 export async function runOpener(file: string): Promise<OpenerResult> {
   const work = JSON.parse(readFileSync(file, "utf8")) as OpenerWork;
-  const held = work.keys.map(({ privateKeyPem, certificatePem }, index) => ({
-    name: `key-${index}`,
-    privateKey: parsePrivateKey(privateKeyPem),
-    certificate: parseCertificate(certificatePem),
-    orderedAt: new Date(index),
-    createdAt: new Date(0),
-    compromised: false,
-  }));
+  const held = work.keys.flatMap(({ privateKeyPem, certificatePem }, index) =>
+    readKeyFile(privateKeyPem, `key-${index}`).map((key) => ({
+      ...key,
+      certificate: parseCertificate(certificatePem),
+      orderedAt: new Date(index),
+    })),
+  );
   const prepared = work.cases.map((each) => ({
     ...each,
-    keyring: new Keyring(held.slice(0, each.keys), availableParallelism()),
+    keyring: new Keyring(held.slice(0, each.keys)),
     sealed: each.sealed.map(parseSealedSecret),
   }));
-  // Imports each key for every core. The stamped cases hold something under every key.
+  // Imports each key. The stamped cases hold something under every key.
   for (const { keyring, keys } of prepared) {
     const all = prepared.find((each) => each.keys === keys)?.sealed ?? [];
     await openAll(keyring, all, 0);

@@ -1,5 +1,6 @@
 // The control plane that controllers are measured on: our chart's rights, one sealing key for all.
-import { type Certificate, parseCertificate } from "../shared/keys/certificate.ts";
+import type { Certificate } from "../shared/keys/keykind.ts";
+import { parseCertificate } from "../shared/keys/certificate.ts";
 import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { installSignet } from "../test/cluster/signet.ts";

@@ -1,6 +1,6 @@
 // Very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
 // what this machine's RSA and API server allow.
-import type { Certificate } from "../shared/keys/certificate.ts";
+import type { Certificate } from "../shared/keys/keykind.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parsePrivateKey } from "../shared/keys/certificate.ts";
+import { readKeyFile } from "../shared/keys/keyfile.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { formatManifests, parseManifests } from "../shared/manifest/manifest.ts";
 import { parseSealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -35,16 +35,7 @@ const KUBESEAL_LOOP =
 
 export async function benchSeal(bench: Bench): Promise<PartReport> {
   const { privateKeyPem, certificatePem } = await benchKey();
-  const keyring = new Keyring([
-    {
-      name: "bench",
-      privateKey: parsePrivateKey(privateKeyPem),
-      certificate: null,
-      orderedAt: new Date(0),
-      createdAt: new Date(0),
-      compromised: false,
-    },
-  ]);
+  const keyring = new Keyring(readKeyFile(privateKeyPem, "bench"));
   const certificate = join(bench.scratch, "certificate.pem");
   const folder = join(bench.scratch, "secrets");
   writeFileSync(certificate, certificatePem);

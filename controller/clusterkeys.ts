@@ -12,7 +12,8 @@ import {
   readKeySecret,
   RENEW_ANNOTATION,
 } from "../shared/keys/keyfile.ts";
-import { type Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.ts";
+import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
+import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { parseSecret } from "../shared/kubernetes/secret.ts";
 import { Cache, objectKey, text } from "./cache.ts";
@@ -87,7 +88,7 @@ export function keyDueInMs(
  * same name, so that the API server refuses all but the first.
  */
 export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
-  const fingerprint = predecessor?.privateKey.fingerprint ?? "first";
+  const fingerprint = predecessor?.fingerprint ?? "first";
   const hash = createHash("sha256").update(`${prefix} ${fingerprint} ${attempt}`).digest();
   const suffix = [...hash.subarray(0, 5)].map((byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]);
   return prefix + suffix.join("");
@@ -182,8 +183,8 @@ export class ClusterKeys {
     if (!this.#loaded) return;
     const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
     const held = JSON.stringify(
-      keys.map(({ name, privateKey, certificate, orderedAt, compromised }) => [
-        ...[name, privateKey.fingerprint, certificate?.pem ?? "", orderedAt, compromised],
+      keys.map(({ name, fingerprint, certificate, orderedAt, compromised }) => [
+        ...[name, fingerprint, certificate?.pem ?? "", orderedAt, compromised],
       ]),
     );
     if (held !== this.#held) {
@@ -260,7 +261,7 @@ export class ClusterKeys {
           ),
         );
         this.#createdAtMs = clock();
-        const fingerprint = key?.privateKey.fingerprint;
+        const fingerprint = key?.fingerprint;
         log.info("sealing key created", { secret: `${namespace}/${name}`, fingerprint });
         return;
       } catch (error) {
@@ -272,7 +273,7 @@ export class ClusterKeys {
         const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
         return label === "active" ? this.#read(there) : undefined;
       });
-      if (key !== null && keyring.newest?.privateKey.fingerprint === key.privateKey.fingerprint) {
+      if (key !== null && keyring.newest?.fingerprint === key.fingerprint) {
         return;
       }
     }

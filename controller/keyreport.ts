@@ -3,7 +3,7 @@
 
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
-import type { Keyring, SealingKey } from "../shared/keys/keyring.ts";
+import type { Keyring } from "../shared/keys/keyring.ts";
 import { currentVerdict, sealedUnderOf } from "./status.ts";
 
 /** Values, and SealedSecrets that have any of them. */
@@ -55,14 +55,6 @@ function isOpened(sealed: JsonObject): boolean {
   );
 }
 
-export type KeyState = "sealing" | "active" | "compromised";
-
-/** What a key is used for: it seals, only opens, or must not be trusted any more. */
-export function keyState(key: SealingKey, newest: SealingKey | null): KeyState {
-  if (key.compromised) return "compromised";
-  return key.privateKey.fingerprint === newest?.privateKey.fingerprint ? "sealing" : "active";
-}
-
 /** The report of `GET /v1/keys`: the newest key first; nothing in it is secret. */
 export function keyReport(keyring: Keyring, sealedSecrets: Iterable<JsonObject>): Json {
   const { byKey, unknown } = keyUse(sealedSecrets);
@@ -70,12 +62,12 @@ export function keyReport(keyring: Keyring, sealedSecrets: Iterable<JsonObject>)
     moment === undefined ? null : `${moment.toISOString().slice(0, 19)}Z`;
   return {
     keys: keyring.keys.map((key) => ({
-      fingerprint: key.privateKey.fingerprint,
+      fingerprint: key.fingerprint,
       secret: key.name,
-      state: keyState(key, keyring.newest),
+      state: keyring.stateOf(key),
       notBefore: second(key.certificate?.notBefore),
       notAfter: second(key.certificate?.notAfter),
-      ...(byKey.get(key.privateKey.fingerprint) ?? { values: 0, sealedSecrets: 0 }),
+      ...(byKey.get(key.fingerprint) ?? { values: 0, sealedSecrets: 0 }),
     })),
     unknown: { ...unknown },
   };

@@ -5,7 +5,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { text } from "./cache.ts";
-import { keyState, keyUse } from "./keyreport.ts";
+import { keyUse } from "./keyreport.ts";
 import { currentVerdict } from "./status.ts";
 
 const PREFIX = "sealed_secrets_controller_";
@@ -129,8 +129,8 @@ export function createMetrics(version: string, facts: Facts) {
       registers,
       collect() {
         const { keyring, malformedKeys } = facts;
-        const counts = { sealing: 0, active: 0, compromised: 0, malformed: malformedKeys() };
-        for (const key of keyring.keys) counts[keyState(key, keyring.newest)]++;
+        const counts = { sealing: 0, former: 0, compromised: 0, malformed: malformedKeys() };
+        for (const key of keyring.keys) counts[keyring.stateOf(key)]++;
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },
     }),
@@ -144,8 +144,8 @@ export function createMetrics(version: string, facts: Facts) {
         const { keyring, sealedSecrets } = facts;
         const { byKey, unknown } = keyUse(sealedSecrets());
         for (const key of keyring.keys) {
-          const { fingerprint } = key.privateKey;
-          const state = keyState(key, keyring.newest);
+          const { fingerprint } = key;
+          const state = keyring.stateOf(key);
           this.set({ fingerprint, state }, byKey.get(fingerprint)?.values ?? 0);
         }
         this.set({ fingerprint: "", state: "unknown" }, unknown.values);
@@ -161,8 +161,8 @@ export function createMetrics(version: string, facts: Facts) {
         const { keyring } = facts;
         for (const key of keyring.keys) {
           if (key.certificate === null) continue;
-          const { fingerprint } = key.privateKey;
-          const state = keyState(key, keyring.newest);
+          const { fingerprint } = key;
+          const state = keyring.stateOf(key);
           this.set({ fingerprint, state }, key.certificate.notAfter.getTime() / 1000);
         }
       },

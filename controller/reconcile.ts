@@ -163,7 +163,7 @@ export class Reconciler {
 
   #compromised(): Set<string> {
     const keys = this.#options.keyring.keys.filter(({ compromised }) => compromised);
-    return new Set(keys.map(({ privateKey }) => privateKey.fingerprint));
+    return new Set(keys.map(({ fingerprint }) => fingerprint));
   }
 
   /** All that a run's result depends on, but for the keys that could open more. */

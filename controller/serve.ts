@@ -1,6 +1,5 @@
 // The controller in a cluster: wiring, and the order in which things start and stop.
 
-import { availableParallelism } from "node:os";
 import v8 from "node:v8";
 import { Keyring } from "../shared/keys/keyring.ts";
 import { VERSION } from "../shared/version.ts";
@@ -42,7 +41,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const identity = replicaIdentity(process.env);
   const limits = { qps: flags.kubeclientQps, burst: flags.kubeclientBurst };
   const client = new KubernetesClient(loadOwnConfig(flags.kubeconfig), limits, identity);
-  const keyring = new Keyring([], 2 * availableParallelism());
+  const keyring = new Keyring();
   const metrics = createMetrics(VERSION, {
     queueDepth: () => queue.depth,
     contested: () => reconciler.contested,

@@ -2,13 +2,13 @@
 // SPEC.md, "Standalone mode".
 
 import { mkdirSync, readFileSync, statSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
 import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
-import { Keyring, nextNotBefore, type SealingKey } from "../shared/keys/keyring.ts";
+import { Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
+import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { formatManifests } from "../shared/manifest/manifest.ts";
 import { renderTemplate } from "../shared/template/template.ts";
 import type { StandaloneFlags } from "./flags.ts";
@@ -25,7 +25,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
   });
   const now = (): Date => new Date();
   const clock = (): number => performance.now();
-  const keyring = new Keyring([], 2 * availableParallelism());
+  const keyring = new Keyring();
   const world = new FolderWorld({
     from: flags.from,
     to: flags.to,

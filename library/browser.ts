@@ -9,7 +9,7 @@ export {
   formatPlace,
   SignetError,
 } from "../shared/errors.ts";
-export type { Certificate } from "../shared/keys/certificate.ts";
+export type { Certificate } from "../shared/keys/keykind.ts";
 export { readCertificate as parseCertificate } from "../shared/keys/x509.ts";
 export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";

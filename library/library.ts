@@ -13,10 +13,17 @@ export {
   formatPlace,
   SignetError,
 } from "../shared/errors.ts";
-export { type Certificate, checkNotExpired, parseCertificate, parseCertificates, parsePrivateKey, type PrivateKey } from "../shared/keys/certificate.ts";
+export { type Certificate } from "../shared/keys/keykind.ts";
+export {
+  checkNotExpired,
+  parseCertificate,
+  parseCertificates,
+} from "../shared/keys/certificate.ts";
+export { parsePrivateKey, type PrivateKey } from "../shared/keys/rsakey.ts";
 export { readKeyFile } from "../shared/keys/keyfile.ts";
-export { Keyring, type OpenedValue, type SealingKey } from "../shared/keys/keyring.ts";
-export type { Envelope } from "../shared/envelopes/rsa.ts";
+export { Keyring, type OpenedValue } from "../shared/keys/keyring.ts";
+export { type SealingKey } from "../shared/keys/sealingkey.ts";
+export type { Envelope } from "../shared/envelopes/envelope.ts";
 export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";
 export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";

@@ -2,7 +2,7 @@
 // SPEC.md, "Whole repositories".
 
 import { dirname, join, relative } from "node:path";
-import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
+import { decodeEnvelope, fitsCertificate } from "../../shared/keys/kinds.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { formatPlace, SignetError } from "../../shared/errors.ts";
@@ -214,10 +214,6 @@ function checkDuplicate(
   else seen.set(key, path);
 }
 
-/** Bytes of an RSA modulus that a sealing key may have: 1024 to 16384 bits. */
-const MIN_KEY_BYTES = 128;
-const MAX_KEY_BYTES = 2048;
-
 function checkValues(
   { sealed, values, cluster, meaning }: SealedObject,
   maxKeyAgeDays: number | undefined,
@@ -228,12 +224,7 @@ function checkValues(
     const path = ["spec", "encryptedData", item];
     if (sealed.legacyData === undefined) {
       const envelope = decodeEnvelope(sealed.encryptedData.get(item) ?? "");
-      const keyBytes = envelope?.wrappedKey.length ?? 0;
-      const fits =
-        certificate === undefined
-          ? keyBytes >= MIN_KEY_BYTES && keyBytes <= MAX_KEY_BYTES
-          : keyBytes === Math.ceil(certificate.bits / 8);
-      if (!fits) {
+      if (envelope === null || !fitsCertificate(envelope, certificate)) {
         add("malformed", "error", `${item}: is not a sealed value`, path);
         continue;
       }

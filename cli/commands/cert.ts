@@ -13,7 +13,7 @@ import {
 } from "../options.ts";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import type { Certificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
 import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
 import {
   type CertificateOptions,

@@ -2,7 +2,6 @@
 // SPEC.md, "Whole repositories".
 
 import { createHmac, randomBytes } from "node:crypto";
-import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
@@ -209,7 +208,7 @@ type Compare = (object: SealedObject, live: Secret | null) => Promise<ItemDiffer
 
 /** Values are told apart by a hash under a key that this run alone has. */
 async function valueComparer(keyFiles: readonly string[]): Promise<Compare> {
-  const keyring = new Keyring(await readKeys(keyFiles), availableParallelism());
+  const keyring = new Keyring(await readKeys(keyFiles));
   const render = await loadRenderer();
   const key = randomBytes(32);
   const hashed = (data: ReadonlyMap<string, Uint8Array>): Map<string, string> =>

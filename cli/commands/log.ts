@@ -2,9 +2,8 @@
 // every value that Git's history ever had under it.
 // SPEC.md, "Whole repositories".
 
-import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
+import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
@@ -266,7 +265,7 @@ async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
     });
   }
   const keys = await readKeys(recoveryKey);
-  const keyring = new Keyring(keys, availableParallelism());
+  const keyring = new Keyring(keys);
   return async ({ sealed: { sealed }, ciphertext, fingerprint }) => {
     if (fingerprint !== undefined && key !== undefined && fingerprint.startsWith(key)) return true;
     if (keys.length === 0) return fingerprint === undefined ? null : false;

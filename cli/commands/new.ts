@@ -16,7 +16,7 @@ import {
   withSecretForms,
 } from "../options.ts";
 import { extname } from "node:path";
-import type { Certificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
 import { seal } from "../../shared/sealing/seal.ts";

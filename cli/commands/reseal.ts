@@ -14,7 +14,8 @@ import {
 } from "../options.ts";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Certificate, checkNotExpired } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
+import { checkNotExpired } from "../../shared/keys/certificate.ts";
 import { locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { reseal } from "../../shared/sealing/seal.ts";
@@ -268,7 +269,7 @@ class ResealWork {
 
   async #offline(keys: Awaited<ReturnType<typeof readKeys>>): Promise<void> {
     const cores = availableParallelism();
-    const keyring = new Keyring(keys, cores);
+    const keyring = new Keyring(keys);
     const waiting = this.#stale.values();
     const worker = async (): Promise<void> => {
       for (const { object, certificate } of waiting) {

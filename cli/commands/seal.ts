@@ -14,7 +14,7 @@ import {
 } from "../options.ts";
 import { basename, dirname, extname, join } from "node:path";
 import { encodeBase64 } from "../../shared/base64.ts";
-import type { Certificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { formatManifests, type ManifestFormat } from "../../shared/manifest/manifest.ts";
 import { seal } from "../../shared/sealing/seal.ts";

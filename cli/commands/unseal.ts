@@ -3,7 +3,6 @@
 
 import type { Command } from "commander";
 import { formatOption, recoveryKeyOption } from "../options.ts";
-import { availableParallelism } from "node:os";
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import {
@@ -110,7 +109,7 @@ export async function openInputs(
   keyFiles: readonly string[],
   options: OpenOptions,
 ): Promise<{ readonly secrets: JsonObject[]; readonly format: ManifestFormat }> {
-  const keyring = new Keyring(await readKeys(keyFiles), availableParallelism());
+  const keyring = new Keyring(await readKeys(keyFiles));
   const documents = inputs.flatMap((input) =>
     documentsOf(input).map((found) => ({ input, found })),
   );

@@ -1,6 +1,6 @@
 // `kubeseal` without a mode, and --raw: Secrets, or one value, sealed. docs/kubeseal.md.
 
-import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { sealToText } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
@@ -70,7 +70,6 @@ export async function runRaw(flags: Flags): Promise<void> {
       ? await readStdin("(tty detected: expecting a secret to encrypt in stdin)")
       : // As kubectl has it: an item's name may stand before the file's.
         readBytes(file.slice(file.indexOf("=") + 1));
-  const publicKey = await importPublicKey(certificate.spki);
-  const envelope = await encryptValue(publicKey, value, labelBytes(scope, namespace, name));
-  await deliver(encodeEnvelope(envelope), flags);
+  const label = labelBytes(scope, namespace, name);
+  await deliver(await sealToText(certificate, value, label), flags);
 }

@@ -3,7 +3,7 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
-import type { SealingKey } from "../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import { filesInKeyFolder, READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
 import { decodeText, readBytes, stat } from "../../host/readfile.ts";
 import { advise } from "../terminal/terminal.ts";

@@ -3,11 +3,8 @@
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
-import {
-  type Certificate,
-  checkNotExpired,
-  parseCertificates,
-} from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
+import { checkNotExpired, parseCertificates } from "../../shared/keys/certificate.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
 import {
   certificateFromEnvironment,

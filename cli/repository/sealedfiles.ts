@@ -2,7 +2,7 @@
 // SPEC.md, "Projects".
 
 import { join, relative, sep } from "node:path";
-import type { Certificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";

@@ -1,7 +1,7 @@
 // `signet seal --merge-into`: values added to a SealedSecret's file, all else in it left alone.
 // SPEC.md, "Command line", "Merging".
 
-import type { Certificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";

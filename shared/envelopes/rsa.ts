@@ -1,11 +1,11 @@
-// One encrypted value: encode, decode, encrypt, decrypt. Bytes only.
+// The envelope of the original: a session key under RSA-OAEP, the value under AES-256-GCM. Bytes only.
 // SPEC.md, "Envelope". Runs in a browser: WebCrypto where there is no node:crypto.
 
 import type * as NodeCryptoModule from "node:crypto";
-import { decodeBase64, encodeBase64 } from "../base64.ts";
+import { type NodeCrypto, nodeCrypto } from "../nodecrypto.ts";
+import type { Envelope } from "./envelope.ts";
 
 type CryptoKey = NodeCryptoModule.webcrypto.CryptoKey;
-type NodeCrypto = typeof NodeCryptoModule;
 
 /** Bytes of AES-256 session key, GCM tag and GCM nonce. The nonce is all zero: each key is used once. */
 const SESSION_KEY_BYTES = 32;
@@ -14,8 +14,12 @@ const NONCE = new Uint8Array(12);
 
 const RSA_OAEP = { name: "RSA-OAEP", hash: "SHA-256" } as const;
 
-/** An envelope taken apart. */
-export interface Envelope {
+/** Name of this kind of envelope, and of the keys that open it. */
+export const RSA = "rsa";
+
+/** An RSA envelope taken apart. */
+export interface RsaEnvelope extends Envelope {
+  readonly kind: typeof RSA;
   /** The session key under RSA-OAEP; as many bytes as the RSA modulus has. */
   readonly wrappedKey: Uint8Array;
   /** AES-256-GCM of the value, with its 16-byte tag at the end. */
@@ -23,14 +27,9 @@ export interface Envelope {
 }
 
 /**
- * Sealing is so cheap that WebCrypto's threads and start-up cost more than the work; Node's own
- * crypto has neither. Not imported, so that a browser's bundle needs no stand-in for it.
+ * The public half of a sealing key, ready to encrypt with. Node's own crypto where there is one:
+ * sealing is so cheap that WebCrypto's threads and start-up cost more than the work.
  */
-const nodeCrypto = (
-  globalThis as { process?: { getBuiltinModule?: (name: "node:crypto") => NodeCrypto } }
-).process?.getBuiltinModule?.("node:crypto");
-
-/** The public half of a sealing key, ready to encrypt with. */
 export type PublicKey =
   | { readonly crypto: NodeCrypto; readonly key: NodeCryptoModule.KeyObject }
   | { readonly crypto: undefined; readonly key: CryptoKey };
@@ -59,13 +58,11 @@ export function importPrivateKey(pkcs8: Uint8Array): Promise<CryptoKey> {
   return crypto.subtle.importKey("pkcs8", pkcs8, RSA_OAEP, false, ["decrypt"]);
 }
 
-/** The text that stands in `spec.encryptedData`. */
-export function encodeEnvelope({ wrappedKey, ciphertext }: Envelope): string {
-  return encodeBase64(envelopeBytes({ wrappedKey, ciphertext }));
-}
-
 /** The bytes of an envelope: a 16-bit length, the wrapped key, the ciphertext. */
-export function envelopeBytes({ wrappedKey, ciphertext }: Envelope): Uint8Array {
+export function envelopeBytes({
+  wrappedKey,
+  ciphertext,
+}: Pick<RsaEnvelope, "wrappedKey" | "ciphertext">): Uint8Array {
   const bytes = new Uint8Array(2 + wrappedKey.length + ciphertext.length);
   new DataView(bytes.buffer).setUint16(0, wrappedKey.length);
   bytes.set(wrappedKey, 2);
@@ -73,20 +70,16 @@ export function envelopeBytes({ wrappedKey, ciphertext }: Envelope): Uint8Array 
   return bytes;
 }
 
-/** Takes the text of `spec.encryptedData` apart. Null where it is no envelope. */
-export function decodeEnvelope(text: string): Envelope | null {
-  const bytes = decodeBase64(text);
-  // Unused bits of the last character must be zero: one value has one spelling.
-  if (bytes === null || encodeBase64(bytes) !== text.replace(/[\r\n]+/g, "")) return null;
-  return parseEnvelopeBytes(bytes);
-}
-
 /** Takes raw envelope bytes apart. Null where they are too short to be one. */
-export function parseEnvelopeBytes(bytes: Uint8Array): Envelope | null {
+export function parseEnvelopeBytes(bytes: Uint8Array): RsaEnvelope | null {
   if (bytes.length < 2) return null;
   const keyBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint16(0);
   if (bytes.length < 2 + keyBytes + TAG_BYTES) return null;
-  return { wrappedKey: bytes.slice(2, 2 + keyBytes), ciphertext: bytes.slice(2 + keyBytes) };
+  return {
+    kind: RSA,
+    wrappedKey: bytes.slice(2, 2 + keyBytes),
+    ciphertext: bytes.slice(2 + keyBytes),
+  };
 }
 
 /** Encrypts one value under a fresh session key, bound to `label`. */
@@ -94,7 +87,7 @@ export async function encryptValue(
   publicKey: PublicKey,
   plaintext: Uint8Array,
   label: Uint8Array,
-): Promise<Envelope> {
+): Promise<RsaEnvelope> {
   if (publicKey.crypto === undefined) return encryptInBrowser(publicKey.key, plaintext, label);
   const { publicEncrypt, randomBytes, createCipheriv, constants } = publicKey.crypto;
   const session = randomBytes(SESSION_KEY_BYTES);
@@ -109,21 +102,25 @@ export async function encryptValue(
   );
   const cipher = createCipheriv("aes-256-gcm", session, NONCE);
   const body = [cipher.update(plaintext), cipher.final(), cipher.getAuthTag()];
-  return { wrappedKey, ciphertext: Buffer.concat(body) };
+  return { kind: RSA, wrappedKey, ciphertext: Buffer.concat(body) };
 }
 
 async function encryptInBrowser(
   publicKey: CryptoKey,
   plaintext: Uint8Array,
   label: Uint8Array,
-): Promise<Envelope> {
+): Promise<RsaEnvelope> {
   const session = crypto.getRandomValues(new Uint8Array(SESSION_KEY_BYTES));
   const aes = await crypto.subtle.importKey("raw", session, "AES-GCM", false, ["encrypt"]);
   const [wrappedKey, ciphertext] = await Promise.all([
     crypto.subtle.encrypt({ name: "RSA-OAEP", label }, publicKey, session),
     crypto.subtle.encrypt({ name: "AES-GCM", iv: NONCE }, aes, plaintext),
   ]);
-  return { wrappedKey: new Uint8Array(wrappedKey), ciphertext: new Uint8Array(ciphertext) };
+  return {
+    kind: RSA,
+    wrappedKey: new Uint8Array(wrappedKey),
+    ciphertext: new Uint8Array(ciphertext),
+  };
 }
 
 /**
@@ -132,7 +129,7 @@ async function encryptInBrowser(
  */
 export async function decryptValue(
   privateKey: CryptoKey,
-  { wrappedKey, ciphertext }: Envelope,
+  { wrappedKey, ciphertext }: Pick<RsaEnvelope, "wrappedKey" | "ciphertext">,
   label: Uint8Array,
   native: NodeCrypto | null = nodeCrypto ?? null,
 ): Promise<Uint8Array | null> {

@@ -1,11 +1,14 @@
 // The forms in which sealing keys come in files and key Secrets.
 // SPEC.md, "Sealing keys and certificates".
 
-import { parseCertificate, parsePrivateKey } from "./certificate.ts";
+import { parseCertificate } from "./certificate.ts";
+import { parsePrivateKey, rsaHalf } from "./rsakey.ts";
+import type { PrivateHalf } from "./keykind.ts";
+import { halfBeside, privateKeyBlocks } from "./kinds.ts";
 import type { SealingKeyPair } from "./keypair.ts";
 import { encodeBase64 } from "../base64.ts";
 import { locate, SignetError } from "../errors.ts";
-import type { SealingKey } from "./keyring.ts";
+import type { SealingKey } from "./sealingkey.ts";
 import { parseManifests } from "../manifest/manifest.ts";
 import { type JsonObject, objectsOf } from "../kubernetes/object.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
@@ -43,13 +46,15 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
       place: { field: "data" },
     });
   }
-  const privateKey = locate({ field: "tls.key" }, () => parsePrivateKey(decoder.decode(keyBytes)));
+  const { fingerprint, halves } = locate({ field: "tls.key" }, () =>
+    readTlsKey(decoder.decode(keyBytes)),
+  );
   const certificateBytes = secret.data.get("tls.crt");
   const certificate =
     certificateBytes === undefined
       ? null
       : locate({ field: "tls.crt" }, () => parseCertificate(decoder.decode(certificateBytes)));
-  if (certificate !== null && certificate.fingerprint !== privateKey.fingerprint) {
+  if (certificate !== null && certificate.fingerprint !== fingerprint) {
     throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
   }
   const created = secret.metadata.rest["creationTimestamp"];
@@ -60,7 +65,8 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   const compromised = secret.metadata.labels[KEY_LABEL] === "compromised";
   return {
     name: secret.metadata.name,
-    privateKey,
+    fingerprint,
+    halves,
     certificate,
     orderedAt,
     createdAt,
@@ -84,17 +90,39 @@ export function readKeyFile(text: string, file: string): SealingKey[] {
   });
 }
 
+/** The first RSA key of a `tls.key`, and the halves of other kinds that stand beside it. */
+function readTlsKey(text: string): Pick<SealingKey, "fingerprint" | "halves"> {
+  const privateKey = parsePrivateKey(text);
+  const beside = privateKeyBlocks(text).map(halfBeside);
+  return {
+    fingerprint: privateKey.fingerprint,
+    halves: [rsaHalf(privateKey), ...beside.filter((half) => half !== null)],
+  };
+}
+
+/** Each RSA key of the text, with the halves of other kinds that follow it. */
 function readPemKeys(text: string, file: string): SealingKey[] {
-  const blocks = text.match(/-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----[\s\S]*?-----END \1-----/g);
-  if (blocks === null) throw new SignetError("key-invalid", "there is no PEM private key in it");
-  return blocks.map((block) => ({
-    name: file,
-    privateKey: parsePrivateKey(block),
-    certificate: null,
-    orderedAt: new Date(0),
-    createdAt: new Date(0),
-    compromised: false,
-  }));
+  const keys: (SealingKey & { readonly halves: PrivateHalf[] })[] = [];
+  for (const block of privateKeyBlocks(text)) {
+    const half = halfBeside(block);
+    const last = keys.at(-1);
+    if (half !== null && last !== undefined) {
+      last.halves.push(half);
+      continue;
+    }
+    const privateKey = parsePrivateKey(block);
+    keys.push({
+      name: file,
+      fingerprint: privateKey.fingerprint,
+      halves: [rsaHalf(privateKey)],
+      certificate: null,
+      orderedAt: new Date(0),
+      createdAt: new Date(0),
+      compromised: false,
+    });
+  }
+  if (keys.length > 0) return keys;
+  throw new SignetError("key-invalid", "there is no PEM private key in it");
 }
 
 /** The manifest of a key Secret, as the original writes it but for the name. */

@@ -1,24 +1,9 @@
 // The private keys held: their order, which one seals, which one opens a value.
 // SPEC.md, "Choosing a key".
 
-import type { webcrypto } from "node:crypto";
-import type { Certificate, PrivateKey } from "./certificate.ts";
-import { decryptValue, type Envelope, importPrivateKey } from "../envelopes/rsa.ts";
-
-/** One sealing key as held in memory. */
-export interface SealingKey {
-  /** Where it comes from: the name of its Secret or file. */
-  readonly name: string;
-  readonly privateKey: PrivateKey;
-  /** Null for a bare private key: it opens values but cannot seal. */
-  readonly certificate: Certificate | null;
-  /** The newest seals: the certificate's notBefore, or the Secret's creation, as configured. */
-  readonly orderedAt: Date;
-  /** Of the key Secret; of two keys ordered alike, the one that was there first seals. */
-  readonly createdAt: Date;
-  /** Marked so by someone: it opens what it sealed, and seals no more. */
-  readonly compromised: boolean;
-}
+import type { Envelope } from "../envelopes/envelope.ts";
+import type { Certificate } from "./keykind.ts";
+import { couldOpen, maySeal, openWith, type SealingKey } from "./sealingkey.ts";
 
 /** A value opened, and the fingerprint of the key that it was under. */
 export interface OpenedValue {
@@ -26,24 +11,15 @@ export interface OpenedValue {
   readonly fingerprint: string;
 }
 
-interface HeldKey extends SealingKey {
-  /** One import of the key per slot: operations on a single import never run side by side. */
-  readonly slots: Promise<webcrypto.CryptoKey>[];
-  next: number;
-}
-
 /**
- * Holds sealing keys and opens values of any age. Opening costs one RSA operation where the caller
- * hints at the right key, or the last success was with it; otherwise one per key tried.
+ * Holds sealing keys and opens values of any age. Opening costs one private key operation where the
+ * caller hints at the right key, or the last success was with it; otherwise one per key tried.
  */
 export class Keyring {
-  #keys: HeldKey[] = [];
-  #lastSuccess: HeldKey | undefined;
-  readonly #parallel: number;
+  #keys: readonly SealingKey[] = [];
+  #lastSuccess: SealingKey | undefined;
 
-  /** `parallel`: RSA operations that may run at once on one key; twice the cores keeps them busy. */
-  constructor(keys: readonly SealingKey[] = [], parallel = 1) {
-    this.#parallel = parallel;
+  constructor(keys: readonly SealingKey[] = []) {
     this.replace(keys);
   }
 
@@ -58,15 +34,12 @@ export class Keyring {
         a.createdAt.getTime() - b.createdAt.getTime() ||
         (a.name < b.name ? -1 : 1),
     );
-    const before = new Map(this.#keys.map((key) => [key.privateKey.fingerprint, key]));
-    const held = new Map<string, HeldKey>();
+    const held = new Map<string, SealingKey>();
     for (const key of newestFirst) {
-      const { fingerprint } = key.privateKey;
-      const newer = held.get(fingerprint);
+      const newer = held.get(key.fingerprint);
       if (newer !== undefined && (newer.certificate !== null || key.certificate === null)) continue;
-      held.delete(fingerprint);
-      const slots = before.get(fingerprint)?.slots ?? [];
-      held.set(fingerprint, { ...key, slots, next: 0 });
+      held.delete(key.fingerprint);
+      held.set(key.fingerprint, key);
     }
     this.#keys = [...held.values()];
     this.#lastSuccess = undefined;
@@ -77,12 +50,15 @@ export class Keyring {
     return this.#keys;
   }
 
-  /** The key that seals: the newest with a certificate. Null where there is none. */
+  /** The key that seals: the newest that may. Null where there is none. */
   get newest(): (SealingKey & { readonly certificate: Certificate }) | null {
-    for (const { slots: _slots, next: _next, certificate, ...key } of this.#keys) {
-      if (certificate !== null && !key.compromised) return { ...key, certificate };
-    }
-    return null;
+    return this.#keys.find(maySeal) ?? null;
+  }
+
+  /** What a held key is used for: it seals, or only opens, or should not be trusted any more. */
+  stateOf(key: SealingKey): "sealing" | "former" | "compromised" {
+    if (key.compromised) return "compromised";
+    return key.fingerprint === this.newest?.fingerprint ? "sealing" : "former";
   }
 
   /**
@@ -91,26 +67,21 @@ export class Keyring {
    */
   async open(envelope: Envelope, label: Uint8Array, hint?: string): Promise<OpenedValue | null> {
     for (const key of this.#candidates(envelope, hint)) {
-      const plaintext = await decryptValue(await this.#slot(key), envelope, label);
+      const plaintext = await openWith(key, envelope, label);
       if (plaintext !== null) {
         this.#lastSuccess = key;
-        return { plaintext, fingerprint: key.privateKey.fingerprint };
+        return { plaintext, fingerprint: key.fingerprint };
       }
     }
     return null;
   }
 
-  #candidates({ wrappedKey }: Envelope, hint: string | undefined): HeldKey[] {
-    const hinted = this.#keys.find((key) => key.privateKey.fingerprint === hint);
+  #candidates(envelope: Envelope, hint: string | undefined): SealingKey[] {
+    const hinted = this.#keys.find((key) => key.fingerprint === hint);
     const ordered = new Set([hinted, this.#lastSuccess, ...this.#keys]);
     return [...ordered].filter(
-      (key): key is HeldKey => key !== undefined && couldBeUnder(wrappedKey, key.privateKey),
+      (key): key is SealingKey => key !== undefined && couldOpen(key, envelope),
     );
-  }
-
-  async #slot(key: HeldKey): Promise<webcrypto.CryptoKey> {
-    const index = key.next++ % this.#parallel;
-    return (key.slots[index] ??= importPrivateKey(key.privateKey.pkcs8));
   }
 }
 
@@ -122,14 +93,4 @@ export function nextNotBefore(newest: SealingKey | null, now: Date): Date {
   const second = Math.floor(now.getTime() / 1000);
   const last = newest === null ? 0 : Math.floor(newest.orderedAt.getTime() / 1000);
   return new Date(Math.max(second, last + 1) * 1000);
-}
-
-/** RSA ciphertext is a number below the modulus, written in as many bytes: that much is free to check. */
-function couldBeUnder(wrappedKey: Uint8Array, { modulus }: PrivateKey): boolean {
-  if (wrappedKey.length !== modulus.length) return false;
-  for (let index = 0; index < modulus.length; index++) {
-    const difference = (wrappedKey[index] ?? 0) - (modulus[index] ?? 0);
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
 }

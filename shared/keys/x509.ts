@@ -3,23 +3,11 @@
 // SPEC.md, "Sealing keys and certificates". Runs in a browser.
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";
-import type { Certificate } from "./certificate.ts";
-import { type ErrorCode, SignetError } from "../errors.ts";
-
-/** Bits of modulus below which RSA is refused; the original's runtime draws the same line. */
-const MIN_RSA_BITS = 1024;
-
-const TAG = {
-  integer: 0x02,
-  bitString: 0x03,
-  null: 0x05,
-  objectId: 0x06,
-  utcTime: 0x17,
-  generalizedTime: 0x18,
-  sequence: 0x30,
-  /** `[0]`, before the serial number. */
-  version: 0xa0,
-} as const;
+import { SignetError } from "../errors.ts";
+import type { Certificate } from "./keykind.ts";
+import { damagedCertificate, extensionIn, partsOf, Reader, TAG } from "./der.ts";
+import { kindsIn } from "./kinds.ts";
+import { checkKeySize } from "./rsakey.ts";
 
 /** 1.2.840.113549.1.1.1, in DER. */
 const RSA_ENCRYPTION = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -33,15 +21,6 @@ export function findCertificatePem(text: string): string {
     "data does not contain any valid RSA or ECDSA certificates",
     { hint: "a sealing certificate is PEM text that starts with -----BEGIN CERTIFICATE-----" },
   );
-}
-
-export function damagedCertificate(): SignetError {
-  return new SignetError("certificate-invalid", "the certificate's bytes are damaged");
-}
-
-/** @throws SignetError `code` where a modulus of so many bits is too small */
-export function checkKeySize(bits: number, code: ErrorCode): void {
-  if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
 /** @throws SignetError usage where a browser keeps WebCrypto from a page */
@@ -63,19 +42,9 @@ export async function readCertificate(text: string): Promise<Certificate> {
   const pem = findCertificatePem(text);
   const der = decodeBase64(pem.replace(/-----[A-Z ]+-----|[ \t]/g, ""));
   if (der === null) throw damagedCertificate();
-  const outer = new Reader(der);
-  const certificate = outer.enter(TAG.sequence);
-  outer.end();
-  const signed = certificate.enter(TAG.sequence);
-  if (signed.tag === TAG.version) signed.take(TAG.version);
-  signed.take(TAG.integer);
-  signed.take(TAG.sequence);
-  signed.take(TAG.sequence);
-  const validity = signed.enter(TAG.sequence);
+  const { validity, spki } = partsOf(der);
   const notBefore = takeTime(validity);
   const notAfter = takeTime(validity);
-  signed.take(TAG.sequence);
-  const spki = signed.whole(TAG.sequence);
   const { modulus, exponent } = takePublicKey(new Reader(spki));
   const bits = bitsOf(modulus);
   checkKeySize(bits, "certificate-invalid");
@@ -86,61 +55,8 @@ export async function readCertificate(text: string): Promise<Certificate> {
     bits,
     notBefore,
     notAfter,
+    kinds: kindsIn({ spki, extension: (objectId) => extensionIn(der, objectId) }),
   };
-}
-
-/** Reads DER one element after another; everything unexpected is a damaged certificate. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  #offset = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  /** Of the next element; -1 at the end. */
-  get tag(): number {
-    return this.#bytes[this.#offset] ?? -1;
-  }
-
-  /** The content of the next element, which must have this tag. */
-  take(tag: number): Uint8Array {
-    const { start, end } = this.#next(tag);
-    this.#offset = end;
-    return this.#bytes.slice(start, end);
-  }
-
-  enter(tag: number): Reader {
-    return new Reader(this.take(tag));
-  }
-
-  /** The next element with its tag and length. */
-  whole(tag: number): Uint8Array {
-    const from = this.#offset;
-    this.take(tag);
-    return this.#bytes.slice(from, this.#offset);
-  }
-
-  end(): void {
-    if (this.#offset !== this.#bytes.length) throw damagedCertificate();
-  }
-
-  #next(tag: number): { start: number; end: number } {
-    if (this.tag !== tag) throw damagedCertificate();
-    let start = this.#offset + 2;
-    let length = this.#bytes[this.#offset + 1] ?? 0x80;
-    if (length >= 0x80) {
-      const count = length & 0x7f;
-      // A length in no bytes at all is BER's; more than three is no certificate.
-      if (count === 0 || count > 3) throw damagedCertificate();
-      length = 0;
-      for (let index = 0; index < count; index++) {
-        length = length * 256 + (this.#bytes[start++] ?? 0);
-      }
-    }
-    if (start + length > this.#bytes.length) throw damagedCertificate();
-    return { start, end: start + length };
-  }
 }
 
 /** RFC 5280, section 4.1.2.5: always to the second, always UTC. */

@@ -1,14 +1,8 @@
 // New values in SealedSecrets: a Secret sealed, items set, all values under another key.
 // SPEC.md, "SealedSecrets".
 
-import type { Certificate } from "../keys/certificate.ts";
-import {
-  encodeEnvelope,
-  encryptValue,
-  envelopeBytes,
-  importPublicKey,
-  type PublicKey,
-} from "../envelopes/rsa.ts";
+import type { Certificate } from "../keys/keykind.ts";
+import { sealToBytes, sealToText } from "../keys/kinds.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
@@ -36,13 +30,11 @@ export async function seal(
       hint: "say metadata.namespace in the manifest, or --namespace",
     });
   }
-  const publicKey = await publicKeyOf(certificate);
   const label = labelBytes(scope, namespace, name);
   const items = [...secret.data].sort(([a], [b]) => (a < b ? -1 : 1));
   const sealedItems = await Promise.all(
     items.map(
-      async ([item, value]) =>
-        [item, encodeEnvelope(await encryptValue(publicKey, value, label))] as const,
+      async ([item, value]) => [item, await sealToText(certificate, value, label)] as const,
     ),
   );
   const stamp = new Map(items.map(([item]) => [item, certificate.fingerprint]));
@@ -72,18 +64,6 @@ export async function seal(
     },
     legacyData: undefined,
   };
-}
-
-const publicKeys = new WeakMap<Certificate, Promise<PublicKey>>();
-
-/** Imported once, however many Secrets are sealed with it. */
-function publicKeyOf(certificate: Certificate): Promise<PublicKey> {
-  let publicKey = publicKeys.get(certificate);
-  if (publicKey === undefined) {
-    publicKey = importPublicKey(certificate.spki);
-    publicKeys.set(certificate, publicKey);
-  }
-  return publicKey;
 }
 
 /** What is to become of the items of a SealedSecret; each is named once. */
@@ -151,8 +131,7 @@ export async function changeItems(
   for (const [item, value] of set) {
     if (certificate === null) throw new Error("values cannot be sealed without a certificate");
     if (!isItemName(item)) throw itemError("is not a name for an item", item);
-    const publicKey = await publicKeyOf(certificate);
-    encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
+    encryptedData.set(item, await sealToText(certificate, value, label));
     stamp.set(item, certificate.fingerprint);
   }
   // Of a file that was moved no value is left then that was sealed for the former place.
@@ -191,18 +170,17 @@ export async function reseal(
   const { fingerprint } = certificate;
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
-  const publicKey = await publicKeyOf(certificate);
   if (sealed.legacyData !== undefined) {
     const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring);
     if (opened.fingerprint === fingerprint) return sealed;
-    const envelope = await encryptValue(publicKey, opened.plaintext, label);
-    return { ...sealed, legacyData: envelopeBytes(envelope) };
+    const legacyData = await sealToBytes(certificate, opened.plaintext, label);
+    return { ...sealed, legacyData };
   }
   const { values, stamp } = await openValues(sealed, keyring, maxFailures);
   const encryptedData = new Map(sealed.encryptedData);
   for (const [item, value] of values) {
     if (stamp.get(item) === fingerprint) continue;
-    encryptedData.set(item, encodeEnvelope(await encryptValue(publicKey, value, label)));
+    encryptedData.set(item, await sealToText(certificate, value, label));
     stamp.set(item, fingerprint);
   }
   return {

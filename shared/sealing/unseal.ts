@@ -1,7 +1,7 @@
 // SealedSecret -> Secret with the keys held: all values or none, of either form.
 // SPEC.md, "SealedSecrets".
 
-import { decodeEnvelope, parseEnvelopeBytes } from "../envelopes/rsa.ts";
+import { decodeEnvelope, parseEnvelope } from "../keys/kinds.ts";
 import { locate, SignetError } from "../errors.ts";
 import type { Keyring, OpenedValue } from "../keys/keyring.ts";
 import type { Json } from "../manifest/manifest.ts";
@@ -119,7 +119,7 @@ export async function openLegacy(
   legacyData: Uint8Array,
   keyring: Keyring,
 ): Promise<OpenedValue> {
-  const envelope = parseEnvelopeBytes(legacyData);
+  const envelope = parseEnvelope(legacyData);
   const label = labelBytes(scopeOf(annotations), namespace, name);
   const opened = envelope === null ? null : await keyring.open(envelope, label);
   if (opened === null) throw decryptFailed([]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { blockersOf, keyUse } from "../../cli/repository/keyusage.ts";
 import type { ClusterKeys } from "../../cli/repository/clustercertificates.ts";
 import type { Inventory, SealedFile, SealedObject } from "../../cli/repository/sealedfiles.ts";
-import type { Certificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 const certificate = (fingerprint: string, year: number): Certificate =>

@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
-import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
+import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { readKeySecret } from "../../shared/keys/keyfile.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
@@ -161,7 +161,7 @@ describe("POST /v1/rotate", () => {
     expect(answer.status).toBe(200);
     expect(answer.headers.get("content-type")).toBe("application/json");
     const rotated = (await answer.json()) as typeof object;
-    const newest = (await keyring()).newest?.privateKey.fingerprint;
+    const newest = (await keyring()).newest?.fingerprint;
     expect(await keysOf(rotated as unknown as JsonObject)).toEqual({
       password: newest,
       token: newest,
@@ -196,7 +196,7 @@ describe("POST /v1/rotate", () => {
     const rotated = (await answer.json()) as KubeObject & { items: KubeObject[] };
     expect(rotated.items.map(({ metadata }) => metadata?.name)).toEqual(["one", "two", "three"]);
     expect(rotated.items[1]).toEqual(items[1]);
-    const newest = (await keyring()).newest?.privateKey.fingerprint;
+    const newest = (await keyring()).newest?.fingerprint;
     for (const item of rotated.items) {
       expect(await keysOf(item as JsonObject)).toEqual({ password: newest });
     }

@@ -2,13 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { keyDueInMs, keyName } from "../../controller/clusterkeys.ts";
 import { leaseStep } from "../../controller/lease.ts";
-import type { SealingKey } from "../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 
 const HOUR_MS = 3_600_000;
 const NOW = new Date("2026-11-24T12:00:00Z");
 const at = (hours: number): Date => new Date(NOW.getTime() + hours * HOUR_MS);
 const madeAt = (hours: number): SealingKey =>
-  ({ orderedAt: at(hours), privateKey: { fingerprint: "SHA256:x" } }) as SealingKey;
+  ({ orderedAt: at(hours), fingerprint: "SHA256:x" }) as SealingKey;
 
 describe("a sealing key is due", () => {
   it.each<[string, SealingKey | null, number, Date | null, number]>([

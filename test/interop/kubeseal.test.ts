@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createPrivateKey } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
+import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { formatKeySecret, readKeyFile } from "../../shared/keys/keyfile.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { formatManifests, type Json, parseManifests } from "../../shared/manifest/manifest.ts";

@@ -187,7 +187,7 @@ const [document] = signet.parseManifests(readFileSync(0, "utf8"));
 const secret = signet.parseSecret(signet.objectsOf(document)[0]);
 const sealed = await signet.seal(secret, certificate);
 const keys = signet.readKeyFile(readFileSync(keyFile, "utf8"), keyFile);
-assert.equal(keys[0].privateKey.fingerprint, certificate.fingerprint);
+assert.equal(keys[0].fingerprint, certificate.fingerprint);
 const template = { ...sealed.template, data: new Map([["url", "pg://{{ .password }}"]]) };
 const keyring = new signet.Keyring(keys);
 const opened = await signet.unseal({ ...sealed, template }, keyring);

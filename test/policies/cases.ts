@@ -1,7 +1,8 @@
 // What the chart's policies refuse and what they let through, as requests to an API server, the
 // same for every engine.
 import { generateKeyPairSync } from "node:crypto";
-import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { envelopeText } from "../../shared/envelopes/envelope.ts";
+import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope, scopeAnnotations } from "../../shared/sealing/scope.ts";
 
 export type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
@@ -188,7 +189,7 @@ function sealer(): Seal {
     for (const [i, each] of bits.entries()) {
       const item = ITEMS[i] ?? `item-${i}`;
       const envelope = await encryptValue(await keyOf(each), Buffer.from("hunter2"), label);
-      encryptedData[item] = encodeEnvelope(envelope);
+      encryptedData[item] = envelopeText(envelopeBytes(envelope));
     }
     const annotations = { ...scopeAnnotations(scope), ...more.annotations };
     return {

@@ -9,11 +9,8 @@ import {
 } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  checkNotExpired,
-  parseCertificate,
-  parsePrivateKey,
-} from "../../shared/keys/certificate.ts";
+import { checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
+import { parsePrivateKey } from "../../shared/keys/rsakey.ts";
 import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { errorOf, testKey, toldBy } from "../vectors/fixtures.ts";

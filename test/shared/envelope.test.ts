@@ -4,16 +4,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeBase64 } from "../../shared/base64.ts";
+import { bytesOfEnvelopeText, envelopeText } from "../../shared/envelopes/envelope.ts";
 import {
-  decodeEnvelope,
   decryptValue,
-  encodeEnvelope,
   encryptValue,
-  type Envelope,
   envelopeBytes,
   importPrivateKey,
   importPublicKey,
   parseEnvelopeBytes,
+  type RsaEnvelope,
 } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, SCOPES } from "../../shared/sealing/scope.ts";
 import { testKey } from "../vectors/fixtures.ts";
@@ -24,8 +23,15 @@ const privateHalf = await importPrivateKey(privateKey.pkcs8);
 const LABEL = labelBytes("strict", "demo", "db");
 const PLAINTEXT = new TextEncoder().encode("hunter2");
 
-const seal = (plaintext = PLAINTEXT, label = LABEL): Promise<Envelope> =>
+const seal = (plaintext = PLAINTEXT, label = LABEL): Promise<RsaEnvelope> =>
   encryptValue(publicHalf, plaintext, label);
+
+const encodeEnvelope = (envelope: RsaEnvelope): string => envelopeText(envelopeBytes(envelope));
+
+function decodeEnvelope(text: string): RsaEnvelope | null {
+  const bytes = bytesOfEnvelopeText(text);
+  return bytes === null ? null : parseEnvelopeBytes(bytes);
+}
 
 /** The plaintext of a text, by every layer; in a browser it is the same. */
 async function open(text: string, label = LABEL): Promise<Uint8Array | null> {
@@ -159,7 +165,7 @@ describe("taking apart", () => {
         fc.uint8Array({ maxLength: 600 }),
         fc.uint8Array({ minLength: 16, maxLength: 100 }),
         (wrappedKey, ciphertext) => {
-          const envelope = { wrappedKey, ciphertext };
+          const envelope: RsaEnvelope = { kind: "rsa", wrappedKey, ciphertext };
           expect(decodeEnvelope(encodeEnvelope(envelope))).toEqual(envelope);
           expect(parseEnvelopeBytes(envelopeBytes(envelope))).toEqual(envelope);
         },
@@ -203,7 +209,7 @@ describe("taking apart", () => {
         ),
         fc.uint8Array({ maxLength: 40 }),
         async (wrappedKey, ciphertext) => {
-          const envelope = { wrappedKey, ciphertext };
+          const envelope: RsaEnvelope = { kind: "rsa", wrappedKey, ciphertext };
           expect(await decryptValue(privateHalf, envelope, LABEL)).toBeNull();
           expect(await decryptValue(privateHalf, envelope, LABEL, null)).toBeNull();
         },

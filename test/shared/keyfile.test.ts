@@ -27,11 +27,12 @@ function keySecret(name: KeyName, metadata: JsonObject = {}): JsonObject {
 
 describe("a key Secret", () => {
   test("reads back as it was written", () => {
-    const { name, privateKey, certificate, orderedAt } = readKeySecret(
+    const { name, fingerprint, halves, certificate, orderedAt } = readKeySecret(
       parseSecret(keySecret("first")),
     );
     expect(name).toBe("key-first");
-    expect(privateKey).toEqual(testKey("first").privateKey);
+    expect(fingerprint).toBe(testKey("first").fingerprint);
+    expect(halves.map(({ kind }) => kind)).toEqual(["rsa"]);
     expect(certificate).toEqual(testKey("first").certificate);
     expect(orderedAt).toEqual(testKey("first").certificate.notBefore);
   });
@@ -102,7 +103,8 @@ describe("a key file", () => {
     const [key] = readKeyFile(keyText("first", "key"), "first.key");
     expect(key).toEqual({
       name: "first.key",
-      privateKey: testKey("first").privateKey,
+      fingerprint: testKey("first").fingerprint,
+      halves: [expect.objectContaining({ kind: "rsa" })],
       certificate: null,
       orderedAt: new Date(0),
       createdAt: new Date(0),

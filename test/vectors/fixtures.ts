@@ -1,20 +1,37 @@
 // The test keys as the values that our functions take, and catching a SignetError.
 // SPEC.md, "Conventions".
 
-import { type Certificate, parseCertificate, parsePrivateKey } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { parsePrivateKey, type PrivateKey, rsaHalf } from "../../shared/keys/rsakey.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { Keyring, type SealingKey } from "../../shared/keys/keyring.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { type JsonObject, objectsOf } from "../../shared/kubernetes/object.ts";
 import { KEY_NAMES, type KeyName, keyText } from "./vectors.ts";
 
-export type TestKey = SealingKey & { readonly certificate: Certificate };
+/** `privateKey`: its RSA half, read. */
+export type TestKey = SealingKey & {
+  readonly certificate: Certificate;
+  readonly privateKey: PrivateKey;
+};
 
 const KEYS = new Map<KeyName, TestKey>(
   KEY_NAMES.map((name) => {
     const certificate = parseCertificate(keyText(name, "crt"));
     const privateKey = parsePrivateKey(keyText(name, "key"));
-    return [name, { name, privateKey, certificate, orderedAt: certificate.notBefore, createdAt: new Date(0), compromised: false }];
+    const key: TestKey = {
+      name,
+      fingerprint: privateKey.fingerprint,
+      halves: [rsaHalf(privateKey)],
+      privateKey,
+      certificate,
+      orderedAt: certificate.notBefore,
+      createdAt: new Date(0),
+      compromised: false,
+    };
+    return [name, key];
   }),
 );
 

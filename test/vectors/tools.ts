@@ -6,8 +6,9 @@ import { createCipheriv, createHash, publicEncrypt, randomBytes, constants } fro
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Certificate, parseCertificate } from "../../shared/keys/certificate.ts";
-import { encryptValue, type Envelope, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { encryptValue, type RsaEnvelope, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope } from "../../shared/sealing/scope.ts";
 import { partPath } from "../parts/parts.ts";
 import { KEY_NAMES, type KeyName, type Kind, vectorFolder } from "./vectors.ts";
@@ -127,7 +128,7 @@ export async function ourEnvelope(
   plaintext: Uint8Array,
   key: KeyName,
   place: Place,
-): Promise<Envelope> {
+): Promise<RsaEnvelope> {
   const publicKey = await importPublicKey(certificateOf(key).spki);
   return encryptValue(publicKey, plaintext, labelBytes(place.scope, place.namespace, place.name));
 }

@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
-import { availableParallelism, constants as system } from "node:os";
+import { constants as system } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { locate, SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
@@ -202,7 +202,7 @@ async function shownObjects(
 
 async function keyringOf(files: readonly string[]): Promise<Keyring> {
   const { readKeys } = await import("../../recovery/recoverykeys.ts");
-  return new Keyring(await readKeys(files), availableParallelism());
+  return new Keyring(await readKeys(files));
 }
 
 async function liveValues(

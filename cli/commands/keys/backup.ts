@@ -79,7 +79,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
   }
   const facts = keys.map(({ secret, key }) => ({
     secret: secret.metadata.name,
-    fingerprint: key.privateKey.fingerprint,
+    fingerprint: key.fingerprint,
     state: secret.metadata.labels[KEY_LABEL] ?? "active",
   }));
   if (!dryRun) {

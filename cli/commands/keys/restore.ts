@@ -85,7 +85,7 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
         const labels = { [KEY_LABEL]: "active", ...secret.metadata.labels };
         const rest = serverFieldsRemoved(secret.metadata.rest);
         const metadata = { ...secret.metadata, namespace, labels, rest };
-        return { secret: { ...secret, metadata }, fingerprint: key.privateKey.fingerprint };
+        return { secret: { ...secret, metadata }, fingerprint: key.fingerprint };
       }),
   );
   if (keys.length > 0) return keys;
@@ -129,7 +129,7 @@ async function keysThere(options: ClusterOptions): Promise<Map<string, KeyThere>
     const { name, labels } = secret.metadata;
     let fingerprint = `unreadable ${name}`;
     try {
-      fingerprint = readKeySecret(secret).privateKey.fingerprint;
+      fingerprint = readKeySecret(secret).fingerprint;
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
     }
