@@ -6,13 +6,7 @@
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
-import {
-  printResult,
-  reportError,
-  say,
-  sayToPerson,
-  speakAsKubeseal,
-} from "./terminal/terminal.ts";
+import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal/terminal.ts";
 
 /** The version of the original whose behaviour the tests hold this one to. */
 const BEHAVES_AS = "v0.36.0";

@@ -7,7 +7,7 @@ import { ApiError, type CallOptions, type KubernetesClient } from "../host/kuber
 import type { Log } from "./log.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import { type Event, type World, WorldError } from "./world.ts";
-import type { SecretMark } from "./status.ts";
+import type { SecretMark } from "./verdict.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 /** The name that the original's Events carry, which dashboards and alerts filter by. */

@@ -11,7 +11,8 @@ import {
   objectsIn,
 } from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
-import { type Drift, type Left, type SecretMark, type Verdict, verdicts } from "./status.ts";
+import { type Drift, type SecretMark, type Verdict, verdicts } from "./verdict.ts";
+import type { Left } from "./status.ts";
 
 /** Marks the Secrets that we look after; what a label selector can find without reading content. */
 export const SECRET_LABEL = "kube-signet/secret";

@@ -25,7 +25,7 @@ import { formatEnvFile } from "./envfile.ts";
 import { writeAtomically } from "../host/atomicwrite.ts";
 import type { Log } from "./log.ts";
 import { type Event, type World, WorldError } from "./world.ts";
-import type { SecretMark } from "./status.ts";
+import type { SecretMark } from "./verdict.ts";
 
 export interface FolderOptions {
   /** Files and folders with sealed manifests. */

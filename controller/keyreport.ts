@@ -1,10 +1,11 @@
 // Which sealing keys the cluster's SealedSecrets are still under, by what their status says.
 // SPEC.md, "Retirement of keys".
 
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { asObject, type JsonObject } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
-import { currentVerdict, sealedUnderOf } from "./status.ts";
+import { currentVerdict } from "./status.ts";
+import { isStatusCurrent, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
 /** Values, and SealedSecrets that have any of them. */
 export interface Count {
@@ -47,11 +48,9 @@ export function keyUse(sealedSecrets: Iterable<JsonObject>): KeyUse {
 
 /** Whether the status speaks of the object as it is now, and of values that were opened. */
 function isOpened(sealed: JsonObject): boolean {
-  const { observedGeneration } = asObject(sealed["status"] ?? null) ?? {};
   const reason = currentVerdict(sealed)?.reason ?? "Invalid";
   return (
-    observedGeneration === metadataOf(sealed)["generation"] &&
-    !["DecryptFailed", "TemplateFailed", "Invalid"].includes(reason)
+    isStatusCurrent(sealed) && !["DecryptFailed", "TemplateFailed", "Invalid"].includes(reason)
   );
 }
 

@@ -15,19 +15,9 @@ import { decide, isPatched, markOf, withOwner } from "./decide.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
 import { type Event, type World, WorldError } from "./world.ts";
-import {
-  compromisedMessage,
-  currentVerdict,
-  type Drift,
-  itemsUnder,
-  type Left,
-  leftOf,
-  nextStatus,
-  sealedUnderOf,
-  type SecretMark,
-  type Verdict,
-  verdicts,
-} from "./status.ts";
+import { compromisedMessage, currentVerdict, type Left, leftOf, nextStatus } from "./status.ts";
+import { type Drift, type SecretMark, type Verdict, verdicts } from "./verdict.ts";
+import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
 /** On a SealedSecret, with the value `ignore`: what others do to its Secret is left so. */
 export const DRIFT_ANNOTATION = "kube-signet/drift";

@@ -19,7 +19,7 @@ import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
-import type { Verdict } from "./status.ts";
+import type { Verdict } from "./verdict.ts";
 import { WorldError } from "./world.ts";
 
 // The nursery of the heap is kept small: what a reconcile allocates dies at once, and a nursery

@@ -3,7 +3,7 @@
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
-import type { SecretMark } from "./status.ts";
+import type { SecretMark } from "./verdict.ts";
 
 /**
  * Why a world did not do what it was asked: there is a Secret of that name; it may work later, such

@@ -14,22 +14,8 @@ import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { readText, statIfThere } from "../../host/readfile.ts";
 import { findProject } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import {
-  byCluster,
-  filesBelow,
-  objectsToAsk,
-  readSealedFiles,
-  type SealedObject,
-} from "../repository/sealedfiles.ts";
-import {
-  appliedIn,
-  changesBetween,
-  formatItemChange,
-  isReadable,
-  type ItemChange,
-  itemsOf,
-  sealedTextsIn,
-} from "../git/sealedtext.ts";
+import { byCluster, filesBelow, objectsToAsk, readSealedFiles, type SealedObject } from "../repository/sealedfiles.ts";
+import { appliedIn, changesBetween, formatItemChange, isReadable, type ItemChange, itemsOf, sealedTextsIn } from "../git/sealedtext.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
 import { printJson, printLines, warn } from "../terminal/terminal.ts";
 

@@ -4,15 +4,7 @@
 import type { Command } from "commander";
 import type { DiffOptions } from "./diff.ts";
 import type { LogOptions } from "./log.ts";
-import {
-  clusterOption,
-  type Connected,
-  connection,
-  flag,
-  jsonOption,
-  recoveryKeyOption,
-  withConnection,
-} from "../options.ts";
+import { clusterOption, type Connected, connection, flag, jsonOption, recoveryKeyOption, withConnection } from "../options.ts";
 
 const DIFF_HELP = `
 Without --revisions: what the files declare against what the clusters have. The same ciphertext is the

@@ -7,25 +7,11 @@ import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
-import {
-  blobsOf,
-  type Change,
-  type CommitChanges,
-  commitOf,
-  historyOf,
-  needWorkTree,
-  readBlobs,
-} from "../git/gitprocess.ts";
+import { blobsOf, type Change, type CommitChanges, commitOf, historyOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { findProject, meaningOf } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import {
-  changesBetween,
-  formatItemChange,
-  type ItemChange,
-  type SealedText,
-  sealedTextsIn,
-} from "../git/sealedtext.ts";
+import { changesBetween, formatItemChange, type ItemChange, type SealedText, sealedTextsIn } from "../git/sealedtext.ts";
 import { table } from "../terminal/table.ts";
 import { count, printJson, printLines } from "../terminal/terminal.ts";
 

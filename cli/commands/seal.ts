@@ -3,15 +3,7 @@
 
 import { type Command, Option } from "commander";
 import { SCOPES } from "../../shared/sealing/scope.ts";
-import {
-  type Connected,
-  connection,
-  flag,
-  formatOption,
-  scopeWords,
-  withCertificate,
-  withSecretForms,
-} from "../options.ts";
+import { type Connected, connection, flag, formatOption, scopeWords, withCertificate, withSecretForms } from "../options.ts";
 import { basename, dirname, extname, join } from "node:path";
 import { encodeBase64 } from "../../shared/base64.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
@@ -27,14 +19,7 @@ import { type Output, writeFiles } from "../../host/writefiles.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import type { Certificates, GivenCertificate } from "../repository/clustercertificates.ts";
 import { findProjectFolder } from "../repository/projectfolder.ts";
-import {
-  gather,
-  type Gathered,
-  type GatheredFile,
-  preparing,
-  type SecretOptions,
-  secretsIn,
-} from "../sealing/gather.ts";
+import { gather, type Gathered, type GatheredFile, preparing, type SecretOptions, secretsIn } from "../sealing/gather.ts";
 import { count, printResult, say } from "../terminal/terminal.ts";
 import { hasValues, readValues, type ValueFlags } from "../sealing/values.ts";
 

@@ -5,27 +5,11 @@ import type { Command } from "commander";
 import { formatOption, recoveryKeyOption } from "../options.ts";
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import {
-  formatManifests,
-  type ManifestDocument,
-  type ManifestFormat,
-  parseManifests,
-  placeOf,
-} from "../../shared/manifest/manifest.ts";
-import {
-  API_VERSION,
-  KIND,
-  parseSealedSecret,
-  type SealedSecret,
-} from "../../shared/sealing/sealedsecret.ts";
+import { formatManifests, type ManifestDocument, type ManifestFormat, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
+import { API_VERSION, KIND, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import { formatSecret } from "../../shared/kubernetes/secret.ts";
-import {
-  type JsonObject,
-  objectName,
-  objectsOf,
-  withKind,
-} from "../../shared/kubernetes/object.ts";
+import { type JsonObject, objectName, objectsOf, withKind } from "../../shared/kubernetes/object.ts";
 import { type Input, readInputs } from "../terminal/inputs.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";

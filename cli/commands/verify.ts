@@ -4,14 +4,7 @@
 import { type Command, Option } from "commander";
 import { FINDING_FORMATS } from "../checks/findings.ts";
 import { runVerify, type VerifyOptions } from "../checks/verifyrules.ts";
-import {
-  clusterOption,
-  type Connected,
-  connection,
-  flag,
-  jsonOption,
-  withConnection,
-} from "../options.ts";
+import { clusterOption, type Connected, connection, flag, jsonOption, withConnection } from "../options.ts";
 
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of

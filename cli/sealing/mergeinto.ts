@@ -7,12 +7,7 @@ import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf, withScope } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
-import {
-  KIND,
-  merge,
-  parseSealedSecret,
-  type SealedSecret,
-} from "../../shared/sealing/sealedsecret.ts";
+import { KIND, merge, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { asObject, objectName } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";

@@ -216,7 +216,7 @@ describe("a clock that jumps", () => {
     });
     try {
       const keys = async (): Promise<number> => {
-        const counts = ["sealing", "active"].map((state) =>
+        const counts = ["sealing", "former"].map((state) =>
           metricOf(controller, "sealing_keys", { state }),
         );
         return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);

@@ -409,7 +409,7 @@ describe("GET /v1/keys and signet keys", () => {
     const answer = await fetch(`${controller.url}/v1/keys`);
     expect(answer.headers.get("content-type")).toBe("application/json");
     const { keys } = (await answer.json()) as { keys: Record<string, unknown>[] };
-    expect(keys.map(({ state }) => state)).toEqual(["sealing", "active"]);
+    expect(keys.map(({ state }) => state)).toEqual(["sealing", "former"]);
     expect(keys[1]).toMatchObject({ fingerprint: oldest });
     expect(keys[1]?.["values"]).toBeGreaterThan(0);
     const { status, stdout, stderr } = await runToEnd([

@@ -226,7 +226,7 @@ describe("key Secrets as they come and go", () => {
     await bring(second, "aa-created-second");
     await plane.waitFor(
       "three keys",
-      async () => (await metricOf(controller, "sealing_keys", { state: "active" })) === 2,
+      async () => (await metricOf(controller, "sealing_keys", { state: "former" })) === 2,
     );
     expect(await certificateOf(controller)).toBe(other.certificatePem);
     await restart();
@@ -262,7 +262,7 @@ describe("key Secrets as they come and go", () => {
     await label("passing", "retired");
     await plane.waitFor(
       "it to be gone",
-      async () => (await metricOf(controller, "sealing_keys", { state: "active" })) === 0,
+      async () => (await metricOf(controller, "sealing_keys", { state: "former" })) === 0,
     );
     await declare(pair.certificatePem, "2");
     await untilVerdict(plane, "demo", name, "DecryptFailed");
@@ -281,7 +281,7 @@ describe("key Secrets as they come and go", () => {
     await plane.request("DELETE", `${SECRETS}/sealed-secrets-key`);
     await plane.waitFor(
       "it to be gone",
-      async () => (await metricOf(controller, "sealing_keys", { state: "active" })) === 0,
+      async () => (await metricOf(controller, "sealing_keys", { state: "former" })) === 0,
     );
   });
 });

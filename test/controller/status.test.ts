@@ -1,7 +1,8 @@
 // The status that a verdict makes, and what is read back from it.
 import { describe, expect, it } from "vitest";
 import { keyUse } from "../../controller/keyreport.ts";
-import { leftOf, nextStatus, type Verdict, verdicts } from "../../controller/status.ts";
+import { leftOf, nextStatus } from "../../controller/status.ts";
+import { type Verdict, verdicts } from "../../controller/verdict.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 

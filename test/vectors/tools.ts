@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
-import { encryptValue, type RsaEnvelope, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { encryptValue, envelopeBytes, importPublicKey, type RsaEnvelope } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope } from "../../shared/sealing/scope.ts";
 import { partPath } from "../parts/parts.ts";
 import { KEY_NAMES, type KeyName, type Kind, vectorFolder } from "./vectors.ts";

@@ -6,16 +6,7 @@ import { SignetError } from "../../../shared/errors.ts";
 import { clusterOptions, type ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
 import { clusterNamed, findProject, type ProjectCluster } from "../../repository/project.ts";
-import {
-  clusterOption,
-  type Connected,
-  connection,
-  dryRunOption,
-  flag,
-  jsonOption,
-  list,
-  withConnection,
-} from "../../options.ts";
+import { clusterOption, type Connected, connection, dryRunOption, flag, jsonOption, list, withConnection } from "../../options.ts";
 
 const LIST_HELP = `
 The controller counts what is in its cluster. Before you retire a key, think of Git: an older commit,
