@@ -8,7 +8,8 @@ import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./options.ts";
-import { printResult, reportError } from "./terminal/terminal.ts";
+import { printResult } from "./terminal/results.ts";
+import { reportError } from "./terminal/reporterror.ts";
 
 type Define = (command: Command) => void;
 
@@ -127,7 +128,7 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
     .configureHelp({ showGlobalOptions: false, helpWidth: 100, optionDescription })
     .configureOutput({
       writeOut: (text) => void printed.push(text),
-      // What it says on errors is said by terminal.ts.
+      // reportError prints errors.
       writeErr: () => undefined,
     })
     .addHelpText("after", PROGRAM_HELP);

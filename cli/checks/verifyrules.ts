@@ -12,18 +12,8 @@ import { type Finding, type FindingFormat, report } from "./findings.ts";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { findProject, parseDays, type Project } from "../repository/project.ts";
 import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
-import {
-  byCluster,
-  type Inventory,
-  isChartTemplate,
-  objectsToAsk,
-  readSealedFiles,
-  readSealedTexts,
-  type SealedFile,
-  type SealedObject,
-  type TextSource,
-} from "../repository/sealedfiles.ts";
-import { count, shortFingerprint } from "../terminal/terminal.ts";
+import { byCluster, type Inventory, isChartTemplate, objectsToAsk, readSealedFiles, readSealedTexts, type SealedFile, type SealedObject, type TextSource } from "../repository/sealedfiles.ts";
+import { count, shortFingerprint } from "../terminal/words.ts";
 
 export interface VerifyOptions extends GivenCertificate {
   /** Such as `90d`; in place of what signet.yaml says. */

@@ -2,16 +2,13 @@
 // SPEC.md, "Command line", "Certificate".
 
 import { fileURLToPath } from "node:url";
-import {
-  type Certificate,
-  checkNotExpired,
-  parseCertificate,
-} from "../../shared/keys/certificate.ts";
+import { type Certificate, checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
 import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
 import { readText } from "../../host/readfile.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import { networkReason } from "../../host/networkreason.ts";
-import { advise, count, detail, warn } from "../terminal/terminal.ts";
+import { advise, detail, warn } from "../terminal/messages.ts";
+import { count } from "../terminal/words.ts";
 
 const DAY_MS = 86_400_000;
 const WARN_DAYS_LEFT = 30;

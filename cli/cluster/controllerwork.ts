@@ -5,21 +5,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import {
-  API_VERSION,
-  formatSealedSecret,
-  KIND,
-  parseSealedSecret,
-  type SealedSecret,
-  withValuesOf,
-} from "../../shared/sealing/sealedsecret.ts";
+import { API_VERSION, formatSealedSecret, KIND, parseSealedSecret, type SealedSecret, withValuesOf } from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import type { SealedObject } from "../repository/sealedfiles.ts";
-import { detail } from "../terminal/terminal.ts";
+import { detail } from "../terminal/messages.ts";
 
 /** Just below what counts as two requests; SPEC.md, "HTTP". */
 const VALUES_A_BATCH = 19;

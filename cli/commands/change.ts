@@ -4,31 +4,17 @@
 import type { Command } from "commander";
 import type { EditOptions } from "./edit/edit.ts";
 import { checkItem, checkNoValue, readClusterValues, type ValueFlags } from "../sealing/values.ts";
-import {
-  type Connected,
-  connection,
-  dryRunOption,
-  flag,
-  jsonOption,
-  recoveryKeyOption,
-  withCertificate,
-  withValues,
-} from "../options.ts";
+import { type Connected, connection, dryRunOption, flag, jsonOption, recoveryKeyOption, withCertificate, withValues } from "../options.ts";
 import { formatPlace, locate, locateAsync, SignetError } from "../../shared/errors.ts";
 import { changeItems, checkPlace, type ItemChanges } from "../../shared/sealing/seal.ts";
 import { Certificates, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import { findProject, type Project } from "../repository/project.ts";
-import {
-  chooseObject,
-  editedText,
-  readSealedFile,
-  readSealedFiles,
-  type SealedFile,
-  type SealedObject,
-} from "../repository/sealedfiles.ts";
-import { printJson, say, shortFingerprint, warn } from "../terminal/terminal.ts";
+import { chooseObject, editedText, readSealedFile, readSealedFiles, type SealedFile, type SealedObject } from "../repository/sealedfiles.ts";
+import { printJson } from "../terminal/results.ts";
+import { say, warn } from "../terminal/messages.ts";
+import { shortFingerprint } from "../terminal/words.ts";
 
 const UNTOUCHED = `
 Only the certificate is needed. Every other value keeps its ciphertext, and every other line of the

@@ -15,24 +15,11 @@ import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { readText, statIfThere } from "../../host/readfile.ts";
 import { findProject } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import {
-  byCluster,
-  filesBelow,
-  objectsToAsk,
-  readSealedFiles,
-  type SealedObject,
-} from "../repository/sealedfiles.ts";
-import {
-  appliedIn,
-  changesBetween,
-  formatItemChange,
-  isReadable,
-  type ItemChange,
-  itemsOf,
-  sealedTextsIn,
-} from "../git/sealedtext.ts";
+import { byCluster, filesBelow, objectsToAsk, readSealedFiles, type SealedObject } from "../repository/sealedfiles.ts";
+import { appliedIn, changesBetween, formatItemChange, isReadable, type ItemChange, itemsOf, sealedTextsIn } from "../git/sealedtext.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
-import { printJson, printLines, warn } from "../terminal/terminal.ts";
+import { printJson, printLines } from "../terminal/results.ts";
+import { warn } from "../terminal/messages.ts";
 
 export interface DiffOptions extends GivenCertificate {
   /** `A..B`, or `A` for A against the working tree. */

@@ -8,27 +8,14 @@ import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
-import {
-  blobsOf,
-  type Change,
-  type CommitChanges,
-  commitOf,
-  historyOf,
-  needWorkTree,
-  readBlobs,
-} from "../git/gitprocess.ts";
+import { blobsOf, type Change, type CommitChanges, commitOf, historyOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { findProject, meaningOf } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import {
-  changesBetween,
-  formatItemChange,
-  type ItemChange,
-  type SealedText,
-  sealedTextsIn,
-} from "../git/sealedtext.ts";
+import { changesBetween, formatItemChange, type ItemChange, type SealedText, sealedTextsIn } from "../git/sealedtext.ts";
 import { table } from "../terminal/table.ts";
-import { count, printJson, printLines } from "../terminal/terminal.ts";
+import { count } from "../terminal/words.ts";
+import { printJson, printLines } from "../terminal/results.ts";
 
 export interface LogOptions {
   /** A fingerprint, or the beginning of one. */

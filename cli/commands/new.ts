@@ -3,18 +3,7 @@
 
 import { type Command, Option } from "commander";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
-import {
-  type Connected,
-  connection,
-  dryRunOption,
-  flag,
-  jsonOption,
-  list,
-  pinOption,
-  scopeWords,
-  withConnection,
-  withSecretForms,
-} from "../options.ts";
+import { type Connected, connection, dryRunOption, flag, jsonOption, list, pinOption, scopeWords, withConnection, withSecretForms } from "../options.ts";
 import { extname } from "node:path";
 import type { Certificate } from "../../shared/keys/certificate.ts";
 import { SignetError } from "../../shared/errors.ts";
@@ -27,24 +16,13 @@ import { Certificates, type GivenCertificate } from "../repository/clustercertif
 import { type Output, writeFiles } from "../../host/writefiles.ts";
 import { readBytes, statIfThere } from "../../host/readfile.ts";
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
-import {
-  clusterNamed,
-  findProject,
-  newFilePath,
-  type Project,
-  type ProjectCluster,
-} from "../repository/project.ts";
+import { clusterNamed, findProject, newFilePath, type Project, type ProjectCluster } from "../repository/project.ts";
 import type * as prompts from "../terminal/prompts.ts";
 import { checkType } from "../sealing/secretcheck.ts";
-import { printJson, say, shortFingerprint } from "../terminal/terminal.ts";
-import {
-  checkItem,
-  generatePassword,
-  hasValues,
-  readClusterValues,
-  type ValueFlags,
-  type Values,
-} from "../sealing/values.ts";
+import { printJson } from "../terminal/results.ts";
+import { say } from "../terminal/messages.ts";
+import { shortFingerprint } from "../terminal/words.ts";
+import { checkItem, generatePassword, hasValues, readClusterValues, type ValueFlags, type Values } from "../sealing/values.ts";
 
 const HELP = `
 On a terminal, and without a value by flags, everything that is not said is asked for. Values are

@@ -3,15 +3,7 @@
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
-import {
-  clusterOption,
-  type Connected,
-  connection,
-  dryRunOption,
-  jsonOption,
-  recoveryKeyOption,
-  withConnection,
-} from "../options.ts";
+import { clusterOption, type Connected, connection, dryRunOption, jsonOption, recoveryKeyOption, withConnection } from "../options.ts";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Certificate, checkNotExpired } from "../../shared/keys/certificate.ts";
@@ -19,36 +11,17 @@ import { locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { reseal } from "../../shared/sealing/seal.ts";
 import type { SealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import {
-  checkNotOfOther,
-  type ClusterKeys,
-  currentCertificate,
-  type GivenCertificate,
-  projectClusterOptions,
-  withNewest,
-} from "../repository/clustercertificates.ts";
+import { checkNotOfOther, type ClusterKeys, currentCertificate, type GivenCertificate, projectClusterOptions, withNewest } from "../repository/clustercertificates.ts";
 import { findCertificate } from "../cluster/certificatesource.ts";
 import { readText } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
 import { clusterNamed, needProject, type Project } from "../repository/project.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import {
-  byCluster,
-  editedText,
-  isChartTemplate,
-  readSealedFiles,
-  type SealedFile,
-  type SealedObject,
-} from "../repository/sealedfiles.ts";
-import {
-  count,
-  printJson,
-  printResult,
-  Progress,
-  say,
-  shortFingerprint,
-  warn,
-} from "../terminal/terminal.ts";
+import { byCluster, editedText, isChartTemplate, readSealedFiles, type SealedFile, type SealedObject } from "../repository/sealedfiles.ts";
+import { count, shortFingerprint } from "../terminal/words.ts";
+import { printJson, printResult } from "../terminal/results.ts";
+import { Progress } from "../terminal/progress.ts";
+import { say, warn } from "../terminal/messages.ts";
 
 const HELP = `
 Each cluster's controller opens and seals: no plaintext leaves it, and no private key. With

@@ -8,18 +8,11 @@ import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { readInputs } from "../terminal/inputs.ts";
 import { stat } from "../../host/readfile.ts";
 import { type Finding, type FindingFormat, report } from "../checks/findings.ts";
-import {
-  gitList,
-  historyOf,
-  looseText,
-  needWorkTree,
-  readBlobs,
-  stagedBlobs,
-  workTree,
-} from "../git/gitprocess.ts";
+import { gitList, historyOf, looseText, needWorkTree, readBlobs, stagedBlobs, workTree } from "../git/gitprocess.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
 import { type AllowedPlaintext, findProject, type Project } from "../repository/project.ts";
-import { count, say } from "../terminal/terminal.ts";
+import { count } from "../terminal/words.ts";
+import { say } from "../terminal/messages.ts";
 import { errnoOf, ioError } from "../../host/errno.ts";
 import type { Command } from "commander";
 import { flag, jsonOption } from "../options.ts";

@@ -3,41 +3,18 @@
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
-import {
-  clusterOption,
-  type Connected,
-  connection,
-  flag,
-  jsonOption,
-  withConnection,
-} from "../options.ts";
+import { clusterOption, type Connected, connection, flag, jsonOption, withConnection } from "../options.ts";
 import { formatPlace, locateAsync, SignetError } from "../../shared/errors.ts";
-import {
-  asObject,
-  type JsonObject,
-  metadataOf,
-  objectsIn,
-} from "../../shared/kubernetes/object.ts";
+import { asObject, type JsonObject, metadataOf, objectsIn } from "../../shared/kubernetes/object.ts";
 import { daysLeft } from "../cluster/certificatesource.ts";
 import { type GivenCertificate, projectClusterOptions } from "../repository/clustercertificates.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../repository/keyusage.ts";
 import { appliedIn, itemsOf } from "../git/sealedtext.ts";
 import { countWords, fetchKeyReport, type KeyReport, type ReportedKey } from "./keys/list.ts";
-import {
-  clusterNamed,
-  findProject,
-  needProject,
-  type Project,
-  type ProjectCluster,
-} from "../repository/project.ts";
-import {
-  type Inventory,
-  isChartTemplate,
-  readSealedFiles,
-  type SealedObject,
-  type SealedValue,
-} from "../repository/sealedfiles.ts";
-import { count, printJson, printLines } from "../terminal/terminal.ts";
+import { clusterNamed, findProject, needProject, type Project, type ProjectCluster } from "../repository/project.ts";
+import { type Inventory, isChartTemplate, readSealedFiles, type SealedObject, type SealedValue } from "../repository/sealedfiles.ts";
+import { count } from "../terminal/words.ts";
+import { printJson, printLines } from "../terminal/results.ts";
 import { statusLines } from "./statustext.ts";
 import { verifyFiles } from "../checks/verifyrules.ts";
 

@@ -1,7 +1,7 @@
 // What `signet status` found, as a person reads it.
 
 import { table } from "../terminal/table.ts";
-import { count, shortFingerprint } from "../terminal/terminal.ts";
+import { count, shortFingerprint } from "../terminal/words.ts";
 import type { ClusterFacts, Facts } from "./status.ts";
 
 /** The table of SealedSecrets, what is to be mended, and the keys of each cluster. */

@@ -6,34 +6,19 @@ import { formatOption, recoveryKeyOption } from "../options.ts";
 import { availableParallelism } from "node:os";
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import {
-  formatManifests,
-  type ManifestDocument,
-  type ManifestFormat,
-  parseManifests,
-  placeOf,
-} from "../../shared/manifest/manifest.ts";
-import {
-  API_VERSION,
-  KIND,
-  parseSealedSecret,
-  type SealedSecret,
-} from "../../shared/sealing/sealedsecret.ts";
+import { formatManifests, type ManifestDocument, type ManifestFormat, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
+import { API_VERSION, KIND, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import { formatSecret } from "../../shared/kubernetes/secret.ts";
-import {
-  type JsonObject,
-  objectName,
-  objectsOf,
-  withKind,
-} from "../../shared/kubernetes/object.ts";
+import { type JsonObject, objectName, objectsOf, withKind } from "../../shared/kubernetes/object.ts";
 import { type Input, readInputs } from "../terminal/inputs.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
 import { READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import { advise, printResult } from "../terminal/terminal.ts";
+import { advise } from "../terminal/messages.ts";
+import { printResult } from "../terminal/results.ts";
 
 const HELP = `
 This is for recovery, when a cluster or its controller is lost: it needs the private key, which

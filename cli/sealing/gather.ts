@@ -5,18 +5,12 @@ import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/err
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
 import { API_VERSION, KIND } from "../../shared/sealing/sealedsecret.ts";
-import {
-  asObject,
-  describeObject,
-  type JsonObject,
-  objectsOf,
-  withKind,
-} from "../../shared/kubernetes/object.ts";
+import { asObject, describeObject, type JsonObject, objectsOf, withKind } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import type { Input } from "../terminal/inputs.ts";
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { checkFields, checkNotEmpty, checkSurprises, checkType } from "./secretcheck.ts";
-import { say } from "../terminal/terminal.ts";
+import { say } from "../terminal/messages.ts";
 
 /** What the command line says of every Secret. */
 export interface SecretOptions {

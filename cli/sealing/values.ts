@@ -9,7 +9,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
 import { readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
 import { ioError } from "../../host/errno.ts";
-import { readStdin } from "../terminal/terminal.ts";
+import { readStdin } from "../terminal/stdin.ts";
 
 /** Values as flags name them. */
 export interface ValueFlags {

@@ -9,21 +9,14 @@ import { locate, SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
 import { openValues } from "../../../shared/sealing/unseal.ts";
-import {
-  applyChanges,
-  type ChangeOptions,
-  checkAllClusters,
-  filesOf,
-  siblingsOf,
-  type Target,
-} from "../change.ts";
+import { applyChanges, type ChangeOptions, checkAllClusters, filesOf, siblingsOf, type Target } from "../change.ts";
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
 import { formatBuffer, isEmptied, parseBuffer, type ShownObject, withError } from "./buffer.ts";
 import { readBytes } from "../../../host/readfile.ts";
 import { findProject, type Project } from "../../repository/project.ts";
 import { Scratch } from "./scratch.ts";
 import { readSealedFile, type SealedObject } from "../../repository/sealedfiles.ts";
-import { say, warn } from "../../terminal/terminal.ts";
+import { say, warn } from "../../terminal/messages.ts";
 
 export interface EditOptions extends Omit<ChangeOptions, "name"> {
   /** Private keys to show the values with. */

@@ -7,7 +7,8 @@ import { asObject, type JsonObject, objectsIn } from "../../../shared/kubernetes
 import { fetchFromController } from "../../cluster/controllerproxy.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { table } from "../../terminal/table.ts";
-import { count, printJson, printLines } from "../../terminal/terminal.ts";
+import { count } from "../../terminal/words.ts";
+import { printJson, printLines } from "../../terminal/results.ts";
 
 /** @throws SignetError network, usage */
 export async function runKeysList(

@@ -8,7 +8,8 @@ import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { blockersOf } from "../../repository/keyusage.ts";
 import { findProject, type ProjectCluster } from "../../repository/project.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
-import { printJson, say } from "../../terminal/terminal.ts";
+import { printJson } from "../../terminal/results.ts";
+import { say } from "../../terminal/messages.ts";
 import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "./list.ts";
 
 export interface RetireOptions extends ClusterOptions {

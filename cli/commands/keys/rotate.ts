@@ -6,7 +6,8 @@ import { SignetError } from "../../../shared/errors.ts";
 import { RENEW_ANNOTATION } from "../../../shared/keys/keyfile.ts";
 import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { printJson, say } from "../../terminal/terminal.ts";
+import { printJson } from "../../terminal/results.ts";
+import { say } from "../../terminal/messages.ts";
 import { fetchKeyReport, type KeyReport, type ReportedKey } from "./list.ts";
 
 const WAIT_MS = 60_000;
