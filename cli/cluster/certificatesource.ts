@@ -2,7 +2,11 @@
 // SPEC.md, "Command line", "Certificate".
 
 import { fileURLToPath } from "node:url";
-import { type Certificate, checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
+import {
+  type Certificate,
+  checkNotExpired,
+  parseCertificate,
+} from "../../shared/keys/certificate.ts";
 import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
 import { readText } from "../../host/readfile.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";

@@ -3,7 +3,15 @@
 
 import { type Command, Option } from "commander";
 import { SCOPES } from "../../shared/sealing/scope.ts";
-import { type Connected, connection, flag, formatOption, scopeWords, withCertificate, withSecretForms } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  flag,
+  formatOption,
+  scopeWords,
+  withCertificate,
+  withSecretForms,
+} from "../options.ts";
 import { basename, dirname, extname, join } from "node:path";
 import { encodeBase64 } from "../../shared/base64.ts";
 import type { Certificate } from "../../shared/keys/certificate.ts";
@@ -19,7 +27,8 @@ import { type Output, writeFiles } from "../../host/writefiles.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import type { Certificates, GivenCertificate } from "../repository/clustercertificates.ts";
 import { findProjectFolder } from "../repository/projectfolder.ts";
-import { gather, type Gathered, type GatheredFile, preparing, type SecretOptions, secretsIn } from "../sealing/gather.ts";
+import { gather, type Gathered, type GatheredFile, secretsIn } from "../sealing/gather.ts";
+import { preparing, type SecretOptions } from "../sealing/preparesecret.ts";
 import { count } from "../terminal/words.ts";
 import { printResult } from "../terminal/results.ts";
 import { say } from "../terminal/messages.ts";

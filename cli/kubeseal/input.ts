@@ -8,7 +8,7 @@ import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { decodeText, readText, statIfThere } from "../../host/readfile.ts";
 import type { Input } from "../terminal/inputs.ts";
-import { complete } from "../sealing/gather.ts";
+import { complete } from "../sealing/preparesecret.ts";
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { checkFields, checkNotEmpty, checkType } from "../sealing/secretcheck.ts";
 import { advise, detail } from "../terminal/messages.ts";

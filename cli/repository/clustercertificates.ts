@@ -3,12 +3,33 @@
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
-import { type Certificate, checkNotExpired, parseCertificates } from "../../shared/keys/certificate.ts";
+import {
+  type Certificate,
+  checkNotExpired,
+  parseCertificates,
+} from "../../shared/keys/certificate.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
-import { certificateFromEnvironment, findCertificate, type FoundCertificate, pinnedFingerprint, usableCertificate, warnOfValidity } from "../cluster/certificatesource.ts";
+import {
+  certificateFromEnvironment,
+  findCertificate,
+  type FoundCertificate,
+  pinnedFingerprint,
+  usableCertificate,
+  warnOfValidity,
+} from "../cluster/certificatesource.ts";
 import { readText, statIfThere } from "../../host/readfile.ts";
-import { clusterOptions, type ClusterOptions, type GivenClusterOptions } from "../cluster/clusteroptions.ts";
-import { clusterNamed, findProject, meaningOf, type Project, type ProjectCluster } from "./project.ts";
+import {
+  clusterOptions,
+  type ClusterOptions,
+  type GivenClusterOptions,
+} from "../cluster/clusteroptions.ts";
+import {
+  clusterNamed,
+  findProject,
+  meaningOf,
+  type Project,
+  type ProjectCluster,
+} from "./project.ts";
 import { warn } from "../terminal/messages.ts";
 
 /** The keys of a cluster that the repository knows of. */

@@ -18,7 +18,8 @@ import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { readText, stat } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
-import { complete, gather, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
+import { complete } from "./preparesecret.ts";
+import { gather, type Prepare, type ReadySecret, secretsIn } from "./gather.ts";
 import { certificatesOf, readSecrets, type SealOptions } from "../commands/seal.ts";
 import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 

@@ -14,7 +14,7 @@ import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { count } from "../../terminal/words.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
-import { fetchKeyReport } from "./list.ts";
+import { fetchKeyReport } from "../../cluster/keyreport.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
 
 export interface RestoreOptions extends ClusterOptions {

@@ -10,7 +10,12 @@ import { findProject, type ProjectCluster } from "../../repository/project.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
-import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "./list.ts";
+import {
+  countWords,
+  fetchKeyReport,
+  type ReportedKey,
+  type ValueCount,
+} from "../../cluster/keyreport.ts";
 
 export interface RetireOptions extends ClusterOptions {
   /** The project's cluster; null where only the cluster itself can be asked. */
