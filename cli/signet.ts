@@ -30,7 +30,7 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
     "Every day, with the certificate alone:",
     [
       entry("seal", "seal Secrets into SealedSecrets", async () => {
-        return (await import("./commands/seal.ts")).define;
+        return (await import("./commands/seal/seal.ts")).define;
       }),
       entry("new", "make a Secret from answers or flags, and write it sealed", async () => {
         return (await import("./commands/new/new.ts")).define;

@@ -19,9 +19,9 @@ import {
   type CertificateOptions,
   daysLeft,
   findCertificate,
-  readCertificate,
   warnOfValidity,
 } from "../cluster/certificatesource.ts";
+import { readCertificate } from "../cluster/certificateaddress.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
 import {
   Certificates,

@@ -12,11 +12,11 @@ import { locate, SignetError } from "../../shared/errors.ts";
 import {
   certificateFromEnvironment,
   findCertificate,
-  type FoundCertificate,
   pinnedFingerprint,
   usableCertificate,
   warnOfValidity,
 } from "../cluster/certificatesource.ts";
+import type { FoundCertificate } from "../cluster/certificateaddress.ts";
 import { readText, statIfThere } from "../../host/readfile.ts";
 import {
   clusterOptions,

@@ -1,4 +1,4 @@
-// What the user named -> Secrets that are checked, complete and ready to be sealed.
+// Manifests taken apart into Secrets that are checked, complete and ready to be sealed.
 // SPEC.md, "Command line", "Sealing".
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
@@ -22,9 +22,11 @@ export interface ReadySecret {
   readonly place: ErrorPlace;
 }
 
-/** A document of a file: the Secrets in it, or none where it passes through as it is. */
-export interface GatheredDocument {
-  readonly document: ManifestDocument;
+/** A document of a file. */
+interface GatheredDocument {
+  /** Null where the Secret is in no manifest. */
+  readonly document: ManifestDocument | null;
+  /** None where the document passes through unchanged. */
   readonly secrets: readonly ReadySecret[];
 }
 
@@ -36,17 +38,19 @@ export interface GatheredFile {
 export interface Gathered {
   /** Those that hold a Secret. */
   readonly files: readonly GatheredFile[];
+  /** Whether any input comes from a folder. */
+  readonly hasFolder: boolean;
   /** Files below folders that hold SealedSecrets but no Secret, and that hold neither. */
   readonly sealedAlready: number;
   readonly withoutSecret: number;
 }
 
-/** What is done to one Secret object before it counts as ready. */
+/** Checks and completes one Secret object. @throws SignetError */
 export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
 
 /**
- * Takes every document of every input apart. With `mayLackKind`, an object that does not say what it
- * is counts as a Secret. All that is wrong is found before it throws.
+ * Takes every document of every input apart. With `mayLackKind`, an object without a kind counts as a
+ * Secret. Every input is checked before it throws.
  * @throws SignetError, or an AggregateError of them
  */
 export function gather(
@@ -77,7 +81,19 @@ export function gather(
     }
   }
   throwAll(errors);
-  return { files, sealedAlready, withoutSecret };
+  const hasFolder = inputs.some(({ inFolder }) => inFolder !== undefined);
+  return { files, hasFolder, sealedAlready, withoutSecret };
+}
+
+/**
+ * The same of one object that is in no manifest. `name`: its source, as errors name it.
+ * @throws SignetError
+ */
+export function gatherObject(object: JsonObject, name: string, prepare: Prepare): Gathered {
+  const place = { file: name };
+  const secrets = [locate(place, () => prepare(object, place))];
+  const file = { input: { name, text: "" }, documents: [{ document: null, secrets }] };
+  return { files: [file], hasFolder: false, sealedAlready: 0, withoutSecret: 0 };
 }
 
 /** All Secrets of the files, in their order. */
@@ -85,7 +101,7 @@ export function secretsIn(files: readonly GatheredFile[]): ReadySecret[] {
   return files.flatMap(({ documents }) => documents.flatMap(({ secrets }) => secrets));
 }
 
-/** Runs `action`; a SignetError that it throws is kept in `errors`. */
+/** Runs `action`; adds a SignetError that it throws to `errors`. */
 function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
   try {
     return action();
@@ -99,8 +115,8 @@ function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
 const NOTHING_FOUND = "no secrets found. Ensure the input is valid and UTF-8 encoded";
 
 function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
-  // Below a folder lie files of all kinds, also some that are YAML only to a template engine. One
-  // that does not have the word, nor an escape that could spell it, holds no Secret.
+  // A folder holds files of all kinds, also templates that are not valid YAML. One without the word,
+  // and without an escape that could spell it, holds no Secret.
   if (inFolder !== undefined && !/Secret|\\/.test(text)) return [];
   const documents = parseManifests(text, { file: name });
   if (documents.length === 0 && inFolder === undefined) {

@@ -1,4 +1,4 @@
-// The checks on a Secret that is sealed as a whole, and the name and namespace that it lacks.
+// Checks on a Secret that is sealed as a whole, and its name, namespace and scope where it has none.
 // SPEC.md, "Command line", "Sealing".
 
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
@@ -9,10 +9,10 @@ import { say } from "../terminal/messages.ts";
 import type { Prepare } from "./gather.ts";
 import { checkFields, checkNotEmpty, checkType } from "./secretcheck.ts";
 
-/** What the command line says of every Secret. */
+/** What the command line says about every Secret. */
 export interface SecretOptions {
   readonly scope?: Scope;
-  /** Where neither `scope` nor the Secret says one; strict by default. */
+  /** Where neither `scope` nor the Secret names one; strict by default. */
   readonly defaultScope?: Scope | undefined;
   readonly namespace?: string;
   readonly name?: string;
@@ -21,7 +21,7 @@ export interface SecretOptions {
   readonly context?: string;
 }
 
-/** The checks and completions of a Secret that is sealed as a whole. */
+/** Checks and completes a Secret that is sealed as a whole. */
 export function preparing(options: SecretOptions): Prepare {
   const place = completing(options);
   return (object, where) => {
@@ -38,7 +38,7 @@ function scopeFor({ metadata }: Secret, { scope, defaultScope }: SecretOptions):
   return scope ?? (declared === "strict" ? (defaultScope ?? declared) : declared);
 }
 
-/** Puts the name and namespace in that a Secret lacks. */
+/** Adds the name and namespace that a Secret lacks. */
 function completing(options: SecretOptions): (secret: Secret) => Secret {
   let context: ReturnType<typeof currentContext> | undefined;
   const fromContext = (name: string): string => {
@@ -73,12 +73,12 @@ function completing(options: SecretOptions): (secret: Secret) => Secret {
 }
 
 /**
- * The name and namespace of `declared` and, where it says none, of `given`.
- * @throws SignetError secret-invalid where both say one, and not the same
+ * The name and namespace of `declared`, or of `given` where `declared` has none.
+ * @throws SignetError secret-invalid where both have one and they differ
  */
 export function complete(
   declared: { readonly name: string; readonly namespace: string },
-  given: { readonly name?: string; readonly namespace?: string },
+  given: { readonly name?: string | undefined; readonly namespace?: string | undefined },
 ): { readonly name: string; readonly namespace: string } {
   for (const field of ["namespace", "name"] as const) {
     const [is, asked] = [declared[field], given[field]];
