@@ -114,6 +114,14 @@ export function define(command: Command): void {
     .usage("[COMMAND] [OPTION...]")
     .description("Lists, renews, backs up, restores and retires a cluster's sealing keys.")
     .helpCommand(false);
+  defineList(command);
+  defineRotate(command);
+  defineBackup(command);
+  defineRestore(command);
+  defineRetire(command);
+}
+
+function defineList(command: Command): void {
   withPlace(
     command
       .command("list", { isDefault: true })
@@ -129,6 +137,9 @@ export function define(command: Command): void {
       const { runKeysList } = await import("./list.ts");
       await runKeysList({ ...flags, ...place(flags) });
     });
+}
+
+function defineRotate(command: Command): void {
   withPlace(
     command
       .command("rotate")
@@ -142,6 +153,9 @@ export function define(command: Command): void {
       const { runKeysRotate } = await import("./rotate.ts");
       await runKeysRotate({ ...flags, ...place(flags) });
     });
+}
+
+function defineBackup(command: Command): void {
   withPlace(
     command
       .command("backup")
@@ -174,6 +188,9 @@ export function define(command: Command): void {
         await runKeysBackup({ ...flags, ...place(flags) });
       },
     );
+}
+
+function defineRestore(command: Command): void {
   withPlace(
     command
       .command("restore")
@@ -206,6 +223,9 @@ export function define(command: Command): void {
         await runKeysRestore(file, { ...flags, ...place(flags) });
       },
     );
+}
+
+function defineRetire(command: Command): void {
   withPlace(
     command
       .command("retire")

@@ -29,7 +29,6 @@ import { hasValues, type Values } from "../../sealing/values.ts";
 import { say } from "../../terminal/messages.ts";
 import { printJson } from "../../terminal/results.ts";
 import { shortFingerprint } from "../../terminal/words.ts";
-import { planFromAnswers } from "./newanswers.ts";
 import { Places } from "./newfiles.ts";
 import { type NewOptions, type Plan, planFromFlags } from "./newplan.ts";
 
@@ -85,7 +84,7 @@ export async function runNew(name: string | undefined, options: NewOptions): Pro
   const places = new Places(options, project);
   const plan = hasValues(options)
     ? await planFromFlags(name, options, project)
-    : await planFromAnswers(name, options, project, places);
+    : await (await import("./newanswers.ts")).planFromAnswers(name, options, project, places);
   const targets = plan.clusters.length === 0 ? [null] : plan.clusters;
   if (targets.length > 1 && options.output !== undefined) {
     throw new SignetError("usage", "--output names one file, but there are several clusters", {
