@@ -5,7 +5,8 @@
 
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
-import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
+import { type Flags, parseFlags } from "./kubeseal/flags.ts";
+import { formatHelp } from "./kubeseal/flagtable.ts";
 import { printResult } from "./terminal/results.ts";
 import { reportError } from "./terminal/reporterror.ts";
 import { say, sayToPerson, speakAsKubeseal } from "./terminal/messages.ts";

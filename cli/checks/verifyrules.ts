@@ -3,12 +3,11 @@
 
 import { dirname } from "node:path";
 import { decodeEnvelope } from "../../shared/envelopes/rsa.ts";
-import type { SignetError } from "../../shared/errors.ts";
-import { formatPlace } from "../../shared/errors.ts";
+import { formatPlace, type SignetError } from "../../shared/errors.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
-import type { Project } from "../repository/project.ts";
+import type { Project } from "../repository/projectfile.ts";
 import {
   type Inventory,
   isChartTemplate,

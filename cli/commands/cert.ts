@@ -32,7 +32,8 @@ import {
   fetchClusterCertificate,
   withNewest,
 } from "../repository/clustercertificates.ts";
-import { clusterNamed, findProject, needProject, type Project } from "../repository/project.ts";
+import { clusterNamed, findProject, needProject } from "../repository/project.ts";
+import type { Project } from "../repository/projectfile.ts";
 import { table } from "../terminal/table.ts";
 import { count, shortFingerprint } from "../terminal/words.ts";
 import { printJson, printLines, printResult } from "../terminal/results.ts";

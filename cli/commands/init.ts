@@ -20,8 +20,13 @@ import { readText, statIfThere } from "../../host/readfile.ts";
 import { workTree } from "../git/gitprocess.ts";
 import { currentContext, namesCluster } from "../../host/kubernetes/kubeconfigfiles.ts";
 import type { GivenClusterOptions } from "../cluster/clusteroptions.ts";
-import { ADDRESS, DEFAULT_NEW_FILE, parseProject } from "../repository/projectfile.ts";
-import type { Project, ProjectCluster } from "../repository/project.ts";
+import {
+  ADDRESS,
+  DEFAULT_NEW_FILE,
+  parseProject,
+  type Project,
+  type ProjectCluster,
+} from "../repository/projectfile.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { printJson } from "../terminal/results.ts";
 import { say, warn } from "../terminal/messages.ts";

@@ -18,7 +18,8 @@ import {
   workTree,
 } from "../git/gitprocess.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
-import { type AllowedPlaintext, findProject, type Project } from "../repository/project.ts";
+import type { AllowedPlaintext, Project } from "../repository/projectfile.ts";
+import { findProject } from "../repository/project.ts";
 import { count } from "../terminal/words.ts";
 import { say } from "../terminal/messages.ts";
 import { errnoOf, ioError } from "../../host/errno.ts";

@@ -18,8 +18,8 @@ import {
   withConnection,
 } from "../options.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
-import { findProject, type Project } from "../repository/project.ts";
-import { parseDays } from "../repository/projectfile.ts";
+import { findProject } from "../repository/project.ts";
+import { parseDays, type Project } from "../repository/projectfile.ts";
 import {
   byCluster,
   type Inventory,

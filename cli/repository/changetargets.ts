@@ -3,7 +3,7 @@
 
 import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { warn } from "../terminal/messages.ts";
-import type { Project } from "./project.ts";
+import type { Project } from "./projectfile.ts";
 import { readSealedFiles, type SealedFile, type SealedObject } from "./sealedfiles.ts";
 
 /** A SealedSecret that is to be changed. */

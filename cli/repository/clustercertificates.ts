@@ -23,13 +23,8 @@ import {
   type ClusterOptions,
   type GivenClusterOptions,
 } from "../cluster/clusteroptions.ts";
-import {
-  clusterNamed,
-  findProject,
-  meaningOf,
-  type Project,
-  type ProjectCluster,
-} from "./project.ts";
+import { clusterNamed, findProject, meaningOf } from "./project.ts";
+import type { Project, ProjectCluster } from "./projectfile.ts";
 import { warn } from "../terminal/messages.ts";
 
 /** The keys of a cluster that the repository knows of. */

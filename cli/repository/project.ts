@@ -5,48 +5,8 @@
 import { dirname, join, parse, relative, sep } from "node:path";
 import { readText, samePlace } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
-import type { Scope } from "../../shared/sealing/scope.ts";
-import { parseProject } from "./projectfile.ts";
+import { parseProject, type Project, type ProjectCluster } from "./projectfile.ts";
 import { findProjectFolder, PROJECT_FILE } from "./projectfolder.ts";
-
-/** A cluster that files of the repository are sealed for. */
-export interface ProjectCluster {
-  readonly name: string;
-  /** Its certificate file, below the root; the current one first, those before it after it. */
-  readonly certificate: string;
-  /** Where the certificate is fetched from: an address, or else a context of the kubeconfig. */
-  readonly url?: string;
-  readonly context?: string;
-  readonly controllerName?: string;
-  readonly controllerNamespace?: string;
-}
-
-/** Files that are for a cluster. */
-interface PathRule {
-  readonly pattern: string;
-  readonly cluster: string;
-  readonly expression: RegExp;
-}
-
-/** Plaintext that may be in the repository. */
-export interface AllowedPlaintext {
-  readonly pattern: string;
-  readonly reason: string;
-  readonly matches: (path: string) => boolean;
-}
-
-export interface Project {
-  /** The folder that signet.yaml is in. */
-  readonly root: string;
-  readonly clusters: ReadonlyMap<string, ProjectCluster>;
-  readonly rules: readonly PathRule[];
-  readonly scope: Scope | undefined;
-  /** Path of a new file below the root, with {cluster}, {namespace} and {name} in it. */
-  readonly newFile: string;
-  /** Age at which a value's key is too old for `verify`. */
-  readonly maxKeyAgeDays: number | undefined;
-  readonly allow: readonly AllowedPlaintext[];
-}
 
 /** What its path says of a file. */
 export interface PathMeaning {

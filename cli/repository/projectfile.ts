@@ -7,8 +7,46 @@ import { locate, SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
-import type { AllowedPlaintext, Project, ProjectCluster } from "./project.ts";
 import { PROJECT_FILE } from "./projectfolder.ts";
+
+/** A cluster that files of the repository are sealed for. */
+export interface ProjectCluster {
+  readonly name: string;
+  /** Its certificate file, below the root; the current one first, those before it after it. */
+  readonly certificate: string;
+  /** Where the certificate is fetched from: an address, or else a context of the kubeconfig. */
+  readonly url?: string;
+  readonly context?: string;
+  readonly controllerName?: string;
+  readonly controllerNamespace?: string;
+}
+
+/** Files that are for a cluster. */
+interface PathRule {
+  readonly pattern: string;
+  readonly cluster: string;
+  readonly expression: RegExp;
+}
+
+/** Plaintext that may be in the repository. */
+export interface AllowedPlaintext {
+  readonly pattern: string;
+  readonly reason: string;
+  readonly matches: (path: string) => boolean;
+}
+
+export interface Project {
+  /** The folder that signet.yaml is in. */
+  readonly root: string;
+  readonly clusters: ReadonlyMap<string, ProjectCluster>;
+  readonly rules: readonly PathRule[];
+  readonly scope: Scope | undefined;
+  /** Path of a new file below the root, with {cluster}, {namespace} and {name} in it. */
+  readonly newFile: string;
+  /** Age at which a value's key is too old for `verify`. */
+  readonly maxKeyAgeDays: number | undefined;
+  readonly allow: readonly AllowedPlaintext[];
+}
 
 const FIELDS = ["clusters", "paths", "scope", "newFile", "maxKeyAge", "scan"];
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller"];

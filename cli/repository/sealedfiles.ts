@@ -20,7 +20,8 @@ import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { readText, stat, statIfThere } from "../../host/readfile.ts";
-import { meaningBelow, pathBelow, type PathMeaning, type Project } from "./project.ts";
+import { meaningBelow, pathBelow, type PathMeaning } from "./project.ts";
+import type { Project } from "./projectfile.ts";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {

@@ -4,11 +4,11 @@
 import { SignetError } from "../../shared/errors.ts";
 import { readStdin } from "../terminal/stdin.ts";
 
-/** Standard input ends once: what is read from it again would be an empty value. */
+/** Standard input can be read once; read again, it would be an empty value. */
 let stdinTaken = false;
 
 /**
- * Asks for values that are not shown; where nobody can be asked, the one value is standard input.
+ * Asks for values without showing them; without a terminal, standard input is the one value.
  * @throws SignetError usage, io, cancelled
  */
 export async function askValues(
@@ -30,7 +30,7 @@ export async function askValues(
     }
     stdinTaken = true;
     const value = withoutLineEnd(await readStdin(""));
-    // A command before a pipe that failed must not leave an empty password.
+    // A command that failed before the pipe must not leave an empty password.
     if (value.length > 0) return values.set(item, value);
     throw new SignetError("usage", "standard input is empty: there is no value in it", {
       hint: "if it is to be empty, say --from-file ITEM=/dev/null",
@@ -47,7 +47,7 @@ export async function askValues(
   return values;
 }
 
-/** One line without the line end that `echo` and editors put after it; more lines stay as they are. */
+/** Removes the line end of a single line, as `echo` and editors add one; keeps several lines as they are. */
 function withoutLineEnd(bytes: Buffer): Uint8Array {
   const first = bytes.indexOf("\n");
   if (first === -1 || first !== bytes.length - 1) return bytes;

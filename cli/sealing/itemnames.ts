@@ -1,10 +1,10 @@
-// Names of items as the command line gives them; none is quoted, as it may be a value.
+// Checks on names of items from the command line. No message quotes one, as it may be a value.
 // SPEC.md, "Command line", "Values".
 
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
 
-/** Never quoted where it is wrong: it may be a value. @throws SignetError usage */
+/** @throws SignetError usage */
 export function checkItem(item: string): void {
   if (isItemName(item)) return;
   checkNoValue(item);
@@ -13,7 +13,7 @@ export function checkItem(item: string): void {
   });
 }
 
-/** Refuses ITEM=VALUE where a name or a path stands. @throws SignetError usage */
+/** Refuses ITEM=VALUE in place of a name or a path. @throws SignetError usage */
 export function checkNoValue(text: string): void {
   if (!/^[-._a-zA-Z0-9]+=/.test(text)) return;
   throw new SignetError("usage", "a value on the command line is seen by others on this machine", {

@@ -1,5 +1,4 @@
-// Values that come from flags as `kubectl create secret` has them, from prompts, standard input and
-// a generator.
+// The values that a command line names, for one Secret or for one in each of several clusters.
 // SPEC.md, "Command line", "Values".
 
 import { SignetError } from "../../shared/errors.ts";
@@ -7,7 +6,7 @@ import { askValues } from "./askvalues.ts";
 import { checkItem } from "./itemnames.ts";
 import { dockerConfig, fromEnvFile, fromFile, generated, tlsPair } from "./valuesources.ts";
 
-/** Values as flags name them. */
+/** Sources of values, as in `kubectl create secret`. */
 export interface ValueFlags {
   /** Names of items; the values are asked for. */
   readonly fromLiteral?: readonly string[];
@@ -43,12 +42,15 @@ export function hasValues(flags: ValueFlags): boolean {
 /** By item. */
 export type Values = ReadonlyMap<string, Uint8Array>;
 
-/** How values are asked for, and which items have one already. */
+/** How values are asked for, and which items already have one. */
 interface Asking {
-  /** Asked once for each: the one that is meant. */
+  /** Named in the question, where each cluster has its own value. */
   readonly cluster?: string;
   readonly taken?: Values;
 }
+
+/** How the question names the value of a registry login. */
+const DOCKER_PASSWORD = "password of the registry";
 
 /** @throws SignetError usage, io, secret-invalid */
 export async function readValues(
@@ -89,7 +91,8 @@ export async function readValues(
   for (const [item, value] of await askValues(names, cluster)) {
     if (item === DOCKER_PASSWORD) {
       type = "kubernetes.io/dockerconfigjson";
-      add(".dockerconfigjson", dockerConfig(flags, value));
+      const account = { username: dockerUsername ?? "", server: dockerServer, email: dockerEmail };
+      add(".dockerconfigjson", dockerConfig(account, value));
     } else {
       add(item, value);
     }
@@ -103,13 +106,13 @@ export interface ClusterValues {
   readonly shared: Values;
   /** By the cluster's name. */
   readonly own: ReadonlyMap<string, Values>;
-  /** As of `GivenValues`. */
+  /** As in `GivenValues`. */
   readonly type: string | undefined;
 }
 
 /**
- * Values for clusters of these names: what is asked for and what is generated is each cluster's own,
- * what is read from a file is the same in all. Without a name, everything is.
+ * Values for clusters of these names. Those that are asked for or generated differ by cluster; those
+ * from a file are the same in all. Without a name, all are shared.
  * @throws SignetError usage, io, secret-invalid
  */
 export async function readClusterValues(
@@ -132,5 +135,3 @@ export async function readClusterValues(
   }
   return { shared: shared.data, own, type };
 }
-
-const DOCKER_PASSWORD = "password of the registry";

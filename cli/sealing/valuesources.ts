@@ -9,10 +9,8 @@ import { readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
 import { checkItem } from "./itemnames.ts";
-import type { ValueFlags } from "./values.ts";
 
-const DEFAULT_REGISTRY = "https://index.docker.io/v1/";
-
+/** `source`: `[ITEM=]FILE`, or a folder. @throws SignetError usage, io */
 export function fromFile(source: string): [string, Uint8Array][] {
   const separator = source.indexOf("=");
   if (separator !== -1) {
@@ -50,7 +48,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** Who writes ITEM=VALUE where ITEM=FILE is meant has named no file: that is not quoted. */
+/** Never quotes a path that cannot be read: ITEM=VALUE may stand where ITEM=FILE is meant. */
 function readFileOf(item: string, file: string): Uint8Array {
   try {
     return readBytes(file);
@@ -63,7 +61,7 @@ function readFileOf(item: string, file: string): Uint8Array {
   }
 }
 
-/** As kubectl reads it: no quotes, no spaces taken away; a name alone takes the environment's value. */
+/** Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the environment's value. */
 export function fromEnvFile(file: string): [string, Uint8Array][] {
   const lines = readText(file)
     .replace(/^\uFEFF/, "")
@@ -93,6 +91,7 @@ export function fromEnvFile(file: string): [string, Uint8Array][] {
 const ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
 const DEFAULT_LENGTH = 32;
 
+/** `source`: `ITEM` or `ITEM=LENGTH`. @throws SignetError usage */
 export function generated(source: string): [string, Uint8Array] {
   const [item = "", ...rest] = source.split("=");
   const text = rest.length === 0 ? String(DEFAULT_LENGTH) : rest.join("=");
@@ -105,11 +104,12 @@ export function generated(source: string): [string, Uint8Array] {
   return [item, new TextEncoder().encode(generatePassword(length))];
 }
 
-/** Letters and digits that nobody confuses: 5.8 bits each. */
+/** Letters and digits that are not easily confused: 5.8 bits each. */
 export function generatePassword(length = DEFAULT_LENGTH): string {
   return Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
 }
 
+/** @throws SignetError usage, io, secret-invalid */
 export function tlsPair(cert: string | undefined, key: string | undefined): [string, Uint8Array][] {
   if (cert === undefined || key === undefined) {
     throw new SignetError("usage", "--tls-cert and --tls-key need each other");
@@ -130,7 +130,7 @@ export function tlsPair(cert: string | undefined, key: string | undefined): [str
   ];
 }
 
-/** What the library says may quote the key. */
+/** Without the library's own message, which may quote the key. */
 function parsePem<T>(file: string, reason: string, parse: () => T): T {
   try {
     return parse();
@@ -139,8 +139,19 @@ function parsePem<T>(file: string, reason: string, parse: () => T): T {
   }
 }
 
-export function dockerConfig(flags: ValueFlags, password: Uint8Array): Uint8Array {
-  const { dockerServer = DEFAULT_REGISTRY, dockerUsername: username = "", dockerEmail } = flags;
+const DEFAULT_REGISTRY = "https://index.docker.io/v1/";
+
+interface RegistryAccount {
+  readonly username: string;
+  readonly server: string | undefined;
+  readonly email: string | undefined;
+}
+
+/** The login of a registry. @throws SignetError secret-invalid */
+export function dockerConfig(
+  { username, server = DEFAULT_REGISTRY, email }: RegistryAccount,
+  password: Uint8Array,
+): Uint8Array {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(password);
@@ -150,8 +161,8 @@ export function dockerConfig(flags: ValueFlags, password: Uint8Array): Uint8Arra
   const account = {
     username,
     password: text,
-    ...(dockerEmail === undefined ? {} : { email: dockerEmail }),
+    ...(email === undefined ? {} : { email }),
     auth: Buffer.from(`${username}:${text}`).toString("base64"),
   };
-  return new TextEncoder().encode(JSON.stringify({ auths: { [dockerServer]: account } }));
+  return new TextEncoder().encode(JSON.stringify({ auths: { [server]: account } }));
 }

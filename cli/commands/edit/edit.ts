@@ -22,7 +22,8 @@ import {
   type Target,
 } from "../../repository/changetargets.ts";
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
-import { findProject, type Project } from "../../repository/project.ts";
+import { findProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
 import { applyChanges } from "../../repository/sealedchanges.ts";
 import { readSealedFile, type SealedObject } from "../../repository/sealedfiles.ts";
 import { say, warn } from "../../terminal/messages.ts";

@@ -5,7 +5,8 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { SignetError } from "../../../shared/errors.ts";
 import { clusterOptions, type ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
-import { clusterNamed, findProject, type ProjectCluster } from "../../repository/project.ts";
+import { clusterNamed, findProject } from "../../repository/project.ts";
+import type { ProjectCluster } from "../../repository/projectfile.ts";
 import {
   clusterOption,
   type Connected,

@@ -5,7 +5,7 @@ import { readBytes, statIfThere } from "../../../host/readfile.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import { isItemName } from "../../../shared/kubernetes/secret.ts";
 import { SCOPES } from "../../../shared/sealing/scope.ts";
-import type { Project, ProjectCluster } from "../../repository/project.ts";
+import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import { type ClusterValues, readClusterValues, type Values } from "../../sealing/values.ts";
 import { generatePassword } from "../../sealing/valuesources.ts";
 import {

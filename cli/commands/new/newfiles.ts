@@ -4,7 +4,8 @@ import { statIfThere } from "../../../host/readfile.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/certificate.ts";
 import { Certificates } from "../../repository/clustercertificates.ts";
-import { newFilePath, type Project, type ProjectCluster } from "../../repository/project.ts";
+import { newFilePath } from "../../repository/project.ts";
+import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import type { NewOptions, Plan } from "./newplan.ts";
 
 interface Place {

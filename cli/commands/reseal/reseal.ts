@@ -24,7 +24,8 @@ import {
   projectClusterOptions,
   withNewest,
 } from "../../repository/clustercertificates.ts";
-import { clusterNamed, needProject, type Project } from "../../repository/project.ts";
+import { clusterNamed, needProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
 import { isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
 import { say, warn } from "../../terminal/messages.ts";
 import { printJson, printResult } from "../../terminal/results.ts";

@@ -11,7 +11,7 @@ import {
 import { fetchKeyReport, type KeyReport } from "../../cluster/keyreport.ts";
 import { appliedIn, itemsOf } from "../../git/sealedtext.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
-import type { ProjectCluster } from "../../repository/project.ts";
+import type { ProjectCluster } from "../../repository/projectfile.ts";
 import type { Inventory, SealedObject, SealedValue } from "../../repository/sealedfiles.ts";
 import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
 

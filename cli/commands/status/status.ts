@@ -13,7 +13,8 @@ import {
   withConnection,
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
-import { clusterNamed, findProject, needProject, type Project } from "../../repository/project.ts";
+import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
 import { type Inventory, isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 import { count } from "../../terminal/words.ts";
