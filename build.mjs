@@ -75,7 +75,7 @@ async function buildController(outdir) {
 
 /** The commands, and what each needs beside its entry for the most usual job. */
 const COMMANDS = {
-  signet: { entry: "cli/signet.ts", usual: ["cli/commands/seal.ts"], job: ["seal"] },
+  signet: { entry: "cli/signet.ts", usual: ["cli/commands/seal/seal.ts"], job: ["seal"] },
   kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/sealmode.ts"], job: [] },
 };
 

@@ -9,13 +9,7 @@ import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
-import {
-  cleanEnvironment,
-  freePort,
-  requireBed,
-  startProgram,
-  untilReady,
-} from "../test/cluster/program.ts";
+import { cleanEnvironment, freePort, requireBed, startProgram, untilReady } from "../test/cluster/program.ts";
 import { ensureNamespace, type RunningController, signetManifest } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";

@@ -4,15 +4,7 @@ import { startOriginal } from "../test/cluster/original.ts";
 import { type Contender, contest, type Outcome, startOurs } from "./contest.ts";
 import type { Bench } from "./measure.ts";
 import { onBenchPlane } from "./plane.ts";
-import {
-  type Check,
-  type Figure,
-  formatNumber,
-  median,
-  type PartReport,
-  ratioCheck,
-  type Unit,
-} from "./report.ts";
+import { type Check, type Figure, formatNumber, median, type PartReport, ratioCheck, type Unit } from "./report.ts";
 
 const UNLIMITED = ["--kubeclient-qps=-1"];
 const ORIGINAL = "original, unlimited";

@@ -7,32 +7,12 @@ import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
-import {
-  addAccount,
-  ensureNamespace,
-  exposeController,
-  installSignet,
-  signetManifest,
-} from "../test/cluster/signet.ts";
+import { addAccount, ensureNamespace, exposeController, installSignet, signetManifest } from "../test/cluster/signet.ts";
 import { partPath } from "../test/parts/parts.ts";
-import {
-  type BenchCluster,
-  checkOpens,
-  type Checkout,
-  checkResealed,
-  clusterOf,
-  restore,
-} from "./checkout.ts";
+import { type BenchCluster, checkOpens, type Checkout, checkResealed, clusterOf, restore } from "./checkout.ts";
 import { startOurs } from "./contest.ts";
 import { openRate } from "./keyring.ts";
-import {
-  alternate,
-  type Bench,
-  ITEMS_PER_SECRET,
-  type Subject,
-  toFigures,
-  wallMs,
-} from "./measure.ts";
+import { alternate, type Bench, ITEMS_PER_SECRET, type Subject, toFigures, wallMs } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";
 import { type Check, type Figure, formatNumber, median, ratioCheck } from "./report.ts";
 

@@ -12,16 +12,7 @@ import { formatSecret } from "../shared/kubernetes/secret.ts";
 import { objectsOf } from "../shared/kubernetes/object.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { partPath } from "../test/parts/parts.ts";
-import {
-  alternate,
-  type Bench,
-  benchKey,
-  benchSecret,
-  ITEMS_PER_SECRET,
-  type Subject,
-  toFigures,
-  wallMs,
-} from "./measure.ts";
+import { alternate, type Bench, benchKey, benchSecret, ITEMS_PER_SECRET, type Subject, toFigures, wallMs } from "./measure.ts";
 import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const FILES = 400;

@@ -5,15 +5,7 @@ import { join } from "node:path";
 import { formatManifests } from "../shared/manifest/manifest.ts";
 import { formatSecret } from "../shared/kubernetes/secret.ts";
 import { partPath } from "../test/parts/parts.ts";
-import {
-  alternate,
-  type Bench,
-  benchKey,
-  benchSecret,
-  type Subject,
-  toFigures,
-  wallMs,
-} from "./measure.ts";
+import { alternate, type Bench, benchKey, benchSecret, type Subject, toFigures, wallMs } from "./measure.ts";
 import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const ORIGINAL = "kubeseal (original)";

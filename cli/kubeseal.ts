@@ -5,8 +5,11 @@
 
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
-import { type Flags, formatHelp, parseFlags } from "./kubeseal/flags.ts";
-import { printResult, reportError, say, sayToPerson, speakAsKubeseal } from "./terminal/terminal.ts";
+import { type Flags, parseFlags } from "./kubeseal/flags.ts";
+import { formatHelp } from "./kubeseal/flagtable.ts";
+import { printResult } from "./terminal/results.ts";
+import { reportError } from "./terminal/reporterror.ts";
+import { say, sayToPerson, speakAsKubeseal } from "./terminal/messages.ts";
 
 /** The version of the original whose behaviour the tests hold this one to. */
 const BEHAVES_AS = "v0.36.0";

@@ -1,17 +1,18 @@
-// Options that several commands have, and how their texts are read.
+// Options that several commands share, and how their arguments are parsed.
 // SPEC.md, "Command line".
 
 import { type Command, Help, Option } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import type { GivenClusterOptions } from "./cluster/clusteroptions.ts";
 import { parseTimeout } from "./cluster/timeout.ts";
+import type { GivenCertificate } from "./repository/clustercertificates.ts";
 
-/** Whether it was said: false where it was not. */
+/** A switch; false where it is not given. */
 export function flag(flags: string, description: string): Option {
   return new Option(flags, description).default(false);
 }
 
-/** May be given several times: a list, empty where it was not given. */
+/** May be given several times; an empty list where it is not given. */
 export function list(flags: string, description: string): Option {
   return new Option(flags, description)
     .default([])
@@ -19,13 +20,21 @@ export function list(flags: string, description: string): Option {
 }
 
 export const jsonOption = (): Option => flag("--json", "print JSON");
+
 export const dryRunOption = (): Option =>
   flag("--dry-run", "say what would be done, and change nothing");
+
 export const clusterOption = (): Option =>
   new Option("--cluster <NAME>", "the cluster of signet.yaml that is meant");
+
 export const scopeWords = "where the values may be opened";
+
 export const recoveryKeyOption = (what: string): Option =>
   list("--recovery-key <FILE|FOLDER>", what);
+
+/** The form in which a check reports what it found. */
+export const findingFormatOption = (formats: readonly string[]): Option =>
+  new Option("--format <FORMAT>", "form of the report").choices(formats).default("text");
 
 export function formatOption(description: string): Option {
   return new Option("-o, --format <FORMAT>", description)
@@ -84,7 +93,7 @@ export function withConnection(command: Command): Command {
     );
 }
 
-/** Flags with what `withConnection` added as the operations take it. */
+/** Renames what `withConnection` added to the names of the connection's options. */
 export function connection<F extends ConnectionFlags>({
   requestTimeout,
   ...flags
@@ -95,10 +104,10 @@ export function connection<F extends ConnectionFlags>({
   };
 }
 
-/** Flags of `withConnection` as commander hands them over. */
+/** Flags of `withConnection` as commander returns them. */
 export type Connected<F> = F & ConnectionFlags & Omit<GivenClusterOptions, "requestTimeoutMs">;
 
-/** Where values come from. */
+/** Sources of values. */
 export function withValues(command: Command): Command {
   return command
     .addOption(
@@ -110,7 +119,7 @@ export function withValues(command: Command): Command {
     );
 }
 
-/** Whole Secrets, as `kubectl create secret` has them. */
+/** Sources of a whole Secret, as in `kubectl create secret`. */
 export function withSecretForms(command: Command): Command {
   return withValues(
     command
@@ -126,7 +135,28 @@ export function withSecretForms(command: Command): Command {
     .option("--docker-email <ADDRESS>", "its e-mail address");
 }
 
-/** Help that does not tell that what was not said is not there. */
+export interface ChangeOptions extends GivenCertificate {
+  /** Which SealedSecret, where the file holds several. */
+  readonly name?: string;
+  /** Also change the same SealedSecret in the files of other clusters. */
+  readonly allClusters: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/** What `set`, `unset`, `rename` and `edit` share. */
+export function withChange(command: Command): Command {
+  return withCertificate(
+    command
+      .addOption(
+        flag("--all-clusters", "the same SealedSecret in the files of the other clusters as well"),
+      )
+      .addOption(dryRunOption())
+      .addOption(jsonOption()),
+  );
+}
+
+/** Help without the defaults `false` and `[]`, which tell a reader nothing. */
 export function optionDescription(this: Help, option: Option): string {
   const shown = Object.create(option) as Option;
   const { defaultValue } = option as { defaultValue: unknown };

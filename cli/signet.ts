@@ -8,7 +8,8 @@ import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./options.ts";
-import { printResult, reportError } from "./terminal/terminal.ts";
+import { printResult } from "./terminal/results.ts";
+import { reportError } from "./terminal/reporterror.ts";
 
 type Define = (command: Command) => void;
 
@@ -29,10 +30,10 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
     "Every day, with the certificate alone:",
     [
       entry("seal", "seal Secrets into SealedSecrets", async () => {
-        return (await import("./commands/seal.ts")).define;
+        return (await import("./commands/seal/seal.ts")).define;
       }),
       entry("new", "make a Secret from answers or flags, and write it sealed", async () => {
-        return (await import("./commands/new.ts")).define;
+        return (await import("./commands/new/new.ts")).define;
       }),
       entry("set", "set items of a sealed file", async () => {
         return (await import("./commands/change.ts")).defineSet;
@@ -44,7 +45,7 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
         return (await import("./commands/change.ts")).defineRename;
       }),
       entry("edit", "open an editor on a sealed file", async () => {
-        return (await import("./commands/change.ts")).defineEdit;
+        return (await import("./commands/edit/edit.ts")).define;
       }),
     ],
   ],
@@ -55,10 +56,10 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
         return (await import("./commands/init.ts")).define;
       }),
       entry("status", "show every sealed file, its keys, and what is stale", async () => {
-        return (await import("./commands/status.ts")).define;
+        return (await import("./commands/status/status.ts")).define;
       }),
       entry("reseal", "seal stale values anew, under the newest key", async () => {
-        return (await import("./commands/reseal.ts")).define;
+        return (await import("./commands/reseal/reseal.ts")).define;
       }),
       entry("verify", "check sealed files without any key", async () => {
         return (await import("./commands/verify.ts")).define;
@@ -67,10 +68,10 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
         return (await import("./commands/scan.ts")).define;
       }),
       entry("diff", "compare sealed files with the clusters, or two revisions", async () => {
-        return (await import("./commands/history.ts")).defineDiff;
+        return (await import("./commands/diff.ts")).define;
       }),
       entry("log", "tell the history of a sealed file, or of a key", async () => {
-        return (await import("./commands/history.ts")).defineLog;
+        return (await import("./commands/log.ts")).define;
       }),
       entry("git", "guard commits, and make diffs and merges understand", async () => {
         return (await import("./commands/git/git.ts")).define;
@@ -127,7 +128,7 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
     .configureHelp({ showGlobalOptions: false, helpWidth: 100, optionDescription })
     .configureOutput({
       writeOut: (text) => void printed.push(text),
-      // What it says on errors is said by terminal.ts.
+      // reportError prints errors.
       writeErr: () => undefined,
     })
     .addHelpText("after", PROGRAM_HELP);

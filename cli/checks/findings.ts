@@ -5,7 +5,9 @@
 import { createHash } from "node:crypto";
 import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
-import { count, printResult, say } from "../terminal/terminal.ts";
+import { count } from "../terminal/words.ts";
+import { printResult } from "../terminal/results.ts";
+import { say } from "../terminal/messages.ts";
 
 export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
 export type FindingFormat = (typeof FINDING_FORMATS)[number];

@@ -1,98 +1,23 @@
 // `signet verify`: sealed files checked without any key; with --live, by the controller too.
 // SPEC.md, "Whole repositories".
 
-import { dirname, join, relative } from "node:path";
+import { dirname } from "node:path";
 import { decodeEnvelope, fitsCertificate } from "../../shared/keys/kinds.ts";
-import { nodeAt } from "../../shared/manifest/tree.ts";
+import { formatPlace, type SignetError } from "../../shared/errors.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
-import { formatPlace, SignetError } from "../../shared/errors.ts";
+import { nodeAt } from "../../shared/manifest/tree.ts";
 import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
-import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
-import { type Finding, type FindingFormat, report } from "./findings.ts";
-import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
-import { findProject, parseDays, type Project } from "../repository/project.ts";
-import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
-import { byCluster, type Inventory, isChartTemplate, objectsToAsk, readSealedFiles, readSealedTexts, type SealedFile, type SealedObject, type TextSource } from "../repository/sealedfiles.ts";
-import { count, shortFingerprint } from "../terminal/terminal.ts";
-
-export interface VerifyOptions extends GivenCertificate {
-  /** Such as `90d`; in place of what signet.yaml says. */
-  readonly maxKeyAge?: string;
-  /** What is about to be committed, instead of the files as they lie there. */
-  readonly staged: boolean;
-  readonly live: boolean;
-  readonly format: FindingFormat;
-  readonly strict: boolean;
-}
+import type { Project } from "../repository/projectfile.ts";
+import {
+  type Inventory,
+  isChartTemplate,
+  type SealedFile,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
+import { shortFingerprint } from "../terminal/words.ts";
+import type { Finding } from "./findings.ts";
 
 const DAY_MS = 86_400_000;
-
-/** @throws SignetError check-found where something is wrong; io, network */
-export async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
-  const project = findProject();
-  const inventory = options.staged
-    ? readSealedTexts(stagedTexts(paths), project)
-    : readSealedFiles(paths, project);
-  const maxAge =
-    options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
-  const beside = options.staged ? committedBeside(inventory, project) : [];
-  const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
-  if (options.live) findings.push(...(await verifyLive(inventory, options)));
-  const wrong = new Set(findings.map(({ file }) => file));
-  const objects = inventory.files.reduce((sum, file) => sum + file.objects.length, 0);
-  await report(
-    findings,
-    {
-      command: "verify",
-      what: `${count(objects, "SealedSecret")} in ${count(inventory.files.length, "file")}`,
-      passed: inventory.files.map(({ path }) => path).filter((path) => !wrong.has(path)),
-    },
-    options,
-  );
-}
-
-function askedAge(text: string): number {
-  try {
-    return parseDays(text, "--max-key-age");
-  } catch (error) {
-    if (!(error instanceof SignetError)) throw error;
-    const hint = error.hint ?? "such as 180d";
-    throw new SignetError("usage", `--max-key-age ${error.message}`, { hint });
-  }
-}
-
-function stagedTexts(paths: readonly string[]): TextSource[] {
-  const top = needWorkTree();
-  return textSources(stagedBlobs(paths), top);
-}
-
-function textSources(blobs: readonly Blob[], top: string): TextSource[] {
-  const manifests = blobs.filter(({ path }) => MANIFEST_NAME.test(path));
-  const texts = readBlobs(
-    manifests.map(({ id }) => id),
-    top,
-  );
-  return manifests.map(({ id, path }) => ({
-    path: relative(process.cwd(), join(top, path)),
-    read: () => texts.get(id) ?? "",
-  }));
-}
-
-/** Files of the index that are not about to be changed, and may declare what is. */
-function committedBeside({ files }: Inventory, project: Project | null): readonly SealedFile[] {
-  const names = new Set(
-    files.flatMap(({ objects }) => objects.map(({ sealed }) => sealed.metadata.name)),
-  );
-  if (names.size === 0) return [];
-  const top = needWorkTree();
-  const staged = new Set(stagedBlobs([]).map(({ path }) => path));
-  const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
-  const sources = textSources(others, top).filter(({ read }) => {
-    const text = read();
-    return [...names].some((name) => text.includes(name));
-  });
-  return readSealedTexts(sources, project).files;
-}
 
 /**
  * All that can be seen without a key or a cluster. `beside`: files that are not checked, but may
@@ -244,27 +169,4 @@ function checkValues(
       add("unknown-age", "warning", `${item}: nothing tells the age of its key`, path);
     }
   }
-}
-
-/** The controller's word on each SealedSecret; nothing secret comes back. */
-async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise<Finding[]> {
-  const { verifyAtController } = await import("../cluster/controllerwork.ts");
-  const asked = await Promise.allSettled(
-    [...byCluster(objectsToAsk(inventory, options.cluster))].map(
-      async ([name, objects]): Promise<Finding[]> => {
-        const connection = connectionTo(objects[0]?.meaning?.cluster, options);
-        return (await verifyAtController(connection, objects)).map((object) => ({
-          rule: "does-not-open",
-          severity: "error",
-          file: object.file,
-          line: object.document.line,
-          object: object.name,
-          message: `the controller of ${name === "" ? "the cluster" : name} cannot open it`,
-        }));
-      },
-    ),
-  );
-  const failed = asked.find((each) => each.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
-  return asked.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
 }

@@ -1,14 +1,13 @@
 // Where the sealing certificate comes from: a file, an address, the cluster; warnings about it.
 // SPEC.md, "Command line", "Certificate".
 
-import { fileURLToPath } from "node:url";
+import { locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
-import { checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
-import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
-import { readText } from "../../host/readfile.ts";
+import { checkNotExpired } from "../../shared/keys/certificate.ts";
+import { advise, detail } from "../terminal/messages.ts";
+import { count } from "../terminal/words.ts";
+import { certificateIn, type FoundCertificate, readCertificate } from "./certificateaddress.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-import { networkReason } from "../../host/networkreason.ts";
-import { advise, count, detail, warn } from "../terminal/terminal.ts";
 
 const DAY_MS = 86_400_000;
 const WARN_DAYS_LEFT = 30;
@@ -20,14 +19,6 @@ export interface CertificateOptions extends ClusterOptions {
   readonly certFingerprint?: string;
   /** False where the environment was asked already, for both. */
   readonly certFromEnvironment?: boolean;
-}
-
-export interface FoundCertificate {
-  readonly certificate: Certificate;
-  /** What was read: the certificate, and what came with it. */
-  readonly text: string;
-  /** The file, the address, or words for the cluster. */
-  readonly source: string;
 }
 
 /**
@@ -77,7 +68,7 @@ function fromEnvironment(name: string): string | undefined {
 async function certificateOfCluster(options: ClusterOptions): Promise<FoundCertificate> {
   const { fetchFromController } = await import("./controllerproxy.ts");
   const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
-  return found(text, source);
+  return certificateIn(text, source);
 }
 
 /** The certificate to seal with, checked and warned about. */
@@ -89,95 +80,6 @@ export async function usableCertificate(options: CertificateOptions): Promise<Ce
   });
   warnOfValidity(found, now);
   return found.certificate;
-}
-
-/**
- * `pinned`: its fingerprint will be held against one that is known, so that TLS adds nothing.
- * @throws SignetError io, network, certificate-invalid
- */
-export async function readCertificate(
-  fileOrUrl: string,
-  timeoutMs: number,
-  pinned = false,
-): Promise<FoundCertificate> {
-  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(fileOrUrl)?.[1]?.toLowerCase();
-  if (scheme === undefined || scheme === "file") {
-    const path = scheme === undefined ? fileOrUrl : pathOf(fileOrUrl);
-    return found(readText(path), path);
-  }
-  if (scheme !== "http" && scheme !== "https") {
-    throw new SignetError("usage", `a certificate cannot be fetched by ${scheme}://`, {
-      hint: "give a file, or an address that begins with https://",
-    });
-  }
-  const { url, shown, authorization } = withoutCredentials(fileOrUrl);
-  if (scheme === "http" && !pinned) {
-    warn(`${shown} is fetched without TLS: who can change it on its way can read what you seal`);
-  }
-  return found(await download(url, shown, authorization, timeoutMs), shown);
-}
-
-function pathOf(address: string): string {
-  try {
-    return fileURLToPath(address);
-  } catch {
-    throw new SignetError("usage", `not the address of a file here: ${address}`, {
-      hint: "such as file:///srv/cert.pem",
-    });
-  }
-}
-
-function found(text: string, source: string): FoundCertificate {
-  return { certificate: locate({ file: source }, () => parseCertificate(text)), text, source };
-}
-
-/** A password in an address goes into a header: the address goes into messages, and none may show it. */
-function withoutCredentials(address: string): {
-  readonly url: URL;
-  readonly shown: string;
-  readonly authorization: string | undefined;
-} {
-  const shown = address.replace(/\/\/[^/?#]*@/, "//");
-  let url: URL;
-  try {
-    url = new URL(address);
-  } catch {
-    throw new SignetError("usage", `not an address: ${shown}`);
-  }
-  const { username, password } = url;
-  url.username = url.password = "";
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  const authorization =
-    username === "" && password === ""
-      ? undefined
-      : `Basic ${Buffer.from(pair).toString("base64")}`;
-  return { url, shown, authorization };
-}
-
-async function download(
-  url: URL,
-  shown: string,
-  authorization: string | undefined,
-  timeoutMs: number,
-): Promise<string> {
-  const failed = (reason: string, details: ErrorDetails = {}): SignetError =>
-    new SignetError("network", `cannot fetch "${shown}": ${reason}`, details);
-  const http = await import("../../host/http.ts");
-  try {
-    const accept = "application/x-pem-file, */*";
-    const headers = { accept, ...(authorization === undefined ? {} : { authorization }) };
-    const { status, reason, text } = await http.download(url, headers, timeoutMs);
-    if (status === 200) return text;
-    throw failed(`${status} ${reason}`.trimEnd());
-  } catch (error) {
-    if (error instanceof SignetError) throw error;
-    if (error instanceof http.AnswerTooLarge) {
-      throw failed("the answer is too large", {
-        hint: "is this the address of a certificate? the controller serves it at /v1/cert.pem",
-      });
-    }
-    throw failed(networkReason(error, timeoutMs), { cause: error });
-  }
 }
 
 /** Days from `now` until a certificate ends; negative where it has ended. */

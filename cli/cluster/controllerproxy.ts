@@ -13,7 +13,7 @@ import { networkReason } from "../../host/networkreason.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { asObject } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { detail } from "../terminal/terminal.ts";
+import { detail } from "../terminal/messages.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
 /** A list of large SealedSecrets comes in pages; one page is smaller than this. */

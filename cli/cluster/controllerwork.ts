@@ -1,34 +1,50 @@
-// Many SealedSecrets verified or re-sealed by the controller: in batches, side by side, waiting
-// when it says so.
+// Many SealedSecrets verified or re-sealed by the controller: in batches, side by side, with a wait
+// when it asks for one.
 // SPEC.md, "HTTP".
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { SignetError } from "../../shared/errors.ts";
+import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { API_VERSION, formatSealedSecret, KIND, parseSealedSecret, type SealedSecret, withValuesOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  API_VERSION,
+  formatSealedSecret,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  withValuesOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-import type { SealedObject } from "../repository/sealedfiles.ts";
-import { detail } from "../terminal/terminal.ts";
+import { detail } from "../terminal/messages.ts";
+
+/** What the controller is asked about. */
+export interface AskedObject {
+  /** `NAMESPACE/NAME`, or the name alone. */
+  readonly name: string;
+  readonly place: ErrorPlace;
+  readonly sealed: SealedSecret;
+  /** How many count towards the controller's limit. */
+  readonly values: { readonly length: number };
+}
 
 /** Just below what counts as two requests; SPEC.md, "HTTP". */
 const VALUES_A_BATCH = 19;
 const BYTES_A_BATCH = 60_000;
-/** The controller opens two requests at once; more only wait there. */
+/** The controller handles two requests at once; more of them only wait there. */
 const SIDE_BY_SIDE = 4;
-/** While its pod is replaced nothing answers; after a minute nothing will. */
+/** A pod that is replaced is away for seconds; after a minute it will not come back. */
 const PATIENCE: Patience = { tooOften: 200, away: 60 };
 
-/** Those that the controller cannot open. @throws SignetError network, usage */
-export async function verifyAtController(
+/** Returns those that the controller cannot open. @throws SignetError network, usage */
+export async function verifyAtController<T extends AskedObject>(
   options: ClusterOptions,
-  objects: readonly SealedObject[],
-): Promise<SealedObject[]> {
+  objects: readonly T[],
+): Promise<T[]> {
   const controller = await connectController(options);
-  const refused: SealedObject[] = [];
+  const refused: T[] = [];
   await inBatches(objects, async (batch) => {
     const answer = await post(controller, "/v1/verify", batch);
     if (answer.status === 200) return;
@@ -41,14 +57,11 @@ export async function verifyAtController(
   return refused;
 }
 
-/** What became of one SealedSecret. */
-export type Rotated = (object: SealedObject, result: SealedSecret | SignetError) => Promise<void>;
-
-/** Hands each over to `done` as soon as it is sealed anew. @throws SignetError network, usage */
-export async function rotateAtController(
+/** Calls `done` with each object as soon as it is re-sealed or has failed. @throws SignetError network, usage */
+export async function rotateAtController<T extends AskedObject>(
   options: ClusterOptions,
-  objects: readonly SealedObject[],
-  done: Rotated,
+  objects: readonly T[],
+  done: (object: T, result: SealedSecret | SignetError) => Promise<void>,
 ): Promise<void> {
   const controller = await connectController(options);
   await inBatches(objects, async (batch) => {
@@ -89,23 +102,23 @@ function failed(
   return new SignetError("network", words, hint === undefined ? {} : { hint });
 }
 
-function doesNotOpen({ place, name }: SealedObject): SignetError {
+function doesNotOpen({ place, name }: AskedObject): SignetError {
   return new SignetError("decrypt-failed", "no key could decrypt secret", {
     hint: DECRYPT_HINT,
     place: { ...place, object: name },
   });
 }
 
-function doesNotFit({ place, name }: SealedObject): SignetError {
+function doesNotFit({ place, name }: AskedObject): SignetError {
   const words = "cannot re-seal: the controller's answer does not fit what was asked";
   return new SignetError("network", words, { place: { ...place, object: name } });
 }
 
-async function inBatches(
-  objects: readonly SealedObject[],
-  work: (batch: SealedObject[]) => Promise<void>,
+async function inBatches<T extends AskedObject>(
+  objects: readonly T[],
+  work: (batch: T[]) => Promise<void>,
 ): Promise<void> {
-  const batches: SealedObject[][] = [];
+  const batches: T[][] = [];
   let [values, bytes] = [Infinity, 0];
   for (const object of objects) {
     const size = JSON.stringify(formatSealedSecret(object.sealed)).length;
@@ -125,11 +138,11 @@ async function inBatches(
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
 }
 
-/** Posts one object as it is, several as a List. */
+/** Posts one object as itself, several as a List. */
 function post(
   controller: Controller,
   route: string,
-  batch: readonly SealedObject[],
+  batch: readonly Pick<AskedObject, "sealed">[],
 ): Promise<Answer> {
   const items = batch.map(({ sealed }) => formatSealedSecret(sealed));
   const [first] = items;
@@ -138,13 +151,13 @@ function post(
   return postPatiently(controller, route, body, PATIENCE);
 }
 
-/** How often something is asked where the controller says each time that it is asked too often, or is away. */
+/** How many answers of each kind to accept before giving up: 429, and 503. */
 export interface Patience {
   readonly tooOften: number;
   readonly away: number;
 }
 
-/** Posts an object, again after a while as long as it is asked too often or away. */
+/** Posts an object; waits and posts it again where the answer is 429 or 503. */
 export async function postPatiently(
   controller: Controller,
   route: string,
@@ -164,14 +177,17 @@ export async function postPatiently(
   }
 }
 
-/** As long as it says, within reason. A date, which it does not send, counts as nothing said. */
+/** What the answer says, within limits. A date, which the controller does not send, is ignored. */
 function secondsToWait({ headers }: Answer): number {
   const seconds = Number(headers["retry-after"] ?? 1);
   return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.1), 10) : 1;
 }
 
-/** What was sent with the values of an answer; null where they are not those that were sent. */
-function sealedOf({ text }: Answer, batch: readonly SealedObject[]): SealedSecret[] | null {
+/** What was sent, with the values of the answer; null where the answer is about other objects. */
+function sealedOf(
+  { text }: Answer,
+  batch: readonly Pick<AskedObject, "sealed">[],
+): SealedSecret[] | null {
   let answered: SealedSecret[];
   try {
     const object = asObject(JSON.parse(text) as Json) ?? {};

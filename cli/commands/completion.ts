@@ -3,7 +3,7 @@
 import { script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
-import { printResult } from "../terminal/terminal.ts";
+import { printResult } from "../terminal/results.ts";
 
 const HELP = `
 Examples:

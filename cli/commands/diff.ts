@@ -1,25 +1,77 @@
-// `signet diff`: declared sealed files against the cluster, or one revision against another.
+// `signet diff`: sealed files compared with the clusters, or one revision with another.
 // SPEC.md, "Whole repositories".
 
 import { createHmac, randomBytes } from "node:crypto";
 import { join, relative, resolve } from "node:path";
-import { locateAsync, SignetError } from "../../shared/errors.ts";
-import { Keyring } from "../../shared/keys/keyring.ts";
-import { unseal } from "../../shared/sealing/unseal.ts";
-import type { JsonObject } from "../../shared/kubernetes/object.ts";
-import type { Secret } from "../../shared/kubernetes/secret.ts";
-import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
-import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
+import type { Command } from "commander";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { readText, statIfThere } from "../../host/readfile.ts";
-import { findProject } from "../repository/project.ts";
+import { locateAsync, SignetError } from "../../shared/errors.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
+import { unseal } from "../../shared/sealing/unseal.ts";
+import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
+import {
+  appliedIn,
+  changesBetween,
+  formatItemChange,
+  isReadable,
+  type ItemChange,
+  itemsOf,
+  sealedTextsIn,
+} from "../git/sealedtext.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  flag,
+  jsonOption,
+  recoveryKeyOption,
+  withConnection,
+} from "../options.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import { byCluster, filesBelow, objectsToAsk, readSealedFiles, type SealedObject } from "../repository/sealedfiles.ts";
-import { appliedIn, changesBetween, formatItemChange, isReadable, type ItemChange, itemsOf, sealedTextsIn } from "../git/sealedtext.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
-import { printJson, printLines, warn } from "../terminal/terminal.ts";
+import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
+import { findProject } from "../repository/project.ts";
+import {
+  byCluster,
+  filesBelow,
+  objectsToAsk,
+  readSealedFiles,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
+import { warn } from "../terminal/messages.ts";
+import { printJson, printLines } from "../terminal/results.ts";
 
-export interface DiffOptions extends GivenCertificate {
+const HELP = `
+Without --revisions: what the files declare against what the clusters have. The same ciphertext is the
+same value; for another one --recovery-key tells whether the value differs as well, by a keyed hash.
+No value is ever shown.
+
+Examples:
+  $ signet diff
+  $ signet diff prod/shop --recovery-key backup.age
+  $ signet diff --revisions main..HEAD
+  $ signet diff --revisions HEAD --exit-code`;
+
+export function define(command: Command): void {
+  withConnection(
+    command
+      .argument("[FILE|FOLDER...]")
+      .usage("[OPTION...] [FILE|FOLDER...]")
+      .description("Compares sealed files with the clusters, or two revisions.")
+      .option("--revisions <A[..B]>", "compare two revisions, or one with the files as they are")
+      .addOption(recoveryKeyOption("private key to compare the values with"))
+      .addOption(clusterOption())
+      .addOption(flag("--exit-code", "end with 3 where there is a difference"))
+      .addOption(jsonOption()),
+  )
+    .addHelpText("after", HELP)
+    .action((paths: string[], flags: Connected<DiffOptions>) => runDiff(paths, connection(flags)));
+}
+
+interface DiffOptions extends GivenCertificate {
   /** `A..B`, or `A` for A against the working tree. */
   readonly revisions?: string;
   /** Private keys, to compare values and not only ciphertext. */
@@ -43,7 +95,7 @@ interface Difference {
 }
 
 /** @throws SignetError check-found where there is a difference and `exitCode` asks for it; io, network */
-export async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
+async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
   const { revisions, recoveryKey } = options;
   if (revisions !== undefined && recoveryKey.length > 0) {
     throw new SignetError(
@@ -192,7 +244,7 @@ function ciphertextDifferences(
 
 type Compare = (object: SealedObject, live: Secret | null) => Promise<ItemDifference[]>;
 
-/** Values are told apart by a hash under a key that this run alone has. */
+/** Compares values by a hash with a random key, which no other run has. */
 async function valueComparer(keyFiles: readonly string[]): Promise<Compare> {
   const keyring = new Keyring(await readKeys(keyFiles));
   const render = await loadRenderer();

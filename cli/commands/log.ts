@@ -1,21 +1,61 @@
-// `signet log`: who changed which item of a sealed file, when, and under which key; and for a key,
-// every value that Git's history ever had under it.
+// `signet log`: who changed which item of a sealed file, when, and under which key; for a key, every
+// value in Git's history that was sealed with it.
 // SPEC.md, "Whole repositories".
 
 import { join, relative, resolve } from "node:path";
+import type { Command } from "commander";
+import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
-import { blobsOf, type Change, type CommitChanges, commitOf, historyOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
-import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
-import { findProject, meaningOf } from "../repository/project.ts";
+import {
+  blobsOf,
+  type Change,
+  type CommitChanges,
+  commitOf,
+  historyOf,
+  needWorkTree,
+  readBlobs,
+} from "../git/gitprocess.ts";
+import {
+  changesBetween,
+  formatItemChange,
+  type ItemChange,
+  type SealedText,
+  sealedTextsIn,
+} from "../git/sealedtext.ts";
+import { jsonOption, recoveryKeyOption } from "../options.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
-import { changesBetween, formatItemChange, type ItemChange, type SealedText, sealedTextsIn } from "../git/sealedtext.ts";
+import { findProject, meaningOf } from "../repository/project.ts";
+import { printJson, printLines } from "../terminal/results.ts";
 import { table } from "../terminal/table.ts";
-import { count, printJson, printLines } from "../terminal/terminal.ts";
+import { count } from "../terminal/words.ts";
 
-export interface LogOptions {
+const HELP = `
+Of a file: who changed which item, when, and under which sealing key, the newest first.
+
+With --key, for a key that leaked: every value that was ever sealed under it in any branch, which is
+the list of what must be changed. --recovery-key finds those without a stamp too, by opening them.
+
+Examples:
+  $ signet log prod/shop/db.yaml
+  $ signet log --key SHA256:pV1EkPSm
+  $ signet log --recovery-key leaked.key --json`;
+
+export function define(command: Command): void {
+  command
+    .argument("[FILE...]")
+    .usage("[OPTION...] FILE | --key FINGERPRINT | --recovery-key FILE")
+    .description("Tells the history of a sealed file, or of a sealing key, from Git.")
+    .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
+    .addOption(recoveryKeyOption("the sealing key itself"))
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action((paths: string[], flags: LogOptions) => runLog(paths, flags));
+}
+
+interface LogOptions {
   /** A fingerprint, or the beginning of one. */
   readonly key?: string;
   /** Private keys: opens values of which no stamp tells the key. */
@@ -24,7 +64,7 @@ export interface LogOptions {
 }
 
 /** @throws SignetError usage, io */
-export async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
+async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
   if (options.key !== undefined || options.recoveryKey.length > 0) {
     await logOfKey(paths, options);
     return;

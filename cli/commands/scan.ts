@@ -1,4 +1,4 @@
-// The options and help of `signet scan`.
+// `signet scan`: Secrets in plain text, in the working tree, the index or a range of commits.
 // SPEC.md, "Whole repositories".
 
 import { readFileSync } from "node:fs";
@@ -7,17 +7,52 @@ import { SignetError } from "../../shared/errors.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { readInputs } from "../terminal/inputs.ts";
 import { stat } from "../../host/readfile.ts";
-import { type Finding, type FindingFormat, report } from "../checks/findings.ts";
-import { gitList, historyOf, looseText, needWorkTree, readBlobs, stagedBlobs, workTree } from "../git/gitprocess.ts";
+import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
+import {
+  gitList,
+  historyOf,
+  looseText,
+  needWorkTree,
+  readBlobs,
+  stagedBlobs,
+  workTree,
+} from "../git/gitprocess.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
-import { type AllowedPlaintext, findProject, type Project } from "../repository/project.ts";
-import { count, say } from "../terminal/terminal.ts";
+import type { AllowedPlaintext, Project } from "../repository/projectfile.ts";
+import { findProject } from "../repository/project.ts";
+import { count } from "../terminal/words.ts";
+import { say } from "../terminal/messages.ts";
 import { errnoOf, ioError } from "../../host/errno.ts";
 import type { Command } from "commander";
-import { flag, jsonOption } from "../options.ts";
-import { findingFormatOption } from "./verify.ts";
+import { findingFormatOption, flag, jsonOption } from "../options.ts";
 
-export interface ScanOptions {
+const HELP = `
+YAML and JSON are looked through, with Lists, several documents, charts' templates, literals of a
+Kustomization, and Secrets that kubectl quotes in an annotation. SealedSecrets, empty values and
+placeholders are no findings. Plaintext that may be there is allowed in signet.yaml, with a reason.
+
+Exit status: 0 nothing found, 3 plaintext found, 1 it could not run.
+
+Examples:
+  $ signet scan
+  $ signet scan --staged
+  $ signet scan --range origin/main..HEAD --format github
+  $ helm template charts/shop | signet scan -`;
+
+export function define(command: Command): void {
+  command
+    .argument("[FILE|FOLDER...]")
+    .usage("[OPTION...] [FILE|FOLDER...]")
+    .description("Finds Secrets in plain text: in the tree, the index or a range of commits.")
+    .addOption(flag("--staged", "look at what is about to be committed"))
+    .option("--range <COMMITS>", "look at what these commits brought, such as main..HEAD")
+    .addOption(findingFormatOption(FINDING_FORMATS))
+    .addOption(jsonOption().implies({ format: "json" }))
+    .addHelpText("after", HELP)
+    .action((paths: string[], flags: ScanOptions) => runScan(paths, flags));
+}
+
+interface ScanOptions {
   /** The index instead of the tree: what is about to be committed. */
   readonly staged: boolean;
   /** A range of commits instead, such as `main..HEAD`. */
@@ -37,7 +72,7 @@ interface Text {
 const MANIFEST = /\.(ya?ml|json|tpl)(\.(tmpl|gotmpl|j2|tpl))?$/i;
 
 /** @throws SignetError check-found where there is plaintext; io, usage */
-export async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
+async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
   if (options.staged && options.range !== undefined) {
     throw new SignetError("usage", "--staged and --range exclude each other");
   }
@@ -163,30 +198,4 @@ function* blobTexts(
     const shown = relative(process.cwd(), join(top, path));
     yield { path: shown, text, ...(commit === undefined ? {} : { commit }) };
   }
-}
-
-const HELP = `
-YAML and JSON are looked through, with Lists, several documents, charts' templates, literals of a
-Kustomization, and Secrets that kubectl quotes in an annotation. SealedSecrets, empty values and
-placeholders are no findings. Plaintext that may be there is allowed in signet.yaml, with a reason.
-
-Exit status: 0 nothing found, 3 plaintext found, 1 it could not run.
-
-Examples:
-  $ signet scan
-  $ signet scan --staged
-  $ signet scan --range origin/main..HEAD --format github
-  $ helm template charts/shop | signet scan -`;
-
-export function define(command: Command): void {
-  command
-    .argument("[FILE|FOLDER...]")
-    .usage("[OPTION...] [FILE|FOLDER...]")
-    .description("Finds Secrets in plain text: in the tree, the index or a range of commits.")
-    .addOption(flag("--staged", "look at what is about to be committed"))
-    .option("--range <COMMITS>", "look at what these commits brought, such as main..HEAD")
-    .addOption(findingFormatOption())
-    .addOption(jsonOption().implies({ format: "json" }))
-    .addHelpText("after", HELP)
-    .action((paths: string[], flags: ScanOptions) => runScan(paths, flags));
 }

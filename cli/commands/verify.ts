@@ -1,10 +1,35 @@
-// The options and help of `signet verify`.
+// `signet verify`: sealed files checked without a key; with --live, by the clusters' controllers too.
 // SPEC.md, "Whole repositories".
 
-import { type Command, Option } from "commander";
-import { FINDING_FORMATS } from "../checks/findings.ts";
-import { runVerify, type VerifyOptions } from "../checks/verifyrules.ts";
-import { clusterOption, type Connected, connection, flag, jsonOption, withConnection } from "../options.ts";
+import { join, relative } from "node:path";
+import type { Command } from "commander";
+import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
+import { verifyFiles } from "../checks/verifyrules.ts";
+import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  findingFormatOption,
+  flag,
+  jsonOption,
+  withConnection,
+} from "../options.ts";
+import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
+import { findProject } from "../repository/project.ts";
+import { parseDays, type Project } from "../repository/projectfile.ts";
+import {
+  byCluster,
+  type Inventory,
+  objectsToAsk,
+  readSealedFiles,
+  readSealedTexts,
+  type SealedFile,
+  type TextSource,
+} from "../repository/sealedfiles.ts";
+import { count } from "../terminal/words.ts";
 
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
@@ -18,12 +43,6 @@ Examples:
   $ signet verify --staged
   $ signet verify --max-key-age 180d --format sarif > verify.sarif`;
 
-export function findingFormatOption(): Option {
-  return new Option("--format <FORMAT>", "form of the report")
-    .choices(FINDING_FORMATS)
-    .default("text");
-}
-
 export function define(command: Command): void {
   withConnection(
     command
@@ -35,11 +54,111 @@ export function define(command: Command): void {
       .addOption(flag("--live", "ask the clusters' controllers as well"))
       .addOption(clusterOption())
       .addOption(flag("--strict", "fail on warnings too"))
-      .addOption(findingFormatOption())
+      .addOption(findingFormatOption(FINDING_FORMATS))
       .addOption(jsonOption().implies({ format: "json" })),
   )
     .addHelpText("after", HELP)
     .action((paths: string[], flags: Connected<VerifyOptions>) =>
       runVerify(paths, connection(flags)),
     );
+}
+
+interface VerifyOptions extends GivenCertificate {
+  /** Such as `90d`; in place of what signet.yaml says. */
+  readonly maxKeyAge?: string;
+  /** What is about to be committed, instead of the files as they lie there. */
+  readonly staged: boolean;
+  readonly live: boolean;
+  readonly format: FindingFormat;
+  readonly strict: boolean;
+}
+
+/** @throws SignetError check-found where something is wrong; io, network */
+async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
+  const project = findProject();
+  const inventory = options.staged
+    ? readSealedTexts(stagedTexts(paths), project)
+    : readSealedFiles(paths, project);
+  const maxAge =
+    options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
+  const beside = options.staged ? committedBeside(inventory, project) : [];
+  const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
+  if (options.live) findings.push(...(await verifyLive(inventory, options)));
+  const wrong = new Set(findings.map(({ file }) => file));
+  const objects = inventory.files.reduce((sum, file) => sum + file.objects.length, 0);
+  await report(
+    findings,
+    {
+      command: "verify",
+      what: `${count(objects, "SealedSecret")} in ${count(inventory.files.length, "file")}`,
+      passed: inventory.files.map(({ path }) => path).filter((path) => !wrong.has(path)),
+    },
+    options,
+  );
+}
+
+function askedAge(text: string): number {
+  try {
+    return parseDays(text, "--max-key-age");
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    const hint = error.hint ?? "such as 180d";
+    throw new SignetError("usage", `--max-key-age ${error.message}`, { hint });
+  }
+}
+
+function stagedTexts(paths: readonly string[]): TextSource[] {
+  const top = needWorkTree();
+  return textSources(stagedBlobs(paths), top);
+}
+
+function textSources(blobs: readonly Blob[], top: string): TextSource[] {
+  const manifests = blobs.filter(({ path }) => MANIFEST_NAME.test(path));
+  const texts = readBlobs(
+    manifests.map(({ id }) => id),
+    top,
+  );
+  return manifests.map(({ id, path }) => ({
+    path: relative(process.cwd(), join(top, path)),
+    read: () => texts.get(id) ?? "",
+  }));
+}
+
+/** Files of the index that are not about to be changed, and may declare what is. */
+function committedBeside({ files }: Inventory, project: Project | null): readonly SealedFile[] {
+  const names = new Set(
+    files.flatMap(({ objects }) => objects.map(({ sealed }) => sealed.metadata.name)),
+  );
+  if (names.size === 0) return [];
+  const top = needWorkTree();
+  const staged = new Set(stagedBlobs([]).map(({ path }) => path));
+  const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
+  const sources = textSources(others, top).filter(({ read }) => {
+    const text = read();
+    return [...names].some((name) => text.includes(name));
+  });
+  return readSealedTexts(sources, project).files;
+}
+
+/** The controller's word on each SealedSecret; nothing secret comes back. */
+async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise<Finding[]> {
+  const { verifyAtController } = await import("../cluster/controllerwork.ts");
+  const asked = await Promise.allSettled(
+    [...byCluster(objectsToAsk(inventory, options.cluster))].map(
+      async ([name, objects]): Promise<Finding[]> => {
+        const connection = connectionTo(objects[0]?.meaning?.cluster, options);
+        return (await verifyAtController(connection, objects)).map((object) => ({
+          rule: "does-not-open",
+          severity: "error",
+          file: object.file,
+          line: object.document.line,
+          object: object.name,
+          message: `the controller of ${name === "" ? "the cluster" : name} cannot open it`,
+        }));
+      },
+    ),
+  );
+  const failed = asked.find((each) => each.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return asked.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
 }

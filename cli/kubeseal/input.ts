@@ -8,10 +8,11 @@ import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { decodeText, readText, statIfThere } from "../../host/readfile.ts";
 import type { Input } from "../terminal/inputs.ts";
-import { complete } from "../sealing/gather.ts";
+import { complete } from "../sealing/preparesecret.ts";
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { checkFields, checkNotEmpty, checkType } from "../sealing/secretcheck.ts";
-import { advise, detail, readStdin } from "../terminal/terminal.ts";
+import { advise, detail } from "../terminal/messages.ts";
+import { readStdin } from "../terminal/stdin.ts";
 import type { Flags } from "./flags.ts";
 
 /** @throws SignetError io where --secret-file cannot be read */

@@ -6,8 +6,14 @@ import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readText, samePlace } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
 import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
-import { checkScope, chooseTarget, mergeSecrets, type Target, targetsIn } from "../sealing/mergeinto.ts";
-import { advise, warn } from "../terminal/terminal.ts";
+import {
+  checkScope,
+  chooseTarget,
+  mergeSecrets,
+  type MergeTarget,
+  targetsIn,
+} from "../sealing/mergetargets.ts";
+import { advise, warn } from "../terminal/messages.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { choosingNamespace, readInput, readSecret } from "./input.ts";
@@ -28,7 +34,7 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
     warn(`${file} keeps its format`);
   }
   const input = await readInput(flags);
-  const chosen = new Map<Secret, Target>();
+  const chosen = new Map<Secret, MergeTarget>();
   const prepare = preparing(targets, chosen, file, flags);
   const { files } = gather([input], prepare, { mayLackKind: true });
   const certificate = await usableCertificate(certificateOptions(flags));
@@ -39,13 +45,13 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
 
 /** The original takes name and namespace of the file, whatever the input says. */
 function preparing(
-  targets: readonly Target[],
-  chosen: Map<Secret, Target>,
+  targets: readonly MergeTarget[],
+  chosen: Map<Secret, MergeTarget>,
   file: string,
   flags: Flags,
 ): Prepare {
   const chooseNamespace = choosingNamespace(flags);
-  const asked = { mergeInto: file, ...(flags.scope === undefined ? {} : { scope: flags.scope }) };
+  const asked = { file, scope: flags.scope };
   return (object, place) => {
     const parsed = readSecret(object, flags);
     const [only] = targets;

@@ -8,7 +8,7 @@ import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { stat, statIfThere } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
 import { ioError } from "../../host/errno.ts";
-import { printResult } from "../terminal/terminal.ts";
+import { printResult } from "../terminal/results.ts";
 import type { Flags } from "./flags.ts";
 
 /** Fields of an object, its metadata and its spec as Go's types order them; others follow. */

@@ -1,7 +1,7 @@
 // `kubeseal --recovery-unseal`. docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
-import { openInputs } from "../commands/unseal.ts";
+import { openInputs } from "../recovery/openinputs.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";
 import { deliver, formatObjects, formatOf } from "./output.ts";

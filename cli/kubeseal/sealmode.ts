@@ -8,7 +8,7 @@ import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readBytes } from "../../host/readfile.ts";
 import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
-import { readStdin } from "../terminal/terminal.ts";
+import { readStdin } from "../terminal/stdin.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { adviseOnType, choosingNamespace, readInput, readSecret } from "./input.ts";

@@ -6,7 +6,7 @@ import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import { filesInKeyFolder, READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
 import { decodeText, readBytes, stat } from "../../host/readfile.ts";
-import { advise } from "../terminal/terminal.ts";
+import { advise } from "../terminal/messages.ts";
 
 /** @throws SignetError io, key-invalid */
 export async function readKeys(paths: readonly string[]): Promise<SealingKey[]> {

@@ -1,6 +1,6 @@
 // How many values of a repository are under each key of a cluster, and which keys nothing needs.
 
-import { count } from "../terminal/terminal.ts";
+import { count } from "../terminal/words.ts";
 import type { Inventory, SealedObject, SealedValue } from "./sealedfiles.ts";
 
 /** A value, and where it is. */

@@ -7,14 +7,21 @@ import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
-import { API_VERSION, KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
 import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/object.ts";
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { readText, stat, statIfThere } from "../../host/readfile.ts";
-import { meaningBelow, pathBelow, type PathMeaning, type Project } from "./project.ts";
+import { meaningBelow, pathBelow, type PathMeaning } from "./project.ts";
+import type { Project } from "./projectfile.ts";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {

@@ -1,28 +1,20 @@
-// What the user named -> Secrets that are checked, complete and ready to be sealed.
+// Manifests taken apart into Secrets that are checked, complete and ready to be sealed.
 // SPEC.md, "Command line", "Sealing".
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
+import {
+  asObject,
+  describeObject,
+  type JsonObject,
+  objectsOf,
+  withKind,
+} from "../../shared/kubernetes/object.ts";
+import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
-import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
+import type { Scope } from "../../shared/sealing/scope.ts";
 import { API_VERSION, KIND } from "../../shared/sealing/sealedsecret.ts";
-import { asObject, describeObject, type JsonObject, objectsOf, withKind } from "../../shared/kubernetes/object.ts";
-import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import type { Input } from "../terminal/inputs.ts";
-import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
-import { checkFields, checkNotEmpty, checkSurprises, checkType } from "./secretcheck.ts";
-import { say } from "../terminal/terminal.ts";
-
-/** What the command line says of every Secret. */
-export interface SecretOptions {
-  readonly scope?: Scope;
-  /** Where neither `scope` nor the Secret says one; strict by default. */
-  readonly defaultScope?: Scope | undefined;
-  readonly namespace?: string;
-  readonly name?: string;
-  readonly allowEmpty: boolean;
-  readonly kubeconfig?: string;
-  readonly context?: string;
-}
+import { checkSurprises } from "./secretcheck.ts";
 
 export interface ReadySecret {
   readonly secret: Secret;
@@ -30,9 +22,11 @@ export interface ReadySecret {
   readonly place: ErrorPlace;
 }
 
-/** A document of a file: the Secrets in it, or none where it passes through as it is. */
-export interface GatheredDocument {
-  readonly document: ManifestDocument;
+/** A document of a file. */
+interface GatheredDocument {
+  /** Null where the Secret is in no manifest. */
+  readonly document: ManifestDocument | null;
+  /** None where the document passes through unchanged. */
   readonly secrets: readonly ReadySecret[];
 }
 
@@ -44,17 +38,19 @@ export interface GatheredFile {
 export interface Gathered {
   /** Those that hold a Secret. */
   readonly files: readonly GatheredFile[];
+  /** Whether any input comes from a folder. */
+  readonly hasFolder: boolean;
   /** Files below folders that hold SealedSecrets but no Secret, and that hold neither. */
   readonly sealedAlready: number;
   readonly withoutSecret: number;
 }
 
-/** What is done to one Secret object before it counts as ready. */
+/** Checks and completes one Secret object. @throws SignetError */
 export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
 
 /**
- * Takes every document of every input apart. With `mayLackKind`, an object that does not say what it
- * is counts as a Secret. All that is wrong is found before it throws.
+ * Takes every document of every input apart. With `mayLackKind`, an object without a kind counts as a
+ * Secret. Every input is checked before it throws.
  * @throws SignetError, or an AggregateError of them
  */
 export function gather(
@@ -85,7 +81,19 @@ export function gather(
     }
   }
   throwAll(errors);
-  return { files, sealedAlready, withoutSecret };
+  const hasFolder = inputs.some(({ inFolder }) => inFolder !== undefined);
+  return { files, hasFolder, sealedAlready, withoutSecret };
+}
+
+/**
+ * The same of one object that is in no manifest. `name`: its source, as errors name it.
+ * @throws SignetError
+ */
+export function gatherObject(object: JsonObject, name: string, prepare: Prepare): Gathered {
+  const place = { file: name };
+  const secrets = [locate(place, () => prepare(object, place))];
+  const file = { input: { name, text: "" }, documents: [{ document: null, secrets }] };
+  return { files: [file], hasFolder: false, sealedAlready: 0, withoutSecret: 0 };
 }
 
 /** All Secrets of the files, in their order. */
@@ -93,7 +101,7 @@ export function secretsIn(files: readonly GatheredFile[]): ReadySecret[] {
   return files.flatMap(({ documents }) => documents.flatMap(({ secrets }) => secrets));
 }
 
-/** Runs `action`; a SignetError that it throws is kept in `errors`. */
+/** Runs `action`; adds a SignetError that it throws to `errors`. */
 function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
   try {
     return action();
@@ -107,8 +115,8 @@ function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
 const NOTHING_FOUND = "no secrets found. Ensure the input is valid and UTF-8 encoded";
 
 function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
-  // Below a folder lie files of all kinds, also some that are YAML only to a template engine. One
-  // that does not have the word, nor an escape that could spell it, holds no Secret.
+  // A folder holds files of all kinds, also templates that are not valid YAML. One without the word,
+  // and without an escape that could spell it, holds no Secret.
   if (inFolder !== undefined && !/Secret|\\/.test(text)) return [];
   const documents = parseManifests(text, { file: name });
   if (documents.length === 0 && inFolder === undefined) {
@@ -167,80 +175,4 @@ function nameOf(object: JsonObject): { object?: string } {
   return parts.length > 0 && parts.every((part) => /^[-a-z0-9.]{1,253}$/.test(part))
     ? { object: parts.join("/") }
     : {};
-}
-
-/** The checks and completions of a Secret that is sealed as a whole. */
-export function preparing(options: SecretOptions): Prepare {
-  const place = completing(options);
-  return (object, where) => {
-    checkFields(object);
-    const secret = place(parseSecret(object));
-    if (!options.allowEmpty) checkNotEmpty(secret);
-    checkType(secret);
-    return { secret, scope: scopeFor(secret, options), place: where };
-  };
-}
-
-function scopeFor({ metadata }: Secret, { scope, defaultScope }: SecretOptions): Scope {
-  const declared = scopeOf(metadata.annotations);
-  return scope ?? (declared === "strict" ? (defaultScope ?? declared) : declared);
-}
-
-/** Puts the name and namespace in that a Secret lacks. */
-function completing(options: SecretOptions): (secret: Secret) => Secret {
-  let context: ReturnType<typeof currentContext> | undefined;
-  const fromContext = (name: string): string => {
-    context ??= currentContext(options);
-    if (context === null || context.namespace === "") return "";
-    say(
-      `note: ${name} declares no namespace: sealed for "${context.namespace}", that of the ` +
-        `kubeconfig's context "${context.name}"`,
-    );
-    return context.namespace;
-  };
-  return (secret) => {
-    const { metadata } = secret;
-    const { name, namespace } = complete(metadata, options);
-    const scope = scopeFor(secret, options);
-    if (name === "") {
-      throw new SignetError("secret-invalid", "missing metadata.name in input Secret", {
-        hint: "say it in the manifest, or with --name",
-      });
-    }
-    if (namespace !== "" || scope === "cluster-wide") {
-      return { ...secret, metadata: { ...metadata, name, namespace } };
-    }
-    const found = fromContext(name);
-    if (found === "") {
-      throw new SignetError("secret-invalid", "secret must declare a namespace", {
-        hint: "say metadata.namespace in the manifest, or --namespace on the command line",
-      });
-    }
-    return { ...secret, metadata: { ...metadata, name, namespace: found } };
-  };
-}
-
-/**
- * The name and namespace of `declared` and, where it says none, of `given`.
- * @throws SignetError secret-invalid where both say one, and not the same
- */
-export function complete(
-  declared: { readonly name: string; readonly namespace: string },
-  given: { readonly name?: string; readonly namespace?: string },
-): { readonly name: string; readonly namespace: string } {
-  for (const field of ["namespace", "name"] as const) {
-    const [is, asked] = [declared[field], given[field]];
-    if (asked === undefined || is === "" || is === asked) continue;
-    throw new SignetError(
-      "secret-invalid",
-      field === "namespace"
-        ? `namespace mismatch: input secret is in namespace "${is}" but "${asked}" was specified`
-        : `name mismatch: input secret is named "${is}" but "${asked}" was specified`,
-      { hint: `change metadata.${field} in the manifest, or leave --${field} out` },
-    );
-  }
-  return {
-    name: declared.name === "" ? (given.name ?? "") : declared.name,
-    namespace: declared.namespace === "" ? (given.namespace ?? "") : declared.namespace,
-  };
 }

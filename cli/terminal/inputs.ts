@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { decodeText, readText, stat } from "../../host/readfile.ts";
-import { readStdin } from "./terminal.ts";
+import { readStdin } from "./stdin.ts";
 
 const STDIN_NAME = "standard input";
 

@@ -3,7 +3,7 @@
 import { isatty } from "node:tty";
 import inquirer from "inquirer";
 import { SignetError } from "../../shared/errors.ts";
-import { say } from "./terminal.ts";
+import { say } from "./messages.ts";
 
 const STDIN = 0;
 const STDERR = 2;

@@ -3,16 +3,7 @@
 
 import type { KeyObject, webcrypto } from "node:crypto";
 import type { Envelope } from "../envelopes/envelope.ts";
-import {
-  decryptValue,
-  encryptValue,
-  envelopeBytes,
-  importPrivateKey,
-  importPublicKey,
-  parseEnvelopeBytes,
-  RSA,
-  type RsaEnvelope,
-} from "../envelopes/rsa.ts";
+import { decryptValue, encryptValue, envelopeBytes, importPrivateKey, importPublicKey, parseEnvelopeBytes, RSA, type RsaEnvelope } from "../envelopes/rsa.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
 import { type NodeCrypto, nodeCrypto } from "../nodecrypto.ts";
 import type { Certificate, KeyKind, PrivateHalf } from "./keykind.ts";

@@ -4,15 +4,7 @@
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Json } from "../manifest/manifest.ts";
-import {
-  asObject,
-  describeObject,
-  formatMetadata,
-  fromEntries,
-  type JsonObject,
-  type ObjectMeta,
-  parseMetadata,
-} from "./object.ts";
+import { asObject, describeObject, formatMetadata, fromEntries, type JsonObject, type ObjectMeta, parseMetadata } from "./object.ts";
 
 /** A Secret with `stringData` folded into `data`. */
 export interface Secret {

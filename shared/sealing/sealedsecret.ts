@@ -6,26 +6,9 @@ import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
-import {
-  asObject,
-  describeObject,
-  formatMetadata,
-  fromEntries,
-  type JsonObject,
-  type ObjectMeta,
-  parseMetadata,
-  sorted,
-} from "../kubernetes/object.ts";
+import { asObject, describeObject, formatMetadata, fromEntries, type JsonObject, type ObjectMeta, parseMetadata, sorted } from "../kubernetes/object.ts";
 import { isItemName } from "../kubernetes/secret.ts";
-import {
-  formatSealedFor,
-  parseStamp,
-  SEALED_FOR_ANNOTATION,
-  type Stamp,
-  STAMP_ANNOTATION,
-  withSealedFor,
-  withStamp,
-} from "./stamp.ts";
+import { formatSealedFor, parseStamp, SEALED_FOR_ANNOTATION, type Stamp, STAMP_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
 
 export const API_VERSION = "bitnami.com/v1alpha1";
 export const KIND = "SealedSecret";

@@ -7,12 +7,7 @@ import type { Keyring, OpenedValue } from "../keys/keyring.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
-import {
-  asObject,
-  type JsonObject,
-  type ObjectMeta,
-  serverFieldsRemoved,
-} from "../kubernetes/object.ts";
+import { asObject, type JsonObject, type ObjectMeta, serverFieldsRemoved } from "../kubernetes/object.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 import type { Stamp } from "./stamp.ts";
 

@@ -5,19 +5,7 @@ import { callMethod } from "./methods.ts";
 import type { Node, Operand, Pipe } from "./parser.ts";
 import type { Builtin, Kind } from "./signature.ts";
 import { decode } from "./unicode.ts";
-import {
-  type Budget,
-  type Bytes,
-  Dict,
-  Fault,
-  Integer,
-  integerOf,
-  isTrue,
-  List,
-  Text,
-  Time,
-  type Value,
-} from "./value.ts";
+import { type Budget, type Bytes, Dict, Fault, Integer, integerOf, isTrue, List, Text, Time, type Value } from "./value.ts";
 
 /** Marks that a command gets nothing from the pipeline before it; undefined is a value in Go. */
 const NOTHING = Symbol("nothing");

@@ -1,18 +1,7 @@
 // Go's fmt: Sprint, Sprintln and Sprintf over template values.
 import { formatFloat } from "./numbers.ts";
 import { decodeRune, encodeRune, isPrint, quote, runeCount, runeSlices } from "./unicode.ts";
-import {
-  type Budget,
-  type Bytes,
-  Dict,
-  Fault,
-  integerOf,
-  List,
-  Text,
-  typeName,
-  type Value,
-  Version,
-} from "./value.ts";
+import { type Budget, type Bytes, Dict, Fault, integerOf, List, Text, typeName, type Value, Version } from "./value.ts";
 
 /** The text of a value with a String method; undefined for every other value. */
 export type Describe = (value: Value) => Bytes | undefined;

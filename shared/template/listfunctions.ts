@@ -2,20 +2,7 @@
 import { toInteger } from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { textOf } from "./show.ts";
-import {
-  type Budget,
-  type Bytes,
-  deepEqual,
-  Dict,
-  Fault,
-  isTrue,
-  kindName,
-  List,
-  strings,
-  Time,
-  typeName,
-  type Value,
-} from "./value.ts";
+import { type Budget, type Bytes, deepEqual, Dict, Fault, isTrue, kindName, List, strings, Time, typeName, type Value } from "./value.ts";
 
 /** sprig's empty: as text/template's truth; a date or a version is never empty. */
 export function isEmpty(value: Value): boolean {

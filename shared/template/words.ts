@@ -1,17 +1,5 @@
 // Snake_case, kebab-case and PascalCase.
-import {
-  decodeRune,
-  encodeRune,
-  isLetter,
-  isNumber,
-  isPunct,
-  isSpace,
-  isUpper,
-  REPLACEMENT,
-  runes,
-  toLower,
-  toUpper,
-} from "./unicode.ts";
+import { decodeRune, encodeRune, isLetter, isNumber, isPunct, isSpace, isUpper, REPLACEMENT, runes, toLower, toUpper } from "./unicode.ts";
 import type { Bytes } from "./value.ts";
 
 const isConnector = (rune: number): boolean => rune === 0x2d || rune === 0x5f || isSpace(rune);

@@ -1,11 +1,7 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  meaningOf,
-  newFilePath,
-  parseProject,
-  type Project,
-} from "../../cli/repository/project.ts";
+import { meaningOf, newFilePath } from "../../cli/repository/project.ts";
+import { parseProject, type Project } from "../../cli/repository/projectfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 const ROOT = resolve("/repo");

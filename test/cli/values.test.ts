@@ -2,13 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  generatePassword,
-  hasValues,
-  readClusterValues,
-  readValues,
-  type ValueFlags,
-} from "../../cli/sealing/values.ts";
+import { generatePassword } from "../../cli/sealing/valuesources.ts";
+import { hasValues, readClusterValues, readValues, type ValueFlags } from "../../cli/sealing/values.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 let folder = "";

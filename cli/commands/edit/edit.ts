@@ -1,24 +1,66 @@
-// `signet edit`: an editor on the items of a sealed file, asked again on a mistake.
+// `signet edit`: the items of a sealed file in the user's editor, which opens again after a mistake.
 // SPEC.md, "Changing values".
 
-import { spawn } from "node:child_process";
-import { accessSync, constants, realpathSync } from "node:fs";
-import { constants as system } from "node:os";
-import { basename, delimiter, join } from "node:path";
+import type { Command } from "commander";
 import { locate, SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
 import { openValues } from "../../../shared/sealing/unseal.ts";
-import { applyChanges, type ChangeOptions, checkAllClusters, filesOf, siblingsOf, type Target } from "../change.ts";
+import {
+  type ChangeOptions,
+  type Connected,
+  connection,
+  flag,
+  recoveryKeyOption,
+  withChange,
+} from "../../options.ts";
+import {
+  checkAllClusters,
+  filesOf,
+  siblingsOf,
+  type Target,
+} from "../../repository/changetargets.ts";
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
-import { formatBuffer, isEmptied, parseBuffer, type ShownObject, withError } from "./buffer.ts";
-import { readBytes } from "../../../host/readfile.ts";
-import { findProject, type Project } from "../../repository/project.ts";
-import { Scratch } from "./scratch.ts";
+import { findProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
+import { applyChanges } from "../../repository/sealedchanges.ts";
 import { readSealedFile, type SealedObject } from "../../repository/sealedfiles.ts";
-import { say, warn } from "../../terminal/terminal.ts";
+import { say, warn } from "../../terminal/messages.ts";
+import { formatBuffer, isEmptied, parseBuffer, type ShownObject, withError } from "./buffer.ts";
+import { edit, wipeOnSignals } from "./editor.ts";
+import { Scratch } from "./scratch.ts";
 
-export interface EditOptions extends Omit<ChangeOptions, "name"> {
+const HELP = `
+$VISUAL, $EDITOR or vi opens with a line for each item, a placeholder in place of each value. What you
+type is sealed with the certificate when you save; what stays a placeholder keeps its ciphertext. A
+mistake is told above your text, and the editor opens again. To give up, leave the text as it is,
+empty it, or end the editor with a failure, such as :cq.
+
+The editor's file is in memory (a tmpfs), readable to you alone, and removed when you leave, also where
+signet is killed; where a whole session is killed at once, by the next \`signet edit\`. --recovery-key
+and --from-cluster show the values themselves. Vim's own copies (swap, undo, registers) are turned off;
+of an editor that keeps a history of files on disk, as VS Code does, turn that off yourself.
+
+Examples:
+  $ signet edit prod/shop/db.yaml
+  $ EDITOR=nano signet edit prod/shop/db.yaml --all-clusters
+  $ signet edit prod/shop/db.yaml --from-cluster`;
+
+export function define(command: Command): void {
+  withChange(
+    command
+      .argument("<FILE>")
+      .usage("[OPTION...] FILE")
+      .description("Opens an editor on the items of a sealed file.")
+      .addOption(recoveryKeyOption("private key to show the values with"))
+      .addOption(flag("--from-cluster", "show the values of the Secret in the cluster"))
+      .addOption(flag("--allow-disk", "take a file on disk where no folder in memory is found")),
+  )
+    .addHelpText("after", HELP)
+    .action((file: string, flags: Connected<EditOptions>) => runEdit(file, connection(flags)));
+}
+
+interface EditOptions extends Omit<ChangeOptions, "name"> {
   /** Private keys to show the values with. */
   readonly recoveryKey: readonly string[];
   /** Shows the values of the Secrets in the cluster. */
@@ -27,13 +69,13 @@ export interface EditOptions extends Omit<ChangeOptions, "name"> {
 }
 
 /** @throws SignetError; then no file was changed */
-export async function runEdit(path: string, options: EditOptions): Promise<void> {
+async function runEdit(path: string, options: EditOptions): Promise<void> {
   checkAllClusters(options);
   const project = findProject();
   const read = (): Target[] => readTargets(path, project);
   const targets = read();
   const certificates = new Certificates(options);
-  // What is wrong with it is better said before someone types.
+  // Report errors before the user types.
   for (const { file, object } of withSiblings(targets, project, options)) {
     locate(object.place, () => {
       checkPlace(object.sealed);
@@ -215,99 +257,4 @@ function asText(bytes: Uint8Array | undefined): string | null {
   } catch {
     return null;
   }
-}
-
-interface Edited {
-  readonly text: string;
-  /** Otherwise the text is what could be read of it. */
-  readonly isUtf8: boolean;
-}
-
-/** Exit statuses of a shell that cannot run what it is to run. */
-const CANNOT_RUN = [126, 127];
-
-/** Runs the editor on `text`; what it left. @throws SignetError cancelled, io */
-async function edit(scratch: Scratch, text: string): Promise<Edited> {
-  const path = scratch.write("secret.yaml", text);
-  const { VISUAL, EDITOR } = process.env;
-  const editor = VISUAL || EDITOR || "vi";
-  const status = await new Promise<number | null>((resolve, reject) => {
-    // As git runs it: a command line, to which the file is added. Where a shell stays between, Ctrl-C
-    // is not to end it while the editor goes on.
-    const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
-    const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
-    child.on("error", reject);
-    child.on("close", resolve);
-    running = child;
-  });
-  running = undefined;
-  if (status !== null && CANNOT_RUN.includes(status)) {
-    throw new SignetError("io", `the editor cannot be run: ${editor}`, {
-      hint: "say which one to use in $EDITOR",
-    });
-  }
-  if (status !== 0) {
-    throw new SignetError(
-      "cancelled",
-      `the editor ended with ${status ?? "a signal"}; nothing was changed`,
-    );
-  }
-  const bytes = readBytes(path);
-  const after = bytes.toString("utf8");
-  return { text: after, isUtf8: bytes.equals(Buffer.from(after)) };
-}
-
-/** Whether a command line is one program with arguments, whose place the shell can leave to it. */
-function isSimple(command: string): boolean {
-  return !/[;&|<>(){}!`\n]|^\s*(\S*=|:)/.test(command);
-}
-
-/** Vim would keep copies of the text elsewhere: swap, undo and what was yanked. */
-function secretive(editor: string): string {
-  const [program = ""] = editor.trim().split(/\s+/);
-  const isVim = /^(n?vim|gvim|mvim)\b/.test(basename(realProgram(program)));
-  return isVim ? "-n -i NONE -c 'set nobackup nowritebackup noundofile'" : "";
-}
-
-function realProgram(program: string): string {
-  const folders = program.includes("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
-  for (const folder of folders) {
-    const path = folder === "" ? program : join(folder, program);
-    try {
-      accessSync(path, constants.X_OK);
-      return realpathSync(path);
-    } catch {
-      // The next one.
-    }
-  }
-  return program;
-}
-
-let running: ReturnType<typeof spawn> | undefined;
-
-/** How long an editor may take to leave the terminal as it found it. */
-const EDITOR_END_MS = 1000;
-
-/**
- * Ctrl-C is the editor's; what ends us ends it, and nothing stays. Here alone the process is ended by
- * hand: whoever waits for an editor that does not listen would never come to its end. The status is
- * the one that a shell tells of a program which a signal ended.
- */
-function wipeOnSignals(scratch: Scratch): () => void {
-  const ignore = (): void => undefined;
-  const end = (signal: NodeJS.Signals): void => {
-    const exit = (): never => {
-      scratch.wipe();
-      process.exit(128 + system.signals[signal]);
-    };
-    scratch.wipe();
-    if (running === undefined) exit();
-    running?.once("close", exit).kill(signal);
-    setTimeout(exit, EDITOR_END_MS);
-  };
-  process.on("SIGINT", ignore).on("SIGTERM", end).on("SIGHUP", end);
-  return () => {
-    process.removeListener("SIGINT", ignore);
-    process.removeListener("SIGTERM", end).removeListener("SIGHUP", end);
-  };
 }

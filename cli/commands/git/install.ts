@@ -8,7 +8,8 @@ import { readText, samePlace, statIfThere } from "../../../host/readfile.ts";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { findProjectFolder } from "../../repository/projectfolder.ts";
 import { findProject } from "../../repository/project.ts";
-import { printJson, say } from "../../terminal/terminal.ts";
+import { printJson } from "../../terminal/results.ts";
+import { say } from "../../terminal/messages.ts";
 import { git, gitText, needWorkTree } from "../../git/gitprocess.ts";
 
 export interface InstallOptions {

@@ -7,7 +7,7 @@ import { type ManifestDocument, parseManifests } from "../../../shared/manifest/
 import { type Entry, type Node, nodeAt } from "../../../shared/manifest/tree.ts";
 import { asObject, placedObjectsOf, quotesObject } from "../../../shared/kubernetes/object.ts";
 import { readBytes } from "../../../host/readfile.ts";
-import { printResult } from "../../terminal/terminal.ts";
+import { printResult } from "../../terminal/results.ts";
 
 /** @throws SignetError io */
 export async function runTextconv(path: string): Promise<void> {

@@ -5,8 +5,18 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { SignetError } from "../../../shared/errors.ts";
 import { clusterOptions, type ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
-import { clusterNamed, findProject, type ProjectCluster } from "../../repository/project.ts";
-import { clusterOption, type Connected, connection, dryRunOption, flag, jsonOption, list, withConnection } from "../../options.ts";
+import { clusterNamed, findProject } from "../../repository/project.ts";
+import type { ProjectCluster } from "../../repository/projectfile.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  dryRunOption,
+  flag,
+  jsonOption,
+  list,
+  withConnection,
+} from "../../options.ts";
 
 const LIST_HELP = `
 The controller counts what is in its cluster. Before you retire a key, think of Git: an older commit,
@@ -105,6 +115,14 @@ export function define(command: Command): void {
     .usage("[COMMAND] [OPTION...]")
     .description("Lists, renews, backs up, restores and retires a cluster's sealing keys.")
     .helpCommand(false);
+  defineList(command);
+  defineRotate(command);
+  defineBackup(command);
+  defineRestore(command);
+  defineRetire(command);
+}
+
+function defineList(command: Command): void {
   withPlace(
     command
       .command("list", { isDefault: true })
@@ -120,6 +138,9 @@ export function define(command: Command): void {
       const { runKeysList } = await import("./list.ts");
       await runKeysList({ ...flags, ...place(flags) });
     });
+}
+
+function defineRotate(command: Command): void {
   withPlace(
     command
       .command("rotate")
@@ -133,6 +154,9 @@ export function define(command: Command): void {
       const { runKeysRotate } = await import("./rotate.ts");
       await runKeysRotate({ ...flags, ...place(flags) });
     });
+}
+
+function defineBackup(command: Command): void {
   withPlace(
     command
       .command("backup")
@@ -165,6 +189,9 @@ export function define(command: Command): void {
         await runKeysBackup({ ...flags, ...place(flags) });
       },
     );
+}
+
+function defineRestore(command: Command): void {
   withPlace(
     command
       .command("restore")
@@ -197,6 +224,9 @@ export function define(command: Command): void {
         await runKeysRestore(file, { ...flags, ...place(flags) });
       },
     );
+}
+
+function defineRetire(command: Command): void {
   withPlace(
     command
       .command("retire")

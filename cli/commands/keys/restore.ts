@@ -11,8 +11,10 @@ import { objectsOf, serverFieldsRemoved } from "../../../shared/kubernetes/objec
 import { createKeySecret, listKeySecrets } from "../../cluster/apiobjects.ts";
 import { readBytes } from "../../../host/readfile.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { count, printJson, say, warn } from "../../terminal/terminal.ts";
-import { fetchKeyReport } from "./list.ts";
+import { count } from "../../terminal/words.ts";
+import { printJson } from "../../terminal/results.ts";
+import { say, warn } from "../../terminal/messages.ts";
+import { fetchKeyReport } from "../../cluster/keyreport.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
 
 export interface RestoreOptions extends ClusterOptions {

@@ -6,10 +6,17 @@ import { KEY_LABEL } from "../../../shared/keys/keyfile.ts";
 import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { blockersOf } from "../../repository/keyusage.ts";
-import { findProject, type ProjectCluster } from "../../repository/project.ts";
+import { findProject } from "../../repository/project.ts";
+import type { ProjectCluster } from "../../repository/projectfile.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
-import { printJson, say } from "../../terminal/terminal.ts";
-import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "./list.ts";
+import { printJson } from "../../terminal/results.ts";
+import { say } from "../../terminal/messages.ts";
+import {
+  countWords,
+  fetchKeyReport,
+  type ReportedKey,
+  type ValueCount,
+} from "../../cluster/keyreport.ts";
 
 export interface RetireOptions extends ClusterOptions {
   /** The project's cluster; null where only the cluster itself can be asked. */

@@ -6,8 +6,9 @@ import { SignetError } from "../../../shared/errors.ts";
 import { RENEW_ANNOTATION } from "../../../shared/keys/keyfile.ts";
 import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { printJson, say } from "../../terminal/terminal.ts";
-import { fetchKeyReport, type KeyReport, type ReportedKey } from "./list.ts";
+import { printJson } from "../../terminal/results.ts";
+import { say } from "../../terminal/messages.ts";
+import { fetchKeyReport, type KeyReport, type ReportedKey } from "../../cluster/keyreport.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 500;

@@ -1,8 +1,8 @@
-// What `signet status` found, as a person reads it.
+// The facts of `signet status` as a person reads them.
 
-import { table } from "../terminal/table.ts";
-import { count, shortFingerprint } from "../terminal/terminal.ts";
-import type { ClusterFacts, Facts } from "./status.ts";
+import { table } from "../../terminal/table.ts";
+import { count, shortFingerprint } from "../../terminal/words.ts";
+import type { ClusterFacts, Facts } from "./statusfacts.ts";
 
 /** The table of SealedSecrets, what is to be mended, and the keys of each cluster. */
 export function statusLines(

@@ -1,0 +1,52 @@
+// Where `signet new` writes the file of each cluster, and which certificate seals it.
+
+import { statIfThere } from "../../../host/readfile.ts";
+import { SignetError } from "../../../shared/errors.ts";
+import type { Certificate } from "../../../shared/keys/keykind.ts";
+import { Certificates } from "../../repository/clustercertificates.ts";
+import { newFilePath } from "../../repository/project.ts";
+import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
+import type { NewOptions, Plan } from "./newplan.ts";
+
+interface Place {
+  readonly path: string;
+  readonly certificate: Certificate;
+}
+
+/** Where each cluster's file goes, and what it is sealed with; looked for once. */
+export class Places {
+  readonly #options: NewOptions;
+  readonly #project: Project | null;
+  readonly #found = new Map<ProjectCluster | null, Promise<Place>>();
+
+  constructor(options: NewOptions, project: Project | null) {
+    this.#options = options;
+    this.#project = project;
+  }
+
+  /** @throws SignetError io where a file is there already; all that finding a certificate throws */
+  for(plan: Pick<Plan, "name" | "namespace">, cluster: ProjectCluster | null): Promise<Place> {
+    let found = this.#found.get(cluster);
+    if (found === undefined) this.#found.set(cluster, (found = this.#find(plan, cluster)));
+    return found;
+  }
+
+  async #find(
+    plan: Pick<Plan, "name" | "namespace">,
+    cluster: ProjectCluster | null,
+  ): Promise<Place> {
+    const path =
+      this.#options.output ??
+      (this.#project === null || cluster === null
+        ? `${plan.name}.yaml`
+        : newFilePath(this.#project, cluster, plan));
+    if (statIfThere(path) !== undefined) {
+      throw new SignetError("io", "is there already", {
+        hint: `\`signet set ${path} ITEM\` changes what is in it`,
+        place: { file: path },
+      });
+    }
+    const given = { ...this.#options, ...(cluster === null ? {} : { cluster: cluster.name }) };
+    return { path, certificate: await new Certificates(given, this.#project).for(path) };
+  }
+}

@@ -1,0 +1,95 @@
+// What `signet new` makes: the Secret's name, its values and its clusters, as flags give them.
+
+import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
+import { SignetError } from "../../../shared/errors.ts";
+import type { Scope } from "../../../shared/sealing/scope.ts";
+import type { GivenCertificate } from "../../repository/clustercertificates.ts";
+import { clusterNamed } from "../../repository/project.ts";
+import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
+import { checkItem } from "../../sealing/itemnames.ts";
+import { readClusterValues, type ValueFlags, type Values } from "../../sealing/values.ts";
+import { say } from "../../terminal/messages.ts";
+
+export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlags {
+  readonly clusters: readonly string[];
+  readonly namespace?: string;
+  readonly type?: string;
+  readonly scope?: Scope;
+  readonly output?: string;
+  /** Asks for each literal, and generates each password, once a cluster. */
+  readonly perCluster: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+export interface Plan {
+  readonly name: string;
+  readonly namespace: string;
+  readonly type: string;
+  readonly scope: Scope;
+  readonly clusters: readonly ProjectCluster[];
+  /** The values of every cluster. */
+  readonly shared: Values;
+  /** Those that differ, by the cluster's name. */
+  readonly own: ReadonlyMap<string, Values>;
+}
+
+export function chosenClusters(options: NewOptions, project: Project | null): ProjectCluster[] {
+  if (project === null) {
+    if (options.clusters.length === 0) return [];
+    throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
+      hint: "`signet init` makes one",
+    });
+  }
+  if (options.clusters.includes("all")) {
+    if (project.clusters.size > 0) return [...project.clusters.values()];
+    throw new SignetError("usage", "signet.yaml has no cluster yet", {
+      hint: "`signet init --cluster NAME` adds one",
+    });
+  }
+  return [...new Set(options.clusters)].map((name) => clusterNamed(project, name));
+}
+
+export async function planFromFlags(
+  name: string | undefined,
+  options: NewOptions,
+  project: Project | null,
+): Promise<Plan> {
+  if (name === undefined || name === "") {
+    throw new SignetError("usage", "what is the Secret's name?", { hint: "signet new NAME ..." });
+  }
+  const scope = options.scope ?? project?.scope ?? "strict";
+  const namespace = options.namespace ?? namespaceOfContext(name, scope, options);
+  if (namespace === "" && scope !== "cluster-wide") {
+    throw new SignetError("usage", "which namespace is it for?", { hint: "say --namespace" });
+  }
+  let clusters = chosenClusters(options, project);
+  if (clusters.length === 0 && project !== null && options.cert === undefined) {
+    clusters = [...project.clusters.values()];
+    if (clusters.length > 1) {
+      throw new SignetError("usage", "which cluster is it for?", {
+        hint: "say --cluster for each, or --cluster all",
+      });
+    }
+  }
+  (options.fromLiteral ?? []).forEach(checkItem);
+  const isOwn = options.perCluster && clusters.length > 1;
+  const { shared, own, type } = await readClusterValues(options, isOwn ? namesOf(clusters) : []);
+  return { name, namespace, type: options.type ?? type ?? "Opaque", scope, clusters, shared, own };
+}
+
+export function namesOf(clusters: readonly ProjectCluster[]): string[] {
+  return clusters.map(({ name }) => name);
+}
+
+/** Said, as it is seen nowhere on the command line. */
+function namespaceOfContext(name: string, scope: Scope, options: NewOptions): string {
+  if (scope === "cluster-wide") return "";
+  const context = currentContext(options);
+  if (context === null || context.namespace === "") return "";
+  say(
+    `note: ${name} is sealed for the namespace "${context.namespace}", that of the kubeconfig's ` +
+      `context "${context.name}"`,
+  );
+  return context.namespace;
+}

@@ -1,0 +1,198 @@
+// `signet reseal`: re-seal every value that is not under its cluster's newest key.
+// SPEC.md, "Whole repositories".
+
+import { join } from "node:path";
+import type { Command } from "commander";
+import { writeFiles } from "../../../host/writefiles.ts";
+import { locate, SignetError, throwAll } from "../../../shared/errors.ts";
+import type { Certificate } from "../../../shared/keys/keykind.ts";
+import { checkNotExpired } from "../../../shared/keys/certificate.ts";
+import { findCertificate } from "../../cluster/certificatesource.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  recoveryKeyOption,
+  withConnection,
+} from "../../options.ts";
+import {
+  checkNotOfOther,
+  type ClusterKeys,
+  currentCertificate,
+  type GivenCertificate,
+  projectClusterOptions,
+  withNewest,
+} from "../../repository/clustercertificates.ts";
+import { clusterNamed, needProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
+import { isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
+import { say, warn } from "../../terminal/messages.ts";
+import { printJson, printResult } from "../../terminal/results.ts";
+import { count, shortFingerprint } from "../../terminal/words.ts";
+import { type Resealed, ResealWork, resultOf, staleItems } from "./resealwork.ts";
+
+const HELP = `
+Each cluster's controller opens and seals: no plaintext leaves it, and no private key. With
+--recovery-key it is done here, offline, for the certificate in the repository. Values that are under
+the newest key already stay as they are, and so does every other line.
+
+It may be ended at any time and run again: files are replaced whole, and what is done is not done twice.
+Standard output is a summary in Markdown, for the text of a pull request.
+
+Examples:
+  $ signet reseal --dry-run
+  $ signet reseal > summary.md
+  $ signet reseal prod --recovery-key backup.age`;
+
+export function define(command: Command): void {
+  withConnection(
+    command
+      .argument("[FILE|FOLDER...]")
+      .usage("[OPTION...] [FILE|FOLDER...]")
+      .description("Seals a repository's stale values anew, under each cluster's newest key.")
+      .addOption(recoveryKeyOption("private key to open with, here and offline"))
+      .addOption(clusterOption())
+      .addOption(dryRunOption())
+      .addOption(jsonOption()),
+  )
+    .addHelpText("after", HELP)
+    .action((paths: string[], flags: Connected<ResealOptions>) =>
+      runReseal(paths, connection(flags)),
+    );
+}
+
+interface ResealOptions extends GivenCertificate {
+  /** Private keys to open with offline; without any, the controller is asked. */
+  readonly recoveryKey: readonly string[];
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/**
+ * A failure is reported at the end and does not stop the rest; a second run does only what is left.
+ * @throws SignetError, or an AggregateError of them
+ */
+async function runReseal(paths: readonly string[], options: ResealOptions): Promise<void> {
+  const project = needProject();
+  if (options.cluster !== undefined) clusterNamed(project, options.cluster);
+  const { files, unreadable, clusters } = readSealedFiles(paths, project);
+  const newest = new Map<string, Certificate>();
+  const isTemplate = ({ place }: SignetError): boolean => isChartTemplate(place.file ?? "");
+  const failed = unreadable.filter((error) => !isTemplate(error));
+  for (const { place } of unreadable.filter(isTemplate)) {
+    warn(`${place.file ?? ""}: a chart's template, and nothing there is done`);
+  }
+  for (const [name, keys] of clusters) {
+    const isWanted = options.cluster === undefined || options.cluster === name;
+    const isUsed = files.some(({ objects }) =>
+      objects.some(({ meaning }) => meaning?.cluster.name === name),
+    );
+    if (!isWanted || !isUsed) continue;
+    try {
+      const certificate = await newestCertificate(keys, options);
+      checkNotOfOther(certificate, keys, clusters.values(), newest);
+      newest.set(name, certificate);
+      if (!options.dryRun) await keepNewest(project, keys, certificate);
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      failed.push(error.at({ object: name }));
+    }
+  }
+  const stale = files.flatMap((file) =>
+    file.objects.flatMap((object) => {
+      const certificate = newest.get(object.meaning?.cluster.name ?? "");
+      return certificate !== undefined && staleItems(object, certificate).length > 0
+        ? [{ file, object, certificate }]
+        : [];
+    }),
+  );
+  const astray = files.filter(({ objects }) => objects.some(({ meaning }) => meaning === null));
+  if (astray.length > 0 && options.cluster === undefined) {
+    const verb = astray.length === 1 ? "fits" : "fit";
+    warn(
+      `${count(astray.length, "file")} ${verb} no path of signet.yaml, and nothing there is done`,
+    );
+  }
+  const work = new ResealWork(stale, options);
+  if (!options.dryRun && stale.length > 0) await work.run();
+  const done = options.dryRun
+    ? stale.map(({ file, object, certificate }) => resultOf(file, object, certificate))
+    : work.done.sort((a, b) => order([a.file, a.name], [b.file, b.name]));
+  failed.push(
+    ...work.errors.sort(({ place: a }, { place: b }) =>
+      order([a.file, a.object], [b.file, b.object]),
+    ),
+  );
+  if (options.json) {
+    const told = failed.map(({ place, message }) => ({ ...place, message }));
+    await printJson({ dryRun: options.dryRun, resealed: done, failed: told });
+  } else if (done.length > 0 || failed.length === 0) {
+    await printResult(summary(done, options.dryRun));
+  }
+  throwAll(failed);
+}
+
+/** Results come in any order; they are reported by file and name. */
+function order(
+  one: readonly (string | undefined)[],
+  other: readonly (string | undefined)[],
+): number {
+  const [left, right] = [one.join("\n"), other.join("\n")];
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** Offline the one in the repository, else that of the controller. */
+async function newestCertificate(keys: ClusterKeys, options: ResealOptions): Promise<Certificate> {
+  const { cluster, file } = keys;
+  if (options.recoveryKey.length > 0) {
+    const current = currentCertificate(keys);
+    locate({ file }, () => {
+      checkNotExpired(current, new Date(), `signet cert refresh ${cluster.name}`);
+    });
+    return current;
+  }
+  // From the controller itself, even where the certificate usually comes from an address.
+  const { certificate } = await findCertificate({
+    ...projectClusterOptions(cluster, options),
+    certFromEnvironment: false,
+  });
+  return certificate;
+}
+
+/** Stores it in the repository, for everyone who seals from now on. */
+async function keepNewest(
+  project: Project,
+  keys: ClusterKeys,
+  certificate: Certificate,
+): Promise<void> {
+  const { cluster, current, file } = keys;
+  if (certificate.fingerprint === current?.fingerprint) return;
+  await writeFiles([
+    { path: join(project.root, cluster.certificate), text: withNewest(certificate, keys) },
+  ]);
+  say(`${file}: the newest key of ${cluster.name} is ${shortFingerprint(certificate.fingerprint)}`);
+}
+
+/** Markdown, for the text of a pull request. */
+function summary(done: readonly Resealed[], dryRun: boolean): string {
+  if (done.length === 0) return "Every value is under its cluster's newest key.\n";
+  const values = done.reduce((sum, { items }) => sum + items.length, 0);
+  const files = new Set(done.map(({ file }) => file)).size;
+  const rows = done.map(
+    ({ cluster, name, items, file }) => `| ${cluster} | ${name} | ${items.join(", ")} | ${file} |`,
+  );
+  const keys = new Map(done.map(({ cluster, fingerprint }) => [cluster, fingerprint]));
+  return [
+    `## ${dryRun ? "To be re-sealed" : "Re-sealed"}: ${count(values, "value")} in ${count(files, "file")}`,
+    "",
+    ...[...keys].map(([cluster, fingerprint]) => `- ${cluster}: under \`${fingerprint}\``),
+    "- The values themselves are as they were: after the sync every Secret is the same.",
+    "",
+    "| cluster | SealedSecret | values | file |",
+    "|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,196 @@
+// Stale SealedSecrets re-sealed side by side, and each file written once all of it is re-sealed.
+// SPEC.md, "Whole repositories".
+
+import { availableParallelism } from "node:os";
+import { readText } from "../../../host/readfile.ts";
+import { writeFiles } from "../../../host/writefiles.ts";
+import { SignetError } from "../../../shared/errors.ts";
+import type { Certificate } from "../../../shared/keys/keykind.ts";
+import { Keyring } from "../../../shared/keys/keyring.ts";
+import { reseal } from "../../../shared/sealing/seal.ts";
+import type { SealedSecret } from "../../../shared/sealing/sealedsecret.ts";
+import { readKeys } from "../../recovery/recoverykeys.ts";
+import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
+import { projectClusterOptions } from "../../repository/clustercertificates.ts";
+import {
+  byCluster,
+  editedText,
+  type SealedFile,
+  type SealedObject,
+} from "../../repository/sealedfiles.ts";
+import { Progress } from "../../terminal/progress.ts";
+
+/** Files written at once: they share waits for the disk, and a kill loses no more than these. */
+const FILES_A_WRITE = 32;
+
+export interface Resealed {
+  readonly cluster: string;
+  readonly file: string;
+  readonly name: string;
+  readonly items: readonly string[];
+  readonly fingerprint: string;
+}
+
+/** What opens the values: private keys, or without any each cluster's controller. */
+interface Opening extends GivenClusterOptions {
+  readonly recoveryKey: readonly string[];
+}
+
+interface StaleObject {
+  readonly file: SealedFile;
+  readonly object: SealedObject;
+  readonly certificate: Certificate;
+}
+
+/** The values that are not known to be under the newest key. */
+export function staleItems({ values }: SealedObject, { fingerprint }: Certificate): string[] {
+  return values.filter((value) => value.fingerprint !== fingerprint).map(({ item }) => item);
+}
+
+export function resultOf(
+  file: SealedFile,
+  object: SealedObject,
+  certificate: Certificate,
+): Resealed {
+  return {
+    cluster: object.meaning?.cluster.name ?? "",
+    file: file.path,
+    name: object.name,
+    items: staleItems(object, certificate),
+    fingerprint: certificate.fingerprint,
+  };
+}
+
+/** Re-seals objects side by side, and writes each file once all of its objects are re-sealed. */
+export class ResealWork {
+  readonly done: Resealed[] = [];
+  readonly errors: SignetError[] = [];
+  readonly #stale: readonly StaleObject[];
+  readonly #options: Opening;
+  readonly #open = new Map<
+    SealedFile,
+    { left: number; readonly after: Map<SealedObject, SealedSecret> }
+  >();
+  readonly #byObject: ReadonlyMap<SealedObject, StaleObject>;
+  readonly #progress: Progress;
+  #ready: { file: SealedFile; after: Map<SealedObject, SealedSecret> }[] = [];
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(stale: readonly StaleObject[], options: Opening) {
+    this.#stale = stale;
+    this.#options = options;
+    this.#byObject = new Map(stale.map((each) => [each.object, each]));
+    this.#progress = new Progress("re-sealed", stale.length);
+    for (const { file } of stale) {
+      const open = this.#open.get(file) ?? {
+        left: 0,
+        after: new Map<SealedObject, SealedSecret>(),
+      };
+      open.left++;
+      this.#open.set(file, open);
+    }
+  }
+
+  async run(): Promise<void> {
+    const { recoveryKey } = this.#options;
+    try {
+      if (recoveryKey.length > 0) await this.#offline(await readKeys(recoveryKey));
+      else await this.#throughController();
+    } finally {
+      // Keep what is sealed, whatever ended the work.
+      await this.#flush();
+      this.#progress.end();
+    }
+  }
+
+  async #offline(keys: Awaited<ReturnType<typeof readKeys>>): Promise<void> {
+    const cores = availableParallelism();
+    const keyring = new Keyring(keys);
+    const waiting = this.#stale.values();
+    const worker = async (): Promise<void> => {
+      for (const { object, certificate } of waiting) {
+        let result: SealedSecret | SignetError;
+        try {
+          result = await reseal(object.sealed, keyring, 1, certificate);
+        } catch (error) {
+          if (!(error instanceof SignetError)) throw error;
+          result = error.at({ ...object.place, object: object.name });
+        }
+        await this.#take(object, result);
+      }
+    };
+    await Promise.all(Array.from({ length: cores * 2 }, worker));
+  }
+
+  async #throughController(): Promise<void> {
+    const { rotateAtController } = await import("../../cluster/controllerwork.ts");
+    // Side by side: each controller has its own limits, and none waits for another.
+    const ended = await Promise.allSettled(
+      [...byCluster(this.#stale.map(({ object }) => object)).values()].map(async (objects) => {
+        const cluster = objects[0]?.meaning?.cluster;
+        if (cluster === undefined) return;
+        const connection = projectClusterOptions(cluster, this.#options);
+        try {
+          await rotateAtController(connection, objects, (object, result) =>
+            this.#take(object, result),
+          );
+        } catch (error) {
+          if (!(error instanceof SignetError)) throw error;
+          this.errors.push(error.at({ object: cluster.name }));
+        }
+      }),
+    );
+    for (const each of ended) if (each.status === "rejected") throw each.reason;
+  }
+
+  async #take(object: SealedObject, result: SealedSecret | SignetError): Promise<void> {
+    const stale = this.#byObject.get(object);
+    const open = stale === undefined ? undefined : this.#open.get(stale.file);
+    if (stale === undefined || open === undefined) return;
+    if (result instanceof SignetError) {
+      this.errors.push(result);
+    } else {
+      open.after.set(object, result);
+    }
+    this.#progress.step();
+    if (--open.left > 0) return;
+    this.#open.delete(stale.file);
+    if (open.after.size > 0) this.#ready.push({ file: stale.file, after: open.after });
+    if (this.#ready.length >= FILES_A_WRITE) await this.#flush();
+  }
+
+  #flush(): Promise<void> {
+    const ready = this.#ready;
+    this.#ready = [];
+    // One write after another: each is of many files.
+    this.#writing = this.#writing.then(async () => {
+      const edited = ready.flatMap(({ file, after }) => {
+        try {
+          checkUnchanged(file);
+          return [{ file, after, text: editedText(file, after) }];
+        } catch (error) {
+          if (!(error instanceof SignetError)) throw error;
+          this.errors.push(error);
+          return [];
+        }
+      });
+      await writeFiles(edited.map(({ file, text }) => ({ path: file.path, text })));
+      for (const { file, after } of edited) {
+        for (const object of after.keys()) {
+          const { certificate } = this.#byObject.get(object) as StaleObject;
+          this.done.push(resultOf(file, object, certificate));
+        }
+      }
+    });
+    return this.#writing;
+  }
+}
+
+/** Does not replace a file that changed meanwhile. @throws SignetError io */
+function checkUnchanged({ path, text }: SealedFile): void {
+  if (readText(path) === text) return;
+  throw new SignetError("io", "was changed meanwhile, and is left as it is", {
+    hint: "run it again",
+    place: { file: path },
+  });
+}

@@ -1,0 +1,169 @@
+// `signet seal`: Secrets sealed into SealedSecrets, on standard output or in files.
+// SPEC.md, "Command line", "Sealing".
+
+import { basename, dirname, join } from "node:path";
+import { type Command, Option } from "commander";
+import { statIfThere } from "../../../host/readfile.ts";
+import { locateAsync, SignetError } from "../../../shared/errors.ts";
+import type { Certificate } from "../../../shared/keys/keykind.ts";
+import type { JsonObject } from "../../../shared/kubernetes/object.ts";
+import { SCOPES } from "../../../shared/sealing/scope.ts";
+import { seal } from "../../../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../../../shared/sealing/sealedsecret.ts";
+import {
+  type Connected,
+  connection,
+  flag,
+  formatOption,
+  scopeWords,
+  withCertificate,
+  withSecretForms,
+} from "../../options.ts";
+import type { GivenCertificate } from "../../repository/clustercertificates.ts";
+import { sealingDefaults } from "../../repository/sealingdefaults.ts";
+import { type Gathered, type GatheredFile, secretsIn } from "../../sealing/gather.ts";
+import { preparing, type SecretOptions } from "../../sealing/preparesecret.ts";
+import {
+  type OutputOptions,
+  outputPath,
+  type SealedOutput,
+  writeSealed,
+} from "../../sealing/sealedoutputs.ts";
+import { checkSources, gatherSecrets, type SecretSources } from "../../sealing/secretsources.ts";
+import { say } from "../../terminal/messages.ts";
+import { count } from "../../terminal/words.ts";
+
+const HELP = `
+Without FILE, or where it is -, standard input is read. A folder is searched for *.yaml, *.yml and
+*.json files; those without a Secret stay as they are. If anything is wrong, nothing is written.
+Instead of a manifest, values may be named: --from-literal asks for one, or reads standard input.
+
+Who seals needs the certificate only: --cert, else that of the cluster which signet.yaml says the
+path is for, else $SIGNET_CERT or $SEALED_SECRETS_CERT, else the cluster's controller is asked.
+
+A value opens only in the place that it is sealed for. Its scope says how narrow that is: strict,
+the same namespace and name (the default); namespace-wide, any name in it; cluster-wide, anywhere.
+The manifest may say it with an annotation; --scope overrides that.
+
+Example:
+  $ signet cert fetch > cert.pem
+  $ kubectl create secret generic db --namespace demo --dry-run=client --output yaml \\
+      --from-file password | signet seal --cert cert.pem --output db.yaml
+  $ git add db.yaml
+
+  $ signet seal --cert cert.pem secrets/ --output sealed/
+  $ signet seal --cert cert.pem --merge-into db.yaml --from-literal token
+  $ signet seal --cert cert.pem --name tls -n demo --tls-cert tls.crt --tls-key tls.key`;
+
+export function define(command: Command): void {
+  withCertificate(
+    withSecretForms(
+      command
+        .argument("[FILE|FOLDER...]")
+        .usage("[OPTION...] [FILE|FOLDER...]")
+        .description(
+          "Seals Secrets into SealedSecrets, which only the cluster's controller can open.",
+        )
+        .addOption(new Option("--scope <SCOPE>", scopeWords).choices(SCOPES))
+        .option("-n, --namespace <NAMESPACE>", "the namespace of Secrets that declare none")
+        .option("--name <NAME>", "the name of a Secret that declares none")
+        .addOption(formatOption("format of the result (default: that of the input)"))
+        .option("-w, --output <FILE|FOLDER>", "write there instead of standard output")
+        .addOption(flag("--in-place", "replace each plaintext file by its sealed form"))
+        .option(
+          "--merge-into <FILE>",
+          "add the values to the SealedSecret in FILE, or replace them",
+        )
+        .addOption(flag("--allow-empty", "seal a Secret that holds no value")),
+    ),
+  )
+    .addHelpText("after", HELP)
+    .action(async (names: string[], flags: Connected<SealOptions & { mergeInto?: string }>) => {
+      const { mergeInto, ...options } = connection(flags);
+      checkSources(names, options);
+      if (mergeInto === undefined) {
+        await runSeal(names, options);
+      } else {
+        const { runMerge } = await import("./mergeinto.ts");
+        await runMerge(names, mergeInto, options);
+      }
+    });
+}
+
+type SealOptions = GivenCertificate & SecretOptions & SecretSources & OutputOptions;
+
+/** @throws SignetError, or an AggregateError of them; then nothing was written */
+async function runSeal(names: readonly string[], options: SealOptions): Promise<void> {
+  const { inPlace, output, format } = options;
+  checkUsage(names, { inPlace, output });
+  const { certificateFor, defaultScope } = await sealingDefaults(options);
+  const prepare = preparing({ defaultScope, ...options });
+  const gathered = await gatherSecrets(names, options, prepare);
+  const plan = gathered.files.map((file) => ({
+    file,
+    path: outputPath(file.input, names, { inPlace, output }),
+  }));
+  const sealed: SealedOutput[] = [];
+  for (const { file, path } of plan) {
+    const certificate = await certificateFor(path ?? file.input.path);
+    sealed.push({ file, path, documents: await sealFile(file, certificate) });
+  }
+  await writeSealed(sealed, { inPlace, output, format });
+  if (gathered.hasFolder) say(summary(gathered, output));
+}
+
+function checkUsage(names: readonly string[], { inPlace, output }: OutputOptions): void {
+  const usage = (message: string, hint: string): SignetError =>
+    new SignetError("usage", message, { hint });
+  if (inPlace && output !== undefined) {
+    throw usage("--in-place and --output exclude each other", "leave one of them out");
+  }
+  const files = names.filter((name) => name !== "-");
+  if (inPlace && (files.length === 0 || files.length < names.length)) {
+    throw usage("--in-place needs a file", "standard input cannot be replaced; name the file");
+  }
+  const folder = files.find((name) => statIfThere(name)?.isDirectory() === true);
+  if (folder !== undefined && !inPlace && output === undefined) {
+    throw usage(
+      `${folder} is a folder: where should the sealed files go?`,
+      `use --output FOLDER, or --in-place to replace the files in ${folder}`,
+    );
+  }
+  if (folder !== undefined && output !== undefined && statIfThere(output)?.isFile() === true) {
+    throw usage(`--output ${output} is a file, but a folder is sealed`, "name a folder");
+  }
+}
+
+async function sealFile(
+  file: GatheredFile,
+  certificate: Certificate,
+): Promise<readonly JsonObject[][]> {
+  return Promise.all(
+    file.documents.map(({ secrets }) =>
+      Promise.all(
+        secrets.map(({ secret, scope, place }) =>
+          locateAsync(place, async () =>
+            formatSealedSecret(await seal(secret, certificate, scope)),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function summary(
+  { files, sealedAlready, withoutSecret }: Gathered,
+  output: string | undefined,
+): string {
+  const secrets = secretsIn(files);
+  const where =
+    output === undefined ? "in place" : `into ${join(dirname(output), basename(output))}`;
+  const parts = [
+    files.length === 0
+      ? "nothing to seal"
+      : `sealed ${count(secrets.length, "Secret")} in ${count(files.length, "file")}, ${where}`,
+    ...(sealedAlready === 0 ? [] : [`${count(sealedAlready, "file")} sealed already`]),
+    ...(withoutSecret === 0 ? [] : [`${count(withoutSecret, "file")} without a Secret`]),
+  ];
+  return parts.join("; ");
+}

@@ -1,0 +1,86 @@
+// What a cluster says of the repository's SealedSecrets and of its keys.
+// SPEC.md, "Whole repositories".
+
+import { locateAsync } from "../../../shared/errors.ts";
+import {
+  asObject,
+  type JsonObject,
+  metadataOf,
+  objectsIn,
+} from "../../../shared/kubernetes/object.ts";
+import { fetchKeyReport, type KeyReport } from "../../cluster/keyreport.ts";
+import { appliedIn, itemsOf } from "../../git/sealedtext.ts";
+import { projectClusterOptions } from "../../repository/clustercertificates.ts";
+import type { ProjectCluster } from "../../repository/projectfile.ts";
+import type { Inventory, SealedObject, SealedValue } from "../../repository/sealedfiles.ts";
+import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
+
+/** What a cluster says, where it was asked. */
+export interface LiveCluster {
+  readonly report: KeyReport;
+  /** By `NAMESPACE/NAME`. */
+  readonly sealedSecrets: ReadonlyMap<string, JsonObject>;
+}
+
+export async function askCluster(
+  cluster: ProjectCluster,
+  options: GivenClusterOptions,
+): Promise<LiveCluster> {
+  const { listSealedSecrets } = await import("../../cluster/apiobjects.ts");
+  const connection = projectClusterOptions(cluster, options);
+  const [report, sealedSecrets] = await locateAsync({ object: cluster.name }, () =>
+    Promise.all([fetchKeyReport(connection), listSealedSecrets(connection)]),
+  );
+  return { report, sealedSecrets };
+}
+
+/** Where the cluster has the same ciphertext, its controller knows the key better than a stamp. */
+export function withLiveKeys(
+  inventory: Inventory,
+  live: ReadonlyMap<string, LiveCluster>,
+): Inventory {
+  const files = inventory.files.map((file) => ({
+    ...file,
+    objects: file.objects.map((object) => {
+      const applied = live.get(object.meaning?.cluster.name ?? "")?.sealedSecrets.get(object.name);
+      return applied === undefined ? object : { ...object, values: liveValues(object, applied) };
+    }),
+  }));
+  return { ...inventory, files };
+}
+
+function liveValues(object: SealedObject, applied: JsonObject): readonly SealedValue[] {
+  const under = new Map<string, string>();
+  const status = asObject(applied["status"] ?? null) ?? {};
+  const sealedUnder = asObject(status["sealedUnder"] ?? null) ?? {};
+  for (const [fingerprint, items] of Object.entries(sealedUnder)) {
+    if (!Array.isArray(items)) continue;
+    for (const item of items) if (typeof item === "string") under.set(item, fingerprint);
+  }
+  const { generation } = metadataOf(applied);
+  if (status["observedGeneration"] !== generation) return object.values;
+  const [declared, live] = [itemsOf(object.sealed), appliedIn(applied)[0]?.items];
+  return object.values.map((value) => {
+    const fingerprint = under.get(value.item);
+    const isSame = live?.get(value.item)?.ciphertext === declared.get(value.item)?.ciphertext;
+    if (!isSame || fingerprint === undefined || fingerprint === value.fingerprint) return value;
+    const certificate = object.cluster?.known.get(fingerprint);
+    const isCurrent = fingerprint === object.cluster?.current?.fingerprint;
+    // The controller opened it, so the key is its cluster's, whether the repository knows it or not.
+    return { ...value, fingerprint, certificate, key: isCurrent ? "current" : "old" };
+  });
+}
+
+export function liveState(object: SealedObject, { sealedSecrets }: LiveCluster): string {
+  const applied = sealedSecrets.get(object.name);
+  if (applied === undefined) return "not applied";
+  const [declared, inCluster] = [itemsOf(object.sealed), appliedIn(applied)[0]?.items];
+  const isSame =
+    inCluster?.size === declared.size &&
+    [...declared].every(([item, { ciphertext }]) => inCluster.get(item)?.ciphertext === ciphertext);
+  if (!isSame) return "another version";
+  const conditions = objectsIn(asObject(applied["status"] ?? null)?.["conditions"] ?? []);
+  const synced = conditions.find(({ type }) => type === "Synced");
+  if (synced?.["status"] === "True") return "synced";
+  return typeof synced?.["reason"] === "string" ? synced["reason"] : "not synced";
+}

@@ -1,0 +1,130 @@
+// `signet status`: every sealed file with its cluster and keys, and which old keys are safe to delete.
+// SPEC.md, "Whole repositories".
+
+import type { Command } from "commander";
+import { formatPlace, SignetError } from "../../../shared/errors.ts";
+import { verifyFiles } from "../../checks/verifyrules.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  flag,
+  jsonOption,
+  withConnection,
+} from "../../options.ts";
+import type { GivenCertificate } from "../../repository/clustercertificates.ts";
+import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
+import { type Inventory, isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
+import { printJson, printLines } from "../../terminal/results.ts";
+import { count } from "../../terminal/words.ts";
+import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
+import { clusterFacts, factsOf } from "./statusfacts.ts";
+import { statusLines } from "./statustext.ts";
+
+const HELP = `
+Which key a value is under is told by the stamp that sealing leaves in an annotation, by the
+repository's certificates, and with --live by each cluster's controller. States: current, stale (under
+an older key), unknown (no stamp, or no cluster to compare with), wrong (something is to be mended,
+told below the table).
+
+At the end stand each cluster's keys: whether one is safe to retire, or what still needs it.
+Exit status: 0 where nothing is to be done, else 3.
+
+Examples:
+  $ signet status
+  $ signet status --live --cluster prod
+  $ signet status --json | jq -r '.sealedSecrets[] | select(.state == "stale") | .file'`;
+
+export function define(command: Command): void {
+  withConnection(
+    command
+      .argument("[FILE|FOLDER...]")
+      .usage("[OPTION...] [FILE|FOLDER...]")
+      .description("Shows every sealed file: its cluster, scope and keys, and what is stale.")
+      .addOption(flag("--live", "ask the clusters as well"))
+      .addOption(clusterOption())
+      .addOption(jsonOption()),
+  )
+    .addHelpText("after", HELP)
+    .action((paths: string[], flags: Connected<StatusOptions>) =>
+      runStatus(paths, connection(flags)),
+    );
+}
+
+export interface StatusOptions extends GivenCertificate {
+  /** Asks the clusters as well. */
+  readonly live: boolean;
+  readonly json: boolean;
+}
+
+/** @throws SignetError check-found where something is to be done; io, network */
+export async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
+  const { cluster: only } = options;
+  const project = only === undefined ? findProject() : needProject();
+  if (only !== undefined && project !== null) clusterNamed(project, only);
+  const now = new Date();
+  let inventory = readSealedFiles(paths, project);
+  const live = new Map<string, LiveCluster>();
+  if (options.live) {
+    const wanted = [...(project?.clusters.values() ?? [])].filter(
+      ({ name }) => only === undefined || only === name,
+    );
+    if (wanted.length === 0) {
+      throw new SignetError(
+        "usage",
+        "--live asks the clusters of signet.yaml, and there are none",
+        {
+          hint: "`signet init` names them",
+        },
+      );
+    }
+    for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
+    inventory = withLiveKeys(inventory, live);
+  }
+  // Whether a key is still needed is told by every file, not by those that are asked about.
+  const all = paths.length === 0 ? inventory : withLiveKeys(readSealedFiles([], project), live);
+  const objects = inventory.files
+    .flatMap((file) => file.objects)
+    .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
+  const problems = problemsByObject(inventory, project, now);
+  const facts = objects.map((object) =>
+    factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
+  );
+  const names = [...(project?.clusters.keys() ?? [])];
+  const keys = names
+    .filter((name) => only === undefined || only === name)
+    .map((name) => clusterFacts(name, all, live, now));
+  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message }) => {
+    const where = formatPlace(within);
+    return { file, message: where === "" ? message : `${where}: ${message}` };
+  });
+  if (options.json) {
+    await printJson({ sealedSecrets: facts, unreadable, clusters: keys });
+  } else {
+    await printLines(statusLines(facts, unreadable, keys));
+  }
+  const wrong =
+    inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
+    // Of a file for no cluster nobody can tell more.
+    facts.filter(({ state, cluster }) => state !== "current" && (cluster ?? state) !== "unknown")
+      .length +
+    keys.filter(({ certificate }) => certificate !== "valid").length;
+  if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "thing")} to be done`);
+}
+
+const keyOf = ({ file, name }: { file: string; name: string }): string => `${file}\n${name}`;
+
+function problemsByObject(
+  inventory: Inventory,
+  project: Project | null,
+  now: Date,
+): Map<string, string[]> {
+  const problems = new Map<string, string[]>();
+  for (const { file, object, rule, message } of verifyFiles(inventory, project, undefined, now)) {
+    if (object === undefined || rule === "unknown-key") continue;
+    const key = keyOf({ file, name: object });
+    problems.set(key, [...(problems.get(key) ?? []), message]);
+  }
+  return problems;
+}

@@ -1,0 +1,128 @@
+// What `signet status` tells of each SealedSecret, and of the keys of each cluster.
+// SPEC.md, "Whole repositories".
+
+import { daysLeft } from "../../cluster/certificatesource.ts";
+import { countWords, type ReportedKey } from "../../cluster/keyreport.ts";
+import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts";
+import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
+import { type LiveCluster, liveState } from "./livecluster.ts";
+
+const DAY_MS = 86_400_000;
+
+export function factsOf(
+  object: SealedObject,
+  problems: readonly string[],
+  live: ReadonlyMap<string, LiveCluster>,
+  now: Date,
+) {
+  const { sealed, scope, values, meaning, file } = object;
+  const keys = values.map(({ key }) => key);
+  const state =
+    problems.length > 0
+      ? "wrong"
+      : keys.includes("old") || keys.includes("foreign")
+        ? "stale"
+        : keys.every((key) => key === "current")
+          ? "current"
+          : "unknown";
+  const asked = live.get(meaning?.cluster.name ?? "");
+  return {
+    cluster: meaning?.cluster.name ?? null,
+    namespace: sealed.metadata.namespace,
+    name: sealed.metadata.name,
+    scope,
+    file,
+    state,
+    problems,
+    ...(asked === undefined ? {} : { inCluster: liveState(object, asked) }),
+    values: values.map(({ item, fingerprint, key, certificate }) => ({
+      item,
+      fingerprint: fingerprint ?? null,
+      key,
+      keyAgeDays: certificate === undefined ? null : ageDays(certificate.notBefore, now),
+    })),
+  };
+}
+
+/** A SealedSecret of the repository. */
+export type Facts = ReturnType<typeof factsOf>;
+
+function ageDays(since: Date, now: Date): number {
+  return Math.max(0, Math.floor((now.getTime() - since.getTime()) / DAY_MS));
+}
+
+/** The keys of a cluster, and which of them nothing needs. */
+export function clusterFacts(
+  name: string,
+  inventory: Inventory,
+  live: ReadonlyMap<string, LiveCluster>,
+  now: Date,
+) {
+  const current = inventory.clusters.get(name)?.current ?? null;
+  const asked = live.get(name);
+  const allUses = keyUse(inventory, name);
+  const uses = allUses.filter(({ fingerprint }) => fingerprint !== undefined);
+  const named = new Set(uses.map(({ fingerprint }) => fingerprint));
+  // Keys that the cluster holds and the repository never knew.
+  const others = (asked?.report.keys ?? []).flatMap(({ fingerprint, notBefore }): KeyUse[] =>
+    named.has(fingerprint)
+      ? []
+      : [
+          {
+            fingerprint,
+            state: "former",
+            since: notBefore === null ? undefined : new Date(notBefore),
+            values: [],
+          },
+        ],
+  );
+  return {
+    cluster: name,
+    certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
+    daysLeft: current === null ? null : daysLeft(current, now),
+    asked: asked !== undefined,
+    keys: [...uses, ...others].map((use) => {
+      const inFiles = blockersAmong(allUses, inventory, use.fingerprint ?? "");
+      return keyFact(use, inFiles, asked, now);
+    }),
+  };
+}
+
+function keyFact(
+  { fingerprint = "", state, since, values }: KeyUse,
+  inFiles: readonly string[],
+  asked: LiveCluster | undefined,
+  now: Date,
+) {
+  const reported = asked?.report.keys.find((key) => key.fingerprint === fingerprint);
+  const seals = state === "sealing" || reported?.state === "sealing";
+  const blockedBy = [...inFiles, ...clusterBlockers(reported, asked)];
+  return {
+    fingerprint,
+    state: seals ? "sealing" : state,
+    secret: reported?.secret ?? null,
+    since: since?.toISOString() ?? null,
+    ageDays: since === undefined ? null : ageDays(since, now),
+    values: values.length,
+    /** Nothing in the files, nor in the cluster where it was asked, needs it. */
+    safe: !seals && blockedBy.length === 0,
+    blockedBy: seals ? [] : blockedBy,
+  };
+}
+
+function clusterBlockers(
+  reported: ReportedKey | undefined,
+  asked: LiveCluster | undefined,
+): string[] {
+  if (asked === undefined) return [];
+  const { unknown } = asked.report;
+  return [
+    ...(reported === undefined || reported.values === 0
+      ? []
+      : [`${countWords(reported)} of the cluster under it`]),
+    ...(unknown.values === 0 ? [] : [`${countWords(unknown)} of the cluster that do not open`]),
+  ];
+}
+
+/** A cluster of signet.yaml, and its keys. */
+export type ClusterFacts = ReturnType<typeof clusterFacts>;

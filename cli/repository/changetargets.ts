@@ -1,0 +1,85 @@
+// Which SealedSecrets a change is for: one of a file, and with --all-clusters those of other clusters.
+// SPEC.md, "Changing values".
+
+import { formatPlace, SignetError } from "../../shared/errors.ts";
+import { warn } from "../terminal/messages.ts";
+import type { Project } from "./projectfile.ts";
+import { readSealedFiles, type SealedFile, type SealedObject } from "./sealedfiles.ts";
+
+/** A SealedSecret that is to be changed. */
+export interface Target {
+  readonly file: SealedFile;
+  readonly object: SealedObject;
+  /** As signet.yaml names it; undefined where it says nothing of the file. */
+  readonly cluster: string | undefined;
+}
+
+/** @throws SignetError usage where one certificate is named for the files of several clusters */
+export function checkAllClusters({
+  allClusters,
+  cert,
+  cluster,
+}: {
+  readonly allClusters: boolean;
+  readonly cert?: string;
+  readonly cluster?: string;
+}): void {
+  if (!allClusters || (cert ?? cluster) === undefined) return;
+  const other = cert === undefined ? "--cluster" : "--cert";
+  throw new SignetError("usage", `--all-clusters and ${other} exclude each other`, {
+    hint: "each file is sealed for the cluster that signet.yaml says it is for",
+  });
+}
+
+/** An editor's file is looked at several times. */
+const warned = new Set<string>();
+
+/** Every sealed file of the project. @throws SignetError project-invalid, io */
+export function filesOf(project: Project | null): readonly SealedFile[] {
+  if (project === null) return [];
+  const { files, unreadable } = readSealedFiles([], project);
+  for (const { place, message } of unreadable) {
+    const words = `${formatPlace(place)}: ${message}; whatever it holds is left as it is`;
+    if (!warned.has(words)) warn(words);
+    warned.add(words);
+  }
+  return files;
+}
+
+/** `files`: those of the project. @throws SignetError usage where there is none */
+export function siblingsOf(
+  { file, object, cluster }: Target,
+  project: Project | null,
+  files: readonly SealedFile[],
+): Target[] {
+  if (project === null) {
+    throw new SignetError("usage", "--all-clusters goes by signet.yaml, and there is none", {
+      hint: "`signet init` makes one",
+    });
+  }
+  if (cluster === undefined) {
+    throw new SignetError(
+      "usage",
+      "--all-clusters needs a rule of signet.yaml that fits the file",
+      {
+        hint: "add one under paths, such as `prod/**: prod`",
+        place: { file: file.path },
+      },
+    );
+  }
+  const siblings = files.flatMap((each) =>
+    each.objects.flatMap((other) => {
+      const otherCluster = other.meaning?.cluster.name;
+      const isSibling =
+        other.name === object.name && otherCluster !== undefined && otherCluster !== cluster;
+      return isSibling ? [{ file: each, object: other, cluster: otherCluster }] : [];
+    }),
+  );
+  if (siblings.length === 0) {
+    throw new SignetError("usage", `no other cluster has ${object.name}`, {
+      hint: "leave --all-clusters out, or make it there with `signet new`",
+      place: { file: file.path },
+    });
+  }
+  return siblings;
+}

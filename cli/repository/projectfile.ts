@@ -1,0 +1,248 @@
+// The text of signet.yaml: its fields, checked and parsed.
+// SPEC.md, "Projects".
+
+import { join, relative } from "node:path";
+import picomatch from "picomatch";
+import { locate, SignetError } from "../../shared/errors.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
+import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { PROJECT_FILE } from "./projectfolder.ts";
+
+/** A cluster that files of the repository are sealed for. */
+export interface ProjectCluster {
+  readonly name: string;
+  /** Its certificate file, below the root; the current one first, those before it after it. */
+  readonly certificate: string;
+  /** Where the certificate is fetched from: an address, or else a context of the kubeconfig. */
+  readonly url?: string;
+  readonly context?: string;
+  readonly controllerName?: string;
+  readonly controllerNamespace?: string;
+}
+
+/** Files that are for a cluster. */
+interface PathRule {
+  readonly pattern: string;
+  readonly cluster: string;
+  readonly expression: RegExp;
+}
+
+/** Plaintext that may be in the repository. */
+export interface AllowedPlaintext {
+  readonly pattern: string;
+  readonly reason: string;
+  readonly matches: (path: string) => boolean;
+}
+
+export interface Project {
+  /** The folder that signet.yaml is in. */
+  readonly root: string;
+  readonly clusters: ReadonlyMap<string, ProjectCluster>;
+  readonly rules: readonly PathRule[];
+  readonly scope: Scope | undefined;
+  /** Path of a new file below the root, with {cluster}, {namespace} and {name} in it. */
+  readonly newFile: string;
+  /** Age at which a value's key is too old for `verify`. */
+  readonly maxKeyAgeDays: number | undefined;
+  readonly allow: readonly AllowedPlaintext[];
+}
+
+const FIELDS = ["clusters", "paths", "scope", "newFile", "maxKeyAge", "scan"];
+const CLUSTER_FIELDS = ["certificate", "url", "context", "controller"];
+
+/** @throws SignetError project-invalid, manifest-syntax */
+export function parseProject(text: string, root: string): Project {
+  const place = { file: relative(process.cwd(), join(root, PROJECT_FILE)) || PROJECT_FILE };
+  return locate(place, () => {
+    const documents = parseManifests(text);
+    const top = documents.length === 0 ? {} : asObject(documents[0]?.value ?? null);
+    if (top === null || documents.length > 1) throw invalid("must be one mapping", "");
+    known(top, FIELDS, "");
+    const clusters = new Map(
+      Object.entries(mappingAt(top, "clusters")).map(([name, value]) => {
+        const field = `clusters.${name}`;
+        return [name, parseCluster(name, mappingOf(value, field), field)] as const;
+      }),
+    );
+    const rules = Object.entries(mappingAt(top, "paths")).map(([pattern, value]) => {
+      const field = `paths.${pattern}`;
+      const cluster = textOf(value, field);
+      if (!clusters.has(cluster)) {
+        throw invalid(`names a cluster that is not under clusters: ${cluster}`, field);
+      }
+      return { pattern, cluster, expression: patternExpression(pattern, field) };
+    });
+    const scan = mappingAt(top, "scan");
+    known(scan, ["allow"], "scan.");
+    return {
+      root,
+      clusters,
+      rules,
+      scope: scopeAt(top),
+      newFile: newFileAt(top),
+      maxKeyAgeDays: daysAt(top, "maxKeyAge"),
+      allow: parseAllow(scan["allow"] ?? []),
+    };
+  });
+}
+
+/** How an address begins, from which a certificate can be fetched. */
+export const ADDRESS = /^(https?|file):\/\//;
+
+function parseCluster(name: string, object: JsonObject, field: string): ProjectCluster {
+  if (!/^[A-Za-z0-9][-._A-Za-z0-9]*$/.test(name)) {
+    throw invalid("letters, digits, '-', '_' and '.' make a cluster's name", field);
+  }
+  known(object, CLUSTER_FIELDS, `${field}.`);
+  const controller = mappingAt(object, "controller", `${field}.`);
+  known(controller, ["name", "namespace"], `${field}.controller.`);
+  const url = optionalText(object, "url", `${field}.`);
+  if (url !== undefined && !ADDRESS.test(url)) {
+    throw invalid(
+      "is not an address",
+      `${field}.url`,
+      "such as https://seal.example.org/v1/cert.pem",
+    );
+  }
+  const context = optionalText(object, "context", `${field}.`);
+  const controllerName = optionalText(controller, "name", `${field}.controller.`);
+  const controllerNamespace = optionalText(controller, "namespace", `${field}.controller.`);
+  return {
+    name,
+    certificate: pathAt(object, "certificate", `${field}.`) ?? `certificates/${name}.pem`,
+    ...(url === undefined ? {} : { url }),
+    ...(context === undefined ? {} : { context }),
+    ...(controllerName === undefined ? {} : { controllerName }),
+    ...(controllerNamespace === undefined ? {} : { controllerNamespace }),
+  };
+}
+
+function parseAllow(value: Json): AllowedPlaintext[] {
+  if (!Array.isArray(value)) throw invalid("must be a list", "scan.allow");
+  return value.map((each, index) => {
+    const field = `scan.allow[${index}]`;
+    const object = mappingOf(each, field);
+    known(object, ["files", "reason"], `${field}.`);
+    const pattern = textOf(object["files"] ?? null, `${field}.files`);
+    const reason = textOf(object["reason"] ?? null, `${field}.reason`);
+    if (reason.trim() === "") throw invalid("say why", `${field}.reason`);
+    const expression = patternExpression(pattern, `${field}.files`);
+    return { pattern, reason, matches: (path: string) => expression.test(path) };
+  });
+}
+
+/** What stands for {namespace} and {name} while the rest of a pattern is compiled. */
+const CAPTURES = ["namespace", "name"] as const;
+
+/** A glob, in which {namespace} and {name} each stand for the text of one part of the path. */
+function patternExpression(pattern: string, field: string): RegExp {
+  const fail = (): SignetError =>
+    invalid("is not a pattern of paths below this folder", field, "such as prod/** or *.yaml");
+  if (pattern === "" || leavesRoot(pattern)) throw fail();
+  const words: string[] = pattern.match(/\{[A-Za-z]+\}/g) ?? [];
+  const isWrong = (word: string, index: number): boolean =>
+    words.indexOf(word) < index || !CAPTURES.some((name) => word === `{${name}}`);
+  if (words.some(isWrong)) {
+    throw invalid("has more in braces than {namespace} and {name}, once each", field);
+  }
+  const marked = CAPTURES.reduce(
+    (text, name) => text.replace(`{${name}}`, `signet0${name}0`),
+    pattern,
+  );
+  try {
+    const { source } = picomatch.makeRe(marked, { dot: true });
+    return new RegExp(
+      CAPTURES.reduce(
+        (text, name) => text.replace(`signet0${name}0`, `(?<${name}>[^/]+?)`),
+        source,
+      ),
+    );
+  } catch {
+    throw fail();
+  }
+}
+
+function invalid(reason: string, field: string, hint?: string): SignetError {
+  return new SignetError("project-invalid", reason, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(field === "" ? {} : { place: { field } }),
+  });
+}
+
+function known(object: JsonObject, fields: readonly string[], prefix: string): void {
+  const other = Object.keys(object).find((field) => !fields.includes(field));
+  if (other === undefined) return;
+  throw invalid("there is no such field", prefix + other, `there are ${fields.join(", ")}`);
+}
+
+/** Whether a path that is said below the root leads out of it. */
+function leavesRoot(path: string): boolean {
+  return path.startsWith("/") || /(^|\/)\.\.(\/|$)/.test(path);
+}
+
+/** A file below the root: who writes signet.yaml does not choose files elsewhere. */
+function pathAt(object: JsonObject, field: string, prefix: string): string | undefined {
+  const path = optionalText(object, field, prefix);
+  if (path !== undefined && leavesRoot(path)) {
+    throw invalid("is not a path below this folder", prefix + field);
+  }
+  return path;
+}
+
+function newFileAt(top: JsonObject): string {
+  const path = pathAt(top, "newFile", "") ?? DEFAULT_NEW_FILE;
+  if (!path.includes("{name}") || /\{(?!(cluster|namespace|name)\})/.test(path)) {
+    throw invalid(
+      "is a path with {name}, and maybe {cluster} and {namespace}, in it",
+      "newFile",
+      `such as ${DEFAULT_NEW_FILE}`,
+    );
+  }
+  return path;
+}
+
+function mappingOf(value: Json, field: string): JsonObject {
+  const object = asObject(value ?? {});
+  if (object === null) throw invalid("must be a mapping", field);
+  return object;
+}
+
+function mappingAt(object: JsonObject, field: string, prefix = ""): JsonObject {
+  return mappingOf(object[field] ?? {}, prefix + field);
+}
+
+function textOf(value: Json, field: string): string {
+  if (typeof value === "string" && value !== "") return value;
+  // `n` and `1` look like text.
+  const isBare = typeof value === "boolean" || typeof value === "number";
+  throw invalid("must be text", field, isBare ? "put it in quotes" : undefined);
+}
+
+function optionalText(object: JsonObject, field: string, prefix: string): string | undefined {
+  const value = object[field] ?? null;
+  return value === null ? undefined : textOf(value, prefix + field);
+}
+
+function scopeAt(top: JsonObject): Scope | undefined {
+  const text = optionalText(top, "scope", "");
+  if (text === undefined) return undefined;
+  const scope = SCOPES.find((each) => each === text);
+  if (scope === undefined) throw invalid(`must be one of ${SCOPES.join(", ")}`, "scope");
+  return scope;
+}
+
+function daysAt(object: JsonObject, field: string): number | undefined {
+  const value = object[field] ?? null;
+  if (value === null) return undefined;
+  return parseDays(typeof value === "string" ? value : "", field);
+}
+
+/** `90d` as 90. @throws SignetError project-invalid */
+export function parseDays(text: string, field: string): number {
+  const days = Number(/^(\d{1,5})d$/.exec(text)?.[1]);
+  if (Number.isInteger(days)) return days;
+  throw invalid("must be a number of days", field, "such as 90d");
+}
+
+export const DEFAULT_NEW_FILE = "{cluster}/{namespace}/{name}.yaml";

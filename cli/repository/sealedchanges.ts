@@ -1,0 +1,78 @@
+// Changes of items sealed, written to their files, and reported.
+// SPEC.md, "Changing values".
+
+import { type Output, writeFiles } from "../../host/writefiles.ts";
+import { formatPlace, locateAsync } from "../../shared/errors.ts";
+import { changeItems, type ItemChanges } from "../../shared/sealing/seal.ts";
+import { say, warn } from "../terminal/messages.ts";
+import { printJson } from "../terminal/results.ts";
+import { shortFingerprint } from "../terminal/words.ts";
+import type { Target } from "./changetargets.ts";
+import type { Certificates } from "./clustercertificates.ts";
+import { editedText, type SealedFile, type SealedObject } from "./sealedfiles.ts";
+
+const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+
+/** Seals, writes and tells what changed. @throws SignetError; then no file was changed */
+export async function applyChanges(
+  changes: ReadonlyMap<Target, ItemChanges>,
+  certificates: Certificates,
+  options: { readonly dryRun: boolean; readonly json: boolean },
+): Promise<void> {
+  const outputs: Output[] = [];
+  const facts: object[] = [];
+  const lines: string[] = [];
+  const byFile = new Map<SealedFile, [Target, ItemChanges][]>();
+  for (const [target, change] of changes) {
+    byFile.set(target.file, [...(byFile.get(target.file) ?? []), [target, change]]);
+  }
+  for (const [file, each] of byFile) {
+    const isSealed = each.some(([, { set = NONE }]) => set.size > 0);
+    const certificate = isSealed ? await certificates.for(file.path) : null;
+    const after = new Map<SealedObject, SealedObject["sealed"]>();
+    for (const [{ object, cluster }, change] of each) {
+      const sealed = await locateAsync(object.place, () =>
+        changeItems(object.sealed, change, certificate),
+      );
+      after.set(object, sealed);
+      const { set = NONE, unset = [], rename = NONE } = change;
+      const words = [
+        ...(set.size === 0 ? [] : [`set ${[...set.keys()].join(", ")}`]),
+        ...(unset.length === 0 ? [] : [`unset ${unset.join(", ")}`]),
+        ...[...rename].map(([from, to]) => `renamed ${from} to ${to}`),
+      ];
+      const fingerprint = set.size === 0 ? null : (certificate?.fingerprint ?? null);
+      const under =
+        fingerprint === null
+          ? ""
+          : `, sealed${cluster === undefined ? "" : ` for ${cluster}`} under ${shortFingerprint(fingerprint)}`;
+      warnOfTemplates(object, [...unset, ...rename.keys()]);
+      lines.push(`${file.path}: ${object.name}: ${words.join("; ")}${under}`);
+      facts.push({
+        file: file.path,
+        name: object.name,
+        cluster: cluster ?? null,
+        set: [...set.keys()],
+        unset,
+        renamed: Object.fromEntries(rename),
+        fingerprint,
+      });
+    }
+    outputs.push({ path: file.path, text: editedText(file, after) });
+  }
+  if (!options.dryRun) await writeFiles(outputs);
+  if (options.json) await printJson({ dryRun: options.dryRun, changed: facts });
+  else for (const line of lines) say(options.dryRun ? `would change ${line}` : line);
+}
+
+/** A template that speaks of an item which is no longer there fails in the cluster only. */
+function warnOfTemplates({ sealed, place, name }: SealedObject, gone: readonly string[]): void {
+  for (const item of gone) {
+    const field = [...sealed.template.data].find(([, text]) => text.includes(item))?.[0];
+    if (field === undefined) continue;
+    const words = `its template seems to use ${item}, which goes away`;
+    warn(
+      `${formatPlace({ ...place, object: name, field: `spec.template.data.${field}` })}: ${words}`,
+    );
+  }
+}

@@ -1,0 +1,168 @@
+// Values from files, from the environment and from a generator, in the forms of `kubectl create secret`.
+// SPEC.md, "Command line", "Values".
+
+import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { ioError } from "../../host/errno.ts";
+import { readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { isItemName } from "../../shared/kubernetes/secret.ts";
+import { checkItem } from "./itemnames.ts";
+
+/** `source`: `[ITEM=]FILE`, or a folder. @throws SignetError usage, io */
+export function fromFile(source: string): [string, Uint8Array][] {
+  const separator = source.indexOf("=");
+  if (separator !== -1) {
+    const item = source.slice(0, separator);
+    checkItem(item);
+    return [[item, readFileOf(item, source.slice(separator + 1))]];
+  }
+  if (!stat(source).isDirectory()) {
+    const item = basename(source);
+    if (isItemName(item)) return [[item, readBytes(source)]];
+    throw new SignetError("usage", "the file's name is not a name for an item", {
+      hint: "say --from-file ITEM=FILE",
+      place: { file: source },
+    });
+  }
+  // As kubectl: the files of the folder whose names can be items.
+  const names = namesIn(source).sort();
+  const items = names.filter(
+    (name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true,
+  );
+  if (names.length > 0 && items.length === 0) {
+    throw new SignetError("usage", "holds no file whose name can be an item's", {
+      hint: "an item has letters, digits, '-', '_' and '.' only; say --from-file ITEM=FILE",
+      place: { file: source },
+    });
+  }
+  return items.map((name) => [name, readBytes(join(source, name))]);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    throw ioError("cannot read", error, folder);
+  }
+}
+
+/** Never quotes a path that cannot be read: ITEM=VALUE may stand where ITEM=FILE is meant. */
+function readFileOf(item: string, file: string): Uint8Array {
+  try {
+    return readBytes(file);
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    throw new SignetError(error.code, `--from-file: the file for ${item}: ${error.message}`, {
+      hint: "it is ITEM=FILE; a value itself is asked for, or read from standard input",
+      cause: error,
+    });
+  }
+}
+
+/** Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the environment's value. */
+export function fromEnvFile(file: string): [string, Uint8Array][] {
+  const lines = readText(file)
+    .replace(/^\uFEFF/, "")
+    .split(/\r?\n/);
+  return lines.flatMap((line, index): [string, Uint8Array][] => {
+    const text = line.trimStart();
+    if (text === "" || text.startsWith("#")) return [];
+    const separator = text.indexOf("=");
+    const item = separator === -1 ? text.trimEnd() : text.slice(0, separator);
+    if (!/^[-._a-zA-Z][-._a-zA-Z0-9]*$/.test(item)) {
+      throw new SignetError("secret-invalid", "does not begin with the name of a variable", {
+        hint: "a line is NAME=VALUE; a comment begins with #",
+        place: { file, line: index + 1 },
+      });
+    }
+    const value = separator === -1 ? process.env[item] : text.slice(separator + 1);
+    if (value === undefined) {
+      throw new SignetError("secret-invalid", `the environment has no variable ${item}`, {
+        hint: "NAME alone takes its value from there; NAME= is an empty value",
+        place: { file, line: index + 1 },
+      });
+    }
+    return [[item, new TextEncoder().encode(value)]];
+  });
+}
+
+const ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
+const DEFAULT_LENGTH = 32;
+
+/** `source`: `ITEM` or `ITEM=LENGTH`. @throws SignetError usage */
+export function generated(source: string): [string, Uint8Array] {
+  const [item = "", ...rest] = source.split("=");
+  const text = rest.length === 0 ? String(DEFAULT_LENGTH) : rest.join("=");
+  const length = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (length < 8 || length > 1024) {
+    throw new SignetError("usage", "the length of a generated value is from 8 to 1024", {
+      hint: "such as --generate password=40",
+    });
+  }
+  return [item, new TextEncoder().encode(generatePassword(length))];
+}
+
+/** Letters and digits that are not easily confused: 5.8 bits each. */
+export function generatePassword(length = DEFAULT_LENGTH): string {
+  return Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
+}
+
+/** @throws SignetError usage, io, secret-invalid */
+export function tlsPair(cert: string | undefined, key: string | undefined): [string, Uint8Array][] {
+  if (cert === undefined || key === undefined) {
+    throw new SignetError("usage", "--tls-cert and --tls-key need each other");
+  }
+  const [certificate, privateKey] = [readBytes(cert), readBytes(key)];
+  const parsed = parsePem(cert, "is no PEM certificate", () => new X509Certificate(certificate));
+  const fits = parsePem(key, "is no PEM private key, or is locked with a passphrase", () =>
+    parsed.checkPrivateKey(createPrivateKey(privateKey)),
+  );
+  if (!fits) {
+    throw new SignetError("secret-invalid", `is not the private key of ${cert}`, {
+      place: { file: key },
+    });
+  }
+  return [
+    ["tls.crt", certificate],
+    ["tls.key", privateKey],
+  ];
+}
+
+/** Without the library's own message, which may quote the key. */
+function parsePem<T>(file: string, reason: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    throw new SignetError("secret-invalid", reason, { place: { file } });
+  }
+}
+
+const DEFAULT_REGISTRY = "https://index.docker.io/v1/";
+
+interface RegistryAccount {
+  readonly username: string;
+  readonly server: string | undefined;
+  readonly email: string | undefined;
+}
+
+/** The login of a registry. @throws SignetError secret-invalid */
+export function dockerConfig(
+  { username, server = DEFAULT_REGISTRY, email }: RegistryAccount,
+  password: Uint8Array,
+): Uint8Array {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(password);
+  } catch {
+    throw new SignetError("secret-invalid", "the password of the registry is not UTF-8 text");
+  }
+  const account = {
+    username,
+    password: text,
+    ...(email === undefined ? {} : { email }),
+    auth: Buffer.from(`${username}:${text}`).toString("base64"),
+  };
+  return new TextEncoder().encode(JSON.stringify({ auths: { [server]: account } }));
+}

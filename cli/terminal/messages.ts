@@ -1,0 +1,52 @@
+// Messages to the user on standard error, in the voice of `signet` or of `kubeseal`.
+// SPEC.md, "Command line".
+//
+// No message quotes a Secret's value or a line of a confidential file.
+
+import { fstatSync, writeSync } from "node:fs";
+
+const STDERR = 2;
+
+/** `kubeseal` says less to programs than to people. */
+let voice = { prefix: "signet: ", advises: true, tellsDetails: false };
+
+/** From now on messages are those of `kubeseal`. `verbosity`: its flag -v. */
+export function speakAsKubeseal(verbosity: number): void {
+  // Where standard error is no device, node:tty need not be loaded.
+  const toPerson = fstatSync(STDERR).isCharacterDevice() && process.stderr.isTTY;
+  voice = { prefix: "", advises: verbosity > 0 || toPerson, tellsDetails: verbosity > 0 };
+}
+
+/** Prints one line. Control characters, which a quoted name may hold, are replaced. */
+export function say(text: string): void {
+  const line = Buffer.from(`${voice.prefix}${text.replace(/\p{Cc}/gu, "?")}\n`);
+  try {
+    writeSync(STDERR, line);
+  } catch {
+    process.stderr.write(line);
+  }
+}
+
+export function warn(text: string): void {
+  say(`warning: ${text}`);
+}
+
+/** A warning that the Go original does not have; `kubeseal` does not print it to programs. */
+export function advise(text: string): void {
+  sayToPerson(`warning: ${text}`);
+}
+
+/** A message that `kubeseal` does not print to programs that read standard error. */
+export function sayToPerson(text: string): void {
+  if (voice.advises) say(text);
+}
+
+/** What `kubeseal -v 1` adds. */
+export function detail(text: string): void {
+  if (voice.tellsDetails) say(text);
+}
+
+/** What every message begins with. */
+export function messagePrefix(): string {
+  return voice.prefix;
+}

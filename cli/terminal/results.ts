@@ -1,0 +1,44 @@
+// Results on standard output, and nothing else there.
+// SPEC.md, "Command line".
+
+import { writeSync } from "node:fs";
+import { errnoOf, ioError } from "../../host/errno.ts";
+
+const STDOUT = 1;
+
+/**
+ * Prints a result. It writes to the descriptor, as setting up Node's stream takes milliseconds.
+ * @throws SignetError io; a reader that closed the pipe is not an error
+ */
+export async function printResult(text: string): Promise<void> {
+  let bytes = Buffer.from(text);
+  try {
+    while (bytes.length > 0) bytes = bytes.subarray(writeSync(STDOUT, bytes));
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "EPIPE") return;
+    if (code !== "EAGAIN") throw ioError("cannot write standard output", error);
+    // The pipe is non-blocking: the stream knows how to wait.
+    await new Promise<void>((resolve, reject) => {
+      const fail = (cause: Error): void => {
+        if (errnoOf(cause) === "EPIPE") resolve();
+        else reject(ioError("cannot write standard output", cause));
+      };
+      process.stdout.once("error", fail);
+      process.stdout.write(bytes, (cause) => {
+        if (cause) fail(cause);
+        else resolve();
+      });
+    });
+  }
+}
+
+/** Prints a result for people. Control characters, which names and commits may hold, are replaced. */
+export function printLines(lines: readonly string[]): Promise<void> {
+  return printResult(lines.map((line) => `${line.replace(/\p{Cc}/gu, "?")}\n`).join(""));
+}
+
+/** Prints a result for programs. */
+export function printJson(value: unknown): Promise<void> {
+  return printResult(`${JSON.stringify(value, null, 2)}\n`);
+}
