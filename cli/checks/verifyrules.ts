@@ -135,7 +135,7 @@ function checkValues(
   now: Date,
   add: Add,
 ): void {
-  for (const { item, key, fingerprint = "", certificate } of values) {
+  for (const { item, key, fingerprint, certificate } of values) {
     const path = ["spec", "encryptedData", item];
     if (sealed.legacyData === undefined) {
       const envelope = decodeEnvelope(sealed.encryptedData.get(item) ?? "");
@@ -151,7 +151,7 @@ function checkValues(
         `${item}: is sealed for another cluster than ${meaning.cluster.name}`,
         path,
       );
-    } else if (key === "unknown" && cluster !== null) {
+    } else if (key === "unknown" && fingerprint !== undefined && cluster !== null) {
       const short = shortFingerprint(fingerprint);
       add(
         "unknown-key",
@@ -165,7 +165,7 @@ function checkValues(
     if (maxKeyAgeDays !== undefined && days > maxKeyAgeDays) {
       const age = `${Math.floor(days)} days old, policy allows ${maxKeyAgeDays}`;
       add("old-key", "error", `${item}: its key is ${age}`, path);
-    } else if (maxKeyAgeDays !== undefined && key === "unstamped") {
+    } else if (maxKeyAgeDays !== undefined && fingerprint === undefined) {
       add("unknown-age", "warning", `${item}: nothing tells the age of its key`, path);
     }
   }

@@ -1,7 +1,7 @@
 // How many values of a repository are under each key of a cluster, and which keys nothing needs.
 
 import { count } from "../terminal/words.ts";
-import type { Inventory, SealedObject, SealedValue } from "./sealedfiles.ts";
+import type { Inventory, RepositoryKeyState, SealedObject, SealedValue } from "./sealedfiles.ts";
 
 /** A value, and where it is. */
 export interface FoundValue {
@@ -13,8 +13,7 @@ export interface FoundValue {
 export interface KeyUse {
   /** Undefined for values of which no key is known. */
   readonly fingerprint: string | undefined;
-  /** `sealing`: the current one; `former`: one before it; `foreign`: not known to be this cluster's. */
-  readonly state: "sealing" | "former" | "foreign" | "unknown";
+  readonly state: RepositoryKeyState;
   readonly since: Date | undefined;
   readonly values: readonly FoundValue[];
 }
@@ -43,19 +42,25 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
     const certificate = fingerprint === undefined ? undefined : keys?.known.get(fingerprint);
     return {
       fingerprint,
-      state:
-        fingerprint === undefined
-          ? "unknown"
-          : certificate === undefined
-            ? "foreign"
-            : fingerprint === keys?.current?.fingerprint
-              ? "sealing"
-              : "former",
+      state: stateOf(fingerprint, cluster, clusters),
       since: certificate?.notBefore,
       values,
     };
   });
   return uses.sort((a, b) => (b.since?.getTime() ?? 0) - (a.since?.getTime() ?? 0));
+}
+
+function stateOf(
+  fingerprint: string | undefined,
+  cluster: string,
+  clusters: Inventory["clusters"],
+): RepositoryKeyState {
+  if (fingerprint === undefined) return "unknown";
+  const keys = clusters.get(cluster);
+  if (keys?.current?.fingerprint === fingerprint) return "sealing";
+  if (keys?.known.has(fingerprint) === true) return "former";
+  const isOfOther = [...clusters.values()].some(({ known }) => known.has(fingerprint));
+  return isOfOther ? "foreign" : "unknown";
 }
 
 /** Why the files of a repository still need a key; empty where they do not. */

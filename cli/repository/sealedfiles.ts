@@ -3,6 +3,7 @@
 
 import { join, relative, sep } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
+import type { KeyState } from "../../shared/keys/keystate.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
@@ -49,16 +50,14 @@ export interface SealedObject {
   readonly values: readonly SealedValue[];
 }
 
-/**
- * What is known of the key of a value: it is the one that seals, one before it, another cluster's,
- * none that the repository knows; or nothing is known.
- */
-export type ValueKey = "current" | "old" | "foreign" | "unknown" | "unstamped";
+/** The states that certificates in the repository can tell. */
+export type RepositoryKeyState = Exclude<KeyState, "compromised" | "retired">;
 
 export interface SealedValue {
   readonly item: string;
   readonly fingerprint: string | undefined;
-  readonly key: ValueKey;
+  /** The state of its key, as far as the repository knows the key. */
+  readonly key: RepositoryKeyState;
   /** The certificate of its key, where the repository has it. */
   readonly certificate: Certificate | undefined;
 }
@@ -219,11 +218,11 @@ function judgeValue(
   clusters: ReadonlyMap<string, ClusterKeys>,
 ): SealedValue {
   if (fingerprint === undefined) {
-    return { item, fingerprint, key: "unstamped", certificate: undefined };
+    return { item, fingerprint, key: "unknown", certificate: undefined };
   }
   const own = cluster?.known.get(fingerprint);
   if (own !== undefined) {
-    const key = cluster?.current?.fingerprint === fingerprint ? "current" : "old";
+    const key = cluster?.current?.fingerprint === fingerprint ? "sealing" : "former";
     return { item, fingerprint, key, certificate: own };
   }
   for (const other of clusters.values()) {

@@ -54,7 +54,7 @@ describe("the keys of a cluster", () => {
       ["unused", "former", 0],
       ["old", "former", 2],
       [undefined, "unknown", 1],
-      ["other", "foreign", 1],
+      ["other", "unknown", 1],
     ]);
   });
 
@@ -65,7 +65,7 @@ describe("the keys of a cluster", () => {
 
   it("are those of the values where there is no certificate", () => {
     const uses = keyUse(inventory([file("a", "none", "x")]), "none");
-    expect(uses.map(({ fingerprint, state }) => [fingerprint, state])).toEqual([["x", "foreign"]]);
+    expect(uses.map(({ fingerprint, state }) => [fingerprint, state])).toEqual([["x", "unknown"]]);
   });
 });
 

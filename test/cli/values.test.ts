@@ -3,7 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generatePassword } from "../../cli/sealing/valuesources.ts";
-import { hasValues, readClusterValues, readValues, type ValueFlags } from "../../cli/sealing/values.ts";
+import {
+  hasValues,
+  readClusterValues,
+  readValues,
+  type ValueFlags,
+} from "../../cli/sealing/values.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 let folder = "";

@@ -2,10 +2,24 @@
 // original's place, with the original's definition, rights and arguments. docs/compatibility.md).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
-import { certificateOf, metricOf, readSecret, sealed, SEALED_SECRETS, untilData, untilVerdict } from "./objects.ts";
+import {
+  certificateOf,
+  metricOf,
+  readSecret,
+  sealed,
+  SEALED_SECRETS,
+  untilData,
+  untilVerdict,
+} from "./objects.ts";
 import { installOriginalCrd, startOriginal } from "./original.ts";
 import { type ProxiedCall, startProxiedPlane } from "./proxy.ts";
-import { ensureNamespace, type RunningController, signetManifest, startCluster, startSignet } from "./signet.ts";
+import {
+  ensureNamespace,
+  type RunningController,
+  signetManifest,
+  startCluster,
+  startSignet,
+} from "./signet.ts";
 
 const FLAGS = ["--key-size=2048", "--leader-elect=false"];
 const SCOPE = "sealedsecrets.bitnami.com/cluster-wide";

@@ -2,7 +2,16 @@
 // SPEC.md, "Drift".
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
-import { certificateOf, eventsOf, metricOf, readSecret, sealed, SEALED_SECRETS, untilData, untilVerdict } from "./objects.ts";
+import {
+  certificateOf,
+  eventsOf,
+  metricOf,
+  readSecret,
+  sealed,
+  SEALED_SECRETS,
+  untilData,
+  untilVerdict,
+} from "./objects.ts";
 import { type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];

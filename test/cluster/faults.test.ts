@@ -1,7 +1,13 @@
 // What is left of the cluster's state after kills, outages and restarts.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
-import { chartObjects, ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import {
+  chartObjects,
+  ensureNamespace,
+  installSignet,
+  type RunningController,
+  startSignet,
+} from "./signet.ts";
 import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { type ProxiedCall, startProxiedPlane } from "./proxy.ts";
 

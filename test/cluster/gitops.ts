@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { partPath } from "../parts/parts.ts";
 import type { ControlPlane } from "./controlplane.ts";
-import { cleanEnvironment, type Finished, freePort, runToEnd, startProgram, untilReady } from "./program.ts";
+import {
+  cleanEnvironment,
+  type Finished,
+  freePort,
+  runToEnd,
+  startProgram,
+  untilReady,
+} from "./program.ts";
 
 export interface Repository {
   /** The developer's clone. */

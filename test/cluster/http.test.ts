@@ -17,7 +17,13 @@ import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { certificateOf, metricOf, sealed, statusOf, untilData, untilVerdict } from "./objects.ts";
 import { kubeseal } from "./original.ts";
 import { runToEnd } from "./program.ts";
-import { addAccount, chartObjects, type RunningController, startCluster, startSignet } from "./signet.ts";
+import {
+  addAccount,
+  chartObjects,
+  type RunningController,
+  startCluster,
+  startSignet,
+} from "./signet.ts";
 
 const SECRETS = "/api/v1/namespaces/kube-system/secrets";
 const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";

@@ -7,7 +7,13 @@ import { type ControlPlane, type KubeObject, startControlPlane } from "./control
 import { certificateOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { kubeseal, startOriginal } from "./original.ts";
 import { runToEnd } from "./program.ts";
-import { ensureNamespace, exposeController, installSignet, type RunningController, startSignet } from "./signet.ts";
+import {
+  ensureNamespace,
+  exposeController,
+  installSignet,
+  type RunningController,
+  startSignet,
+} from "./signet.ts";
 
 const SERVICE = { service: "sealed-secrets-controller", namespace: "kube-system" };
 const VALUES = {

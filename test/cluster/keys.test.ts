@@ -5,7 +5,15 @@ import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
-import { certificateOf, eventsOf, metricOf, sealed, statusOf, untilData, untilVerdict } from "./objects.ts";
+import {
+  certificateOf,
+  eventsOf,
+  metricOf,
+  sealed,
+  statusOf,
+  untilData,
+  untilVerdict,
+} from "./objects.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
 
 const SECRETS = "/api/v1/namespaces/kube-system/secrets";

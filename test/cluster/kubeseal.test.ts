@@ -8,7 +8,14 @@ import { type ControlPlane, type KubeObject, startControlPlane } from "./control
 import { certificateOf, readSecret, untilData } from "./objects.ts";
 import { kubeseal as original, startOriginal } from "./original.ts";
 import { type Finished, runToEnd } from "./program.ts";
-import { addAccount, ensureNamespace, exposeController, installSignet, type RunningController, startSignet } from "./signet.ts";
+import {
+  addAccount,
+  ensureNamespace,
+  exposeController,
+  installSignet,
+  type RunningController,
+  startSignet,
+} from "./signet.ts";
 
 const SERVICE = { service: "sealed-secrets-controller", namespace: "kube-system" };
 

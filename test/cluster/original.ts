@@ -6,8 +6,21 @@ import { join } from "node:path";
 import { load } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
-import { cleanEnvironment, type Finished, freePort, requireBed, runToEnd, startProgram, untilReady } from "./program.ts";
-import { addAccount, ensureNamespace, type RunningController, type StartOptions } from "./signet.ts";
+import {
+  cleanEnvironment,
+  type Finished,
+  freePort,
+  requireBed,
+  runToEnd,
+  startProgram,
+  untilReady,
+} from "./program.ts";
+import {
+  addAccount,
+  ensureNamespace,
+  type RunningController,
+  type StartOptions,
+} from "./signet.ts";
 
 const ACCOUNT = "sealed-secrets-controller";
 const ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";

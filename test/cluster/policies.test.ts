@@ -7,7 +7,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readMarkdown } from "../cli/markdown.ts";
 import { asOptions, CHART } from "../interop/helm.ts";
 import { partPath } from "../parts/parts.ts";
-import { caseTitle, POLICY_NAMESPACE, POLICY_NAMESPACES, POLICY_VALUES, type PolicyCase, policyCases, type PolicyObject } from "../policies/cases.ts";
+import {
+  caseTitle,
+  POLICY_NAMESPACE,
+  POLICY_NAMESPACES,
+  POLICY_VALUES,
+  type PolicyCase,
+  policyCases,
+  type PolicyObject,
+} from "../policies/cases.ts";
 import { type Answer, type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
 import { certificateOf, sealed, SEALED_SECRETS, untilData } from "./objects.ts";
 import { runToEnd } from "./program.ts";

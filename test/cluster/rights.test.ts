@@ -7,7 +7,13 @@ import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterEach, expect, it } from "vitest";
 import { renderObjects } from "../interop/helm.ts";
 import { partPath } from "../parts/parts.ts";
-import { type AuditEvent, type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
+import {
+  type AuditEvent,
+  type ControlPlane,
+  type KubeObject,
+  MERGE,
+  startControlPlane,
+} from "./controlplane.ts";
 import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { runToEnd } from "./program.ts";
 import { addAccount, exposeController, type RunningController, startSignet } from "./signet.ts";

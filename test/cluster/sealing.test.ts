@@ -3,7 +3,16 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
-import { certificateOf, eventsOf, readSecret, sealed, SEALED_SECRETS, statusOf, untilData, untilVerdict } from "./objects.ts";
+import {
+  certificateOf,
+  eventsOf,
+  readSecret,
+  sealed,
+  SEALED_SECRETS,
+  statusOf,
+  untilData,
+  untilVerdict,
+} from "./objects.ts";
 import { ensureNamespace, type RunningController, startCluster } from "./signet.ts";
 
 const NOT_MANAGED = 'Resource "taken" already exists and is not managed by SealedSecret';

@@ -8,7 +8,14 @@ import { resolve } from "node:path";
 import { loadAll } from "js-yaml";
 import { partPath } from "../parts/parts.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
-import { cleanEnvironment, freePort, listenHost, requireBed, startProgram, untilReady } from "./program.ts";
+import {
+  cleanEnvironment,
+  freePort,
+  listenHost,
+  requireBed,
+  startProgram,
+  untilReady,
+} from "./program.ts";
 
 const MANIFEST = "deploy/signet.yaml";
 const MANIFEST_NAMESPACE = "kube-system";

@@ -4,7 +4,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { caseTitle, POLICY_NAMESPACE, POLICY_NAMESPACES, POLICY_VALUES, type PolicyCase, policyCases, type PolicyObject } from "../policies/cases.ts";
+import {
+  caseTitle,
+  POLICY_NAMESPACE,
+  POLICY_NAMESPACES,
+  POLICY_VALUES,
+  type PolicyCase,
+  policyCases,
+  type PolicyObject,
+} from "../policies/cases.ts";
 import { partPath } from "../parts/parts.ts";
 import { runToEnd } from "../cluster/program.ts";
 import { renderObjects } from "./helm.ts";

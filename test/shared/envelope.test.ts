@@ -5,7 +5,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeBase64 } from "../../shared/base64.ts";
 import { bytesOfEnvelopeText, envelopeText } from "../../shared/envelopes/envelope.ts";
-import { decryptValue, encryptValue, envelopeBytes, importPrivateKey, importPublicKey, parseEnvelopeBytes, type RsaEnvelope } from "../../shared/envelopes/rsa.ts";
+import {
+  decryptValue,
+  encryptValue,
+  envelopeBytes,
+  importPrivateKey,
+  importPublicKey,
+  parseEnvelopeBytes,
+  type RsaEnvelope,
+} from "../../shared/envelopes/rsa.ts";
 import { labelBytes, SCOPES } from "../../shared/sealing/scope.ts";
 import { testKey } from "../vectors/fixtures.ts";
 

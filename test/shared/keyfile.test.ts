@@ -4,7 +4,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { formatKeySecret, KEY_LABEL, readKeyFile, readKeySecret } from "../../shared/keys/keyfile.ts";
+import {
+  formatKeySecret,
+  KEY_LABEL,
+  readKeyFile,
+  readKeySecret,
+} from "../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";

@@ -3,7 +3,11 @@
 import { encodeBase64 } from "../../shared/base64.ts";
 import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes } from "../../shared/sealing/scope.ts";
-import { formatSealedSecret, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import {
+  formatSealedSecret,
+  parseSealedSecret,
+  type SealedSecret,
+} from "../../shared/sealing/sealedsecret.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import type { RenderTemplate } from "../../shared/sealing/unseal.ts";

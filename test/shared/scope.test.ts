@@ -3,7 +3,15 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CLUSTER_WIDE_ANNOTATION, labelBytes, NAMESPACE_WIDE_ANNOTATION, scopeAnnotations, scopeOf, SCOPES, withScope } from "../../shared/sealing/scope.ts";
+import {
+  CLUSTER_WIDE_ANNOTATION,
+  labelBytes,
+  NAMESPACE_WIDE_ANNOTATION,
+  scopeAnnotations,
+  scopeOf,
+  SCOPES,
+  withScope,
+} from "../../shared/sealing/scope.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

@@ -6,12 +6,29 @@ import { describe, expect, test } from "vitest";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeAnnotations, scopeOf, SCOPES } from "../../shared/sealing/scope.ts";
 import { reseal, seal } from "../../shared/sealing/seal.ts";
-import { formatSealedSecret, merge, type SealedSecret, stampOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  formatSealedSecret,
+  merge,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { isItemName, parseSecret } from "../../shared/kubernetes/secret.ts";
 import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
 import { openValues, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf } from "../vectors/fixtures.ts";
-import { bytes, first, FIRST, legacySealed, named, render, second, SECOND, SECRET, throughText, withData } from "./samples.ts";
+import {
+  bytes,
+  first,
+  FIRST,
+  legacySealed,
+  named,
+  render,
+  second,
+  SECOND,
+  SECRET,
+  throughText,
+  withData,
+} from "./samples.ts";
 
 describe("sealing", () => {
   const item = fc.stringMatching(/^[-._a-zA-Z0-9]{1,12}$/).filter(isItemName);

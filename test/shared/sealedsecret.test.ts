@@ -6,11 +6,29 @@ import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { seal } from "../../shared/sealing/seal.ts";
-import { formatSealedSecret, merge, parseSealedSecret, type SealedSecret, stampOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  formatSealedSecret,
+  merge,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
 import { openValues, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf } from "../vectors/fixtures.ts";
-import { bytes, first, FIRST, legacySealed, named, render, second, SECOND, SECRET, throughText, withData } from "./samples.ts";
+import {
+  bytes,
+  first,
+  FIRST,
+  legacySealed,
+  named,
+  render,
+  second,
+  SECOND,
+  SECRET,
+  throughText,
+  withData,
+} from "./samples.ts";
 
 describe("merging", () => {
   test("adds and replaces values, labels, annotations and templates, and nothing else", async () => {

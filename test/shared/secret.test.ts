@@ -6,7 +6,12 @@ import { describe, expect, test } from "vitest";
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { describeObject, type JsonObject, objectsOf, parseMetadata } from "../../shared/kubernetes/object.ts";
+import {
+  describeObject,
+  type JsonObject,
+  objectsOf,
+  parseMetadata,
+} from "../../shared/kubernetes/object.ts";
 import { formatSecret, isItemName, parseSecret } from "../../shared/kubernetes/secret.ts";
 import { errorOf } from "../vectors/fixtures.ts";
 

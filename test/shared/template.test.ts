@@ -4,7 +4,12 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type ErrorCode, SignetError } from "../../shared/errors.ts";
 import { FUNCTIONS, REFUSED_FUNCTIONS } from "../../shared/template/functions.ts";
-import { DEFAULT_TEMPLATE_LIMITS, renderTemplate, type TemplateOptions, type TemplateValues } from "../../shared/template/template.ts";
+import {
+  DEFAULT_TEMPLATE_LIMITS,
+  renderTemplate,
+  type TemplateOptions,
+  type TemplateValues,
+} from "../../shared/template/template.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 

@@ -11,7 +11,17 @@ import { merge } from "../../shared/sealing/sealedsecret.ts";
 import { STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, keyringOf, toldBy } from "../vectors/fixtures.ts";
-import { bytes, first, FIRST, legacySealed, render, second, SECOND, SECRET, withData } from "./samples.ts";
+import {
+  bytes,
+  first,
+  FIRST,
+  legacySealed,
+  render,
+  second,
+  SECOND,
+  SECRET,
+  withData,
+} from "./samples.ts";
 
 describe("unsealing", () => {
   test("of a value that was moved fails in every way that its scope forbids", async () => {

@@ -19,7 +19,20 @@ import { formatSecret, parseSecret } from "../../shared/kubernetes/secret.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { renderTemplate } from "../../shared/template/template.ts";
 import { errorOf, keyringOf, onlyObject, testKey, toldBy } from "../vectors/fixtures.ts";
-import { header, type KeyName, keysOf, keyText, type Kind, KINDS, readVectors, section, type Step, VALUE_FAILURES, type ValueFailure, type Vector } from "../vectors/vectors.ts";
+import {
+  header,
+  type KeyName,
+  keysOf,
+  keyText,
+  type Kind,
+  KINDS,
+  readVectors,
+  section,
+  type Step,
+  VALUE_FAILURES,
+  type ValueFailure,
+  type Vector,
+} from "../vectors/vectors.ts";
 
 /** A new vector is counted here: a loop that lost some would still be green. */
 const COUNTS: Readonly<Record<Kind, number>> = {

@@ -1,13 +1,9 @@
 // What a cluster says of the repository's SealedSecrets and of its keys.
 // SPEC.md, "Whole repositories".
 
+import { isStatusCurrent, sealedUnderOf } from "../../../shared/sealing/sealedunder.ts";
 import { locateAsync } from "../../../shared/errors.ts";
-import {
-  asObject,
-  type JsonObject,
-  metadataOf,
-  objectsIn,
-} from "../../../shared/kubernetes/object.ts";
+import { asObject, type JsonObject, objectsIn } from "../../../shared/kubernetes/object.ts";
 import { fetchKeyReport, type KeyReport } from "../../cluster/keyreport.ts";
 import { appliedIn, itemsOf } from "../../git/sealedtext.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
@@ -50,15 +46,12 @@ export function withLiveKeys(
 }
 
 function liveValues(object: SealedObject, applied: JsonObject): readonly SealedValue[] {
-  const under = new Map<string, string>();
-  const status = asObject(applied["status"] ?? null) ?? {};
-  const sealedUnder = asObject(status["sealedUnder"] ?? null) ?? {};
-  for (const [fingerprint, items] of Object.entries(sealedUnder)) {
-    if (!Array.isArray(items)) continue;
-    for (const item of items) if (typeof item === "string") under.set(item, fingerprint);
-  }
-  const { generation } = metadataOf(applied);
-  if (status["observedGeneration"] !== generation) return object.values;
+  if (!isStatusCurrent(applied)) return object.values;
+  const under = new Map(
+    Object.entries(sealedUnderOf(applied)).flatMap(([fingerprint, items]) =>
+      items.map((item) => [item, fingerprint] as const),
+    ),
+  );
   const [declared, live] = [itemsOf(object.sealed), appliedIn(applied)[0]?.items];
   return object.values.map((value) => {
     const fingerprint = under.get(value.item);
@@ -67,7 +60,7 @@ function liveValues(object: SealedObject, applied: JsonObject): readonly SealedV
     const certificate = object.cluster?.known.get(fingerprint);
     const isCurrent = fingerprint === object.cluster?.current?.fingerprint;
     // The controller opened it, so the key is its cluster's, whether the repository knows it or not.
-    return { ...value, fingerprint, certificate, key: isCurrent ? "current" : "old" };
+    return { ...value, fingerprint, certificate, key: isCurrent ? "sealing" : "former" };
   });
 }
 

@@ -20,9 +20,9 @@ export function factsOf(
   const state =
     problems.length > 0
       ? "wrong"
-      : keys.includes("old") || keys.includes("foreign")
+      : keys.includes("former") || keys.includes("foreign")
         ? "stale"
-        : keys.every((key) => key === "current")
+        : keys.every((key) => key === "sealing")
           ? "current"
           : "unknown";
   const asked = live.get(meaning?.cluster.name ?? "");
@@ -96,10 +96,11 @@ function keyFact(
 ) {
   const reported = asked?.report.keys.find((key) => key.fingerprint === fingerprint);
   const seals = state === "sealing" || reported?.state === "sealing";
+  const isCompromised = reported?.state === "compromised";
   const blockedBy = [...inFiles, ...clusterBlockers(reported, asked)];
   return {
     fingerprint,
-    state: seals ? "sealing" : state,
+    state: isCompromised ? "compromised" : seals ? "sealing" : state,
     secret: reported?.secret ?? null,
     since: since?.toISOString() ?? null,
     ageDays: since === undefined ? null : ageDays(since, now),

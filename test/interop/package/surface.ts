@@ -1,7 +1,29 @@
 // What the library's users may rely on, said in types. Compiled with the sources, and by
 // package.test.ts with the package as it is installed.
 
-import { type Certificate, type ErrorCode, type Json, type JsonObject, Keyring, type Manifest, type merge, type parseCertificate, type parseManifests, type parseSealedSecret, type parseSecret, type readKeyFile, type reseal, type Scope, seal, type SealedSecret, type SealingKey, type Secret, SignetError, type unseal, type UnsealedSecret } from "../../../library/library.ts";
+import {
+  type Certificate,
+  type ErrorCode,
+  type Json,
+  type JsonObject,
+  Keyring,
+  type Manifest,
+  type merge,
+  type parseCertificate,
+  type parseManifests,
+  type parseSealedSecret,
+  type parseSecret,
+  type readKeyFile,
+  type reseal,
+  type Scope,
+  seal,
+  type SealedSecret,
+  type SealingKey,
+  type Secret,
+  SignetError,
+  type unseal,
+  type UnsealedSecret,
+} from "../../../library/library.ts";
 import type * as browser from "../../../library/browser.ts";
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
