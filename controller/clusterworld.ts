@@ -6,8 +6,7 @@ import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
-import { type Event, type World, WorldError } from "./world.ts";
-import type { SecretMark } from "./verdict.ts";
+import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 /** The name that the original's Events carry, which dashboards and alerts filter by. */

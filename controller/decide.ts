@@ -3,9 +3,16 @@
 
 import type { Json } from "../shared/manifest/manifest.ts";
 import { API_VERSION, KIND } from "../shared/sealing/sealedsecret.ts";
-import { asObject, fromEntries, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
+import {
+  asObject,
+  fromEntries,
+  type JsonObject,
+  metadataOf,
+  objectsIn,
+} from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
-import { type Drift, type SecretMark, type Verdict, verdicts } from "./verdict.ts";
+import { type Drift, type Verdict, verdicts } from "./verdict.ts";
+import type { SecretMark } from "./world.ts";
 import type { Left } from "./status.ts";
 
 /** Marks the Secrets that we look after; what a label selector can find without reading content. */

@@ -24,8 +24,7 @@ import { formatSecret, isItemName, type Secret } from "../shared/kubernetes/secr
 import { formatEnvFile } from "./envfile.ts";
 import { writeAtomically } from "../host/atomicwrite.ts";
 import type { Log } from "./log.ts";
-import { type Event, type World, WorldError } from "./world.ts";
-import type { SecretMark } from "./verdict.ts";
+import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
 export interface FolderOptions {
   /** Files and folders with sealed manifests. */

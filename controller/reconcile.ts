@@ -14,9 +14,9 @@ import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, withOwner } from "./decide.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
-import { type Event, type World, WorldError } from "./world.ts";
+import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 import { compromisedMessage, currentVerdict, type Left, leftOf, nextStatus } from "./status.ts";
-import { type Drift, type SecretMark, type Verdict, verdicts } from "./verdict.ts";
+import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
 /** On a SealedSecret, with the value `ignore`: what others do to its Secret is left so. */

@@ -5,7 +5,8 @@ import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/objec
 import type { Json } from "../shared/manifest/manifest.ts";
 import { itemsUnder, type SealedUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
-import { listed, type Reason, type SecretMark, type Verdict } from "./verdict.ts";
+import { listed, type Reason, type Verdict } from "./verdict.ts";
+import type { SecretMark } from "./world.ts";
 
 /** A Secret as we left it. */
 export interface Left extends SecretMark {

@@ -4,12 +4,6 @@
 import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
 import type { WorldError } from "./world.ts";
 
-/** One state of a Secret, without its content. */
-export interface SecretMark {
-  readonly uid: string;
-  readonly resourceVersion: string;
-}
-
 /** What others did to a Secret that had been right. Names only, never a value. */
 export interface Drift {
   readonly change: "changed" | "deleted";

@@ -3,7 +3,12 @@
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
-import type { SecretMark } from "./verdict.ts";
+
+/** One state of a Secret, without its content. */
+export interface SecretMark {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
 
 /**
  * Why a world did not do what it was asked: there is a Secret of that name; it may work later, such

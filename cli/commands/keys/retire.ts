@@ -11,12 +11,7 @@ import type { ProjectCluster } from "../../repository/projectfile.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
-import {
-  countWords,
-  fetchKeyReport,
-  type ReportedKey,
-  type ValueCount,
-} from "../../cluster/keyreport.ts";
+import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "../../cluster/keyreport.ts";
 
 export interface RetireOptions extends ClusterOptions {
   /** The project's cluster; null where only the cluster itself can be asked. */
