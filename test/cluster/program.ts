@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { clockOfChildren } from "../clock.ts";
 
 /** The address that the bed's network namespace has beside loopback (see test/run.ts). */
 export const BED_HOST = "198.51.100.10";
@@ -90,7 +91,7 @@ export function cleanEnvironment(more: Record<string, string> = {}): NodeJS.Proc
   for (const name of ["PATH", "HOME", "TMPDIR"]) {
     if (process.env[name] !== undefined) kept[name] = process.env[name];
   }
-  return { ...kept, ...more };
+  return { ...kept, ...clockOfChildren(), ...more };
 }
 
 export interface Finished {
