@@ -336,7 +336,7 @@ describe("what a document shows, done from its beginning to its end", () => {
       await must(`signet-controller standalone --from nothing --to out ${make}`, clusters);
       await must(`mkdir -p keys && cat new-${name}/* > keys/${name}.yaml`, clusters);
     }
-  }, 60_000);
+  });
 
   afterAll(() => {
     rmSync(base, { recursive: true, force: true });
@@ -365,7 +365,7 @@ describe("what a document shows, done from its beginning to its end", () => {
     );
   });
 
-  it.each(withCommands)("%s", { timeout: 120_000 }, async (path) => {
+  it.each(withCommands)("%s", async (path) => {
     let folder = await makeScratch(path);
     for (const block of document(path).blocks.filter(isRun)) {
       if (block.mark !== undefined) folder = await makeScratch(`${path}-${block.line}`);
