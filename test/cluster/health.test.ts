@@ -135,7 +135,7 @@ describe("kubectl", () => {
         [
           "wait",
           `--for=condition=${condition}`,
-          "--timeout=20s",
+          "--timeout=180s",
           "-n",
           "demo",
           `sealedsecret/${name}`,
