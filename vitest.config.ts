@@ -2,29 +2,37 @@ import { defineConfig } from "vitest/config";
 
 // Three suites, so that a machine without Go can say what it did not run: unit needs Node alone,
 // interop needs the programs that Go builds, cluster needs an API server as well.
+// A test may take long on a busy machine, and longer than what it waits for (PATIENCE_MS in
+// test/cluster/program.ts), which tells more. No test has a limit of its own.
+const PATIENT = {
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
+  expect: { poll: { timeout: 180_000 } },
+};
+
 export default defineConfig({
   define: { __VERSION__: JSON.stringify("0.0.0-test"), __COMMIT__: JSON.stringify("") },
   test: {
+    teardownTimeout: 60_000,
     projects: [
       {
         extends: true,
         test: {
           name: "unit",
           include: ["test/{shared,cli,controller,scenarios}/**/*.test.ts"],
-          testTimeout: 30_000,
+          ...PATIENT,
         },
       },
       {
         extends: true,
-        test: { name: "interop", include: ["test/interop/**/*.test.ts"], testTimeout: 60_000 },
+        test: { name: "interop", include: ["test/interop/**/*.test.ts"], ...PATIENT },
       },
       {
         extends: true,
         test: {
           name: "cluster",
           include: ["test/cluster/**/*.test.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          ...PATIENT,
           fileParallelism: false,
         },
       },

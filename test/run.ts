@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve, sep } from "node:path";
+import { parseOffset, shiftedClock } from "./clock.ts";
 import { checkBed, inBed } from "./cluster/bed.ts";
 import { BED_VARIABLE } from "./cluster/program.ts";
 import { obtainParts, PartsUnavailable } from "./parts/build.ts";
@@ -14,6 +15,9 @@ const ROOT = process.cwd();
 const VITEST = resolve(ROOT, "node_modules/vitest/vitest.mjs");
 const PROJECTS = ["unit", "interop", "cluster"] as const;
 type Project = (typeof PROJECTS)[number];
+
+/** The clocks under which the unit tests must hold as well: far ahead, and behind. */
+const CLOCKS = ["400d", "-30d"];
 
 /** Settings of the person or machine that must not reach a test. */
 const FOREIGN_VARIABLES =
@@ -33,6 +37,9 @@ function fault(line: string): void {
 
 /** Where the time went, in the order of the work: told at the end. */
 const times: string[] = [];
+
+/** What the steps with tallies of their own came to: told at the end. */
+const tallies: string[] = [];
 
 const inSeconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
 
@@ -128,13 +135,14 @@ async function runSuites(
   env: NodeJS.ProcessEnv,
   scratch: string,
   bed: boolean,
+  what = "tests",
 ): Promise<Tally> {
   const reportFile = join(scratch, "report.json");
   const vitest = [process.execPath, VITEST, "run"];
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   const selection = projects.map((project) => `--project=${project}`);
   const command = [...vitest, ...reporters, ...selection, ...args];
-  const status = await timed("tests", run(bed ? inBed(command) : command, env));
+  const status = await timed(what, run(bed ? inBed(command) : command, env));
 
   let report: Report;
   try {
@@ -143,7 +151,7 @@ async function runSuites(
     fault(`vitest ended with ${status} and left no report`);
     return { passed: 0, failed: 0 };
   }
-  times.push(`the slowest files: ${slowest(report)}`);
+  if (what === "tests") times.push(`the slowest files: ${slowest(report)}`);
   const tally: Tally = { passed: 0, failed: 0 };
   for (const { name, status: fileStatus, assertionResults } of report.testResults) {
     const failed = assertionResults.filter((test) => test.status === "failed").length;
@@ -162,7 +170,48 @@ async function runSuites(
   return tally;
 }
 
-async function runAll(args: string[], unitOnly: boolean, scratch: string): Promise<Tally> {
+/** Runs the unit tests, and what they start, with the wall clock shifted. */
+async function runShifted(
+  clock: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  scratch: string,
+): Promise<Tally> {
+  const offsetMs = parseOffset(clock);
+  if (offsetMs === undefined) {
+    fault(`--clock ${clock}: expected days or hours, such as 400d, -30d or 12h`);
+    return { passed: 0, failed: 0 };
+  }
+  say(`unit tests with the clock at ${clock}; these alone: npm run test:unit -- --clock=${clock}`);
+  const shifted = { ...env, ...shiftedClock(ROOT, offsetMs, env.NODE_OPTIONS) };
+  return runSuites(["unit"], args, shifted, scratch, false, `unit tests at ${clock}`);
+}
+
+/** Adds the unit tests under other clocks to what ran; their failures count, their passes are told. */
+async function withShifted(
+  tally: Tally,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  scratch: string,
+): Promise<Tally> {
+  // A filter asks for certain files under the clock that is there.
+  if (args.length > 0) return tally;
+  let { failed } = tally;
+  for (const clock of CLOCKS) {
+    if (interrupted) break;
+    const shifted = await runShifted(clock, args, env, scratch);
+    tallies.push(`unit tests at ${clock}: ${shifted.passed} passed, ${shifted.failed} failed`);
+    failed += shifted.failed;
+  }
+  return { ...tally, failed };
+}
+
+async function runAll(
+  args: string[],
+  unitOnly: boolean,
+  clock: string | undefined,
+  scratch: string,
+): Promise<Tally> {
   // Tests write below a folder of this run, so that a killed one leaves nothing in /tmp.
   const env: NodeJS.ProcessEnv = { TMPDIR: scratch };
   for (const [name, value] of Object.entries(process.env)) {
@@ -170,6 +219,7 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
   }
   // Not on the PATH of an ordinary user everywhere, though `ip` is there.
   env.PATH = `${env.PATH ?? ""}:/usr/sbin:/sbin`;
+  if (clock !== undefined) return runShifted(clock, args, env, scratch);
   if (unitOnly) return runSuites(["unit"], args, env, scratch, false);
 
   if (args.length === 0) {
@@ -188,12 +238,22 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
     const tally = await runSuites(["unit"], args, env, scratch, false);
     const why = `  reason: ${error.message}\n  remedy: ${error.remedy}`;
     fault(`NOT RUN: the suites interop and cluster\n${why}`);
-    return tally;
+    return withShifted(tally, args, env, scratch);
   }
-  return runSuites(PROJECTS, args, env, scratch, true);
+  const tally = await runSuites(PROJECTS, args, env, scratch, true);
+  return withShifted(tally, args, env, scratch);
+}
+
+/** Takes an option and its value out of the arguments. */
+function takeOption(name: string, args: string[]): string | undefined {
+  const at = args.findIndex((arg) => arg === name || arg.startsWith(`${name}=`));
+  if (at < 0) return undefined;
+  const [first = "", ...rest] = args.splice(at, args[at] === name ? 2 : 1);
+  return rest[0] ?? first.slice(name.length + 1);
 }
 
 const given = process.argv.slice(2);
+const clock = takeOption("--clock", given);
 const scratch = mkdtempSync(join(tmpdir(), "kube-signet-test-"));
 process.once("exit", () => {
   rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
@@ -209,10 +269,12 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 const { passed, failed } = await runAll(
   given.filter((arg) => arg !== "--unit"),
   given.includes("--unit"),
+  clock,
   scratch,
 );
 // A fault outside the tests counts as a failure, so that the last line never looks green.
 for (const line of faults) say(`failed: ${line}`);
 say(`time: ${times.join("; ")}`);
+for (const line of tallies) say(line);
 say(`${passed} passed, ${failed + faults.length} failed`);
 process.exitCode = failed + faults.length === 0 ? 0 : 1;

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clockOfChildren } from "../clock.ts";
 import { commandsOf, isRun, type Markdown, readMarkdown, simpleCommands } from "./markdown.ts";
 
 const GUIDES = readdirSync("docs").filter((name) => name.endsWith(".md"));
@@ -290,7 +291,8 @@ describe("what a document shows, done from its beginning to its end", () => {
 
   function sh(line: string, cwd: string, stdin = ""): Promise<{ status: number; output: string }> {
     return new Promise((done) => {
-      const child = execFile("sh", ["-c", `{ ${line}\n} 2>&1`], { cwd, env }, (error, stdout) => {
+      const options = { cwd, env: { ...env, ...clockOfChildren() } };
+      const child = execFile("sh", ["-c", `{ ${line}\n} 2>&1`], options, (error, stdout) => {
         done({ status: error === null ? 0 : Number(error.code ?? 128), output: stdout });
       });
       child.stdin?.on("error", () => undefined);
@@ -334,7 +336,7 @@ describe("what a document shows, done from its beginning to its end", () => {
       await must(`signet-controller standalone --from nothing --to out ${make}`, clusters);
       await must(`mkdir -p keys && cat new-${name}/* > keys/${name}.yaml`, clusters);
     }
-  }, 60_000);
+  });
 
   afterAll(() => {
     rmSync(base, { recursive: true, force: true });
@@ -363,7 +365,7 @@ describe("what a document shows, done from its beginning to its end", () => {
     );
   });
 
-  it.each(withCommands)("%s", { timeout: 120_000 }, async (path) => {
+  it.each(withCommands)("%s", async (path) => {
     let folder = await makeScratch(path);
     for (const block of document(path).blocks.filter(isRun)) {
       if (block.mark !== undefined) folder = await makeScratch(`${path}-${block.line}`);

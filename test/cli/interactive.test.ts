@@ -657,7 +657,7 @@ describe("signet edit", () => {
     expect(await place.open(path)).toEqual({ db: { a: "battery" } });
   });
 
-  const WAITING = "sh -c 'echo battery >> \"$0\"; echo waiting; exec sleep 60'";
+  const WAITING = "sh -c 'echo battery >> \"$0\"; echo waiting; exec sleep 600'";
 
   it.for<[NodeJS.Signals | "close", number]>([
     ["SIGTERM", 143],

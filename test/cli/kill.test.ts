@@ -130,7 +130,7 @@ describe("kill -9", () => {
     expect(place.read(path)).not.toBe(before);
     const outcomes = new Set<string>();
     const check = async (): Promise<void> => {
-      await waitFor("nothing in memory", () => place.inMemory().length === 0, 20_000);
+      await waitFor("nothing in memory", () => place.inMemory().length === 0);
       expect(place.filesWith(MARK)).toEqual([]);
       const after = place.read(path);
       outcomes.add(after === before ? "old" : "new");

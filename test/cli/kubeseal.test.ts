@@ -169,7 +169,7 @@ describe("the API server", () => {
 
     it.for([
       ["3600", 10],
-      ["Wed, 21 Oct 2026 07:28:00 GMT", 1],
+      ["Wed, 21 Oct 2015 07:28:00 GMT", 1],
     ] as const)("that says %s is asked again after %i s, as is told", async ([said, seconds]) => {
       [refusals, retryAfter] = [[429], said];
       const started = Date.now();

@@ -54,14 +54,14 @@ describe("a certificate by its address", () => {
     expect(status).toBe(0);
   });
 
-  it.for<[string, RequestListener, string]>([
-    ["is not there", (_q, r) => r.writeHead(404).end(), "404 Not Found"],
-    ["never comes", () => undefined, "no answer within 0.3 s"],
-    ["is cut off", (q) => q.socket.destroy(), "the connection was cut"],
-    ["is too large", (_q, r) => r.end("x".repeat(2 ** 21)), "the answer is too large"],
-  ])("is told where it %s", async ([, listener, reason]) => {
+  it.for<[string, RequestListener, string, string]>([
+    ["is not there", (_q, r) => r.writeHead(404).end(), "2m", "404 Not Found"],
+    ["never comes", () => undefined, "300ms", "no answer within 0.3 s"],
+    ["is cut off", (q) => q.socket.destroy(), "2m", "the connection was cut"],
+    ["is too large", (_q, r) => r.end("x".repeat(2 ** 21)), "2m", "the answer is too large"],
+  ])("is told where it %s", async ([, listener, timeout, reason]) => {
     const url = `${await serve(listener)}/cert.pem`;
-    const args = ["seal", "--cert", url, "--request-timeout", "300ms", "secret.yaml"];
+    const args = ["seal", "--cert", url, "--request-timeout", timeout, "secret.yaml"];
     const { status, stdout, stderr } = await signet(args);
     expect(stderr).toContain(`signet: error: cannot fetch "${url}": ${reason}`);
     expect(stdout).toBe("");

@@ -9,8 +9,6 @@ import { cleanEnvironment, waitFor } from "../cluster/program.ts";
 
 const ROWS = 40;
 const COLUMNS = 200;
-/** A slow machine with two cores, on which other tests run, starts a program within this. */
-const TIMEOUT_MS = 20_000;
 
 export const ENTER = "\r";
 export const DOWN = "\u001b[B";
@@ -102,9 +100,9 @@ export function signetInTerminal(args: readonly string[], { cwd, env }: InTermin
     const seen = (): boolean =>
       typeof text === "string" ? screen.text().includes(text) : text.test(screen.text());
     try {
-      await waitFor(String(text), () => seen() || status !== undefined, TIMEOUT_MS);
-    } catch {
-      throw new Error(`waited ${TIMEOUT_MS} ms for ${String(text)} on\n${screen.text()}`);
+      await waitFor(String(text), () => seen() || status !== undefined);
+    } catch (error) {
+      throw new Error(`${(error as Error).message} on\n${screen.text()}`, { cause: error });
     }
     if (!seen()) {
       throw new Error(`ended with ${status ?? "?"} before ${String(text)}:\n${screen.text()}`);
@@ -123,8 +121,7 @@ export function signetInTerminal(args: readonly string[], { cwd, env }: InTermin
       await wait(`? ${question}`);
       type(keys);
     },
-    pid: () =>
-      waitFor("the program's process", () => Number(note("pid").trim()) || undefined, TIMEOUT_MS),
+    pid: () => waitFor("the program's process", () => Number(note("pid").trim()) || undefined),
     close: () => child.kill("SIGKILL"),
     exited,
     leftSane: () => isSane,

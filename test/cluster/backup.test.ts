@@ -182,78 +182,70 @@ async function killed(args: string[], afterMs: number): Promise<boolean> {
 }
 
 describe("killed at any moment", () => {
-  it(
-    "a restore leaves whole keys, and is finished by another run",
-    { timeout: 180_000 },
-    async () => {
-      const identity = await generateX25519Identity();
-      await repository.sh("cat > id.txt", `${identity}\n`);
-      const recipient = await identityToRecipient(identity);
-      await repository.sh(`signet keys backup -w k.age --recipient ${recipient}`);
-      const whole = [...(await keySecrets()).keys()].sort();
-      expect(whole).toHaveLength(OLD_KEYS + 1);
-      const restore = ["keys", "restore", "k.age", "--identity", "id.txt"];
+  it("a restore leaves whole keys, and is finished by another run", async () => {
+    const identity = await generateX25519Identity();
+    await repository.sh("cat > id.txt", `${identity}\n`);
+    const recipient = await identityToRecipient(identity);
+    await repository.sh(`signet keys backup -w k.age --recipient ${recipient}`);
+    const whole = [...(await keySecrets()).keys()].sort();
+    expect(whole).toHaveLength(OLD_KEYS + 1);
+    const restore = ["keys", "restore", "k.age", "--identity", "id.txt"];
+    await loseOldKeys();
+    const whileMs = await durationOf(`signet ${restore.join(" ")}`);
+    let kills = 0;
+    for (let run = 1; run <= 16; run++) {
       await loseOldKeys();
-      const whileMs = await durationOf(`signet ${restore.join(" ")}`);
-      let kills = 0;
-      for (let run = 1; run <= 16; run++) {
-        await loseOldKeys();
-        if (await killed(restore, (whileMs * run) / 17)) kills++;
-        for (const key of (await keySecrets()).keys()) expect(whole).toContain(key);
-      }
-      expect(kills).toBeGreaterThan(3);
-      await repository.sh("signet keys restore k.age --identity id.txt");
-      expect([...(await keySecrets()).keys()].filter((key) => whole.includes(key)).sort()).toEqual(
-        whole,
-      );
-      await repository.sh("signet keys restore k.age --identity id.txt");
-      const plain = await repository.attempt(
-        "grep -rlE 'PRIVATE KEY|UFJJVkFURSBLRV' . ../*/ 2>/dev/null",
-      );
-      expect(plain.stdout).toBe("");
-    },
-  );
+      if (await killed(restore, (whileMs * run) / 17)) kills++;
+      for (const key of (await keySecrets()).keys()) expect(whole).toContain(key);
+    }
+    expect(kills).toBeGreaterThan(3);
+    await repository.sh("signet keys restore k.age --identity id.txt");
+    expect([...(await keySecrets()).keys()].filter((key) => whole.includes(key)).sort()).toEqual(
+      whole,
+    );
+    await repository.sh("signet keys restore k.age --identity id.txt");
+    const plain = await repository.attempt(
+      "grep -rlE 'PRIVATE KEY|UFJJVkFURSBLRV' . ../*/ 2>/dev/null",
+    );
+    expect(plain.stdout).toBe("");
+  });
 
-  it(
-    "a re-sealing leaves each file old or new, and is finished by another run",
-    { timeout: 240_000 },
-    async () => {
-      await repository.sh("signet cert refresh");
-      const files = 48;
-      for (let n = 0; n < files; n++) {
-        await repository.sh(`printf hunter2 | signet new s${n} -n shop --from-literal a`);
-      }
-      await repository.commit("many");
-      const texts = async (): Promise<Map<string, string>> => {
-        const folder = join(repository.folder, "prod/shop");
-        const names = (await readdir(folder)).filter((name) => name.endsWith(".yaml")).sort();
-        expect(names).toHaveLength(files);
-        return new Map(
-          await Promise.all(
-            names.map(async (name) => [name, await readFile(join(folder, name), "utf8")] as const),
-          ),
-        );
-      };
+  it("a re-sealing leaves each file old or new, and is finished by another run", async () => {
+    await repository.sh("signet cert refresh");
+    const files = 48;
+    for (let n = 0; n < files; n++) {
+      await repository.sh(`printf hunter2 | signet new s${n} -n shop --from-literal a`);
+    }
+    await repository.commit("many");
+    const texts = async (): Promise<Map<string, string>> => {
+      const folder = join(repository.folder, "prod/shop");
+      const names = (await readdir(folder)).filter((name) => name.endsWith(".yaml")).sort();
+      expect(names).toHaveLength(files);
+      return new Map(
+        await Promise.all(
+          names.map(async (name) => [name, await readFile(join(folder, name), "utf8")] as const),
+        ),
+      );
+    };
+    await repository.sh("signet keys rotate");
+    const whileMs = await durationOf("signet reseal");
+    let kills = 0;
+    for (let run = 1; run <= 8; run++) {
       await repository.sh("signet keys rotate");
-      const whileMs = await durationOf("signet reseal");
-      let kills = 0;
-      for (let run = 1; run <= 8; run++) {
-        await repository.sh("signet keys rotate");
-        const before = await texts();
-        if (await killed(["reseal"], (whileMs * run) / 9)) kills++;
-        for (const [name, text] of await texts()) {
-          if (text === before.get(name)) continue;
-          const [document] = parseManifests(text);
-          const { spec } = document?.value as KubeObject & { spec: { encryptedData: object } };
-          expect(Object.keys(spec.encryptedData)).toEqual(["a"]);
-        }
-        await repository.sh("signet verify --live");
+      const before = await texts();
+      if (await killed(["reseal"], (whileMs * run) / 9)) kills++;
+      for (const [name, text] of await texts()) {
+        if (text === before.get(name)) continue;
+        const [document] = parseManifests(text);
+        const { spec } = document?.value as KubeObject & { spec: { encryptedData: object } };
+        expect(Object.keys(spec.encryptedData)).toEqual(["a"]);
       }
-      expect(kills).toBeGreaterThan(2);
-      await repository.sh("signet reseal && signet status && signet verify --live");
-      expect(await repository.sh("signet reseal")).toContain("Every value is under");
-      const left = await repository.attempt("grep -rl hunter2 . 2>/dev/null");
-      expect(left.stdout).toBe("");
-    },
-  );
+      await repository.sh("signet verify --live");
+    }
+    expect(kills).toBeGreaterThan(2);
+    await repository.sh("signet reseal && signet status && signet verify --live");
+    expect(await repository.sh("signet reseal")).toContain("Every value is under");
+    const left = await repository.attempt("grep -rl hunter2 . 2>/dev/null");
+    expect(left.stdout).toBe("");
+  });
 });

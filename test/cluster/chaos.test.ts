@@ -13,6 +13,7 @@ import { inLanes } from "./lanes.ts";
 import { certificateOf, metricOf, sealed, untilData, untilVerdict } from "./objects.ts";
 import { type OwnAnswer, type ProxiedCall, startProxiedPlane } from "./proxy.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import { slowness } from "./slowness.ts";
 
 const FLAGS = ["--key-size=2048"];
 const SEED = Number(process.env["CHAOS_SEED"] ?? Date.now() % 1_000_000);
@@ -65,7 +66,7 @@ describe("a controller under churn", () => {
     const seconds = Math.round((performance.now() - startedMs) / 1000);
     console.log(`100 kills and ${churn.changes} changes of 200 SealedSecrets in ${seconds} s`);
     expect(churn.changes).toBeGreaterThan(200);
-  }, 400_000);
+  });
 
   it.each<[string, () => Promise<void>]>([
     [
@@ -193,13 +194,13 @@ describe("a bad connection", () => {
       const object = { namespace: "silent", name: "missed", stringData: { a: "1" } };
       await plane.apply(await sealed(certificate, object));
       // Bookmarks come every minute or so: less silence than that says nothing.
-      await untilData(plane, "silent", "missed", { a: "1" }, 130_000);
+      await untilData(plane, "silent", "missed", { a: "1" });
       expect(controller.logs()).toContain("the watch went silent");
     } finally {
       await controller.stop();
       await proxy.stop();
     }
-  }, 180_000);
+  });
 });
 
 describe("a clock that jumps", () => {
@@ -240,7 +241,7 @@ describe("a clock that jumps", () => {
         await plane.apply(
           await sealed(certificate, { namespace: "clock", name, stringData: { a: name } }),
         );
-        await untilData(plane, "clock", name, { a: name }, 30_000);
+        await untilData(plane, "clock", name, { a: name });
         await untilVerdict(plane, "clock", name, "Unsealed");
         if (hours > 24) {
           await plane.waitFor("the key that is due", async () => (await keys()) > keysBefore);
@@ -266,12 +267,14 @@ describe("objects that cannot be opened", () => {
     }
     const controller = await startSignet(plane, { flags: FLAGS });
     const delays: number[] = [];
+    let slowest = 1;
     const good = async (name: string): Promise<void> => {
       const startedMs = performance.now();
       const object = { namespace: "good", name, stringData: { a: "1" } };
       await plane.apply(await sealed(certificate, object));
       await untilData(plane, "good", name, { a: "1" });
       delays.push(Math.round(performance.now() - startedMs));
+      slowest = Math.max(slowest, await slowness());
     };
     try {
       const stringData = { a: "1", b: "2", c: "3" };
@@ -282,7 +285,7 @@ describe("objects that cannot be opened", () => {
       const poison = { ...stray, spec: { encryptedData: Object.fromEntries(many) as object } };
       await plane.apply({ ...poison, metadata: { name: "poison", namespace: "bad" } });
       await good("beside-poison");
-      const seen = await untilVerdict(plane, "bad", "poison", "DecryptFailed", 30_000);
+      const seen = await untilVerdict(plane, "bad", "poison", "DecryptFailed");
       expect(seen.synced?.message).toContain("others were not tried");
       const flood = Array.from({ length: 500 }, (_, index) => `bad-${index}`);
       const flooding = inLanes(8, flood, async (name) => {
@@ -294,11 +297,11 @@ describe("objects that cannot be opened", () => {
       }
       await flooding;
       await good("after-flood");
-      await untilVerdict(plane, "bad", "bad-499", "DecryptFailed", 60_000);
+      await untilVerdict(plane, "bad", "bad-499", "DecryptFailed");
       console.log(`a good one beside 501 bad ones with 21 keys takes ${delays.join(", ")} ms`);
-      expect(Math.max(...delays)).toBeLessThan(5_000);
+      expect(Math.max(...delays)).toBeLessThan(5_000 * slowest);
     } finally {
       await controller.stop();
     }
-  }, 180_000);
+  });
 });

@@ -2,6 +2,8 @@
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { inLanes } from "./lanes.ts";
 import { sealed, SEALED_SECRETS } from "./objects.ts";
+import { PATIENCE_MS } from "./program.ts";
+import { slowness } from "./slowness.ts";
 
 /** Numbers from 0 to 1 that a seed repeats (mulberry32). */
 export function randomNumbers(seed: number): () => number {
@@ -74,13 +76,21 @@ export class Churn {
     await inLanes(10, [...this.#declared.keys()], (name) => this.#declare(name));
   }
 
-  /** Waits until the cluster is as declared. @throws Error with what is not */
-  async settled(timeoutMs: number): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+  /**
+   * Waits until the cluster is as declared.
+   * @param soonMs how long that may take on an idle machine
+   * @throws Error with what is not, or with the time where it took longer
+   */
+  async settled(soonMs: number): Promise<void> {
+    const startedMs = performance.now();
     for (;;) {
       const wrong = await this.#wrong().catch((error: unknown) => [(error as Error).message]);
-      if (wrong.length === 0) return;
-      if (Date.now() > deadline) {
+      const tookMs = performance.now() - startedMs;
+      if (wrong.length === 0) {
+        if (tookMs < soonMs || tookMs < soonMs * (await slowness())) return;
+        throw new Error(`it took ${tookMs} ms until all was as declared`);
+      }
+      if (tookMs > Math.max(soonMs, PATIENCE_MS)) {
         throw new Error(
           `${wrong.length} things are not as declared:\n  ${wrong.slice(0, 10).join("\n  ")}`,
         );

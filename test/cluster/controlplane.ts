@@ -8,7 +8,14 @@ import { Agent, request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { partPath } from "../parts/parts.ts";
-import { freePort, type Program, startProgram, untilReady, waitFor } from "./program.ts";
+import {
+  freePort,
+  PATIENCE_MS,
+  type Program,
+  startProgram,
+  untilReady,
+  waitFor,
+} from "./program.ts";
 
 /** As much of any object, list or Status as the tests read. */
 export interface KubeObject {
@@ -141,7 +148,6 @@ export interface ControlPlaneOptions {
   apiServerFlags?: string[];
 }
 
-const READY_TIMEOUT_MS = 60_000;
 const HOST = "127.0.0.1";
 
 const AUDIT_POLICY = {
@@ -176,7 +182,7 @@ function call(call: Call): Promise<Answer> {
   if (token !== null) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers["content-type"] = contentType;
   return new Promise((done, fail) => {
-    const options = { host: HOST, port, path, method, agent, headers, timeout: 20_000 };
+    const options = { host: HOST, port, path, method, agent, headers, timeout: PATIENCE_MS };
     const request = httpsRequest(options, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -267,7 +273,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     ]);
     etcd = program;
     const probe = async (): Promise<boolean> => (await fetch(`${etcdUrl}/health`)).ok;
-    await untilReady("etcd", program, probe, READY_TIMEOUT_MS);
+    await untilReady("etcd", program, probe);
   };
 
   const startApiServer = async (): Promise<void> => {
@@ -299,7 +305,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       agent = new Agent({ keepAlive: true, ca });
       return (await request("GET", "/readyz")).status === 200;
     };
-    await untilReady("kube-apiserver", program, probe, READY_TIMEOUT_MS);
+    await untilReady("kube-apiserver", program, probe);
   };
 
   const stopApiServer = async (signal: NodeJS.Signals = "SIGKILL"): Promise<void> => {
@@ -332,7 +338,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     // Its first visible work: every namespace gets its default service account.
     const path = "/api/v1/namespaces/default/serviceaccounts/default";
     const probe = async (): Promise<boolean> => (await request("GET", path)).status === 200;
-    await untilReady("kube-controller-manager", program, probe, READY_TIMEOUT_MS);
+    await untilReady("kube-controller-manager", program, probe);
   };
 
   const resources = new Map<string, { name: string; namespaced: boolean }>();

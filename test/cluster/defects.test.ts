@@ -76,7 +76,7 @@ describe("unlike the original, the controller", () => {
     const first = await untilVerdict(plane, "demo", "reasons", "NotManaged");
     await plane.request("DELETE", pathOf("secrets", "reasons"));
     await plane.apply(theirs("reasons", { "sealedsecrets.bitnami.com/managed": "true" }, true));
-    const second = await untilVerdict(plane, "demo", "reasons", "Immutable", 30_000);
+    const second = await untilVerdict(plane, "demo", "reasons", "Immutable");
     expect(second.generation).toBe(first.generation);
     expect(second.synced?.message).not.toBe(first.synced?.message);
   });
@@ -262,7 +262,7 @@ describe("in the original's place", () => {
       try {
         // It waits for a Lease to which it has no right, and then works alone.
         await declare("after", "plain-2");
-        await untilData(plane, "demo", "after", { a: "plain-2" }, 40_000);
+        await untilData(plane, "demo", "after", { a: "plain-2" });
         await declare("before", "plain-3");
         await untilData(plane, "demo", "before", { a: "plain-3" });
         for (const name of ["before", "after"]) {
@@ -279,5 +279,5 @@ describe("in the original's place", () => {
     } finally {
       await plane.stop();
     }
-  }, 120_000);
+  });
 });

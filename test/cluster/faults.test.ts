@@ -228,9 +228,9 @@ describe("an API server that goes away", () => {
       await new Promise((done) => setTimeout(done, 1_000));
       await plane.startApiServer();
       await plane.apply(await sealed(certificate, { ...before, stringData: { a: "after" } }));
-      await untilData(plane, "demo", "outage", { a: "after" }, 45_000);
+      await untilData(plane, "demo", "outage", { a: "after" });
       await plane.request("DELETE", "/api/v1/namespaces/demo/secrets/outage");
-      await untilData(plane, "demo", "outage", { a: "after" }, 45_000);
+      await untilData(plane, "demo", "outage", { a: "after" });
     } finally {
       await controller.stop();
     }

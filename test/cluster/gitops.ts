@@ -107,7 +107,7 @@ export async function startAgent(
     { env: cleanEnvironment() },
   );
   const isUp = (): Promise<boolean> => Promise.resolve(program.logs().includes("RESOURCE"));
-  await untilReady("the GitOps agent", program, isUp, 60_000);
+  await untilReady("the GitOps agent", program, isUp);
   return {
     sync: async () => {
       await git("pull", "-q");

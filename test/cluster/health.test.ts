@@ -114,7 +114,7 @@ describe("a SealedSecret is", () => {
     await untilVerdict(plane, "demo", name, "NotManaged");
     expect(await health()).toEqual(["Degraded", "InProgress"]);
     await plane.request("DELETE", `/api/v1/namespaces/demo/secrets/${name}`);
-    await untilVerdict(plane, "demo", name, "Unsealed", 30_000);
+    await untilVerdict(plane, "demo", name, "Unsealed");
     expect(await health()).toEqual(["Healthy", "Current"]);
   });
 
@@ -135,7 +135,7 @@ describe("kubectl", () => {
         [
           "wait",
           `--for=condition=${condition}`,
-          "--timeout=20s",
+          "--timeout=180s",
           "-n",
           "demo",
           `sealedsecret/${name}`,

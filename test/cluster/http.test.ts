@@ -24,6 +24,7 @@ import {
   startCluster,
   startSignet,
 } from "./signet.ts";
+import { slowness } from "./slowness.ts";
 
 const SECRETS = "/api/v1/namespaces/kube-system/secrets";
 const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
@@ -299,7 +300,8 @@ describe("an attack", () => {
     const startedMs = performance.now();
     expect((await post("/v1/rotate", object)).status).toBe(409);
     // One RSA-2048 operation is about a millisecond; 2,000 of them would be more than a second.
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
+    const tookMs = performance.now() - startedMs;
+    expect(tookMs).toBeLessThan(1_000 * (await slowness()));
   });
 
   it("a flood of large requests does not keep a SealedSecret from becoming a Secret", async () => {
@@ -321,11 +323,15 @@ describe("an attack", () => {
       }),
     );
     try {
-      await plane.waitFor("the flood", () => answered > 5, 30_000);
+      await plane.waitFor("the flood", () => answered > 5);
       const startedMs = performance.now();
       await plane.apply(await make("calm"));
       await untilData(plane, "demo", "calm", { password: "plain-1" });
-      expect(performance.now() - startedMs).toBeLessThan(8_000);
+      const tookMs = performance.now() - startedMs;
+      // The flood itself makes the machine slow: that is not counted.
+      flooding = false;
+      await flood;
+      expect(tookMs).toBeLessThan(8_000 * (await slowness()));
     } finally {
       flooding = false;
       await flood;
@@ -501,13 +507,12 @@ describe("TLS and tokens", () => {
     try {
       expect(await servedName(served.port, served.host)).toBe("first");
       writeFileSync(files.key, "no key at all");
-      await plane.waitFor("the complaint", () => served.logs().includes("kept as it was"), 30_000);
+      await plane.waitFor("the complaint", () => served.logs().includes("kept as it was"));
       expect(await servedName(served.port, served.host)).toBe("first");
       write(await pair("second"));
       await plane.waitFor(
         "the renewal",
         async () => (await servedName(served.port, served.host)) === "second",
-        30_000,
       );
       expect(served.logs()).not.toContain("no key at all");
       expect(readFileSync(files.key, "utf8")).toContain("PRIVATE KEY");

@@ -127,7 +127,7 @@ describe.each(CONTROLLERS)("with %s", (_, start) => {
       1,
       "error: unable to decrypt sealed secret: w2\n",
     ]);
-  }, 60_000);
+  });
 
   it("re-encrypts in place, and touches nothing but the values", async () => {
     const labelled = secret("rotated", ", labels: {keep: me}");

@@ -10,7 +10,6 @@ import { withAccount } from "./original.ts";
 import { type Program, requireBed, startProgram, untilReady } from "./program.ts";
 import { exposeController } from "./signet.ts";
 
-const READY_TIMEOUT_MS = 60_000;
 /** How long a pod works on when the one after it is ready. */
 const OVERLAP_MS = 5_000;
 
@@ -170,8 +169,8 @@ export function startNode(plane: ControlPlane, namespace: string): Node {
     const port = container.ports.find((each) => each.name === "http")?.containerPort ?? 0;
     const url = `http://${host}:${port}${container.readinessProbe.httpGet.path}`;
     const probe = async (): Promise<boolean> =>
-      (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
-    await untilReady(name, program, probe, READY_TIMEOUT_MS);
+      (await fetch(url, { signal: AbortSignal.timeout(10_000) })).ok;
+    await untilReady(name, program, probe);
   };
 
   const matches = ({ spec: { selector } }: Service, { deployment }: Pod): boolean => {

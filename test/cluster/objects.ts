@@ -80,17 +80,12 @@ export async function untilVerdict(
   namespace: string,
   name: string,
   reason: string,
-  timeoutMs = 15_000,
 ): Promise<Seen> {
-  return plane.waitFor(
-    `${namespace}/${name} to be ${reason}`,
-    async () => {
-      const seen = await statusOf(plane, namespace, name);
-      const current = seen.observedGeneration === seen.generation;
-      return current && seen.synced?.reason === reason ? seen : undefined;
-    },
-    timeoutMs,
-  );
+  return plane.waitFor(`${namespace}/${name} to be ${reason}`, async () => {
+    const seen = await statusOf(plane, namespace, name);
+    const current = seen.observedGeneration === seen.generation;
+    return current && seen.synced?.reason === reason ? seen : undefined;
+  });
 }
 
 export async function readSecret(
@@ -111,21 +106,16 @@ export async function untilData(
   namespace: string,
   name: string,
   expected: Record<string, string>,
-  timeoutMs = 15_000,
 ): Promise<KubeObject> {
-  return plane.waitFor(
-    `Secret ${namespace}/${name} to hold what was declared`,
-    async () => {
-      const secret = await readSecret(plane, namespace, name);
-      const data = Object.entries(secret?.data ?? {}).map(([item, value]) => [
-        item,
-        Buffer.from(value, "base64").toString(),
-      ]);
-      const same = JSON.stringify(data.sort()) === JSON.stringify(Object.entries(expected).sort());
-      return secret !== undefined && same ? secret : undefined;
-    },
-    timeoutMs,
-  );
+  return plane.waitFor(`Secret ${namespace}/${name} to hold what was declared`, async () => {
+    const secret = await readSecret(plane, namespace, name);
+    const data = Object.entries(secret?.data ?? {}).map(([item, value]) => [
+      item,
+      Buffer.from(value, "base64").toString(),
+    ]);
+    const same = JSON.stringify(data.sort()) === JSON.stringify(Object.entries(expected).sort());
+    return secret !== undefined && same ? secret : undefined;
+  });
 }
 
 /** `Type Reason Message` of every Event about an object, the oldest first. */

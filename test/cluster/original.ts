@@ -24,7 +24,6 @@ import {
 
 const ACCOUNT = "sealed-secrets-controller";
 const ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
-const READY_TIMEOUT_MS = 60_000;
 
 /** Installs the SealedSecret definition that the original ships. */
 export async function installOriginalCrd(plane: ControlPlane): Promise<void> {
@@ -92,10 +91,10 @@ export async function startOriginal(
     },
   );
   const probe = async (): Promise<boolean> => {
-    const response = await fetch(`${url}/v1/cert.pem`, { signal: AbortSignal.timeout(2_000) });
+    const response = await fetch(`${url}/v1/cert.pem`, { signal: AbortSignal.timeout(10_000) });
     return (await response.text()).includes("BEGIN CERTIFICATE");
   };
-  await untilReady("the Go original's controller", program, probe, READY_TIMEOUT_MS);
+  await untilReady("the Go original's controller", program, probe);
   const { pid, logs, kill, exited, stop } = program;
   const metricsUrl = `http://${host}:${metricsPort}`;
   return { url, metricsUrl, host, port, pid, logs, kill, exited, stop: () => stop() };

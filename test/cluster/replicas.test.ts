@@ -5,6 +5,7 @@ import { type ControlPlane, MERGE, startControlPlane } from "./controlplane.ts";
 import { certificateOf, metricOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
 import { startProxiedPlane } from "./proxy.ts";
 import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import { slowness } from "./slowness.ts";
 
 const LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/signet-controller";
 const KEYS = "/api/v1/namespaces/kube-system/secrets";
@@ -55,15 +56,11 @@ async function holder(): Promise<string> {
   return (body as { spec?: { holderIdentity?: string } }).spec?.holderIdentity ?? "";
 }
 
-async function untilHolder(probe: (name: string) => boolean, timeoutMs = 20_000): Promise<string> {
-  return plane.waitFor(
-    "a leader",
-    async () => {
-      const name = await holder();
-      return name !== "" && probe(name) ? name : undefined;
-    },
-    timeoutMs,
-  );
+async function untilHolder(probe: (name: string) => boolean): Promise<string> {
+  return plane.waitFor("a leader", async () => {
+    const name = await holder();
+    return name !== "" && probe(name) ? name : undefined;
+  });
 }
 
 async function declare(name: string, value: string): Promise<void> {
@@ -87,6 +84,7 @@ describe("two replicas", () => {
     await start("replica-1");
     await start("replica-2");
     const tookMs: number[] = [];
+    let slowest = 1;
     const turns: string[] = [];
     for (let turn = 1; turn <= 20; turn++) {
       const leader = await untilHolder((name) => running.has(name));
@@ -99,8 +97,9 @@ describe("two replicas", () => {
       const killedMs = performance.now();
       victim?.kill("SIGKILL");
       await declare(name, `after-${turn}`);
-      await untilData(plane, "demo", name, { value: `after-${turn}` }, 20_000);
+      await untilData(plane, "demo", name, { value: `after-${turn}` });
       tookMs.push(performance.now() - killedMs);
+      slowest = Math.max(slowest, await slowness());
       await start(`replica-${++spares}`);
     }
     const sorted = tookMs.map(Math.round).sort((a, b) => a - b);
@@ -108,9 +107,9 @@ describe("two replicas", () => {
       `20 take-overs with a lease of 2 s, from kill to Secret: ${sorted[0]} ms at least, ` +
         `${median(sorted)} ms median, ${sorted.at(-1)} ms at most`,
     );
-    expect(sorted.at(-1)).toBeLessThan(10_000);
+    expect(sorted.at(-1)).toBeLessThan(10_000 * slowest);
     await expectOneWriterAtATime(since);
-  }, 300_000);
+  });
 
   /** Each write lies within a turn of its replica, and turns do not overlap, by the server's own log. */
   async function expectOneWriterAtATime(since: number): Promise<void> {
@@ -137,8 +136,10 @@ describe("two replicas", () => {
   }
 
   it("both serve, one leads, and a stopped one hands over at once", async () => {
-    const first = await start("replica-1");
-    const second = await start("replica-2");
+    // The lease of the one that stops would run out half a minute later, at the soonest.
+    const flags = ["--leader-elect-lease-duration=40s"];
+    const first = await start("replica-1", { flags });
+    const second = await start("replica-2", { flags });
     const leader = await untilHolder(() => true);
     const [leading, following] = leader === "replica-1" ? [first, second] : [second, first];
     expect(await metricOf(leading, "leader")).toBe(1);
@@ -149,7 +150,7 @@ describe("two replicas", () => {
     await leading.stop();
     running.delete(leader);
     await untilHolder((name) => name !== leader);
-    expect(performance.now() - stoppedMs).toBeLessThan(2_500);
+    expect(performance.now() - stoppedMs).toBeLessThan(25_000);
     await declare("handed-over", "1");
     await untilVerdict(plane, "demo", "handed-over", "Unsealed");
   });
@@ -278,11 +279,7 @@ describe("a replica without the right to a Lease", () => {
     const { body: binding } = await plane.request("GET", path);
     expect((await plane.request("DELETE", path)).status).toBe(200);
     const replica = await start("replica-1");
-    await plane.waitFor(
-      "it to lead",
-      async () => (await metricOf(replica, "leader")) === 1,
-      25_000,
-    );
+    await plane.waitFor("it to lead", async () => (await metricOf(replica, "leader")) === 1);
     expect(replica.logs()).toContain("no right to a Lease");
     await declare("alone", "1");
     await untilData(plane, "demo", "alone", { value: "1" });

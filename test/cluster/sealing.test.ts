@@ -117,11 +117,10 @@ describe("a SealedSecret that is declared", () => {
     await plane.apply(await sealed(certificate, { namespace, name: "new", stringData }));
     await deleteObject(`${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/old`);
     await untilData(plane, namespace, "new", stringData);
+    // Garbage collection learns of a new kind within half a minute.
     await plane.waitFor(
       "the old Secret to be collected",
       async () => (await readSecret(plane, namespace, "old")) === undefined,
-      // Garbage collection learns of a new kind within half a minute.
-      45_000,
     );
   });
 
@@ -269,7 +268,7 @@ describe("a Secret that is already there", () => {
       `Warning ErrUpdateFailed ${NOT_MANAGED}`,
     ]);
     await deleteObject(`/api/v1/namespaces/${namespace}/secrets/taken`);
-    await untilData(plane, namespace, "taken", stringData, 30_000);
+    await untilData(plane, namespace, "taken", stringData);
     await untilVerdict(plane, namespace, "taken", "Unsealed");
   });
 
@@ -436,7 +435,7 @@ describe("the controller's rights", () => {
     } finally {
       await plane.request("PATCH", path, { rules }, MERGE);
     }
-    await untilData(plane, namespace, name, { a: "plain-1" }, 30_000);
+    await untilData(plane, namespace, name, { a: "plain-1" });
     await untilVerdict(plane, namespace, name, "Unsealed");
   });
 });

@@ -20,7 +20,6 @@ import {
 const MANIFEST = "deploy/signet.yaml";
 const MANIFEST_NAMESPACE = "kube-system";
 const PROGRAM = "dist/signet-controller.mjs";
-const READY_TIMEOUT_MS = 30_000;
 
 /** What `deploy/signet.yaml` holds, moved to another namespace where one is named. */
 export async function signetManifest(namespace = MANIFEST_NAMESPACE): Promise<KubeObject[]> {
@@ -109,15 +108,18 @@ export interface StartOptions {
   tls?: boolean;
 }
 
+/** For one look whether it is up; the next follows. */
+const LOOK_MS = 10_000;
+
 async function answersOk(url: string): Promise<boolean> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+  const response = await fetch(url, { signal: AbortSignal.timeout(LOOK_MS) });
   await response.arrayBuffer();
   return response.ok;
 }
 
 function answersTls(url: string): Promise<boolean> {
   return new Promise((done, fail) => {
-    get(url, { rejectUnauthorized: false, timeout: 2_000, agent: false }, (response) => {
+    get(url, { rejectUnauthorized: false, timeout: LOOK_MS, agent: false }, (response) => {
       response.resume();
       done(response.statusCode === 200);
     }).on("error", fail);
@@ -157,7 +159,7 @@ export async function startSignet(
   const health = options.waitFor === "alive" ? "/healthz" : "/readyz";
   const probe = (): Promise<boolean> =>
     options.tls === true ? answersTls(url + health) : answersOk(url + health);
-  await untilReady("signet-controller", running, probe, READY_TIMEOUT_MS);
+  await untilReady("signet-controller", running, probe);
   const { pid, logs, kill, exited, stop } = running;
   const metricsUrl = `http://${host}:${metricsPort}`;
   return { url, metricsUrl, host, port, pid, logs, kill, exited, stop: () => stop() };

@@ -161,7 +161,7 @@ async function commit(key: string, text: string): Promise<void> {
 }
 
 const expectData = (key: string, data: Record<string, string>): Promise<KubeObject> =>
-  untilData(plane, ...split(key), data, 60_000);
+  untilData(plane, ...split(key), data);
 
 function secretPath(key: string): string {
   const [namespace, name] = split(key);
@@ -251,7 +251,7 @@ describe("an installation of the original by its own chart", () => {
       { path: `${SEALED_SECRETS}/sealedsecrets`, kind: "SealedSecret", fields: ["spec"] },
       { path: CRDS, kind: "Definition", fields: [] },
     ]);
-  }, 180_000);
+  });
 
   function present(key: string, stringData: Record<string, string>): KubeObject {
     const [namespace, name] = split(key);
@@ -266,7 +266,6 @@ describe("an installation of the original by its own chart", () => {
     await plane.waitFor(
       "the next key",
       async () => (await kubeseal(["--fetch-cert"], { kubeconfig })).stdout !== before,
-      30_000,
     );
   }
 });
@@ -283,7 +282,7 @@ describe("by image swap", () => {
     await expectData("ops/late", { password: "late" });
     await sealOurs("ops/later", { stringData: { password: "later" } });
     await expectData("ops/later", { password: "later" });
-  }, 120_000);
+  });
 
   it("and the original after it, which opens what was sealed meanwhile", async () => {
     await follow("helm rollback");
@@ -292,7 +291,7 @@ describe("by image swap", () => {
     await expectData("ops/later", { password: "again" });
     await seal("shop/strict", FIRST["shop/strict"]);
     await expectAll();
-  }, 120_000);
+  });
 
   it("also where both run for a moment, as in a rolling update", async () => {
     // Here they need ports of their own for it.
@@ -305,7 +304,7 @@ describe("by image swap", () => {
     expect(runs()).toMatch(ORIGINAL);
     await seal("billing/cluster", FIRST["billing/cluster"]);
     await expectAll();
-  }, 120_000);
+  });
 });
 
 describe("by our chart, beside the original's release", () => {
@@ -322,7 +321,7 @@ describe("by our chart, beside the original's release", () => {
     const verified = await repository.attempt("signet verify --live");
     expect(verified.stderr).toMatch(/^signet: \d+ SealedSecrets in \d+ files: nothing wrong\n$/);
     await expectAll();
-  }, 120_000);
+  });
 
   it("follows changes, and puts back what someone edits", async () => {
     await seal("shop/namespace", { stringData: { password: "new" }, scope: "namespace-wide" });
@@ -337,7 +336,7 @@ describe("by our chart, beside the original's release", () => {
     }
     await sealOurs("ops/latest", { stringData: { password: "latest" } });
     await expectData("ops/latest", { password: "latest" });
-  }, 120_000);
+  });
 
   it("takes a Secret without an owner when it is handed over", async () => {
     // Nothing says that the original made it: under the original it fails in the same way.
@@ -359,7 +358,7 @@ describe("by our chart, beside the original's release", () => {
     await seal("shop/namespace", FIRST["shop/namespace"]);
     await expectAll();
     expect(await keyNames()).toHaveLength(2);
-  }, 120_000);
+  });
 });
 
 /** The same with ours, which seals for the certificate in the repository. */

@@ -19,6 +19,7 @@ import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import { waitFor } from "../cluster/program.ts";
 
 const PROGRAM = join(process.cwd(), "dist/signet-controller.mjs");
 
@@ -243,10 +244,6 @@ describe("signet-controller standalone", () => {
 
   it("follows both sides while it watches, and ends on SIGTERM", async () => {
     const child = spawn(process.execPath, args("--watch", "--interval=100ms"), { stdio: "ignore" });
-    const until = async (what: () => boolean): Promise<void> => {
-      for (let i = 0; i < 100 && !what(); i++) await new Promise((done) => setTimeout(done, 50));
-      expect(what()).toBe(true);
-    };
     const item = (): string => {
       try {
         return readFileSync(at("out/shop/db/a"), "utf8");
@@ -256,13 +253,13 @@ describe("signet-controller standalone", () => {
     };
     try {
       await declare("db.json", "db", { a: "1" });
-      await until(() => item() === "1");
+      await waitFor("the Secret", () => item() === "1");
       writeFileSync(at("out/shop/db/a"), "evil");
-      await until(() => item() === "1");
+      await waitFor("what was declared", () => item() === "1");
       await declare("db.json", "db", { a: "2" });
-      await until(() => item() === "2");
+      await waitFor("the next value", () => item() === "2");
       rmSync(at("config/db.json"));
-      await until(() => !existsSync(at("out/shop/db")));
+      await waitFor("it to be gone", () => !existsSync(at("out/shop/db")));
     } finally {
       child.kill("SIGTERM");
     }
@@ -289,5 +286,5 @@ describe("signet-controller standalone", () => {
         expect(readdirSync(at(`out/shop/s${s}`)).sort()).toEqual(["a", "b"]);
       }
     }
-  }, 60_000);
+  });
 });

@@ -99,7 +99,7 @@ beforeAll(async () => {
   });
   await new Promise<void>((done) => server.listen(0, done));
   page = await startChromium();
-}, 120_000);
+});
 
 afterAll(async () => {
   await page.close();

@@ -48,7 +48,7 @@ beforeAll(() => {
   for (const [name, text] of Object.entries({ token: "hunter2", namespace: "a", "ca.crt": "" })) {
     writeFileSync(join(image.root, ACCOUNT_FOLDER, name), text);
   }
-}, 300_000);
+});
 
 afterAll(async () => {
   await started?.stop("SIGKILL");

@@ -19,7 +19,7 @@ import { Keyring } from "../../shared/keys/keyring.ts";
 import { formatManifests, type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { labelBytes } from "../../shared/sealing/scope.ts";
 import { type JsonObject, metadataOf, objectsOf } from "../../shared/kubernetes/object.ts";
-import { type Finished, runToEnd } from "../cluster/program.ts";
+import { type Finished, PATIENCE_MS, runToEnd } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
 import { type Case, CASES } from "./kubeseal/cases.ts";
 
@@ -99,7 +99,7 @@ async function run(
   for (const [index, { args, stdin, env }] of commands.entries()) {
     outcome = await runToEnd([...PROGRAMS[which](), ...args], {
       ...{ stdin, cwd, env: { ...home, ...env } },
-      timeoutMs: 20_000,
+      timeoutMs: PATIENCE_MS,
     });
     if (index < commands.length - 1)
       expect(outcome.status, `${which}: ${name}: ${outcome.stderr}`).toBe(0);

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clockOfChildren } from "../clock.ts";
 
 /** Pinned, so that a loader that finds nothing does not pass. */
 const SCENARIOS = 57;
@@ -67,18 +68,52 @@ function readScenario(text: string): Scenario {
   return { steps, files };
 }
 
-/** Expected lines as a pattern: `...` is anything, alone on a line any lines. */
-function pattern(lines: readonly string[]): RegExp {
-  const parts = lines.map((line) =>
-    line === "..."
-      ? "(?:.*\n)*?"
-      : `${line
-          .split("...")
-          .map((text) => text.replace(/[$()*+.?[\\\]^{|}]/g, "\\$&"))
-          .join(".*")}\n`,
-  );
+/** When a command ran, in milliseconds since 1970: midnight may pass while it does. */
+interface Span {
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
+
+const DAY_MS = 86_400_000;
+
+/** No time zone is further from UTC. */
+const ZONE_MS = DAY_MS / 2 + 2 * 3_600_000;
+
+const oneOf = (texts: readonly (string | number)[]): string =>
+  `(?:${[...new Set(texts)].join("|")})`;
+
+const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+/** What stands for anything, or for what depends on the date: README.md tells their meaning. */
+const PLACEHOLDER = /\.\.\.|\{gap\}|\{today\}|\{days (since|until) (\d{4}-\d\d-\d\d)\}/;
+
+function placeholder(text: string, { startedMs, endedMs }: Span): string {
+  if (text === "...") return ".*";
+  if (text === "{gap}") return " {2,}";
+  if (text === "{today}") {
+    return oneOf([startedMs - ZONE_MS, startedMs, endedMs, endedMs + ZONE_MS].map(dayOf));
+  }
+  const [, direction, date = ""] = PLACEHOLDER.exec(text) ?? [];
+  const sign = direction === "since" ? 1 : -1;
+  const days = (ms: number): number => Math.floor((sign * (ms - Date.parse(date))) / DAY_MS);
+  return oneOf([days(startedMs), days(endedMs)]);
+}
+
+/** Expected lines as a pattern; `...` alone on a line is any lines. */
+function pattern(lines: readonly string[], span: Span): RegExp {
+  const parts = lines.map((line) => {
+    if (line === "...") return "(?:.*\n)*?";
+    let [rest, source] = [line, ""];
+    for (let found = PLACEHOLDER.exec(rest); found !== null; found = PLACEHOLDER.exec(rest)) {
+      source += literal(rest.slice(0, found.index)) + placeholder(found[0], span);
+      rest = rest.slice(found.index + found[0].length);
+    }
+    return `${source}${literal(rest)}\n`;
+  });
   return new RegExp(`^${parts.join("")}$`);
 }
+
+const literal = (text: string): string => text.replace(/[$()*+.?[\\\]^{|}]/g, "\\$&");
 
 /** Every file below a folder with its mode and content. */
 function snapshot(folder: string): Record<string, string> {
@@ -125,7 +160,7 @@ it("finds every scenario", () => {
 });
 
 describe.concurrent("scenario", () => {
-  it.for(names)("%s", { timeout: 60_000 }, async (name, { expect }) => {
+  it.for(names)("%s", async (name, { expect }) => {
     const scenario = readScenario(readFileSync(join(HERE, name), "utf8"));
     expect(scenario.steps, "a scenario without a command").not.toHaveLength(0);
     const folder = join(base, name.replace(/\.txt$/, ""));
@@ -136,13 +171,19 @@ describe.concurrent("scenario", () => {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       writeFileSync(join(folder, path), text);
     }
-    const env = { PATH: `${join(base, "bin")}:${process.env["PATH"] ?? ""}`, HOME: folder };
+    const env = (): NodeJS.ProcessEnv => ({
+      ...clockOfChildren(),
+      PATH: `${join(base, "bin")}:${process.env["PATH"] ?? ""}`,
+      HOME: folder,
+    });
     for (const step of scenario.steps) {
       const where = `${name}:${step.line}: ${step.command}`;
       const before = snapshot(folder);
-      const { status, stdout, stderr } = await run(step.command, folder, env);
-      expect(stderr, where).toMatch(pattern(step.stderr));
-      expect(stdout, where).toMatch(pattern(step.stdout));
+      const startedMs = Date.now();
+      const { status, stdout, stderr } = await run(step.command, folder, env());
+      const span = { startedMs, endedMs: Date.now() };
+      expect(stderr, where).toMatch(pattern(step.stderr, span));
+      expect(stdout, where).toMatch(pattern(step.stdout, span));
       expect(status, where).toBe(step.status);
       expect(stderr, where).not.toMatch(MARKERS);
       if (status !== 0) expect(snapshot(folder), where).toEqual(before);

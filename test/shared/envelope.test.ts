@@ -104,7 +104,7 @@ describe("a damaged value", () => {
       if ((await open(encodeBase64(flipped))) !== null) opened.push(bit);
     }
     expect(opened).toEqual([]);
-  }, 60_000);
+  });
 
   test("with any one character changed never unseals", async () => {
     const text = encodeEnvelope(await seal());
@@ -122,7 +122,7 @@ describe("a damaged value", () => {
       ),
       { numRuns: 800 },
     );
-  }, 60_000);
+  });
 
   test("whose last characters are any others never unseals", async () => {
     for (const plaintext of ["hunter", "hunter2", "hunter22"]) {
@@ -135,7 +135,7 @@ describe("a damaged value", () => {
         }
       }
     }
-  }, 60_000);
+  });
 
   test("cut anywhere, or with anything added, never unseals", async () => {
     const all = envelopeBytes(await seal());

@@ -196,7 +196,7 @@ describe("a template's errors", () => {
     if (PIECES.test(shown)) throw new Error(`an error of ${source} carries a value`);
   }
 
-  test("carry no value, whichever function is called with it", { timeout: 60_000 }, () => {
+  test("carry no value, whichever function is called with it", () => {
     const names = [...FUNCTIONS.keys()];
     expect(names.length).toBeGreaterThan(200);
     let calls = 0;
@@ -322,10 +322,12 @@ describe("a template's budget", () => {
     ['{{ int (repeat 500000 "9") }}', undefined],
     ['{{ trim (repeat 500000 " ") }}{{ snakecase (repeat 200000 "aB") }}', undefined],
   ])("stops or finishes %j soon", (source, pattern) => {
-    const start = performance.now();
+    const before = process.cpuUsage();
     if (pattern === undefined) renderTemplate(source, {});
     else expect(failure(source).message).toMatch(pattern);
-    expect(performance.now() - start).toBeLessThan(20_000);
+    // Of the processor's time: other programs may hold up this one.
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(20_000);
   });
 
   test("holds for the source and the output too", () => {

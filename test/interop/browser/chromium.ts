@@ -5,9 +5,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { PATIENCE_MS } from "../../cluster/program.ts";
 import { partPath } from "../../parts/parts.ts";
-
-const ANSWER_DEADLINE_MS = 30_000;
 
 interface Message {
   readonly id?: number;
@@ -75,7 +74,7 @@ export async function startChromium(): Promise<Page> {
       const late = (): void => {
         fail(new Error(`Chromium does not answer ${method}; it said: ${said}`));
       };
-      const timer = setTimeout(late, ANSWER_DEADLINE_MS);
+      const timer = setTimeout(late, PATIENCE_MS);
       void ended.then(late);
       waiting.set(id, (message) => {
         clearTimeout(timer);
