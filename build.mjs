@@ -154,9 +154,10 @@ async function buildLibrary(outdir) {
   checkImports(metafile);
   // Loaded only here: `--run` needs no compiler.
   const { declarationsOf } = await import("./build/types.mjs");
-  const declarations = declarationsOf(root, Object.values(LIBRARY));
+  const tsconfig = resolve(root, "tsconfig.json");
   for (const [out, entry] of Object.entries(LIBRARY)) {
-    await writeFile(join(outdir, `${out}.d.mts`), declarations.get(resolve(root, entry)));
+    const declarations = await declarationsOf(resolve(root, entry), tsconfig);
+    await writeFile(join(outdir, `${out}.d.mts`), declarations);
   }
   return metafile;
 }

@@ -1,8 +1,9 @@
-// Owns: what the build tells of the packages that esbuild put into the programs: a bill of materials
-// (CycloneDX) and their licences' texts.
-// Does not own: which packages those are: esbuild's own books say so.
+// The bill of materials (CycloneDX) and the licence texts of the packages that esbuild put into the programs.
+
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, sep } from "node:path";
+import { join } from "node:path";
+import cyclonedx from "@cyclonedx/cyclonedx-library";
+import parseExpression from "spdx-expression-parse";
 
 /** Folders of the packages that have at least a byte in the outputs, in the order of their names. */
 function bundledFolders(metafiles) {
@@ -20,7 +21,7 @@ function bundledFolders(metafiles) {
 
 const LICENCE_FILE = /^(licen[cs]e|copying|notice)([-.].*)?$/i;
 
-/** Where a package has no file with its licence, its README or nothing has one: by name. */
+/** The texts of a package's licence files; empty if it has none. */
 function licenceTexts(folder) {
   return readdirSync(folder)
     .filter((name) => LICENCE_FILE.test(name))
@@ -54,54 +55,34 @@ export function bundledPackages(root, metafiles) {
   return [...packages.values()];
 }
 
-const purl = (name, version) => `pkg:npm/${name.replace(/^@/, "%40")}@${version}`;
+const { FromNodePackageJson, License } = cyclonedx.Contrib;
+const { Enums, Models, Serialize, Spec } = cyclonedx;
+const licences = new License.Factories.LicenseFactory(parseExpression);
 
-/** CycloneDX 1.6. The same build gives the same text: there is no date and no serial number in it. */
+/** CycloneDX 1.6. The same build gives the same text: it has no date and no serial number. */
 export function formatBill({ version, license }, commit, packages) {
-  const own = purl("kube-signet", version);
-  const components = packages.map(({ name, version, license, integrity }) => {
-    const [, algorithm, digest] = /^sha(\d+)-(.*)$/.exec(integrity ?? "") ?? [];
-    return {
-      type: "library",
-      "bom-ref": purl(name, version),
-      name,
-      version,
-      ...(digest === undefined
-        ? {}
-        : {
-            hashes: [
-              { alg: `SHA-${algorithm}`, content: Buffer.from(digest, "base64").toString("hex") },
-            ],
-          }),
-      licenses: licenceField(license),
-      purl: purl(name, version),
-    };
-  });
-  const bill = {
-    $schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
-    bomFormat: "CycloneDX",
-    specVersion: "1.6",
-    version: 1,
-    metadata: {
-      component: {
-        type: "application",
-        "bom-ref": own,
-        name: "kube-signet",
-        version,
-        licenses: licenceField(license),
-        purl: own,
-        ...(commit === "" ? {} : { properties: [{ name: "kube-signet:commit", value: commit }] }),
-      },
-    },
-    components,
-    dependencies: [{ ref: own, dependsOn: components.map(({ purl }) => purl) }],
-  };
-  return `${JSON.stringify(bill, null, 2)}\n`;
+  const own = { name: "kube-signet", version, license };
+  const program = componentOf(Enums.ComponentType.Application, own);
+  if (commit !== "") program.properties.add(new Models.Property("kube-signet:commit", commit));
+  const bill = new Models.Bom({ metadata: new Models.Metadata({ component: program }) });
+  for (const each of packages) {
+    const component = componentOf(Enums.ComponentType.Library, each);
+    bill.components.add(component);
+    program.dependencies.add(component.bomRef);
+  }
+  const format = new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6);
+  const text = new Serialize.JsonSerializer(format).serialize(bill, { sortLists: true, space: 2 });
+  return `${text}\n`;
 }
 
-/** One licence has an SPDX id; a choice or a sum of them is an expression. */
-function licenceField(license) {
-  return /[ (]/.test(license) ? [{ expression: license }] : [{ license: { id: license } }];
+function componentOf(type, { name, version, license, integrity }) {
+  const purl = `pkg:npm/${name.replace(/^@/, "%40")}@${version}`;
+  const component = new Models.Component(type, name, { version, purl, bomRef: purl });
+  component.licenses.add(licences.makeFromString(license));
+  if (integrity !== undefined) {
+    component.hashes.set(...FromNodePackageJson.Utils.parsePackageIntegrity(integrity));
+  }
+  return component;
 }
 
 const RULE = "-".repeat(80);

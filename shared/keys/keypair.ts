@@ -37,20 +37,21 @@ async function selfSign(
 ): Promise<string> {
   // Loaded only here: a key is made once a month.
   const { default: forge } = await import("node-forge");
-  const { asn1, pem } = forge;
-  // The published types leave this one out.
-  const pki = forge.pki as typeof forge.pki & {
-    getTBSCertificate(certificate: pki.Certificate): asn1.Asn1;
-  };
+  const { asn1, md, pki } = forge;
   const certificate = pki.createCertificate();
   certificate.publicKey = pki.publicKeyFromPem(
     publicKey.export({ type: "spki", format: "pem" }) as string,
   );
-  // A leading zero nibble keeps the DER integer positive and below 2^128.
-  certificate.serialNumber = "0" + randomBytes(16).toString("hex").slice(1);
+  // The first digit keeps the DER integer positive, below 2^128 and free of padding.
+  certificate.serialNumber = "4" + randomBytes(16).toString("hex").slice(1);
   certificate.validity.notBefore = notBefore;
   certificate.validity.notAfter = new Date(notBefore.getTime() + validForMs);
-  const name = commonName ? [{ name: "commonName", value: commonName }] : [];
+  // Go refuses a PrintableString with any other character.
+  const isPrintable = /^[A-Za-z0-9 '()+,./:=?-]*$/.test(commonName ?? "");
+  const stringType = isPrintable ? asn1.Type.PRINTABLESTRING : asn1.Type.UTF8;
+  // The published types expect another enumeration here than the library reads.
+  const valueTagClass = stringType as unknown as asn1.Class;
+  const name = commonName ? [{ name: "commonName", value: commonName, valueTagClass }] : [];
   certificate.setSubject(name);
   certificate.setIssuer(name);
   certificate.setExtensions([
@@ -58,18 +59,13 @@ async function selfSign(
     { name: "basicConstraints", critical: true, cA: true },
     { name: "subjectKeyIdentifier" },
   ]);
-  // The library lays out the certificate; the signature is OpenSSL's.
-  const sha256WithRsa = pki.oids["sha256WithRSAEncryption"] as string;
-  const unsigned = certificate as typeof certificate & {
-    signatureOid: string;
-    siginfo: { algorithmOid: string };
-    signature: string;
-    tbsCertificate: asn1.Asn1;
+  // The library lays out the certificate, and OpenSSL signs it: a key is whatever has a `sign`.
+  const signer = {
+    sign: () => {
+      const toBeSigned = Buffer.from(asn1.toDer(certificate.tbsCertificate).getBytes(), "binary");
+      return sign("sha256", toBeSigned, privateKey).toString("binary");
+    },
   };
-  unsigned.signatureOid = unsigned.siginfo.algorithmOid = sha256WithRsa;
-  unsigned.tbsCertificate = pki.getTBSCertificate(certificate);
-  const toBeSigned = Buffer.from(asn1.toDer(unsigned.tbsCertificate).getBytes(), "binary");
-  unsigned.signature = sign("sha256", toBeSigned, privateKey).toString("binary");
-  const body = asn1.toDer(pki.certificateToAsn1(certificate)).getBytes();
-  return pem.encode({ type: "CERTIFICATE", body }).replaceAll("\r\n", "\n");
+  certificate.sign(signer as Partial<pki.rsa.PrivateKey> as pki.rsa.PrivateKey, md.sha256.create());
+  return pki.certificateToPem(certificate).replaceAll("\r\n", "\n");
 }

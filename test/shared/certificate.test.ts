@@ -73,6 +73,28 @@ describe("a sealing key that is made", () => {
     expect(issuer).toBe(subject);
   });
 
+  // Go takes no other character in a PrintableString than X.680 lists.
+  test.for([
+    ["sealing.example.com", 0x13],
+    ["sealing_keys@example", 0x0c],
+    ["Schlüssel", 0x0c],
+  ] as const)("writes the name %s as a string that Go reads", async ([commonName, tag]) => {
+    const { certificatePem } = await createSealingKey({
+      bits: 2048,
+      notBefore: NOT_BEFORE,
+      validForMs: DAY_MS,
+      commonName,
+    });
+    const { raw, subject } = new X509Certificate(certificatePem);
+    expect(subject).toBe(`CN=${commonName}`);
+    const value = Buffer.from(commonName);
+    expect(raw.includes(Buffer.from([tag, value.length, ...value]))).toBe(true);
+  });
+
+  test("has a serial number that DER does not pad", () => {
+    expect(new X509Certificate(pair.certificatePem).serialNumber).toMatch(/^[1-7][0-9A-F]{31}$/);
+  });
+
   test("has another serial number each time, positive and below 2^128", () => {
     const serial = BigInt(`0x${new X509Certificate(pair.certificatePem).serialNumber}`);
     const other = BigInt(`0x${new X509Certificate(keyText("first", "crt")).serialNumber}`);
