@@ -17,6 +17,7 @@ interface Job {
 
 interface Workflow {
   readonly permissions?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
   readonly jobs: Readonly<Record<string, Job>>;
 }
 
@@ -47,7 +48,15 @@ describe("the workflows", () => {
     expect(commands).toContain("npm run test:unit");
   });
 
-  it.each(FILES)("%s starts with the right to read alone", (path) => {
+  it("publish the image that the chart installs", () => {
+    const { image } = load(readFileSync("charts/signet/values.yaml", "utf8")) as {
+      image: { registry: string; repository: string };
+    };
+    const { env } = workflow(`${FOLDER}/release.yaml`);
+    expect(env?.["IMAGE"]).toBe(`${image.registry}/${image.repository}`);
+  });
+
+  it.each(FILES)("%s starts with the permission to read only", (path) => {
     expect(workflow(path).permissions).toEqual({ contents: "read" });
   });
 
