@@ -32,16 +32,24 @@ const NODES = {
 } as const satisfies Partial<Record<PartName, { version: string; x64: string; arm64: string }>>;
 type NodePart = keyof typeof NODES;
 
+// renovate.json reads the comments: where newer versions are looked for, and under which name.
+// renovate: go k8s.io/kubernetes
 const KUBERNETES = "v1.35.4";
+// renovate: go go.etcd.io/etcd/server/v3
 const ETCD = "v3.6.6";
+// renovate: github-releases prometheus/prometheus
+const PROMTOOL = "v3.5.0";
+// renovate: go github.com/argoproj/gitops-engine
+const AGENT = "v0.7.3";
+// renovate: go github.com/open-policy-agent/gatekeeper/v3
+const GATEKEEPER = "v3.23.1";
+// renovate: go github.com/kyverno/kyverno
+const KYVERNO = "v1.19.1";
 const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
 const ARGO = "github.com/argoproj/argo-cd/v3@v3.2.0";
-const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua";
-const PROMTOOL = "v3.5.0";
-const AGENT = "v0.7.3";
 const AGE = "filippo.io/age@v1.2.1";
-const GATEKEEPER = "v3.23.1";
-const KYVERNO = "v1.19.1";
+const ACTIONLINT = "github.com/rhysd/actionlint@v1.7.12";
+const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua";
 const ORIGINAL_CHART = "helm/sealed-secrets";
 const ORIGINAL_CRD = `${ORIGINAL_CHART}/crds/bitnami.com_sealedsecrets.yaml`;
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
@@ -120,6 +128,13 @@ async function goBuild(folder: string, target: string, output: string, ldflags =
   });
 }
 
+/** Builds `cmd/PROGRAM` of a published module, with the dependencies that the module itself pins. */
+async function goInstall(module: string, program: string, directory: string): Promise<void> {
+  const [path = "", version = ""] = module.split("@");
+  const env = { GOBIN: directory, GOWORK: "off" };
+  await run("go", ["install", `${path}/cmd/${program}@${version}`], { env });
+}
+
 function kubernetesRecipe(part: PartName, target: string, usually: string): Recipe {
   return {
     name: part,
@@ -140,11 +155,7 @@ function kubernetesRecipe(part: PartName, target: string, usually: string): Reci
 }
 
 async function makeOriginal(directory: string): Promise<void> {
-  const [module = "", version = ""] = ORIGINAL.split("@");
-  const env = { GOBIN: directory, GOWORK: "off" };
-  for (const program of ["kubeseal", "controller"]) {
-    await run("go", ["install", `${module}/cmd/${program}@${version}`], { env });
-  }
+  for (const program of ["kubeseal", "controller"]) await goInstall(ORIGINAL, program, directory);
   await rename(join(directory, "controller"), join(directory, "sealed-secrets-controller"));
   await copyFromModule(ORIGINAL, ORIGINAL_CRD, join(directory, "original-crd"));
 }
@@ -342,11 +353,15 @@ const RECIPES: Recipe[] = [
     usually: `${AGE} from source, 10 seconds`,
     needs: "go",
     version: AGE,
-    make: async (directory) => {
-      const [module = "", version = ""] = AGE.split("@");
-      const env = { GOBIN: directory, GOWORK: "off" };
-      await run("go", ["install", `${module}/cmd/age@${version}`], { env });
-    },
+    make: (directory) => goInstall(AGE, "age", directory),
+  },
+  {
+    name: "actionlint",
+    parts: ["actionlint"],
+    usually: `${ACTIONLINT} from source, 10 seconds`,
+    needs: "go",
+    version: ACTIONLINT,
+    make: (directory) => goInstall(ACTIONLINT, "actionlint", directory),
   },
   {
     name: "original",

@@ -25,7 +25,8 @@ export type PartName =
   | "kubeseal-auto"
   | "helm"
   | "gator"
-  | "kyverno-review";
+  | "kyverno-review"
+  | "actionlint";
 
 /** The environment variable in which the test runner hands the paths over, as JSON. */
 export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";

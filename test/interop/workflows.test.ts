@@ -1,0 +1,73 @@
+// The workflows as actionlint reads them, and the rules for what they may do and what they run.
+
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { load } from "js-yaml";
+import { describe, expect, it } from "vitest";
+import { partPath } from "../parts/parts.ts";
+
+const FOLDER = ".github/workflows";
+const FILES = readdirSync(FOLDER).map((name) => `${FOLDER}/${name}`);
+
+interface Job {
+  readonly uses?: string;
+  readonly "timeout-minutes"?: number;
+  readonly steps?: readonly { readonly uses?: string; readonly run?: string }[];
+}
+
+interface Workflow {
+  readonly permissions?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly jobs: Readonly<Record<string, Job>>;
+}
+
+const workflow = (path: string): Workflow => load(readFileSync(path, "utf8")) as Workflow;
+
+/** Without shellcheck and pyflakes, so that the answer is the same on every machine. */
+function actionlint(...files: string[]): { status: number | null; output: string } {
+  const args = ["-no-color", "-shellcheck=", "-pyflakes=", ...files];
+  const { status, stdout, stderr } = spawnSync(partPath("actionlint"), args, { encoding: "utf8" });
+  return { status, output: stdout + stderr };
+}
+
+describe("the workflows", () => {
+  it("are there", () => {
+    expect(FILES).toContain(`${FOLDER}/ci.yaml`);
+  });
+
+  it("have no findings of actionlint", () => {
+    expect(actionlint(...FILES)).toEqual({ status: 0, output: "" });
+  });
+
+  it("run what a person runs", () => {
+    const steps = Object.values(workflow(`${FOLDER}/ci.yaml`).jobs).flatMap(
+      ({ steps = [] }) => steps,
+    );
+    const commands = steps.map(({ run }) => run);
+    expect(commands).toContain(".ci/run");
+    expect(commands).toContain("npm run test:unit");
+  });
+
+  it("publish the image that the chart installs", () => {
+    const { image } = load(readFileSync("charts/signet/values.yaml", "utf8")) as {
+      image: { registry: string; repository: string };
+    };
+    const { env } = workflow(`${FOLDER}/release.yaml`);
+    expect(env?.["IMAGE"]).toBe(`${image.registry}/${image.repository}`);
+  });
+
+  it.each(FILES)("%s starts with the permission to read only", (path) => {
+    expect(workflow(path).permissions).toEqual({ contents: "read" });
+  });
+
+  it.each(FILES)("%s names actions by commit, and bounds the time of each job", (path) => {
+    for (const [name, job] of Object.entries(workflow(path).jobs)) {
+      const used = [job.uses, ...(job.steps ?? []).map(({ uses }) => uses)];
+      for (const action of used) {
+        if (action === undefined || action.startsWith("./")) continue;
+        expect(action, name).toMatch(/^[\w./-]+@[0-9a-f]{40}$/);
+      }
+      if (job.uses === undefined) expect(job["timeout-minutes"], name).toBeGreaterThan(0);
+    }
+  });
+});
