@@ -1,0 +1,524 @@
+// The routes over a real socket: what each answers, to whom, how often, and what it never tells.
+// SPEC.md, "HTTP".
+import { request as httpRequest, type Server } from "node:http";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { reviewAccess } from "../../controller/access.ts";
+import { apiRoutes, type ApiWiring, metricsRoutes } from "../../controller/api.ts";
+import { addressOf, closeServer, listen } from "../../controller/httpserver.ts";
+import { keyReport } from "../../controller/keyreport.ts";
+import { createLog } from "../../controller/log.ts";
+import { createMetrics, type Metrics } from "../../controller/metrics.ts";
+import type { Keyring } from "../../shared/keys/keyring.ts";
+import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import type { Scope } from "../../shared/sealing/scope.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret, parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { openValues } from "../../shared/sealing/unseal.ts";
+import { keyringOf, testKey } from "../vectors/fixtures.ts";
+import { startApiServer } from "./apiserver.ts";
+import { until } from "./waiting.ts";
+
+const VALUE = "hunter2-plain";
+const MAX_BODY = 2 * 1024 * 1024;
+
+interface Service {
+  readonly url: string;
+  readonly keyring: Keyring;
+  readonly metrics: Metrics;
+  readonly lines: string[];
+  readonly time: { ms: number };
+}
+
+const servers: Server[] = [];
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await Promise.all(servers.splice(0).map((server) => closeServer(server, 0)));
+});
+
+/** The routes, listening. The keyring's two keys: `first` seals, `second` is older. */
+async function serve(wiring: Partial<ApiWiring> = {}): Promise<Service> {
+  const lines: string[] = [];
+  const time = { ms: 0 };
+  const log = createLog("INFO", "text", (line) => lines.push(line));
+  const keyring = keyringOf([]);
+  keyring.replace([testKey("first"), { ...testKey("second"), orderedAt: new Date(0) }]);
+  const metrics = createMetrics("0", {
+    queueDepth: () => 0,
+    contested: () => 0,
+    leads: () => true,
+    sealedSecrets: () => [],
+    nameThem: true,
+    keyring,
+    malformedKeys: () => 0,
+    renewalAt: () => null,
+    now: () => new Date(0),
+  });
+  const routes = apiRoutes({
+    keyring,
+    metrics,
+    log,
+    ready: () => true,
+    keyReport: () => keyReport(keyring, []),
+    rate: 1000,
+    burst: 1000,
+    clock: () => time.ms,
+    ...wiring,
+  });
+  const limits = { readTimeoutMs: 5_000, writeTimeoutMs: 5_000, log };
+  const server = (await listen("127.0.0.1:0", routes, limits)) as Server;
+  servers.push(server);
+  return { url: `http://${addressOf(server)}`, keyring, metrics, lines, time };
+}
+
+interface Declared {
+  readonly name?: string;
+  readonly data?: Record<string, string>;
+  readonly scope?: Scope;
+  readonly key?: "first" | "second" | "stranger";
+}
+
+async function sealed({
+  name = "db",
+  data = { password: VALUE },
+  scope = "strict",
+  key = "first",
+}: Declared = {}): Promise<JsonObject> {
+  const secret = parseSecret({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name, namespace: "demo" },
+    stringData: data,
+  });
+  return formatSealedSecret(await seal(secret, testKey(key).certificate, scope));
+}
+
+const renamed = (object: JsonObject, metadata: JsonObject): JsonObject => ({
+  ...object,
+  metadata: { ...metadataOf(object), ...metadata },
+});
+const withValue = (object: JsonObject, password: string): JsonObject => ({
+  ...object,
+  spec: { ...(object["spec"] as JsonObject), encryptedData: { password } },
+});
+const valueOf = (object: JsonObject): string =>
+  (object["spec"] as { encryptedData: { password: string } }).encryptedData.password;
+const listOf = (...items: JsonObject[]): JsonObject & { items: JsonObject[] } => ({
+  apiVersion: "v1",
+  kind: "List",
+  items,
+});
+
+function post(
+  { url }: Service,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return fetch(url + path, { method: "POST", body: text, headers });
+}
+
+describe("what everybody may read", () => {
+  it("is the certificate that seals now", async () => {
+    const service = await serve();
+    const read = async (): Promise<[number, string | null, string]> => {
+      const answer = await fetch(`${service.url}/v1/cert.pem?of=now`);
+      return [answer.status, answer.headers.get("content-type"), await answer.text()];
+    };
+    const { pem } = testKey("first").certificate;
+    expect(await read()).toEqual([200, "application/x-pem-file", pem]);
+    service.keyring.replace([testKey("second")]);
+    expect((await read())[2]).toBe(testKey("second").certificate.pem);
+    service.keyring.replace([{ ...testKey("first"), compromised: true }]);
+    expect(await read()).toEqual([500, "text/plain; charset=utf-8", "cannot get certificate\n"]);
+  });
+
+  it("is the report of the keys, with nothing secret in it", async () => {
+    const { url } = await serve();
+    const answer = await fetch(`${url}/v1/keys`);
+    expect(answer.headers.get("content-type")).toBe("application/json");
+    const { keys } = (await answer.json()) as { keys: JsonObject[] };
+    expect(keys.map(({ fingerprint, secret, state }) => [fingerprint, secret, state])).toEqual([
+      [testKey("first").certificate.fingerprint, "first", "sealing"],
+      [testKey("second").certificate.fingerprint, "second", "active"],
+    ]);
+    expect(new Set(keys.flatMap((key) => Object.keys(key)))).toEqual(
+      new Set([
+        ...["fingerprint", "secret", "state", "notBefore", "notAfter"],
+        ...["values", "sealedSecrets"],
+      ]),
+    );
+  });
+
+  it("is health, and readiness as it is now", async () => {
+    let ready = false;
+    const { url } = await serve({ ready: () => ready });
+    const read = async (path: string, method = "GET"): Promise<[number, string]> => {
+      const answer = await fetch(url + path, { method });
+      return [answer.status, await answer.text()];
+    };
+    expect(await read("/healthz")).toEqual([200, "ok\n"]);
+    expect(await read("/healthz", "HEAD")).toEqual([200, ""]);
+    expect(await read("/readyz")).toEqual([503, "not ready\n"]);
+    ready = true;
+    expect(await read("/readyz")).toEqual([200, "ok\n"]);
+    expect(await read("/readyz", "HEAD")).toEqual([200, ""]);
+  });
+});
+
+describe("what is not served", () => {
+  it.each<[string, string, number, string | null, string]>([
+    ["GET", "/", 404, null, "404 page not found\n"],
+    ["GET", "/metrics", 404, null, "404 page not found\n"],
+    ["POST", "/constructor", 404, null, "404 page not found\n"],
+    ["POST", "/v1/cert.pem", 405, "GET, HEAD", "method not allowed\n"],
+    ["DELETE", "/healthz", 405, "GET, HEAD", "method not allowed\n"],
+    ["GET", "/v1/verify", 405, "POST", "method not allowed\n"],
+    ["PUT", "/v1/rotate", 405, "POST", "method not allowed\n"],
+  ])("%s %s", async (method, path, status, allow, text) => {
+    const { url } = await serve();
+    const answer = await fetch(url + path, { method });
+    expect([answer.status, answer.headers.get("allow"), await answer.text()]).toEqual([
+      status,
+      allow,
+      text,
+    ]);
+    expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+  });
+
+  it("is counted under one name, whatever strangers ask for", async () => {
+    const { url, metrics } = await serve();
+    for (const path of ["/a", "/b", "/__proto__", "/healthz?x"]) await fetch(url + path);
+    await fetch(`${url}/v1/cert.pem`, { method: "DELETE" });
+    const { values } = await metrics.httpRequests.get();
+    expect(values.map(({ labels, value }) => ({ ...labels, value }))).toEqual([
+      { path: "other", code: 404, method: "GET", value: 3 },
+      { path: "/healthz", code: 200, method: "GET", value: 1 },
+      { path: "/v1/cert.pem", code: 405, method: "DELETE", value: 1 },
+    ]);
+  });
+
+  it("is an error of ours: it is logged, and answered without a word", async () => {
+    const { url, lines } = await serve({
+      keyReport: () => {
+        throw new Error("a bug");
+      },
+    });
+    const answer = await fetch(`${url}/v1/keys`);
+    expect([answer.status, await answer.text()]).toEqual([500, ""]);
+    expect(lines.map((line) => line.replace(/^\S+ /, ""))).toEqual([
+      'level=ERROR msg="request failed" path=/v1/keys error="a bug"',
+    ]);
+  });
+});
+
+describe("verify", () => {
+  it.each<[string, () => Promise<unknown>, number]>([
+    ["what opens", () => sealed(), 200],
+    ["what opens with an older key", () => sealed({ key: "second" }), 200],
+    ["YAML", async () => `# as in Git\n---\n${JSON.stringify(await sealed())}\n---\n`, 200],
+    ["a List of what opens", async () => listOf(await sealed(), await sealed({ name: "b" })), 200],
+    [
+      "a List of which one does not open",
+      async () => listOf(await sealed(), await sealed({ key: "stranger" })),
+      409,
+    ],
+    ["another kind", () => Promise.resolve({ apiVersion: "v1", kind: "Secret" }), 400],
+    ["two objects", async () => `${JSON.stringify(await sealed())}\n---\n{"kind":"X"}`, 400],
+    ["a List with another kind in it", async () => listOf(await sealed(), { kind: "X" }), 400],
+    ["an empty List", () => Promise.resolve(listOf()), 400],
+    ["nothing", () => Promise.resolve(""), 400],
+    ["broken YAML", () => Promise.resolve("a: [b"), 400],
+    ["a list in JSON", () => Promise.resolve("[]"), 400],
+  ])("%s", async (_what, body, status) => {
+    const service = await serve();
+    const answer = await post(service, "/v1/verify", await body());
+    expect([answer.status, await answer.text()]).toEqual([
+      status,
+      status === 400 ? "not one SealedSecret\n" : "",
+    ]);
+  });
+
+  it("refuses bytes that are not text", async () => {
+    const { url } = await serve();
+    const answer = await fetch(`${url}/v1/verify`, {
+      method: "POST",
+      body: new Uint8Array([0x61, 0xff]),
+    });
+    expect([answer.status, await answer.text()]).toEqual([400, "not one SealedSecret\n"]);
+  });
+});
+
+describe.each(["/v1/verify", "/v1/rotate"])("%s", (path) => {
+  it("answers every failure to open alike", async () => {
+    const service = await serve();
+    const good = await sealed();
+    const bytes = Buffer.from(valueOf(good), "base64");
+    const flipped = (at: number): string => {
+      const copy = Buffer.from(bytes);
+      copy.writeUInt8(copy.readUInt8(at) ^ 1, at);
+      return copy.toString("base64");
+    };
+    const failures: JsonObject[] = [
+      await sealed({ key: "stranger" }),
+      renamed(good, { name: "other" }),
+      renamed(good, { namespace: "other" }),
+      renamed(good, { annotations: { "sealedsecrets.bitnami.com/cluster-wide": "true" } }),
+      withValue(good, flipped(100)),
+      withValue(good, flipped(bytes.length - 1)),
+      withValue(good, bytes.subarray(0, 40).toString("base64")),
+      withValue(good, "AAAA"),
+      withValue(good, "not base64!"),
+      withValue(good, ""),
+    ];
+    const told = new Set<string>();
+    for (const failure of failures) {
+      const answer = await post(service, path, failure);
+      const { date: _date, ...headers } = Object.fromEntries(answer.headers);
+      delete headers["x-ratelimit-remaining"];
+      told.add(JSON.stringify([answer.status, headers, await answer.text()]));
+    }
+    expect([...told].map((each) => (JSON.parse(each) as unknown[]).toSpliced(1, 1))).toEqual([
+      [409, ""],
+    ]);
+    expect(service.lines).toEqual([]);
+  });
+
+  it("refuses a body that is too large, by what it says and by what it is", async () => {
+    const { url } = await serve();
+    const send = (headers: Record<string, string>, chunk: Buffer): Promise<[unknown, unknown]> =>
+      new Promise((resolve, reject) => {
+        const request = httpRequest(url + path, { method: "POST", headers }, (response) => {
+          resolve([response.statusCode, response.headers.connection]);
+          request.destroy();
+        });
+        request.on("error", reject);
+        request.write(chunk);
+      });
+    expect(await send({ "content-length": String(MAX_BODY + 1) }, Buffer.from("{"))).toEqual([
+      413,
+      "close",
+    ]);
+    expect(await send({}, Buffer.alloc(MAX_BODY + 1, " "))).toEqual([413, "close"]);
+  });
+
+  it("takes the largest body that it takes at all", async () => {
+    const service = await serve();
+    const body = JSON.stringify(await sealed()).padEnd(MAX_BODY, " ");
+    expect((await post(service, path, body)).status).toBe(200);
+  });
+});
+
+describe("rotate", () => {
+  const keysOf = async (service: Service, object: unknown): Promise<string[]> => {
+    const { stamp } = await openValues(parseSealedSecret(object as JsonObject), service.keyring);
+    return [...stamp.values()];
+  };
+  const FIRST = testKey("first").certificate.fingerprint;
+
+  it("seals anew what is under an older key, and keeps all else of the object", async () => {
+    const service = await serve();
+    const old = { ...(await sealed({ key: "second" })), more: { kept: [1, null] } };
+    const answer = await post(service, "/v1/rotate", old);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toBe("application/json");
+    const fresh = (await answer.json()) as JsonObject;
+    expect(await keysOf(service, fresh)).toEqual([FIRST]);
+    expect(valueOf(fresh)).not.toBe(valueOf(old));
+    const { values } = await openValues(parseSealedSecret(fresh), service.keyring);
+    expect(Buffer.from(values.get("password") ?? []).toString()).toBe(VALUE);
+    expect({ ...fresh, spec: null, metadata: null }).toEqual({
+      ...old,
+      spec: null,
+      metadata: null,
+    });
+    expect(metadataOf(fresh)).toMatchObject({ name: "db", namespace: "demo" });
+  });
+
+  it("gives back what is under the newest key as it came", async () => {
+    const service = await serve();
+    const object = { ...(await sealed()), more: 1 };
+    expect(await (await post(service, "/v1/rotate", object)).json()).toEqual(object);
+  });
+
+  it("gives back a List, with its items in their order", async () => {
+    const service = await serve();
+    const items = [await sealed(), await sealed({ name: "b", key: "second" })];
+    const list = { ...listOf(...items), metadata: { note: "kept" } };
+    const answer = (await (await post(service, "/v1/rotate", list)).json()) as typeof list;
+    expect({ ...answer, items: [] }).toEqual({ ...list, items: [] });
+    expect(answer.items.map((item) => metadataOf(item)["name"])).toEqual(["db", "b"]);
+    expect(answer.items[0]).toEqual(items[0]);
+    expect(await keysOf(service, answer.items[1])).toEqual([FIRST]);
+  });
+
+  it("gives back nothing of a List of which one does not open", async () => {
+    const service = await serve();
+    const list = listOf(await sealed({ key: "second" }), await sealed({ key: "stranger" }));
+    const answer = await post(service, "/v1/rotate", list);
+    expect([answer.status, await answer.text()]).toEqual([409, ""]);
+  });
+});
+
+describe("the rate", () => {
+  const limits = (answer: Response): (string | null)[] =>
+    ["limit", "remaining", "reset"].map((name) => answer.headers.get(`x-ratelimit-${name}`));
+
+  it("is told with every answer, and ends with 429 until time has passed", async () => {
+    const service = await serve({ rate: 0.5, burst: 2 });
+    const body = await sealed();
+    const first = await post(service, "/v1/verify", body);
+    expect([first.status, limits(first)]).toEqual([200, ["2", "1", "2"]]);
+    const refused = await post(service, "/v1/verify", "no object");
+    expect([refused.status, limits(refused)]).toEqual([400, ["2", "0", "4"]]);
+    const third = await post(service, "/v1/rotate", body);
+    expect([third.status, limits(third), third.headers.get("retry-after")]).toEqual([
+      429,
+      ["2", "0", "4"],
+      "2",
+    ]);
+    expect(await third.text()).toBe("limit exceeded\n");
+    // What costs nothing is not limited.
+    expect((await fetch(`${service.url}/v1/cert.pem`)).status).toBe(200);
+    service.time.ms += 2_000;
+    expect((await post(service, "/v1/verify", body)).status).toBe(200);
+  });
+
+  it("is each client's own behind a proxy, and the address's in all", async () => {
+    const service = await serve({ rate: 0.001, burst: 1 });
+    const ask = async (client: string): Promise<number> =>
+      (await post(service, "/v1/verify", "x", { "x-forwarded-for": client })).status;
+    expect([await ask("a"), await ask("a"), await ask("b")]).toEqual([400, 429, 400]);
+    // The last proxy's word counts; what the client itself put before it does not.
+    expect([await ask("x, a"), await ask("y, c")]).toEqual([429, 400]);
+    // Five times the burst in all, whatever names are made up.
+    expect(await ask("d")).toBe(429);
+  });
+
+  it("counts a request with many values, or a large one, for more", async () => {
+    const service = await serve({ rate: 0.001, burst: 100 });
+    const remaining = async (body: string): Promise<number> => {
+      const before = Number(limits(await post(service, "/v1/verify", ""))[1]);
+      await post(service, "/v1/verify", body);
+      return before - Number(limits(await post(service, "/v1/verify", ""))[1]);
+    };
+    const object = withValue(await sealed(), "AAAA");
+    const spec = object["spec"] as JsonObject;
+    const many = Object.fromEntries(Array.from({ length: 45 }, (_, n) => [`v${n}`, "AAAA"]));
+    expect(await remaining("")).toBe(2);
+    expect(
+      await remaining(JSON.stringify({ ...object, spec: { ...spec, encryptedData: many } })),
+    ).toBe(4);
+    expect(await remaining("#".padEnd(3 * 64 * 1024, "x"))).toBe(5);
+  });
+
+  it("leaves threads to the reconciler: two pieces of work at once, and a short line", async () => {
+    const service = await serve();
+    const body = await sealed();
+    let begun = 0;
+    const waiting: (() => void)[] = [];
+    vi.spyOn(service.keyring, "open").mockImplementation(async () => {
+      begun++;
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return null;
+    });
+    const answers: number[] = [];
+    const asked = Array.from({ length: 36 }, async () => {
+      answers.push((await post(service, "/v1/verify", body)).status);
+    });
+    await until(() => answers.length === 2);
+    expect([answers, begun]).toEqual([[429, 429], 2]);
+    for (let ended = 0; ended < 34; ended++) {
+      await until(() => waiting.length > 0);
+      waiting.shift()?.();
+    }
+    await Promise.all(asked);
+    expect(answers.slice(2)).toEqual(Array.from({ length: 34 }, () => 409));
+  });
+});
+
+describe("where a token is wanted", () => {
+  const REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews";
+  const ACCESS = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+  let api: Awaited<ReturnType<typeof startApiServer>>;
+  beforeEach(async () => {
+    api = await startApiServer();
+  });
+  afterEach(() => api.close());
+
+  /** The service with an API server that knows one token, and allows it or not. */
+  async function guarded(allowed: boolean): Promise<Service> {
+    api.always("POST", REVIEWS, (response, { body }) => {
+      const { token } = body["spec"] as { token: string };
+      const user = { username: "jane", uid: "u1", groups: ["g"], extra: { a: ["b"] } };
+      const status = token === "good" ? { authenticated: true, user } : {};
+      response.end(JSON.stringify({ status }));
+    });
+    api.always("POST", ACCESS, (response) => response.end(JSON.stringify({ status: { allowed } })));
+    const client = api.client();
+    return serve({ review: (authorization, path) => reviewAccess(client, authorization, path) });
+  }
+
+  it.each<[string, string | undefined, boolean, number, string]>([
+    ["none", undefined, true, 401, "unauthorized\n"],
+    ["another scheme", "Basic good", true, 401, "unauthorized\n"],
+    ["one that nobody knows", "Bearer bad", true, 401, "unauthorized\n"],
+    ["one without the right", "Bearer good", false, 403, "forbidden\n"],
+    ["one with the right", "bearer  good", true, 200, ""],
+  ])("%s", async (_what, authorization, allowed, status, text) => {
+    const service = await guarded(allowed);
+    const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+    const answer = await post(service, "/v1/verify", await sealed(), headers);
+    expect([answer.status, await answer.text()]).toEqual([status, text]);
+    expect(answer.headers.get("www-authenticate")).toBe(status === 401 ? "Bearer" : null);
+    // The others are for everybody.
+    expect((await fetch(`${service.url}/v1/cert.pem`)).status).toBe(200);
+  });
+
+  it("asks about the user of the token and the very path", async () => {
+    const service = await guarded(true);
+    await post(service, "/v1/rotate", await sealed(), { authorization: "Bearer good" });
+    expect(api.seen.map(({ path }) => path)).toEqual([REVIEWS, ACCESS]);
+    expect(api.seen[1]?.body["spec"]).toEqual({
+      user: "jane",
+      uid: "u1",
+      groups: ["g"],
+      extra: { a: ["b"] },
+      nonResourceAttributes: { path: "/v1/rotate", verb: "post" },
+    });
+  });
+
+  it("says no for now where the API server cannot tell, and what is too often comes first", async () => {
+    const client = api.client();
+    const service = await serve({
+      review: (authorization, path) => reviewAccess(client, authorization, path),
+      rate: 0.001,
+      burst: 1,
+    });
+    await api.close();
+    const headers = { authorization: "Bearer good" };
+    const answer = await post(service, "/v1/verify", await sealed(), headers);
+    expect([answer.status, await answer.text()]).toEqual([
+      503,
+      "the token cannot be checked now\n",
+    ]);
+    expect((await post(service, "/v1/verify", "x")).status).toBe(429);
+    api = await startApiServer();
+  });
+});
+
+it("serves metrics, and nothing else, on their own address", async () => {
+  const { metrics } = await serve();
+  const log = createLog("ERROR", "text", () => undefined);
+  const limits = { readTimeoutMs: 5_000, writeTimeoutMs: 5_000, log };
+  const server = (await listen("127.0.0.1:0", metricsRoutes(metrics), limits)) as Server;
+  servers.push(server);
+  const url = `http://${addressOf(server)}`;
+  const answer = await fetch(`${url}/metrics`);
+  expect(answer.headers.get("content-type")).toMatch(/^text\/plain; version=/);
+  expect(await answer.text()).toContain(
+    'sealed_secrets_controller_sealing_keys{state="sealing"} 1\n',
+  );
+  expect((await fetch(`${url}/v1/cert.pem`)).status).toBe(404);
+});

@@ -1,0 +1,372 @@
+// The cluster's sealing keys over a real socket: reading, creating, renewing, on a stopped clock.
+// SPEC.md, "Sealing keys and certificates", "Renewal".
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ClusterKeys, keyName, type KeyOptions } from "../../controller/clusterkeys.ts";
+import { createLog } from "../../controller/log.ts";
+import { ApiError } from "../../host/kubernetes/apiclient.ts";
+import { formatKeySecret, KEY_LABEL, RENEW_ANNOTATION } from "../../shared/keys/keyfile.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
+import { stopClocks, until } from "./waiting.ts";
+
+vi.mock("node:timers/promises", async () => ({ setTimeout: (await import("./waiting.ts")).sleep }));
+
+const SECRETS = "/api/v1/namespaces/signet/secrets";
+const PREFIX = "sealed-secrets-key";
+const NOW = new Date("2026-11-24T12:00:00Z");
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** Small, for speed: nothing is sealed here. */
+const BITS = 1024;
+
+let server: ApiServer;
+let stop: AbortController;
+beforeEach(async () => {
+  stopClocks(NOW);
+  server = await startApiServer();
+  stop = new AbortController();
+});
+afterEach(async () => {
+  stop.abort();
+  for (const { keys } of replicas.splice(0)) keys.follow();
+  vi.useRealTimers();
+  await server.close();
+});
+
+interface Replica {
+  readonly keys: ClusterKeys;
+  readonly keyring: Keyring;
+  readonly lines: string[];
+  /** How far the wall clock is ahead of the other. */
+  readonly ahead: { wall: number };
+  /** Since the keys that there were have been read. */
+  readonly changes: () => number;
+}
+
+const replicas: Replica[] = [];
+
+/** A replica that has read the keys that there are. */
+async function replica(
+  options: Partial<KeyOptions> = {},
+  guard: () => void = () => undefined,
+): Promise<Replica> {
+  const keyring = new Keyring();
+  const lines: string[] = [];
+  const ahead = { wall: 0 };
+  let changes = 0;
+  const all: KeyOptions = {
+    namespace: "signet",
+    prefix: PREFIX,
+    bits: BITS,
+    validForMs: 10 * DAY_MS,
+    commonName: "",
+    order: "CertNotBefore",
+    labels: {},
+    annotations: {},
+    renewal: { renewAfterMs: 0, cutoff: null },
+    ...options,
+  };
+  const keys = new ClusterKeys(all, {
+    client: server.client(),
+    keyring,
+    log: createLog("INFO", "json", (line) => lines.push(line)),
+    now: () => new Date(Date.now() + ahead.wall),
+    clock: () => Date.now(),
+    guard,
+    onChange: () => changes++,
+  });
+  const made = { keys, keyring, lines, ahead, changes: () => changes };
+  replicas.push(made);
+  await keys.start(stop.signal);
+  changes = 0;
+  return made;
+}
+
+/** A key Secret of `ageMs`, in the cluster. */
+async function stored(name: string, ageMs: number, metadata: JsonObject = {}): Promise<JsonObject> {
+  const notBefore = new Date(NOW.getTime() - ageMs);
+  const pair = await createSealingKey({ bits: BITS, notBefore, validForMs: 10 * DAY_MS });
+  const secret = formatKeySecret(pair, { name });
+  return server.put(`${SECRETS}/${name}`, {
+    ...secret,
+    metadata: { ...metadataOf(secret), ...metadata },
+  });
+}
+
+const names = (): string[] =>
+  [...server.objects.keys()].map((path) => path.slice(SECRETS.length + 1));
+const messages = (lines: readonly string[]): string[] =>
+  lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+const posts = (): number => server.seen.filter(({ method }) => method === "POST").length;
+
+/** Lets time pass in steps that the keys look in, with all the work of each step done. */
+async function pass(totalMs: number, stepMs: number): Promise<void> {
+  for (let passed = 0; passed < totalMs; passed += stepMs) {
+    await vi.advanceTimersByTimeAsync(stepMs);
+    await until(() => vi.getTimerCount() > 0);
+  }
+}
+
+describe("the first key", () => {
+  let leads = true;
+
+  it("is made by the leader alone, stored, and then held", async () => {
+    const { keys, keyring, lines, changes } = await replica({
+      labels: { team: "a", [KEY_LABEL]: "mine" },
+      annotations: { note: "n" },
+      commonName: "signet.example",
+    });
+    await vi.advanceTimersByTimeAsync(DAY_MS);
+    expect([posts(), keyring.keys.length, changes()]).toEqual([0, 0, 0]);
+    keys.lead();
+    await until(() => keyring.newest !== null);
+    const name = keyName(PREFIX, null);
+    expect(names()).toEqual([name]);
+    expect(server.objects.get(`${SECRETS}/${name}`)).toMatchObject({
+      type: "kubernetes.io/tls",
+      metadata: { labels: { team: "a", [KEY_LABEL]: "active" }, annotations: { note: "n" } },
+    });
+    expect(server.seen.find(({ method }) => method === "POST")?.query).toEqual({
+      fieldManager: "signet-controller",
+    });
+    const { certificate } = keyring.newest ?? {};
+    expect([certificate?.notBefore, certificate?.notAfter]).toEqual([
+      new Date(NOW.getTime() + DAY_MS),
+      new Date(NOW.getTime() + 11 * DAY_MS),
+    ]);
+    expect(changes()).toBe(1);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      msg: "sealing key created",
+      secret: `signet/${name}`,
+      fingerprint: certificate?.fingerprint,
+    });
+    // Our own event of the watch is no news.
+    await pass(90_000, 30_000);
+    expect([posts(), changes(), lines.length]).toEqual([1, 1, 1]);
+  });
+
+  it.each<[string, () => void, () => void]>([
+    [
+      "that cannot be stored",
+      () => {
+        server.always("POST", SECRETS, refuse(500, "InternalError"));
+      },
+      () => {
+        server.always("POST", SECRETS, undefined);
+      },
+    ],
+    [
+      "that may not be stored, since the replica does not lead any more",
+      () => {
+        leads = false;
+      },
+      () => {
+        leads = true;
+      },
+    ],
+  ])("%s is not held, and tried again five seconds later", async (_what, hinder, allow) => {
+    hinder();
+    const { keys, keyring, lines } = await replica({}, () => {
+      if (!leads) throw new ApiError(0, "NotLeader", "follows");
+    });
+    keys.lead();
+    await until(() => lines.length === 1);
+    expect(messages(lines)).toEqual(["sealing key could not be made, trying again"]);
+    expect([keyring.keys.length, names()]).toEqual([0, []]);
+    allow();
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(vi.getTimerCount()).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    await until(() => keyring.newest !== null);
+    expect(names()).toEqual([keyName(PREFIX, null)]);
+  });
+
+  it("has one name for all, so that of replicas which all lead one makes it", async () => {
+    const both = [await replica(), await replica()];
+    for (const { keys } of both) keys.lead();
+    await until(() => both.every(({ keyring }) => keyring.newest !== null));
+    const [fingerprint, other] = both.map(({ keyring }) => keyring.newest?.certificate.fingerprint);
+    expect(fingerprint).toBe(other);
+    await until(() => posts() === 2);
+    await pass(60_000, 30_000);
+    expect([posts(), names()]).toEqual([2, [keyName(PREFIX, null)]]);
+  });
+
+  it("takes another name where a retired key has the first", async () => {
+    const taken = keyName(PREFIX, null);
+    await stored(taken, DAY_MS, { labels: { [KEY_LABEL]: "retired" } });
+    const { keys, keyring } = await replica();
+    expect(keyring.keys).toEqual([]);
+    keys.lead();
+    await until(() => keyring.newest !== null);
+    expect(names()).toEqual([taken, keyName(PREFIX, null, 1)]);
+    expect(keyring.newest?.name).toBe(keyName(PREFIX, null, 1));
+  });
+});
+
+describe("the next key", () => {
+  it("is made when the newest has the age for it, not before, and older ones stay", async () => {
+    await stored("old", 29 * DAY_MS);
+    const { keys, keyring } = await replica({
+      renewal: { renewAfterMs: 30 * DAY_MS, cutoff: null },
+    });
+    expect(keys.renewalAt).toEqual(new Date(NOW.getTime() + DAY_MS));
+    keys.lead();
+    await pass(DAY_MS - HOUR_MS, HOUR_MS);
+    expect(posts()).toBe(0);
+    await vi.advanceTimersByTimeAsync(HOUR_MS);
+    await until(() => keyring.keys.length === 2);
+    expect(keyring.keys.map(({ name }) => name)).toEqual([keyring.newest?.name, "old"]);
+    expect(keys.renewalAt).toEqual(new Date(NOW.getTime() + 31 * DAY_MS));
+    await pass(DAY_MS, HOUR_MS);
+    expect(posts()).toBe(1);
+  });
+
+  it("is made at the cutoff, once", async () => {
+    const cutoff = new Date(NOW.getTime() + 2 * HOUR_MS);
+    await stored("old", DAY_MS);
+    const { keys, keyring } = await replica({ renewal: { renewAfterMs: 0, cutoff } });
+    keys.lead();
+    await pass(2 * HOUR_MS - 60_000, 60_000);
+    expect([posts(), keys.renewalAt]).toEqual([0, cutoff]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    await until(() => keyring.keys.length === 2);
+    expect(keys.renewalAt).toBeNull();
+    await pass(DAY_MS, HOUR_MS);
+    expect(posts()).toBe(1);
+  });
+
+  it("does not follow within the hour, whatever the wall clock says", async () => {
+    await stored("old", DAY_MS);
+    const { keys, keyring, ahead } = await replica({
+      renewal: { renewAfterMs: 30 * DAY_MS, cutoff: null },
+    });
+    keys.lead();
+    ahead.wall = 40 * DAY_MS;
+    await vi.advanceTimersByTimeAsync(30_000);
+    await until(() => keyring.keys.length === 2);
+    ahead.wall = 80 * DAY_MS;
+    await pass(HOUR_MS - 30_000, 30_000);
+    expect(posts()).toBe(1);
+    await vi.advanceTimersByTimeAsync(30_000);
+    await until(() => keyring.keys.length === 3);
+  });
+
+  it("is made at once when asked for, newer than one of the same second", async () => {
+    await stored("old", 0);
+    const { keys, keyring } = await replica();
+    keys.lead();
+    keys.request();
+    // Asked for twice before it is there, it is one.
+    keys.request();
+    await until(() => keyring.keys.length === 2);
+    expect(keyring.newest?.certificate.notBefore).toEqual(new Date(NOW.getTime() + 1_000));
+    await pass(60_000, 30_000);
+    expect(posts()).toBe(1);
+  });
+
+  it("is the leader's to make, also when asked for", async () => {
+    await stored("old", 0);
+    const { keys, lines } = await replica();
+    keys.request();
+    keys.lead();
+    await pass(60_000, 30_000);
+    expect([posts(), messages(lines)]).toEqual([
+      0,
+      ["asked for a new sealing key, but this replica follows: ask the leader"],
+    ]);
+  });
+
+  it("is asked for by an annotation on the newest, and by none on another", async () => {
+    const annotations = { [RENEW_ANNOTATION]: "now" };
+    await stored("older", 2 * DAY_MS, { annotations });
+    const old = await stored("old", DAY_MS);
+    const { keys, keyring } = await replica();
+    keys.lead();
+    await pass(60_000, 30_000);
+    expect(posts()).toBe(0);
+    server.put(`${SECRETS}/old`, { ...old, metadata: { ...metadataOf(old), annotations } });
+    await until(() => keyring.keys.length === 3);
+    await pass(60_000, 30_000);
+    expect(posts()).toBe(1);
+  });
+
+  it("replaces one that is marked compromised, which still opens", async () => {
+    const old = await stored("old", DAY_MS);
+    const { keys, keyring, changes } = await replica();
+    keys.lead();
+    const labels = { [KEY_LABEL]: "compromised" };
+    server.put(`${SECRETS}/old`, { ...old, metadata: { ...metadataOf(old), labels } });
+    await until(() => keyring.keys.length === 2);
+    expect(keyring.keys.map(({ name, compromised }) => [name, compromised])).toEqual([
+      [keyring.newest?.name, false],
+      ["old", true],
+    ]);
+    // The mark, and the successor.
+    expect(changes()).toBe(2);
+  });
+});
+
+describe("the keys that are held", () => {
+  it("are those with the label, and the one from before there was a label", async () => {
+    await stored("labelled", DAY_MS);
+    await stored(PREFIX, 2 * DAY_MS, { labels: {} });
+    await stored("unlabelled", DAY_MS, { labels: {} });
+    await stored("retired", DAY_MS, { labels: { [KEY_LABEL]: "retired" } });
+    const { keyring } = await replica();
+    expect(keyring.keys.map(({ name }) => name)).toEqual(["labelled", PREFIX]);
+  });
+
+  it("follow what others make and delete, also while this replica does not lead", async () => {
+    await stored("old", DAY_MS - HOUR_MS);
+    const { keys, keyring } = await replica({
+      renewal: { renewAfterMs: DAY_MS, cutoff: null },
+    });
+    keys.lead();
+    keys.follow();
+    await until(() => server.watches.size === 2);
+    await stored("other", 0);
+    await until(() => keyring.newest?.name === "other");
+    server.remove(`${SECRETS}/old`);
+    await until(() => keyring.keys.length === 1);
+    await vi.advanceTimersByTimeAsync(30 * DAY_MS);
+    expect(names()).toEqual(["other"]);
+  });
+
+  it("do not count one that cannot be used, which is reported and read again when it changes", async () => {
+    const good = await stored("good", DAY_MS);
+    const data = { "tls.crt": "", "tls.key": Buffer.from("hunter2").toString("base64") };
+    const bad = await stored("bad", 0);
+    server.put(`${SECRETS}/bad`, { ...bad, data });
+    const { keys, keyring, lines } = await replica();
+    expect([keyring.keys.map(({ name }) => name), keys.malformed]).toEqual([["good"], 1]);
+    expect(lines.length).toBe(1);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      level: "ERROR",
+      msg: "sealing key Secret is malformed, skipped",
+      secret: "signet/bad",
+      field: "tls.key",
+    });
+    expect(lines[0]).not.toContain("hunter2");
+    server.put(`${SECRETS}/bad`, bad);
+    await until(() => keyring.newest?.name === "bad");
+    expect(keys.malformed).toBe(0);
+    expect(keyring.keys.map(({ name }) => name)).toEqual(["bad", metadataOf(good)["name"]]);
+  });
+
+  it("are ordered by the age of their Secrets where that is asked for", async () => {
+    const created = (day: string): JsonObject => ({
+      creationTimestamp: `2026-11-${day}T00:00:00Z`,
+    });
+    await stored("a", DAY_MS, created("01"));
+    await stored("b", 2 * DAY_MS, created("02"));
+    const byCertificate = await replica();
+    const bySecret = await replica({ order: "SecretCreationTimestamp" });
+    expect([byCertificate, bySecret].map(({ keyring }) => keyring.newest?.name)).toEqual([
+      "a",
+      "b",
+    ]);
+  });
+});

@@ -1,0 +1,708 @@
+// The reconciler over a world in memory: what it writes, what it leaves alone, what it tells.
+// SPEC.md, "Reconciling", "Drift", "Status".
+import { describe, expect, it } from "vitest";
+import { MANAGED_ANNOTATION, PATCH_ANNOTATION, SECRET_LABEL } from "../../controller/decide.ts";
+import { createLog } from "../../controller/log.ts";
+import {
+  DRIFT_ANNOTATION,
+  Reconciler,
+  type ReconcilerOptions,
+} from "../../controller/reconcile.ts";
+import { currentVerdict, formatDrift } from "../../controller/status.ts";
+import { WorldError } from "../../controller/world.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { type Json } from "../../shared/manifest/manifest.ts";
+import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { keyringOf, testKey } from "../vectors/fixtures.ts";
+import type { KeyName } from "../vectors/vectors.ts";
+import { MemoryWorld } from "./memoryworld.ts";
+
+const NAME = "demo/db";
+const VALUE = "hunter2-plain";
+const OTHER_VALUE = "letmein-plain";
+const NOW = new Date("2026-11-24T12:00:00Z");
+
+interface Declared {
+  readonly data?: Record<string, string>;
+  /** Of the SealedSecret itself. */
+  readonly annotations?: Record<string, string>;
+  readonly immutable?: boolean;
+  readonly type?: string;
+  readonly key?: KeyName;
+  /** Items that are rendered. */
+  readonly templates?: Record<string, string>;
+}
+
+async function sealed({
+  data = { password: VALUE },
+  annotations = {},
+  immutable,
+  type,
+  key = "first",
+  templates,
+}: Declared = {}): Promise<JsonObject> {
+  const secret = parseSecret({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "db", namespace: "demo" },
+    stringData: data,
+    ...(immutable === undefined ? {} : { immutable }),
+    ...(type === undefined ? {} : { type }),
+  });
+  const object = formatSealedSecret(await seal(secret, testKey(key).certificate, "strict"));
+  const spec = object["spec"] as JsonObject;
+  const template = { ...(spec["template"] as JsonObject), ...(templates && { data: templates }) };
+  return {
+    ...object,
+    metadata: { ...metadataOf(object), annotations, uid: "owner-uid", generation: 1 },
+    spec: { ...spec, template },
+  };
+}
+
+/** A Secret as someone else makes it. */
+function theirs(metadata: JsonObject = {}, data: Record<string, string> = {}): JsonObject {
+  const encoded = Object.entries(data).map(([item, text]) => [item, base64(text)]);
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "db", namespace: "demo", ...metadata },
+    type: "Opaque",
+    data: Object.fromEntries(encoded) as JsonObject,
+  };
+}
+
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+/** A reconciler over a world of its own, and all that it tells. */
+function bench(options: Partial<ReconcilerOptions> = {}) {
+  const world = new MemoryWorld();
+  const time = { ms: 0 };
+  const told = { lines: [] as string[], verdicts: [] as string[], repairs: [] as string[] };
+  const counts = { unsealed: 0 };
+  const keyring = keyringOf(["first"]);
+  const all: ReconcilerOptions = {
+    world,
+    keyring,
+    render: (source, values) => {
+      if (source === "fail") throw new SignetError("template-failed", "line 1: no such function");
+      return Buffer.concat([Buffer.from(source), values.get("password") ?? Buffer.from("")]);
+    },
+    acceptLegacy: true,
+    updateStatus: true,
+    repair: { changed: true, deleted: true },
+    log: createLog(
+      "DEBUG",
+      "text",
+      (line) => told.lines.push(line),
+      () => NOW,
+    ),
+    now: () => new Date(NOW.getTime() + time.ms),
+    clock: () => time.ms,
+    onUnseal: () => counts.unsealed++,
+    onVerdict: (_key, verdict) => told.verdicts.push(verdict.reason),
+    onRepair: (_key, drift) => told.repairs.push(formatDrift(drift)),
+    ...options,
+  };
+  const start = (): Reconciler => new Reconciler(all);
+  return { world, time, told, counts, keyring, start, reconciler: start() };
+}
+
+/** The calls since the last asking. */
+function newCalls({ calls }: MemoryWorld): string[] {
+  return calls.splice(0);
+}
+
+/** What the Secret holds, as text; undefined where there is none. */
+function held(world: MemoryWorld): Record<string, string> | undefined {
+  const secret = world.secrets.get(NAME);
+  if (secret === undefined) return undefined;
+  const { data } = parseSecret(secret);
+  return Object.fromEntries(
+    [...data].map(([item, bytes]) => [item, Buffer.from(bytes).toString()]),
+  );
+}
+
+/** The Secret with other content, under the same name and marks, as someone's edit leaves it. */
+function edit(world: MemoryWorld, change: JsonObject): void {
+  const secret = world.secrets.get(NAME);
+  if (secret === undefined) throw new Error("there is no Secret to edit");
+  world.put("secrets", { ...secret, ...change });
+}
+
+const vandalise = (world: MemoryWorld): void => {
+  edit(world, { data: { password: base64(OTHER_VALUE) } });
+};
+
+/** Reason of the status, and nothing where there is none. */
+function reason(world: MemoryWorld): string | undefined {
+  return currentVerdict(world.sealed.get(NAME) ?? {})?.reason;
+}
+
+function condition(world: MemoryWorld, type: string): Json | undefined {
+  const { conditions } = world.statuses.at(-1) as { conditions: JsonObject[] };
+  return conditions.find((each) => each["type"] === type)?.["status"];
+}
+
+/** A bench whose SealedSecret has been reconciled once. */
+async function settled(declared: Declared = {}, options: Partial<ReconcilerOptions> = {}) {
+  const given = bench(options);
+  given.world.put("sealed", await sealed(declared));
+  expect(await given.reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+  given.world.calls.length = 0;
+  return given;
+}
+
+describe("a declared Secret", () => {
+  it("is created with our label and its owner, then the status and an Event say so", async () => {
+    const { world, told, reconciler } = bench();
+    world.put("sealed", await sealed());
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual(["create demo/db", "status demo/db", "event db"]);
+    expect(held(world)).toEqual({ password: VALUE });
+    expect(metadataOf(world.secrets.get(NAME) ?? {})).toMatchObject({
+      labels: { [SECRET_LABEL]: "owned" },
+      ownerReferences: [{ kind: "SealedSecret", name: "db", uid: "owner-uid", controller: true }],
+    });
+    const { uid, resourceVersion } = metadataOf(world.secrets.get(NAME) ?? {});
+    expect(world.statuses[0]).toMatchObject({ secret: { uid, resourceVersion, patched: false } });
+    expect(world.statuses[0]?.["sealedUnder"]).toEqual({
+      [testKey("first").certificate.fingerprint]: ["password"],
+    });
+    expect(world.events).toEqual([
+      { type: "Normal", reason: "Unsealed", message: "SealedSecret unsealed successfully" },
+    ]);
+    expect(told.verdicts).toEqual(["Unsealed"]);
+  });
+
+  it("is replaced when the SealedSecret changes, and others' labels stay", async () => {
+    const { world, told, reconciler } = await settled();
+    const { labels } = metadataOf(world.secrets.get(NAME) ?? {}) as { labels: JsonObject };
+    const metadata = metadataOf(world.secrets.get(NAME) ?? {});
+    edit(world, { metadata: { ...metadata, labels: { ...labels, team: "a" } } });
+    world.put("sealed", await sealed({ data: { password: OTHER_VALUE, user: "u" } }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual([
+      "read demo/db",
+      "replace demo/db",
+      "status demo/db",
+      "event db",
+    ]);
+    expect(held(world)).toEqual({ password: OTHER_VALUE, user: "u" });
+    expect(metadataOf(world.secrets.get(NAME) ?? {})["labels"]).toMatchObject({ team: "a" });
+    // A change of the declaration is no drift.
+    expect(told.repairs).toEqual([]);
+  });
+
+  it("holds what templates render", async () => {
+    const { world } = await settled({ templates: { url: "db://" } });
+    expect(held(world)).toEqual({ password: VALUE, url: `db://${VALUE}` });
+  });
+
+  it("costs neither a call nor a decryption while it is in sync", async () => {
+    const { world, told, counts, reconciler } = await settled();
+    // The watch tells of our own writes, too.
+    for (let run = 0; run < 3; run++) {
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    }
+    expect(newCalls(world)).toEqual([]);
+    expect([counts.unsealed, told.verdicts.length]).toEqual([1, 1]);
+  });
+
+  it("costs neither of them after a restart, since the status says how it was left", async () => {
+    const { world, told, counts, start } = await settled();
+    const restarted = start();
+    expect(await restarted.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual([]);
+    expect([counts.unsealed, told.verdicts.length]).toEqual([1, 1]);
+    // Everything may be forgotten as well: the status still says it.
+    restarted.forgetAll();
+    expect(await restarted.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([newCalls(world), counts.unsealed]).toEqual([[], 1]);
+  });
+
+  it("is read and compared after a restart where no status may be written", async () => {
+    const { world, counts, start, reconciler } = await settled({}, { updateStatus: false });
+    expect(world.statuses).toEqual([]);
+    await reconciler.reconcile(NAME);
+    expect(counts.unsealed).toBe(1);
+    world.calls.length = 0;
+    expect(await start().reconcile(NAME)).toEqual({ kind: "done" });
+    expect(counts.unsealed).toBe(2);
+    expect(newCalls(world)).toEqual(["read demo/db", "event db"]);
+  });
+
+  it("is left to its owner when the SealedSecret goes, and made again when it comes back", async () => {
+    const { world, reconciler } = await settled();
+    const object = world.sealed.get(NAME) ?? {};
+    world.put("sealed", {
+      ...object,
+      metadata: { ...metadataOf(object), deletionTimestamp: "2026-11-24T12:00:00Z" },
+    });
+    world.secrets.delete(NAME);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    world.sealed.delete(NAME);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([newCalls(world), held(world)]).toEqual([[], undefined]);
+    world.put("sealed", await sealed());
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+  });
+});
+
+describe("drift", () => {
+  it.each<[string, (world: MemoryWorld) => void, string[], string]>([
+    ["a changed value", vandalise, ["read demo/db", "replace demo/db"], "changed (data.password)"],
+    [
+      "an item too many",
+      (world) => {
+        edit(world, { data: { password: base64(VALUE), more: base64("x") } });
+      },
+      ["read demo/db", "replace demo/db"],
+      "changed (data.more)",
+    ],
+    [
+      "a deletion",
+      (world) => {
+        world.secrets.delete(NAME);
+      },
+      ["create demo/db"],
+      "deleted",
+    ],
+    [
+      "an edit that made it immutable",
+      (world) => {
+        edit(world, { immutable: true, data: { password: base64(OTHER_VALUE) } });
+      },
+      ["read demo/db", "delete demo/db", "create demo/db"],
+      "changed (data.password, immutable)",
+    ],
+  ])("is put back: %s", async (_what, disturb, writes, drift) => {
+    const { world, told, start, reconciler } = await settled();
+    const { uid } = metadataOf(world.secrets.get(NAME) ?? {});
+    disturb(world);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual([...writes, "status demo/db", "event db"]);
+    expect(held(world)).toEqual({ password: VALUE });
+    expect(world.secrets.get(NAME)?.["immutable"]).toBeUndefined();
+    expect(told.repairs).toEqual([drift]);
+    expect(world.events.at(-1)).toEqual({
+      type: "Normal",
+      reason: "DriftCorrected",
+      message: `the Secret had been ${drift} and was put back`,
+    });
+    const remade = metadataOf(world.secrets.get(NAME) ?? {})["uid"] !== uid;
+    expect(remade).toBe(writes.includes("create demo/db"));
+    // The next process sees that it is right.
+    expect(await start().reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual([]);
+  });
+
+  it("of before a restart is put back as well", async () => {
+    const { world, told, start } = await settled();
+    vandalise(world);
+    expect(await start().reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+    expect(told.repairs).toEqual(["changed (data.password)"]);
+  });
+
+  it("which changed nothing that is ours only renews what the status says", async () => {
+    const { world, told, reconciler } = await settled();
+    const metadata = metadataOf(world.secrets.get(NAME) ?? {});
+    edit(world, { metadata: { ...metadata, annotations: { note: "theirs" } } });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual(["read demo/db", "status demo/db"]);
+    expect(told.repairs).toEqual([]);
+  });
+
+  it.each<[string, Declared, Partial<ReconcilerOptions>, boolean, boolean]>([
+    ["by its annotation", { annotations: { [DRIFT_ANNOTATION]: "ignore" } }, {}, false, false],
+    [
+      "for all, changes and deletions",
+      {},
+      { repair: { changed: false, deleted: false } },
+      false,
+      false,
+    ],
+    ["for all, deletions alone", {}, { repair: { changed: true, deleted: false } }, true, false],
+  ])(
+    "is left alone where that is asked for %s",
+    async (_how, declared, options, mends, remakes) => {
+      const { world, counts, reconciler } = await settled(declared, options);
+      vandalise(world);
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(held(world)).toEqual({ password: mends ? VALUE : OTHER_VALUE });
+      expect(reason(world)).toBe(mends ? "Unsealed" : "DriftIgnored");
+      world.secrets.delete(NAME);
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(held(world)).toEqual(remakes ? { password: VALUE } : undefined);
+      expect(world.statuses.at(-1)?.["conditions"]).toMatchObject([
+        { message: "the Secret was deleted by someone else and is left so, as asked for" },
+        { status: "True" },
+      ]);
+      expect(counts.unsealed).toBe(mends ? 2 : 1);
+      // What is declared anew is done all the same.
+      world.put("sealed", await sealed({ ...declared, data: { password: "changed" } }));
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(held(world)).toEqual({ password: "changed" });
+    },
+  );
+
+  it("without end is put back ever more slowly, said so once, and forgotten when it is over", async () => {
+    const { world, time, reconciler } = await settled();
+    for (let turn = 1; turn <= 4; turn++) {
+      vandalise(world);
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(reason(world)).toBe("Unsealed");
+    }
+    vandalise(world);
+    // From here on the clock has to tell when it is over.
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "later", afterMs: 60_001 });
+    expect([held(world), reason(world)]).toEqual([{ password: VALUE }, "DriftContested"]);
+    expect(reconciler.contested).toBe(1);
+
+    vandalise(world);
+    newCalls(world);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "later", afterMs: 1_001 });
+    expect([newCalls(world), held(world)]).toEqual([[], { password: OTHER_VALUE }]);
+    time.ms += 1_000;
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "later", afterMs: 60_001 });
+    expect(held(world)).toEqual({ password: VALUE });
+    vandalise(world);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "later", afterMs: 2_001 });
+    time.ms += 2_000;
+    await reconciler.reconcile(NAME);
+
+    // In peace, but not for long enough: nothing is written and nothing said again.
+    newCalls(world);
+    time.ms += 59_999;
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "later", afterMs: 2 });
+    expect([newCalls(world), reason(world)]).toEqual([[], "DriftContested"]);
+    time.ms += 1;
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([newCalls(world), reason(world)]).toEqual([["status demo/db", "event db"], "Unsealed"]);
+    expect(reconciler.contested).toBe(0);
+  });
+
+  it("of an immutable Secret that is declared otherwise is for people to solve", async () => {
+    const { world, reconciler } = await settled({ immutable: true });
+    const before = world.secrets.get(NAME);
+    world.put("sealed", await sealed({ immutable: true, data: { password: OTHER_VALUE } }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([world.secrets.get(NAME), reason(world)]).toEqual([before, "Immutable"]);
+    // The way that the message tells.
+    world.secrets.delete(NAME);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([held(world), reason(world)]).toEqual([{ password: OTHER_VALUE }, "Unsealed"]);
+  });
+});
+
+describe("a Secret that was there before", () => {
+  const DEPLOYMENT = { apiVersion: "apps/v1", kind: "Deployment", name: "db", uid: "d" };
+
+  it.each<[string, JsonObject, string, Record<string, string>]>([
+    ["is refused", {}, "NotManaged", { a: "1" }],
+    [
+      "is taken over where it says managed",
+      { annotations: { [MANAGED_ANNOTATION]: "true" } },
+      "Unsealed",
+      { password: VALUE },
+    ],
+    [
+      "is added to where it says patch",
+      { annotations: { [PATCH_ANNOTATION]: "true" } },
+      "Unsealed",
+      { a: "1", password: VALUE },
+    ],
+    [
+      "is refused where another controller owns it, whatever its label",
+      {
+        labels: { [SECRET_LABEL]: "owned" },
+        ownerReferences: [{ ...DEPLOYMENT, controller: true }],
+      },
+      "NotManaged",
+      { a: "1" },
+    ],
+  ])("%s", async (_what, metadata, expected, holds) => {
+    const { world, reconciler } = bench();
+    world.put("secrets", theirs(metadata, { a: "1" }));
+    const before = world.secrets.get(NAME);
+    world.put("sealed", await sealed());
+    const outcome = await reconciler.reconcile(NAME);
+    expect([reason(world), held(world)]).toEqual([expected, holds]);
+    if (expected !== "NotManaged") {
+      expect(outcome).toEqual({ kind: "done" });
+      return;
+    }
+    expect(world.secrets.get(NAME)).toBe(before);
+    // What carries our label is watched; of another nobody would tell.
+    expect(outcome).toEqual({ kind: "labels" in metadata ? "terminal" : "retry" });
+    world.secrets.delete(NAME);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([reason(world), held(world)]).toEqual(["Unsealed", { password: VALUE }]);
+  });
+
+  it("and came between our look and our write is refused like any other", async () => {
+    const { world, reconciler } = bench();
+    world.put("sealed", await sealed());
+    world.meanwhile.set("create", () => world.put("secrets", theirs({}, { a: "1" })));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "retry" });
+    expect([reason(world), held(world)]).toEqual(["NotManaged", { a: "1" }]);
+  });
+
+  it("and may only be added to is not made again when it is gone for good", async () => {
+    const { world, reconciler } = bench();
+    world.put("secrets", theirs({ annotations: { [PATCH_ANNOTATION]: "true" } }, { a: "1" }));
+    world.put("sealed", await sealed());
+    await reconciler.reconcile(NAME);
+    expect(world.statuses.at(-1)).toMatchObject({ secret: { patched: true } });
+    vandalise(world);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+  });
+});
+
+describe("what cannot be opened", () => {
+  it("ends the run for good, and leaves the Secret of before as it is", async () => {
+    const { world, counts, reconciler } = await settled();
+    const before = world.secrets.get(NAME);
+    world.put("sealed", await sealed({ data: { password: OTHER_VALUE }, key: "second" }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(newCalls(world)).toEqual(["status demo/db", "event db"]);
+    expect([world.secrets.get(NAME), reason(world)]).toEqual([before, "DecryptFailed"]);
+    expect(["Synced", "Ready", "Stalled"].map((type) => condition(world, type))).toEqual([
+      "False",
+      "False",
+      "True",
+    ]);
+    expect(world.events.at(-1)).toEqual({
+      type: "Warning",
+      reason: "ErrUnsealFailed",
+      message: "Failed to unseal: no key could decrypt secret (password)",
+    });
+    // Nothing changed, so nothing is tried.
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([newCalls(world), counts.unsealed]).toEqual([[], 2]);
+  });
+
+  it("is opened again when there is another key", async () => {
+    const { world, keyring, reconciler } = bench();
+    world.put("sealed", await sealed({ key: "second" }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    keyring.replace([testKey("first"), testKey("second")]);
+    expect(reconciler.forgetFailures()).toEqual([NAME]);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+    expect(condition(world, "Stalled")).toBeUndefined();
+    // What is in sync has no failure to forget.
+    expect(reconciler.forgetFailures()).toEqual([]);
+  });
+
+  it.each<[string, () => Promise<JsonObject>, string, string]>([
+    [
+      "a template that fails",
+      () => sealed({ templates: { url: "fail" } }),
+      "TemplateFailed",
+      "spec.template.data.url: line 1: no such function",
+    ],
+    [
+      "an object that is none",
+      async () => ({ ...(await sealed()), spec: { encryptedData: [] } }),
+      "Invalid",
+      "spec.encryptedData: must be a mapping",
+    ],
+  ])("has its own reason and place: %s", async (_what, make, expected, message) => {
+    const { world, reconciler } = bench();
+    world.put("sealed", await make());
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(currentVerdict(world.sealed.get(NAME) ?? {})).toEqual({
+      synced: false,
+      reason: expected,
+      message,
+    });
+    expect(world.secrets.size).toBe(0);
+  });
+});
+
+describe("a world that fails", () => {
+  it.each(["create", "read", "replace"] as const)(
+    "for a while is tried again, and nothing is said of it: %s",
+    async (call) => {
+      const { world, told, reconciler } = bench();
+      if (call !== "create") {
+        const metadata = { annotations: { [MANAGED_ANNOTATION]: "true" } };
+        world.put("secrets", theirs(metadata, { a: "1" }));
+      }
+      world.put("sealed", await sealed());
+      world.fail(call, "transient", "away", 7_000);
+      const run = reconciler.reconcile(NAME);
+      await expect(run).rejects.toMatchObject({ name: "WorldError", retryAfterMs: 7_000 });
+      expect([world.statuses, world.events, told.verdicts]).toEqual([[], [], []]);
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(held(world)).toEqual({ password: VALUE });
+    },
+  );
+
+  it("for good is reported, and tried again all the same: rights may be granted", async () => {
+    const { world, reconciler } = bench();
+    world.put("sealed", await sealed());
+    world.fail("create", "refused", "the API server answered 403 Forbidden");
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "retry" });
+    expect(currentVerdict(world.sealed.get(NAME) ?? {})).toMatchObject({
+      reason: "WriteFailed",
+      message: "the Secret cannot be written: the API server answered 403 Forbidden",
+    });
+    expect(condition(world, "Stalled")).toBeUndefined();
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(reason(world)).toBe("Unsealed");
+  });
+
+  it("because of a bug of ours hides nothing", async () => {
+    const { world, reconciler } = bench();
+    world.put("sealed", await sealed());
+    world.meanwhile.set("create", () => {
+      throw new TypeError("a bug");
+    });
+    await expect(reconciler.reconcile(NAME)).rejects.toThrow(new TypeError("a bug"));
+  });
+
+  it("by a change between our look and our write starts over from the change", async () => {
+    const { world, told, reconciler } = await settled();
+    vandalise(world);
+    world.meanwhile.set("replace", () => {
+      edit(world, { data: { password: base64("third"), more: base64("x") } });
+    });
+    await expect(reconciler.reconcile(NAME)).rejects.toMatchObject({ failure: "transient" });
+    expect(held(world)).toEqual({ password: "third", more: "x" });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+    // Put back once, so counted once.
+    expect(told.repairs).toEqual(["changed (data.password, data.more)"]);
+  });
+
+  it("while a Secret is made again ends with the Secret as declared", async () => {
+    const { world, reconciler } = await settled();
+    edit(world, { immutable: true, data: { password: base64(OTHER_VALUE) } });
+    world.fail("create", "transient");
+    await expect(reconciler.reconcile(NAME)).rejects.toBeInstanceOf(WorldError);
+    expect(held(world)).toBeUndefined();
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+  });
+
+  it("to take an Event costs a line in the log, no more", async () => {
+    const { world, told, reconciler } = bench();
+    world.put("sealed", await sealed());
+    world.fail("event", "refused", "no right to Events");
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(reason(world)).toBe("Unsealed");
+    expect(told.lines).toEqual([
+      'time=2026-11-24T12:00:00.000Z level=WARN msg="event could not be recorded" ' +
+        'object=demo/db error="no right to Events"',
+    ]);
+  });
+
+  it("to take the status writes no Secret twice", async () => {
+    const { world, counts, told, reconciler } = bench();
+    const object = world.put("sealed", await sealed());
+    world.meanwhile.set("status", () => {
+      // Someone labels the SealedSecret; what it declares is the same.
+      world.put("sealed", { ...object, metadata: { ...metadataOf(object), labels: { a: "b" } } });
+    });
+    await expect(reconciler.reconcile(NAME)).rejects.toMatchObject({ failure: "transient" });
+    expect(newCalls(world)).toEqual(["create demo/db", "status demo/db: transient", "event db"]);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual(["status demo/db", "event db"]);
+    expect(counts.unsealed).toBe(1);
+    // Known from memory alone that first time, and told with the status now.
+    expect(Object.keys(world.statuses[0]?.["sealedUnder"] ?? {})).toHaveLength(1);
+    expect(told.repairs).toEqual([]);
+    expect(metadataOf(world.sealed.get(NAME) ?? {})["labels"]).toEqual({ a: "b" });
+  });
+});
+
+describe("a key that is compromised", () => {
+  it("still opens, and the values under it are named once", async () => {
+    const { world, counts, keyring, reconciler } = await settled();
+    keyring.replace([{ ...testKey("first"), compromised: true }]);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    // By what the status says of its values' keys: no value is opened for it.
+    expect(counts.unsealed).toBe(1);
+    expect(newCalls(world)).toEqual(["status demo/db", "event db"]);
+    expect(["Synced", "KeyCompromised"].map((type) => condition(world, type))).toEqual([
+      "True",
+      "True",
+    ]);
+    expect(world.events.at(-1)).toEqual({
+      type: "Warning",
+      reason: "KeyCompromised",
+      message: "sealed under a compromised key: password; change these values and seal them anew",
+    });
+    await reconciler.reconcile(NAME);
+    expect(newCalls(world)).toEqual([]);
+
+    keyring.replace([{ ...testKey("first"), compromised: true }, testKey("second")]);
+    world.put("sealed", {
+      ...(await sealed({ key: "second", data: { password: OTHER_VALUE } })),
+      status: world.statuses.at(-1) ?? {},
+    });
+    await reconciler.reconcile(NAME);
+    expect(condition(world, "KeyCompromised")).toBeUndefined();
+    expect(held(world)).toEqual({ password: OTHER_VALUE });
+  });
+
+  it("opens what was sealed under it, even where nobody saw it before", async () => {
+    const { world, keyring, reconciler } = bench();
+    keyring.replace([{ ...testKey("first"), compromised: true }]);
+    world.put("sealed", await sealed());
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+    expect(world.events.map(({ reason }) => reason)).toEqual(["Unsealed", "KeyCompromised"]);
+  });
+});
+
+it("tells no value, whatever happens to it", async () => {
+  const { world, told, keyring, reconciler } = bench();
+  const errors: unknown[] = [];
+  const run = async (): Promise<void> => {
+    await reconciler.reconcile(NAME).catch((error: unknown) => errors.push(error));
+  };
+  world.put("secrets", theirs({}, { password: OTHER_VALUE }));
+  for (const declared of [{}, { templates: { url: "fail" } }, { key: "second" as const }]) {
+    world.put("sealed", await sealed(declared));
+    await run();
+  }
+  world.secrets.delete(NAME);
+  world.put("sealed", await sealed({ type: "a/b" }));
+  for (const call of ["create", "event", "status"] as const) {
+    world.fail(call, "transient");
+    await run();
+  }
+  await run();
+  for (let turn = 0; turn < 7; turn++) {
+    vandalise(world);
+    await run();
+  }
+  world.put("sealed", await sealed({ type: "c/d" }));
+  await run();
+  keyring.replace([{ ...testKey("first"), compromised: true }]);
+  await run();
+
+  expect(new Set(told.verdicts)).toEqual(
+    new Set([
+      "NotManaged",
+      "TemplateFailed",
+      "DecryptFailed",
+      "Unsealed",
+      "DriftContested",
+      "TypeChanged",
+    ]),
+  );
+  const messages = errors.map((error) => [String(error), (error as Error).stack]);
+  const text = JSON.stringify([world.statuses, world.events, told, messages]);
+  for (const value of [VALUE, OTHER_VALUE]) {
+    for (const form of [value, base64(value)]) expect(text).not.toContain(form);
+  }
+});
