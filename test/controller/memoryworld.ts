@@ -1,8 +1,13 @@
 // A world in memory for the reconciler: objects with versions, failures on demand, a record of all.
 // SPEC.md, "Reconciling".
 import { SECRET_LABEL } from "../../controller/decide.ts";
-import type { SecretMark } from "../../controller/status.ts";
-import { type Event, type World, WorldError, type WorldFailure } from "../../controller/world.ts";
+import {
+  type Event,
+  type SecretMark,
+  type World,
+  WorldError,
+  type WorldFailure,
+} from "../../controller/world.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { formatSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 

@@ -8,10 +8,11 @@ import {
   Reconciler,
   type ReconcilerOptions,
 } from "../../controller/reconcile.ts";
-import { currentVerdict, formatDrift } from "../../controller/status.ts";
+import { currentVerdict } from "../../controller/status.ts";
+import { formatDrift } from "../../controller/verdict.ts";
 import { WorldError } from "../../controller/world.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { type Json } from "../../shared/manifest/manifest.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
 import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { seal } from "../../shared/sealing/seal.ts";
