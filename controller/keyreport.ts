@@ -7,7 +7,7 @@ import type { Keyring, SealingKey } from "../shared/keys/keyring.ts";
 import { currentVerdict, sealedUnderOf } from "./status.ts";
 
 /** Values, and SealedSecrets that have any of them. */
-export interface Count {
+interface Count {
   values: number;
   sealedSecrets: number;
 }

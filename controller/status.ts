@@ -45,7 +45,7 @@ export interface Verdict {
   readonly next: "retry" | "wait";
 }
 
-export type Reason =
+type Reason =
   | "Unsealed"
   | "DriftIgnored"
   | "DriftContested"
@@ -57,7 +57,7 @@ export type Reason =
   | "Immutable"
   | "WriteFailed";
 
-export type EventReason =
+type EventReason =
   | "Unsealed"
   | "DriftCorrected"
   | "DriftIgnored"
@@ -75,7 +75,7 @@ function listed(names: readonly string[]): string {
 }
 
 /** A drift in words: `changed by kubectl-edit (data.password)`, `deleted`. */
-export function formatDrift({ change, fields, by }: Drift): string {
+function formatDrift({ change, fields, by }: Drift): string {
   const who = by.length === 0 ? "" : ` by ${listed(by)}`;
   return `${change}${who}${fields.length === 0 ? "" : ` (${listed(fields)})`}`;
 }

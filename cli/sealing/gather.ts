@@ -37,7 +37,7 @@ export interface ReadySecret {
 }
 
 /** A document of a file: the Secrets in it, or none where it passes through as it is. */
-export interface GatheredDocument {
+interface GatheredDocument {
   readonly document: ManifestDocument;
   readonly secrets: readonly ReadySecret[];
 }

@@ -18,7 +18,7 @@ import {
 } from "./value.ts";
 
 /** sprig's empty: as text/template's truth; a date or a version is never empty. */
-export function isEmpty(value: Value): boolean {
+function isEmpty(value: Value): boolean {
   return !isTrue(value);
 }
 

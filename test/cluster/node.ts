@@ -65,7 +65,7 @@ interface Service extends KubeObject {
   };
 }
 
-export interface Pod {
+interface Pod {
   readonly deployment: Deployment;
   readonly program: Program;
 }

@@ -4,7 +4,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { encodeEnvelope, encryptValue, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope, scopeAnnotations } from "../../shared/sealing/scope.ts";
 
-export type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
+type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
 
 export interface PolicyObject {
   readonly apiVersion: string;
