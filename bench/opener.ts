@@ -16,7 +16,7 @@ export interface OpenerWork {
   readonly rounds: number;
 }
 
-export interface OpenerCase {
+interface OpenerCase {
   readonly name: string;
   /** How many of the keys are held. */
   readonly keys: number;

@@ -30,14 +30,14 @@ export interface PartReport {
   readonly notes: readonly string[];
 }
 
-export interface Summary {
+interface Summary {
   readonly min: number;
   readonly median: number;
   readonly max: number;
 }
 
 /** @throws Error where there is no sample */
-export function summarize(samples: readonly number[]): Summary {
+function summarize(samples: readonly number[]): Summary {
   const ordered = [...samples].sort((a, b) => a - b);
   const at = (index: number): number => {
     const value = ordered[index];

@@ -48,7 +48,7 @@ function commandOf(file) {
 }
 
 /** Why `from` may not import `to`; undefined where it may. Both below the root of the project. */
-export function whyNot(from, to) {
+function whyNot(from, to) {
   const rooms = HOUSES[from.split("/")[0]];
   if (rooms === undefined) return undefined;
   const [here, there] = [roomOf(from, rooms), roomOf(to, rooms)];

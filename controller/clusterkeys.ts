@@ -35,7 +35,7 @@ export interface KeyOptions {
   readonly renewal: RenewalOptions;
 }
 
-export interface RenewalOptions {
+interface RenewalOptions {
   /** Age of the newest key at which another one is made; 0 for never. */
   readonly renewAfterMs: number;
   /** A key that is older than this moment seals no more once it has come. */
@@ -70,7 +70,10 @@ const MIN_APART_MS = 3_600_000;
 const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 const NAME_TRIES = 20;
 
-/** Milliseconds until a key is due to take over from `newest`; 0: now, Infinity: never. */
+/**
+ * Milliseconds until a key is due to take over from `newest`; 0: now, Infinity: never.
+ * @internal for its test
+ */
 export function keyDueInMs(
   newest: SealingKey | null,
   now: Date,
@@ -86,6 +89,7 @@ export function keyDueInMs(
 /**
  * The name of the key Secret after `predecessor`. Replicas that make one at the same time choose the
  * same name, so that the API server refuses all but the first.
+ * @internal for its test
  */
 export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
   const fingerprint = predecessor?.fingerprint ?? "first";

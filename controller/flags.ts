@@ -9,7 +9,10 @@ import { parseAddress } from "./httpserver.ts";
 /** Go's duration units, in milliseconds. */
 const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 0.001, ns: 0.000_001 } as const;
 
-/** Milliseconds of a Go duration such as `720h`, `1h30m` or `0`. */
+/**
+ * Milliseconds of a Go duration such as `720h`, `1h30m` or `0`.
+ * @internal for its test
+ */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)/g)];
@@ -125,7 +128,7 @@ function toggle(flag: string, description: string, value: boolean): Option {
 
 const DAY_MS = 24 * UNIT_MS.h;
 
-export interface KeyFlags {
+interface KeyFlags {
   readonly keyPrefix: string;
   readonly keySize: number;
   readonly keyTtl: number;
@@ -133,7 +136,7 @@ export interface KeyFlags {
   readonly keyOrderPriority: KeyOrder;
 }
 
-export interface LogFlags {
+interface LogFlags {
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }

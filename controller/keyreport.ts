@@ -8,7 +8,7 @@ import { currentVerdict } from "./status.ts";
 import { isStatusCurrent, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
 /** Values, and SealedSecrets that have any of them. */
-export interface Count {
+interface Count {
   values: number;
   sealedSecrets: number;
 }

@@ -33,7 +33,10 @@ const MARGIN = 0.1;
 /** Without the right to a Lease for so long, we take it that nobody granted any. */
 const FORBIDDEN_MS = 15_000;
 
-/** What a replica does about the Lease that it sees. */
+/**
+ * What a replica does about the Lease that it sees.
+ * @internal for its test
+ */
 export function leaseStep(seen: {
   readonly holder: string;
   readonly identity: string;

@@ -2,7 +2,7 @@
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 export type LogFormat = "text" | "json";
-export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 const RANK: Record<LogLevel, number> = { DEBUG: 0, INFO: 1, WARN: 2, ERROR: 3 };
 

@@ -24,7 +24,10 @@ export interface QueueOptions {
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 300_000;
 
-/** Delay before try number `failures + 1`, without jitter. */
+/**
+ * Delay before try number `failures + 1`, without jitter.
+ * @internal for its test
+ */
 export function backoffMs(failures: number): number {
   return Math.min(BACKOFF_MIN_MS * 2 ** Math.min(failures - 1, 20), BACKOFF_MAX_MS);
 }

@@ -20,7 +20,7 @@ import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
 /** On a SealedSecret, with the value `ignore`: what others do to its Secret is left so. */
-export const DRIFT_ANNOTATION = "kube-signet/drift";
+const DRIFT_ANNOTATION = "kube-signet/drift";
 
 /** Changes when the same SealedSecret would lead to another Secret than in an earlier version. */
 const SOURCE_FORMAT = 1;
@@ -290,7 +290,10 @@ interface Result {
   readonly drift?: Drift;
 }
 
-/** A hash of all that a SealedSecret says about its Secret: ciphertext in, so safe to publish. */
+/**
+ * A hash of all that a SealedSecret says about its Secret: ciphertext in, so safe to publish.
+ * @internal for its test
+ */
 export function sourceOf(sealed: JsonObject): string {
   const { name, namespace, uid, annotations } = metadataOf(sealed);
   const scope = scopeOf((asObject(annotations ?? {}) ?? {}) as Record<string, string>);

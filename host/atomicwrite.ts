@@ -5,7 +5,7 @@ import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, writeSyn
 import { dirname, join } from "node:path";
 
 /** Readable by the owner alone. */
-export const PRIVATE_FILE_MODE = 0o600;
+const PRIVATE_FILE_MODE = 0o600;
 
 /** Writes beside `path`, then puts it in place in one step; never through a link. */
 export function writeAtomically(path: string, bytes: Uint8Array, mode = PRIVATE_FILE_MODE): void {

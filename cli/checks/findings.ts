@@ -68,7 +68,10 @@ function formatFinding({ file, line, object, severity, message, rule }: Finding)
 
 type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolean) => string;
 
-/** The form of a report as text. Of another form than `text`. */
+/**
+ * The form of a report as text. Of another form than `text`.
+ * @internal for its test
+ */
 export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
   json: (findings, { what }) => json({ checked: what, findings }),
 

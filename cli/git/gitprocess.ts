@@ -158,7 +158,7 @@ export function indexBlobs(top: string): Blob[] {
   });
 }
 
-export interface Commit {
+interface Commit {
   readonly id: string;
   readonly author: string;
   /** ISO 8601. */

@@ -1,6 +1,6 @@
 // What one scalar means to Kubernetes, and how a string is written so that it stays one.
 
-export type ScalarKind = "null" | "boolean" | "integer" | "float" | "string";
+type ScalarKind = "null" | "boolean" | "integer" | "float" | "string";
 
 export interface Resolved {
   readonly kind: ScalarKind;

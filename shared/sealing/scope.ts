@@ -4,8 +4,8 @@
 export const SCOPES = ["strict", "namespace-wide", "cluster-wide"] as const;
 export type Scope = (typeof SCOPES)[number];
 
-export const NAMESPACE_WIDE_ANNOTATION = "sealedsecrets.bitnami.com/namespace-wide";
-export const CLUSTER_WIDE_ANNOTATION = "sealedsecrets.bitnami.com/cluster-wide";
+const NAMESPACE_WIDE_ANNOTATION = "sealedsecrets.bitnami.com/namespace-wide";
+const CLUSTER_WIDE_ANNOTATION = "sealedsecrets.bitnami.com/cluster-wide";
 
 export type Annotations = Readonly<Record<string, string>>;
 

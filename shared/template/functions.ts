@@ -39,7 +39,10 @@ const UNREPEATABLE = "it would give another Secret at every reconcile";
 const EXPENSIVE = "it takes too much time for a template that runs at every reconcile";
 const UNSUPPORTED = "it is not supported";
 
-/** sprig's functions that are refused, and why. */
+/**
+ * sprig's functions that are refused, and why.
+ * @internal for its test
+ */
 export const REFUSED_FUNCTIONS: ReadonlyMap<string, string> = new Map([
   ...[
     "ago",

@@ -5,7 +5,7 @@ import { textOf } from "./show.ts";
 import { type Budget, type Bytes, deepEqual, Dict, Fault, isTrue, kindName, List, strings, Time, typeName, type Value } from "./value.ts";
 
 /** sprig's empty: as text/template's truth; a date or a version is never empty. */
-export function isEmpty(value: Value): boolean {
+function isEmpty(value: Value): boolean {
   return !isTrue(value);
 }
 

@@ -2,7 +2,7 @@
 // headings.
 
 /** What the comment above a block says of it. */
-export type Mark =
+type Mark =
   | { readonly kind: "test"; readonly file: string }
   | { readonly kind: "not run"; readonly reason: string }
   /** It is run, and what was before it in the document is not there. */
@@ -22,7 +22,7 @@ export function isRun({ language, mark }: Block): boolean {
   return (language === "sh" || language === "console") && !elsewhere;
 }
 
-export interface Link {
+interface Link {
   readonly line: number;
   readonly target: string;
 }

@@ -70,7 +70,7 @@ export interface RequestOptions {
   as?: Identity;
 }
 
-export interface Identity {
+interface Identity {
   readonly user: string;
   readonly groups: readonly string[];
 }

@@ -64,7 +64,7 @@ interface Service extends KubeObject {
   };
 }
 
-export interface Pod {
+interface Pod {
   readonly deployment: Deployment;
   readonly program: Program;
 }

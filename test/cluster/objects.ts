@@ -39,7 +39,7 @@ export async function sealed(certificate: string, declared: Declared): Promise<K
   return formatSealedSecret(made);
 }
 
-export interface Condition {
+interface Condition {
   readonly type: string;
   readonly status: string;
   readonly reason?: string;

@@ -49,7 +49,7 @@ export interface Proxy {
 const GONE = { kind: "Status", code: 410, reason: "Expired", status: "Failure" };
 
 /** Passes calls on, as the hooks let it. */
-export async function startProxy(plane: ControlPlane, hooks: Hooks): Promise<Proxy> {
+async function startProxy(plane: ControlPlane, hooks: Hooks): Promise<Proxy> {
   const pair = await createSealingKey({
     bits: 2048,
     notBefore: new Date(Date.now() - 60_000),

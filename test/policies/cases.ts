@@ -5,7 +5,7 @@ import { envelopeText } from "../../shared/envelopes/envelope.ts";
 import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
 import { labelBytes, type Scope, scopeAnnotations } from "../../shared/sealing/scope.ts";
 
-export type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
+type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
 
 export interface PolicyObject {
   readonly apiVersion: string;

@@ -4,29 +4,29 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  CLUSTER_WIDE_ANNOTATION,
   labelBytes,
-  NAMESPACE_WIDE_ANNOTATION,
   scopeAnnotations,
   scopeOf,
   SCOPES,
   withScope,
 } from "../../shared/sealing/scope.ts";
 
+const NAMESPACE_WIDE = "sealedsecrets.bitnami.com/namespace-wide";
+const CLUSTER_WIDE = "sealedsecrets.bitnami.com/cluster-wide";
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 describe("annotations", () => {
   test.each([
     [{}, "strict"],
     [{ other: "true" }, "strict"],
-    [{ [NAMESPACE_WIDE_ANNOTATION]: "true" }, "namespace-wide"],
-    [{ [CLUSTER_WIDE_ANNOTATION]: "true" }, "cluster-wide"],
-    [{ [CLUSTER_WIDE_ANNOTATION]: "true", [NAMESPACE_WIDE_ANNOTATION]: "true" }, "cluster-wide"],
-    [{ [CLUSTER_WIDE_ANNOTATION]: "false", [NAMESPACE_WIDE_ANNOTATION]: "true" }, "namespace-wide"],
-    [{ [CLUSTER_WIDE_ANNOTATION]: "True" }, "strict"],
-    [{ [CLUSTER_WIDE_ANNOTATION]: " true" }, "strict"],
-    [{ [NAMESPACE_WIDE_ANNOTATION]: "1" }, "strict"],
-    [{ [NAMESPACE_WIDE_ANNOTATION]: "" }, "strict"],
+    [{ [NAMESPACE_WIDE]: "true" }, "namespace-wide"],
+    [{ [CLUSTER_WIDE]: "true" }, "cluster-wide"],
+    [{ [CLUSTER_WIDE]: "true", [NAMESPACE_WIDE]: "true" }, "cluster-wide"],
+    [{ [CLUSTER_WIDE]: "false", [NAMESPACE_WIDE]: "true" }, "namespace-wide"],
+    [{ [CLUSTER_WIDE]: "True" }, "strict"],
+    [{ [CLUSTER_WIDE]: " true" }, "strict"],
+    [{ [NAMESPACE_WIDE]: "1" }, "strict"],
+    [{ [NAMESPACE_WIDE]: "" }, "strict"],
   ])("%j ask for %s", (annotations, scope) => {
     expect(scopeOf(annotations as Record<string, string>)).toBe(scope);
   });
@@ -36,17 +36,14 @@ describe("annotations", () => {
     fc.assert(
       fc.property(
         fc.dictionary(
-          fc.oneof(
-            fc.constantFrom(CLUSTER_WIDE_ANNOTATION, NAMESPACE_WIDE_ANNOTATION),
-            fc.string(),
-          ),
+          fc.oneof(fc.constantFrom(CLUSTER_WIDE, NAMESPACE_WIDE), fc.string()),
           fc.oneof(fc.constant("true"), fc.string()),
         ),
         (before) => {
           const after = withScope(before, scope);
           expect(scopeOf(after)).toBe(scope);
           for (const [name, value] of Object.entries(before)) {
-            const ours = name === CLUSTER_WIDE_ANNOTATION || name === NAMESPACE_WIDE_ANNOTATION;
+            const ours = name === CLUSTER_WIDE || name === NAMESPACE_WIDE;
             if (!ours) expect(Object.getOwnPropertyDescriptor(after, name)?.value).toBe(value);
           }
         },

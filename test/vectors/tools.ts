@@ -15,7 +15,6 @@ import { KEY_NAMES, type KeyName, type Kind, vectorFolder } from "./vectors.ts";
 
 export const FOLDER = vectorFolder(process.cwd());
 export const ORIGINAL = "kubeseal v0.36.0";
-export const CONTROLLER = "sealed-secrets-controller v0.36.0";
 export const OURS = "kube-signet";
 
 export type Sections = Record<string, string>;

@@ -43,7 +43,7 @@ export function vectorFolder(root?: string): string {
 }
 
 /** @throws Error where the file does not keep to the format */
-export function parseVector(kind: Kind, name: string, text: string): Vector {
+function parseVector(kind: Kind, name: string, text: string): Vector {
   const headers = new Map<string, string>();
   const sections = new Map<string, string>();
   let section: string | undefined;
@@ -105,7 +105,7 @@ export function section({ kind, name, sections }: Vector, wanted: string): strin
 export const KEY_NAMES = ["first", "second", "wide", "stranger"] as const;
 export type KeyName = (typeof KEY_NAMES)[number];
 
-export function keyPath(name: KeyName, extension: "key" | "crt"): string {
+function keyPath(name: KeyName, extension: "key" | "crt"): string {
   return join(vectorFolder(), "keys", `${name}.${extension}`);
 }
 
@@ -114,7 +114,7 @@ export function keyText(name: KeyName, extension: "key" | "crt"): string {
   return readFileSync(keyPath(name, extension), "utf8");
 }
 
-export function isKeyName(text: string): text is KeyName {
+function isKeyName(text: string): text is KeyName {
   return (KEY_NAMES as readonly string[]).includes(text);
 }
 

@@ -28,7 +28,10 @@ const ANNOTATIONS = [
 
 const PLAIN = "<plain text>";
 
-/** The text with each value replaced: a sealed one by a short hash of its ciphertext. */
+/**
+ * The text with each value replaced: a sealed one by a short hash of its ciphertext.
+ * @internal for its test
+ */
 export function withoutValues(text: string): string {
   let documents: ManifestDocument[];
   try {

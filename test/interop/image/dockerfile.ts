@@ -17,7 +17,7 @@ interface Stage {
 }
 
 /** The instructions by stage; those before the first `FROM` are left out. */
-export function readDockerfile(text: string): Stage[] {
+function readDockerfile(text: string): Stage[] {
   const lines = text.split("\n").filter((line) => !/^\s*(#|$)/.test(line));
   const stages: Stage[] = [];
   for (const line of lines.join("\n").replaceAll("\\\n", " ").split("\n")) {
@@ -33,7 +33,7 @@ export function readDockerfile(text: string): Stage[] {
 }
 
 /** What the last stage says of how the image is run. */
-export interface ImageConfig {
+interface ImageConfig {
   readonly user: string;
   readonly entrypoint: string[];
   readonly env: Record<string, string>;

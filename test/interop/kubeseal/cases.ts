@@ -16,7 +16,7 @@ export interface Case {
   readonly filesByMeaning?: boolean;
 }
 
-export interface Command {
+interface Command {
   readonly args: readonly string[];
   readonly stdin: string;
   readonly env: Readonly<Record<string, string>>;
