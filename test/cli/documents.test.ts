@@ -14,23 +14,27 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clockOfChildren } from "../clock.ts";
 import { commandsOf, isRun, type Markdown, readMarkdown, simpleCommands } from "./markdown.ts";
 
 const GUIDES = readdirSync("docs").filter((name) => name.endsWith(".md"));
+/** Why things are as they are: an index, a file for each decision that matters, the others in lists. */
+const DECISIONS = readdirSync("docs/decisions").map((name) => `docs/decisions/${name}`);
+/** For who changes and releases the project. */
+const MAINTAINERS = ["CONTRIBUTING.md", "RELEASE.md", "VERSIONING.md"];
 /** Whose shell blocks are run or say why not. */
 const DOCUMENTS = [
-  ...["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"].flatMap((path) =>
-    path === "docs" ? GUIDES.map((name) => `docs/${name}`) : [path],
-  ),
+  ...["README.md", "SECURITY.md", "CHANGELOG.md", ...MAINTAINERS],
+  ...GUIDES.map((name) => `docs/${name}`),
 ];
 /** Whose links and commands are looked at as well. */
 const OTHERS = [
   ...["SPEC.md", "charts/signet/README.md"],
   ...["examples/browser/README.md", "examples/monorepo/README.md"],
+  ...DECISIONS,
 ];
 const LANGUAGES = ["sh", "console", "text", "yaml", "json", "ts", "html"];
 
@@ -80,6 +84,8 @@ function helpOf(program: Program, path: readonly string[]): Help {
   return help;
 }
 
+/** `cli/commands/NAME.ts`; and a folder that is somebody else's. */
+const PLACEHOLDER_IN_PATH = /\bNAME\b|^crds\/$/;
 const PLACEHOLDER = /^(\.\.\.|…|[A-Z]+|\[.*\])$/;
 
 /** What is wrong with one command line, if anything. */
@@ -216,6 +222,36 @@ describe("the whole", () => {
     const page = readFileSync("docs/architecture.md", "utf8");
     expect(GUIDES.filter((name) => !page.includes(name))).toEqual([]);
   });
+
+  it("has every decision in its index", () => {
+    const index = document("docs/decisions/README.md").links.map(({ target }) => target);
+    const files = DECISIONS.map((path) => basename(path)).filter((name) => name !== "README.md");
+    expect(files.filter((name) => !index.includes(name))).toEqual([]);
+  });
+
+  it("dates each decision and says what else was considered", () => {
+    const dated = DECISIONS.filter((path) => /\/\d{4}-\d\d-[\w-]+\.md$/.test(path));
+    expect(dated.length).toBeGreaterThan(9);
+    for (const path of dated) {
+      const text = readFileSync(path, "utf8");
+      expect(text, path).toMatch(
+        /^# .+\n\nDate: \d{4}-\d\d\b[^]*\n## Context\n[^]*\n## Alternatives considered\n[^]*\n## Decision\n[^]*\n## Consequences\n/,
+      );
+    }
+  });
+
+  it.each(["docs/architecture.md", ...MAINTAINERS, ...DECISIONS])(
+    "has the files and folders that %s names in backquotes",
+    (path) => {
+      const named = [
+        ...document(path).prose.matchAll(/`([\w.@/-]+\/|[\w.@-]+\/[\w.@/-]+\.(?:ts|mjs|md))`/g),
+      ];
+      const paths = named.map(([, name = ""]) => name);
+      expect(paths.filter((name) => !PLACEHOLDER_IN_PATH.test(name) && !existsSync(name))).toEqual(
+        [],
+      );
+    },
+  );
 
   it("tells of every alert what to do about it", () => {
     const { groups } = load(readFileSync("charts/signet/rules.yaml", "utf8")) as {

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
 const page = readFileSync("docs/compatibility.md", "utf8");
-const decisions = readFileSync("docs/decisions.md", "utf8");
+const decisionFiles = readdirSync("docs/decisions").map((name) => `docs/decisions/${name}`);
+const decisions = decisionFiles.map((path) => readFileSync(path, "utf8")).join("\n");
 const rows = page.split("\n").filter((line) => line.startsWith("| ") && !line.startsWith("| |"));
 const told = rows
   .map((row) => row.slice(2, -2).split(" | "))
@@ -16,7 +17,7 @@ test("every defect has a line", () => {
 
 test.each(told)("%s", (_original, _here, shownBy = "") => {
   const [, file, title] = /^`(test\/[a-z/]+\.test\.ts)`: "(.+)"$/.exec(shownBy) ?? [];
-  const [, decision] = /^see decisions\.md, "(.+)"$/.exec(shownBy) ?? [];
+  const [, decision] = /^see docs\/decisions, "(.+)"$/.exec(shownBy) ?? [];
   if (file !== undefined && title !== undefined) {
     expect(readFileSync(file, "utf8")).toContain(title);
   } else {
@@ -27,7 +28,8 @@ test.each(told)("%s", (_original, _here, shownBy = "") => {
 /** `file`: "a part of a title in it"; a file may be a pattern, and the title left out. */
 const NAMED = /`(test\/[\w./*-]+\.(?:ts|txt))`(?::\s+"([^"]+)")?/g;
 const documents = [
-  ...["SECURITY.md", "SPEC.md", "README.md", "CONTRIBUTING.md"],
+  ...["SECURITY.md", "SPEC.md", "README.md", "CONTRIBUTING.md", "RELEASE.md", "VERSIONING.md"],
+  ...decisionFiles,
   ...readdirSync("docs").flatMap((name) => (name.endsWith(".md") ? [`docs/${name}`] : [])),
 ];
 
