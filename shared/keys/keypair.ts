@@ -5,7 +5,7 @@ import { generateKeyPair, type KeyObject, randomBytes, sign } from "node:crypto"
 import { promisify } from "node:util";
 import type { asn1, pki } from "node-forge";
 
-/** A key pair as it is stored: `tls.key` (PKCS #1 PEM) and `tls.crt` (certificate PEM). */
+/** A key pair in its stored form: `tls.key` (PKCS #1 PEM) and `tls.crt` (certificate PEM). */
 export interface SealingKeyPair {
   readonly privateKeyPem: string;
   readonly certificatePem: string;
@@ -15,11 +15,11 @@ export interface SealingKeyOptions {
   readonly bits: number;
   readonly notBefore: Date;
   readonly validForMs: number;
-  /** Common name of subject and issuer; the original leaves the name empty by default. */
+  /** Common name of subject and issuer. Default: both names are empty, as the original's are. */
   readonly commonName?: string;
 }
 
-/** Creates an RSA key (exponent 65537) and the certificate that the original would create for it. */
+/** Creates an RSA key (exponent 65537) and the same certificate that the original would create. */
 export async function createSealingKey(options: SealingKeyOptions): Promise<SealingKeyPair> {
   const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", {
     modulusLength: options.bits,
@@ -35,10 +35,10 @@ async function selfSign(
   publicKey: KeyObject,
   { notBefore, validForMs, commonName }: SealingKeyOptions,
 ): Promise<string> {
-  // Loaded only here: a key is made once a month.
+  // Imported on demand, because a key is created only once a month.
   const { default: forge } = await import("node-forge");
   const { asn1, pem } = forge;
-  // The published types leave this one out.
+  // The published types lack this function.
   const pki = forge.pki as typeof forge.pki & {
     getTBSCertificate(certificate: pki.Certificate): asn1.Asn1;
   };
@@ -58,7 +58,7 @@ async function selfSign(
     { name: "basicConstraints", critical: true, cA: true },
     { name: "subjectKeyIdentifier" },
   ]);
-  // The library lays out the certificate; the signature is OpenSSL's.
+  // node-forge encodes the certificate; Node's crypto (OpenSSL) signs it.
   const sha256WithRsa = pki.oids["sha256WithRSAEncryption"] as string;
   const unsigned = certificate as typeof certificate & {
     signatureOid: string;
