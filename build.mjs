@@ -1,6 +1,6 @@
-// Bundles each program, so that start-up reads few files. `node build.mjs` builds dist/;
-// `node build.mjs --run FILE.ts [ARG...]` bundles one script of ours and runs it (Node 20 does not
-// run TypeScript by itself).
+// Bundles each program, so that it reads few files at start-up. `node build.mjs` builds dist/.
+// `node build.mjs --run FILE.ts [ARG...]` bundles and runs one script of the project, because Node
+// 20 cannot run TypeScript.
 import { spawnSync } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ const common = {
   },
 };
 
-/** What only some modes need is imported where it is needed, and becomes a chunk of its own. */
+/** Code that only some commands need is imported on demand, and becomes a separate chunk. */
 const split = {
   ...common,
   splitting: true,
@@ -37,7 +37,7 @@ const split = {
 };
 
 async function buildPrograms() {
-  // Built beside, then put in place: a build that fails leaves the last one as it was.
+  // Builds into a temporary folder and then renames it, so a failed build keeps the previous dist/.
   const outdir = resolve(root, `dist.${process.pid}`);
   try {
     const metafiles = await Promise.all([
@@ -54,7 +54,7 @@ async function buildPrograms() {
   }
 }
 
-/** A program that runs for months: plain ESM. */
+/** Builds the controller as plain ESM. It runs for months, so its start-up time does not matter. */
 async function buildController(outdir) {
   const program = join(outdir, "signet-controller.mjs");
   const { metafile } = await build({
@@ -73,15 +73,16 @@ async function buildController(outdir) {
   return metafile;
 }
 
-/** The commands, and what each needs beside its entry for the most usual job. */
+/** The commands. `usual`: the modules besides the entry that the most common job needs. */
 const COMMANDS = {
   signet: { entry: "cli/signet.ts", usual: ["cli/commands/seal/seal.ts"], job: ["seal"] },
   kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/sealmode.ts"], job: [] },
 };
 
 /**
- * Commands that run for milliseconds: what the usual job needs in one file, with what V8 made of it
- * beside. Measured against plain ESM chunks, that halves what start-up costs above Node's own.
+ * Builds the commands, which run for milliseconds. One file holds everything that the most common
+ * job needs, with V8's code cache next to it. Compared with plain ESM chunks, this halves the
+ * start-up time beyond Node's own.
  */
 async function buildCommands(outdir) {
   const { outputFiles, metafile } = await build({
@@ -134,25 +135,25 @@ async function buildCommands(outdir) {
 
 const LIBRARY = { library: "library/library.ts", browser: "library/browser.ts" };
 
-/** What programs import: ESM with its names, so that a stack can be read, each entry with its types. */
+/** Builds the library: ESM that keeps its names for readable stack traces, and types per entry. */
 async function buildLibrary(outdir) {
   const { metafile } = await build({
     ...common,
     entryPoints: Object.entries(LIBRARY).map(([out, entry]) => ({ in: entry, out })),
     outdir,
     outExtension: { ".js": ".mjs" },
-    // One SignetError for both entries.
+    // Both entries share one SignetError class.
     splitting: true,
     chunkNames: "library/[name]-[hash]",
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: "none",
     metafile: true,
-    // Lays out new keys' certificates, which no entry offers to do.
+    // Only creating a key needs it, and the library does not export that.
     external: ["node-forge"],
   });
   checkImports(metafile);
-  // Loaded only here: `--run` needs no compiler.
+  // Imported on demand, because `--run` does not need the TypeScript compiler.
   const { declarationsOf } = await import("./build/types.mjs");
   const tsconfig = resolve(root, "tsconfig.json");
   for (const [out, entry] of Object.entries(LIBRARY)) {
@@ -162,7 +163,7 @@ async function buildLibrary(outdir) {
   return metafile;
 }
 
-/** @throws Error where an entry needs what is not there: a package, or in a browser what is Node's */
+/** @throws Error if an entry imports a package, or browser.mjs imports anything external */
 function checkImports({ outputs }) {
   const reached = new Set(Object.keys(outputs).filter((path) => path.endsWith("/browser.mjs")));
   for (const path of reached) {
@@ -184,8 +185,8 @@ async function writeBills(outdir, metafiles) {
 }
 
 /**
- * The commit that is built: SIGNET_COMMIT, else Git's; empty where neither knows. A package inside
- * of somebody's repository has none of its own.
+ * Returns the commit being built: SIGNET_COMMIT, or else Git's HEAD; empty if unknown. HEAD does
+ * not count if this folder is not the root of the repository: then it belongs to another project.
  */
 function commitOfTree() {
   const given = process.env.SIGNET_COMMIT ?? "";
@@ -236,7 +237,7 @@ const find = (id) => (id.startsWith(".") ? load(basename(id)) : require(id));
 load("${name}.js");
 `;
 
-/** Commander asks for it to run subcommands as programs; we have none of these. */
+/** Commander imports it to run subcommands as separate programs, which Signet does not have. */
 const withoutChildProcess = {
   name: "without-child-process",
   setup({ onResolve, onLoad }) {
@@ -248,9 +249,9 @@ const withoutChildProcess = {
 };
 
 /**
- * The Kubernetes library does not say that its modules do nothing when they are loaded. They do not:
- * what is not used of it, the classes of every API object, need not be in the bundle. That is half
- * of its size, and 10 MB of the controller's memory.
+ * The Kubernetes library does not declare that its modules have no side effects, though they have
+ * none. Declaring it here drops unused code, the classes of every API object, from the bundle. That
+ * saves half of its size and 10 MB of the controller's memory.
  */
 const withoutUnusedKubernetes = {
   name: "without-unused-kubernetes",
@@ -265,7 +266,7 @@ const withoutUnusedKubernetes = {
   },
 };
 
-/** Runs each command once with its most usual job, and keeps what V8 compiled for it. */
+/** Runs the most common job of each command once, and saves V8's code cache. */
 async function keepCompiled(outdir) {
   const scratch = await mkdtemp(join(tmpdir(), "kube-signet-build-"));
   try {
@@ -296,7 +297,7 @@ async function runScript(entry, args) {
   const outfile = resolve(root, "node_modules/.cache/kube-signet", entry.replace(/\.ts$/, ".mjs"));
   await mkdir(dirname(outfile), { recursive: true });
   await build({ ...common, entryPoints: [entry], outfile, packages: "external" });
-  // Ctrl-C goes to the script as well, which may have something to put away: it ends first.
+  // Ctrl-C also reaches the script, which may need to clean up. Wait until it exits.
   process.on("SIGINT", () => undefined);
   const { status, signal } = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" });
   process.exit(signal ? 1 : (status ?? 1));

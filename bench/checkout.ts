@@ -1,5 +1,5 @@
-// The Git repository of sealed files that repository.ts and reseal.ts measure with: its keys, its
-// files, its history; a working tree as it is just after a rotation; whether that was re-sealed.
+// Creates the Git repository of sealed files that repository.ts and reseal.ts use, with its keys
+// and history, and a working tree in which every value is stale; checks re-sealed files.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,12 +25,12 @@ export interface BenchCluster {
 }
 
 export interface Checkout {
-  /** HEAD: a fifth of the files is still under the older keys. */
+  /** The repository. At HEAD a fifth of the files is still sealed with the older keys. */
   readonly folder: string;
   readonly clusters: readonly BenchCluster[];
-  /** The commit in which every value is under its cluster's older key. */
+  /** The commit in which every value is sealed with its cluster's older key. */
   readonly first: string;
-  /** What each file holds, by its path below the root. */
+  /** The Secret that each file contains, by the file's path relative to the root. */
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly values: number;
 }
@@ -40,17 +40,17 @@ const TEAMS = 8;
 const DAY_MS = 86_400_000;
 const OLDER_MS = 40 * DAY_MS;
 const NEWEST_MS = 10 * DAY_MS;
-/** Of this many files, one stays under the older key. */
+/** One file in this many keeps the older key. */
 const LEFT_ONE_OF = 5;
 const COMMITS = 100;
-/** Of re-sealed files, one of so many is opened: to open all takes as long as what is measured. */
+/** One re-sealed file in this many is opened; opening all would take as long as the measurement. */
 const OPENED_ONE_OF = 20;
 
 const PROJECT = `clusters:
 ${CLUSTERS.map((name) => `  ${name}:\n    controller:\n      namespace: ${name}\n`).join("")}paths:
 ${CLUSTERS.map((name) => `  "${name}/{namespace}/{name}.yaml": ${name}\n`).join("")}`;
 
-/** Makes the repository: `count` sealed files, and as many other manifests beside them. */
+/** Creates the repository: `count` sealed files, and as many other manifests next to them. */
 export async function makeCheckout(scratch: string, count: number): Promise<Checkout> {
   const folder = join(scratch, "repository");
   const clusters = await Promise.all(
@@ -85,7 +85,7 @@ export async function makeCheckout(scratch: string, count: number): Promise<Chec
   }
   git(folder, "init", "--quiet");
   const first = commitAll(folder, "Seal all under the older keys");
-  // People do not re-seal all at once.
+  // Real repositories are not re-sealed all at once.
   const aCommit = Math.ceil(stale.length / COMMITS);
   for (let at = 0; at < stale.length; at += aCommit) {
     for (const { path, newest } of stale.slice(at, at + aCommit)) {
@@ -96,19 +96,19 @@ export async function makeCheckout(scratch: string, count: number): Promise<Chec
   return { folder, clusters, first, secrets, values: count * ITEMS_PER_SECRET };
 }
 
-/** A second working tree, in which every value is stale. */
+/** Adds a second working tree, in which every value is stale, and returns its path. */
 export function addRotated({ folder, first }: Checkout, scratch: string): string {
   const rotated = join(scratch, "rotated");
   git(folder, "worktree", "add", "--quiet", "--detach", rotated, first);
   return rotated;
 }
 
-/** Every file of a working tree as Git has it. */
+/** Restores every tracked file of a working tree. */
 export function restore(tree: string): void {
   git(tree, "checkout", "--quiet", "--", ".");
 }
 
-/** What is fast and wrong is not measured. @throws Error unless every value of `tree` was re-sealed */
+/** Fast but wrong results do not count. @throws Error unless every value in `tree` was re-sealed */
 export async function checkResealed(checkout: Checkout, tree: string): Promise<void> {
   const fingerprints = new Map(
     checkout.clusters.map(({ name, newest }) => [
@@ -132,7 +132,7 @@ export async function checkResealed(checkout: Checkout, tree: string): Promise<v
   );
 }
 
-/** @throws Error unless each of the files opens with its cluster's newest key, as what was sealed */
+/** @throws Error unless each file opens with its cluster's newest key and has the right values */
 export async function checkOpens(
   { clusters, secrets }: Checkout,
   tree: string,
@@ -152,7 +152,7 @@ export async function checkOpens(
   }
 }
 
-/** The cluster of a file. */
+/** Returns the cluster that a file is for. */
 export function clusterOf(path: string): string {
   return path.split("/")[0] ?? "";
 }
@@ -176,7 +176,7 @@ function write(folder: string, below: string, text: string): void {
   writeFileSync(path, text);
 }
 
-/** What stands beside a sealed file; in one of ten the word Secret makes a scan read it. */
+/** A manifest next to a sealed file. One in ten contains the word Secret, so that scans read it. */
 function deployment(namespace: string, index: number): string {
   const comment = index % 10 === 0 ? "# Its Secret is sealed in the folder above.\n" : "";
   const manifest = {

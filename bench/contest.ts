@@ -1,5 +1,5 @@
-// One run of one controller: SealedSecrets that wait, its start, the moment when all is done, a
-// restart with nothing to do, its memory, and an empty control plane again.
+// Runs one controller on waiting SealedSecrets, measures how long it takes, a restart without work,
+// and its memory, and then empties the control plane.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +9,13 @@ import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
-import { cleanEnvironment, freePort, requireBed, startProgram, untilReady } from "../test/cluster/program.ts";
+import {
+  cleanEnvironment,
+  freePort,
+  requireBed,
+  startProgram,
+  untilReady,
+} from "../test/cluster/program.ts";
 import { ensureNamespace, type RunningController, signetManifest } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";
@@ -21,8 +27,8 @@ export interface Contender {
   readonly start: () => Promise<Running>;
   readonly timeoutMs: number;
   /**
-   * By which of its metrics a restart is over: ours tells of reconciles that ended, the original of
-   * those that began. Null: not restarted.
+   * The metric that shows that a restart is over: our controller counts completed reconciles
+   * (`tells`), the original counts started ones (`begins`). Null: do not restart.
    */
   readonly restart: "tells" | "begins" | null;
 }
@@ -30,25 +36,25 @@ export interface Contender {
 export interface Outcome {
   /** From the start of the process until all Secrets exist. */
   readonly secretsS: number;
-  /** And every SealedSecret is Synced. */
+  /** From the start of the process until, in addition, every SealedSecret is Synced. */
   readonly statusesS: number;
-  /** The most that was resident at once, in 10^6 bytes. */
+  /** Peak resident memory, in 10^6 bytes. */
   readonly memoryMb: number;
   readonly restart: {
     readonly seconds: number;
     readonly memoryMb: number;
-    /** SealedSecrets that were decrypted; undefined where the program does not tell. */
+    /** Number of SealedSecrets decrypted; undefined if the program has no metric for it. */
     readonly decrypted: number | undefined;
   } | null;
 }
 
-/** To count very many keeps etcd busy, and each look costs both programs the same. */
+/** Counting many Secrets keeps etcd busy, so the interval grows with the number of Secrets. */
 const pollMs = (count: number): number => Math.max(50, count / 40);
 const STATUS_POLL_MS = 200;
-/** Looked at one by one before all are listed: a list of thousands keeps the API server busy. */
+/** Statuses to read before listing all, because a list of thousands keeps the API server busy. */
 const STATUS_SAMPLE = 10;
 const CALLS_AT_ONCE = 16;
-/** For caches of the API server to come to rest. */
+/** Time for the API server's caches to settle. */
 const SETTLE_MS = 1000;
 const READY_TIMEOUT_MS = 60_000;
 const TICKS_PER_SECOND = 100;
@@ -61,7 +67,7 @@ const DECRYPTED = `${PREFIX}unsealed_objects_total`;
 
 let runs = 0;
 
-/** Runs `contender` on `count` waiting SealedSecrets in a namespace of their own. */
+/** Runs `contender` on `count` waiting SealedSecrets in a separate namespace. */
 export async function contest(
   plane: ControlPlane,
   contender: Contender,
@@ -130,7 +136,7 @@ async function restart(
   }
 }
 
-/** Starts it and watches at the same time, since it may be done before it says that it is ready. */
+/** Starts and watches the program at the same time: it may finish before it reports ready. */
 async function startAnd(
   contender: Contender,
   watch: () => Promise<number>,
@@ -147,7 +153,7 @@ async function startAnd(
   return { running, startedS: await startOf(running.pid), endedS: watched.value };
 }
 
-/** The moment, in seconds since the machine started, when `probe` first answers true. */
+/** Returns the time when `probe` first returns true, in seconds since the machine booted. */
 async function untilDone(
   what: string,
   { program, timeoutMs }: Contender,
@@ -166,10 +172,10 @@ async function sinceBoot(): Promise<number> {
   return Number((await readFile("/proc/uptime", "utf8")).split(" ")[0]);
 }
 
-/** When a process started, on the same clock. */
+/** Returns the time when a process started, in seconds since the machine booted. */
 async function startOf(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8");
-  // Field 22 of proc(5); the second may hold spaces, and ends with the last parenthesis.
+  // Field 22 in proc(5). Field 2 may contain spaces, and ends with the last parenthesis.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return Number(fields[19]) / TICKS_PER_SECOND;
 }
@@ -194,7 +200,7 @@ export async function createSealed(
   });
 }
 
-/** A list of one tells how many more there are: cheap for the API server and for us. */
+/** Counts Secrets with a list limited to one, which states how many remain and is cheap. */
 export async function countSecrets(plane: ControlPlane, namespace: string): Promise<number> {
   const path = `/api/v1/namespaces/${namespace}/secrets?limit=1`;
   const { body } = await plane.request("GET", path);
@@ -224,7 +230,7 @@ function isSynced({ status }: KubeObject): boolean {
   return conditions.some((each) => each.type === "Synced" && each.status === "True");
 }
 
-/** What is fast and wrong is not measured. */
+/** Fast but wrong results do not count. @throws Error if a value differs from what was sealed */
 async function checkSecrets(plane: ControlPlane, expected: readonly Secret[]): Promise<void> {
   const namespace = expected[0]?.metadata.namespace ?? "";
   const found = new Map<string, KubeObject>();
@@ -241,7 +247,7 @@ async function checkSecrets(plane: ControlPlane, expected: readonly Secret[]): P
   }
 }
 
-/** Totals by name, over all labels. */
+/** Returns the total of each metric over all labels, by metric name. */
 async function readMetrics({ metricsUrl }: Running): Promise<Map<string, number>> {
   const response = await fetch(`${metricsUrl}/metrics`);
   const totals = new Map<string, number>();
@@ -252,7 +258,7 @@ async function readMetrics({ metricsUrl }: Running): Promise<Map<string, number>
   return totals;
 }
 
-/** Without a controller manager nothing goes by itself. */
+/** Empties a namespace, because there is no controller manager to do garbage collection. */
 export async function clean(plane: ControlPlane, namespace: string): Promise<void> {
   const paths = [
     `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`,
@@ -263,7 +269,7 @@ export async function clean(plane: ControlPlane, namespace: string): Promise<voi
     await plane.waitFor(
       `${path} to be empty`,
       async () => {
-        // A delete of many may take longer than a call is given; the next goes on where it was.
+        // Deleting many objects may exceed the timeout of one call; the next call continues.
         await plane.request("DELETE", path);
         return (await listAll(plane, `${path}?limit=1`)).length === 0;
       },
@@ -273,7 +279,7 @@ export async function clean(plane: ControlPlane, namespace: string): Promise<voi
   await sleep(SETTLE_MS);
 }
 
-/** Our controller as the chart runs it, under the Node that is asked for. */
+/** Starts our controller with `node`, as the chart runs it. */
 export async function startOurs(
   plane: ControlPlane,
   node: NodeProgram,

@@ -1,21 +1,29 @@
-// The controllers beside each other: which settings run, how often, what is held against what.
+// Benchmarks the controllers against each other: the settings, the rounds and the comparisons.
 import type { ControlPlane } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import { type Contender, contest, type Outcome, startOurs } from "./contest.ts";
 import type { Bench } from "./measure.ts";
 import { onBenchPlane } from "./plane.ts";
-import { type Check, type Figure, formatNumber, median, type PartReport, ratioCheck, type Unit } from "./report.ts";
+import {
+  type Check,
+  type Figure,
+  formatNumber,
+  median,
+  type PartReport,
+  ratioCheck,
+  type Unit,
+} from "./report.ts";
 
 const UNLIMITED = ["--kubeclient-qps=-1"];
 const ORIGINAL = "original, unlimited";
 const ORIGINAL_DEFAULT = "original, defaults";
-/** Its client asks 5 times a second, and each SealedSecret takes about four calls. */
+/** By default its client makes 5 calls a second, and each SealedSecret takes about four calls. */
 const ORIGINAL_DEFAULT_SECONDS_EACH = 0.8;
 
 const AT_LEAST = { unlimited: 3, default: 30 };
 const MEMORY_AT_MOST_MB = 150;
 
-/** Every outcome, by the number of SealedSecrets and the program. */
+/** Outcomes by number of SealedSecrets, then by program. */
 type Results = Map<number, Map<string, Outcome[]>>;
 
 export async function benchController(bench: Bench): Promise<PartReport> {
@@ -26,13 +34,13 @@ export async function benchController(bench: Bench): Promise<PartReport> {
       bench.say(`${contender.program}: ${count} SealedSecrets`);
       return contest(plane, contender, count, certificate);
     };
-    // The first of all finds an API server that has served nobody yet.
+    // Warm up, because the first run would find a cold API server.
     for (const contender of contenders) await run(contender, 50);
     const results: Results = new Map();
     for (const count of counts) {
       const outcomes = new Map<string, Outcome[]>();
       results.set(count, outcomes);
-      // One round: each run is long enough to be its own average.
+      // One round is enough, because each run is long enough to average out noise.
       for (const contender of contenders) {
         outcomes.set(contender.program, [await run(contender, count)]);
       }
@@ -126,7 +134,7 @@ function secondsOf(results: Results, count: number, program: string): number | u
 
 const RATE_TASK = "all Secrets present";
 
-/** Our time from start to all Secrets, held against the original's; undefined where one is not known. */
+/** Returns the original's time to all Secrets divided by ours; undefined if one is not known. */
 function gain(
   results: Results,
   count: number,
@@ -151,7 +159,7 @@ function unlimitedChecks(results: Results, count: number, label: string): Check[
   });
 }
 
-/** The target is for the smaller number: the larger takes the original half an hour. */
+/** Only the smaller number has a target: the larger would take the original half an hour. */
 function defaultCheck(results: Results, count: number, label: string, hasTarget: boolean): Check {
   const task = `${count}: ${RATE_TASK}`;
   const program = signetName(label, false);

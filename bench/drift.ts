@@ -1,4 +1,4 @@
-// How soon an edited or deleted Secret is put back, among thousands that are as they should be.
+// Measures how soon an edited or deleted Secret is restored, among thousands that are in sync.
 import { type ControlPlane, type KubeObject, MERGE } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
@@ -62,7 +62,7 @@ async function untilAllThere(plane: ControlPlane, namespace: string, count: numb
     async () => (await countSecrets(plane, namespace)) >= count,
     600_000,
   );
-  // Statuses and Events are still being written.
+  // Wait for the remaining writes of statuses and Events.
   await new Promise((done) => setTimeout(done, 5_000));
 }
 
@@ -78,7 +78,10 @@ const remove =
     await plane.request("DELETE", path);
   };
 
-/** Milliseconds from the answer to each disturbance until the Secret is as it was. Each hits another. */
+/**
+ * Disturbs `turns` Secrets, one after the other. Returns the milliseconds from each response of the
+ * API server until the Secret is restored.
+ */
 async function times(
   plane: ControlPlane,
   namespace: string,

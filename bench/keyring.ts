@@ -1,4 +1,4 @@
-// The rate at which a keyring opens values, with 1 key and with 60.
+// Measures the rate at which a keyring opens values, with 1 key and with 60.
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,9 +15,9 @@ import type { NodeProgram } from "./nodes.ts";
 import type { OpenerResult, OpenerWork } from "./opener.ts";
 import { median, type PartReport, ratioCheck } from "./report.ts";
 
-/** A key a month for five years. */
+/** One key a month for five years. */
 const KEYS = 60;
-/** The same with 60 keys as with 1, less what the machine varies by. */
+/** The rate with 60 keys should equal the rate with 1, except for variation between runs. */
 const AT_LEAST = 0.9;
 const CASES = {
   one: "open a value, 1 key",
@@ -31,7 +31,7 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
   const file = join(bench.scratch, "opener.json");
   writeFileSync(file, JSON.stringify(await prepare(keys, bench.quick)), { mode: 0o600 });
   const results = new Map<string, OpenerResult>(bench.nodes.map(({ label }) => [label, {}]));
-  // Whole processes in turn, and the cases in turn within each.
+  // Alternate between processes, and between the cases within each process.
   for (let turn = 0; turn < (bench.quick ? 1 : 3); turn++) {
     for (const { path, label } of bench.nodes) {
       bench.say(`opening values, ${label}`);
@@ -74,7 +74,7 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
   };
 }
 
-/** Values a second that `node` opens with one key, on all cores, with nothing else to do. */
+/** Returns how many values per second `node` opens with one key, on all otherwise idle cores. */
 export async function openRate(bench: Bench, node: NodeProgram, rounds = 3): Promise<number> {
   const key = await benchKey();
   const cases = [{ name: "one", keys: 1, sealed: await sealUnder([key], KEYS), forMs: 2000 }];
@@ -100,7 +100,7 @@ async function prepare(keys: readonly SealingKeyPair[], quick: boolean): Promise
   };
 }
 
-/** `count` SealedSecrets under the keys in turn. */
+/** Seals `count` SealedSecrets, cycling through the keys. */
 function sealUnder(keys: readonly SealingKeyPair[], count: number): Promise<JsonObject[]> {
   const certificates = keys.map(({ certificatePem }) => parseCertificate(certificatePem));
   return Promise.all(

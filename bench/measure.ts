@@ -1,5 +1,5 @@
-// How a measurement is taken: settings of a run, alternation, wall time of a process, the sealing
-// key and the SealedSecrets that all parts measure with.
+// Takes measurements: the settings of a run, alternation between programs, the wall time of a
+// process, and the sealing key and Secrets that all parts use.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once, on } from "node:events";
@@ -9,17 +9,17 @@ import { cleanEnvironment } from "../test/cluster/program.ts";
 import type { NodeProgram } from "./nodes.ts";
 import type { Figure } from "./report.ts";
 
-/** What every part is given. */
+/** The settings that every part receives. */
 export interface Bench {
-  /** Fewer rounds and smaller numbers, to see that it works. */
+  /** Whether to use fewer rounds and smaller numbers, to check that the benchmark works. */
   readonly quick: boolean;
-  /** Runs our programs; the Go original runs beside each. */
+  /** The Node versions to run our programs with; each is compared with the Go original. */
   readonly nodes: readonly NodeProgram[];
-  /** Copy of dist/ as it was at the start: a build in between changes nothing. */
+  /** A copy of dist/ from the start of the run, so that a build in between has no effect. */
   readonly programs: string;
   /** Temporary folder of this run. */
   readonly scratch: string;
-  /** Progress, not results. */
+  /** Prints progress, not results. */
   readonly say: (line: string) => void;
 }
 
@@ -28,14 +28,14 @@ const ITEM_BYTES = 24;
 const KEY_BITS = 4096;
 const KEY_VALID_MS = 10 * 365 * 24 * 3_600_000;
 
-/** A key as either controller would have made it some time ago, for this run alone. */
+/** Creates a key for this run, as either controller would have created it `agedMs` ago. */
 export function benchKey(agedMs = 0): Promise<SealingKeyPair> {
-  // Whole seconds, as certificates count; the original refuses what begins in its future.
+  // Certificates use whole seconds. Round down, as the original rejects a notBefore in the future.
   const notBefore = new Date(Math.floor((Date.now() - agedMs) / 1000) * 1000);
   return createSealingKey({ bits: KEY_BITS, notBefore, validForMs: KEY_VALID_MS });
 }
 
-/** A Secret of some random passwords. */
+/** Creates a Secret with random passwords. */
 export function benchSecret(namespace: string, name: string): Secret {
   const items = Array.from({ length: ITEMS_PER_SECRET }, (_, index) => {
     const password = randomBytes(ITEM_BYTES).toString("base64");
@@ -49,13 +49,13 @@ export function benchSecret(namespace: string, name: string): Secret {
   };
 }
 
-/** One of several programs at one task. */
+/** One of several programs that perform the same task. */
 export interface Subject {
   readonly program: string;
   readonly measure: () => number | Promise<number>;
 }
 
-/** The samples of `alternate`, as figures. */
+/** Converts the samples from `alternate` into figures. */
 export function toFigures(
   task: string,
   unit: Figure["unit"],
@@ -71,8 +71,8 @@ export function toFigures(
 }
 
 /**
- * Measures the subjects in turn, A B A B, so that a machine that grows slower does so for all of
- * them; each once before that without counting. The samples come in the order of the subjects.
+ * Measures the subjects alternately, A B A B, so that a machine that slows down affects all of
+ * them. First runs each once as a warm-up. Returns the samples in the order of the subjects.
  */
 export async function alternate(subjects: readonly Subject[], rounds: number): Promise<number[][]> {
   for (const { measure } of subjects) await measure();
@@ -85,21 +85,21 @@ export async function alternate(subjects: readonly Subject[], rounds: number): P
   return samples;
 }
 
-// A small shell starts the program, not this process: the start of a child takes the longer the more
-// memory its parent has, here longer than the whole of `kubeseal`. $0: what the program reads.
+// A small shell starts the program. Starting a child takes longer the more memory its parent has,
+// and from this process it would take longer than all of `kubeseal`. $0: the program's input file.
 const LAUNCHER = 'echo ready; read -r go; "$@" < "$0" > /dev/null; echo "$?"';
 
 export interface WallOptions {
-  /** The folder that it runs in. */
+  /** The working directory of the program. */
   readonly cwd?: string;
-  /** How it ends where all is well; 0 where left out. */
+  /** The expected exit status; default: 0. */
   readonly status?: number;
 }
 
 /**
- * Milliseconds from starting a program to its end. It reads the file `input`; its output goes
- * nowhere.
- * @throws Error where it fails: what went wrong is no measurement
+ * Returns the milliseconds from the start of a program to its end. The program reads the file
+ * `input`, and its output is discarded.
+ * @throws Error if the program does not exit with the expected status
  */
 export async function wallMs(
   command: readonly string[],

@@ -1,5 +1,4 @@
-// The Node binaries that run our programs: the one that runs this, and others by their path or from
-// the real parts.
+// Finds the Node binaries to run our programs with: the current one, a path, or a download.
 import { execFile } from "node:child_process";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
@@ -13,7 +12,7 @@ export interface NodeProgram {
   readonly label: string;
 }
 
-/** The versions that the targets speak of. */
+/** The Node versions that the targets apply to. */
 export const DEFAULT_NODES = ["20", "24"];
 
 const PARTS = new Map([
@@ -25,7 +24,8 @@ const PARTS = new Map([
 const run = promisify(execFile);
 
 /**
- * A Node by its path, or by its major version: the one that runs this where it fits, else from npm.
+ * Returns the Node binary at a path or of a major version. For a major version it uses the current
+ * binary if that matches, or else a download from npm.
  * @throws PartsUnavailable with the reason and the remedy
  */
 export async function obtainNode(

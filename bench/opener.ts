@@ -1,4 +1,4 @@
-// The process that opens values with a keyring of ours, under whichever Node runs it.
+// A process that measures how fast our keyring opens values with the Node that runs it.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseCertificate } from "../shared/keys/certificate.ts";
@@ -9,7 +9,7 @@ import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedse
 import { unseal } from "../shared/sealing/unseal.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 
-/** What the process reads from the file that it is given. */
+/** The content of the process's input file. */
 export interface OpenerWork {
   readonly keys: readonly SealingKeyPair[];
   readonly cases: readonly OpenerCase[];
@@ -18,20 +18,20 @@ export interface OpenerWork {
 
 interface OpenerCase {
   readonly name: string;
-  /** How many of the keys are held. */
+  /** The number of keys in the keyring. */
   readonly keys: number;
   readonly sealed: readonly JsonObject[];
-  /** Opened over and over for as long; 0 for once. */
+  /** How long to open the values repeatedly; 0 to open them only once. */
   readonly forMs: number;
 }
 
-/** Values opened a second, one for each round. The process prints it as JSON. */
+/** Values opened per second in each round, by case. The process prints it as JSON. */
 export type OpenerResult = Record<string, number[]>;
 
-/** As the controller's default: four for each core. */
+/** The controller's default: four per core. */
 const AT_ONCE = 4 * availableParallelism();
 
-/** Measures the cases in turn, each with a keyring that has opened something under every key. */
+/** Measures the cases alternately, each with a keyring that has already used every key. */
 export async function runOpener(file: string): Promise<OpenerResult> {
   const work = JSON.parse(readFileSync(file, "utf8")) as OpenerWork;
   const held = work.keys.flatMap(({ privateKeyPem, certificatePem }, index) =>
@@ -46,7 +46,7 @@ export async function runOpener(file: string): Promise<OpenerResult> {
     keyring: new Keyring(held.slice(0, each.keys)),
     sealed: each.sealed.map(parseSealedSecret),
   }));
-  // Imports each key. The stamped cases hold something under every key.
+  // Make the keyring import each key. The stamped cases contain values for every key.
   for (const { keyring, keys } of prepared) {
     const all = prepared.find((each) => each.keys === keys)?.sealed ?? [];
     await openAll(keyring, all, 0);
@@ -60,7 +60,7 @@ export async function runOpener(file: string): Promise<OpenerResult> {
   return rates;
 }
 
-/** Opens all at least once, and for `forMs`; values a second. */
+/** Opens all values at least once, and repeatedly for `forMs`. Returns values per second. */
 async function openAll(
   keyring: Keyring,
   sealed: readonly SealedSecret[],

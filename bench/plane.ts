@@ -1,4 +1,4 @@
-// The control plane that controllers are measured on: our chart's rights, one sealing key for all.
+// The control plane for measuring controllers, with the chart's permissions and one sealing key.
 import type { Certificate } from "../shared/keys/keykind.ts";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import { formatKeySecret } from "../shared/keys/keyfile.ts";
@@ -6,7 +6,10 @@ import { type ControlPlane, startControlPlane } from "../test/cluster/controlpla
 import { installSignet } from "../test/cluster/signet.ts";
 import { type Bench, benchKey } from "./measure.ts";
 
-/** Without a controller manager: nothing runs beside the one that is measured. Stopped afterwards. */
+/**
+ * Runs `measure` on a new control plane, and stops the plane afterwards. There is no controller
+ * manager, so that nothing runs besides the controller under test.
+ */
 export async function onBenchPlane<T>(
   { scratch }: Bench,
   measure: (plane: ControlPlane, certificate: Certificate) => Promise<T>,

@@ -1,4 +1,4 @@
-// How figures are told: medians, ratios, targets met or missed, as Markdown tables.
+// Formats results as Markdown tables: medians, ratios, and targets met or missed.
 // docs/benchmarks.md explains each row and holds the latest results.
 
 export type Unit = "ms" | "s" | "per s" | "MB";
@@ -11,14 +11,14 @@ export interface Figure {
   readonly samples: readonly number[];
 }
 
-/** A figure held against another, and against the target where there is one. */
+/** A figure compared with another one, and with the target if there is one. */
 export interface Check {
   readonly task: string;
   readonly program: string;
   readonly found: string;
-  /** Undefined where the figure is told for information. */
+  /** Undefined if the figure is only informative. */
   readonly target?: string;
-  /** Undefined where it could not be told: what was needed for it has not been run. */
+  /** Undefined if there is no target, or a measurement that it depends on was not run. */
   readonly met?: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface PartReport {
   readonly title: string;
   readonly figures: readonly Figure[];
   readonly checks: readonly Check[];
-  /** What the reader must know to read the figures; what was not run. */
+  /** What the reader needs to know to interpret the figures, and what was not run. */
   readonly notes: readonly string[];
 }
 
@@ -36,7 +36,7 @@ interface Summary {
   readonly max: number;
 }
 
-/** @throws Error where there is no sample */
+/** @throws Error if there are no samples */
 function summarize(samples: readonly number[]): Summary {
   const ordered = [...samples].sort((a, b) => a - b);
   const at = (index: number): number => {
@@ -53,12 +53,12 @@ export function median(samples: readonly number[]): number {
   return summarize(samples).median;
 }
 
-/** The median of one program among the figures of a task. */
+/** Returns the median of one program among the figures of a task. */
 export function medianOf(figures: readonly Figure[], program: string): number {
   return median(figures.find((figure) => figure.program === program)?.samples ?? []);
 }
 
-/** `times` held against a bound: `at most` for a cost, `at least` for a gain. */
+/** Compares `times` with a bound: `atMost` for a cost, `atLeast` for a gain. */
 export function ratioCheck(
   facts: { task: string; program: string; against: string },
   times: number,
@@ -77,7 +77,7 @@ export function formatNumber(value: number): string {
   return value.toFixed(digits);
 }
 
-/** The text of one part, in Markdown that reads well in a terminal too. */
+/** Formats one part as Markdown that is also readable in a terminal. */
 export function formatPart({ title, figures, checks, notes }: PartReport): string {
   const figureRows = figures.map(({ task, program, unit, samples }) => {
     const { min, median, max } = summarize(samples);

@@ -1,4 +1,4 @@
-// The commands on a repository of sealed files, as whole processes: how long each takes.
+// Measures how long each command takes on a repository of sealed files, as a whole process.
 import { join } from "node:path";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import { addRotated, type Checkout, makeCheckout } from "./checkout.ts";
@@ -7,12 +7,12 @@ import { type Check, type Figure, formatNumber, medianOf, type PartReport } from
 import { benchReseal } from "./reseal.ts";
 
 const LOOK_AT_MOST_MS = 2000;
-/** `signet status` ends with 3 where something is to be done. */
+/** `signet status` exits with 3 if it finds problems. */
 const FOUND = 3;
 
 interface Look {
   readonly args: readonly string[];
-  /** How it is told; the arguments where left out. */
+  /** The name in the report; default: the arguments. */
   readonly told?: string;
   readonly status?: number;
   readonly hasTarget: boolean;

@@ -1,5 +1,5 @@
-// A repository re-sealed after a rotation: offline, and by the controllers of its clusters, held
-// against what RSA and their limits allow; `kubeseal --re-encrypt` in a loop beside it.
+// Measures re-sealing a repository after a rotation, offline and through the clusters' controllers,
+// against the bounds of RSA and rate limits, and against `kubeseal --re-encrypt` in a loop.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,43 +7,64 @@ import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { startOriginal } from "../test/cluster/original.ts";
-import { addAccount, ensureNamespace, exposeController, installSignet, signetManifest } from "../test/cluster/signet.ts";
+import {
+  addAccount,
+  ensureNamespace,
+  exposeController,
+  installSignet,
+  signetManifest,
+} from "../test/cluster/signet.ts";
 import { partPath } from "../test/parts/parts.ts";
-import { type BenchCluster, checkOpens, type Checkout, checkResealed, clusterOf, restore } from "./checkout.ts";
+import {
+  type BenchCluster,
+  checkOpens,
+  type Checkout,
+  checkResealed,
+  clusterOf,
+  restore,
+} from "./checkout.ts";
 import { startOurs } from "./contest.ts";
 import { openRate } from "./keyring.ts";
-import { alternate, type Bench, ITEMS_PER_SECRET, type Subject, toFigures, wallMs } from "./measure.ts";
+import {
+  alternate,
+  type Bench,
+  ITEMS_PER_SECRET,
+  type Subject,
+  toFigures,
+  wallMs,
+} from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";
 import { type Check, type Figure, formatNumber, median, ratioCheck } from "./report.ts";
 
 const OFFLINE = "signet reseal --recovery-key";
 const ONLINE = "signet reseal";
 const LIVE = "signet verify --live";
-/** Values that all cores open in a second, beside each of the two. */
+/** Values that all cores open per second, measured alternately with each of the two. */
 const RSA_OFFLINE = "RSA alone, values (offline)";
 const RSA_ONLINE = "RSA alone, values";
 const RE_ENCRYPT = "kubeseal --re-encrypt";
 const VALIDATE = "kubeseal --validate";
-/** What does the same with the original, file by file. */
+/** The original's equivalent of each command, which runs file by file. */
 const LOOPS = { [ONLINE]: RE_ENCRYPT, [LIVE]: VALIDATE };
-/** Of the rate that RSA alone, or else what a client may ask for, allows. */
+/** Required share of the rate that RSA alone, or the rate limit for a client, allows. */
 const OFFLINE_SHARE_AT_LEAST = 0.8;
 const ONLINE_SHARE_AT_LEAST = 0.6;
 
-/** The defaults of our controllers; SPEC.md, "HTTP". */
+/** The defaults of our controller; SPEC.md, "HTTP". */
 const VALUES_A_REQUEST = 19;
 const REQUESTS_A_SECOND = 20;
 const REQUESTS_AT_ONCE = 40;
-/** After which a client may ask as often at once again. */
+/** Time after which a client has its full burst of requests again. */
 const RESTED_MS = (1000 * REQUESTS_AT_ONCE) / REQUESTS_A_SECOND;
 
 const SERVICE = "sealed-secrets-controller";
 const ORIGINAL = "original";
 const NO_LIMIT = ["--rate-limit=100000", "--rate-limit-burst=100000"];
-/** A loop over all of them takes minutes. */
+/** Files to loop over, because a loop over all files would take minutes. */
 const LOOP_FILES = 50;
 
-// $0 mode, $1 kubeseal, $2 kubeconfig, $3 output folder, then the files. Who asks too often is refused.
+// $0 mode, $1 kubeseal, $2 kubeconfig, $3 output folder, then the files. Retries, because the
+// controller rejects requests above its rate limit.
 const LOOP = `
 kubeseal=$1 kubeconfig=$2 output=$3
 shift 3
@@ -57,7 +78,7 @@ for file; do
   done
 done`;
 
-/** It lets a client validate twice a second: by its defaults that loop waits, and runs once. */
+/** By default the original allows two validations a second, so that loop is slow and runs once. */
 const ORIGINALS = [
   {
     program: "original, defaults",
@@ -83,7 +104,7 @@ interface Told {
 interface Setting {
   readonly bench: Bench;
   readonly checkout: Checkout;
-  /** The working tree that is re-sealed, over and over. */
+  /** The working tree that is re-sealed repeatedly. */
   readonly tree: string;
   readonly rounds: number;
 }
@@ -103,7 +124,7 @@ export async function benchReseal(bench: Bench, checkout: Checkout, tree: string
   };
 }
 
-/** Seconds for all values, and which bound it is held against. */
+/** A lower bound: seconds for all values, and what sets the bound. */
 interface Bound {
   readonly seconds: number;
   readonly what: string;
@@ -135,7 +156,7 @@ function boundCheck(
   };
 }
 
-/** The figure of a task that was taken before. */
+/** Returns a figure that was measured earlier. @throws Error if there is none */
 function figureOf(figures: readonly Figure[], task: string, program: string): Figure {
   const found = figures.find((each) => each.task === task && each.program === program);
   if (found === undefined) throw new Error(`no figure of ${task}, ${program}`);
@@ -175,7 +196,7 @@ async function benchOffline(setting: Setting): Promise<Omit<Told, "notes">> {
   return { figures, checks };
 }
 
-/** Seconds for all stale values of the tree. */
+/** Re-seals all stale values in the tree and returns the seconds that it takes. */
 async function resealed(
   { bench, checkout, tree }: Setting,
   { path }: NodeProgram,
@@ -205,7 +226,7 @@ async function benchOnline(setting: Setting): Promise<Omit<Told, "notes">> {
   }
 }
 
-/** The rights, the services and the keys of a controller for each cluster, and of the original. */
+/** Installs the permissions and keys of each cluster's controller, and the original's keys. */
 async function installControllers(
   plane: ControlPlane,
   clusters: readonly BenchCluster[],
@@ -215,7 +236,7 @@ async function installControllers(
     manifest.find((object) => object.kind === kind)?.metadata?.name ?? "";
   for (const { name: namespace, older, newest } of clusters) {
     await installSignet(plane, { namespace });
-    // Each installation took the binding of the one before it.
+    // Each installation overwrites the binding of the previous one, so add a separate binding.
     await addAccount(plane, {
       namespace,
       name: nameOf("ServiceAccount"),
@@ -239,7 +260,7 @@ async function addKeys(
   }
 }
 
-/** Our controllers, one for each cluster, and `signet` in front of them. */
+/** Measures `signet` with our controllers, one for each cluster. */
 async function withOurs(
   setting: Setting,
   plane: ControlPlane,
@@ -288,7 +309,7 @@ async function withOurs(
   }
 }
 
-/** Shell loops over some files of one cluster, at a controller of the original with its keys. */
+/** Measures shell loops over some files of one cluster, with the original's controller. */
 async function withOriginal(
   { bench, checkout, tree }: Setting,
   plane: ControlPlane,

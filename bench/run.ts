@@ -1,5 +1,5 @@
-// `npm run bench`: which parts run, under which Nodes, in the test bed where a cluster is needed;
-// the exit status.
+// `npm run bench`: chooses the parts and Node versions, enters the test bed if a part needs a
+// cluster, and sets the exit status.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
@@ -30,7 +30,7 @@ const PARTS = {
   scale: benchScale,
   drift: benchDrift,
 };
-/** Those that need no cluster. */
+/** The parts that do not need a cluster. */
 const BARE: readonly Part[] = ["seal", "startup", "keyring"];
 type Part = keyof typeof PARTS;
 
@@ -60,7 +60,7 @@ interface Wishes {
   readonly strict: boolean;
 }
 
-/** Null where help was asked for. @throws Error for what it does not know */
+/** Returns null if `--help` is given. @throws Error if an option or part is unknown */
 function readArguments(args: string[]): Wishes | null {
   const { values, positionals } = parseArgs({
     args,
@@ -80,13 +80,13 @@ function readArguments(args: string[]): Wishes | null {
   return { parts, nodes: values.node, quick: values.quick, strict: values.strict };
 }
 
-/** Runs this once more inside the namespaces that a cluster needs, with the parts at hand. */
+/** Runs this program again inside the Linux namespaces that a cluster needs. Returns its status. */
 async function runInBed(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   checkBed(env);
   const [, script = ""] = process.argv;
   const [program = "", ...rest] = inBed([process.execPath, script, ...args]);
   const child = spawn(program, rest, { env: { ...env, [BED_VARIABLE]: "1" }, stdio: "inherit" });
-  // The terminal sends Ctrl-C to it as well; it cleans up, and we wait for it.
+  // Ctrl-C also reaches the child, which cleans up. Wait until it exits.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => {
     child.kill("SIGTERM");
@@ -112,7 +112,7 @@ function removedAtExit(): string {
   return scratch;
 }
 
-/** A copy: a build in between must not change what is measured. */
+/** Copies dist/, because a build during the run must not affect the results. */
 function copyPrograms(scratch: string): string {
   const programs = join(scratch, "dist");
   cpSync(resolve(process.cwd(), "dist"), programs, { recursive: true });
@@ -175,10 +175,10 @@ async function main(args: string[]): Promise<number> {
   try {
     if (insideBed()) return await runHere(wishes);
     process.env[PARTS_VARIABLE] ??= JSON.stringify(await obtainParts(say));
-    // What the namespaces keep out of reach is fetched before.
+    // Download first, because the network is not reachable inside the namespaces.
     for (const wanted of wishes.nodes) await obtainNode(wanted, say);
     if (wishes.parts.every((part) => BARE.includes(part))) return await runHere(wishes);
-    // Not on the PATH of an ordinary user everywhere, though `ip` is there.
+    // `ip` is in these folders, which are not on every ordinary user's PATH.
     const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
     return await runInBed(args, { ...process.env, PATH: path });
   } catch (error) {

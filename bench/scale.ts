@@ -1,5 +1,5 @@
-// Very many SealedSecrets: from nothing, after a restart, the memory; and how near that comes to
-// what this machine's RSA and API server allow.
+// Measures a first start and a restart with very many SealedSecrets, the memory, and how close the
+// times are to what RSA and the API server allow on this machine.
 import type { Certificate } from "../shared/keys/keykind.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -15,7 +15,7 @@ import { type Check, type Figure, formatNumber, type PartReport, ratioCheck } fr
 
 const ORIGINAL = "original, unlimited";
 const AT_LEAST = 3;
-/** Of the time that the RSA operations and the writes alone would take. */
+/** Required ratio of the limit (RSA operations and writes alone) to the measured time. */
 const LIMIT_SHARE_AT_LEAST = 0.6;
 const MEMORY_AT_MOST_MB = 400;
 const CALLS_AT_ONCE = 16;
@@ -54,8 +54,8 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
 }
 
 /**
- * SealedSecrets a second whose Secret, status and Event the API server takes from a client that does
- * nothing else.
+ * Returns the number of SealedSecrets per second for which the API server accepts a Secret, a
+ * status and an Event, from a client that does nothing else.
  */
 async function writeRate(
   plane: ControlPlane,
@@ -124,9 +124,9 @@ interface Found {
   readonly bench: Bench;
   readonly count: number;
   readonly outcomes: ReadonlyMap<string, Outcome>;
-  /** Values a second, by Node. */
+  /** Values per second, by Node version. */
   readonly rsa: ReadonlyMap<string, number>;
-  /** SealedSecrets a second. */
+  /** SealedSecrets per second. */
   readonly writes: number;
 }
 

@@ -1,5 +1,5 @@
-// Sealing as a developer meets it: one file, and a folder of 400, as whole processes beside the
-// original's `kubeseal`.
+// Measures sealing as a developer experiences it, one file and a folder of 400, as whole processes
+// and in comparison with the original's `kubeseal`.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,16 @@ import { formatSecret } from "../shared/kubernetes/secret.ts";
 import { objectsOf } from "../shared/kubernetes/object.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
 import { partPath } from "../test/parts/parts.ts";
-import { alternate, type Bench, benchKey, benchSecret, ITEMS_PER_SECRET, type Subject, toFigures, wallMs } from "./measure.ts";
+import {
+  alternate,
+  type Bench,
+  benchKey,
+  benchSecret,
+  ITEMS_PER_SECRET,
+  type Subject,
+  toFigures,
+  wallMs,
+} from "./measure.ts";
 import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const FILES = 400;
@@ -140,7 +149,7 @@ function captured(command: readonly string[], input?: string): string {
   return stdout;
 }
 
-/** What is fast and wrong is not measured. */
+/** Fast but wrong results do not count. @throws Error if the output does not open correctly */
 async function checkSealed(text: string, keyring: Keyring): Promise<void> {
   const objects = parseManifests(text).flatMap(objectsOf);
   if (objects.length !== 1) throw new Error(`sealing gave ${objects.length} objects, not one`);

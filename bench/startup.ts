@@ -1,11 +1,19 @@
-// What a run of `kubeseal` costs before it does anything: --version, and one Secret sealed offline,
-// beside the original and beside Node alone.
+// Measures the start-up cost of `kubeseal`, with --version and when sealing one Secret offline, in
+// comparison with the original and with Node alone.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatManifests } from "../shared/manifest/manifest.ts";
 import { formatSecret } from "../shared/kubernetes/secret.ts";
 import { partPath } from "../test/parts/parts.ts";
-import { alternate, type Bench, benchKey, benchSecret, type Subject, toFigures, wallMs } from "./measure.ts";
+import {
+  alternate,
+  type Bench,
+  benchKey,
+  benchSecret,
+  type Subject,
+  toFigures,
+  wallMs,
+} from "./measure.ts";
 import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
 const ORIGINAL = "kubeseal (original)";

@@ -1,9 +1,9 @@
-// The direction of imports, as a rule for ESLint: docs/architecture.md shows the same house.
+// An ESLint rule that enforces which folder may import which; docs/architecture.md describes them.
 import { dirname, join, relative } from "node:path";
 
 /**
- * The rooms, from the ground up: a folder, or a file that is a room of its own. A room may import
- * itself and what stands before it in its own list.
+ * Layers, from lowest to highest. A layer is a folder, or a single file. It may import itself and
+ * any layer listed before it.
  */
 const SHARED = [
   "shared",
@@ -36,18 +36,21 @@ const HOUSES = {
   ],
 };
 
-/** The room that a file is in: the longest name of the list that fits. */
+/** Returns the layer that contains a file: the longest matching entry of `rooms`. */
 function roomOf(file, rooms) {
   const fitting = rooms.filter((room) => file === room || file.startsWith(`${room}/`));
   return fitting.sort((a, b) => b.length - a.length)[0];
 }
 
-/** The command that a file belongs to; none of another command's files may be imported. */
+/** Returns the command that a file belongs to. A command may not import another command's files. */
 function commandOf(file) {
   return /^cli\/commands\/([^/.]+)/.exec(file)?.[1];
 }
 
-/** Why `from` may not import `to`; undefined where it may. Both below the root of the project. */
+/**
+ * Returns why `from` may not import `to`, or undefined if it may. Both paths are relative to the
+ * root of the project.
+ */
 function whyNot(from, to) {
   const rooms = HOUSES[from.split("/")[0]];
   if (rooms === undefined) return undefined;

@@ -1,6 +1,6 @@
-// What is made of the chart's sources, so that each fact is written once: the table in the chart's
-// README.md and values.schema.json from values.yaml's comments, deploy/signet.yaml from the
-// templates.
+// Generates files from the chart's sources, so that each fact is written only once: the table in
+// the chart's README.md and values.schema.json from the comments in values.yaml, and
+// deploy/signet.yaml from the templates.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, realpathSync, writeFileSync } from "node:fs";
@@ -16,7 +16,10 @@ const MANIFEST = "deploy/signet.yaml";
 
 type Schema = Record<string, unknown>;
 
-/** What `# @schema NAME` stands for; `object` besides, for one whose fields are Kubernetes' own. */
+/**
+ * The schemas that `# @schema NAME` refers to. There is also `object`, for an object whose fields
+ * Kubernetes defines.
+ */
 const DEFINITIONS: Record<string, Schema> = {
   name: { type: "string", pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" },
   nameOrEmpty: { type: "string", pattern: "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$" },
@@ -65,19 +68,19 @@ const DEFINITIONS: Record<string, Schema> = {
   },
 };
 
-/** One value, or one group of values, as values.yaml tells of it. */
+/** One value, or one group of values, as described in values.yaml. */
 export interface Entry {
   readonly path: readonly string[];
   readonly description: string;
   readonly default: unknown;
-  /** Undefined for a group, whose values are entries of their own. */
+  /** Undefined for a group, whose values are separate entries. */
   readonly schema?: Schema;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** @throws Error where the default alone does not tell the type */
+/** Returns the schema type of a default value. @throws Error if the type cannot be inferred */
 function typeOf(value: unknown, path: string): string {
   if (Array.isArray(value)) return "array";
   if (typeof value === "string" || typeof value === "boolean") return typeof value;
@@ -95,9 +98,9 @@ function schemaOf(annotation: string, value: unknown, path: string): Schema {
 }
 
 /**
- * The entries of a values file, each with the comment right above it. Everything below a value that
- * is no group is that value's default.
- * @throws Error where one has no comment
+ * Reads the entries of a values file, each with the comment directly above it. If a value is not a
+ * group, everything below it is its default.
+ * @throws Error if an entry has no comment
  */
 export function readEntries(text: string): Entry[] {
   const entries: Entry[] = [];
@@ -140,7 +143,7 @@ export function readEntries(text: string): Entry[] {
   return entries;
 }
 
-/** A group, and a value that has something in it, which a template would miss: none may be null. */
+/** Whether an entry must not be null: a group, or a value whose default is not empty. */
 function isRequired({ schema, default: value }: Entry): boolean {
   if (schema === undefined) return true;
   if (Array.isArray(value)) return "minItems" in schema;
@@ -160,7 +163,7 @@ function formatSchema(entries: readonly Entry[]): Schema {
       ...(required.length === 0 ? {} : { required }),
       properties: Object.fromEntries(
         children.map(({ path: at, description, schema }) => {
-          // Beside a $ref the draft that Helm reads ignores everything else.
+          // In the JSON Schema draft that Helm supports, $ref disables all keywords next to it.
           const said = schema !== undefined && "$ref" in schema ? { allOf: [schema] } : schema;
           return [at.at(-1), { description, ...(said ?? below(at)) }];
         }),
@@ -185,7 +188,10 @@ function formatTable(entries: readonly Entry[]): string {
   return ["| value | default | |", "|---|---|---|", ...rows].join("\n");
 }
 
-/** The files that are made from values.yaml, as they should be. @throws Error where it says too little */
+/**
+ * Returns the files generated from values.yaml, with their expected content.
+ * @throws Error if an entry lacks a comment or a type
+ */
 export async function generated(): Promise<{ path: string; text: string }[]> {
   const entries = readEntries(readFileSync(VALUES, "utf8"));
   const config = (await resolveConfig(SCHEMA)) ?? {};
@@ -200,7 +206,7 @@ export async function generated(): Promise<{ path: string; text: string }[]> {
   ];
 }
 
-/** The whole chart with its default values, for who has no Helm. */
+/** Renders the chart with its default values, for users without Helm. */
 export function renderManifest(helm: string): string {
   const args = ["template", "signet", CHART, "--namespace", "kube-system"];
   return execFileSync(helm, args, { encoding: "utf8" });

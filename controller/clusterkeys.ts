@@ -1,4 +1,4 @@
-// Sealing keys in the cluster: load, watch, create the first, renew.
+// Loads and watches the sealing keys in the cluster, creates the first one, and renews them.
 // SPEC.md, "Sealing keys and certificates", "Renewal".
 
 import { createHash } from "node:crypto";
@@ -22,10 +22,11 @@ import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts
 import type { Log } from "./log.ts";
 
 export interface KeyOptions {
-  /** Where the key Secrets are. */
+  /** The namespace of the key Secrets. */
   readonly namespace: string;
-  /** Start of a new key Secret's name; also the whole name of the single key before 2019. */
+  /** Prefix of a new key Secret's name; also the full name of the single key used before 2019. */
   readonly prefix: string;
+  /** Size of the RSA modulus of a new key, in bits. */
   readonly bits: number;
   readonly validForMs: number;
   readonly commonName: string;
@@ -36,9 +37,9 @@ export interface KeyOptions {
 }
 
 interface RenewalOptions {
-  /** Age of the newest key at which another one is made; 0 for never. */
+  /** Age of the newest key at which the controller creates the next one; 0 for never. */
   readonly renewAfterMs: number;
-  /** A key that is older than this moment seals no more once it has come. */
+  /** The time at which the controller replaces the newest key, if it is older; null for never. */
   readonly cutoff: Date | null;
 }
 
@@ -47,31 +48,33 @@ export interface KeysWiring {
   readonly keyring: Keyring;
   readonly log: Log;
   readonly now: () => Date;
-  /** Milliseconds of a clock that never jumps. */
+  /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
-  /** Throws where this replica may not write. */
+  /** Throws if this replica may not write. */
   readonly guard: () => void;
-  /** Called when the set of keys has changed. */
+  /** Called after the set of keys has changed. */
   readonly onChange: () => void;
 }
 
-/** A key Secret as read: null where it cannot be used. */
+/** A key Secret after parsing. */
 interface Found {
+  /** Null if the Secret is malformed. */
   readonly key: SealingKey | null;
+  /** Whether the renew annotation is set. */
   readonly renew: boolean;
 }
 
-/** Clocks are set, and timers are not told: look again at least so often. */
+/** Maximum time between two checks, because timers do not notice when the system clock is set. */
 const LOOK_MS = 30_000;
 const RETRY_MS = 5_000;
-/** By age or cutoff, no second key within this time, whatever the clocks of the cluster say. */
+/** Minimum time between keys created due to age or cutoff, even if clocks in the cluster differ. */
 const MIN_APART_MS = 3_600_000;
-/** The alphabet of generated names in Kubernetes: no vowels, so no words. */
+/** The alphabet of generated names in Kubernetes, without vowels so that no words appear. */
 const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 const NAME_TRIES = 20;
 
 /**
- * Milliseconds until a key is due to take over from `newest`; 0: now, Infinity: never.
+ * Returns the milliseconds until `newest` is due for renewal: 0 for now, Infinity for never.
  * @internal for its test
  */
 export function keyDueInMs(
@@ -87,8 +90,9 @@ export function keyDueInMs(
 }
 
 /**
- * The name of the key Secret after `predecessor`. Replicas that make one at the same time choose the
- * same name, so that the API server refuses all but the first.
+ * Returns the name of the key Secret that follows `predecessor`. Replicas that create a key at the
+ * same time choose the same name, so the API server accepts only the first. `attempt`: increment it
+ * if the name is taken.
  * @internal for its test
  */
 export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
@@ -98,12 +102,12 @@ export function keyName(prefix: string, predecessor: SealingKey | null, attempt 
   return prefix + suffix.join("");
 }
 
-/** Keeps `keyring` as the cluster's key Secrets say. */
+/** Keeps the keyring in sync with the cluster's key Secrets, and creates keys on the leader. */
 export class ClusterKeys {
   readonly #options: KeyOptions;
   readonly #wiring: KeysWiring;
   readonly #labelled: Cache<Found>;
-  /** The single key from before 2019, which carries no label. */
+  /** The single key used before 2019, which has no label. */
   readonly #legacy: Cache<Found>;
   #held = "";
   #loaded = false;
@@ -135,7 +139,7 @@ export class ClusterKeys {
     return `/api/v1/namespaces/${this.#options.namespace}/secrets`;
   }
 
-  /** Resolves when the keys that there are have been read. */
+  /** Resolves when all existing keys have been read. */
   async start(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#labelled.start(signal), this.#legacy.start(signal)]);
     if (signal.aborted) return;
@@ -143,19 +147,19 @@ export class ClusterKeys {
     this.#refill();
   }
 
-  /** Makes keys from now on: the first, and each when it is due. */
+  /** Starts to create keys: the first one, and a new one whenever renewal is due. */
   lead(): void {
     this.#leading = true;
     this.#look();
   }
 
-  /** Makes none any more, and still follows those that others make. */
+  /** Stops creating keys, and continues to watch the keys that other replicas create. */
   follow(): void {
     this.#leading = false;
     clearTimeout(this.#timer);
   }
 
-  /** A new key, now. */
+  /** Creates a new key now. If this replica is a follower, only logs a warning. */
   request(): void {
     if (!this.#leading) {
       this.#wiring.log.warn(
@@ -167,12 +171,12 @@ export class ClusterKeys {
     this.#look();
   }
 
-  /** Key Secrets that cannot be used. */
+  /** Number of malformed key Secrets. */
   get malformed(): number {
     return this.#found().filter(({ key }) => key === null).length;
   }
 
-  /** When the next key is due; null for never. */
+  /** When the next renewal is due; null for never. */
   get renewalAt(): Date | null {
     const now = this.#wiring.now();
     const dueInMs = keyDueInMs(this.#wiring.keyring.newest, now, this.#options.renewal);
@@ -199,7 +203,7 @@ export class ClusterKeys {
     this.#look();
   }
 
-  /** Makes a key where one is due, and sees to it that the next look comes in time. */
+  /** Creates a key if one is due, and schedules the next check. */
   #look(): void {
     clearTimeout(this.#timer);
     if (!this.#leading || !this.#loaded || this.#creating) return;
@@ -245,7 +249,7 @@ export class ClusterKeys {
     return Math.max(keyDueInMs(newest, now(), renewal), earliestMs);
   }
 
-  /** Makes a key, stores it, and only then holds it. */
+  /** Creates a key and stores it. Adds it to the keyring only after the API server accepts it. */
   async #create(): Promise<void> {
     const { client, keyring, log, now, clock, guard } = this.#wiring;
     const { namespace, prefix, bits, validForMs, commonName, labels, annotations } = this.#options;
@@ -271,7 +275,7 @@ export class ClusterKeys {
       } catch (error) {
         if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       }
-      // Another replica was quicker. Or the name is that of a key which seals no more.
+      // Either another replica was faster, or the name belongs to a key that no longer seals.
       const key = await this.#take(name, async () => {
         const there = await client.call("GET", `${this.#path}/${name}`);
         const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
@@ -290,7 +294,7 @@ export class ClusterKeys {
     return found?.key ?? null;
   }
 
-  /** A key Secret that cannot be used is reported, and the others still serve. */
+  /** Parses a key Secret. Logs a malformed one, which does not affect the other keys. */
   #read(object: JsonObject): Found {
     const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
     const renew = text(annotations[RENEW_ANNOTATION]) !== "";

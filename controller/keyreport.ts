@@ -1,4 +1,4 @@
-// Which sealing keys the cluster's SealedSecrets are still under, by what their status says.
+// Reports how many values in the cluster each sealing key still protects, based on their status.
 // SPEC.md, "Retirement of keys".
 
 import { asObject, type JsonObject } from "../shared/kubernetes/object.ts";
@@ -7,20 +7,20 @@ import type { Keyring } from "../shared/keys/keyring.ts";
 import { currentVerdict } from "./status.ts";
 import { isStatusCurrent, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
-/** Values, and SealedSecrets that have any of them. */
+/** A number of values, and the number of SealedSecrets that contain them. */
 interface Count {
   values: number;
   sealedSecrets: number;
 }
 
 export interface KeyUse {
-  /** By the key's fingerprint; a key of which nothing is left has no entry. */
+  /** Counts by key fingerprint. A key that no value uses has no entry. */
   readonly byKey: ReadonlyMap<string, Count>;
-  /** Not opened as they stand now, so under any key. */
+  /** Values whose current version the controller has not opened, so they may use any key. */
   readonly unknown: Count;
 }
 
-/** Counts the values of `sealedSecrets` by the key that they are under. */
+/** Counts the values of `sealedSecrets` by the key that they are sealed with. */
 export function keyUse(sealedSecrets: Iterable<JsonObject>): KeyUse {
   const byKey = new Map<string, Count>();
   const unknown: Count = { values: 0, sealedSecrets: 0 };
@@ -46,7 +46,7 @@ export function keyUse(sealedSecrets: Iterable<JsonObject>): KeyUse {
   return { byKey, unknown };
 }
 
-/** Whether the status speaks of the object as it is now, and of values that were opened. */
+/** Whether the status is up to date and says that the values were opened. */
 function isOpened(sealed: JsonObject): boolean {
   const reason = currentVerdict(sealed)?.reason ?? "Invalid";
   return (
@@ -54,7 +54,7 @@ function isOpened(sealed: JsonObject): boolean {
   );
 }
 
-/** The report of `GET /v1/keys`: the newest key first; nothing in it is secret. */
+/** Formats the response of `GET /v1/keys`, newest key first. It contains nothing secret. */
 export function keyReport(keyring: Keyring, sealedSecrets: Iterable<JsonObject>): Json {
   const { byKey, unknown } = keyUse(sealedSecrets);
   const second = (moment: Date | undefined): string | null =>

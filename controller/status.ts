@@ -1,4 +1,4 @@
-// The status of a SealedSecret: what it says, and what it is to say after a verdict.
+// Reads the status of a SealedSecret, and computes the next status from a verdict.
 // SPEC.md, "Status".
 
 import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/object.ts";
@@ -8,18 +8,18 @@ import type { Stamp } from "../shared/sealing/stamp.ts";
 import { listed, type Reason, type Verdict } from "./verdict.ts";
 import type { SecretMark } from "./world.ts";
 
-/** A Secret as we left it. */
+/** The Secret as the controller last wrote it. */
 export interface Left extends SecretMark {
-  /** Hash of what it was made from. */
+  /** Hash of everything that the Secret was generated from. */
   readonly source: string;
-  /** It is someone else's, and we added to it. */
+  /** Whether someone else owns the Secret and the controller only added items to it. */
   readonly patched: boolean;
 }
 
-/** Conditions that we write, in their order: the original's printer columns read the first one. */
+/** The controller's conditions, in order. The original's printer columns read the first one. */
 const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised"] as const;
 
-/** What the status tells now; undefined where it tells nothing. */
+/** Returns the verdict that the status records; undefined if there is none. */
 export function currentVerdict(
   sealed: JsonObject,
 ): Pick<Verdict, "synced" | "reason" | "message"> | undefined {
@@ -33,13 +33,13 @@ export function currentVerdict(
   };
 }
 
-/** What the status says of values under a compromised key; empty where it says nothing. */
+/** Returns the message of the KeyCompromised condition; empty if there is none. */
 export function compromisedMessage(sealed: JsonObject): string {
   const found = conditionsOf(sealed).find((condition) => condition["type"] === "KeyCompromised");
   return typeof found?.["message"] === "string" ? found["message"] : "";
 }
 
-/** The Secret as the status says that we left it; null where it does not say. */
+/** Returns the Secret as last written, according to the status; null if it is not recorded. */
 export function leftOf(sealed: JsonObject): Left | null {
   const { secret = null } = asObject(sealed["status"] ?? null) ?? {};
   const { uid, resourceVersion, source, patched } = asObject(secret) ?? {};
@@ -49,17 +49,18 @@ export function leftOf(sealed: JsonObject): Left | null {
     : null;
 }
 
+/** The facts, besides the verdict, that the next status depends on. */
 export interface StatusFacts {
   readonly now: Date;
-  /** The Secret as we left it; undefined where that did not change. */
+  /** The Secret as last written; undefined to keep what the status records. */
   readonly left?: Left | undefined;
-  /** The key that each value is under; undefined where nobody looked. */
+  /** The key that each value is sealed with; undefined to keep what the status records. */
   readonly stamp?: Stamp | undefined;
-  /** Fingerprints of keys that must not be trusted any more. */
+  /** Fingerprints of the compromised keys. */
   readonly compromised: ReadonlySet<string>;
 }
 
-/** The status after `verdict`, or null where the one that is there says all of it already. */
+/** Returns the status after `verdict`, or null if the status does not need to change. */
 export function nextStatus(
   sealed: JsonObject,
   verdict: Verdict,
@@ -73,8 +74,8 @@ export function nextStatus(
     ["Synced", verdict.synced, verdict.reason, verdict.message],
     ["Ready", verdict.synced, verdict.reason, verdict.message],
   ];
-  // Tools that wait (Flux's kstatus) take a failure for progress until something says that only a
-  // change will mend it.
+  // Tools that wait, such as Flux (kstatus), treat a failure as progress until a Stalled condition
+  // says that only a change can fix it.
   const stalled = !verdict.synced && verdict.next === "wait" && verdict.reason !== "DriftContested";
   if (stalled) told.push(["Stalled", true, verdict.reason, verdict.message]);
   const exposed = itemsUnder(sealedUnder, compromised);

@@ -1,30 +1,30 @@
-// The verdicts with their words, for condition, Event and log alike.
+// The possible results of a reconcile, with the texts for conditions, Events and logs.
 // SPEC.md, "Status".
 
 import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
 import type { WorldError } from "./world.ts";
 
-/** What others did to a Secret that had been right. Names only, never a value. */
+/** How others changed a Secret that was in sync. Contains only names, never a value. */
 export interface Drift {
   readonly change: "changed" | "deleted";
-  /** Such as `data.password`; empty where it is gone. */
+  /** Changed fields, such as `data.password`; empty if the Secret was deleted. */
   readonly fields: readonly string[];
-  /** Field managers, as far as the API server's books tell. */
+  /** The field managers that made the change, as far as managedFields records them. */
   readonly by: readonly string[];
 }
 
-/** What a reconcile ended with. No text of it ever carries a value. */
+/** The result of a reconcile. Its texts never contain a value. */
 export interface Verdict {
   readonly synced: boolean;
   /** Reason of the conditions: a documented constant. */
   readonly reason: Reason;
-  /** Message of the conditions. Empty when all is well, as the original's users expect. */
+  /** Message of the conditions. Empty on success, as users of the original expect. */
   readonly message: string;
-  /** Reason and message of the Event; the original's. */
+  /** Reason and message of the Event, the same as the original's where it has one. */
   readonly event: { readonly reason: EventReason; readonly message: string };
-  /** The label of `unseal_errors_total`; null when all is well. */
+  /** The label of `unseal_errors_total`; null if there is no error to count. */
   readonly metric: "unseal" | "unmanaged" | "update" | null;
-  /** Whether time can mend it (`retry`), or only a change of what is watched (`wait`). */
+  /** Whether to retry with backoff (`retry`) or wait for a change to a watched object (`wait`). */
   readonly next: "retry" | "wait";
 }
 
@@ -49,15 +49,16 @@ export type EventReason =
   | "ErrUnsealFailed"
   | "ErrUpdateFailed";
 
-/** More names than this are not spelt out in a line. */
+/** The maximum number of names to list in a message. */
 const MAX_NAMED = 8;
 
+/** Joins names for a message: `a, b and 3 more`. */
 export function listed(names: readonly string[]): string {
   const more = names.length - MAX_NAMED;
   return names.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
-/** A drift in words: `changed by kubectl-edit (data.password)`, `deleted`. */
+/** Formats a drift for a message: `changed by kubectl-edit (data.password)`, `deleted`. */
 export function formatDrift({ change, fields, by }: Drift): string {
   const who = by.length === 0 ? "" : ` by ${listed(by)}`;
   return `${change}${who}${fields.length === 0 ? "" : ` (${listed(fields)})`}`;
@@ -79,7 +80,7 @@ function updateFailed(
   };
 }
 
-/** The message table. */
+/** Creates each possible verdict. */
 export const verdicts = {
   unsealed: (): Verdict => ({
     synced: true,
@@ -108,7 +109,8 @@ export const verdicts = {
     };
   },
 
-  // The words must not change while it lasts: each change would be a write and an Event.
+  // The message must stay the same while the contest lasts, because each change would cost a status
+  // write and an Event.
   contested: (by: readonly string[]): Verdict => {
     const who = by.length === 0 ? "someone" : listed(by);
     const message = `${who} keeps changing the Secret; it is put back ever more slowly`;

@@ -1,4 +1,4 @@
-// What the reconciler sees of the world around it, and how that world fails.
+// The interface through which the reconciler reads and writes objects, and its errors.
 // SPEC.md, "Reconciling".
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
@@ -11,19 +11,21 @@ export interface SecretMark {
 }
 
 /**
- * Why a world did not do what it was asked: there is a Secret of that name; it may work later, such
- * as after a conflict or while a server is away; or it is refused for good.
+ * Why a call to a world failed.
+ * - `exists`: a Secret of that name already exists.
+ * - `transient`: a retry may succeed, such as after a conflict or when a server is back.
+ * - `refused`: the call is rejected permanently.
  */
 export type WorldFailure = "exists" | "transient" | "refused";
 
-/** The only error that a world's reads and writes throw on purpose. */
+/** The only error that the calls of a world throw on purpose. */
 export class WorldError extends Error {
   override readonly name = "WorldError";
   readonly failure: WorldFailure;
-  /** How long the world asks to be left alone; undefined where it does not say. */
+  /** How long the server asks the caller to wait; undefined if it does not say. */
   readonly retryAfterMs: number | undefined;
 
-  /** `message` carries no part of a Secret. */
+  /** `message` must not contain any part of a Secret. */
   constructor(failure: WorldFailure, message: string, retryAfterMs?: number) {
     super(message);
     this.failure = failure;
@@ -31,26 +33,29 @@ export class WorldError extends Error {
   }
 }
 
-/** Where SealedSecrets come from and Secrets go: a cluster, or folders. */
+/**
+ * The source of SealedSecrets and the destination of Secrets: a cluster, or folders. A `key`
+ * parameter is the `NAMESPACE/NAME` of an object.
+ */
 export interface World {
-  /** The SealedSecret as last seen. */
+  /** Returns the last observed version of a SealedSecret; undefined if there is none. */
   sealedSecret(key: string): JsonObject | undefined;
-  /** The state of a Secret that we look after, as last seen. */
+  /** Returns the last observed version of a Secret that the controller manages. */
   secretMark(key: string): SecretMark | undefined;
-  /** The Secret as it is now, whoever made it. */
+  /** Reads the current Secret, no matter who owns it. Returns null if there is none. */
   readSecret(key: string): Promise<JsonObject | null>;
-  /** @throws WorldError exists where there is one */
+  /** @throws WorldError exists if the Secret already exists */
   createSecret(key: string, secret: Secret): Promise<SecretMark>;
-  /** @throws WorldError transient where it is no longer the one in `secret.metadata.rest` */
+  /** @throws WorldError transient if the Secret is not the version in `secret.metadata.rest` */
   replaceSecret(key: string, secret: Secret): Promise<SecretMark>;
-  /** @throws WorldError transient where it is no longer the one of `mark` */
+  /** @throws WorldError transient if the Secret is not the version in `mark` */
   deleteSecret(key: string, mark: SecretMark): Promise<void>;
-  /** @throws WorldError transient where `sealed` is no longer the newest */
+  /** @throws WorldError transient if `sealed` is not the latest version */
   writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void>;
   recordEvent(sealed: JsonObject, event: Event): Promise<void>;
 }
 
-/** News for people: a reason that is a documented constant, and a sentence. */
+/** A Kubernetes Event: `reason` is a documented constant, `message` a sentence. */
 export interface Event {
   readonly type: "Normal" | "Warning";
   readonly reason: string;

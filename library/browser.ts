@@ -1,5 +1,5 @@
-// `kube-signet/browser`: what of the library runs where there is no Node, the public key's half.
-// docs/library.md tells how it is used.
+// `kube-signet/browser`: the part of the library that runs without Node and needs no private key.
+// See docs/library.md.
 
 export {
   type ErrorCode,

@@ -1,5 +1,4 @@
-// `kube-signet`, the library: everything of the package that a program may build on.
-// docs/library.md tells how it is used.
+// `kube-signet`: the public API of the package. See docs/library.md.
 
 import type { Keyring } from "../shared/keys/keyring.ts";
 import type { SealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -14,7 +13,11 @@ export {
   SignetError,
 } from "../shared/errors.ts";
 export { type Certificate } from "../shared/keys/keykind.ts";
-export { checkNotExpired, parseCertificate, parseCertificates } from "../shared/keys/certificate.ts";
+export {
+  checkNotExpired,
+  parseCertificate,
+  parseCertificates,
+} from "../shared/keys/certificate.ts";
 export { parsePrivateKey, type PrivateKey } from "../shared/keys/rsakey.ts";
 export { readKeyFile } from "../shared/keys/keyfile.ts";
 export { Keyring, type OpenedValue } from "../shared/keys/keyring.ts";
@@ -37,25 +40,26 @@ export {
 export { type UnsealedSecret } from "../shared/sealing/unseal.ts";
 export type { Stamp } from "../shared/sealing/stamp.ts";
 
-/** Stands in for the renderer where there is no template. */
+/** Replaces the renderer for SealedSecrets without templates. */
 function renderNothing(): Uint8Array {
   return new Uint8Array();
 }
 
 /**
- * Opens every value, or none, and renders the templates: the Secret as it is to be. Opening takes
- * the private keys, so this is for recovery.
- * @throws SignetError decrypt-failed (naming the items), template-failed, sealedsecret-invalid
+ * Opens every value, renders the templates, and returns the resulting Secret. Fails if any value
+ * does not open. Opening requires the private keys, so this function is meant for recovery.
+ * @throws SignetError decrypt-failed, naming the items; template-failed; sealedsecret-invalid; for
+ *   the legacy form, secret-invalid
  */
 export async function unseal(
   sealed: SealedSecret,
   keyring: Keyring,
   options: {
-    /** Whether to open the form before 2019, one envelope around the whole Secret. Default: true. */
+    /** Whether to open the legacy form: one envelope that holds the whole Secret. Default: true. */
     readonly acceptLegacy?: boolean;
   } = {},
 ): Promise<UnsealedSecret> {
-  // The renderer is most of the library's code, and most SealedSecrets need none.
+  // The renderer is most of the library's code, and most SealedSecrets do not need it.
   const render =
     sealed.template.data.size === 0
       ? renderNothing

@@ -1,7 +1,7 @@
-// Base64 as Go's encoding/base64 StdEncoding reads and writes it (RFC 4648, section 4).
+// Base64 encoding and decoding, compatible with Go's base64.StdEncoding (RFC 4648, section 4).
 // SPEC.md, "Encoded values".
 
-/** Standard base64 with padding. */
+/** Encodes bytes as standard base64 with padding. */
 export function encodeBase64(bytes: Uint8Array): string {
   if (typeof Buffer === "function") {
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
@@ -14,8 +14,8 @@ export function encodeBase64(bytes: Uint8Array): string {
 }
 
 /**
- * Bytes of standard base64 with padding; line breaks are skipped as Go skips them. Null where the
- * text is anything else.
+ * Decodes standard base64 with padding. Ignores line breaks, as Go does. Returns null if the text
+ * is not valid base64.
  */
 export function decodeBase64(text: string): Uint8Array | null {
   const dense = text.replace(/[\r\n]+/g, "");

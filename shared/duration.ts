@@ -1,6 +1,6 @@
-// Durations read and written as Go does, in nanoseconds.
+// Go durations, parsed from and formatted as text.
 
-/** Bytes in a JavaScript string, one character per byte. */
+/** A byte string: each character of the JavaScript string is one byte. */
 type Bytes = string;
 
 const UNITS: ReadonlyMap<string, bigint> = new Map([
@@ -14,7 +14,7 @@ const UNITS: ReadonlyMap<string, bigint> = new Map([
   ["h", 3_600_000_000_000n],
 ]);
 
-/** time.ParseDuration in nanoseconds; undefined where it fails. */
+/** Parses text as Go's `time.ParseDuration` does. Returns nanoseconds, or undefined if invalid. */
 export function parseDuration(text: Bytes): bigint | undefined {
   const negative = text.startsWith("-");
   let rest = text.replace(/^[+-]/, "");
@@ -39,7 +39,7 @@ export function parseDuration(text: Bytes): bigint | undefined {
   return total > (1n << 63n) - 1n ? undefined : total;
 }
 
-/** time.Duration.String. */
+/** Formats nanoseconds as Go's `time.Duration.String` does. */
 export function durationText(nanos: bigint): Bytes {
   const size = nanos < 0n ? -nanos : nanos;
   const sign = nanos < 0n ? "-" : "";

@@ -1,4 +1,4 @@
-// Node's own crypto, where there is a Node: not imported, so that a browser's bundle needs no stand-in.
+// Access to `node:crypto` without importing it, so that browser bundles need no substitute.
 
 import type * as NodeCryptoModule from "node:crypto";
 

@@ -1,23 +1,23 @@
-// What every encrypted value has, of whichever kind its envelope is: the kind, and a text form.
+// The properties that all kinds of envelopes share: a kind, and a text form.
 // SPEC.md, "Envelope".
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 
-/** An envelope taken apart; each kind adds its own parts. */
+/** A parsed envelope. Each kind adds its own fields. */
 export interface Envelope {
-  /** Name of its kind, as in the table of kinds (shared/keys/kinds.ts). */
+  /** The name of its kind in the table of kinds (shared/keys/kindtable.ts). */
   readonly kind: string;
 }
 
-/** The text that stands in `spec.encryptedData`. */
+/** Encodes the bytes of an envelope as text for `spec.encryptedData`. */
 export function envelopeText(bytes: Uint8Array): string {
   return encodeBase64(bytes);
 }
 
-/** The bytes of an envelope's text; null if the text is not base64, or another spelling of it. */
+/** Decodes the text of an envelope. Returns null if the text is not canonical base64. */
 export function bytesOfEnvelopeText(text: string): Uint8Array | null {
   const bytes = decodeBase64(text);
-  // Unused bits of the last character must be zero: one value has one spelling.
+  // Unused bits of the last character must be zero, so that each value has only one encoding.
   const isCanonical = bytes !== null && encodeBase64(bytes) === text.replace(/[\r\n]+/g, "");
   return isCanonical ? bytes : null;
 }

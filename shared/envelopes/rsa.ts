@@ -1,5 +1,5 @@
-// The envelope of the original: a session key under RSA-OAEP, the value under AES-256-GCM. Bytes only.
-// SPEC.md, "Envelope". Runs in a browser: WebCrypto where there is no node:crypto.
+// The original's envelopes: a session key encrypted with RSA-OAEP, a value with AES-256-GCM.
+// SPEC.md, "Envelope". Runs in a browser, where it uses WebCrypto instead of node:crypto.
 
 import type * as NodeCryptoModule from "node:crypto";
 import { type NodeCrypto, nodeCrypto } from "../nodecrypto.ts";
@@ -7,28 +7,31 @@ import type { Envelope } from "./envelope.ts";
 
 type CryptoKey = NodeCryptoModule.webcrypto.CryptoKey;
 
-/** Bytes of AES-256 session key, GCM tag and GCM nonce. The nonce is all zero: each key is used once. */
+/**
+ * Sizes in bytes of the AES-256 session key and the GCM tag, and the GCM nonce. The nonce is all
+ * zeros, which is safe because each session key is used only once.
+ */
 const SESSION_KEY_BYTES = 32;
 const TAG_BYTES = 16;
 const NONCE = new Uint8Array(12);
 
 const RSA_OAEP = { name: "RSA-OAEP", hash: "SHA-256" } as const;
 
-/** Name of this kind of envelope, and of the keys that open it. */
+/** The name of this kind of envelope, and of the kind of key that opens it. */
 export const RSA = "rsa";
 
-/** An RSA envelope taken apart. */
+/** A parsed RSA envelope. */
 export interface RsaEnvelope extends Envelope {
   readonly kind: typeof RSA;
-  /** The session key under RSA-OAEP; as many bytes as the RSA modulus has. */
+  /** The session key, encrypted with RSA-OAEP; as many bytes as the RSA modulus. */
   readonly wrappedKey: Uint8Array;
-  /** AES-256-GCM of the value, with its 16-byte tag at the end. */
+  /** The value, encrypted with AES-256-GCM, followed by the 16-byte tag. */
   readonly ciphertext: Uint8Array;
 }
 
 /**
- * The public half of a sealing key, ready to encrypt with. Node's own crypto where there is one:
- * sealing is so cheap that WebCrypto's threads and start-up cost more than the work.
+ * The imported public half of a sealing key. Uses node:crypto if it is available: sealing is so
+ * cheap that WebCrypto's threads and start-up would cost more than the work itself.
  */
 export type PublicKey =
   | { readonly crypto: NodeCrypto; readonly key: NodeCryptoModule.KeyObject }
@@ -36,7 +39,7 @@ export type PublicKey =
 
 /**
  * Imports the public half of a sealing key. `spki`: DER SubjectPublicKeyInfo. `native`: undefined
- * for WebCrypto.
+ * to use WebCrypto.
  */
 export async function importPublicKey(
   spki: Uint8Array,
@@ -58,7 +61,7 @@ export function importPrivateKey(pkcs8: Uint8Array): Promise<CryptoKey> {
   return crypto.subtle.importKey("pkcs8", pkcs8, RSA_OAEP, false, ["decrypt"]);
 }
 
-/** The bytes of an envelope: a 16-bit length, the wrapped key, the ciphertext. */
+/** Encodes an envelope: the wrapped key's length as 16 bits, the wrapped key, the ciphertext. */
 export function envelopeBytes({
   wrappedKey,
   ciphertext,
@@ -70,7 +73,7 @@ export function envelopeBytes({
   return bytes;
 }
 
-/** Takes raw envelope bytes apart. Null where they are too short to be one. */
+/** Parses the bytes of an envelope. Returns null if they are too short. */
 export function parseEnvelopeBytes(bytes: Uint8Array): RsaEnvelope | null {
   if (bytes.length < 2) return null;
   const keyBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint16(0);
@@ -82,7 +85,7 @@ export function parseEnvelopeBytes(bytes: Uint8Array): RsaEnvelope | null {
   };
 }
 
-/** Encrypts one value under a fresh session key, bound to `label`. */
+/** Encrypts one value with a new session key, bound to `label`. */
 export async function encryptValue(
   publicKey: PublicKey,
   plaintext: Uint8Array,
@@ -124,8 +127,8 @@ async function encryptInBrowser(
 }
 
 /**
- * Opens one value. Null where this key, this label and these bytes do not belong together. `native`:
- * null for WebCrypto alone, as in a browser.
+ * Decrypts one value. Returns null if it was not encrypted for this key and this label. `native`:
+ * null to use only WebCrypto, as in a browser.
  */
 export async function decryptValue(
   privateKey: CryptoKey,
@@ -145,12 +148,12 @@ export async function decryptValue(
     const plain = await crypto.subtle.decrypt({ name: "AES-GCM", iv: NONCE }, aes, ciphertext);
     return new Uint8Array(plain);
   } catch {
-    // WebCrypto says OperationError for every mismatch; telling them apart would be an oracle.
+    // WebCrypto throws OperationError for every mismatch. Distinguishing them would be an oracle.
     return null;
   }
 }
 
-/** RSA belongs on a thread of its own; for AES, waiting for one costs more than the work. */
+/** Runs AES on this thread: unlike RSA, it costs less than waiting for another thread. */
 function decryptNatively(
   { createDecipheriv }: NodeCrypto,
   session: Uint8Array,

@@ -1,4 +1,4 @@
-// Reads sealing certificates (X.509, RSA) where there is Node, and checks their validity.
+// Reads sealing certificates (X.509, RSA) with Node's crypto, and checks whether they have expired.
 // SPEC.md, "Sealing keys and certificates".
 
 import { type KeyObject, X509Certificate } from "node:crypto";
@@ -10,8 +10,9 @@ import { damagedCertificate, extensionIn } from "./der.ts";
 import { findCertificatePem } from "./x509.ts";
 
 /**
- * Reads the first certificate of a PEM text.
- * @throws SignetError certificate-invalid where there is none, or it is not RSA
+ * Reads the first certificate in a PEM text.
+ * @throws SignetError certificate-invalid if there is no certificate, or the first one is damaged,
+ *   not RSA or too small
  */
 export function parseCertificate(text: string): Certificate {
   const pem = findCertificatePem(text);
@@ -49,9 +50,9 @@ export function parseCertificate(text: string): Certificate {
 }
 
 /**
- * Every certificate of a PEM text, in its order: the first is the one to seal with, the others are
- * of keys before it.
- * @throws SignetError certificate-invalid where the first cannot be used; others are left out then
+ * Reads every certificate in a PEM text, in order. The first is the one to seal with; the others
+ * belong to earlier keys. Skips any certificate after the first that cannot be read.
+ * @throws SignetError certificate-invalid if the first certificate is missing or cannot be used
  */
 export function parseCertificates(text: string): [Certificate, ...Certificate[]] {
   const first = parseCertificate(text);
@@ -68,7 +69,10 @@ export function parseCertificates(text: string): [Certificate, ...Certificate[]]
 
 const CERTIFICATE_PEM = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
-/** @throws SignetError certificate-expired where `now` is past the certificate's last moment */
+/**
+ * Checks that the certificate has not expired. `remedy`: the command that the hint suggests.
+ * @throws SignetError certificate-expired if `now` is after the certificate's notAfter
+ */
 export function checkNotExpired(
   certificate: Certificate,
   now: Date,

@@ -1,8 +1,9 @@
-// Reads the DER of X.509 certificates: elements one after another, and extensions.
+// Reads the DER encoding of X.509 certificates, including their extensions.
 // RFC 5280, section 4.1; X.690. Runs in a browser.
 
 import { SignetError } from "../errors.ts";
 
+/** DER tags that occur in a certificate (X.690, section 8.1.2). */
 export const TAG = {
   integer: 0x02,
   bitString: 0x03,
@@ -13,9 +14,9 @@ export const TAG = {
   utcTime: 0x17,
   generalizedTime: 0x18,
   sequence: 0x30,
-  /** `[0]`, before the serial number. */
+  /** `[0]`, the version, before the serial number. */
   version: 0xa0,
-  /** `[1]` and `[2]`, identifiers of issuer and subject that nobody uses; `[3]`, the extensions. */
+  /** `[1]` and `[2]`, the rarely used unique identifiers; `[3]`, the extensions. */
   issuerId: 0x81,
   subjectId: 0x82,
   extensions: 0xa3,
@@ -25,7 +26,11 @@ export function damagedCertificate(): SignetError {
   return new SignetError("certificate-invalid", "the certificate's bytes are damaged");
 }
 
-/** The parts of a certificate that are read here. @throws SignetError certificate-invalid */
+/**
+ * Takes a certificate apart. `validity` reads the content of the validity field, `spki` is the DER
+ * SubjectPublicKeyInfo, and `behind` reads the fields after it.
+ * @throws SignetError certificate-invalid if the DER is damaged
+ */
 export function partsOf(der: Uint8Array): { validity: Reader; spki: Uint8Array; behind: Reader } {
   const outer = new Reader(der);
   const certificate = outer.enter(TAG.sequence);
@@ -41,9 +46,9 @@ export function partsOf(der: Uint8Array): { validity: Reader; spki: Uint8Array; 
 }
 
 /**
- * DER of the value of a certificate's extension; null if it has none of this identifier, such as
- * `2.5.29.72`. RFC 5280, section 4.1.
- * @throws SignetError certificate-invalid
+ * Returns the DER value of the extension with this object identifier, such as `2.5.29.72`. Returns
+ * null if the certificate has no such extension. RFC 5280, section 4.1.
+ * @throws SignetError certificate-invalid if the DER is damaged
  */
 export function extensionIn(der: Uint8Array, objectId: string): Uint8Array | null {
   const { behind } = partsOf(der);
@@ -60,7 +65,7 @@ export function extensionIn(der: Uint8Array, objectId: string): Uint8Array | nul
   return null;
 }
 
-/** An object identifier with dots, from the content of its DER (X.690, section 8.19). */
+/** Formats the DER content of an object identifier in dotted notation (X.690, section 8.19). */
 function formatObjectId(bytes: Uint8Array): string {
   const numbers: number[] = [];
   let number = 0;
@@ -75,7 +80,10 @@ function formatObjectId(bytes: Uint8Array): string {
   return [root, first - root * 40, ...others].join(".");
 }
 
-/** Reads DER one element after another; everything unexpected is a damaged certificate. */
+/**
+ * Reads a sequence of DER elements, one after another. Every method throws SignetError
+ * certificate-invalid if the next bytes are not what it expects.
+ */
 export class Reader {
   readonly #bytes: Uint8Array;
   #offset = 0;
@@ -84,29 +92,31 @@ export class Reader {
     this.#bytes = bytes;
   }
 
-  /** Of the next element; -1 at the end. */
+  /** The tag of the next element; -1 at the end. */
   get tag(): number {
     return this.#bytes[this.#offset] ?? -1;
   }
 
-  /** The content of the next element, which must have this tag. */
+  /** Reads the next element, which must have this tag, and returns its content. */
   take(tag: number): Uint8Array {
     const { start, end } = this.#next(tag);
     this.#offset = end;
     return this.#bytes.slice(start, end);
   }
 
+  /** Reads the next element, which must have this tag, and returns a reader of its content. */
   enter(tag: number): Reader {
     return new Reader(this.take(tag));
   }
 
-  /** The next element with its tag and length. */
+  /** Reads the next element, which must have this tag, and returns it with its tag and length. */
   whole(tag: number): Uint8Array {
     const from = this.#offset;
     this.take(tag);
     return this.#bytes.slice(from, this.#offset);
   }
 
+  /** Checks that no element is left. */
   end(): void {
     if (this.#offset !== this.#bytes.length) throw damagedCertificate();
   }
@@ -117,7 +127,8 @@ export class Reader {
     let length = this.#bytes[this.#offset + 1] ?? 0x80;
     if (length >= 0x80) {
       const count = length & 0x7f;
-      // A length in no bytes at all is BER's; more than three is no certificate.
+      // Zero length bytes is BER's indefinite form, which DER forbids. No certificate needs more
+      // than three.
       if (count === 0 || count > 3) throw damagedCertificate();
       length = 0;
       for (let index = 0; index < count; index++) {

@@ -1,4 +1,4 @@
-// The forms in which sealing keys come in files and key Secrets.
+// Reads and writes sealing keys as PEM files and as key Secrets.
 // SPEC.md, "Sealing keys and certificates".
 
 import { parseCertificate } from "./certificate.ts";
@@ -13,30 +13,37 @@ import { parseManifests } from "../manifest/manifest.ts";
 import { type JsonObject, objectsOf } from "../kubernetes/object.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 
+/** The label that marks a Secret as a sealing key. Its value says what the key is used for. */
 export const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
 
-/** The label's values with which a controller holds the key; with any other, such as `retired`, it does not. */
+/**
+ * The values of the label for which a controller loads the key. It ignores a key with any other
+ * value, such as `retired`.
+ */
 export const HELD_KEY_LABELS = ["active", "compromised"];
 
-/** On the key Secret that seals now, with any value: make a new key. */
+/**
+ * An annotation on the Secret of the current sealing key. With any value that is not empty, it
+ * makes the controller create a new key.
+ */
 export const RENEW_ANNOTATION = "kube-signet/renew";
 
-/** How a locked backup begins, a file of age: in armor, and without. */
+/** The first bytes of a locked backup, which is an age file: armored and binary. */
 const LOCKED_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"];
 
-/** Whether it is a locked backup of keys, going by how it begins. */
+/** Whether the bytes are a locked backup of keys, judging by how they begin. */
 export function isLockedBackup(bytes: Uint8Array): boolean {
   const start = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
   return LOCKED_STARTS.some((each) => start.startsWith(each));
 }
 
-/** Which moment orders keys: the certificate's notBefore, or the creation of the key Secret. */
+/** What keys are ordered by: the certificate's notBefore, or the key Secret's creation time. */
 export const KEY_ORDERS = ["CertNotBefore", "SecretCreationTimestamp"] as const;
 export type KeyOrder = (typeof KEY_ORDERS)[number];
 
 /**
- * Reads a key Secret (`tls.key`, and `tls.crt` where it is to seal).
- * @throws SignetError key-invalid, certificate-invalid; nothing of the key is quoted
+ * Reads a key Secret: `tls.key`, and `tls.crt` if present. Without `tls.crt` the key cannot seal.
+ * @throws SignetError key-invalid or certificate-invalid; the message never quotes the key
  */
 export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore"): SealingKey {
   const decoder = new TextDecoder();
@@ -58,7 +65,7 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
     throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
   }
   const created = secret.metadata.rest["creationTimestamp"];
-  // What is no date counts as none: an order by it would be none either.
+  // An invalid date would make comparisons return NaN, so it counts as missing.
   const createdAt = new Date((typeof created === "string" ? Date.parse(created) : 0) || 0);
   const orderedAt =
     order === "CertNotBefore" && certificate !== null ? certificate.notBefore : createdAt;
@@ -75,13 +82,14 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
 }
 
 /**
- * Reads every sealing key in a file: PEM, or Secrets as YAML or JSON, alone, in a `List`, or several
- * of both in one stream.
- * @throws SignetError key-invalid where there is none; nothing of the file is quoted
+ * Reads every sealing key in a file. The file is either PEM, or a YAML or JSON stream of Secrets
+ * and `List`s of Secrets. `file`: the name of the file, for errors.
+ * @throws SignetError key-invalid if the file has no key; certificate-invalid, manifest-syntax,
+ *   manifest-ambiguous, wrong-kind or secret-invalid. The message never quotes the file.
  */
 export function readKeyFile(text: string, file: string): SealingKey[] {
   return locate({ file }, () => {
-    // Other programs put words before a block; in a manifest a block never begins a line.
+    // Other programs write text before a PEM block. In a manifest a block is always indented.
     if (/^-----BEGIN /m.test(text)) return readPemKeys(text, file);
     const secrets = parseManifests(text).flatMap(objectsOf);
     const keys = secrets.map((object) => readKeySecret(parseSecret(object)));
@@ -90,7 +98,7 @@ export function readKeyFile(text: string, file: string): SealingKey[] {
   });
 }
 
-/** The first RSA key of a `tls.key`, and the halves of other kinds that stand beside it. */
+/** Reads the first RSA key in a `tls.key`, and the private halves of other kinds next to it. */
 function readTlsKey(text: string): Pick<SealingKey, "fingerprint" | "halves"> {
   const privateKey = parsePrivateKey(text);
   const beside = privateKeyBlocks(text).map(halfBeside);
@@ -100,7 +108,7 @@ function readTlsKey(text: string): Pick<SealingKey, "fingerprint" | "halves"> {
   };
 }
 
-/** Each RSA key of the text, with the halves of other kinds that follow it. */
+/** Reads each RSA key in the text, with the private halves of other kinds that follow it. */
 function readPemKeys(text: string, file: string): SealingKey[] {
   const keys: (SealingKey & { readonly halves: PrivateHalf[] })[] = [];
   for (const block of privateKeyBlocks(text)) {
@@ -125,7 +133,7 @@ function readPemKeys(text: string, file: string): SealingKey[] {
   throw new SignetError("key-invalid", "there is no PEM private key in it");
 }
 
-/** The manifest of a key Secret, as the original writes it but for the name. */
+/** Formats a key Secret as the original does, except for the name. */
 export function formatKeySecret(
   pair: SealingKeyPair,
   metadata: { name?: string; generateName?: string; namespace?: string } & JsonObject,

@@ -1,20 +1,21 @@
-// The seam for kinds of keys: what a kind tells of itself, and what it can do. One file a kind, one
-// row each in kinds.ts; nothing else of the core knows a kind by name.
+// The interface that every kind of key implements. Each kind has one file and one row in
+// kindtable.ts; no other code in shared/ refers to a kind by name.
 // SPEC.md, "Sealing keys and certificates".
 
 import type { Envelope } from "../envelopes/envelope.ts";
 
-/** What a developer needs to seal: the public half of a sealing key. */
+/** The public half of a sealing key: everything that a developer needs to seal. */
 export interface Certificate {
   readonly pem: string;
-  /** DER SubjectPublicKeyInfo of the certificate's own, RSA, key. */
+  /** DER SubjectPublicKeyInfo of the certificate's own key, which is RSA. */
   readonly spki: Uint8Array;
   /** `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it. */
   readonly fingerprint: string;
+  /** Size of the RSA modulus, in bits. */
   readonly bits: number;
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** Names of the kinds of envelopes that it can seal; the preferred one first. */
+  /** Names of the kinds of envelopes that the certificate can seal, the preferred one first. */
   readonly kinds: readonly string[];
 }
 
@@ -22,13 +23,16 @@ export interface Certificate {
 export interface CertificateParts {
   /** DER SubjectPublicKeyInfo. */
   readonly spki: Uint8Array;
-  /** DER of an extension's value, by its object identifier such as `2.5.29.72`. */
+  /**
+   * Returns the DER value of the extension with an object identifier such as `2.5.29.72`, or null
+   * if there is no such extension.
+   */
   readonly extension: (objectId: string) => Uint8Array | null;
 }
 
 /** A certificate's public key of one kind, ready to seal. */
 export interface Sealer {
-  /** The bytes of a fresh envelope around `plaintext`, bound to `label`. */
+  /** Encrypts `plaintext`, bound to `label`, and returns the bytes of the envelope. */
   seal(plaintext: Uint8Array, label: Uint8Array): Promise<Uint8Array>;
 }
 
@@ -36,32 +40,36 @@ export interface Sealer {
 export interface PrivateHalf {
   /** Name of the kind. */
   readonly kind: string;
-  /** Whether the envelope could be under this key, as far as that costs nothing to tell. */
+  /** A cheap check: returns false only if the envelope cannot have been sealed with this key. */
   couldOpen(envelope: Envelope): boolean;
-  /** The value. Null where this key, this label and this envelope do not belong together. */
+  /** Returns the value, or null if the envelope was not sealed with this key and this label. */
   open(envelope: Envelope, label: Uint8Array): Promise<Uint8Array | null>;
 }
 
-/** One kind of key, and of the envelopes that it opens. */
+/** One kind of key, and the kind of envelopes that it opens. */
 export interface KeyKind {
-  /** Short and stable: it stands in reports. */
+  /** Short and stable, because it appears in reports. */
   readonly name: string;
-  /** Whether envelopes that begin so are of this kind, be they whole or damaged. */
+  /** Whether an envelope is of this kind, judging by its first bytes. The rest may be damaged. */
   claims(bytes: Uint8Array): boolean;
-  /** Takes an envelope apart that this kind claims; null if it is damaged. */
+  /** Parses an envelope that this kind claims. Returns null if it is damaged. */
   parseEnvelope(bytes: Uint8Array): Envelope | null;
-  /** Whether an envelope of this kind can be under the certificate's key; without one, under any. */
+  /**
+   * Whether an envelope of this kind can have been sealed with `certificate`, or with any key if
+   * `certificate` is undefined.
+   */
   fits(envelope: Envelope, certificate: Certificate | undefined): boolean;
   /**
    * Whether the certificate has a public key of this kind.
-   * @throws SignetError certificate-invalid where it has one that cannot be used
+   * @throws SignetError certificate-invalid if the public key of this kind cannot be used
    */
   isIn(certificate: CertificateParts): boolean;
-  /** Imports the public key of a certificate of which `isIn` was true. */
+  /** Imports the public key from a certificate for which `isIn` returned true. */
   sealerOf(certificate: Certificate): Promise<Sealer>;
   /**
-   * Reads a private half that stands in a PEM block beside the RSA key; null for any other block.
-   * @throws SignetError key-invalid; the block is never quoted
+   * Reads a private half from a PEM block next to the RSA key. Returns null if the block is not of
+   * this kind.
+   * @throws SignetError key-invalid if the block is damaged; the message never quotes it
    */
   readPrivateHalf(pem: string): PrivateHalf | null;
 }

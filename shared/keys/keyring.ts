@@ -1,19 +1,20 @@
-// The private keys held: their order, which one seals, which one opens a value.
+// The set of sealing keys: their order, which one seals, and which one opens a value.
 // SPEC.md, "Choosing a key".
 
 import type { Envelope } from "../envelopes/envelope.ts";
 import type { Certificate } from "./keykind.ts";
 import { couldOpen, maySeal, openWith, type SealingKey } from "./sealingkey.ts";
 
-/** A value opened, and the fingerprint of the key that it was under. */
+/** A decrypted value, and the fingerprint of the key that opened it. */
 export interface OpenedValue {
   readonly plaintext: Uint8Array;
   readonly fingerprint: string;
 }
 
 /**
- * Holds sealing keys and opens values of any age. Opening costs one private key operation where the
- * caller hints at the right key, or the last success was with it; otherwise one per key tried.
+ * Holds sealing keys and opens values sealed with any of them. Opening costs one private key
+ * operation if the caller's hint is right or the key is the one that last succeeded; otherwise it
+ * costs one operation per key tried.
  */
 export class Keyring {
   #keys: readonly SealingKey[] = [];
@@ -24,8 +25,8 @@ export class Keyring {
   }
 
   /**
-   * Holds `keys` from now on, and no others. Of two with one fingerprint the newer stays, or the
-   * one that can seal.
+   * Replaces all keys with `keys`. Of two keys with the same fingerprint it keeps the newer, unless
+   * only the older one has a certificate.
    */
   replace(keys: readonly SealingKey[]): void {
     const newestFirst = [...keys].sort(
@@ -45,25 +46,26 @@ export class Keyring {
     this.#lastSuccess = undefined;
   }
 
-  /** All keys, the newest first. */
+  /** All keys, newest first. */
   get keys(): readonly SealingKey[] {
     return this.#keys;
   }
 
-  /** The key that seals: the newest that may. Null where there is none. */
+  /** The current sealing key, which is the newest that may seal. Null if there is none. */
   get newest(): (SealingKey & { readonly certificate: Certificate }) | null {
     return this.#keys.find(maySeal) ?? null;
   }
 
-  /** What a held key is used for: it seals, or only opens, or should not be trusted any more. */
+  /** The state of a key in this keyring; see keystate.ts. */
   stateOf(key: SealingKey): "sealing" | "former" | "compromised" {
     if (key.compromised) return "compromised";
     return key.fingerprint === this.newest?.fingerprint ? "sealing" : "former";
   }
 
   /**
-   * Opens `envelope` with whichever key fits. `hint`: fingerprint of the key it probably is under;
-   * a wrong hint costs time only. Null where no key held fits this envelope and label.
+   * Opens `envelope` with whichever key fits. `hint`: the fingerprint of the key that it was
+   * probably sealed with; a wrong hint only costs time. Returns null if no key opens the envelope
+   * with this label.
    */
   async open(envelope: Envelope, label: Uint8Array, hint?: string): Promise<OpenedValue | null> {
     for (const key of this.#candidates(envelope, hint)) {
@@ -86,8 +88,8 @@ export class Keyring {
 }
 
 /**
- * The notBefore for a key made `now`: certificates count in whole seconds, and a new key must be
- * newer than the one it takes over from.
+ * Returns the notBefore for a key created at `now`: a whole second, as certificates require, and
+ * later than `newest`, which the new key replaces.
  */
 export function nextNotBefore(newest: SealingKey | null, now: Date): Date {
   const second = Math.floor(now.getTime() / 1000);

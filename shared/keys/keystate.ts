@@ -1,12 +1,12 @@
-// The one vocabulary for the state of a sealing key: reports, metrics and the command line use it.
+// The states of a sealing key, as used in reports, metrics and the command line.
 // SPEC.md, "States of a key".
 
 /**
- * - `sealing`: new values are sealed with it.
- * - `former`: it sealed before; it opens what was sealed with it.
- * - `compromised`: somebody marked it so; it opens, and what is sealed with it must be changed.
- * - `retired`: its Secret is labelled so, and the controller no longer holds it.
- * - `foreign`: it belongs to another cluster.
- * - `unknown`: nobody here knows the key, or nothing says which key it is.
+ * - `sealing`: new values are sealed with this key.
+ * - `former`: an earlier sealing key, which still opens the values sealed with it.
+ * - `compromised`: an administrator marked it so. It still opens values, but they must be changed.
+ * - `retired`: an administrator took it out of use, and the controller no longer loads it.
+ * - `foreign`: the key belongs to another cluster.
+ * - `unknown`: no known certificate matches the key, or the key of the value is not recorded.
  */
 export type KeyState = "sealing" | "former" | "compromised" | "retired" | "foreign" | "unknown";

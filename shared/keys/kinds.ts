@@ -1,35 +1,41 @@
-// What is done by going through the table of the kinds of keys.
+// Operations that choose the right kind of key from the table in kindtable.ts.
 // SPEC.md, "Envelope", "Sealing keys and certificates".
 
 import { bytesOfEnvelopeText, type Envelope, envelopeText } from "../envelopes/envelope.ts";
 import type { Certificate, CertificateParts, PrivateHalf, Sealer } from "./keykind.ts";
 import { KEY_KINDS } from "./kindtable.ts";
 
-/** Takes the bytes of an envelope apart, by the kind that claims them. Null if they are damaged. */
+/** Parses an envelope's bytes as the kind that claims them. Returns null if they are damaged. */
 export function parseEnvelope(bytes: Uint8Array): Envelope | null {
   return KEY_KINDS.find((kind) => kind.claims(bytes))?.parseEnvelope(bytes) ?? null;
 }
 
-/** The same of the text of `spec.encryptedData`. */
+/** Parses the text of an item of `spec.encryptedData`. Returns null if it is damaged. */
 export function decodeEnvelope(text: string): Envelope | null {
   const bytes = bytesOfEnvelopeText(text);
   return bytes === null ? null : parseEnvelope(bytes);
 }
 
-/** Whether an envelope can be under the key of a certificate; without one, under any key. */
+/**
+ * Whether an envelope can have been sealed with `certificate`, or with any key if `certificate` is
+ * undefined.
+ */
 export function fitsCertificate(envelope: Envelope, certificate: Certificate | undefined): boolean {
   const kind = KEY_KINDS.find(({ name }) => name === envelope.kind);
   return kind?.fits(envelope, certificate) ?? false;
 }
 
-/** Names of the kinds that a certificate can seal for. @throws SignetError certificate-invalid */
+/**
+ * Returns the names of the kinds of envelopes that a certificate can seal, the preferred one first.
+ * @throws SignetError certificate-invalid if the public key of one of the kinds cannot be used
+ */
 export function kindsIn(certificate: CertificateParts): string[] {
   return KEY_KINDS.filter((kind) => kind.isIn(certificate)).map(({ name }) => name);
 }
 
 const sealers = new WeakMap<Certificate, Promise<Sealer>>();
 
-/** What seals with a certificate, by its preferred kind; imported once a certificate. */
+/** Returns the sealer of the certificate's preferred kind. Imports each certificate once. */
 function sealerOf(certificate: Certificate): Promise<Sealer> {
   let sealer = sealers.get(certificate);
   if (sealer === undefined) {
@@ -41,7 +47,7 @@ function sealerOf(certificate: Certificate): Promise<Sealer> {
   return sealer;
 }
 
-/** One value sealed with a certificate, bound to `label`: the bytes of its envelope. */
+/** Seals one value with a certificate, bound to `label`, and returns the bytes of the envelope. */
 export async function sealToBytes(
   certificate: Certificate,
   plaintext: Uint8Array,
@@ -50,7 +56,7 @@ export async function sealToBytes(
   return (await sealerOf(certificate)).seal(plaintext, label);
 }
 
-/** The same as the text that stands in `spec.encryptedData`. */
+/** Seals one value as `sealToBytes` does, and returns the text for `spec.encryptedData`. */
 export async function sealToText(
   certificate: Certificate,
   plaintext: Uint8Array,
@@ -59,14 +65,15 @@ export async function sealToText(
   return envelopeText(await sealToBytes(certificate, plaintext, label));
 }
 
-/** Every PEM block of a private key in a text. */
+/** Returns every PEM block in the text that holds a private key, in order. */
 export function privateKeyBlocks(text: string): readonly string[] {
   return text.match(/-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----[\s\S]*?-----END \1-----/g) ?? [];
 }
 
 /**
- * The private half in a PEM block beside the RSA key; null if it is of no kind that has one there.
- * @throws SignetError key-invalid; the block is never quoted
+ * Reads a private half from a PEM block next to the RSA key. Returns null if no kind recognizes the
+ * block.
+ * @throws SignetError key-invalid if the block is damaged; the message never quotes it
  */
 export function halfBeside(pem: string): PrivateHalf | null {
   for (const kind of KEY_KINDS) {

@@ -1,8 +1,8 @@
-// The table of the kinds of keys.
+// The table of supported kinds of keys.
 // SPEC.md, "Envelope", "Sealing keys and certificates".
 
 import type { KeyKind } from "./keykind.ts";
 import { rsaKind } from "./rsakey.ts";
 
-/** Every kind. Order: the kind to seal with first; RSA, which claims every envelope, last. */
+/** Every kind, the preferred one for sealing first. RSA is last, because it claims any envelope. */
 export const KEY_KINDS: readonly KeyKind[] = [rsaKind];

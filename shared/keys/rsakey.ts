@@ -1,24 +1,33 @@
-// The kind of key that the original has: RSA, which opens RSA envelopes.
+// The RSA kind of key, which is the original's, and its private and public halves.
 // SPEC.md, "Sealing keys and certificates", "Envelope".
 
 import type { KeyObject, webcrypto } from "node:crypto";
 import type { Envelope } from "../envelopes/envelope.ts";
-import { decryptValue, encryptValue, envelopeBytes, importPrivateKey, importPublicKey, parseEnvelopeBytes, RSA, type RsaEnvelope } from "../envelopes/rsa.ts";
+import {
+  decryptValue,
+  encryptValue,
+  envelopeBytes,
+  importPrivateKey,
+  importPublicKey,
+  parseEnvelopeBytes,
+  RSA,
+  type RsaEnvelope,
+} from "../envelopes/rsa.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
 import { type NodeCrypto, nodeCrypto } from "../nodecrypto.ts";
 import type { Certificate, KeyKind, PrivateHalf } from "./keykind.ts";
 
-/** Bits of modulus below which RSA is refused; the original's runtime draws the same line. */
+/** The smallest accepted RSA modulus, in bits. The original's runtime has the same limit. */
 const MIN_RSA_BITS = 1024;
-/** Bits above which no key is taken for one that somebody uses. */
+/** The largest plausible RSA modulus, in bits. No real key is larger. */
 const MAX_RSA_BITS = 16384;
 
-/** @throws SignetError `code` where a modulus of so many bits is too small */
+/** @throws SignetError `code` if an RSA modulus of `bits` bits is too small */
 export function checkKeySize(bits: number, code: ErrorCode): void {
   if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
-/** The private half of an RSA key, read. */
+/** A parsed RSA private key. */
 export interface PrivateKey {
   /** DER PrivateKeyInfo. */
   readonly pkcs8: Uint8Array;
@@ -37,8 +46,9 @@ const PRIVATE_KEY_PEM =
   /-----BEGIN ((?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----[\s\S]*?-----END \1-----/;
 
 /**
- * Reads the first private key of a PEM text: PKCS #1 or PKCS #8, not passphrase-locked.
- * @throws SignetError key-invalid; the text is never quoted
+ * Reads the first private key in a PEM text: PKCS #1 or PKCS #8, without a passphrase.
+ * @throws SignetError key-invalid if there is no key, or it is locked, damaged, not RSA or too
+ *   small; the message never quotes the text
  */
 export function parsePrivateKey(text: string): PrivateKey {
   const pem = PRIVATE_KEY_PEM.exec(text)?.[0];
@@ -72,12 +82,15 @@ function modulusOf(publicKey: KeyObject): Uint8Array {
   return new Uint8Array(Buffer.from(publicKey.export({ format: "jwk" }).n ?? "", "base64url"));
 }
 
-/** Bits of the modulus of an RSA key. */
+/** Returns the size of an RSA key's modulus, in bits. */
 export function modulusBits(publicKey: KeyObject): number {
   return publicKey.asymmetricKeyDetails?.modulusLength ?? 0;
 }
 
-/** `SHA256:` + unpadded base64 of the SHA-256 of the ssh-rsa wire form (RFC 4253, section 6.6). */
+/**
+ * Returns a key's fingerprint: `SHA256:` and the unpadded base64 of the SHA-256 of its ssh-rsa wire
+ * form (RFC 4253, section 6.6).
+ */
 export function fingerprintOf(publicKey: KeyObject): string {
   const { n = "", e = "" } = publicKey.export({ format: "jwk" });
   const field = (bytes: Buffer): Buffer => {
@@ -94,16 +107,16 @@ export function fingerprintOf(publicKey: KeyObject): string {
   return `SHA256:${digest.replace(/=+$/, "")}`;
 }
 
-/** Imports of one key: operations on a single import never run side by side. */
+/** Maximum number of imports of one key. Operations on a single import never run in parallel. */
 const MAX_IMPORTS = 8;
 
 interface Import {
   readonly key: Promise<webcrypto.CryptoKey>;
-  /** Operations that run or wait. */
+  /** Number of operations that are running or waiting. */
   load: number;
 }
 
-/** Opens RSA envelopes with one private key, several side by side. */
+/** Opens RSA envelopes with one private key, several in parallel. */
 class RsaHalf implements PrivateHalf {
   readonly kind = RSA;
   readonly #privateKey: PrivateKey;
@@ -113,7 +126,7 @@ class RsaHalf implements PrivateHalf {
     this.#privateKey = privateKey;
   }
 
-  /** RSA ciphertext is a number below the modulus, in as many bytes: that much is free to check. */
+  /** RSA ciphertext has as many bytes as the modulus and, as a number, is smaller than it. */
   couldOpen(envelope: Envelope): boolean {
     const { modulus } = this.#privateKey;
     const { wrappedKey } = envelope as RsaEnvelope;
@@ -146,12 +159,12 @@ class RsaHalf implements PrivateHalf {
   }
 }
 
-/** What opens with an RSA private key. */
+/** Returns the private half that opens RSA envelopes with `privateKey`. */
 export function rsaHalf(privateKey: PrivateKey): PrivateHalf {
   return new RsaHalf(privateKey);
 }
 
-/** Whether an envelope's key part has the size of the certificate's modulus, or of any. */
+/** Whether the wrapped key is as long as the certificate's modulus, or as any plausible modulus. */
 function fits(envelope: Envelope, certificate: Certificate | undefined): boolean {
   const bits = (envelope as RsaEnvelope).wrappedKey.length * 8;
   return certificate === undefined
@@ -159,10 +172,10 @@ function fits(envelope: Envelope, certificate: Certificate | undefined): boolean
     : bits === Math.ceil(certificate.bits / 8) * 8;
 }
 
-/** RSA, which every certificate has. */
+/** The RSA kind. Every certificate has an RSA key. */
 export const rsaKind: KeyKind = {
   name: RSA,
-  // The original's envelopes have no mark of their own: what no other kind claims is one.
+  // The original's envelopes have no marker, so any envelope that no other kind claims is RSA.
   claims: () => true,
   parseEnvelope: parseEnvelopeBytes,
   fits,
@@ -174,6 +187,6 @@ export const rsaKind: KeyKind = {
         envelopeBytes(await encryptValue(publicKey, plaintext, label)),
     };
   },
-  // Every sealing key has one RSA key, and its fingerprint: `parsePrivateKey` reads it.
+  // `parsePrivateKey` reads the RSA key, which is the main key and gives the fingerprint.
   readPrivateHalf: () => null,
 };

@@ -1,45 +1,45 @@
-// One sealing key: what it tells of itself, what it may do, and how it opens a value.
+// One sealing key: its properties, whether it may seal, and how it opens a value.
 // SPEC.md, "Sealing keys and certificates", "States of a key".
 
 import type { Envelope } from "../envelopes/envelope.ts";
 import type { Certificate, PrivateHalf } from "./keykind.ts";
 
-/** A sealing key as held in memory. */
+/** A sealing key in memory. */
 export interface SealingKey {
-  /** Where it comes from: the name of its Secret or file. */
+  /** The name of the Secret or file that the key was read from. */
   readonly name: string;
-  /** `SHA256:` and unpadded base64: its certificate's, and what stamps and reports call it by. */
+  /** `SHA256:` and unpadded base64. Certificates, stamps and reports identify the key by it. */
   readonly fingerprint: string;
-  /** What opens, one for each kind of envelope. */
+  /** The private halves, one for each kind of envelope that the key opens. */
   readonly halves: readonly PrivateHalf[];
-  /** Null for a bare private key: it opens values but cannot seal. */
+  /** Null for a private key without a certificate, which opens values but cannot seal. */
   readonly certificate: Certificate | null;
-  /** The newest seals: the certificate's notBefore, or the Secret's creation, as configured. */
+  /** The time by which keys are ordered: the certificate's notBefore, or `createdAt`. */
   readonly orderedAt: Date;
-  /** Of the key Secret; of two keys ordered alike, the one that was created first seals. */
+  /** When the key Secret was created. If `orderedAt` is equal, the key created first seals. */
   readonly createdAt: Date;
-  /** Somebody marked it so: it still opens, and no longer seals. */
+  /** Whether an administrator marked the key as compromised: it opens values, but must not seal. */
   readonly compromised: boolean;
 }
 
-/** Names of the kinds of envelopes that a key opens. */
+/** Returns the names of the kinds of envelopes that a key opens. */
 export function kindsOf({ halves }: SealingKey): string[] {
   return halves.map(({ kind }) => kind);
 }
 
-/** Whether the key has a certificate and may be used to seal. */
+/** Whether the key may seal: it has a certificate and is not compromised. */
 export function maySeal(
   key: SealingKey,
 ): key is SealingKey & { readonly certificate: Certificate } {
   return key.certificate !== null && !key.compromised;
 }
 
-/** Whether the envelope could be under this key, as far as that costs nothing to tell. */
+/** A cheap check: returns false only if the envelope cannot have been sealed with this key. */
 export function couldOpen({ halves }: SealingKey, envelope: Envelope): boolean {
   return halves.some((half) => half.kind === envelope.kind && half.couldOpen(envelope));
 }
 
-/** The value in the envelope. Null if this key, this label and this envelope do not belong together. */
+/** Returns the value, or null if the envelope was not sealed with this key and this label. */
 export async function openWith(
   { halves }: SealingKey,
   envelope: Envelope,

@@ -1,5 +1,4 @@
-// The public half of a sealing certificate where there is no node:crypto: DER -> Certificate; what
-// holds for certificates read either way.
+// Reads sealing certificates without node:crypto, and finds certificates in PEM text.
 // SPEC.md, "Sealing keys and certificates". Runs in a browser.
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";
@@ -9,10 +8,13 @@ import { damagedCertificate, extensionIn, partsOf, Reader, TAG } from "./der.ts"
 import { kindsIn } from "./kinds.ts";
 import { checkKeySize } from "./rsakey.ts";
 
-/** 1.2.840.113549.1.1.1, in DER. */
+/** The DER content of the object identifier 1.2.840.113549.1.1.1. */
 const RSA_ENCRYPTION = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
-/** The first certificate's PEM block. @throws SignetError certificate-invalid where there is none */
+/**
+ * Returns the first certificate's PEM block.
+ * @throws SignetError certificate-invalid if there is none
+ */
 export function findCertificatePem(text: string): string {
   const pem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/.exec(text)?.[0];
   if (pem !== undefined) return pem;
@@ -23,7 +25,7 @@ export function findCertificatePem(text: string): string {
   );
 }
 
-/** @throws SignetError usage where a browser keeps WebCrypto from a page */
+/** @throws SignetError usage if the browser does not provide WebCrypto to the page */
 function checkWebCrypto(): void {
   const { subtle } = crypto as Partial<typeof crypto>;
   if (subtle !== undefined) return;
@@ -33,9 +35,10 @@ function checkWebCrypto(): void {
 }
 
 /**
- * Reads the first certificate of a PEM text, as `parseCertificate` of certificate.ts does. It checks
- * what it reads, not the extensions or the signature: whoever hands out the certificate is trusted.
- * @throws SignetError certificate-invalid where there is none, or it is not RSA; usage without WebCrypto
+ * Reads the first certificate in a PEM text, as `parseCertificate` in certificate.ts does. Checks
+ * neither the extensions nor the signature, because it trusts the source of the certificate.
+ * @throws SignetError certificate-invalid if there is no certificate, or the first one is damaged,
+ *   not RSA or too small; usage if the browser does not provide WebCrypto
  */
 export async function readCertificate(text: string): Promise<Certificate> {
   checkWebCrypto();
@@ -59,12 +62,12 @@ export async function readCertificate(text: string): Promise<Certificate> {
   };
 }
 
-/** RFC 5280, section 4.1.2.5: always to the second, always UTC. */
+/** Reads a time, which has whole seconds and is UTC. RFC 5280, section 4.1.2.5. */
 function takeTime(validity: Reader): Date {
   const short = validity.tag === TAG.utcTime;
   const bytes = validity.take(short ? TAG.utcTime : TAG.generalizedTime);
   const digits = /^(\d*)Z$/.exec(new TextDecoder().decode(bytes))?.[1] ?? "";
-  // Two digits of a year from 50 on are of the last century.
+  // A two-digit year of 50 or more is in the 20th century.
   const full = short ? `${Number(digits.slice(0, 2)) >= 50 ? "19" : "20"}${digits}` : digits;
   const [, year, month, day, hour, minute, second] =
     /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(full) ?? [];
@@ -91,16 +94,19 @@ function takePublicKey(spki: Reader): { modulus: Uint8Array; exponent: Uint8Arra
   return { modulus, exponent };
 }
 
-/** Of a positive DER integer. */
+/** Returns the number of bits of a positive DER integer. */
 function bitsOf(integer: Uint8Array): number {
   const first = integer.findIndex((byte) => byte !== 0);
   if (first === -1) return 0;
   return (integer.length - first) * 8 - Math.clz32(integer[first] ?? 0) + 24;
 }
 
-/** `SHA256:` + unpadded base64 of the SHA-256 of the ssh-rsa wire form (RFC 4253, section 6.6). */
+/**
+ * Returns a key's fingerprint: `SHA256:` and the unpadded base64 of the SHA-256 of its ssh-rsa wire
+ * form (RFC 4253, section 6.6).
+ */
 async function fingerprintOf(modulus: Uint8Array, exponent: Uint8Array): Promise<string> {
-  // An integer of DER is one of SSH: as short as can be, with a zero before a high first bit.
+  // DER and SSH encode an integer alike: as short as possible, with a zero before a high first bit.
   const fields = [new TextEncoder().encode("ssh-rsa"), exponent, modulus];
   const wire = new Uint8Array(fields.reduce((sum, { length }) => sum + 4 + length, 0));
   let offset = 0;

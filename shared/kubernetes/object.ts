@@ -1,4 +1,4 @@
-// Kubernetes objects as values: what every manifest has, read from untrusted ones, and metadata.
+// Kubernetes objects as values: lists, names and metadata, parsed from untrusted manifests.
 // SPEC.md, "Secrets".
 
 import { SignetError } from "../errors.ts";
@@ -6,35 +6,39 @@ import type { Json } from "../manifest/manifest.ts";
 
 export type JsonObject = { [key: string]: Json };
 
-/** Labels and annotations are always there, and always text; everything else stays as it came. */
+/** An object's metadata. Labels and annotations are empty if absent, and their values are text. */
 export interface ObjectMeta {
+  /** Empty if absent. */
   readonly name: string;
+  /** Empty if absent. */
   readonly namespace: string;
   readonly labels: Record<string, string>;
   readonly annotations: Record<string, string>;
-  /** Further fields (finalizers, uid, ...), untouched. */
+  /** All other fields (finalizers, uid, ...), unchanged. */
   readonly rest: JsonObject;
 }
 
-/** A DNS subdomain (RFC 1123), as Kubernetes has it. */
+/** A DNS subdomain (RFC 1123), as Kubernetes defines it. */
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 /**
- * The objects of a document: itself, or the items of a `List`, `SecretList` or `SealedSecretList`.
- * @throws SignetError wrong-kind where it is no object
+ * Returns the objects in a document: the document itself, or the members of a `List`, `SecretList`
+ * or `SealedSecretList`.
+ * @throws SignetError wrong-kind if the document or a member is not an object; manifest-syntax if
+ *   `items` is not a list
  */
 export function objectsOf(document: { readonly value: Json }): JsonObject[] {
   return placedObjectsOf(document).map(({ object }) => object);
 }
 
-/** An object of a document. */
+/** An object and its place in a document. */
 export interface PlacedObject {
   readonly object: JsonObject;
-  /** Keys and list positions down to it; empty for the document itself. */
+  /** Field names and list indexes that lead to the object; empty for the document itself. */
   readonly path: readonly string[];
 }
 
-/** The same, each with where it stands. @throws SignetError wrong-kind where it is no object */
+/** Returns the objects in a document as `objectsOf` does, with the path of each. */
 export function placedObjectsOf(
   document: { readonly value: Json },
   path: readonly string[] = [],
@@ -58,7 +62,7 @@ export function placedObjectsOf(
         place: { field: `items[${index}]` },
       });
     }
-    // Items of a typed list may leave their own kind out.
+    // Members of a typed list may omit their own kind.
     const typed =
       kind === "List" ? {} : { kind: kind.slice(0, -4), apiVersion: object["apiVersion"] };
     const value = { ...(typed as JsonObject), ...item };
@@ -66,7 +70,7 @@ export function placedObjectsOf(
   });
 }
 
-/** The object; one that does not say what it is, said to be of `kind`. */
+/** Returns the object, with `kind` and `apiVersion` added if they are missing. */
 export function withKind(object: JsonObject, kind: string, apiVersion: string): JsonObject {
   return {
     ...object,
@@ -75,7 +79,7 @@ export function withKind(object: JsonObject, kind: string, apiVersion: string): 
   };
 }
 
-/** `Secret (v1) "demo/db"`: how an object is named in a refusal. */
+/** Describes an object for error messages: `Secret (v1) "demo/db"`. */
 export function describeObject(object: JsonObject): string {
   const { apiVersion, kind } = object;
   const metadata = asObject(object["metadata"] ?? null) ?? {};
@@ -85,17 +89,23 @@ export function describeObject(object: JsonObject): string {
   return name.length === 0 ? `${what}${version}` : `${what}${version} "${name.join("/")}"`;
 }
 
-/** Whether an annotation, kubectl's or another tool's, quotes a whole object: of a Secret, with its values. */
+/**
+ * Whether an annotation of this name, from kubectl or another tool, quotes the whole object. In a
+ * Secret it would contain the values.
+ */
 export function quotesObject(annotation: string): boolean {
   return annotation.endsWith("last-applied-configuration");
 }
 
-/** `NAMESPACE/NAME`, or the one of them that is said. */
+/** Returns `NAMESPACE/NAME`, or only the part that is not empty. */
 export function objectName({ namespace, name }: Pick<ObjectMeta, "namespace" | "name">): string {
   return [namespace, name].filter((part) => part !== "").join("/");
 }
 
-/** @throws SignetError with `code` where a part has the wrong shape or name */
+/**
+ * Parses untrusted metadata. `path`: where it is in the manifest, for errors.
+ * @throws SignetError `code` if a field has the wrong type or a name is invalid
+ */
 export function parseMetadata(
   value: Json,
   code: "secret-invalid" | "sealedsecret-invalid",
@@ -134,7 +144,7 @@ export function parseMetadata(
   };
 }
 
-/** The manifest form of metadata, fields in the order of the alphabet, empty ones left out. */
+/** Formats metadata for a manifest, with fields in alphabetical order and without empty ones. */
 export function formatMetadata(metadata: ObjectMeta): JsonObject {
   const { name, namespace, labels, annotations, rest } = metadata;
   const all: JsonObject = {
@@ -147,7 +157,7 @@ export function formatMetadata(metadata: ObjectMeta): JsonObject {
   return sorted(all);
 }
 
-/** Left behind by the cluster: no part of what the author declared. */
+/** Fields of metadata that the API server sets, not the author. */
 const SERVER_FIELDS = [
   "selfLink",
   "uid",
@@ -160,33 +170,34 @@ const SERVER_FIELDS = [
   "managedFields",
 ];
 
-/** Fields of metadata without those that only a cluster writes. */
+/** Returns the fields of metadata without those that the API server sets. */
 export function serverFieldsRemoved(rest: JsonObject): JsonObject {
   return fromEntries(Object.entries(rest).filter(([field]) => !SERVER_FIELDS.includes(field)));
 }
 
-/** A plain object from entries, in which even `__proto__` is an ordinary key. */
+/** Creates an object from entries. Even `__proto__` becomes an ordinary property. */
 export function fromEntries<T extends Json>(
   entries: Iterable<readonly [string, T]>,
 ): Record<string, T> {
   return Object.fromEntries(entries);
 }
 
+/** Returns a copy of an object with its properties in alphabetical order. */
 export function sorted<T extends Json>(object: Record<string, T>): Record<string, T> {
   return fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The value as a mapping, or null where it is none. */
+/** Returns the value if it is a mapping, else null. */
 export function asObject(value: Json): JsonObject | null {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
 }
 
-/** The objects of a list; what is no object, or no list, is left out. */
+/** Returns the members of a list that are objects; an empty list if `value` is not a list. */
 export function objectsIn(value: Json | undefined): JsonObject[] {
   return (Array.isArray(value) ? value : []).map(asObject).filter((object) => object !== null);
 }
 
-/** An object's metadata; empty where it has none. */
+/** Returns an object's metadata, or an empty object if it has none. */
 export function metadataOf(object: JsonObject): JsonObject {
   return asObject(object["metadata"] ?? null) ?? {};
 }

@@ -1,26 +1,36 @@
-// Kubernetes Secrets as values: the checks on an untrusted one, and its written form.
+// Kubernetes Secrets as values: parsing, validation and formatting.
 // SPEC.md, "Secrets".
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Json } from "../manifest/manifest.ts";
-import { asObject, describeObject, formatMetadata, fromEntries, type JsonObject, type ObjectMeta, parseMetadata } from "./object.ts";
+import {
+  asObject,
+  describeObject,
+  formatMetadata,
+  fromEntries,
+  type JsonObject,
+  type ObjectMeta,
+  parseMetadata,
+} from "./object.ts";
 
-/** A Secret with `stringData` folded into `data`. */
+/** A parsed Secret, with `stringData` merged into `data`. */
 export interface Secret {
   readonly metadata: ObjectMeta;
-  /** Empty where the manifest says none; the API server then makes it `Opaque`. */
+  /** Empty if absent; the API server then sets it to `Opaque`. */
   readonly type: string;
   readonly immutable: boolean | undefined;
+  /** Values by item name. */
   readonly data: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Bytes of all values together that the API server accepts (`MaxSecretSize`). */
+/** The API server's limit for the total size of all values, in bytes (`MaxSecretSize`). */
 const MAX_DATA_BYTES = 1024 * 1024;
 
 /**
- * Checks an untrusted object and takes it as a Secret.
- * @throws SignetError wrong-kind, secret-invalid; the place names the field, no value is quoted
+ * Parses an untrusted object as a Secret.
+ * @throws SignetError wrong-kind if it is another kind of object; secret-invalid, whose place names
+ *   the field and whose message never quotes a value
  */
 export function parseSecret(object: JsonObject): Secret {
   if (object["kind"] !== "Secret" || object["apiVersion"] !== "v1") {
@@ -67,7 +77,7 @@ export function parseSecret(object: JsonObject): Secret {
   };
 }
 
-/** The manifest of a Secret, fields in the order of the alphabet, empty ones left out. */
+/** Formats a Secret as a manifest, with fields in alphabetical order and without empty ones. */
 export function formatSecret({ metadata, type, immutable, data }: Secret): JsonObject {
   const encoded = [...data]
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -82,7 +92,7 @@ export function formatSecret({ metadata, type, immutable, data }: Secret): JsonO
   };
 }
 
-/** Whether Kubernetes takes `key` as the name of an item (`IsConfigMapKey`). */
+/** Whether Kubernetes accepts `key` as the name of an item (`IsConfigMapKey`). */
 export function isItemName(key: string): boolean {
   return key.length <= 253 && /^[-._a-zA-Z0-9]+$/.test(key) && !/^\.\.?$|^\.\./.test(key);
 }
@@ -95,7 +105,7 @@ function fields(object: JsonObject, field: "data" | "stringData"): [string, Json
   const entries = Object.entries(mapping);
   for (const [index, [key]] of entries.entries()) {
     if (!isItemName(key)) {
-      // Not quoted: `{password:value}`, without a space, makes a name of a value.
+      // Never quote the name: in `{password:value}`, without a space, it contains the value.
       throw new SignetError("secret-invalid", `the name of item ${index + 1} is not valid`, {
         hint: "letters, digits, '-', '_' and '.' only, then a colon and a space",
         place: { field },

@@ -1,4 +1,5 @@
-// Which entries of a manifest change when its SealedSecret does.
+// Computes the edits that a manifest needs when its SealedSecret changes.
+// SPEC.md, "Changing values".
 
 import { encodeBase64 } from "../base64.ts";
 import type { Edit } from "../manifest/edit.ts";
@@ -6,8 +7,9 @@ import type { SealedSecret } from "./sealedsecret.ts";
 import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "./stamp.ts";
 
 /**
- * What of `before` must change to say what `after` says: values, template labels and annotations, the
- * stamps. `path`: down to the SealedSecret within its document.
+ * Returns the edits that turn the manifest of `before` into that of `after`. Compares only values,
+ * template labels, template annotations and the stamp annotations. `path`: the SealedSecret's path
+ * within its document.
  */
 export function editsBetween(
   before: SealedSecret,
@@ -23,7 +25,7 @@ export function editsBetween(
     const gone = [...old.keys()].filter((key) => !now.has(key));
     for (const [key, value] of now) {
       if (old.get(key) === value) continue;
-      // The same ciphertext under another name: only the name changes, where it stands.
+      // The same ciphertext under another name: rename the entry in place.
       const from = gone.findIndex((each) => !old.has(key) && old.get(each) === value);
       const [oldName] = from === -1 ? [] : gone.splice(from, 1);
       if (oldName === undefined) edits.push({ path: [...path, ...field, key], value });

@@ -1,6 +1,7 @@
-// The three scopes of a sealed value, their annotations and their label bytes.
+// The three scopes of a sealed value, with their annotations and labels.
 // SPEC.md, "Scopes".
 
+/** All scopes, the narrowest first. */
 export const SCOPES = ["strict", "namespace-wide", "cluster-wide"] as const;
 export type Scope = (typeof SCOPES)[number];
 
@@ -9,14 +10,14 @@ const CLUSTER_WIDE_ANNOTATION = "sealedsecrets.bitnami.com/cluster-wide";
 
 export type Annotations = Readonly<Record<string, string>>;
 
-/** The scope that an object's annotations ask for; only the exact text `true` counts. */
+/** Returns the scope that an object's annotations set. Only the exact text `true` counts. */
 export function scopeOf(annotations: Annotations): Scope {
   if (annotations[CLUSTER_WIDE_ANNOTATION] === "true") return "cluster-wide";
   if (annotations[NAMESPACE_WIDE_ANNOTATION] === "true") return "namespace-wide";
   return "strict";
 }
 
-/** The annotations that ask for `scope`: none for strict. */
+/** Returns the annotations that set `scope`; strict needs none. */
 export function scopeAnnotations(scope: Scope): Record<string, string> {
   switch (scope) {
     case "strict":
@@ -28,7 +29,7 @@ export function scopeAnnotations(scope: Scope): Record<string, string> {
   }
 }
 
-/** `annotations` with those that ask for another scope than `scope` taken out, and its own put in. */
+/** Returns `annotations` with any scope annotations replaced by those of `scope`. */
 export function withScope(annotations: Annotations, scope: Scope): Record<string, string> {
   const {
     [NAMESPACE_WIDE_ANNOTATION]: _namespaceWide,
@@ -38,7 +39,7 @@ export function withScope(annotations: Annotations, scope: Scope): Record<string
   return { ...others, ...scopeAnnotations(scope) };
 }
 
-/** The bytes that bind a value to where it may be opened: the OAEP label. */
+/** Returns the OAEP label, which binds a value to the place where it may be opened. */
 export function labelBytes(scope: Scope, namespace: string, name: string): Uint8Array {
   const text = {
     strict: `${namespace}/${name}`,

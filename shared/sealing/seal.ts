@@ -1,4 +1,4 @@
-// New values in SealedSecrets: a Secret sealed, items set, all values under another key.
+// Seals Secrets, changes items of SealedSecrets, and re-seals values with another key.
 // SPEC.md, "SealedSecrets".
 
 import type { Certificate } from "../keys/keykind.ts";
@@ -13,8 +13,9 @@ import { formatSealedFor, SEALED_FOR_ANNOTATION, withSealedFor, withStamp } from
 import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
 
 /**
- * Seals a Secret. `scope`: overrides the one that its annotations ask for.
- * @throws SignetError secret-invalid where it lacks the name or namespace that its scope binds to
+ * Seals a Secret. `scope`: overrides the scope that the Secret's annotations set.
+ * @throws SignetError secret-invalid if the Secret has no name, or no namespace although its scope
+ *   requires one
  */
 export async function seal(
   secret: Secret,
@@ -66,19 +67,20 @@ export async function seal(
   };
 }
 
-/** What is to become of the items of a SealedSecret; each is named once. */
+/** Changes to the items of a SealedSecret. Each item must appear in at most one change. */
 export interface ItemChanges {
-  /** New values, and those to be put in place of others. */
+  /** Values by item name, to add or to replace. */
   readonly set?: ReadonlyMap<string, Uint8Array>;
+  /** Names of items to remove. */
   readonly unset?: readonly string[];
-  /** New names by old ones: an envelope does not bind its item's name. */
+  /** New names by old names. The ciphertext stays, because it is not bound to the item's name. */
   readonly rename?: ReadonlyMap<string, string>;
 }
 
 /**
- * Checks that a SealedSecret itself says what a new value is to be bound to: who applies it may add a
- * namespace, and a value that was sealed without one would never open.
- * @throws SignetError secret-invalid
+ * Checks that the manifest of a SealedSecret states everything that its scope binds a new value to.
+ * `kubectl apply` can supply a missing namespace, and a value sealed without it would never open.
+ * @throws SignetError secret-invalid if the name or namespace is missing but the scope requires it
  */
 export function checkPlace({ metadata }: SealedSecret): void {
   const scope = scopeOf(metadata.annotations);
@@ -93,10 +95,10 @@ export function checkPlace({ metadata }: SealedSecret): void {
 }
 
 /**
- * The same SealedSecret with some items changed. A certificate is needed where values are set, and
- * every other value keeps its ciphertext.
- * @throws SignetError secret-invalid where an item is not there, one of the new name is, or it is not
- *   said what a new value is for; sealedsecret-invalid for the legacy form
+ * Returns a copy of a SealedSecret with some items changed. Every other value keeps its ciphertext.
+ * `certificate`: required if `set` is not empty.
+ * @throws SignetError secret-invalid if an item does not exist, a new name is already in use or
+ *   invalid, or `checkPlace` fails; sealedsecret-invalid for the legacy form
  */
 export async function changeItems(
   sealed: SealedSecret,
@@ -134,7 +136,7 @@ export async function changeItems(
     encryptedData.set(item, await sealToText(certificate, value, label));
     stamp.set(item, certificate.fingerprint);
   }
-  // Of a file that was moved no value is left then that was sealed for the former place.
+  // If every value is new, none is left that was sealed for the place before the file was moved.
   const isAllNew = set.size > 0 && set.size === encryptedData.size;
   const said = isAllNew ? withSealedFor(annotations, formatSealedFor(scope, label)) : annotations;
   return {
@@ -153,10 +155,10 @@ function itemError(reason: string, item: string): SignetError {
 }
 
 /**
- * The same SealedSecret with every value that is not under the key of `certificate` sealed with it,
- * by default the newest key's. Name, namespace, scope and template stay as they are; templates are
- * not rendered.
- * @throws SignetError decrypt-failed; key-invalid where no key held can seal
+ * Returns a copy of a SealedSecret in which every value is sealed with `certificate`, by default
+ * that of the current sealing key. Values that were already sealed with it keep their ciphertext.
+ * Does not change the name, namespace, scope or template, and does not render templates.
+ * @throws SignetError decrypt-failed; key-invalid if there is no certificate
  */
 export async function reseal(
   sealed: SealedSecret,

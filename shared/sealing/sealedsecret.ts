@@ -1,19 +1,35 @@
-// SealedSecrets as values: checks on an untrusted one, its manifest, what it says of itself, and
-// two of them put together. Nothing here opens or seals a value.
+// SealedSecrets as values: parsing, validation, formatting, stamps and merging, without any crypto.
 // SPEC.md, "SealedSecrets".
 
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
-import { asObject, describeObject, formatMetadata, fromEntries, type JsonObject, type ObjectMeta, parseMetadata, sorted } from "../kubernetes/object.ts";
+import {
+  asObject,
+  describeObject,
+  formatMetadata,
+  fromEntries,
+  type JsonObject,
+  type ObjectMeta,
+  parseMetadata,
+  sorted,
+} from "../kubernetes/object.ts";
 import { isItemName } from "../kubernetes/secret.ts";
-import { formatSealedFor, parseStamp, SEALED_FOR_ANNOTATION, type Stamp, STAMP_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
+import {
+  formatSealedFor,
+  parseStamp,
+  SEALED_FOR_ANNOTATION,
+  type Stamp,
+  STAMP_ANNOTATION,
+  withSealedFor,
+  withStamp,
+} from "./stamp.ts";
 
 export const API_VERSION = "bitnami.com/v1alpha1";
 export const KIND = "SealedSecret";
 
-/** What the unsealed Secret gets besides the values. */
+/** The properties of the unsealed Secret other than its sealed values. */
 export interface SecretTemplate {
   readonly metadata: ObjectMeta;
   readonly type: string;
@@ -22,17 +38,19 @@ export interface SecretTemplate {
   readonly data: ReadonlyMap<string, string>;
 }
 
+/** A parsed SealedSecret. */
 export interface SealedSecret {
   readonly metadata: ObjectMeta;
+  /** Envelopes as base64 text, by item name. */
   readonly encryptedData: ReadonlyMap<string, string>;
   readonly template: SecretTemplate;
-  /** The form before 2019: one envelope around the JSON of the whole Secret. */
+  /** The legacy form, used before 2019: one envelope that holds the JSON of the whole Secret. */
   readonly legacyData: Uint8Array | undefined;
 }
 
 /**
- * Checks an untrusted object and takes it as a SealedSecret.
- * @throws SignetError wrong-kind, sealedsecret-invalid
+ * Parses an untrusted object as a SealedSecret.
+ * @throws SignetError wrong-kind if it is another kind of object; sealedsecret-invalid
  */
 export function parseSealedSecret(object: JsonObject): SealedSecret {
   if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) {
@@ -89,7 +107,7 @@ function parseTemplate(template: JsonObject): SecretTemplate {
   };
 }
 
-/** The manifest of a SealedSecret, fields in the order of the alphabet, empty ones left out. */
+/** Formats a SealedSecret as a manifest, with sorted fields and without empty optional ones. */
 export function formatSealedSecret(sealed: SealedSecret): JsonObject {
   const { metadata, encryptedData, template, legacyData } = sealed;
   const templateMetadata = formatMetadata(template.metadata);
@@ -112,8 +130,9 @@ export function formatSealedSecret(sealed: SealedSecret): JsonObject {
 }
 
 /**
- * What a SealedSecret says its values were sealed for, and what they would have to be sealed for to
- * open where it stands; null where it does not say. A hint, like the stamp.
+ * Returns the place that a SealedSecret says its values were sealed for (`said`), and the place
+ * that they must be sealed for to open (`needed`). Returns null if the object does not state one of
+ * them. `said` is a hint, like the stamp.
  */
 export function sealedForOf({
   metadata,
@@ -121,21 +140,22 @@ export function sealedForOf({
   const { name, namespace, annotations } = metadata;
   const said = annotations[SEALED_FOR_ANNOTATION];
   const scope = scopeOf(annotations);
-  // Where the file says no namespace, whoever applies it does.
+  // Without a namespace in the file, `kubectl apply` chooses one.
   if (said === undefined || (namespace === "" && scope !== "cluster-wide")) return null;
   return { said, needed: formatSealedFor(scope, labelBytes(scope, namespace, name)) };
 }
 
-/** The key that each value is under, by the object's own stamp: a hint. */
+/** Returns the key that each value was sealed with, according to the object's stamp: a hint. */
 export function stampOf({ metadata, encryptedData }: SealedSecret): Stamp {
   return parseStamp(metadata.annotations[STAMP_ANNOTATION], encryptedData.keys());
 }
 
 /**
- * `target` with the values, template labels, annotations and template data of `update` added or put
- * in place of its own. Name, namespace, scope, type and everything else stay the target's.
- * @throws SignetError secret-invalid where `update` was sealed for another place or scope;
- *   sealedsecret-invalid where either has the legacy form, which holds no values by name
+ * Returns a copy of `target` with the values, template labels, template annotations and template
+ * data of `update`. Entries of `update` replace entries of `target` that have the same name. Name,
+ * namespace, scope, type and everything else come from `target`.
+ * @throws SignetError secret-invalid if `update` was sealed for another place or scope;
+ *   sealedsecret-invalid if either has the legacy form, which does not hold values by name
  */
 export function merge(target: SealedSecret, update: SealedSecret): SealedSecret {
   const place = ({ metadata }: SealedSecret): string => {
@@ -158,7 +178,7 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
   const kept = [...stampOf(target)].filter(([item]) => !update.encryptedData.has(item));
   const stamp = new Map([...kept, ...stampOf(update)]);
   const { annotations } = target.metadata;
-  // Where no old value is left, neither is the place that they were sealed for.
+  // If every old value is replaced, what the annotation says about their place no longer applies.
   const isAllNew = [...target.encryptedData.keys()].every((item) => update.encryptedData.has(item));
   const said = isAllNew ? withSealedFor(annotations, place(update)) : annotations;
   return {
@@ -184,9 +204,10 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
 }
 
 /**
- * `before` with the values of a controller's answer, and what they are under; null where the answer
- * is not to what was asked. All else stays: the original's controller takes templates for values, and
- * what the object says of itself for what it says of its Secret.
+ * Returns a copy of `before` with the values and the stamp from a controller's response, `after`.
+ * Returns null if the response is not for the same object and items. Takes nothing else from the
+ * response, because the original's controller confuses templates with values, and the object's own
+ * metadata with that of its Secret.
  */
 export function withValuesOf(before: SealedSecret, after: SealedSecret): SealedSecret | null {
   const place = ({ metadata }: SealedSecret): string =>
@@ -196,7 +217,8 @@ export function withValuesOf(before: SealedSecret, after: SealedSecret): SealedS
   const encryptedData = new Map<string, string>();
   for (const item of before.encryptedData.keys()) {
     const value = after.encryptedData.get(item);
-    // An original that renders templates may have put one in the place of the value of that name.
+    // An original that renders templates may have replaced the value by a rendered template of the
+    // same name.
     const frozen = before.template.data.has(item) && !after.template.data.has(item);
     if (value === undefined || frozen) return null;
     encryptedData.set(item, value);
@@ -206,7 +228,7 @@ export function withValuesOf(before: SealedSecret, after: SealedSecret): SealedS
   const changed = [...encryptedData].some(
     ([item, value]) => before.encryptedData.get(item) !== value,
   );
-  // An original keeps the stamp and changes the values: then it says nothing true any more.
+  // The original changes the values but keeps the stamp, which is then stale.
   const stale = changed && newStamp === stamp;
   const known = newStamp === undefined || stale ? {} : { [STAMP_ANNOTATION]: newStamp };
   return {
@@ -223,6 +245,7 @@ function mapping(value: Json | undefined, field: string): JsonObject {
   return object;
 }
 
+/** Creates a sealedsecret-invalid error for a field of a SealedSecret. */
 export function sealedSecretError(reason: string, field: string): SignetError {
   return new SignetError("sealedsecret-invalid", reason, { place: { field } });
 }

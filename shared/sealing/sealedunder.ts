@@ -1,12 +1,12 @@
-// What the status of a SealedSecret says of the keys that its values are under.
+// Reads from the status of a SealedSecret which key each of its values is sealed with.
 // SPEC.md, "Status".
 
 import { asObject, type JsonObject, metadataOf } from "../kubernetes/object.ts";
 
-/** Names of items by the fingerprint of the key that they are sealed under. */
+/** Item names by the fingerprint of the key that the items are sealed with. */
 export type SealedUnder = Readonly<Record<string, string[]>>;
 
-/** What the status says of the keys that its values are under. */
+/** Reads `status.sealedUnder`. Ignores malformed entries. Returns an empty object if absent. */
 export function sealedUnderOf(sealed: JsonObject): SealedUnder {
   const { sealedUnder = null } = asObject(sealed["status"] ?? null) ?? {};
   const found: Record<string, string[]> = {};
@@ -16,7 +16,7 @@ export function sealedUnderOf(sealed: JsonObject): SealedUnder {
   return found;
 }
 
-/** Items that are sealed under one of `fingerprints`, sorted. */
+/** Returns the names of the items that are sealed with one of the keys `fingerprints`, sorted. */
 export function itemsUnder(under: SealedUnder, fingerprints: ReadonlySet<string>): string[] {
   return Object.entries(under)
     .filter(([fingerprint]) => fingerprints.has(fingerprint))
@@ -24,7 +24,7 @@ export function itemsUnder(under: SealedUnder, fingerprints: ReadonlySet<string>
     .sort();
 }
 
-/** Whether the status is about the object as it is declared now. */
+/** Whether the status is up to date with the object's generation. */
 export function isStatusCurrent(sealed: JsonObject): boolean {
   const { observedGeneration } = asObject(sealed["status"] ?? null) ?? {};
   return observedGeneration === metadataOf(sealed)["generation"];

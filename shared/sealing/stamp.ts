@@ -1,23 +1,24 @@
-// The annotations that say which sealing key each value is under, and what it was sealed for.
+// The annotations that say which key each value was sealed with, and for which place.
 // SPEC.md, "Stamps".
 
 import type { Scope } from "./scope.ts";
 
-/** What the values were bound to when they were sealed: `strict demo/db`. The original ignores it. */
+/** The scope and label that the values were bound to when sealed. The original ignores it. */
 export const SEALED_FOR_ANNOTATION = "kube-signet/sealed-for";
 
-/** On a SealedSecret; the original ignores it. */
+/** The stamp: the fingerprint of the key of each value. The original ignores it. */
 export const STAMP_ANNOTATION = "kube-signet/sealed-under";
 
-/** Fingerprints by item name. */
+/** Key fingerprints by item name. */
 export type Stamp = ReadonlyMap<string, string>;
 
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
 
 /**
- * The annotation's text: the fingerprint that most items share, then `; item=fingerprint` for each
- * other item, sorted. Items of the shared key are not named, so that adding one changes no line
- * here. Where nothing is known of one of `items`, none is shared, and each known one is named.
+ * Formats the stamp annotation: the fingerprint that most items share, then `; item=fingerprint`
+ * for each other item, sorted. Items with the shared fingerprint are not named, so that adding one
+ * does not change the annotation. If the key of any of `items` is unknown, the shared part is empty
+ * and each known item is named.
  */
 export function formatStamp(stamp: Stamp, items: Iterable<string> = stamp.keys()): string {
   const count = new Map<string, number>();
@@ -33,7 +34,7 @@ export function formatStamp(stamp: Stamp, items: Iterable<string> = stamp.keys()
   return [shared, ...others].join("; ");
 }
 
-/** The key that `items` are under by the annotation's text; items it says nothing of are left out. */
+/** Parses the stamp annotation. Leaves out those of `items` whose key it does not state. */
 export function parseStamp(text: string | undefined, items: Iterable<string>): Stamp {
   const [shared = "", ...others] = (text ?? "").split(";").map((part) => part.trim());
   const named = new Map<string, string>();
@@ -49,7 +50,10 @@ export function parseStamp(text: string | undefined, items: Iterable<string>): S
   return stamp;
 }
 
-/** `annotations` with this stamp for theirs. What is not known of a value is not claimed. */
+/**
+ * Returns `annotations` with their stamp replaced by `stamp`, or removed if `stamp` is empty.
+ * `items`: every item of the object, so that the stamp does not claim a key for an unknown one.
+ */
 export function withStamp(
   annotations: Record<string, string>,
   stamp: Stamp,
@@ -61,7 +65,10 @@ export function withStamp(
     : { ...annotations, [STAMP_ANNOTATION]: formatStamp(stamp, items) };
 }
 
-/** `annotations` where every value is new: what they say of the place is then this, if they say it. */
+/**
+ * Returns `annotations` with the sealed-for annotation set to `sealedFor`, if there is one. For use
+ * when every value is new.
+ */
 export function withSealedFor(
   annotations: Record<string, string>,
   sealedFor: string,
@@ -71,7 +78,7 @@ export function withSealedFor(
     : { ...annotations, [SEALED_FOR_ANNOTATION]: sealedFor };
 }
 
-/** Such as `strict demo/db`, `namespace-wide demo`, `cluster-wide`. */
+/** Formats the sealed-for annotation: `strict demo/db`, `namespace-wide demo`, `cluster-wide`. */
 export function formatSealedFor(scope: Scope, label: Uint8Array): string {
   return `${scope} ${new TextDecoder().decode(label)}`.trimEnd();
 }

@@ -1,4 +1,4 @@
-// SealedSecret -> Secret with the keys held: all values or none, of either form.
+// Turns SealedSecrets, current and legacy form, into Secrets: opens all values or none.
 // SPEC.md, "SealedSecrets".
 
 import { decodeEnvelope, parseEnvelope } from "../keys/kinds.ts";
@@ -7,27 +7,38 @@ import type { Keyring, OpenedValue } from "../keys/keyring.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
-import { asObject, type JsonObject, type ObjectMeta, serverFieldsRemoved } from "../kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  type ObjectMeta,
+  serverFieldsRemoved,
+} from "../kubernetes/object.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 import type { Stamp } from "./stamp.ts";
 
-/** Renders `spec.template.data`; handed in so that who never renders need not load it. */
+/**
+ * Renders one item of `spec.template.data`. Callers pass the renderer in, so that programs that
+ * never render templates need not load it.
+ */
 export type RenderTemplate = (
   source: string,
   values: ReadonlyMap<string, Uint8Array>,
-  /** The item's name, by which a template may call itself. */
+  /** The item's name, under which the template may include itself. */
   name: string,
 ) => Uint8Array;
 
+/** The result of unsealing. */
 export interface UnsealedSecret {
   readonly secret: Secret;
-  /** The key that each value was under. Empty for the legacy form. */
+  /** The key that opened each value. For the legacy form, one entry named LEGACY_ITEM. */
   readonly stamp: Stamp;
 }
 
 /**
- * Opens every value, or none: the Secret as it is to be, without an owner.
- * @throws SignetError decrypt-failed (naming the items), template-failed, sealedsecret-invalid
+ * Opens every value, renders the templates, and returns the Secret without an owner reference.
+ * Fails if any value does not open. `acceptLegacy`: whether to open the legacy form; default: true.
+ * @throws SignetError decrypt-failed, naming the items; template-failed; sealedsecret-invalid; for
+ *   the legacy form, secret-invalid
  */
 export async function unseal(
   sealed: SealedSecret,
@@ -63,7 +74,7 @@ export async function unseal(
   };
 }
 
-/** What the one value of the legacy form, which holds all items, is called where values are told by name. */
+/** The item name that stands for the single value of the legacy form, which holds all items. */
 export const LEGACY_ITEM = "spec.data";
 
 async function unsealLegacy(
@@ -109,6 +120,7 @@ async function unsealLegacy(
   };
 }
 
+/** Opens the legacy form, which is one envelope. @throws SignetError decrypt-failed */
 export async function openLegacy(
   { name, namespace, annotations }: ObjectMeta,
   legacyData: Uint8Array,
@@ -121,14 +133,15 @@ export async function openLegacy(
   return opened;
 }
 
-/** Values of one object that are opened side by side: others have a right to the threads as well. */
+/** How many values of one object to open in parallel. A limit leaves threads for other objects. */
 const OPEN_AT_ONCE = 4;
-/** Each value that does not open costs a try with every key: after so many, the rest is not tried. */
+/** How many values may fail before the rest is skipped. Each failure costs a try with every key. */
 export const MAX_FAILURES = 8;
 
 /**
- * Opens the values alone; templates are not looked at. Gives up after `maxFailures`.
- * @throws SignetError decrypt-failed, naming the items that no key held opens
+ * Opens the values and ignores the templates. Stops after `maxFailures` values that do not open.
+ * Returns the values and the fingerprints of their keys, by item name.
+ * @throws SignetError decrypt-failed, naming the items that no key opens
  */
 export async function openValues(
   sealed: SealedSecret,
@@ -165,7 +178,7 @@ export async function openValues(
   return { values, stamp };
 }
 
-/** Whether the held keys open every value, of either form; templates are not looked at. */
+/** Whether the keyring opens every value, in current or legacy form. Ignores the templates. */
 export async function opens(sealed: SealedSecret, keyring: Keyring): Promise<boolean> {
   try {
     if (sealed.legacyData !== undefined) {
@@ -179,11 +192,11 @@ export async function opens(sealed: SealedSecret, keyring: Keyring): Promise<boo
   }
 }
 
-/** All that can be said of why a value does not open. */
+/** The possible reasons why a value does not open; they cannot be told apart. */
 export const DECRYPT_HINT =
   "it was sealed for another cluster, name, namespace or scope, or its text is damaged";
 
-/** One message for every way in which values do not open. */
+/** The same error for every reason why values do not open. */
 function decryptFailed(items: readonly string[], more = false): SignetError {
   const names = [...items].sort().concat(more ? ["others were not tried"] : []);
   const named = names.length === 0 ? "" : ` (${names.join(", ")})`;
