@@ -46,6 +46,14 @@ export interface PrivateHalf {
   open(envelope: Envelope, label: Uint8Array): Promise<Uint8Array | null>;
 }
 
+/** A new key of a kind that stands beside an RSA key. */
+export interface CreatedHalf {
+  /** The PEM block that follows the RSA key in `tls.key`. */
+  readonly privateKeyPem: string;
+  /** The certificate extension (not critical) that holds the public key, in DER. */
+  readonly extension: { readonly objectId: string; readonly value: Uint8Array };
+}
+
 /** One kind of key, and the kind of envelopes that it opens. */
 export interface KeyKind {
   /** Short and stable, because it appears in reports. */
@@ -72,4 +80,6 @@ export interface KeyKind {
    * @throws SignetError key-invalid if the block is damaged; the message never quotes it
    */
   readPrivateHalf(pem: string): PrivateHalf | null;
+  /** Creates a key of this kind, or returns null if the kind is RSA, which every key has anyway. */
+  createHalf(): Promise<CreatedHalf> | null;
 }

@@ -4,6 +4,8 @@
 import { generateKeyPair, type KeyObject, randomBytes, sign } from "node:crypto";
 import { promisify } from "node:util";
 import type { asn1, pki } from "node-forge";
+import type { CreatedHalf } from "./keykind.ts";
+import { createHalves } from "./kinds.ts";
 
 /** A key pair as it is stored: `tls.key` (PKCS #1 PEM) and `tls.crt` (certificate PEM). */
 export interface SealingKeyPair {
@@ -17,16 +19,23 @@ export interface SealingKeyOptions {
   readonly validForMs: number;
   /** Common name of subject and issuer; the original leaves the name empty by default. */
   readonly commonName?: string;
+  /** Names of the kinds that the key has besides RSA; none by default. */
+  readonly kinds?: readonly string[];
 }
 
-/** Creates an RSA key (exponent 65537) and the certificate that the original would create for it. */
+/**
+ * Creates an RSA key (exponent 65537), keys of further kinds if asked to, and the certificate for
+ * them. Without further kinds, it is the certificate that the original would create.
+ */
 export async function createSealingKey(options: SealingKeyOptions): Promise<SealingKeyPair> {
   const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", {
     modulusLength: options.bits,
   });
+  const halves = await createHalves(options.kinds ?? []);
+  const rsaPem = privateKey.export({ type: "pkcs1", format: "pem" }) as string;
   return {
-    privateKeyPem: privateKey.export({ type: "pkcs1", format: "pem" }) as string,
-    certificatePem: await selfSign(privateKey, publicKey, options),
+    privateKeyPem: rsaPem + halves.map(({ privateKeyPem }) => privateKeyPem).join(""),
+    certificatePem: await selfSign(privateKey, publicKey, options, halves),
   };
 }
 
@@ -34,6 +43,7 @@ async function selfSign(
   privateKey: KeyObject,
   publicKey: KeyObject,
   { notBefore, validForMs, commonName }: SealingKeyOptions,
+  halves: readonly CreatedHalf[],
 ): Promise<string> {
   // Loaded only here: a key is made once a month.
   const { default: forge } = await import("node-forge");
@@ -58,6 +68,11 @@ async function selfSign(
     { name: "keyUsage", critical: true, encipherOnly: true },
     { name: "basicConstraints", critical: true, cA: true },
     { name: "subjectKeyIdentifier" },
+    ...halves.map(({ extension: { objectId, value } }) => ({
+      id: objectId,
+      critical: false,
+      value: Buffer.from(value).toString("binary"),
+    })),
   ]);
   // The library lays out the certificate, and OpenSSL signs it: a key is whatever has a `sign`.
   const signer = {

@@ -2,7 +2,7 @@
 // SPEC.md, "Envelope", "Sealing keys and certificates".
 
 import { bytesOfEnvelopeText, type Envelope, envelopeText } from "../envelopes/envelope.ts";
-import type { Certificate, CertificateParts, PrivateHalf, Sealer } from "./keykind.ts";
+import type { Certificate, CertificateParts, CreatedHalf, PrivateHalf, Sealer } from "./keykind.ts";
 import { KEY_KINDS } from "./kindtable.ts";
 
 /** Parses an envelope's bytes as the kind that claims them. Returns null if they are damaged. */
@@ -81,4 +81,12 @@ export function halfBeside(pem: string): PrivateHalf | null {
     if (half !== null) return half;
   }
   return null;
+}
+
+/** Creates keys of the named kinds, to stand beside a new RSA key. */
+export async function createHalves(kinds: readonly string[]): Promise<CreatedHalf[]> {
+  const created = KEY_KINDS.filter(({ name }) => kinds.includes(name)).map((kind) =>
+    kind.createHalf(),
+  );
+  return (await Promise.all(created)).filter((half) => half !== null);
 }

@@ -189,4 +189,5 @@ export const rsaKind: KeyKind = {
   },
   // `parsePrivateKey` reads the RSA key, which is the main key and gives the fingerprint.
   readPrivateHalf: () => null,
+  createHalf: () => null,
 };

@@ -4,10 +4,11 @@
 
 import { describe, expect, test, vi } from "vitest";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { formatKeySecret, readKeyFile, readKeySecret } from "../../shared/keys/keyfile.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { decodeEnvelope, fitsCertificate } from "../../shared/keys/kinds.ts";
-import { couldOpen, kindsOf } from "../../shared/keys/sealingkey.ts";
+import { couldOpen, kindsOf, type SealingKey } from "../../shared/keys/sealingkey.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { formatManifests } from "../../shared/manifest/manifest.ts";
 import { changeItems, reseal, seal } from "../../shared/sealing/seal.ts";
@@ -15,7 +16,6 @@ import { opens, unseal } from "../../shared/sealing/unseal.ts";
 import { errorOf, testKey } from "../vectors/fixtures.ts";
 import { keyText } from "../vectors/vectors.ts";
 import { named, render, SECRET } from "./samples.ts";
-import { toyPem } from "./toykind.ts";
 
 // The row: the only change of the core that a kind needs.
 vi.mock(import("../../shared/keys/kindtable.ts"), async (original) => {
@@ -24,25 +24,29 @@ vi.mock(import("../../shared/keys/kindtable.ts"), async (original) => {
 });
 
 const block = (text: string): string => text.slice(text.indexOf("-----BEGIN"));
-const certificatePem = block(keyText("first", "crt"));
-const rsaPem = block(keyText("first", "key"));
-
-const certificate = parseCertificate(certificatePem);
-const bothHalves = readKeySecret(
-  parseSecret(
-    formatKeySecret(
-      { privateKeyPem: rsaPem + toyPem(certificatePem), certificatePem },
-      { name: "key-first" },
-    ),
-  ),
-);
-const rsaAlone = testKey("first");
+const pair = await createSealingKey({
+  bits: 1024,
+  notBefore: new Date("2026-01-01T00:00:00Z"),
+  validForMs: 3_600_000,
+  kinds: ["toy"],
+});
+const certificate = parseCertificate(pair.certificatePem);
+const rsaPem = pair.privateKeyPem.slice(0, pair.privateKeyPem.indexOf("-----BEGIN TOY"));
+const bothHalves = readKeySecret(parseSecret(formatKeySecret(pair, { name: "key-both" })));
+/** The same key after a roll-back to a program that knows RSA only. */
+const [rsaAlone] = readKeyFile(rsaPem, "key-rsa") as [SealingKey];
 /** As a certificate says it whose second key was never there. */
 const rsaCertificate = { ...certificate, kinds: ["rsa"] };
 const kindsIn = (values: Iterable<string>): string[] =>
   [...values].map((text) => decodeEnvelope(text)?.kind ?? "damaged");
 
 describe("a second kind of key", () => {
+  test("comes only when it is asked for", async () => {
+    const plain = await createSealingKey({ bits: 1024, notBefore: new Date(0), validForMs: 1000 });
+    expect(parseCertificate(plain.certificatePem).kinds).toEqual(["rsa"]);
+    expect(plain.privateKeyPem).not.toContain("TOY");
+  });
+
   test("is told by the certificate and by the key, which keeps one fingerprint", () => {
     expect(certificate.kinds).toEqual(["toy", "rsa"]);
     expect(kindsOf(bothHalves)).toEqual(["rsa", "toy"]);
@@ -115,18 +119,13 @@ describe("a second kind of key", () => {
 
   test("comes in key files of either form, beside its RSA key; a damaged one is refused", async () => {
     const [fromPem, ...others] = readKeyFile(
-      rsaPem + toyPem(certificatePem) + block(keyText("second", "key")),
+      pair.privateKeyPem + block(keyText("second", "key")),
       "k",
     );
     expect(fromPem && kindsOf(fromPem)).toEqual(["rsa", "toy"]);
     expect(others.map(kindsOf)).toEqual([["rsa"]]);
-    const secret = formatKeySecret(
-      {
-        privateKeyPem: rsaPem + toyPem(certificatePem).replace(/[0-9a-f]{64}/, "x"),
-        certificatePem,
-      },
-      { name: "key-first" },
-    );
+    const privateKeyPem = pair.privateKeyPem.replace(/\n[0-9a-f]{64}\n/, "\nx\n");
+    const secret = formatKeySecret({ ...pair, privateKeyPem }, { name: "key-both" });
     const error = await errorOf(() => readKeyFile(formatManifests([secret], "yaml"), "k.yaml"));
     expect(error.code).toBe("key-invalid");
     expect(error.place).toEqual({ file: "k.yaml", field: "tls.key" });

@@ -1,5 +1,5 @@
 // A kind of key for tests alone: it protects nothing.
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import type { Envelope } from "../../shared/envelopes/envelope.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { extensionIn } from "../../shared/keys/der.ts";
@@ -20,21 +20,17 @@ const checksum = (key: string, label: Uint8Array, value: Uint8Array): Buffer =>
 
 const keyIdOf = (key: string): string => createHash("sha256").update(key).digest("hex").slice(0, 8);
 
-/** The toy's public key is the certificate's subject key identifier; its private key the same. */
+/** Where a certificate holds the toy's public key, which is its private key as well. */
+const OBJECT_ID = "1.3.6.1.4.1.55555.1";
+
 function publicKeyIn(extension: (objectId: string) => Uint8Array | null): string | null {
-  const identifier = extension("2.5.29.14");
-  return identifier === null ? null : createHash("sha256").update(identifier).digest("hex");
+  const value = extension(OBJECT_ID);
+  return value === null ? null : Buffer.from(value).toString("hex");
 }
 
 function publicKeyOf(certificatePem: string): string {
   const { raw } = new X509Certificate(certificatePem);
   return publicKeyIn((objectId) => extensionIn(raw, objectId)) ?? "";
-}
-
-/** The block that stands behind the RSA key of this certificate. */
-export function toyPem(certificatePem: string): string {
-  const key = publicKeyOf(certificatePem);
-  return `-----BEGIN TOY PRIVATE KEY-----\n${key}\n-----END TOY PRIVATE KEY-----\n`;
 }
 
 class ToyHalf implements PrivateHalf {
@@ -83,5 +79,13 @@ export const toyKind: KeyKind = {
     const key = TOY_PEM.exec(pem)?.[1];
     if (key === undefined) throw new SignetError("key-invalid", "the toy key is damaged");
     return new ToyHalf(key);
+  },
+  createHalf: () => {
+    const value = randomBytes(32);
+    const key = value.toString("hex");
+    return Promise.resolve({
+      privateKeyPem: `-----BEGIN TOY PRIVATE KEY-----\n${key}\n-----END TOY PRIVATE KEY-----\n`,
+      extension: { objectId: OBJECT_ID, value },
+    });
   },
 };
