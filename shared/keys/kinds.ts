@@ -85,8 +85,7 @@ export function halfBeside(pem: string): PrivateHalf | null {
 
 /** Creates keys of the named kinds, to stand beside a new RSA key. */
 export async function createHalves(kinds: readonly string[]): Promise<CreatedHalf[]> {
-  const created = KEY_KINDS.filter(({ name }) => kinds.includes(name)).map((kind) =>
-    kind.createHalf(),
-  );
-  return (await Promise.all(created)).filter((half) => half !== null);
+  const wanted = KEY_KINDS.filter(({ name }) => kinds.includes(name));
+  const created = wanted.map((kind) => kind.createHalf()).filter((half) => half !== null);
+  return Promise.all(created);
 }
