@@ -41,7 +41,7 @@ export interface ApiServer {
   ): Promise<Answer>;
 }
 
-export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
 /** @throws SignetError usage, io */
 export function connectApiServer(options: ClusterOptions): ApiServer {

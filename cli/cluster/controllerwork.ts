@@ -21,7 +21,7 @@ import type { ClusterOptions } from "./clusteroptions.ts";
 import { detail } from "../terminal/messages.ts";
 
 /** What the controller is asked about. */
-export interface AskedObject {
+interface AskedObject {
   /** `NAMESPACE/NAME`, or the name alone. */
   readonly name: string;
   readonly place: ErrorPlace;

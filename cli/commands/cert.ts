@@ -133,7 +133,7 @@ export function define(command: Command): void {
 }
 
 /** @throws SignetError io, network, certificate-invalid */
-export async function runCertFetch(
+async function runCertFetch(
   options: CertificateOptions & { readonly output?: string },
 ): Promise<void> {
   const found = await findCertificate(options);
@@ -148,7 +148,7 @@ export async function runCertFetch(
 }
 
 /** @throws SignetError io, network, certificate-invalid */
-export async function runCertShow(
+async function runCertShow(
   named: string | undefined,
   options: CertificateOptions & { readonly json: boolean },
 ): Promise<void> {
@@ -200,7 +200,7 @@ function certificateOfProject(): { certificate: Certificate; source: string } | 
 }
 
 /** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */
-export async function runCertList(options: { readonly json: boolean }): Promise<void> {
+async function runCertList(options: { readonly json: boolean }): Promise<void> {
   const project = needProject();
   const now = new Date();
   const facts = [...project.clusters.values()].map((cluster) => {
@@ -246,7 +246,7 @@ function readableKeys(project: Project): ClusterKeys[] {
 }
 
 /** @throws SignetError, or an AggregateError of them; the clusters that answered are refreshed */
-export async function runCertRefresh(
+async function runCertRefresh(
   names: readonly string[],
   options: GivenClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
 ): Promise<void> {

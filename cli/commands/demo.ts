@@ -93,7 +93,7 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Runs the demo and removes its folder. @throws SignetError where a step fails */
-export function runDemo(): void {
+function runDemo(): void {
   // Installed commands are links.
   const programs = dirname(realpathSync(process.argv[1] ?? "."));
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));

@@ -73,7 +73,7 @@ export function define(command: Command): void {
     .action((flags: Connected<InitOptions>) => runInit(connection(flags)));
 }
 
-export interface InitOptions extends GivenClusterOptions {
+interface InitOptions extends GivenClusterOptions {
   /** Clusters, each as `NAME` or `NAME=CONTEXT` or `NAME=https://...`. */
   readonly cluster: readonly string[];
   /** Rules, each as `PATTERN=CLUSTER`. */
@@ -87,7 +87,7 @@ const HEADER = `# What \`signet\` knows of this repository; \`signet init --help
 `;
 
 /** @throws SignetError; then nothing was written */
-export async function runInit(options: InitOptions): Promise<void> {
+async function runInit(options: InitOptions): Promise<void> {
   const root = findProjectFolder() ?? workTree() ?? process.cwd();
   const path = join(root, PROJECT_FILE);
   const isNew = statIfThere(path) === undefined;

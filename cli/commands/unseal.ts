@@ -38,7 +38,7 @@ export function define(command: Command): void {
     .action((names: string[], flags: UnsealOptions) => runUnseal(names, flags));
 }
 
-export interface UnsealOptions {
+interface UnsealOptions {
   /** Files, and folders of files. */
   readonly recoveryKey: readonly string[];
   readonly acceptLegacy: boolean;
@@ -48,7 +48,7 @@ export interface UnsealOptions {
 }
 
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
-export async function runUnseal(names: readonly string[], options: UnsealOptions): Promise<void> {
+async function runUnseal(names: readonly string[], options: UnsealOptions): Promise<void> {
   if (options.recoveryKey.length === 0) {
     throw new SignetError("usage", "unsealing needs the private key: give --recovery-key FILE", {
       hint: "the key is what a backup of the controller's sealing key Secrets holds",

@@ -5,7 +5,7 @@ import { SignetError } from "../../shared/errors.ts";
 
 const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024;
 
-export interface GitOptions {
+interface GitOptions {
   readonly cwd?: string;
   readonly input?: string;
 }
@@ -158,7 +158,7 @@ export function indexBlobs(top: string): Blob[] {
   });
 }
 
-export interface Commit {
+interface Commit {
   readonly id: string;
   readonly author: string;
   /** ISO 8601. */

@@ -25,7 +25,7 @@ export interface SealedText {
   readonly items: ReadonlyMap<string, SealedItem>;
 }
 
-export interface SealedItem {
+interface SealedItem {
   readonly ciphertext: string;
   readonly fingerprint: string | undefined;
 }

@@ -36,7 +36,7 @@ export async function lockBackup(text: string, lock: Lock): Promise<string> {
 }
 
 /** Where the way into a backup comes from. */
-export interface Unlock {
+interface Unlock {
   readonly passphraseFile?: string;
   /** Files of age identities. */
   readonly identity?: readonly string[];

@@ -29,7 +29,7 @@ import { advise } from "../terminal/messages.ts";
 import { readKeys } from "./recoverykeys.ts";
 import { loadRenderer } from "./renderer.ts";
 
-export interface OpenOptions {
+interface OpenOptions {
   readonly acceptLegacy: boolean;
   /** Takes an object that does not say what it is for a SealedSecret. */
   readonly mayLackKind?: boolean;

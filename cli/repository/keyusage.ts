@@ -4,7 +4,7 @@ import { count } from "../terminal/words.ts";
 import type { Inventory, SealedObject, SealedValue } from "./sealedfiles.ts";
 
 /** A value, and where it is. */
-export interface FoundValue {
+interface FoundValue {
   readonly file: string;
   readonly object: SealedObject;
   readonly value: SealedValue;

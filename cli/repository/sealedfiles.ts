@@ -53,7 +53,7 @@ export interface SealedObject {
  * What is known of the key of a value: it is the one that seals, one before it, another cluster's,
  * none that the repository knows; or nothing is known.
  */
-export type ValueKey = "current" | "old" | "foreign" | "unknown" | "unstamped";
+type ValueKey = "current" | "old" | "foreign" | "unknown" | "unstamped";
 
 export interface SealedValue {
   readonly item: string;

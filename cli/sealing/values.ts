@@ -22,7 +22,7 @@ export interface ValueFlags {
   readonly tlsKey?: string | undefined;
 }
 
-export interface GivenValues {
+interface GivenValues {
   readonly data: Map<string, Uint8Array>;
   /** The type that the form asks for, such as `kubernetes.io/tls`. */
   readonly type: string | undefined;

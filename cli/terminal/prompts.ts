@@ -32,7 +32,7 @@ async function ask<T>(question: Record<string, unknown>): Promise<T> {
 }
 
 /** `check`: what is wrong with an answer, or null. */
-export type Check = (answer: string) => string | null;
+type Check = (answer: string) => string | null;
 
 const accepts = (check: Check) => (answer: string) => check(answer) ?? true;
 
@@ -80,7 +80,7 @@ export function askYesNo(message: string, initial: boolean): Promise<boolean> {
   return ask({ type: "confirm", message, default: initial });
 }
 
-export interface Choice<T> {
+interface Choice<T> {
   readonly name: string;
   readonly value: T;
 }

@@ -76,7 +76,7 @@ function mergeFile(args: readonly string[]): { status: number | null; stdout: Bu
 }
 
 /** The text of both sides' changes, or the entries that each side changed otherwise. */
-export type Merged = { readonly text: string } | { readonly conflicts: readonly string[] };
+type Merged = { readonly text: string } | { readonly conflicts: readonly string[] };
 
 /**
  * `byLines`: Git's merge, ours where both changed a line: it has the comments of both.

@@ -18,7 +18,7 @@ import { say, warn } from "../../terminal/messages.ts";
 import { ioError } from "../../../host/errno.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
-export interface BackupOptions extends ClusterOptions {
+interface BackupOptions extends ClusterOptions {
   readonly output?: string;
   readonly recipient: readonly string[];
   readonly passphraseFile?: string;

@@ -17,7 +17,7 @@ import { say, warn } from "../../terminal/messages.ts";
 import { fetchKeyReport } from "../../cluster/keyreport.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
 
-export interface RestoreOptions extends ClusterOptions {
+interface RestoreOptions extends ClusterOptions {
   readonly passphraseFile?: string;
   readonly identity: readonly string[];
   readonly wait: boolean;

@@ -18,7 +18,7 @@ import {
   type ValueCount,
 } from "../../cluster/keyreport.ts";
 
-export interface RetireOptions extends ClusterOptions {
+interface RetireOptions extends ClusterOptions {
   /** The project's cluster; null where only the cluster itself can be asked. */
   readonly projectCluster: ProjectCluster | null;
   readonly force: boolean;

@@ -79,7 +79,7 @@ export function define(command: Command): void {
 }
 
 /** @throws SignetError; then nothing was written */
-export async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
+async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
   const project = findProject();
   const places = new Places(options, project);
   const plan = hasValues(options)

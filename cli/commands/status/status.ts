@@ -52,14 +52,14 @@ export function define(command: Command): void {
     );
 }
 
-export interface StatusOptions extends GivenCertificate {
+interface StatusOptions extends GivenCertificate {
   /** Asks the clusters as well. */
   readonly live: boolean;
   readonly json: boolean;
 }
 
 /** @throws SignetError check-found where something is to be done; io, network */
-export async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
+async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
   const { cluster: only } = options;
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
