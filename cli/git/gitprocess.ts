@@ -1,4 +1,4 @@
-// What is asked of Git: its folders, revisions, commits and the texts of files in them.
+// Calls of Git: its folders, revisions and commits, and the texts of files in them.
 
 import { spawnSync } from "node:child_process";
 import { SignetError } from "../../shared/errors.ts";

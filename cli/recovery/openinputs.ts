@@ -1,4 +1,4 @@
-// SealedSecrets opened with private keys that the user holds, as manifests of Secrets.
+// Opens SealedSecrets with private keys from files, and returns the manifests of the Secrets.
 // SPEC.md, "Command line", "Recovery".
 
 import { availableParallelism } from "node:os";
@@ -31,11 +31,11 @@ import { loadRenderer } from "./renderer.ts";
 
 interface OpenOptions {
   readonly acceptLegacy: boolean;
-  /** Takes an object that does not say what it is for a SealedSecret. */
+  /** Treats an object without a kind as a SealedSecret. */
   readonly mayLackKind?: boolean;
-  /** The namespace of those that declare none; another one is refused. */
+  /** The namespace of SealedSecrets without one; those with another are refused. */
   readonly namespace?: string;
-  /** The same, but those that declare another keep theirs. */
+  /** The namespace of SealedSecrets without one; those with another keep theirs. */
   readonly defaultNamespace?: string;
 }
 
@@ -45,8 +45,7 @@ interface Found {
 }
 
 /**
- * Every SealedSecret of the inputs opened with the keys of some files, as the manifests of Secrets.
- * `format`: that of the first.
+ * Opens every SealedSecret of the inputs with the keys in `keyFiles`. `format`: that of the first input.
  * @throws SignetError, or an AggregateError of them
  */
 export async function openInputs(
@@ -85,7 +84,7 @@ export async function openInputs(
 
 interface Document {
   readonly document: ManifestDocument;
-  /** How many there are in its file. */
+  /** The number of documents in its file. */
   readonly of: number;
 }
 

@@ -1,4 +1,4 @@
-// How many values of a repository are under each key of a cluster, and which keys nothing needs.
+// Which values of a repository each key of a cluster sealed, and which keys are no longer needed.
 
 import { count } from "../terminal/words.ts";
 import type { Inventory, SealedObject, SealedValue } from "./sealedfiles.ts";
@@ -11,15 +11,15 @@ interface FoundValue {
 }
 
 export interface KeyUse {
-  /** Undefined for values of which no key is known. */
+  /** Undefined for values whose key is not known. */
   readonly fingerprint: string | undefined;
-  /** `sealing`: the current one; `former`: one before it; `foreign`: not known to be this cluster's. */
+  /** `sealing`: the current key; `former`: an older one; `foreign`: not known as a key of this cluster. */
   readonly state: "sealing" | "former" | "foreign" | "unknown";
   readonly since: Date | undefined;
   readonly values: readonly FoundValue[];
 }
 
-/** Every key of a cluster that the repository knows of or a value names: the newest first. */
+/** Every key of a cluster that has a certificate in the repository or sealed a value; the newest first. */
 export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[] {
   const keys = clusters.get(cluster);
   const byKey = new Map<string | undefined, FoundValue[]>();
@@ -28,8 +28,8 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
     for (const object of objects) {
       const isOwn = object.meaning?.cluster.name === cluster;
       for (const value of object.values) {
-        // A file in the wrong place, or in none, still needs the key that it is under. A value of
-        // which neither key nor cluster is known may need any.
+        // A file in the wrong place still needs the key that sealed it. A value without a known key or
+        // cluster may need any key.
         const isKnown = keys?.known.has(value.fingerprint ?? "") ?? false;
         const mayBe = object.meaning === null && value.fingerprint === undefined;
         if (!isOwn && !isKnown && !mayBe) continue;
@@ -58,7 +58,7 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
   return uses.sort((a, b) => (b.since?.getTime() ?? 0) - (a.since?.getTime() ?? 0));
 }
 
-/** Why the files of a repository still need a key; empty where they do not. */
+/** Why the files of a repository still need a key; empty where none does. */
 export function blockersOf(inventory: Inventory, cluster: string, fingerprint: string): string[] {
   return blockersAmong(keyUse(inventory, cluster), inventory, fingerprint);
 }
