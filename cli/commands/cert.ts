@@ -1,4 +1,4 @@
-// `signet cert fetch`, `show`, `list` and `refresh`.
+// `signet cert`: fetch, show, list and refresh certificates.
 // SPEC.md, "Command line", "Certificate".
 
 import { type Command, Option } from "commander";
@@ -159,7 +159,7 @@ async function runCertShow(
       : await readCertificate(named, options.requestTimeoutMs);
   const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
   const now = new Date();
-  // One attribute a line. Undefined, whatever its type says, for an empty name: the original's own.
+  // One attribute a line. Despite its type undefined for an empty name, as in certificates of the original.
   const name = new X509Certificate(pem).subject as string | undefined;
   const subject = (name ?? "").split("\n").join(", ");
   const left = daysLeft(certificate, now);
@@ -190,7 +190,7 @@ async function runCertShow(
   await printLines(lines);
 }
 
-/** What `signet seal` seals with where signet.yaml leaves no choice. @throws SignetError */
+/** The certificate that `signet seal` uses where signet.yaml leaves no choice. @throws SignetError */
 function certificateOfProject(): { certificate: Certificate; source: string } | null {
   const project = findProject();
   const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);
@@ -233,7 +233,7 @@ async function runCertList(options: { readonly json: boolean }): Promise<void> {
   await printLines(lines);
 }
 
-/** What the repository knows of each cluster's keys, broken files left out. */
+/** The keys of each cluster, without those whose file cannot be parsed. */
 function readableKeys(project: Project): ClusterKeys[] {
   return [...project.clusters.values()].flatMap((cluster) => {
     try {
@@ -245,7 +245,7 @@ function readableKeys(project: Project): ClusterKeys[] {
   });
 }
 
-/** @throws SignetError, or an AggregateError of them; the clusters that answered are refreshed */
+/** @throws SignetError, or an AggregateError of them; the other clusters are refreshed */
 async function runCertRefresh(
   names: readonly string[],
   options: GivenClusterOptions & { readonly dryRun: boolean; readonly json: boolean },

@@ -1,4 +1,4 @@
-// `signet unseal`: recovery of plaintext with private keys that the user holds as files.
+// `signet unseal`: recovers plaintext with private keys from files.
 // SPEC.md, "Command line", "Recovery".
 
 import type { Command } from "commander";
@@ -62,7 +62,7 @@ async function runUnseal(names: readonly string[], options: UnsealOptions): Prom
   else await writeFiles([{ path: options.output, text, mode: 0o600, isPlain: true }]);
 }
 
-/** @throws SignetError io where plaintext would go into a file that others may read */
+/** @throws SignetError io where others may read the file that the plaintext would go to */
 function refuseReadable(path: string): void {
   const existing = statIfThere(path);
   if (existing === undefined || (existing.mode & READABLE_BY_OTHERS) === 0) return;

@@ -150,7 +150,7 @@ function withSiblings(
   return targets.flatMap((target) => [target, ...siblingsOf(target, project, files)]);
 }
 
-/** The changes on the files as they are now, which may be otherwise than when the editor opened. */
+/** The changes for the files as they are now, which may have changed while the editor was open. */
 function changesNow(
   changes: ReadonlyMap<string, ItemChanges>,
   before: readonly Target[],
@@ -159,7 +159,7 @@ function changesNow(
   options: EditOptions,
 ): Map<Target, ItemChanges> {
   const result = new Map<Target, ItemChanges>();
-  // Read once: two objects of a file are two changes of one file.
+  // Read once, so that two objects of a file share that file.
   const files = options.allClusters ? filesOf(project) : [];
   for (const target of now) {
     const { name, sealed } = target.object;
@@ -189,7 +189,7 @@ function changesNow(
   return result;
 }
 
-/** What of a change another cluster's SealedSecret has: it may lack items that the first one has. */
+/** The part of a change that applies to another cluster's SealedSecret, which may lack some items. */
 function restrictedTo({ sealed }: SealedObject, change: ItemChanges): ItemChanges {
   const has = (item: string): boolean => sealed.encryptedData.has(item);
   return {
@@ -249,7 +249,7 @@ async function liveValues(
   return (await readSecret(connectionTo(meaning?.cluster, options), sealed.metadata)).data;
 }
 
-/** Null for what is no text, or would not come out of an editor as it went in. */
+/** Null for bytes that are not text, or that an editor might not preserve. */
 function asText(bytes: Uint8Array | undefined): string | null {
   if (bytes === undefined || bytes.length === 0) return null;
   try {

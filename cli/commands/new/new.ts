@@ -1,4 +1,4 @@
-// `signet new`: a Secret made from answers or flags, sealed for one cluster or several.
+// `signet new`: creates a Secret from answers or flags, sealed for one or several clusters.
 // SPEC.md, "Command line".
 
 import { extname } from "node:path";
