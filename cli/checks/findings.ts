@@ -1,4 +1,5 @@
-// The findings of checks as text, as JSON, and for readers of GitHub, GitLab, SARIF and JUnit formats.
+// The findings of checks as text, as JSON, and for readers of GitHub, GitLab, SARIF and JUnit
+// formats.
 // SPEC.md, "Whole repositories".
 
 import { createHash } from "node:crypto";
@@ -89,8 +90,8 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
     const seen = new Map<string, number>();
     return json(
       findings.map(({ rule, severity, file, line = 1, object = "", message }) => {
-        // Without the line, which changes. Findings that are equal otherwise are numbered, as GitLab would
-        // show one of them only.
+        // Without the line, which changes. Findings that are equal otherwise are numbered, as
+        // GitLab would show one of them only.
         const facts = `${rule}\n${file}\n${object}\n${message}`;
         const before = seen.get(facts) ?? 0;
         seen.set(facts, before + 1);

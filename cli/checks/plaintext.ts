@@ -1,5 +1,5 @@
-// Secrets in plain text: in YAML, JSON, Lists, Helm's output and templates, annotations, and literals
-// of a Kustomization.
+// Secrets in plain text: in YAML, JSON, Lists, Helm's output and templates, annotations, and
+// literals of a Kustomization.
 // SPEC.md, "Whole repositories".
 
 import { decodeBase64 } from "../../shared/base64.ts";
@@ -84,8 +84,8 @@ function findInDocuments(documents: readonly ManifestDocument[], text: string): 
 const MAX_NESTING = 4;
 
 /**
- * Whole Secrets inside another object, such as the values of a chart that creates objects from them, a
- * template of OpenShift, or an object that Crossplane or Kyverno create.
+ * Whole Secrets inside another object, such as the values of a chart that creates objects from
+ * them, a template of OpenShift, or an object that Crossplane or Kyverno create.
  */
 function within(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
   if (typeof value !== "object" || value === null) return [];
@@ -222,7 +222,9 @@ function findInTemplate(text: string): Plaintext[] {
   });
 }
 
-/** Whether a line may stand anywhere in an object: blank, a comment, or an action of the template. */
+/**
+ * Whether a line may stand anywhere in an object: blank, a comment, or an action of the template.
+ */
 function isFiller(line: string): boolean {
   return /^\s*($|#|\{\{(?!.*\}\}["']?:(\s|$)))/.test(line);
 }

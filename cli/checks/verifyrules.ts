@@ -20,8 +20,8 @@ import type { Finding } from "./findings.ts";
 const DAY_MS = 86_400_000;
 
 /**
- * Everything that can be found without a key or a cluster. `beside`: files that are not checked, but may
- * declare the same SealedSecret.
+ * Everything that can be found without a key or a cluster. `beside`: files that are not checked,
+ * but may declare the same SealedSecret.
  */
 export function verifyFiles(
   { files, unreadable }: Inventory,

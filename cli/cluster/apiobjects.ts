@@ -1,4 +1,5 @@
-// Requests to the API server itself: Secrets, key Secrets and SealedSecrets. Loaded only where needed.
+// Requests to the API server itself: Secrets, key Secrets and SealedSecrets. Loaded only where
+// needed.
 // SPEC.md, "Command line".
 
 import { SignetError } from "../../shared/errors.ts";
@@ -99,7 +100,10 @@ function textOf(value: Json | undefined): string {
 /** The single key from before 2019, which has no label. */
 const UNLABELLED_KEY = "sealed-secrets-key";
 
-/** Every sealing key Secret of the controller, whatever its label says. @throws SignetError network */
+/**
+ * Every sealing key Secret of the controller, whatever its label says.
+ * @throws SignetError network
+ */
 export async function listKeySecrets(options: ClusterOptions): Promise<JsonObject[]> {
   const api = connectApiServer(options);
   const listed = (query: Readonly<Record<string, string>>): Promise<JsonObject[]> =>

@@ -149,7 +149,9 @@ async function ask(
   }
 }
 
-/** Headers that impersonate a user; without them, a request would use the account's own permissions. */
+/**
+ * Headers that impersonate a user; without them, a request would use the account's own permissions.
+ */
 function impersonation(
   account: User | null,
   overrides: ConnectionOverrides | undefined,

@@ -57,7 +57,10 @@ export async function verifyAtController<T extends AskedObject>(
   return refused;
 }
 
-/** Calls `done` with each object as soon as it is re-sealed or has failed. @throws SignetError network, usage */
+/**
+ * Calls `done` with each object as soon as it is re-sealed or has failed.
+ * @throws SignetError network, usage
+ */
 export async function rotateAtController<T extends AskedObject>(
   options: ClusterOptions,
   objects: readonly T[],

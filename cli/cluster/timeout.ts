@@ -7,8 +7,8 @@ import { parseDuration } from "../../shared/duration.ts";
 const LIMIT_MS = 2 ** 31;
 
 /**
- * Milliseconds of a timeout such as `300ms` or `1m30s`. Rounded up, as 0 means no timeout. A whole number
- * without a unit is in seconds.
+ * Milliseconds of a timeout such as `300ms` or `1m30s`. Rounded up, as 0 means no timeout. A whole
+ * number without a unit is in seconds.
  * @throws SignetError usage
  */
 export function parseTimeout(text: string): number {

@@ -159,7 +159,8 @@ async function runCertShow(
       : await readCertificate(named, options.requestTimeoutMs);
   const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
   const now = new Date();
-  // One attribute a line. Despite its type undefined for an empty name, as in certificates of the original.
+  // One attribute a line. Despite its type undefined for an empty name, as in certificates of the
+  // original.
   const name = new X509Certificate(pem).subject as string | undefined;
   const subject = (name ?? "").split("\n").join(", ");
   const left = daysLeft(certificate, now);
@@ -190,7 +191,10 @@ async function runCertShow(
   await printLines(lines);
 }
 
-/** The certificate that `signet seal` uses where signet.yaml leaves no choice. @throws SignetError */
+/**
+ * The certificate that `signet seal` uses where signet.yaml leaves no choice.
+ * @throws SignetError
+ */
 function certificateOfProject(): { certificate: Certificate; source: string } | null {
   const project = findProject();
   const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);

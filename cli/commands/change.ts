@@ -192,8 +192,8 @@ function checkThere({ object: { sealed, place } }: Target, items: readonly strin
 }
 
 /**
- * The SealedSecret to change, and with --all-clusters those of the same name and namespace in the files
- * of other clusters.
+ * The SealedSecret to change, and with --all-clusters those of the same name and namespace in the
+ * files of other clusters.
  * @throws SignetError
  */
 function findTargets(path: string, options: ChangeOptions): Target[] {

@@ -95,7 +95,9 @@ interface Difference {
   readonly items: readonly ItemDifference[];
 }
 
-/** @throws SignetError check-found where there is a difference and `exitCode` is set; io, network */
+/**
+ * @throws SignetError check-found where there is a difference and `exitCode` is set; io, network
+ */
 async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
   const { revisions, recoveryKey } = options;
   if (revisions !== undefined && recoveryKey.length > 0) {

@@ -207,7 +207,10 @@ function saidRules({ path }: InitOptions): Record<string, string> {
   return Object.fromEntries(rules);
 }
 
-/** Rules for new clusters without one: for the files that `signet new` creates, unless a rule fits them. */
+/**
+ * Rules for new clusters without one: for the files that `signet new` creates, unless a rule fits
+ * them.
+ */
 function furtherRules(
   { newFile, rules }: Project,
   names: readonly string[],

@@ -1,5 +1,5 @@
-// `signet log`: who changed which item of a sealed file, when, and under which key; for a key, every
-// value in Git's history that was sealed with it.
+// `signet log`: who changed which item of a sealed file, when, and under which key; for a key,
+// every value in Git's history that was sealed with it.
 // SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
@@ -115,8 +115,8 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
 }
 
 /**
- * The commits that changed a file, under any of its former names. Git's own --follow loses one side of a
- * fork.
+ * The commits that changed a file, under any of its former names. Git's own --follow loses one side
+ * of a fork.
  */
 function historyOfFile(path: string, top: string): CommitChanges[] {
   const manifests = ["yaml", "yml", "json"].map((ending) => `:(top,icase)*.${ending}`);
@@ -183,7 +183,9 @@ interface Place {
   readonly item: string;
 }
 
-/** The oldest first, so that a value belongs to the commit that added it, not to one that moved it. */
+/**
+ * The oldest first, so that a value belongs to the commit that added it, not to one that moved it.
+ */
 function ciphertextsOf(commits: readonly CommitChanges[], top: string): FoundCiphertext[] {
   const manifests = commits.map((commit) => ({
     ...commit,

@@ -1,4 +1,5 @@
-// `signet verify`: checks sealed files without a key; with --live, asks the clusters' controllers too.
+// `signet verify`: checks sealed files without a key; with --live, asks the clusters' controllers
+// too.
 // SPEC.md, "Whole repositories".
 
 import { join, relative } from "node:path";

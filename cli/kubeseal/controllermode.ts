@@ -66,7 +66,9 @@ function sealedIn(text: string, name: string): Found[] {
 /** That it is away is told at once, as the original does. */
 const PATIENCE: Patience = { tooOften: 20, away: 1 };
 
-/** @throws SignetError, or an AggregateError of them, where one does not open or cannot be asked for */
+/**
+ * @throws SignetError, or an AggregateError of them, where one does not open or cannot be asked for
+ */
 export async function runValidate(flags: Flags): Promise<void> {
   const { name, text } = await readInput(flags);
   const found = sealedIn(text, name);

@@ -37,8 +37,8 @@ export async function readInput(flags: Flags): Promise<Input> {
 }
 
 /**
- * A Secret as the original takes it: where Kubernetes wants text, it may say a number or a truth value
- * that reads as it looks.
+ * A Secret as the original takes it: where Kubernetes wants text, it may say a number or a truth
+ * value that reads as it looks.
  * @throws SignetError wrong-kind, secret-invalid
  */
 export function readSecret(object: JsonObject, flags: Flags): Secret {
@@ -93,9 +93,10 @@ export function adviseOnType(secret: Secret, place: ErrorPlace): void {
 const POD_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /**
- * Says the namespace of a Secret by the one that it declares. --namespace has to be the same; where it
- * declares none, it is --namespace, else that of the kubeconfig's context, else that of the pod that
- * this runs in. Null where there is none of them. The kubeconfig is read once, when it is needed.
+ * Says the namespace of a Secret by the one that it declares. --namespace has to be the same; where
+ * it declares none, it is --namespace, else that of the kubeconfig's context, else that of the pod
+ * that this runs in. Null where there is none of them. The kubeconfig is read once, when it is
+ * needed.
  * @throws SignetError secret-invalid; io, manifest-syntax, usage, where a kubeconfig cannot be read
  */
 export function choosingNamespace(flags: Flags): (declared: string) => string | null {

@@ -92,7 +92,8 @@ export function checkOutput(flags: Flags): void {
 }
 
 /**
- * Prints `text`, or writes it to the --sealed-secret-file. `mode`: for plaintext, which only its owner may read.
+ * Prints `text`, or writes it to the --sealed-secret-file. `mode`: for plaintext, which only its
+ * owner may read.
  * @throws SignetError io
  */
 export async function deliver(text: string, flags: Flags, mode?: number): Promise<void> {

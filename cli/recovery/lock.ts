@@ -16,7 +16,10 @@ export function passphraseFault(passphrase: string): string | null {
   return passphrase.length < MIN_PASSPHRASE ? `at least ${MIN_PASSPHRASE} characters` : null;
 }
 
-/** The result is an age file, which `age --decrypt` opens too. @throws SignetError usage for an invalid recipient */
+/**
+ * The result is an age file, which `age --decrypt` opens too.
+ * @throws SignetError usage for an invalid recipient
+ */
 export async function lockBackup(text: string, lock: Lock): Promise<string> {
   const encrypter = new Encrypter();
   if ("passphrase" in lock) {
@@ -43,8 +46,8 @@ interface Unlock {
 }
 
 /**
- * Decrypts a backup. Without `unlock`, uses the file of identities that $SIGNET_AGE_IDENTITY names, or
- * asks for the passphrase.
+ * Decrypts a backup. Without `unlock`, uses the file of identities that $SIGNET_AGE_IDENTITY names,
+ * or asks for the passphrase.
  * @throws SignetError key-invalid where it cannot be decrypted; usage, io, cancelled
  */
 export async function unlockBackup(
@@ -111,7 +114,8 @@ function addIdentities(decrypter: Decrypter, file: string): void {
 }
 
 /**
- * The first line of `given` or of the file that $SIGNET_PASSPHRASE_FILE names; without one, asks the user.
+ * The first line of `given` or of the file that $SIGNET_PASSPHRASE_FILE names; without one, asks
+ * the user.
  * @throws SignetError usage, io, cancelled
  */
 export async function readPassphrase(question: string, given: string | undefined): Promise<string> {

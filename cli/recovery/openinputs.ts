@@ -45,7 +45,8 @@ interface Found {
 }
 
 /**
- * Opens every SealedSecret of the inputs with the keys in `keyFiles`. `format`: that of the first input.
+ * Opens every SealedSecret of the inputs with the keys in `keyFiles`. `format`: that of the first
+ * input.
  * @throws SignetError, or an AggregateError of them
  */
 export async function openInputs(

@@ -47,7 +47,10 @@ export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterK
   return { cluster, file, current: certificates[0], known };
 }
 
-/** The certificate that seals for a cluster. @throws SignetError certificate-invalid where there is none yet */
+/**
+ * The certificate that seals for a cluster.
+ * @throws SignetError certificate-invalid where there is none yet
+ */
 export function currentCertificate({ cluster, current, file }: ClusterKeys): Certificate {
   if (current !== null) return current;
   throw new SignetError("certificate-invalid", "this certificate is not there yet", {
@@ -100,8 +103,8 @@ export interface GivenCertificate extends GivenClusterOptions {
 }
 
 /**
- * Certificates by the file that is sealed: --cert, else --cluster, else the rule of signet.yaml that
- * fits the path, else the environment's, else the cluster's own. Each is found once.
+ * Certificates by the file that is sealed: --cert, else --cluster, else the rule of signet.yaml
+ * that fits the path, else the environment's, else the cluster's own. Each is found once.
  */
 export class Certificates {
   readonly #given: GivenCertificate;
@@ -217,9 +220,9 @@ export function fetchClusterCertificate(
 }
 
 /**
- * Refuses a new certificate that belongs to another cluster, as where a context points to the wrong one.
- * Clusters that already share keys may share the next one. `newest`: by cluster, certificates that were
- * fetched before this one.
+ * Refuses a new certificate that belongs to another cluster, as where a context points to the wrong
+ * one. Clusters that already share keys may share the next one. `newest`: by cluster, certificates
+ * that were fetched before this one.
  * @throws SignetError certificate-invalid
  */
 export function checkNotOfOther(

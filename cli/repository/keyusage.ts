@@ -13,13 +13,19 @@ interface FoundValue {
 export interface KeyUse {
   /** Undefined for values whose key is not known. */
   readonly fingerprint: string | undefined;
-  /** `sealing`: the current key; `former`: an older one; `foreign`: not known as a key of this cluster. */
+  /**
+   * `sealing`: the current key; `former`: an older one; `foreign`: not known as a key of this
+   * cluster.
+   */
   readonly state: "sealing" | "former" | "foreign" | "unknown";
   readonly since: Date | undefined;
   readonly values: readonly FoundValue[];
 }
 
-/** Every key of a cluster that has a certificate in the repository or sealed a value; the newest first. */
+/**
+ * Every key of a cluster that has a certificate in the repository or sealed a value; the newest
+ * first.
+ */
 export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[] {
   const keys = clusters.get(cluster);
   const byKey = new Map<string | undefined, FoundValue[]>();
@@ -28,8 +34,8 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
     for (const object of objects) {
       const isOwn = object.meaning?.cluster.name === cluster;
       for (const value of object.values) {
-        // A file in the wrong place still needs the key that sealed it. A value without a known key or
-        // cluster may need any key.
+        // A file in the wrong place still needs the key that sealed it. A value without a known key
+        // or cluster may need any key.
         const isKnown = keys?.known.has(value.fingerprint ?? "") ?? false;
         const mayBe = object.meaning === null && value.fingerprint === undefined;
         if (!isOwn && !isKnown && !mayBe) continue;

@@ -50,8 +50,8 @@ export interface SealedObject {
 }
 
 /**
- * The key of a value: the cluster's current one, an older one, one of another cluster, or one that the
- * repository does not know. `unstamped`: nothing names the key.
+ * The key of a value: the cluster's current one, an older one, one of another cluster, or one that
+ * the repository does not know. `unstamped`: nothing names the key.
  */
 type ValueKey = "current" | "old" | "foreign" | "unknown" | "unstamped";
 
@@ -72,7 +72,8 @@ export interface Inventory {
 }
 
 /**
- * Reads the SealedSecrets of files and folders; without paths, of the project or the current folder.
+ * Reads the SealedSecrets of files and folders; without paths, of the project or the current
+ * folder.
  * @throws SignetError io, certificate-invalid
  */
 export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
@@ -134,8 +135,8 @@ export function byCluster(objects: Iterable<SealedObject>): Map<string, SealedOb
 }
 
 /**
- * The SealedSecrets to ask a controller about. With clusters in signet.yaml, files that match none are
- * skipped; without, all are for the cluster of the kubeconfig.
+ * The SealedSecrets to ask a controller about. With clusters in signet.yaml, files that match none
+ * are skipped; without, all are for the cluster of the kubeconfig.
  */
 export function objectsToAsk(
   { files, clusters }: Inventory,

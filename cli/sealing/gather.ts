@@ -49,8 +49,8 @@ export interface Gathered {
 export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
 
 /**
- * Takes every document of every input apart. With `mayLackKind`, an object without a kind counts as a
- * Secret. Every input is checked before it throws.
+ * Takes every document of every input apart. With `mayLackKind`, an object without a kind counts as
+ * a Secret. Every input is checked before it throws.
  * @throws SignetError, or an AggregateError of them
  */
 export function gather(
@@ -115,8 +115,8 @@ function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
 const NOTHING_FOUND = "no secrets found. Ensure the input is valid and UTF-8 encoded";
 
 function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
-  // A folder holds files of all kinds, also templates that are not valid YAML. One without the word,
-  // and without an escape that could spell it, holds no Secret.
+  // A folder holds files of all kinds, also templates that are not valid YAML. One without the
+  // word, and without an escape that could spell it, holds no Secret.
   if (inFolder !== undefined && !/Secret|\\/.test(text)) return [];
   const documents = parseManifests(text, { file: name });
   if (documents.length === 0 && inFolder === undefined) {

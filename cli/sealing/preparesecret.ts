@@ -1,4 +1,5 @@
-// Checks on a Secret that is sealed as a whole, and its name, namespace and scope where it has none.
+// Checks on a Secret that is sealed as a whole, and its name, namespace and scope where it has
+// none.
 // SPEC.md, "Command line", "Sealing".
 
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";

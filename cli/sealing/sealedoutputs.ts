@@ -1,4 +1,5 @@
-// Where sealed files go, and their text: files of their own, in place of the plaintext, or one stream.
+// Where sealed files go, and their text: files of their own, in place of the plaintext, or one
+// stream.
 // SPEC.md, "Command line", "Files".
 
 import { basename, extname, join } from "node:path";

@@ -79,7 +79,8 @@ function checkKnown(
 ): void {
   for (const field of Object.keys(object)) {
     if (known.includes(field)) continue;
-    // An unknown field may be a value with wrong indentation: show it only where it resembles a field.
+    // An unknown field may be a value with wrong indentation: show it only where it resembles a
+    // field.
     const meant = known.find((name) => isNear(name.toLowerCase(), field.toLowerCase()));
     if (meant === undefined) {
       throw new SignetError("secret-invalid", `there is a field that ${owner} does not have`, {
@@ -155,7 +156,10 @@ function isJson(bytes: Uint8Array | undefined): boolean {
   }
 }
 
-/** @throws SignetError secret-invalid where it holds no value; the message names the `flag` that allows this */
+/**
+ * @throws SignetError secret-invalid where it holds no value; the message names the `flag` that
+ * allows this
+ */
 export function checkNotEmpty({ data }: Secret, flag = "--allow-empty"): void {
   if (data.size > 0) return;
   throw new SignetError(

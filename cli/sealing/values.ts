@@ -111,8 +111,8 @@ export interface ClusterValues {
 }
 
 /**
- * Values for clusters of these names. Those that are asked for or generated differ by cluster; those
- * from a file are the same in all. Without a name, all are shared.
+ * Values for clusters of these names. Those that are asked for or generated differ by cluster;
+ * those from a file are the same in all. Without a name, all are shared.
  * @throws SignetError usage, io, secret-invalid
  */
 export async function readClusterValues(

@@ -1,4 +1,5 @@
-// Values from files, from the environment and from a generator, in the forms of `kubectl create secret`.
+// Values from files, from the environment and from a generator, in the forms of `kubectl create
+// secret`.
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
@@ -61,7 +62,10 @@ function readFileOf(item: string, file: string): Uint8Array {
   }
 }
 
-/** Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the environment's value. */
+/**
+ * Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the
+ * environment's value.
+ */
 export function fromEnvFile(file: string): [string, Uint8Array][] {
   const lines = readText(file)
     .replace(/^\uFEFF/, "")

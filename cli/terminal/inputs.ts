@@ -15,14 +15,16 @@ export interface Input {
   readonly name: string;
   /** Undefined for standard input. */
   readonly path?: string;
-  /** Path below the folder that the command line names; undefined for a file that it names itself. */
+  /**
+   * Path below the folder that the command line names; undefined for a file that it names itself.
+   */
   readonly inFolder?: string;
   readonly text: string;
 }
 
 /**
- * Reads every named file, the manifests in every named folder, and standard input for `-` or without a
- * name.
+ * Reads every named file, the manifests in every named folder, and standard input for `-` or
+ * without a name.
  * @throws SignetError io; manifest-syntax where one is not UTF-8
  */
 export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {

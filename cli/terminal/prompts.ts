@@ -55,7 +55,9 @@ export async function askHidden(message: string, check: Check = () => null): Pro
 /** A paste ends once nothing has come for this long. */
 const PASTE_PAUSE_MS = 100;
 
-/** Returns whether more text came with the line. It is neither shown nor taken as another answer. */
+/**
+ * Returns whether more text came with the line. It is neither shown nor taken as another answer.
+ */
 function watchForLines(): () => Promise<boolean> {
   const { stdin } = process;
   let isMore = false;

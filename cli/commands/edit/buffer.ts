@@ -37,8 +37,8 @@ export function formatBuffer(objects: readonly ShownObject[], notes: readonly st
   const comments = [...notes, "", ...HELP].map((line) => (line === "" ? "#" : `# ${line}`));
   const bodies = objects.map(({ name, items }) => {
     const entries = [...items].flatMap(([item, value]) =>
-      // A value that looks like a placeholder would be read as one. Between single quotes a backslash is
-      // an ordinary character, between double quotes it is not.
+      // A value that looks like a placeholder would be read as one. Between single quotes a
+      // backslash is an ordinary character, between double quotes it is not.
       value === null || PLACEHOLDER.test(value)
         ? [`  ${formatString(item)}: '${placeholder(item)}'`]
         : formatEntry(item, value, "  "),
@@ -55,7 +55,10 @@ export function isEmptied(text: string): boolean {
 
 const ERROR_MARK = "# ERROR: ";
 
-/** `text` with an error above it, in place of an earlier one; the error's line counts from the new top. */
+/**
+ * `text` with an error above it, in place of an earlier one; the error's line counts from the new
+ * top.
+ */
 export function withError(text: string, { message, place }: SignetError): string {
   const lines = text.split("\n");
   const kept = lines.filter((line) => !line.startsWith(ERROR_MARK));

@@ -1,4 +1,5 @@
-// `signet edit`: the items of a sealed file in the user's editor, which opens again after a mistake.
+// `signet edit`: the items of a sealed file in the user's editor, which opens again after a
+// mistake.
 // SPEC.md, "Changing values".
 
 import { availableParallelism } from "node:os";
@@ -189,7 +190,9 @@ function changesNow(
   return result;
 }
 
-/** The part of a change that applies to another cluster's SealedSecret, which may lack some items. */
+/**
+ * The part of a change that applies to another cluster's SealedSecret, which may lack some items.
+ */
 function restrictedTo({ sealed }: SealedObject, change: ItemChanges): ItemChanges {
   const has = (item: string): boolean => sealed.encryptedData.has(item);
   return {

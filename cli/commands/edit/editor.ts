@@ -25,8 +25,8 @@ export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const { VISUAL, EDITOR } = process.env;
   const editor = VISUAL || EDITOR || "vi";
   const status = await new Promise<number | null>((resolve, reject) => {
-    // As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must not
-    // stop it before the editor.
+    // As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must
+    // not stop it before the editor.
     const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
     const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
     child.on("error", reject);
@@ -80,10 +80,10 @@ function realProgram(program: string): string {
 const EDITOR_END_MS = 1000;
 
 /**
- * Leaves Ctrl-C to the editor; on other signals wipes the scratch file and stops the editor. It is the
- * only place below the entry points that exits the process, as an editor that ignores the signal would
- * keep it waiting. The exit status is that of a program stopped by the signal. Returns a function that
- * restores the handlers.
+ * Leaves Ctrl-C to the editor; on other signals wipes the scratch file and stops the editor. It is
+ * the only place below the entry points that exits the process, as an editor that ignores the
+ * signal would keep it waiting. The exit status is that of a program stopped by the signal. Returns
+ * a function that restores the handlers.
  */
 export function wipeOnSignals(scratch: Scratch): () => void {
   const ignore = (): void => undefined;

@@ -164,7 +164,10 @@ function shown(path: string): string {
   return relative(process.cwd(), path) || path;
 }
 
-/** The folder of signet.yaml below the top, separated by `/`; empty for the top, or where there is none. */
+/**
+ * The folder of signet.yaml below the top, separated by `/`; empty for the top, or where there is
+ * none.
+ */
 function projectFolder(top: string): string {
   const folder = findProjectFolder();
   const below = folder === null ? "" : relative(samePlace(top), samePlace(folder));

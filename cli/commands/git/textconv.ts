@@ -76,7 +76,10 @@ function entriesAt({ root }: ManifestDocument, path: readonly string[]): readonl
   return mapping?.type === "mapping" ? mapping.entries : [];
 }
 
-/** The same for text that cannot be parsed, such as a file with conflict marks. Hides too much rather than too little. */
+/**
+ * The same for text that cannot be parsed, such as a file with conflict marks. Hides too much
+ * rather than too little.
+ */
 function withoutValuesByLine(text: string): string {
   if (!/["']?kind["']?:\s*["']?(Sealed)?Secret/.test(text)) return text;
   let field: { readonly indent: number; readonly isSealed: boolean } | undefined;

@@ -82,8 +82,8 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
       .map((object) => {
         const secret = parseSecret(object);
         const key = readKeySecret(secret);
-        // The new controller may run in another namespace, and finds a key without a label by one name
-        // only.
+        // The new controller may run in another namespace, and finds a key without a label by one
+        // name only.
         const labels = { [KEY_LABEL]: "active", ...secret.metadata.labels };
         const rest = serverFieldsRemoved(secret.metadata.rest);
         const metadata = { ...secret.metadata, namespace, labels, rest };
@@ -95,8 +95,8 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
 }
 
 /**
- * Creates a key Secret; under another name where the cluster already has another key of that name, as a new
- * cluster does.
+ * Creates a key Secret; under another name where the cluster already has another key of that name,
+ * as a new cluster does.
  */
 async function restoreOne(
   { secret, fingerprint }: BackupKey,

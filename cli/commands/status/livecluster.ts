@@ -34,7 +34,10 @@ export async function askCluster(
   return { report, sealedSecrets };
 }
 
-/** Takes the key from the controller where the cluster has the same ciphertext, as a stamp is a hint only. */
+/**
+ * Takes the key from the controller where the cluster has the same ciphertext, as a stamp is a hint
+ * only.
+ */
 export function withLiveKeys(
   inventory: Inventory,
   live: ReadonlyMap<string, LiveCluster>,
@@ -66,7 +69,8 @@ function liveValues(object: SealedObject, applied: JsonObject): readonly SealedV
     if (!isSame || fingerprint === undefined || fingerprint === value.fingerprint) return value;
     const certificate = object.cluster?.known.get(fingerprint);
     const isCurrent = fingerprint === object.cluster?.current?.fingerprint;
-    // The controller opened it, so that the key is its cluster's even if the repository does not know it.
+    // The controller opened it, so that the key is its cluster's even if the repository does not
+    // know it.
     return { ...value, fingerprint, certificate, key: isCurrent ? "current" : "old" };
   });
 }

@@ -1,4 +1,5 @@
-// `signet status`: shows every sealed file with its cluster and keys, and which old keys can be retired.
+// `signet status`: shows every sealed file with its cluster and keys, and which old keys can be
+// retired.
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
