@@ -1,5 +1,4 @@
-// The findings of checks as text, as JSON, and for readers of GitHub, GitLab, SARIF and JUnit
-// formats.
+// The findings of checks as text, JSON, and the formats of GitHub, GitLab, SARIF and JUnit.
 // SPEC.md, "Whole repositories".
 
 import { createHash } from "node:crypto";

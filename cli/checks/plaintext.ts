@@ -1,5 +1,4 @@
-// Secrets in plain text: in YAML, JSON, Lists, Helm's output and templates, annotations, and
-// literals of a Kustomization.
+// Finds Secrets in plain text: in manifests, charts, annotations and Kustomizations.
 // SPEC.md, "Whole repositories".
 
 import { decodeBase64 } from "../../shared/base64.ts";

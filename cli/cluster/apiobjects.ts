@@ -1,5 +1,4 @@
-// Requests to the API server itself: Secrets, key Secrets and SealedSecrets. Loaded only where
-// needed.
+// Requests to the API server for Secrets and SealedSecrets. Loaded only where needed.
 // SPEC.md, "Command line".
 
 import { SignetError } from "../../shared/errors.ts";

@@ -1,5 +1,4 @@
-// Many SealedSecrets verified or re-sealed by the controller: in batches, side by side, with a wait
-// when it asks for one.
+// Has the controller verify or re-seal many SealedSecrets, in batches, and waits when it asks to.
 // SPEC.md, "HTTP".
 
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,5 +1,4 @@
-// `signet log`: who changed which item of a sealed file, when, and under which key; for a key,
-// every value in Git's history that was sealed with it.
+// `signet log`: the history of a sealed file's items, or every value that a key ever sealed.
 // SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";

@@ -1,5 +1,4 @@
-// `signet verify`: checks sealed files without a key; with --live, asks the clusters' controllers
-// too.
+// `signet verify`: checks sealed files without a key, and with --live in the clusters.
 // SPEC.md, "Whole repositories".
 
 import { join, relative } from "node:path";

@@ -31,7 +31,7 @@ const METADATA_FIELDS = [
 const GUARDED = new Set(["apiVersion", "data", "kind", "metadata", "stringData", "type"]);
 
 /**
- * Refuses a scalar that Kubernetes reads as something else than it looks like.
+ * Refuses a scalar that Kubernetes does not read as what it looks like.
  * @throws SignetError manifest-ambiguous
  */
 export function checkSurprises({ surprises }: Pick<ManifestDocument, "surprises">): void {

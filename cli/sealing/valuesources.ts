@@ -1,5 +1,4 @@
-// Values from files, from the environment and from a generator, in the forms of `kubectl create
-// secret`.
+// Sources of values: files, the environment and a generator, as in `kubectl create secret`.
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
@@ -27,7 +26,7 @@ export function fromFile(source: string): [string, Uint8Array][] {
       place: { file: source },
     });
   }
-  // As kubectl: the files of the folder whose names can be items.
+  // As in kubectl: the files whose names are valid names of items.
   const names = namesIn(source).sort();
   const items = names.filter(
     (name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true,

@@ -1,4 +1,4 @@
-// Results on standard output, and nothing else there.
+// Prints results, the only text on standard output.
 // SPEC.md, "Command line".
 
 import { writeSync } from "node:fs";

@@ -1,5 +1,4 @@
-// `signet edit`: the items of a sealed file in the user's editor, which opens again after a
-// mistake.
+// `signet edit`: opens an editor on the items of a sealed file, and again after a mistake.
 // SPEC.md, "Changing values".
 
 import { availableParallelism } from "node:os";

@@ -1,5 +1,4 @@
-// `signet seal --merge-into`: adds values to the SealedSecrets of a file, and changes nothing else
-// in it.
+// `signet seal --merge-into`: adds values to the SealedSecrets of a file.
 // SPEC.md, "Command line", "Merging".
 
 import { readText, stat } from "../../../host/readfile.ts";

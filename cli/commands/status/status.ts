@@ -1,5 +1,4 @@
-// `signet status`: shows every sealed file with its cluster and keys, and which old keys can be
-// retired.
+// `signet status`: every sealed file with its cluster and keys, and keys that can be retired.
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
