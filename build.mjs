@@ -79,6 +79,25 @@ const COMMANDS = {
   kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/sealmode.ts"], job: [] },
 };
 
+/** CommonJS's own parameters, and the helpers that esbuild would otherwise add to every module. */
+const PARAMETERS = "module,exports,require,__export,__toCommonJS,__toESM";
+
+/** An ES module as the body of a function with these parameters. */
+async function asCommonJs(text) {
+  const options = { format: "cjs", platform: "node", target: "node20" };
+  const { code } = await transform(text, { ...options, supported: { "dynamic-import": false } });
+  // Only helpers come before the exports. They take 400 bytes, more than the rest of some modules.
+  const start = code.indexOf("var stdin_exports = {};");
+  const helpers = [...code.slice(0, Math.max(start, 0)).matchAll(/^var (__\w+) =/gm)];
+  const body = start === -1 ? code : code.slice(start);
+  const isCovered = helpers.every(
+    ([, name]) => PARAMETERS.includes(name) || !body.includes(`${name}(`),
+  );
+  const minified = await transform(isCovered ? body : code, { ...options, minify: true });
+  // The last statement is only for Node's loader of ES modules, which never reads these.
+  return minified.code.replace(/0&&\(module\.exports=\{[^{}]*\}\);?\s*$/, "");
+}
+
 /**
  * Builds the commands, which run for milliseconds. One file holds everything that the most common
  * job needs, with V8's code cache next to it. Compared with plain ESM chunks, this halves the
@@ -95,14 +114,7 @@ async function buildCommands(outdir) {
   });
   const modules = new Map();
   for (const { path, text } of outputFiles) {
-    const { code } = await transform(text, {
-      format: "cjs",
-      platform: "node",
-      target: "node20",
-      minify: true,
-      supported: { "dynamic-import": false },
-    });
-    modules.set(basename(path), `function(module,exports,require){${code}}`);
+    modules.set(basename(path), `function(${PARAMETERS}){${await asCommonJs(text)}}`);
   }
   const imports = new Map(
     Object.entries(metafile.outputs).map(([path, output]) => [
@@ -224,12 +236,26 @@ try {
 // V8 refuses what another version of it compiled, and compiles anew.
 const core = compile("${name}.js", compiled);
 const modules = core.runInThisContext();
+const define = Object.defineProperty;
+const __export = (target, all) => {
+  for (const name in all) define(target, name, { get: all[name], enumerable: true });
+};
+const __toCommonJS = (exports) => define(exports, "__esModule", { value: true });
+const __toESM = (module) => {
+  if (module.__esModule) return module;
+  const namespace = {};
+  for (const name of Object.getOwnPropertyNames(module)) {
+    define(namespace, name, { get: () => module[name], enumerable: true, configurable: true });
+  }
+  return define(namespace, "default", { value: module, enumerable: true });
+};
 const loaded = new Map();
 const load = (name) => {
   if (!loaded.has(name)) {
     const module = { exports: {} };
     loaded.set(name, module);
-    (modules[name] ?? compile(name).runInThisContext())(module, module.exports, find);
+    const run = modules[name] ?? compile(name).runInThisContext();
+    run(module, module.exports, find, __export, __toCommonJS, __toESM);
   }
   return loaded.get(name).exports;
 };

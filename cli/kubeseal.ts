@@ -1,7 +1,7 @@
 // The `kubeseal` command: which mode runs, in the original's order, and the exit status.
 // docs/kubeseal.md tells where it differs from the Go original.
 //
-// Start-up is part of every run's cost: each mode is imported when it runs.
+// Each mode is imported when it runs, to keep start-up fast.
 
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
@@ -11,7 +11,7 @@ import { printResult } from "./terminal/results.ts";
 import { reportError } from "./terminal/reporterror.ts";
 import { say, sayToPerson, speakAsKubeseal } from "./terminal/messages.ts";
 
-/** The version of the original whose behaviour the tests hold this one to. */
+/** The version of the original that the tests compare this one with. */
 const BEHAVES_AS = "v0.36.0";
 
 async function runMode(flags: Flags): Promise<void> {

@@ -1,8 +1,7 @@
 // The table of `signet` commands, dispatch, and the exit status.
 // SPEC.md, "Command line".
 //
-// Start-up is part of every command's cost: the definition of the one that is asked for is all that
-// is loaded.
+// Only the requested command is loaded, to keep start-up fast.
 
 import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
@@ -107,7 +106,7 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
 ];
 
 const COMPLETION = "print a script that completes commands in a shell";
-/** What the scripts of `signet completion` call. */
+/** The scripts of `signet completion` call it. */
 const COMPLETE = "complete";
 
 const PROGRAM_HELP = `
@@ -150,10 +149,10 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
   return program;
 }
 
-/** Commander's complaint as one of ours. */
+/** An error of commander as one of ours. */
 function usageError(error: CommanderError, program: Command, args: readonly string[]): SignetError {
   const [words = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  // What stands behind an option that is none may be a value.
+  // The text after an unknown option may be a value: leave it out.
   const message = words.replace(/^(unknown option '[^'=]*)=.*/, "$1'");
   const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion ?? "")?.[1];
   let command = program;
@@ -167,7 +166,7 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
     names.unshift(each.name());
   }
   const help = `\`${names.join(" ")} --help\``;
-  // What stands where a command would is one that is not there, and no argument of the default one.
+  // The argument is an unknown command, not an argument of the default one.
   const unknown = args[names.length - 1];
   if (error.code === "commander.excessArguments" && command.commands.length > 0 && unknown) {
     const inner = command.commands.map((each) => each.name()).join(", ");

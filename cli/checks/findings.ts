@@ -1,5 +1,4 @@
-// What checks found, as text, JSON, and the forms that GitHub, GitLab, SARIF and JUnit readers
-// take.
+// The findings of checks as text, JSON, and the formats of GitHub, GitLab, SARIF and JUnit.
 // SPEC.md, "Whole repositories".
 
 import { createHash } from "node:crypto";
@@ -12,7 +11,7 @@ import { say } from "../terminal/messages.ts";
 export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
 export type FindingFormat = (typeof FINDING_FORMATS)[number];
 
-/** Nothing in it ever quotes a value. */
+/** No part of it quotes a value. */
 export interface Finding {
   /** A stable name, such as `plaintext-secret`. */
   readonly rule: string;
@@ -24,12 +23,12 @@ export interface Finding {
   readonly message: string;
 }
 
-/** What a check looked at, for its last line and for reports of what passed. */
+/** What a check covered, for its last line and for formats that list what passed. */
 export interface Checked {
   readonly command: "verify" | "scan";
   /** Such as `12 SealedSecrets in 9 files`. */
   readonly what: string;
-  /** Files that were looked at and are right. */
+  /** Files without a finding. */
   readonly passed: readonly string[];
 }
 
@@ -59,17 +58,17 @@ export async function report(
 }
 
 function formatFinding({ file, line, object, severity, message, rule }: Finding): string {
-  // As compilers write it, so that terminals and editors lead there.
+  // As compilers write it, so that terminals and editors open the place.
   const where = line === undefined ? file : `${file}:${line}`;
   const place = [where, object].filter((part) => part !== undefined).join(": ");
-  // Names come from files: what would steer a terminal, or begin a line, is taken out.
+  // Names come from files: replace control characters.
   return `${place}: ${severity}: ${message} [${rule}]`.replace(/\p{Cc}/gu, "?");
 }
 
 type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolean) => string;
 
 /**
- * The form of a report as text. Of another form than `text`.
+ * Formatters of every format but `text`.
  * @internal for its test
  */
 export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
@@ -93,7 +92,8 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
     const seen = new Map<string, number>();
     return json(
       findings.map(({ rule, severity, file, line = 1, object = "", message }) => {
-        // The line is left out, as it changes; of two that are the same otherwise one would be lost.
+        // Without the line, which changes. Findings that are equal otherwise are numbered, as
+        // GitLab would show one of them only.
         const facts = `${rule}\n${file}\n${object}\n${message}`;
         const before = seen.get(facts) ?? 0;
         seen.set(facts, before + 1);
@@ -149,7 +149,7 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
       ...findings.map((finding) => {
         const { file, object = "", rule, message, line = 1 } = finding;
         const name = xml([file, object].filter(Boolean).join(": "));
-        // What does not fail the check does not fail the test.
+        // A finding that does not fail the check is no failed test.
         const body = isFailure(finding)
           ? `<failure type="${xml(rule)}" message="${xml(message)}">${xml(file)}:${line}</failure>`
           : `<system-out>${xml(`${file}:${line}: warning: ${message}`)}</system-out>`;

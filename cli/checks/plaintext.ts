@@ -1,5 +1,4 @@
-// Whether a text holds a Secret in plain: as YAML, JSON, a List, Helm's output or template, quoted
-// in an annotation, as literals of a Kustomization.
+// Finds Secrets in plain text: in manifests, charts, annotations and Kustomizations.
 // SPEC.md, "Whole repositories".
 
 import { decodeBase64 } from "../../shared/base64.ts";
@@ -11,20 +10,20 @@ import { asObject, type JsonObject, metadataOf, quotesObject } from "../../share
 export interface Plaintext {
   readonly rule: "plaintext-secret" | "last-applied" | "kustomize-literal";
   readonly line: number;
-  /** `NAMESPACE/NAME`, as far as it says. */
+  /** `NAMESPACE/NAME`, or what of it is known. */
   readonly object: string | undefined;
   /** Names of items; never a value. */
   readonly items: readonly string[];
 }
 
-/** Every Secret of a text that has a value. */
+/** Every Secret in a text that holds a value. */
 export function findPlaintext(text: string): Plaintext[] {
-  // A quick look spares parsing nearly every file.
+  // Most files need not be parsed.
   if (!/Secret|secretGenerator|\\u00/.test(text)) return [];
   if (!mayHold(text)) return [];
   const documents = parsed(text);
   if (documents !== null) return findInDocuments(documents, text);
-  // A chart's template is no YAML; the documents beside it may be.
+  // A chart's template is not valid YAML; other documents of the file may be.
   const found: Plaintext[] = [];
   let before = 0;
   for (const chunk of text.split(/^---.*$/m)) {
@@ -36,7 +35,7 @@ export function findPlaintext(text: string): Plaintext[] {
   return found;
 }
 
-/** Whether something beside SealedSecrets could be in it. */
+/** Whether it may hold anything but SealedSecrets. */
 function mayHold(text: string): boolean {
   return (
     /(^|[^A-Za-z])Secret(List)?([^A-Za-z]|$)/m.test(text) ||
@@ -44,7 +43,7 @@ function mayHold(text: string): boolean {
   );
 }
 
-/** Null where it is not what Kubernetes reads. */
+/** Null where Kubernetes could not read it. */
 function parsed(text: string): ManifestDocument[] | null {
   try {
     return parseManifests(text);
@@ -58,7 +57,7 @@ function newlinesIn(text: string): number {
   return text.match(/\n/g)?.length ?? 0;
 }
 
-/** The line of what a path leads to. */
+/** The line of the value at a path. */
 type LineAt = (path: readonly string[]) => number;
 
 function findInDocuments(documents: readonly ManifestDocument[], text: string): Plaintext[] {
@@ -75,15 +74,15 @@ function findInDocuments(documents: readonly ManifestDocument[], text: string): 
 const MAX_NESTING = 4;
 
 /**
- * Secrets that stand whole in something else: the values of a chart that makes more objects of them, a
- * template of OpenShift, what Crossplane or Kyverno are to make.
+ * Whole Secrets inside another object, such as the values of a chart that creates objects from
+ * them, a template of OpenShift, or an object that Crossplane or Kyverno create.
  */
 function within(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => {
     const below = [...path, key];
     const object = asObject(inner);
-    // What refers to a Secret says no more than kind and name.
+    // A reference to a Secret has a kind and a name only.
     const isWhole = object?.["kind"] === "Secret" && asObject(object["metadata"] ?? null) !== null;
     return isWhole ? inValue(inner, below, lineAt, depth + 1) : within(inner, below, lineAt, depth);
   });
@@ -123,7 +122,7 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
     const line = lineAt([...path, "secretGenerator", String(index)]);
     found.push({ rule: "kustomize-literal", line, object: nameOf({ metadata: generator }), items });
   }
-  // Of a SealedSecret's template too: there an annotation comes along from the Secret.
+  // Also in a SealedSecret's template, which keeps the annotations of its Secret.
   for (const above of [[], ["spec", "template"]]) {
     const inAnnotations = [...path, ...above, "metadata", "annotations"];
     const owner = above.reduce<JsonObject>(
@@ -149,7 +148,7 @@ function parsedJson(text: string): Json {
   }
 }
 
-/** Items with a value that is not empty, and no placeholder. */
+/** Items whose value is neither empty nor a placeholder. */
 function filledItems(value: Json | undefined, isBase64: boolean): string[] {
   return Object.entries(asObject(value ?? {}) ?? {})
     .filter(
@@ -158,7 +157,7 @@ function filledItems(value: Json | undefined, isBase64: boolean): string[] {
     .map(([item]) => item);
 }
 
-/** The name of a literal `NAME=VALUE`, where it has a value. */
+/** The name of a literal `NAME=VALUE` that has a value. */
 function literalItem(literal: Json): string[] {
   if (typeof literal !== "string") return [];
   const [, name, value = ""] = /^([^=]+)=(.*)$/s.exec(literal) ?? [];
@@ -171,14 +170,14 @@ function isHarmless(text: string, isBase64: boolean): boolean {
   return bytes !== null && isPlaceholder(new TextDecoder().decode(bytes));
 }
 
-/** What Helm, envsubst, Argo CD's Vault plugin and the like fill in later. */
+/** What Helm, envsubst, Argo CD's Vault plugin and similar tools replace later. */
 const HOLE = /\{\{[^]*?\}\}|\$\{[^}]*\}|\$\([A-Za-z0-9_]+\)|<path:[^>]*>/g;
-/** What people write where a value is to come, references to stores, and what SOPS encrypted. */
+/** Placeholders that people write, references to secret stores, and values encrypted by SOPS. */
 const STAND_IN =
   /^(<[A-Za-z0-9_ .-]+>|x{3,}|\*{3,}|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo|(ref\+|vault:|op:\/\/)\S+|ENC\[AES256_GCM,[^\]]*\])$/i;
-/** A template whose result does not depend on anything: `{{ "text" | b64enc }}`. */
+/** A template with a constant result, such as `{{ "text" | b64enc }}`. */
 const CONSTANT = /\{\{-?\s*(["'`])[^"'`]+\1\s*(\|[^}]*)?-?\}\}/;
-/** A password in an address, or an entry of a configuration file that sounds like one. */
+/** A password in an address, or an entry of a configuration file whose name suggests one. */
 const CREDENTIAL =
   /:\/\/[^/@\s]*:[^/@\s\0]+@|(passw(or)?d|passphrase|secret|token|api_?key)["']?\s*[:=]\s*["']?[^\s"'\0]/i;
 
@@ -197,7 +196,7 @@ function nameOf(object: JsonObject): string | undefined {
   return parts.length === 0 ? undefined : parts.join("/");
 }
 
-/** Templates of charts are no YAML: looked at by lines, which must look exactly like a Secret. */
+/** A chart's template is not valid YAML: its lines must look exactly like a Secret. */
 function findInTemplate(text: string): Plaintext[] {
   const lines = text.split(/\r?\n/);
   return lines.flatMap((line, index): Plaintext[] => {
@@ -213,14 +212,16 @@ function findInTemplate(text: string): Plaintext[] {
   });
 }
 
-/** Whether a line tells nothing of where objects end: blank, a comment, an action of the template. */
+/**
+ * Whether a line may stand anywhere in an object: blank, a comment, or an action of the template.
+ */
 function isFiller(line: string): boolean {
   return /^\s*($|#|\{\{(?!.*\}\}["']?:(\s|$)))/.test(line);
 }
 
 const indentOf = (line: string): number => /^ */.exec(line)?.[0].length ?? 0;
 
-/** The lines of the object that has a key on line `index`, dashes of a list taken off. */
+/** The lines of the object with a key on line `index`, without the dashes of a list. */
 function linesOfObject(lines: readonly string[], index: number, indent: number): string[] {
   const flat = lines.map((line) => line.replace(/^( *)-(?= )/, "$1 "));
   const isInside = (at: number): boolean =>
@@ -234,7 +235,7 @@ function linesOfObject(lines: readonly string[], index: number, indent: number):
   return flat.slice(from, to);
 }
 
-/** Names of the filled items of a field, in block form or as `{name: value}`. */
+/** Names of a field's items that have a value, in block form or as `{name: value}`. */
 function itemsInLines(lines: readonly string[], indent: number, field: string): string[] {
   const head = new RegExp(`^ {${indent}}${field}: *(?:#.*)?$`);
   const flow = new RegExp(`^ {${indent}}${field}: *\\{(?!\\{)(.*)\\}`);
@@ -260,7 +261,7 @@ function itemsInLines(lines: readonly string[], indent: number, field: string): 
       const entry = /^ *["']?([-._\w]+|\{\{.*?\}\})["']?:(?: +(.*))?$/.exec(line);
       if (entry !== null) values.push([entry[1] ?? "", entry[2] ?? ""]);
     } else {
-      // A line of a value that goes on: a block of text, or a value on a line of its own.
+      // The value continues: a block of text, or a value on its own line.
       const last = values.at(-1);
       if (last !== undefined) last[1] += `\n${line.trim()}`;
     }

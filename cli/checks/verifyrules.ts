@@ -1,4 +1,4 @@
-// `signet verify`: sealed files checked without any key; with --live, by the controller too.
+// The rules of `signet verify`: what is wrong with sealed files, as far as it shows without a key.
 // SPEC.md, "Whole repositories".
 
 import { dirname } from "node:path";
@@ -15,8 +15,8 @@ import type { Finding } from "./findings.ts";
 const DAY_MS = 86_400_000;
 
 /**
- * All that can be seen without a key or a cluster. `beside`: files that are not checked, but may
- * declare the same.
+ * Everything that can be found without a key or a cluster. `beside`: files that are not checked,
+ * but may declare the same SealedSecret.
  */
 export function verifyFiles(
   { files, unreadable }: Inventory,
@@ -102,11 +102,11 @@ function checkPlace(object: SealedObject, project: Project | null, add: Add): vo
   }
 }
 
-/** What no two SealedSecrets may have in common; null where it is not known. */
+/** Unique for each SealedSecret; null where the cluster is not known. */
 function placeKey({ file, sealed, meaning }: SealedObject): string | null {
   if (meaning === null) return null;
   const { name } = sealed.metadata;
-  // Where neither says the namespace, whoever applies the folder does.
+  // Without a namespace in either, it depends on how the folder is applied.
   const namespace = sealed.metadata.namespace || (meaning.namespace ?? `in ${dirname(file)}`);
   return `${meaning.cluster.name} ${namespace} ${name}`;
 }

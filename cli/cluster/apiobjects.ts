@@ -1,5 +1,4 @@
-// The few objects that are asked of the API server itself: Secrets, key Secrets, SealedSecrets.
-// Loaded only where the cluster is asked.
+// Requests to the API server for Secrets and SealedSecrets. Loaded only where needed.
 // SPEC.md, "Command line".
 
 import { SignetError } from "../../shared/errors.ts";
@@ -25,7 +24,7 @@ function objectOf(answer: Answer, what: string): JsonObject {
     const object = asObject(JSON.parse(answer.text) as Json);
     if (object !== null) return object;
   } catch {
-    // The parser's own message would quote a Secret.
+    // The parser's message would quote a Secret.
   }
   throw new SignetError("network", `${what}: the answer is no object`);
 }
@@ -61,7 +60,7 @@ export async function readSecret(options: ClusterOptions, id: SecretId): Promise
   return secretOf(await getSecret(options, id), id);
 }
 
-/** The same, or null where there is none. */
+/** The same, or null where it does not exist. */
 export async function readSecretIfThere(
   options: ClusterOptions,
   id: SecretId,
@@ -97,10 +96,13 @@ function textOf(value: Json | undefined): string {
   return typeof value === "string" ? value : "";
 }
 
-/** The single key from before 2019, which carries no label. */
+/** The single key from before 2019, which has no label. */
 const UNLABELLED_KEY = "sealed-secrets-key";
 
-/** Every sealing key Secret of the controller, whatever its label says. @throws SignetError network */
+/**
+ * Every sealing key Secret of the controller, whatever its label says.
+ * @throws SignetError network
+ */
 export async function listKeySecrets(options: ClusterOptions): Promise<JsonObject[]> {
   const api = connectApiServer(options);
   const listed = (query: Readonly<Record<string, string>>): Promise<JsonObject[]> =>
@@ -121,7 +123,7 @@ export async function listKeySecrets(options: ClusterOptions): Promise<JsonObjec
 }
 
 /**
- * Creates a key Secret; false where one of its name is there already.
+ * Creates a key Secret; false where its name already exists.
  * @throws SignetError network
  */
 export async function createKeySecret(
@@ -132,13 +134,13 @@ export async function createKeySecret(
   const path = `${secretsPath(options.controllerNamespace)}?fieldManager=signet`;
   const answer = await api.request("POST", path, JSON.stringify(object), METADATA_ONLY);
   if (answer.status === 409) return false;
-  // A server's words quote what it refuses: here, a private key.
+  // The server's message may quote what it refuses: here, a private key.
   const unquoted = answer.status < 300 ? answer : { ...answer, text: "" };
   objectOf(unquoted, "cannot create a key Secret");
   return true;
 }
 
-/** So that the key itself does not come back over the wire. */
+/** Keeps the key itself out of the answer. */
 const METADATA_ONLY = {
   accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
 };

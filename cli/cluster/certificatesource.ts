@@ -1,4 +1,4 @@
-// Where the sealing certificate comes from: a file, an address, the cluster; warnings about it.
+// The certificate to seal with: from a file, an address or the cluster, checked against a pin.
 // SPEC.md, "Command line", "Certificate".
 
 import { locate, SignetError } from "../../shared/errors.ts";
@@ -15,9 +15,9 @@ const WARN_DAYS_LEFT = 30;
 export interface CertificateOptions extends ClusterOptions {
   /** File or address. */
   readonly cert?: string;
-  /** The only certificate to be taken, by its fingerprint. */
+  /** Refuse a certificate with another fingerprint. */
   readonly certFingerprint?: string;
-  /** False where the environment was asked already, for both. */
+  /** False to ignore the environment for both. */
   readonly certFromEnvironment?: boolean;
 }
 
@@ -53,14 +53,14 @@ export function certificateFromEnvironment(): string | undefined {
   return fromEnvironment("CERT");
 }
 
-/** The only certificate to be taken, where one is named: by flag, else by the environment. */
+/** The fingerprint that a certificate must have, from the flag or else the environment. */
 export function pinnedFingerprint({
   certFingerprint,
 }: Pick<CertificateOptions, "certFingerprint">): string | undefined {
   return certFingerprint ?? fromEnvironment("CERT_FINGERPRINT");
 }
 
-/** Ours, else the original's. */
+/** Our variable, else that of the original. */
 function fromEnvironment(name: string): string | undefined {
   return process.env[`SIGNET_${name}`] || process.env[`SEALED_SECRETS_${name}`] || undefined;
 }
@@ -71,7 +71,7 @@ async function certificateOfCluster(options: ClusterOptions): Promise<FoundCerti
   return certificateIn(text, source);
 }
 
-/** The certificate to seal with, checked and warned about. */
+/** The certificate to seal with. Refuses an expired one, and warns of one that expires soon. */
 export async function usableCertificate(options: CertificateOptions): Promise<Certificate> {
   const found = await findCertificate(options);
   const now = new Date();
@@ -82,12 +82,12 @@ export async function usableCertificate(options: CertificateOptions): Promise<Ce
   return found.certificate;
 }
 
-/** Days from `now` until a certificate ends; negative where it has ended. */
+/** Days from `now` until a certificate expires; negative once it has. */
 export function daysLeft({ notAfter }: Certificate, now: Date): number {
   return Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
 }
 
-/** Warns of a certificate that works today but soon will not, or does not yet. */
+/** Warns of a certificate that expires soon or is not valid yet. */
 export function warnOfValidity(
   { certificate, source }: Pick<FoundCertificate, "certificate" | "source">,
   now: Date,

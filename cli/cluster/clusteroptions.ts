@@ -10,14 +10,14 @@ export interface ClusterOptions extends KubeconfigOptions {
   readonly requestTimeoutMs: number;
 }
 
-/** The same as the command line gives it: what is not said is left out. */
+/** The same from the command line, without defaults. */
 export interface GivenClusterOptions extends Partial<Omit<ClusterOptions, "overrides">> {
   readonly overrides?: ConnectionOverrides;
 }
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 
-/** What was not said filled in. */
+/** Adds the defaults. */
 export function clusterOptions(given: GivenClusterOptions): ClusterOptions {
   return {
     ...given,

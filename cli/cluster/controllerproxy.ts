@@ -1,6 +1,5 @@
-// What the controller serves, through the API server: kubeconfig, service, proxy, words for what
-// goes wrong.
-// SPEC.md, "Command line", "Certificate". Loaded only where the cluster is asked.
+// Requests to the controller, through the API server's service proxy. Loaded only where needed.
+// SPEC.md, "Command line", "Certificate".
 
 import type { OutgoingHttpHeaders } from "node:http";
 import type { RequestOptions } from "node:https";
@@ -21,18 +20,18 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 /** The controller, behind the API server's service proxy. */
 export interface Controller {
-  /** Words for where it is. */
+  /** How messages name it. */
   readonly source: string;
   /**
-   * No route of it changes anything, so that it may be asked twice.
-   * @throws SignetError network where there is no answer; any status is one
+   * No route changes anything, so that a request may be repeated.
+   * @throws SignetError network where there is no answer; an answer may have any status
    */
   request(method: "GET" | "POST", route: string, body?: string): Promise<Answer>;
 }
 
 /** The API server, as the user of the kubeconfig. */
 export interface ApiServer {
-  /** @throws SignetError network where there is no answer; any status is one */
+  /** @throws SignetError network where there is no answer; an answer may have any status */
   request(
     method: Method,
     path: string,
@@ -78,8 +77,7 @@ export async function connectController(options: ClusterOptions): Promise<Contro
 }
 
 /**
- * What the controller answers to a GET of `route`, through the API server's service proxy. `what`
- * names it where it cannot be had.
+ * Fetches `route` from the controller. `what` names it in errors.
  * @throws SignetError network, usage
  */
 export async function fetchFromController(
@@ -103,7 +101,7 @@ interface Request {
   readonly body?: string | undefined;
   readonly headers?: OutgoingHttpHeaders | undefined;
   readonly kept?: KeptConnections;
-  /** Whether it may be sent again where a kept connection was closed under it (default: a GET may). */
+  /** Whether to send it again where a kept connection was closed (default: true for a GET). */
   readonly isRepeatable?: boolean;
 }
 
@@ -124,7 +122,7 @@ async function ask(
     };
     await config.applyToHTTPSOptions(requestOptions);
     if (kept !== undefined) requestOptions.agent = kept.agentLike(requestOptions.agent);
-    // After the library, which throws away what stood there where a plugin logs in.
+    // After the library, which drops existing headers where a plugin logs in.
     requestOptions.headers = {
       ...(requestOptions.headers as OutgoingHttpHeaders),
       accept: "application/json, application/x-pem-file, */*",
@@ -151,7 +149,9 @@ async function ask(
   }
 }
 
-/** Whom to act as; without it, what is asked would be asked with one's own rights. */
+/**
+ * Headers that impersonate a user; without them, a request would use the account's own permissions.
+ */
 function impersonation(
   account: User | null,
   overrides: ConnectionOverrides | undefined,
@@ -178,18 +178,18 @@ function serviceError(answer: Answer, options: ClusterOptions): SignetError {
   );
 }
 
-/** The server's own words, where it gives some. */
+/** The status, and the server's message where it has one. */
 export function wordsOf({ status, text }: Answer): string {
   try {
     const message = asObject(JSON.parse(text) as Json)?.["message"];
     if (typeof message === "string" && message !== "") return `${status} ${message.slice(0, 500)}`;
   } catch {
-    // No status object: the number must do.
+    // Not a status object: use the number only.
   }
   return `status ${status}`;
 }
 
-/** An unnamed port gives an empty name, which the proxy takes for the first port as well. */
+/** Empty for an unnamed port: the proxy then uses the first port as well. */
 function firstPortName(text: string): string {
   try {
     const spec = asObject(asObject(JSON.parse(text) as Json)?.["spec"] ?? null);

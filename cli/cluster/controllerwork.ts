@@ -1,5 +1,4 @@
-// Many SealedSecrets verified or re-sealed by the controller: in batches, side by side, with a wait
-// when it asks for one.
+// Has the controller verify or re-seal many SealedSecrets, in batches, and waits when it asks to.
 // SPEC.md, "HTTP".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +13,7 @@ import type { ClusterOptions } from "./clusteroptions.ts";
 import { detail } from "../terminal/messages.ts";
 
 /** What the controller is asked about. */
-export interface AskedObject {
+interface AskedObject {
   /** `NAMESPACE/NAME`, or the name alone. */
   readonly name: string;
   readonly place: ErrorPlace;
@@ -50,7 +49,10 @@ export async function verifyAtController<T extends AskedObject>(
   return refused;
 }
 
-/** Calls `done` with each object as soon as it is re-sealed or has failed. @throws SignetError network, usage */
+/**
+ * Calls `done` with each object as soon as it is re-sealed or has failed.
+ * @throws SignetError network, usage
+ */
 export async function rotateAtController<T extends AskedObject>(
   options: ClusterOptions,
   objects: readonly T[],

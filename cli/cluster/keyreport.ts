@@ -18,7 +18,7 @@ export function countWords({ values, sealedSecrets }: ValueCount): string {
   return `${count(values, "value")} in ${count(sealedSecrets, "SealedSecret")}`;
 }
 
-/** A sealing key as the controller tells of it. */
+/** A sealing key, as the controller reports it. */
 export interface ReportedKey extends ValueCount {
   readonly fingerprint: string;
   /** The name of its Secret. */
@@ -27,14 +27,14 @@ export interface ReportedKey extends ValueCount {
   readonly state: string;
   readonly notBefore: string | null;
   readonly notAfter: string | null;
-  /** Nothing that was applied to this cluster needs it. */
+  /** No SealedSecret in the cluster needs it. */
   readonly unused: boolean;
 }
 
-/** What the controller tells of its keys: the newest first. */
+/** The controller's keys, the newest first. */
 export interface KeyReport {
   readonly keys: readonly ReportedKey[];
-  /** What does not open as it stands. */
+  /** Values that do not open. */
   readonly unknown: ValueCount;
 }
 
@@ -72,7 +72,7 @@ function parseReport(text: string, source: string): JsonObject {
     const report = asObject(JSON.parse(text) as Json);
     if (report !== null && Array.isArray(report["keys"])) return report;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw new SignetError("network", `${source} answers with something that is no report on keys`, {
     hint: "the Go original has none; is signet-controller running there?",

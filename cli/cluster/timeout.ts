@@ -1,4 +1,4 @@
-// The text of a timeout, as kubectl reads its --request-timeout.
+// A timeout as text, in the form of kubectl's --request-timeout.
 
 import { SignetError } from "../../shared/errors.ts";
 import { parseDuration } from "../../shared/duration.ts";
@@ -7,8 +7,8 @@ import { parseDuration } from "../../shared/duration.ts";
 const LIMIT_MS = 2 ** 31;
 
 /**
- * Milliseconds of a timeout such as `300ms` or `1m30s`, rounded up: what is above zero must not become
- * 0, which means any time. A whole number alone counts seconds.
+ * Milliseconds of a timeout such as `300ms` or `1m30s`. Rounded up, as 0 means no timeout. A whole
+ * number without a unit is in seconds.
  * @throws SignetError usage
  */
 export function parseTimeout(text: string): number {

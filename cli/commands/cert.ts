@@ -1,4 +1,4 @@
-// `signet cert fetch`, `show`, `list` and `refresh`.
+// `signet cert`: fetch, show, list and refresh certificates.
 // SPEC.md, "Command line", "Certificate".
 
 import { type Command, Option } from "commander";
@@ -113,7 +113,7 @@ export function define(command: Command): void {
 }
 
 /** @throws SignetError io, network, certificate-invalid */
-export async function runCertFetch(
+async function runCertFetch(
   options: CertificateOptions & { readonly output?: string },
 ): Promise<void> {
   const found = await findCertificate(options);
@@ -128,7 +128,7 @@ export async function runCertFetch(
 }
 
 /** @throws SignetError io, network, certificate-invalid */
-export async function runCertShow(
+async function runCertShow(
   named: string | undefined,
   options: CertificateOptions & { readonly json: boolean },
 ): Promise<void> {
@@ -139,7 +139,8 @@ export async function runCertShow(
       : await readCertificate(named, options.requestTimeoutMs);
   const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
   const now = new Date();
-  // One attribute a line. Undefined, whatever its type says, for an empty name: the original's own.
+  // One attribute a line. Despite its type undefined for an empty name, as in certificates of the
+  // original.
   const name = new X509Certificate(pem).subject as string | undefined;
   const subject = (name ?? "").split("\n").join(", ");
   const left = daysLeft(certificate, now);
@@ -170,7 +171,10 @@ export async function runCertShow(
   await printLines(lines);
 }
 
-/** What `signet seal` seals with where signet.yaml leaves no choice. @throws SignetError */
+/**
+ * The certificate that `signet seal` uses where signet.yaml leaves no choice.
+ * @throws SignetError
+ */
 function certificateOfProject(): { certificate: Certificate; source: string } | null {
   const project = findProject();
   const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);
@@ -180,7 +184,7 @@ function certificateOfProject(): { certificate: Certificate; source: string } | 
 }
 
 /** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */
-export async function runCertList(options: { readonly json: boolean }): Promise<void> {
+async function runCertList(options: { readonly json: boolean }): Promise<void> {
   const project = needProject();
   const now = new Date();
   const facts = [...project.clusters.values()].map((cluster) => {
@@ -213,7 +217,7 @@ export async function runCertList(options: { readonly json: boolean }): Promise<
   await printLines(lines);
 }
 
-/** What the repository knows of each cluster's keys, broken files left out. */
+/** The keys of each cluster, without those whose file cannot be parsed. */
 function readableKeys(project: Project): ClusterKeys[] {
   return [...project.clusters.values()].flatMap((cluster) => {
     try {
@@ -225,8 +229,8 @@ function readableKeys(project: Project): ClusterKeys[] {
   });
 }
 
-/** @throws SignetError, or an AggregateError of them; the clusters that answered are refreshed */
-export async function runCertRefresh(
+/** @throws SignetError, or an AggregateError of them; the other clusters are refreshed */
+async function runCertRefresh(
   names: readonly string[],
   options: GivenClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
 ): Promise<void> {

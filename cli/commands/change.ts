@@ -168,7 +168,7 @@ async function runRename(
   await applyChanges(new Map(changes), new Certificates(options), options);
 }
 
-/** @throws SignetError secret-invalid; what cannot be an item's name is not quoted */
+/** @throws SignetError secret-invalid; never quotes an invalid name of an item */
 function checkThere({ object: { sealed, place } }: Target, items: readonly string[]): void {
   const { encryptedData, legacyData } = sealed;
   if (legacyData !== undefined) return;
@@ -185,8 +185,8 @@ function checkThere({ object: { sealed, place } }: Target, items: readonly strin
 }
 
 /**
- * The SealedSecret of a file that is meant, and with --all-clusters those of the same name and
- * namespace in the files of other clusters.
+ * The SealedSecret to change, and with --all-clusters those of the same name and namespace in the
+ * files of other clusters.
  * @throws SignetError
  */
 function findTargets(path: string, options: ChangeOptions): Target[] {

@@ -1,4 +1,4 @@
-// `signet completion`, and the command that the shells' scripts call back.
+// `signet completion`: scripts for shells, and the command that they call.
 
 import { script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
@@ -11,7 +11,7 @@ Examples:
   $ source <(signet completion zsh)                                   # in ~/.zshrc, after compinit
   $ signet completion fish > ~/.config/fish/completions/signet.fish`;
 
-/** Where the package bash-completion is not there, what the script needs of it. */
+/** What the script needs of the package bash-completion, where that is not installed. */
 const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
     _get_comp_words_by_ref() {
         cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} cword=$COMP_CWORD
@@ -20,13 +20,13 @@ const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
 fi
 `;
 
-/** Those whose script is tested; the library has another one. */
+/** The library supports another shell, which is not tested. */
 const SHELLS = ["bash", "zsh", "fish"];
 
-/** Nothing of ours fits: the shell completes files. */
+/** Tells the shell to complete files. */
 const FILES = ":0";
 
-/** `program`: with every command defined. */
+/** `program` must have every command defined. */
 export function addCompletion(program: Command, summary: string): void {
   const root = tab(program, { completionCommandName: "completion" });
   root.commands.get("completion")?.argument("shell", (complete) => {
@@ -47,7 +47,7 @@ export function addCompletion(program: Command, summary: string): void {
             script(shell, "signet", "signet");
           });
           const text = `${lines.join("\n")}\n`;
-          // Files are left to the shell, which bash has to be told.
+          // Bash completes files only where it is told to.
           await printResult(
             shell === "bash"
               ? BASH_PRELUDE + text.replace(/^complete -F/m, "complete -o default -F")
@@ -60,14 +60,14 @@ export function addCompletion(program: Command, summary: string): void {
         const lines = logged(() => {
           root.parse([...words]);
         });
-        // It always says that files do not fit.
+        // The library always says not to complete files.
         await printResult(`${lines.length === 1 && !isFlag ? FILES : lines.join("\n")}\n`);
       });
     }
   }
 }
 
-/** What the library prints, which it does by console.log alone. */
+/** What the library prints, always with console.log. */
 function logged(action: () => void): string[] {
   const lines: string[] = [];
   const { log } = console;

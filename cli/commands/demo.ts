@@ -1,5 +1,4 @@
-// `signet demo`: the main job from key to rollback, in a scratch Git repository, by real commands
-// that are shown as they run.
+// `signet demo`: the main job from key to rollback, with real commands in a scratch Git repository.
 
 import type { Command } from "commander";
 import { spawnSync } from "node:child_process";
@@ -93,8 +92,8 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Runs the demo and removes its folder. @throws SignetError where a step fails */
-export function runDemo(): void {
-  // Installed commands are links.
+function runDemo(): void {
+  // Installed commands are symbolic links.
   const programs = dirname(realpathSync(process.argv[1] ?? "."));
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));
   try {
@@ -110,7 +109,7 @@ export function runDemo(): void {
   }
 }
 
-/** The two programs on PATH, and two plain Secrets as a developer would have them. */
+/** Puts both programs on PATH, and writes two plain Secrets. */
 function prepare(folder: string, programs: string): NodeJS.ProcessEnv {
   const bin = join(folder, ".bin");
   mkdirSync(bin);
@@ -153,7 +152,7 @@ function runStep(step: Step, number: number, folder: string, env: NodeJS.Process
   for (const line of step.lines) {
     process.stdout.write(`$ ${line}\n`);
     const run = spawnSync("sh", ["-c", line], { cwd: folder, env, encoding: "utf8" });
-    // Log lines of the programs would drown the story; they are shown where something fails.
+    // Log lines are shown only where something fails.
     printed = run.stdout;
     process.stdout.write(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);
     if (run.status !== 0) {

@@ -50,9 +50,9 @@ export function define(command: Command): void {
 }
 
 interface DiffOptions extends GivenCertificate {
-  /** `A..B`, or `A` for A against the working tree. */
+  /** `A..B`, or `A` to compare A with the working tree. */
   readonly revisions?: string;
-  /** Private keys, to compare values and not only ciphertext. */
+  /** Private keys, to compare values as well as ciphertext. */
   readonly recoveryKey: readonly string[];
   readonly exitCode: boolean;
   readonly json: boolean;
@@ -60,7 +60,7 @@ interface DiffOptions extends GivenCertificate {
 
 interface ItemDifference {
   readonly item: string;
-  /** `resealed`: another ciphertext; `changed`: another value; `missing`: the whole object. */
+  /** `resealed`: another ciphertext; `changed`: another value; `missing`: no such object. */
   readonly change: ItemChange["change"] | "changed" | "missing";
   readonly words: string;
 }
@@ -72,7 +72,9 @@ interface Difference {
   readonly items: readonly ItemDifference[];
 }
 
-/** @throws SignetError check-found where there is a difference and `exitCode` asks for it; io, network */
+/**
+ * @throws SignetError check-found where there is a difference and `exitCode` is set; io, network
+ */
 async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
   const { revisions, recoveryKey } = options;
   if (revisions !== undefined && recoveryKey.length > 0) {
@@ -104,7 +106,7 @@ function betweenRevisions(revisions: string, paths: readonly string[]): Differen
   const [, from = "", dots, to = ""] = /^(.*?)(?:(\.{2,3})(.*))?$/s.exec(revisions) ?? [];
   const fromCommit = commitOf(from === "" ? "HEAD" : from, top);
   const toCommit = dots === undefined ? null : commitOf(to === "" ? "HEAD" : to, top);
-  // As for `git diff`, three dots compare with where the two parted.
+  // As in `git diff`, three dots compare with the merge base.
   const isSinceFork = dots === "..." && toCommit !== null;
   const base = isSinceFork ? mergeBaseOf(fromCommit, toCommit, top) : fromCommit;
   const before = textsOf(base, top, paths);

@@ -1,4 +1,4 @@
-// `signet init`: the first signet.yaml of a repository, or another cluster in it.
+// `signet init`: creates signet.yaml, or adds clusters and rules to it.
 // SPEC.md, "Projects".
 
 import type { Command } from "commander";
@@ -60,7 +60,7 @@ export function define(command: Command): void {
     .action((flags: Connected<InitOptions>) => runInit(connection(flags)));
 }
 
-export interface InitOptions extends GivenClusterOptions {
+interface InitOptions extends GivenClusterOptions {
   /** Clusters, each as `NAME` or `NAME=CONTEXT` or `NAME=https://...`. */
   readonly cluster: readonly string[];
   /** Rules, each as `PATTERN=CLUSTER`. */
@@ -74,7 +74,7 @@ const HEADER = `# What \`signet\` knows of this repository; \`signet init --help
 `;
 
 /** @throws SignetError; then nothing was written */
-export async function runInit(options: InitOptions): Promise<void> {
+async function runInit(options: InitOptions): Promise<void> {
   const root = findProjectFolder() ?? workTree() ?? process.cwd();
   const path = join(root, PROJECT_FILE);
   const isNew = statIfThere(path) === undefined;
@@ -175,7 +175,7 @@ async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clus
   return clusters;
 }
 
-/** `source`: the address of its certificate, or a context of the kubeconfig; empty where nothing is said. */
+/** `source`: the address of its certificate, a context of the kubeconfig, or empty. */
 function clusterFrom(name: string, source: string): Clusters[string] {
   return {
     certificate: `certificates/${name}.pem`,
@@ -194,7 +194,10 @@ function saidRules({ path }: InitOptions): Record<string, string> {
   return Object.fromEntries(rules);
 }
 
-/** For new clusters that no rule names: one for the files that `signet new` makes, unless another has them. */
+/**
+ * Rules for new clusters without one: for the files that `signet new` creates, unless a rule fits
+ * them.
+ */
 function furtherRules(
   { newFile, rules }: Project,
   names: readonly string[],
@@ -212,8 +215,8 @@ function furtherRules(
 }
 
 /**
- * What is there already and says the same is taken off what is to be added.
- * @throws SignetError usage where it says something else: that is not replaced
+ * Removes clusters and rules that already exist from those to add.
+ * @throws SignetError usage where an existing one differs, as it is never replaced
  */
 function checkNew(project: Project, clusters: Clusters, rules: Record<string, string>): void {
   const there = (what: string): SignetError =>
@@ -237,7 +240,7 @@ function checkNew(project: Project, clusters: Clusters, rules: Record<string, st
   }
 }
 
-/** Every other line of the file stays as it is. */
+/** Leaves every other line of the file unchanged. */
 function edited(text: string, clusters: Clusters, rules: Record<string, string>): string {
   const additions: [readonly string[], Json][] = [
     ...Object.entries(clusters).map(([name, fields]): [string[], Json] => [

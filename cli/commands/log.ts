@@ -1,5 +1,4 @@
-// `signet log`: who changed which item of a sealed file, when, and under which key; for a key, every
-// value in Git's history that was sealed with it.
+// `signet log`: the history of a sealed file's items, or every value that a key ever sealed.
 // SPEC.md, "Whole repositories".
 
 import { join, relative, resolve } from "node:path";
@@ -44,7 +43,7 @@ export function define(command: Command): void {
 interface LogOptions {
   /** A fingerprint, or the beginning of one. */
   readonly key?: string;
-  /** Private keys: opens values of which no stamp tells the key. */
+  /** Private keys, to test values without a stamp. */
   readonly recoveryKey: readonly string[];
   readonly json: boolean;
 }
@@ -100,8 +99,8 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
 }
 
 /**
- * The commits that changed a file, under whatever name it had then. Git's own --follow goes one way at
- * a fork and loses what the other side did.
+ * The commits that changed a file, under any of its former names. Git's own --follow loses one side
+ * of a fork.
  */
 function historyOfFile(path: string, top: string): CommitChanges[] {
   const manifests = ["yaml", "yml", "json"].map((ending) => `:(top,icase)*.${ending}`);
@@ -114,7 +113,7 @@ function historyOfFile(path: string, top: string): CommitChanges[] {
   });
 }
 
-/** What changed of each item; in a merge, what neither side has. */
+/** What changed in each item; for a merge, what neither side has. */
 function itemChanges(
   { before, after }: Change,
   texts: ReadonlyMap<string, SealedText[]>,
@@ -138,28 +137,28 @@ function sealedAt(texts: ReadonlyMap<string, SealedText[]>, id: string | null): 
   return id === null ? [] : (texts.get(id) ?? []);
 }
 
-/** A value that was under the key at some time. */
+/** A value that was once sealed with the key. */
 interface Exposed {
   readonly cluster: string | null;
-  /** Where it is now, or was last. */
+  /** Its current file, or its last. */
   readonly file: string;
   readonly name: string;
   readonly item: string;
-  /** Of the commit that brought it first. */
+  /** The first commit that has it. */
   readonly commit: string;
   readonly author: string;
   readonly date: string;
-  /** Whether HEAD still has that ciphertext, another one for the item, or no such item. */
+  /** Whether HEAD has that ciphertext, another one for the item, or no such item. */
   readonly now: "still under it" | "sealed anew since" | "not in HEAD";
 }
 
-/** A ciphertext of the history. */
+/** A ciphertext in the history. */
 interface FoundCiphertext extends Pick<Exposed, "name" | "item" | "commit" | "author" | "date"> {
   readonly sealed: SealedText;
   readonly ciphertext: string;
-  /** Of the first stamp that tells it. */
+  /** From the first stamp that names it. */
   fingerprint: string | undefined;
-  /** By path and item, where it ever stood; the newest last. */
+  /** Every place it was in, by path and item; the newest last. */
   readonly places: Map<string, Place>;
 }
 
@@ -168,7 +167,9 @@ interface Place {
   readonly item: string;
 }
 
-/** The oldest first: what brought a value is told, not what moved it. */
+/**
+ * The oldest first, so that a value belongs to the commit that added it, not to one that moved it.
+ */
 function ciphertextsOf(commits: readonly CommitChanges[], top: string): FoundCiphertext[] {
   const manifests = commits.map((commit) => ({
     ...commit,
@@ -217,7 +218,7 @@ async function logOfKey(paths: readonly string[], options: LogOptions): Promise<
   const found = ciphertexts.flatMap((each, index): Exposed[] => {
     if (tested[index] !== true) return [];
     const { ciphertext, places, name, commit, author, date } = each;
-    // The same ciphertext may stand elsewhere by now, or under another name.
+    // The ciphertext may be in another place or under another name now.
     const kept = current.byCiphertext.get(ciphertext);
     const all = [...places.values()];
     const isThere = ({ path, item }: Place): boolean =>
@@ -267,7 +268,7 @@ async function logOfKey(paths: readonly string[], options: LogOptions): Promise<
   await printLines(lines);
 }
 
-/** True, false, or null where nothing tells. */
+/** Null where it is not known. */
 type KeyTest = (found: FoundCiphertext) => Promise<boolean | null>;
 
 async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
@@ -281,7 +282,7 @@ async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   return async ({ sealed: { sealed }, ciphertext, fingerprint }) => {
     if (fingerprint !== undefined && key !== undefined && fingerprint.startsWith(key)) return true;
     if (keys.length === 0) return fingerprint === undefined ? null : false;
-    // A stamp is a hint, and may be of the value before: the key itself is the proof.
+    // A stamp is a hint, and may be that of an older value: only the key itself is proof.
     const { name, namespace, annotations } = sealed.metadata;
     const envelope = decodeEnvelope(ciphertext);
     if (envelope === null) return false;
@@ -290,7 +291,7 @@ async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   };
 }
 
-/** What HEAD has of each item of each file; nothing before the first commit. */
+/** The items of each file in HEAD; none before the first commit. */
 function headItems(top: string): {
   items: Set<string>;
   byCiphertext: Map<string, Place>;

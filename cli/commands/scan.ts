@@ -1,4 +1,4 @@
-// `signet scan`: Secrets in plain text, in the working tree, the index or a range of commits.
+// `signet scan`: finds Secrets in plain text in the working tree, the index or a range of commits.
 // SPEC.md, "Whole repositories".
 
 import { readFileSync } from "node:fs";
@@ -45,22 +45,22 @@ export function define(command: Command): void {
 }
 
 interface ScanOptions {
-  /** The index instead of the tree: what is about to be committed. */
+  /** The index instead of the working tree. */
   readonly staged: boolean;
   /** A range of commits instead, such as `main..HEAD`. */
   readonly range?: string;
   readonly format: FindingFormat;
 }
 
-/** A text to look at. `path`: from the folder that allow rules and messages speak of. */
+/** A text to scan. `path`: relative to the current folder, as messages name it. */
 interface Text {
   readonly path: string;
   readonly text: string;
-  /** The commit that brought it, in a range. */
+  /** The commit that added it, in a range. */
   readonly commit?: string;
 }
 
-/** Names of files that hold manifests, also as templates of charts. */
+/** Names of files that hold manifests, including templates of charts. */
 const MANIFEST = /\.(ya?ml|json|tpl)(\.(tmpl|gotmpl|j2|tpl))?$/i;
 
 /** @throws SignetError check-found where there is plaintext; io, usage */
@@ -94,7 +94,7 @@ async function runScan(paths: readonly string[], options: ScanOptions): Promise<
   );
 }
 
-/** Allow rules speak of paths below signet.yaml, which need not lie at the top of the repository. */
+/** The rule that allows a path. Rules are relative to signet.yaml, which may be below the top. */
 function allowedBy(project: Project | null, path: string): AllowedPlaintext | undefined {
   if (project === null) return undefined;
   const below = relative(project.root, resolve(path)).split("\\").join("/");
@@ -123,7 +123,7 @@ function findingOf(
   };
 }
 
-/** In a working tree what Git would commit, ignored files left out; else every manifest below. */
+/** In a working tree the files that Git does not ignore; elsewhere every manifest. */
 async function* treeTexts(paths: readonly string[]): AsyncGenerator<Text> {
   for (const path of paths.length === 0 ? ["."] : paths) {
     if (path === "-") {
@@ -150,7 +150,7 @@ function textOf(path: string): string | null {
   try {
     return looseText(readFileSync(path));
   } catch (error) {
-    // Removed but not yet committed so, or a file where its folder was; a submodule.
+    // The index still has a file that was removed or replaced by a folder; or a submodule.
     if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return null;
     throw ioError("cannot read", error, path);
   }

@@ -1,4 +1,4 @@
-// `signet unseal`: recovery of plaintext with private keys that the user holds as files.
+// `signet unseal`: recovers plaintext with private keys from files.
 // SPEC.md, "Command line", "Recovery".
 
 import type { Command } from "commander";
@@ -38,7 +38,7 @@ export function define(command: Command): void {
     .action((names: string[], flags: UnsealOptions) => runUnseal(names, flags));
 }
 
-export interface UnsealOptions {
+interface UnsealOptions {
   /** Files, and folders of files. */
   readonly recoveryKey: readonly string[];
   readonly acceptLegacy: boolean;
@@ -48,7 +48,7 @@ export interface UnsealOptions {
 }
 
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
-export async function runUnseal(names: readonly string[], options: UnsealOptions): Promise<void> {
+async function runUnseal(names: readonly string[], options: UnsealOptions): Promise<void> {
   if (options.recoveryKey.length === 0) {
     throw new SignetError("usage", "unsealing needs the private key: give --recovery-key FILE", {
       hint: "the key is what a backup of the controller's sealing key Secrets holds",
@@ -62,7 +62,7 @@ export async function runUnseal(names: readonly string[], options: UnsealOptions
   else await writeFiles([{ path: options.output, text, mode: 0o600, isPlain: true }]);
 }
 
-/** @throws SignetError io where plaintext would go into a file that others may read */
+/** @throws SignetError io where others may read the file that the plaintext would go to */
 function refuseReadable(path: string): void {
   const existing = statIfThere(path);
   if (existing === undefined || (existing.mode & READABLE_BY_OTHERS) === 0) return;

@@ -1,4 +1,4 @@
-// `signet verify`: sealed files checked without a key; with --live, by the clusters' controllers too.
+// `signet verify`: checks sealed files without a key, and with --live in the clusters.
 // SPEC.md, "Whole repositories".
 
 import { join, relative } from "node:path";
@@ -48,16 +48,16 @@ export function define(command: Command): void {
 }
 
 interface VerifyOptions extends GivenCertificate {
-  /** Such as `90d`; in place of what signet.yaml says. */
+  /** Such as `90d`; overrides signet.yaml. */
   readonly maxKeyAge?: string;
-  /** What is about to be committed, instead of the files as they lie there. */
+  /** Check the index instead of the working tree. */
   readonly staged: boolean;
   readonly live: boolean;
   readonly format: FindingFormat;
   readonly strict: boolean;
 }
 
-/** @throws SignetError check-found where something is wrong; io, network */
+/** @throws SignetError check-found where there is a problem; io, network */
 async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
   const project = findProject();
   const inventory = options.staged
@@ -108,7 +108,7 @@ function textSources(blobs: readonly Blob[], top: string): TextSource[] {
   }));
 }
 
-/** Files of the index that are not about to be changed, and may declare what is. */
+/** Unchanged files of the index that may declare the same SealedSecrets as the staged ones. */
 function committedBeside({ files }: Inventory, project: Project | null): readonly SealedFile[] {
   const names = new Set(
     files.flatMap(({ objects }) => objects.map(({ sealed }) => sealed.metadata.name)),
@@ -124,7 +124,7 @@ function committedBeside({ files }: Inventory, project: Project | null): readonl
   return readSealedTexts(sources, project).files;
 }
 
-/** The controller's word on each SealedSecret; nothing secret comes back. */
+/** Asks each cluster's controller whether it can open the SealedSecrets; no value is returned. */
 async function verifyLive(inventory: Inventory, options: VerifyOptions): Promise<Finding[]> {
   const { verifyAtController } = await import("../cluster/controllerwork.ts");
   const asked = await Promise.allSettled(

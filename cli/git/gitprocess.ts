@@ -1,11 +1,11 @@
-// What is asked of Git: its folders, revisions, commits and the texts of files in them.
+// Calls of Git: its folders, revisions and commits, and the texts of files in them.
 
 import { spawnSync } from "node:child_process";
 import { SignetError } from "../../shared/errors.ts";
 
 const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024;
 
-export interface GitOptions {
+interface GitOptions {
   readonly cwd?: string;
   readonly input?: string;
 }

@@ -1,4 +1,4 @@
-// The sealed items of any text, as far as it can be read, and what changed between two of them.
+// The sealed items of a text, and what changed between two texts.
 
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
@@ -14,22 +14,22 @@ export interface SealedText {
   readonly items: ReadonlyMap<string, SealedItem>;
 }
 
-export interface SealedItem {
+interface SealedItem {
   readonly ciphertext: string;
   readonly fingerprint: string | undefined;
 }
 
-/** The SealedSecrets of a text; none where it cannot be read. */
+/** The SealedSecrets of a text; none where it cannot be parsed. */
 export function sealedTextsIn(text: string): SealedText[] {
   return readSealedTexts(text) ?? [];
 }
 
-/** The same of an object of the cluster, where lists leave kind and version out. */
+/** The same of an object of the cluster, which has no kind and version where it was listed. */
 export function appliedIn(object: JsonObject): SealedText[] {
   return sealedTextsIn(JSON.stringify({ ...object, apiVersion: API_VERSION, kind: KIND }));
 }
 
-/** False where a text speaks of SealedSecrets and cannot be read. */
+/** False where a text mentions SealedSecrets and cannot be parsed. */
 export function isReadable(text: string): boolean {
   return readSealedTexts(text) !== null;
 }
@@ -51,7 +51,7 @@ function readSealedTexts(text: string): SealedText[] | null {
   }
 }
 
-/** Each sealed item; of the legacy form the one value that holds them all. */
+/** Each sealed item; in the legacy form, the one value that holds them all. */
 export function itemsOf(sealed: SealedSecret): Map<string, SealedItem> {
   const { encryptedData, legacyData } = sealed;
   if (legacyData !== undefined) {
@@ -70,15 +70,15 @@ export function itemsOf(sealed: SealedSecret): Map<string, SealedItem> {
 export interface ItemChange {
   readonly name: string;
   readonly item: string;
-  /** `resealed`: another ciphertext, of the same value or of another. */
+  /** `resealed`: another ciphertext, of the same or another value. */
   readonly change: "added" | "removed" | "resealed" | "renamed";
-  /** The key of the new ciphertext; of the old one where it is removed. */
+  /** The key of the new ciphertext, or of the old one where the item is removed. */
   readonly fingerprint: string | undefined;
   /** The old name, where it is renamed. */
   readonly from?: string;
 }
 
-/** What changed of each item, in the order of the names. */
+/** What changed in each item, sorted by name. */
 export function changesBetween(
   before: readonly Pick<SealedText, "name" | "items">[],
   after: readonly Pick<SealedText, "name" | "items">[],

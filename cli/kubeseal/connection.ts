@@ -1,4 +1,4 @@
-// Kubectl's connection flags as they reach the cluster and the certificate.
+// Kubectl's connection flags as options of the cluster and of the certificate.
 
 import type { CertificateOptions } from "../cluster/certificatesource.ts";
 import type { ClusterOptions } from "../cluster/clusteroptions.ts";

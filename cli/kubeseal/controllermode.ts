@@ -1,4 +1,4 @@
-// `kubeseal --validate` and --re-encrypt: what the controller is asked, object by object.
+// `kubeseal --validate` and --re-encrypt: asks the controller about each object.
 // docs/kubeseal.md.
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
@@ -19,14 +19,14 @@ import { deliver, formatObjects, formatOf } from "./output.ts";
 
 interface Found {
   readonly document: ManifestDocument;
-  /** Down to the object within its document: not empty in a List. */
+  /** Path to the object within its document; empty outside of a List. */
   readonly path: readonly string[];
   readonly object: JsonObject;
   readonly sealed: SealedSecret;
   readonly place: ErrorPlace;
 }
 
-/** Nothing but SealedSecrets: what a server must not see never gets that far. */
+/** Refuses other objects, which must not be sent to a server. */
 function sealedIn(text: string, name: string): Found[] {
   const documents = parseManifests(text, { file: name });
   const found = documents.flatMap((document) => {
@@ -45,10 +45,12 @@ function sealedIn(text: string, name: string): Found[] {
   });
 }
 
-/** That it is away is told at once, as the original does. */
+/** Like the original, reports at once that the controller is away. */
 const PATIENCE: Patience = { tooOften: 20, away: 1 };
 
-/** @throws SignetError, or an AggregateError of them, where one does not open or cannot be asked for */
+/**
+ * @throws SignetError, or an AggregateError of them, where one does not open or the request fails
+ */
 export async function runValidate(flags: Flags): Promise<void> {
   const { name, text } = await readInput(flags);
   const found = sealedIn(text, name);
@@ -125,14 +127,14 @@ function unusable(): SignetError {
   );
 }
 
-/** As its author would declare it. */
+/** Without fields that the server added. */
 function declared(sealed: SealedSecret): JsonObject {
   const { metadata } = sealed;
   const rest = serverFieldsRemoved(metadata.rest);
   return formatSealedSecret({ ...sealed, metadata: { ...metadata, rest } });
 }
 
-/** The file's text with the new values in the place of the old ones. */
+/** The file's text with the new values in place of the old ones. */
 function spliced(text: string, found: readonly Found[], renewed: readonly SealedSecret[]): string {
   const edits = new Map<ManifestDocument, Edit[]>();
   for (const [index, { document, path, sealed }] of found.entries()) {

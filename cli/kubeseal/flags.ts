@@ -1,11 +1,11 @@
-// The flags of `kubeseal` parsed: Go's syntax for them (pflag), and the environment.
+// Parses the flags of `kubeseal`: the syntax of Go's pflag, and the environment.
 // docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 import { FLAGS } from "./flagtable.ts";
 
-/** What the command line and the environment say. */
+/** The flags given on the command line and in the environment. */
 export class Flags {
   readonly #texts = new Map<string, string>();
   readonly #lists = new Map<string, string[]>();
@@ -15,12 +15,12 @@ export class Flags {
     return this.#texts.has(name) || this.#lists.has(name);
   }
 
-  /** The text given, else the default; undefined for an empty one. */
+  /** The given text, or the default; undefined where it is empty. */
   text(name: string): string | undefined {
     return (this.#texts.get(name) ?? FLAGS[name]?.byDefault) || undefined;
   }
 
-  /** The texts of several flags by the names that options give them; empty ones left out. */
+  /** The texts of several flags, under other names; without empty ones. */
   texts<Key extends string>(names: Readonly<Record<Key, string>>): Partial<Record<Key, string>> {
     const found: Partial<Record<Key, string>> = {};
     for (const [key, name] of Object.entries(names) as [Key, string][]) {
@@ -46,7 +46,7 @@ export class Flags {
     return Number(this.#texts.get("v") ?? 0);
   }
 
-  /** @throws a reason, as Go's libraries say it, where the flag takes no such value */
+  /** @throws Refused with the message of Go's libraries */
   set(name: string, value: string): void {
     switch (FLAGS[name]?.kind) {
       case "boolean":
@@ -80,7 +80,7 @@ export class Flags {
   }
 }
 
-/** A value that a flag does not take. */
+/** An invalid value of a flag. */
 class Refused extends Error {}
 
 function parseBoolean(value: string): boolean {
@@ -112,8 +112,8 @@ const isSwitch = (name: string): boolean =>
   FLAGS[name]?.kind === "boolean" || FLAGS[name]?.kind === "ignored-switch";
 
 /**
- * Reads a command line in Go's syntax, over what the environment says. What is no flag is ignored.
- * `warn` gets what is to be said of a deprecated flag.
+ * Parses a command line in Go's syntax; it overrides the environment. Arguments that are not flags
+ * are ignored. `warn` is called for a deprecated flag.
  * @throws SignetError usage
  */
 export function parseFlags(
@@ -147,7 +147,7 @@ function readEnvironment(
     try {
       flags.set(name, value);
     } catch (error) {
-      // As the original does: what a variable says wrongly, it does not say.
+      // Like the original, ignores a variable with an invalid value.
       if (!(error instanceof Refused)) throw error;
     }
   }

@@ -1,13 +1,13 @@
-// The table of `kubeseal`'s flags, and the help that is made of it. docs/kubeseal.md.
+// The table of `kubeseal`'s flags, and its help. docs/kubeseal.md.
 
-/** `list`: comma-separated or repeated; `array`: repeated; `ignored`: taken, whatever it says. */
+/** `list`: comma-separated or repeated; `array`: repeated; `ignored`: accepted with any value. */
 type Kind =
   "boolean" | "text" | "list" | "array" | "scope" | "number" | "ignored" | "ignored-switch";
 
 interface Flag {
   readonly kind: Kind;
   readonly short?: string;
-  /** Shown in the help; flags without are accepted and left out of it. */
+  /** The help leaves out flags without it. */
   readonly usage?: string;
   readonly byDefault?: string;
   readonly section?: keyof typeof SECTIONS;
@@ -173,7 +173,7 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     usage: "print the version of kubeseal that this one behaves as",
   },
   help: { kind: "boolean", short: "h", section: "other", usage: "print this help" },
-  // Of Go's logging library.
+  // From Go's logging library.
   add_dir_header: { kind: "ignored-switch" },
   alsologtostderr: { kind: "ignored-switch" },
   alsologtostderrthreshold: { kind: "ignored" },

@@ -1,5 +1,4 @@
-// What `kubeseal` reads: its one input, Secrets as loosely written as the original takes them, and
-// the namespace that is meant where none is said. docs/kubeseal.md.
+// The input of `kubeseal`: its file, its Secrets, and their namespace. docs/kubeseal.md.
 
 import { readFileSync } from "node:fs";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
@@ -28,7 +27,7 @@ export function checkInput(flags: Flags): void {
   }
 }
 
-/** The file of --secret-file, or standard input, which goes without a name in errors. */
+/** The file of --secret-file, or standard input, which errors do not name. */
 export async function readInput(flags: Flags): Promise<Input> {
   const path = flags.text("secret-file");
   if (path !== undefined) return { name: path, path, text: readText(path) };
@@ -37,8 +36,7 @@ export async function readInput(flags: Flags): Promise<Input> {
 }
 
 /**
- * A Secret as the original takes it: where Kubernetes wants text, it may say a number or a truth value
- * that reads as it looks.
+ * Parses a Secret like the original, which accepts numbers and booleans in place of text.
  * @throws SignetError wrong-kind, secret-invalid
  */
 export function readSecret(object: JsonObject, flags: Flags): Secret {
@@ -80,7 +78,7 @@ function asText(value: Json): Json {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : value;
 }
 
-/** Says what makes a Secret useless to a cluster; items may still be merged into it. */
+/** Warns of a Secret that no cluster accepts; items may still be merged into it later. */
 export function adviseOnType(secret: Secret, place: ErrorPlace): void {
   try {
     checkType(secret);
@@ -93,9 +91,10 @@ export function adviseOnType(secret: Secret, place: ErrorPlace): void {
 const POD_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /**
- * Says the namespace of a Secret by the one that it declares. --namespace has to be the same; where it
- * declares none, it is --namespace, else that of the kubeconfig's context, else that of the pod that
- * this runs in. Null where there is none of them. The kubeconfig is read once, when it is needed.
+ * Returns a function from the namespace that a Secret declares to the one that it is sealed for.
+ * Both --namespace and the Secret may name it, if they agree; otherwise it is that of the
+ * kubeconfig's context, or of the pod that this runs in, or null. The kubeconfig is read once, when
+ * it is needed.
  * @throws SignetError secret-invalid; io, manifest-syntax, usage, where a kubeconfig cannot be read
  */
 export function choosingNamespace(flags: Flags): (declared: string) => string | null {

@@ -1,4 +1,4 @@
-// `kubeseal --merge-into`: which SealedSecret of the file each Secret goes into. docs/kubeseal.md.
+// `kubeseal --merge-into`: adds values to the SealedSecrets of a file. docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
@@ -37,7 +37,7 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
   await writeFiles([{ path: file, text: merged }]);
 }
 
-/** The original takes name and namespace of the file, whatever the input says. */
+/** Like the original, takes name and namespace from the file, whatever the input has. */
 function preparing(
   targets: readonly MergeTarget[],
   chosen: Map<Secret, MergeTarget>,

@@ -1,4 +1,4 @@
-// How `kubeseal` prints objects: the order, the escapes and the empty lines of the original.
+// Prints objects like the original: the same order, escapes and empty lines.
 // docs/kubeseal.md.
 
 import { dirname, extname } from "node:path";
@@ -11,7 +11,7 @@ import { ioError } from "../../host/errno.ts";
 import { printResult } from "../terminal/results.ts";
 import type { Flags } from "./flags.ts";
 
-/** Fields of an object, its metadata and its spec as Go's types order them; others follow. */
+/** Fields of an object and of its metadata in the order of Go's types; others follow. */
 const ORDER = [
   ...["kind", "apiVersion", "metadata", "immutable", "spec", "stringData", "type"],
   ...[
@@ -48,7 +48,7 @@ function reorder(parent: JsonObject, key: string, order: readonly string[]): Jso
   return child === null ? null : (parent[key] = ordered(child, order));
 }
 
-/** Go escapes in JSON what a browser could take for markup. */
+/** Like Go, escapes characters in JSON that a browser could read as markup. */
 function formatGoJson(value: Json): string {
   return JSON.stringify(value, null, 2).replace(
     /[<>&\u2028\u2029]/g,
@@ -62,7 +62,7 @@ export function formatObjects(objects: readonly JsonObject[], format: ManifestFo
 }
 
 /**
- * The format asked for; that of a file named .yaml is YAML.
+ * The format from --format, or YAML for a file named .yaml or .yml.
  * @throws SignetError usage
  */
 export function formatOf(flags: Flags): ManifestFormat {
@@ -75,7 +75,7 @@ export function formatOf(flags: Flags): ManifestFormat {
 }
 
 /**
- * Refuses a --sealed-secret-file that surely cannot be written, before there is work done for it.
+ * Refuses a --sealed-secret-file that cannot be written, before any other work.
  * @throws SignetError io
  */
 export function checkOutput(flags: Flags): void {
@@ -92,7 +92,8 @@ export function checkOutput(flags: Flags): void {
 }
 
 /**
- * Prints `text`, or writes it to the --sealed-secret-file. `mode`: for plaintext, which only its owner may read.
+ * Prints `text`, or writes it to the --sealed-secret-file. `mode`: for plaintext, which only its
+ * owner may read.
  * @throws SignetError io
  */
 export async function deliver(text: string, flags: Flags, mode?: number): Promise<void> {

@@ -1,4 +1,4 @@
-// `kubeseal --recovery-unseal`. docs/kubeseal.md.
+// `kubeseal --recovery-unseal`: opens SealedSecrets with private keys. docs/kubeseal.md.
 
 import { SignetError } from "../../shared/errors.ts";
 import { openInputs } from "../recovery/openinputs.ts";

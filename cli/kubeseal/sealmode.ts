@@ -1,4 +1,4 @@
-// `kubeseal` without a mode, and --raw: Secrets, or one value, sealed. docs/kubeseal.md.
+// `kubeseal` without a mode seals Secrets; with --raw, one value. docs/kubeseal.md.
 
 import { sealToText } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";

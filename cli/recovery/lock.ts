@@ -1,4 +1,4 @@
-// A backup of sealing keys locked with a passphrase or for age recipients, and opened again.
+// Backups of sealing keys, encrypted with a passphrase or for age recipients, and decrypted.
 // SPEC.md, "Backups": a file of age-encryption.org/v1.
 
 import { armor, Decrypter, Encrypter } from "age-encryption";
@@ -6,7 +6,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup } from "../../shared/keys/keyfile.ts";
 import { readText } from "../../host/readfile.ts";
 
-/** How a backup is locked: with a passphrase, or for those who hold the identities of recipients. */
+/** How a backup is encrypted. */
 export type Lock = { readonly passphrase: string } | { readonly recipients: readonly string[] };
 
 const MIN_PASSPHRASE = 12;
@@ -16,7 +16,10 @@ export function passphraseFault(passphrase: string): string | null {
   return passphrase.length < MIN_PASSPHRASE ? `at least ${MIN_PASSPHRASE} characters` : null;
 }
 
-/** Text that `age --decrypt` opens as well. @throws SignetError usage for a recipient that is none */
+/**
+ * The result is an age file, which `age --decrypt` opens too.
+ * @throws SignetError usage for an invalid recipient
+ */
 export async function lockBackup(text: string, lock: Lock): Promise<string> {
   const encrypter = new Encrypter();
   if ("passphrase" in lock) {
@@ -35,17 +38,17 @@ export async function lockBackup(text: string, lock: Lock): Promise<string> {
   return armor.encode(await encrypter.encrypt(text));
 }
 
-/** Where the way into a backup comes from. */
-export interface Unlock {
+/** How to decrypt a backup. */
+interface Unlock {
   readonly passphraseFile?: string;
   /** Files of age identities. */
   readonly identity?: readonly string[];
 }
 
 /**
- * What is in a backup. Without `unlock`, $SIGNET_AGE_IDENTITY names a file of identities, or else
- * the passphrase is asked for.
- * @throws SignetError key-invalid where it does not open; usage, io, cancelled
+ * Decrypts a backup. Without `unlock`, uses the file of identities that $SIGNET_AGE_IDENTITY names,
+ * or asks for the passphrase.
+ * @throws SignetError key-invalid where it cannot be decrypted; usage, io, cancelled
  */
 export async function unlockBackup(
   bytes: Uint8Array,
@@ -111,7 +114,8 @@ function addIdentities(decrypter: Decrypter, file: string): void {
 }
 
 /**
- * The first line of a file, which $SIGNET_PASSPHRASE_FILE may name too, else what the person types.
+ * The first line of `given` or of the file that $SIGNET_PASSPHRASE_FILE names; without one, asks
+ * the user.
  * @throws SignetError usage, io, cancelled
  */
 export async function readPassphrase(question: string, given: string | undefined): Promise<string> {

@@ -1,4 +1,4 @@
-// SealedSecrets opened with private keys that the user holds, as manifests of Secrets.
+// Opens SealedSecrets with private keys from files, and returns the manifests of the Secrets.
 // SPEC.md, "Command line", "Recovery".
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
@@ -13,13 +13,13 @@ import { advise } from "../terminal/messages.ts";
 import { readKeys } from "./recoverykeys.ts";
 import { loadRenderer } from "./renderer.ts";
 
-export interface OpenOptions {
+interface OpenOptions {
   readonly acceptLegacy: boolean;
-  /** Takes an object that does not say what it is for a SealedSecret. */
+  /** Treats an object without a kind as a SealedSecret. */
   readonly mayLackKind?: boolean;
-  /** The namespace of those that declare none; another one is refused. */
+  /** The namespace of SealedSecrets without one; those with another are refused. */
   readonly namespace?: string;
-  /** The same, but those that declare another keep theirs. */
+  /** The namespace of SealedSecrets without one; those with another keep theirs. */
   readonly defaultNamespace?: string;
 }
 
@@ -29,8 +29,8 @@ interface Found {
 }
 
 /**
- * Every SealedSecret of the inputs opened with the keys of some files, as the manifests of Secrets.
- * `format`: that of the first.
+ * Opens every SealedSecret of the inputs with the keys in `keyFiles`. `format`: that of the first
+ * input.
  * @throws SignetError, or an AggregateError of them
  */
 export async function openInputs(
@@ -69,7 +69,7 @@ export async function openInputs(
 
 interface Document {
   readonly document: ManifestDocument;
-  /** How many there are in its file. */
+  /** The number of documents in its file. */
   readonly of: number;
 }
 

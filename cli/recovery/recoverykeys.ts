@@ -1,4 +1,4 @@
-// Private keys that the user holds as files: PEM, key Secrets, folders of them, locked backups.
+// Private keys in files: PEM, key Secrets, folders of them, and encrypted backups.
 // SPEC.md, "Command line", "Recovery".
 
 import { SignetError } from "../../shared/errors.ts";
@@ -23,10 +23,10 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
     const bytes = readBytes(file);
     const locked = await unlockedText(bytes, file);
     const text = locked ?? decodeText(bytes, file);
-    // A folder of keys may hold their certificates and a read-me as well.
+    // A folder of keys may also hold certificates and a README.
     if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) continue;
     const found = stat(file);
-    // A pipe's mode says nothing of where the key comes from.
+    // The mode of a pipe says nothing about the file that the key comes from.
     if (locked === null && found.isFile() && (found.mode & READABLE_BY_OTHERS) !== 0) {
       advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
     }
@@ -40,7 +40,7 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
   return keys;
 }
 
-/** What is in a backup that `signet keys backup` locked; null for any other file. */
+/** The content of a backup that `signet keys backup` encrypted; null for any other file. */
 async function unlockedText(bytes: Buffer, file: string): Promise<string | null> {
   if (!isLockedBackup(bytes)) return null;
   const { unlockBackup } = await import("./lock.ts");

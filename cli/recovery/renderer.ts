@@ -1,4 +1,4 @@
-// The template renderer of the commands, loaded only where a template is rendered.
+// The template renderer, loaded only where there is a template to render.
 
 import type { RenderTemplate } from "../../shared/sealing/unseal.ts";
 

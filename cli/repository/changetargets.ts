@@ -1,4 +1,4 @@
-// Which SealedSecrets a change is for: one of a file, and with --all-clusters those of other clusters.
+// The SealedSecrets that a change is for: one in a file, and its counterparts for other clusters.
 // SPEC.md, "Changing values".
 
 import { formatPlace, SignetError } from "../../shared/errors.ts";
@@ -10,7 +10,7 @@ import { readSealedFiles, type SealedFile, type SealedObject } from "./sealedfil
 export interface Target {
   readonly file: SealedFile;
   readonly object: SealedObject;
-  /** As signet.yaml names it; undefined where it says nothing of the file. */
+  /** Its name in signet.yaml; undefined where no rule fits the file. */
   readonly cluster: string | undefined;
 }
 
@@ -31,7 +31,7 @@ export function checkAllClusters({
   });
 }
 
-/** An editor's file is looked at several times. */
+/** Warns once, however often the files are read. */
 const warned = new Set<string>();
 
 /** Every sealed file of the project. @throws SignetError project-invalid, io */

@@ -1,5 +1,4 @@
-// The certificate files of a project's clusters: which certificate seals a file, which keys a
-// cluster had before, refreshing.
+// The certificate files of a project's clusters: which certificate seals a file, and former keys.
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
@@ -14,14 +13,14 @@ import { clusterNamed, findProject, meaningOf } from "./project.ts";
 import type { Project, ProjectCluster } from "./projectfile.ts";
 import { warn } from "../terminal/messages.ts";
 
-/** The keys of a cluster that the repository knows of. */
+/** The keys of a cluster whose certificates are in the repository. */
 export interface ClusterKeys {
   readonly cluster: ProjectCluster;
   /** The certificate file, as messages name it. */
   readonly file: string;
-  /** Seals; null where there is no file yet. */
+  /** The one that seals; null where there is no file yet. */
   readonly current: Certificate | null;
-  /** By fingerprint, the current one included. */
+  /** By fingerprint, including the current one. */
   readonly known: ReadonlyMap<string, Certificate>;
 }
 
@@ -35,7 +34,10 @@ export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterK
   return { cluster, file, current: certificates[0], known };
 }
 
-/** The certificate that seals for a cluster. @throws SignetError certificate-invalid where there is none yet */
+/**
+ * The certificate that seals for a cluster.
+ * @throws SignetError certificate-invalid where there is none yet
+ */
 export function currentCertificate({ cluster, current, file }: ClusterKeys): Certificate {
   if (current !== null) return current;
   throw new SignetError("certificate-invalid", "this certificate is not there yet", {
@@ -45,7 +47,7 @@ export function currentCertificate({ cluster, current, file }: ClusterKeys): Cer
 }
 
 /**
- * Where a cluster of the project is reached; what the command line says goes first.
+ * How to reach a cluster of the project. The command line overrides signet.yaml.
  * @throws SignetError usage where only the address of its certificate is known
  */
 export function projectClusterOptions(
@@ -53,7 +55,7 @@ export function projectClusterOptions(
   given: GivenClusterOptions,
 ): ClusterOptions {
   const { name, url, context, controllerName, controllerNamespace } = cluster;
-  // The kubeconfig's current context is whichever cluster was worked with last.
+  // The kubeconfig's current context may be any cluster.
   if (url !== undefined && (given.context ?? context) === undefined) {
     throw new SignetError("usage", `signet.yaml names no context to reach ${name} by`, {
       hint: `add one to clusters.${name}, or say --context`,
@@ -67,7 +69,7 @@ export function projectClusterOptions(
   });
 }
 
-/** Where an object's cluster is reached; without one of the project, the kubeconfig's is meant. */
+/** How to reach an object's cluster; without one in the project, the cluster of the kubeconfig. */
 export function connectionTo(
   cluster: ProjectCluster | undefined,
   given: GivenClusterOptions,
@@ -79,7 +81,7 @@ function only<K extends string>(key: K, value: string | undefined): Partial<Reco
   return value === undefined ? {} : ({ [key]: value } as Record<K, string>);
 }
 
-/** What the command line says of the certificate. */
+/** What the command line says about the certificate. */
 export interface GivenCertificate extends GivenClusterOptions {
   readonly cert?: string;
   readonly certFingerprint?: string;
@@ -88,8 +90,8 @@ export interface GivenCertificate extends GivenClusterOptions {
 }
 
 /**
- * Certificates by the file that is sealed: --cert, else --cluster, else the rule of signet.yaml that
- * fits the path, else the environment's, else the cluster's own. Each is looked up once.
+ * Certificates by the file that is sealed: --cert, else --cluster, else the rule of signet.yaml
+ * that fits the path, else the environment's, else the cluster's own. Each is found once.
  */
 export class Certificates {
   readonly #given: GivenCertificate;
@@ -101,7 +103,7 @@ export class Certificates {
     this.#project = project;
   }
 
-  /** The project's cluster for a file; undefined path: for what goes to standard output. */
+  /** The project's cluster for a file. `path`: undefined for standard output. */
   clusterFor(path: string | undefined): ProjectCluster | null {
     const { cert, cluster } = this.#given;
     if (cluster !== undefined) {
@@ -205,9 +207,9 @@ export function fetchClusterCertificate(
 }
 
 /**
- * That a certificate which is new to a cluster is not another one's, as where a context leads
- * elsewhere. Clusters that share keys already may share the next. `newest`: by cluster, those found
- * before it.
+ * Refuses a new certificate that belongs to another cluster, as where a context points to the wrong
+ * one. Clusters that already share keys may share the next one. `newest`: by cluster, certificates
+ * that were fetched before this one.
  * @throws SignetError certificate-invalid
  */
 export function checkNotOfOther(
@@ -230,7 +232,7 @@ export function checkNotOfOther(
   }
 }
 
-/** The text of a certificate file with `newest` first, and those that were in it after it. */
+/** The text of a certificate file, with `newest` before the certificates it already has. */
 export function withNewest(newest: Certificate, { known }: ClusterKeys): string {
   const others = [...known.values()].filter(
     ({ fingerprint }) => fingerprint !== newest.fingerprint,

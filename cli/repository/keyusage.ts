@@ -1,4 +1,4 @@
-// How many values of a repository are under each key of a cluster, and which keys nothing needs.
+// Which values of a repository each key of a cluster sealed, and which keys are no longer needed.
 
 import { count } from "../terminal/words.ts";
 import type { Inventory, RepositoryKeyState, SealedObject, SealedValue } from "./sealedfiles.ts";
@@ -11,14 +11,17 @@ interface FoundValue {
 }
 
 export interface KeyUse {
-  /** Undefined for values of which no key is known. */
+  /** Undefined for values whose key is not known. */
   readonly fingerprint: string | undefined;
   readonly state: RepositoryKeyState;
   readonly since: Date | undefined;
   readonly values: readonly FoundValue[];
 }
 
-/** Every key of a cluster that the repository knows of or a value names: the newest first. */
+/**
+ * Every key of a cluster that has a certificate in the repository or sealed a value; the newest
+ * first.
+ */
 export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[] {
   const keys = clusters.get(cluster);
   const byKey = new Map<string | undefined, FoundValue[]>();
@@ -27,8 +30,8 @@ export function keyUse({ files, clusters }: Inventory, cluster: string): KeyUse[
     for (const object of objects) {
       const isOwn = object.meaning?.cluster.name === cluster;
       for (const value of object.values) {
-        // A file in the wrong place, or in none, still needs the key that it is under. A value of
-        // which neither key nor cluster is known may need any.
+        // A file in the wrong place still needs the key that sealed it. A value without a known key
+        // or cluster may need any key.
         const isKnown = keys?.known.has(value.fingerprint ?? "") ?? false;
         const mayBe = object.meaning === null && value.fingerprint === undefined;
         if (!isOwn && !isKnown && !mayBe) continue;
@@ -63,7 +66,7 @@ function stateOf(
   return isOfOther ? "foreign" : "unknown";
 }
 
-/** Why the files of a repository still need a key; empty where they do not. */
+/** Why the files of a repository still need a key; empty where none does. */
 export function blockersOf(inventory: Inventory, cluster: string, fingerprint: string): string[] {
   return blockersAmong(keyUse(inventory, cluster), inventory, fingerprint);
 }

@@ -1,5 +1,4 @@
-// Signet.yaml at the root of a config repository: finding it, reading it, which cluster a path is
-// for.
+// The project of a repository: its signet.yaml, and which cluster a path is for.
 // SPEC.md, "Projects".
 
 import { dirname, join, parse, relative, sep } from "node:path";
@@ -8,16 +7,16 @@ import { SignetError } from "../../shared/errors.ts";
 import { parseProject, type Project, type ProjectCluster } from "./projectfile.ts";
 import { findProjectFolder, PROJECT_FILE } from "./projectfolder.ts";
 
-/** What its path says of a file. */
+/** What a file's path says about it. */
 export interface PathMeaning {
   readonly cluster: ProjectCluster;
-  /** Where the rule's pattern has {namespace} or {name}. */
+  /** Present where the rule's pattern has {namespace} or {name}. */
   readonly namespace?: string;
   readonly name?: string;
 }
 
 /**
- * The project that this folder is in.
+ * The project of the current folder.
  * @throws SignetError project-invalid, io
  */
 export function findProject(): Project | null {
@@ -38,12 +37,12 @@ export function needProject(): Project {
   );
 }
 
-/** What the path of a file says of it: the first rule that fits; null where none does. */
+/** The first rule that fits a file's path; null where none does. */
 export function meaningOf(project: Project, path: string): PathMeaning | null {
   return meaningBelow(project, pathBelow(project, path));
 }
 
-/** The same of a path below the root. */
+/** The same for a path below the root. */
 export function meaningBelow(project: Project, below: string): PathMeaning | null {
   for (const { expression, cluster: name } of project.rules) {
     const match = expression.exec(below);
@@ -57,13 +56,13 @@ export function meaningBelow(project: Project, below: string): PathMeaning | nul
     };
   }
   const [only, ...others] = project.clusters.values();
-  // With one cluster and no rule there is nothing to choose.
+  // One cluster and no rule leave no choice.
   return project.rules.length === 0 && only !== undefined && others.length === 0
     ? { cluster: only }
     : null;
 }
 
-/** A file's path below the root, parts divided by `/`; it may lie outside. */
+/** A file's path relative to the root, separated by `/`; it may lead out of it. */
 export function pathBelow(project: Project, path: string): string {
   const folder = samePlace(dirname(path));
   return relative(samePlace(project.root), join(folder, parse(path).base))

@@ -1,4 +1,4 @@
-// The text of signet.yaml: its fields, checked and parsed.
+// The fields of signet.yaml, checked and parsed.
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
@@ -12,23 +12,23 @@ import { PROJECT_FILE } from "./projectfolder.ts";
 /** A cluster that files of the repository are sealed for. */
 export interface ProjectCluster {
   readonly name: string;
-  /** Its certificate file, below the root; the current one first, those before it after it. */
+  /** Its certificate file, below the root: the current certificate, then former ones. */
   readonly certificate: string;
-  /** Where the certificate is fetched from: an address, or else a context of the kubeconfig. */
+  /** Source of the certificate: an address, or a context of the kubeconfig. */
   readonly url?: string;
   readonly context?: string;
   readonly controllerName?: string;
   readonly controllerNamespace?: string;
 }
 
-/** Files that are for a cluster. */
+/** Which files are for a cluster. */
 interface PathRule {
   readonly pattern: string;
   readonly cluster: string;
   readonly expression: RegExp;
 }
 
-/** Plaintext that may be in the repository. */
+/** Plaintext that is allowed in the repository. */
 export interface AllowedPlaintext {
   readonly pattern: string;
   readonly reason: string;
@@ -41,9 +41,9 @@ export interface Project {
   readonly clusters: ReadonlyMap<string, ProjectCluster>;
   readonly rules: readonly PathRule[];
   readonly scope: Scope | undefined;
-  /** Path of a new file below the root, with {cluster}, {namespace} and {name} in it. */
+  /** Path of a new file below the root, with {cluster}, {namespace} and {name}. */
   readonly newFile: string;
-  /** Age at which a value's key is too old for `verify`. */
+  /** `verify` reports values whose key is older. */
   readonly maxKeyAgeDays: number | undefined;
   readonly allow: readonly AllowedPlaintext[];
 }
@@ -87,7 +87,7 @@ export function parseProject(text: string, root: string): Project {
   });
 }
 
-/** How an address begins, from which a certificate can be fetched. */
+/** The beginning of an address that a certificate can be fetched from. */
 export const ADDRESS = /^(https?|file):\/\//;
 
 function parseCluster(name: string, object: JsonObject, field: string): ProjectCluster {
@@ -132,10 +132,10 @@ function parseAllow(value: Json): AllowedPlaintext[] {
   });
 }
 
-/** What stands for {namespace} and {name} while the rest of a pattern is compiled. */
+/** Names in braces that a pattern may have. */
 const CAPTURES = ["namespace", "name"] as const;
 
-/** A glob, in which {namespace} and {name} each stand for the text of one part of the path. */
+/** A glob in which {namespace} and {name} each match text within one part of the path. */
 function patternExpression(pattern: string, field: string): RegExp {
   const fail = (): SignetError =>
     invalid("is not a pattern of paths below this folder", field, "such as prod/** or *.yaml");
@@ -176,12 +176,12 @@ function known(object: JsonObject, fields: readonly string[], prefix: string): v
   throw invalid("there is no such field", prefix + other, `there are ${fields.join(", ")}`);
 }
 
-/** Whether a path that is said below the root leads out of it. */
+/** Whether a path relative to the root leads out of it. */
 function leavesRoot(path: string): boolean {
   return path.startsWith("/") || /(^|\/)\.\.(\/|$)/.test(path);
 }
 
-/** A file below the root: who writes signet.yaml does not choose files elsewhere. */
+/** A file below the root: signet.yaml must not name files elsewhere. */
 function pathAt(object: JsonObject, field: string, prefix: string): string | undefined {
   const path = optionalText(object, field, prefix);
   if (path !== undefined && leavesRoot(path)) {
@@ -214,7 +214,7 @@ function mappingAt(object: JsonObject, field: string, prefix = ""): JsonObject {
 
 function textOf(value: Json, field: string): string {
   if (typeof value === "string" && value !== "") return value;
-  // `n` and `1` look like text.
+  // `n` and `1` look like text, but are not.
   const isBare = typeof value === "boolean" || typeof value === "number";
   throw invalid("must be text", field, isBare ? "put it in quotes" : undefined);
 }

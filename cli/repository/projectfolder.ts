@@ -1,11 +1,11 @@
-// Whether there is a signet.yaml here or above: asked by commands that start fast without one.
+// The folder of signet.yaml. A file of its own, as commands start faster where there is none.
 
 import { dirname, join, parse, resolve } from "node:path";
 import { statIfThere } from "../../host/readfile.ts";
 
 export const PROJECT_FILE = "signet.yaml";
 
-/** The nearest folder, from `folder` upwards, that has a signet.yaml; null where none has. */
+/** The nearest folder, from `folder` upwards, with a signet.yaml; null where there is none. */
 export function findProjectFolder(folder = process.cwd()): string | null {
   for (let here = resolve(folder); ; here = dirname(here)) {
     if (statIfThere(join(here, PROJECT_FILE))?.isFile() === true) return here;

@@ -1,4 +1,4 @@
-// Changes of items sealed, written to their files, and reported.
+// Seals changed items, writes the files, and reports what changed.
 // SPEC.md, "Changing values".
 
 import { type Output, writeFiles } from "../../host/writefiles.ts";
@@ -13,7 +13,7 @@ import { editedText, type SealedFile, type SealedObject } from "./sealedfiles.ts
 
 const NONE: ReadonlyMap<string, never> = new Map<string, never>();
 
-/** Seals, writes and tells what changed. @throws SignetError; then no file was changed */
+/** @throws SignetError; then no file was changed */
 export async function applyChanges(
   changes: ReadonlyMap<Target, ItemChanges>,
   certificates: Certificates,
@@ -65,7 +65,7 @@ export async function applyChanges(
   else for (const line of lines) say(options.dryRun ? `would change ${line}` : line);
 }
 
-/** A template that speaks of an item which is no longer there fails in the cluster only. */
+/** A template that uses a missing item fails in the cluster only. */
 function warnOfTemplates({ sealed, place, name }: SealedObject, gone: readonly string[]): void {
   for (const item of gone) {
     const field = [...sealed.template.data].find(([, text]) => text.includes(item))?.[0];

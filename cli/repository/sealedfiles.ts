@@ -1,4 +1,4 @@
-// Every SealedSecret below some paths, with its cluster and the key that each value is under.
+// Every SealedSecret below some paths, with its cluster and the key that sealed each value.
 // SPEC.md, "Projects".
 
 import { join, relative, sep } from "node:path";
@@ -20,9 +20,9 @@ import type { Project } from "./projectfile.ts";
 
 /** A file with a SealedSecret in it. */
 export interface SealedFile {
-  /** As messages name it, and where it is. */
+  /** Relative to the current folder, as messages name it. */
   readonly path: string;
-  /** Below the root of the project; the same as `path` without one. */
+  /** Relative to the root of the project; without a project the same as `path`. */
   readonly below: string;
   readonly text: string;
   readonly objects: readonly SealedObject[];
@@ -31,7 +31,7 @@ export interface SealedFile {
 export interface SealedObject {
   readonly file: string;
   readonly document: ManifestDocument;
-  /** Down to the object within its document: not empty in a List. */
+  /** Path to the object within its document; empty outside of a List. */
   readonly path: readonly string[];
   readonly place: ErrorPlace;
   readonly sealed: SealedSecret;
@@ -40,7 +40,7 @@ export interface SealedObject {
   readonly name: string;
   readonly meaning: PathMeaning | null;
   readonly cluster: ClusterKeys | null;
-  /** Every value, in the order of the file. */
+  /** In the order of the file. */
   readonly values: readonly SealedValue[];
 }
 
@@ -52,20 +52,21 @@ export interface SealedValue {
   readonly fingerprint: string | undefined;
   /** The state of its key, as far as the repository knows the key. */
   readonly key: RepositoryKeyState;
-  /** The certificate of its key, where the repository has it. */
+  /** The certificate of its key, if it is in the repository. */
   readonly certificate: Certificate | undefined;
 }
 
 export interface Inventory {
   readonly files: readonly SealedFile[];
-  /** Files with the word SealedSecret that cannot be read as such. */
+  /** Files that mention SealedSecrets and cannot be parsed. */
   readonly unreadable: readonly SignetError[];
-  /** By name; all of signet.yaml. */
+  /** Every cluster of signet.yaml, by name. */
   readonly clusters: ReadonlyMap<string, ClusterKeys>;
 }
 
 /**
- * Reads the SealedSecrets of files and folders; without any, of the project's root or this folder.
+ * Reads the SealedSecrets of files and folders; without paths, of the project or the current
+ * folder.
  * @throws SignetError io, certificate-invalid
  */
 export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
@@ -76,14 +77,14 @@ export function readSealedFiles(paths: readonly string[], project: Project | nul
   );
 }
 
-/** A file whose text may come from elsewhere than the path. */
+/** A file whose text may come from another place, such as the index of Git. */
 export interface TextSource {
   readonly path: string;
   /** @throws SignetError io, manifest-syntax */
   readonly read: () => string;
 }
 
-/** The same of texts, such as those of the index. @throws SignetError io, certificate-invalid */
+/** The same for texts. @throws SignetError io, certificate-invalid */
 export function readSealedTexts(sources: Iterable<TextSource>, project: Project | null): Inventory {
   const clusters = keysOfClusters(project);
   const files: SealedFile[] = [];
@@ -102,7 +103,7 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   return { files, unreadable, clusters };
 }
 
-/** The same of one file. @throws SignetError also where it cannot be read as what it is said to be */
+/** The same for one file. @throws SignetError also where it cannot be parsed */
 export function readSealedFile(path: string, project: Project | null): SealedFile {
   return parseSealedFile(path, readText(path), project, keysOfClusters(project));
 }
@@ -114,7 +115,7 @@ function keysOfClusters(project: Project | null): Map<string, ClusterKeys> {
   return clusters;
 }
 
-/** SealedSecrets by their cluster's name; "" where nothing says one. */
+/** SealedSecrets by their cluster's name; "" without a cluster. */
 export function byCluster(objects: Iterable<SealedObject>): Map<string, SealedObject[]> {
   const found = new Map<string, SealedObject[]>();
   for (const object of objects) {
@@ -127,8 +128,8 @@ export function byCluster(objects: Iterable<SealedObject>): Map<string, SealedOb
 }
 
 /**
- * What a controller can be asked of. Without clusters in signet.yaml the kubeconfig's is meant; with
- * some, a file that is for none of them is for nobody to ask.
+ * The SealedSecrets to ask a controller about. With clusters in signet.yaml, files that match none
+ * are skipped; without, all are for the cluster of the kubeconfig.
  */
 export function objectsToAsk(
   { files, clusters }: Inventory,
@@ -143,7 +144,7 @@ export function objectsToAsk(
     );
 }
 
-/** Whether a file is a template of a Helm chart: no YAML, and nothing of ours to mend. */
+/** Whether a file is a template of a Helm chart, which is not valid YAML. */
 export function isChartTemplate(path: string): boolean {
   const parts = path.split(sep);
   return parts.some(
@@ -154,11 +155,11 @@ export function isChartTemplate(path: string): boolean {
   );
 }
 
-/** Files as they are named, and the manifests of folders; each once. */
+/** The named files, and the manifests in named folders; each once. */
 export function filesBelow(paths: readonly string[]): string[] {
   const found = paths.flatMap((path) =>
     stat(path).isDirectory()
-      ? // A needed key is not to be called safe for a folder's name.
+      ? // Including hidden folders: their values need their keys too.
         manifestsBelow(path, { hidden: true }).map((below) => join(path, below))
       : [path],
   );
@@ -226,7 +227,7 @@ function judgeValue(
   return { item, fingerprint, key: "unknown", certificate: undefined };
 }
 
-/** The text of a file with some of its objects as they are to be; all else stays as it is written. */
+/** The text of a file with some of its objects changed; everything else stays as it is. */
 export function editedText(
   file: SealedFile,
   after: ReadonlyMap<SealedObject, SealedSecret>,
@@ -240,8 +241,8 @@ export function editedText(
 }
 
 /**
- * The one SealedSecret of a file that is meant.
- * @throws SignetError usage where several could be; wrong-kind where there is none
+ * The SealedSecret of a file with this name, or its only one.
+ * @throws SignetError usage where several match; wrong-kind where none does
  */
 export function chooseObject(file: SealedFile, named: string | undefined): SealedObject {
   const fitting = file.objects.filter(

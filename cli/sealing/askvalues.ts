@@ -47,7 +47,10 @@ export async function askValues(
   return values;
 }
 
-/** Removes the line end of a single line, as `echo` and editors add one; keeps several lines as they are. */
+/**
+ * Removes the line end of a single line, as `echo` and editors add one; keeps several lines as they
+ * are.
+ */
 function withoutLineEnd(bytes: Buffer): Uint8Array {
   const first = bytes.indexOf("\n");
   if (first === -1 || first !== bytes.length - 1) return bytes;

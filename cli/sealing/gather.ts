@@ -1,4 +1,4 @@
-// Manifests taken apart into Secrets that are checked, complete and ready to be sealed.
+// Splits manifests into Secrets that are checked, complete and ready to seal.
 // SPEC.md, "Command line", "Sealing".
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
@@ -34,7 +34,7 @@ export interface Gathered {
   readonly files: readonly GatheredFile[];
   /** Whether any input comes from a folder. */
   readonly hasFolder: boolean;
-  /** Files below folders that hold SealedSecrets but no Secret, and that hold neither. */
+  /** Files in folders with SealedSecrets but no Secret, and with neither. */
   readonly sealedAlready: number;
   readonly withoutSecret: number;
 }
@@ -43,8 +43,8 @@ export interface Gathered {
 export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
 
 /**
- * Takes every document of every input apart. With `mayLackKind`, an object without a kind counts as a
- * Secret. Every input is checked before it throws.
+ * Finds the Secrets of every input. With `mayLackKind`, an object without a kind counts as a
+ * Secret. Checks every input before it throws.
  * @throws SignetError, or an AggregateError of them
  */
 export function gather(
@@ -80,7 +80,7 @@ export function gather(
 }
 
 /**
- * The same of one object that is in no manifest. `name`: its source, as errors name it.
+ * The same for one object that is in no manifest. `name`: its source, as errors name it.
  * @throws SignetError
  */
 export function gatherObject(object: JsonObject, name: string, prepare: Prepare): Gathered {
@@ -109,8 +109,8 @@ function attempt<T>(errors: SignetError[], action: () => T): T | undefined {
 const NOTHING_FOUND = "no secrets found. Ensure the input is valid and UTF-8 encoded";
 
 function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
-  // A folder holds files of all kinds, also templates that are not valid YAML. One without the word,
-  // and without an escape that could spell it, holds no Secret.
+  // A folder holds files of all kinds, also templates that are not valid YAML. One without the
+  // word, and without an escape that could spell it, holds no Secret.
   if (inFolder !== undefined && !/Secret|\\/.test(text)) return [];
   const documents = parseManifests(text, { file: name });
   if (documents.length === 0 && inFolder === undefined) {

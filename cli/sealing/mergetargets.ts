@@ -1,4 +1,4 @@
-// The SealedSecrets of a file that Secrets are merged into: which one fits, and the merged text.
+// Merges Secrets into the SealedSecrets of a file: which one fits, and the merged text.
 // SPEC.md, "Command line", "Merging".
 
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
@@ -105,7 +105,7 @@ export function checkScope(
   );
 }
 
-/** The file's text with each Secret sealed and put into the target that was chosen for it. */
+/** The file's text with each Secret sealed and merged into its target. */
 export async function mergeSecrets(
   { file, text }: { readonly file: string; readonly text: string },
   secrets: readonly ReadySecret[],

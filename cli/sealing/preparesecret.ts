@@ -1,4 +1,4 @@
-// Checks on a Secret that is sealed as a whole, and its name, namespace and scope where it has none.
+// Checks a Secret before it is sealed, and adds the name, namespace and scope that it lacks.
 // SPEC.md, "Command line", "Sealing".
 
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";

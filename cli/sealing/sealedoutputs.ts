@@ -1,4 +1,4 @@
-// Where sealed files go, and their text: files of their own, in place of the plaintext, or one stream.
+// Where sealed files are written, and their text.
 // SPEC.md, "Command line", "Files".
 
 import { basename, extname, join } from "node:path";
@@ -11,13 +11,13 @@ import type { Input } from "../terminal/inputs.ts";
 import { printResult } from "../terminal/results.ts";
 import type { GatheredFile } from "./gather.ts";
 
-/** What the command line says of the result. */
+/** What the command line says about the result. */
 export interface OutputOptions {
-  /** That of the output's name where it has one, else that of the input. */
+  /** By default that of the output's name, or else that of the input. */
   readonly format?: ManifestFormat | undefined;
   /** A file or a folder; standard output where undefined. */
   readonly output?: string | undefined;
-  /** Each file takes the place of its plaintext. */
+  /** Replace each plaintext file. */
   readonly inPlace: boolean;
 }
 

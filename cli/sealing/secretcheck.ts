@@ -1,4 +1,4 @@
-// What surely is a mistake in a Secret that is about to be sealed, found before it is too late.
+// Checks that refuse obvious mistakes in a Secret before it is sealed.
 // SPEC.md, "Secrets".
 
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
@@ -27,11 +27,11 @@ const METADATA_FIELDS = [
   "uid",
 ];
 
-/** Where a value that is read otherwise than it looks would go into the Secret. */
+/** Fields in which a misread value would end up in the Secret. */
 const GUARDED = new Set(["apiVersion", "data", "kind", "metadata", "stringData", "type"]);
 
 /**
- * Refuses a scalar that Kubernetes reads otherwise than it looks.
+ * Refuses a scalar that Kubernetes does not read as what it looks like.
  * @throws SignetError manifest-ambiguous
  */
 export function checkSurprises({ surprises }: Pick<ManifestDocument, "surprises">): void {
@@ -40,7 +40,7 @@ export function checkSurprises({ surprises }: Pick<ManifestDocument, "surprises"
     while (path[0] === "items" && typeof path[1] === "number") path.splice(0, 2);
     const [field] = path;
     if (typeof field !== "string" || !GUARDED.has(field)) continue;
-    // A key stands in the message as it is read; one at the top is no field of a Secret anyway.
+    // The place shows the path as it is read.
     throw new SignetError("manifest-ambiguous", surpriseWords(surprise), {
       hint: "put it in quotes",
       place: { line: surprise.line, field: path.join(".") },
@@ -63,7 +63,7 @@ function surpriseWords({ what, becomes }: Surprise): string {
 }
 
 /**
- * Refuses fields that a Secret does not have: the API server would drop them, and what they hold.
+ * Refuses fields that a Secret does not have, as the API server would drop them with their content.
  * @throws SignetError secret-invalid
  */
 export function checkFields(object: JsonObject): void {
@@ -79,7 +79,8 @@ function checkKnown(
 ): void {
   for (const field of Object.keys(object)) {
     if (known.includes(field)) continue;
-    // A field's name may be a value that was indented wrongly: it is shown only where it nearly fits.
+    // An unknown field may be a value with wrong indentation: show it only where it resembles a
+    // field.
     const meant = known.find((name) => isNear(name.toLowerCase(), field.toLowerCase()));
     if (meant === undefined) {
       throw new SignetError("secret-invalid", `there is a field that ${owner} does not have`, {
@@ -94,7 +95,7 @@ function checkKnown(
   }
 }
 
-/** Whether two words differ by at most two letters added, left out or changed. */
+/** Whether two words differ by at most two added, removed or changed letters. */
 function isNear(a: string, b: string): boolean {
   if (Math.abs(a.length - b.length) > 2) return false;
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
@@ -109,7 +110,7 @@ function isNear(a: string, b: string): boolean {
   return (row[b.length] ?? 0) <= 2;
 }
 
-/** Items that the API server demands of a type; see ValidateSecret of Kubernetes. */
+/** Items that the API server requires of a type; see ValidateSecret in Kubernetes. */
 const REQUIRED_ITEMS = new Map([
   ["kubernetes.io/dockercfg", [".dockercfg"]],
   ["kubernetes.io/dockerconfigjson", [".dockerconfigjson"]],
@@ -120,7 +121,7 @@ const REQUIRED_ITEMS = new Map([
 const JSON_ITEMS = [".dockercfg", ".dockerconfigjson"];
 
 /**
- * Refuses a Secret that the API server would refuse for its type, when the controller writes it.
+ * Refuses a Secret that the API server would reject because of its type.
  * @throws SignetError secret-invalid
  */
 export function checkType({ type, data, metadata }: Secret): void {
@@ -155,7 +156,10 @@ function isJson(bytes: Uint8Array | undefined): boolean {
   }
 }
 
-/** @throws SignetError secret-invalid where there is nothing to seal; it names the `flag` that allows it */
+/**
+ * @throws SignetError secret-invalid where it holds no value; the message names the `flag` that
+ * allows this
+ */
 export function checkNotEmpty({ data }: Secret, flag = "--allow-empty"): void {
   if (data.size > 0) return;
   throw new SignetError(

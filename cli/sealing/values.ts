@@ -22,7 +22,7 @@ export interface ValueFlags {
   readonly tlsKey?: string | undefined;
 }
 
-export interface GivenValues {
+interface GivenValues {
   readonly data: Map<string, Uint8Array>;
   /** The type that the form asks for, such as `kubernetes.io/tls`. */
   readonly type: string | undefined;
@@ -111,8 +111,8 @@ export interface ClusterValues {
 }
 
 /**
- * Values for clusters of these names. Those that are asked for or generated differ by cluster; those
- * from a file are the same in all. Without a name, all are shared.
+ * Values for clusters of these names. Those that are asked for or generated differ by cluster;
+ * those from a file are the same in all. Without a name, all are shared.
  * @throws SignetError usage, io, secret-invalid
  */
 export async function readClusterValues(

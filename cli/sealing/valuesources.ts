@@ -1,4 +1,4 @@
-// Values from files, from the environment and from a generator, in the forms of `kubectl create secret`.
+// Sources of values: files, the environment and a generator, as in `kubectl create secret`.
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
@@ -26,7 +26,7 @@ export function fromFile(source: string): [string, Uint8Array][] {
       place: { file: source },
     });
   }
-  // As kubectl: the files of the folder whose names can be items.
+  // As in kubectl: the files whose names are valid names of items.
   const names = namesIn(source).sort();
   const items = names.filter(
     (name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true,
@@ -61,7 +61,10 @@ function readFileOf(item: string, file: string): Uint8Array {
   }
 }
 
-/** Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the environment's value. */
+/**
+ * Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the
+ * environment's value.
+ */
 export function fromEnvFile(file: string): [string, Uint8Array][] {
   const lines = readText(file)
     .replace(/^\uFEFF/, "")

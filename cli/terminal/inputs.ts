@@ -1,4 +1,4 @@
-// Reads what the command line names as input: files, folders of manifests, standard input.
+// Inputs that the command line names: files, folders of manifests, and standard input.
 // SPEC.md, "Command line", "Files".
 
 import { join } from "node:path";
@@ -9,20 +9,22 @@ import { readStdin } from "./stdin.ts";
 
 const STDIN_NAME = "standard input";
 
-/** A text that was read, and where from. */
+/** A text and its source. */
 export interface Input {
   /** As errors name it. */
   readonly name: string;
   /** Undefined for standard input. */
   readonly path?: string;
-  /** Path below the folder that was named on the command line; undefined for a file named itself. */
+  /**
+   * Path below the folder that the command line names; undefined for a file that it names itself.
+   */
   readonly inFolder?: string;
   readonly text: string;
 }
 
 /**
- * Reads every file named, standard input for `-` or for no name at all, and the manifests below
- * every folder named.
+ * Reads every named file, the manifests in every named folder, and standard input for `-` or
+ * without a name.
  * @throws SignetError io; manifest-syntax where one is not UTF-8
  */
 export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {

@@ -1,4 +1,4 @@
-// The progress of a long job, for a person who watches it.
+// The progress of a long job.
 
 import { fstatSync } from "node:fs";
 import { messagePrefix } from "./messages.ts";

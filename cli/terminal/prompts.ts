@@ -1,4 +1,4 @@
-// Questions to a person on a terminal. Loaded only where one is asked.
+// Questions to the user on a terminal. Loaded only where one is asked.
 
 import { isatty } from "node:tty";
 import inquirer from "inquirer";
@@ -8,18 +8,18 @@ import { say } from "./messages.ts";
 const STDIN = 0;
 const STDERR = 2;
 
-/** Whether there is a person to ask. */
+/** Whether there is a terminal to ask on. */
 export function canAsk(): boolean {
   return isatty(STDIN) && isatty(STDERR);
 }
 
-// Questions are words, not a result: they go to standard error.
+// Questions are messages, not results: they go to standard error.
 const prompt = inquirer.createPromptModule({ output: process.stderr });
 
-/** @throws SignetError cancelled where the person gave up */
+/** @throws SignetError cancelled */
 async function ask<T>(question: Record<string, unknown>): Promise<T> {
   try {
-    // Its types ask for each kind of question apart; ours are all built below.
+    // Its types differ by the kind of question; ours are all built below.
     const questions = [{ name: "answer", ...question }] as never;
     const answers = (await prompt(questions)) as Record<string, unknown>;
     return answers["answer"] as T;
@@ -31,8 +31,8 @@ async function ask<T>(question: Record<string, unknown>): Promise<T> {
   }
 }
 
-/** `check`: what is wrong with an answer, or null. */
-export type Check = (answer: string) => string | null;
+/** What is wrong with an answer, or null. */
+type Check = (answer: string) => string | null;
 
 const accepts = (check: Check) => (answer: string) => check(answer) ?? true;
 
@@ -41,7 +41,7 @@ export function askText(message: string, initial = "", check: Check = () => null
   return ask({ type: "input", message, ...suggestion, validate: accepts(check) });
 }
 
-/** One line that is not shown, not even how long it is, nor by any key. */
+/** One line that is never shown, nor its length. */
 export async function askHidden(message: string, check: Check = () => null): Promise<string> {
   const question = { type: "password", message, mask: false, toggleMask: false };
   for (;;) {
@@ -52,10 +52,12 @@ export async function askHidden(message: string, check: Check = () => null): Pro
   }
 }
 
-/** Nothing more of a paste comes after so long. */
+/** A paste ends once nothing has come for this long. */
 const PASTE_PAUSE_MS = 100;
 
-/** Tells whether more came with the line; that is shown nowhere, and answers no other question. */
+/**
+ * Returns whether more text came with the line. It is neither shown nor taken as another answer.
+ */
 function watchForLines(): () => Promise<boolean> {
   const { stdin } = process;
   let isMore = false;
@@ -80,7 +82,7 @@ export function askYesNo(message: string, initial: boolean): Promise<boolean> {
   return ask({ type: "confirm", message, default: initial });
 }
 
-export interface Choice<T> {
+interface Choice<T> {
   readonly name: string;
   readonly value: T;
 }

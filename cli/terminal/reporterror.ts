@@ -1,8 +1,8 @@
 // Errors and their hints as text, and the exit status that an error asks for.
 // SPEC.md, "Command line".
 //
-// An error is one line, `signet: error: WHAT FAILED: WHY`; a line `signet: hint: WHAT TO DO` follows
-// where there is something to do.
+// An error is one line, `signet: error: WHAT FAILED: WHY`; a line `signet: hint: WHAT TO DO`
+// follows where there is something to do.
 
 import { errnoOf } from "../../host/errno.ts";
 import { ERROR_CODES, formatPlace, SignetError } from "../../shared/errors.ts";

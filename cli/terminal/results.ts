@@ -1,4 +1,4 @@
-// Results on standard output, and nothing else there.
+// Prints results, the only text on standard output.
 // SPEC.md, "Command line".
 
 import { writeSync } from "node:fs";
@@ -33,7 +33,9 @@ export async function printResult(text: string): Promise<void> {
   }
 }
 
-/** Prints a result for people. Control characters, which names and commits may hold, are replaced. */
+/**
+ * Prints a result for people. Control characters, which names and commits may hold, are replaced.
+ */
 export function printLines(lines: readonly string[]): Promise<void> {
   return printResult(lines.map((line) => `${line.replace(/\p{Cc}/gu, "?")}\n`).join(""));
 }

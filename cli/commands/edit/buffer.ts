@@ -1,4 +1,4 @@
-// The text that `signet edit` shows in an editor, and what a changed one asks for.
+// The text that `signet edit` shows in an editor, and the changes that an edited text asks for.
 // SPEC.md, "Changing values".
 
 import { locate, SignetError } from "../../../shared/errors.ts";
@@ -9,14 +9,14 @@ import { isItemName } from "../../../shared/kubernetes/secret.ts";
 
 /** A SealedSecret as it is shown. */
 export interface ShownObject {
-  /** `NAMESPACE/NAME`; no two of a buffer are the same. */
+  /** `NAMESPACE/NAME`; unique in a buffer. */
   readonly name: string;
-  /** Every item with its value, or null where that is not known or not text. */
+  /** Every item with its value; null where it is not known or not text. */
   readonly items: ReadonlyMap<string, string | null>;
 }
 
 const placeholder = (item: string): string => `<sealed: ${item}>`;
-/** An item's line where a value without quotes ends sooner than its line. */
+/** A line with a comment after a value without quotes. */
 const COMMENT_BEHIND = /^ {2}[-._a-zA-Z0-9]+:[ \t]+[^"'|>\s#].*[ \t]#/;
 const PLACEHOLDER = /^<sealed: ([-._a-zA-Z0-9]+)>$/;
 
@@ -27,13 +27,13 @@ const HELP = [
   "What stands as <sealed: ...> keeps its value. Leave everything as it is to give up.",
 ];
 
-/** `notes`: comment lines above all. */
+/** `notes`: comment lines at the top. */
 export function formatBuffer(objects: readonly ShownObject[], notes: readonly string[]): string {
   const comments = [...notes, "", ...HELP].map((line) => (line === "" ? "#" : `# ${line}`));
   const bodies = objects.map(({ name, items }) => {
     const entries = [...items].flatMap(([item, value]) =>
-      // A value that looks like a placeholder would be read as one. Single quotes: what someone types
-      // between them is taken as it is typed, which a backslash between others is not.
+      // A value that looks like a placeholder would be read as one. Between single quotes a
+      // backslash is an ordinary character, between double quotes it is not.
       value === null || PLACEHOLDER.test(value)
         ? [`  ${formatString(item)}: '${placeholder(item)}'`]
         : formatEntry(item, value, "  "),
@@ -43,14 +43,17 @@ export function formatBuffer(objects: readonly ShownObject[], notes: readonly st
   return [...comments, "", ...bodies.flat(), ""].join("\n");
 }
 
-/** Whether nothing but comments is left: whoever empties the file gives up. */
+/** Whether only comments are left: emptying the file cancels. */
 export function isEmptied(text: string): boolean {
   return text.split("\n").every((line) => /^\s*(#|$)/.test(line));
 }
 
 const ERROR_MARK = "# ERROR: ";
 
-/** `text` with an error told above it, in place of one that was told before; lines count from there. */
+/**
+ * `text` with an error above it, in place of an earlier one; the error's line counts from the new
+ * top.
+ */
 export function withError(text: string, { message, place }: SignetError): string {
   const lines = text.split("\n");
   const kept = lines.filter((line) => !line.startsWith(ERROR_MARK));
@@ -63,8 +66,8 @@ export function withError(text: string, { message, place }: SignetError): string
 }
 
 /**
- * What a buffer asks for, by the object's name; objects that stay as they are are left out.
- * @throws SignetError usage; it names items and lines, and quotes no value
+ * The changes that a buffer asks for, by the object's name, without unchanged objects.
+ * @throws SignetError usage; it names items and lines, and never quotes a value
  */
 export function parseBuffer(
   text: string,
@@ -118,7 +121,7 @@ function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | nul
   const kept = new Set<string>();
   for (const [item, text] of Object.entries(after)) {
     locate({ object: name }, () => {
-      // Not quoted: `password:value`, without a space, makes a name of a value.
+      // Not quoted: in `password:value`, without a space, the name includes the value.
       if (!isItemName(item)) {
         throw new SignetError("usage", "there is a line whose name is none for an item");
       }
@@ -131,7 +134,7 @@ function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | nul
         kept.add(item);
         return;
       }
-      // A value that is shown moves with its line: another cluster's is another one.
+      // A shown value under a new name is a renamed item: other clusters may have other values.
       const renamed = [...items].find(
         ([shown, value]) => value === text && !Object.hasOwn(after, shown) && !kept.has(shown),
       );

@@ -1,4 +1,4 @@
-// `signet edit`: the items of a sealed file in the user's editor, which opens again after a mistake.
+// `signet edit`: opens an editor on the items of a sealed file, and again after a mistake.
 // SPEC.md, "Changing values".
 
 import type { Command } from "commander";
@@ -137,7 +137,7 @@ function withSiblings(
   return targets.flatMap((target) => [target, ...siblingsOf(target, project, files)]);
 }
 
-/** The changes on the files as they are now, which may be otherwise than when the editor opened. */
+/** The changes for the files as they are now, which may have changed while the editor was open. */
 function changesNow(
   changes: ReadonlyMap<string, ItemChanges>,
   before: readonly Target[],
@@ -146,7 +146,7 @@ function changesNow(
   options: EditOptions,
 ): Map<Target, ItemChanges> {
   const result = new Map<Target, ItemChanges>();
-  // Read once: two objects of a file are two changes of one file.
+  // Read once, so that two objects of a file share that file.
   const files = options.allClusters ? filesOf(project) : [];
   for (const target of now) {
     const { name, sealed } = target.object;
@@ -176,7 +176,9 @@ function changesNow(
   return result;
 }
 
-/** What of a change another cluster's SealedSecret has: it may lack items that the first one has. */
+/**
+ * The part of a change that applies to another cluster's SealedSecret, which may lack some items.
+ */
 function restrictedTo({ sealed }: SealedObject, change: ItemChanges): ItemChanges {
   const has = (item: string): boolean => sealed.encryptedData.has(item);
   return {
@@ -236,7 +238,7 @@ async function liveValues(
   return (await readSecret(connectionTo(meaning?.cluster, options), sealed.metadata)).data;
 }
 
-/** Null for what is no text, or would not come out of an editor as it went in. */
+/** Null for bytes that are not text, or that an editor might not preserve. */
 function asText(bytes: Uint8Array | undefined): string | null {
   if (bytes === undefined || bytes.length === 0) return null;
   try {

@@ -1,4 +1,4 @@
-// The user's editor: run on a scratch file, and ended together with the command.
+// Runs the user's editor on a scratch file, and stops it when the command is stopped.
 
 import { spawn } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
@@ -10,23 +10,23 @@ import type { Scratch } from "./scratch.ts";
 
 interface Edited {
   readonly text: string;
-  /** Otherwise the text is what could be read of it. */
+  /** False where some bytes could not be decoded. */
   readonly isUtf8: boolean;
 }
 
-/** Exit statuses of a shell that cannot run what it is to run. */
+/** Exit statuses of a shell that cannot run a command. */
 const CANNOT_RUN = [126, 127];
 
 let running: ReturnType<typeof spawn> | undefined;
 
-/** Runs the editor on `text`; what it left. @throws SignetError cancelled, io */
+/** Runs the editor on `text`; returns the edited text. @throws SignetError cancelled, io */
 export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const path = scratch.write("secret.yaml", text);
   const { VISUAL, EDITOR } = process.env;
   const editor = VISUAL || EDITOR || "vi";
   const status = await new Promise<number | null>((resolve, reject) => {
-    // As git runs it: a command line, to which the file is added. Where a shell stays between, Ctrl-C
-    // is not to end it while the editor goes on.
+    // As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must
+    // not stop it before the editor.
     const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
     const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
     child.on("error", reject);
@@ -50,12 +50,12 @@ export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   return { text: after, isUtf8: bytes.equals(Buffer.from(after)) };
 }
 
-/** Whether a command line is one program with arguments, whose place the shell can leave to it. */
+/** Whether a command line is one program with arguments, which can replace the shell. */
 function isSimple(command: string): boolean {
   return !/[;&|<>(){}!`\n]|^\s*(\S*=|:)/.test(command);
 }
 
-/** Vim would keep copies of the text elsewhere: swap, undo and what was yanked. */
+/** Options that keep Vim from copying the text to other files: swap, undo and registers. */
 function secretive(editor: string): string {
   const [program = ""] = editor.trim().split(/\s+/);
   const isVim = /^(n?vim|gvim|mvim)\b/.test(basename(realProgram(program)));
@@ -70,19 +70,20 @@ function realProgram(program: string): string {
       accessSync(path, constants.X_OK);
       return realpathSync(path);
     } catch {
-      // The next one.
+      // Try the next folder.
     }
   }
   return program;
 }
 
-/** How long an editor may take to leave the terminal as it found it. */
+/** How long an editor may take to restore the terminal. */
 const EDITOR_END_MS = 1000;
 
 /**
- * Ctrl-C is the editor's; what ends us ends it, and nothing stays. Here alone the process is ended by
- * hand: whoever waits for an editor that does not listen would never come to its end. The status is
- * the one that a shell tells of a program which a signal ended.
+ * Leaves Ctrl-C to the editor; on other signals wipes the scratch file and stops the editor. It is
+ * the only place below the entry points that exits the process, as an editor that ignores the
+ * signal would keep it waiting. The exit status is that of a program stopped by the signal. Returns
+ * a function that restores the handlers.
  */
 export function wipeOnSignals(scratch: Scratch): () => void {
   const ignore = (): void => undefined;

@@ -1,5 +1,4 @@
-// A place for plaintext that an editor needs as a file: in memory, readable to the user alone,
-// wiped when it is left.
+// A folder for the plaintext file that an editor needs: in memory, private to the user, and wiped.
 // SPEC.md, "Changing values".
 
 import { randomBytes } from "node:crypto";
@@ -29,12 +28,12 @@ const PREFIX = "signet-edit-";
 /** TMPFS_MAGIC and RAMFS_MAGIC of statfs(2). */
 const MEMORY_FILE_SYSTEMS = new Set([0x01021994, 0x858458f6]);
 
-/** A folder that only this user can look into. */
+/** A folder that only this user can read. */
 export class Scratch {
   readonly folder: string;
 
   /**
-   * `allowDisk`: takes the folder for temporary files where no memory-backed one is found.
+   * `allowDisk`: use the folder for temporary files where there is none in memory.
    * @throws SignetError io where there is none
    */
   constructor(allowDisk: boolean) {
@@ -66,7 +65,7 @@ export class Scratch {
     return path;
   }
 
-  /** Overwrites and removes everything, also what the editor left; never throws. */
+  /** Overwrites and removes everything, including files that the editor created; never throws. */
   wipe(): void {
     wipeFolder(this.folder);
   }
@@ -89,11 +88,11 @@ function wipeFolder(folder: string): void {
   try {
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch {
-    // An editor that still writes: the guard removes it once we are gone.
+    // An editor may still be writing: the guard removes the folder when this process ends.
   }
 }
 
-/** Files themselves, never what a link leads to. What cannot be overwritten is removed all the same. */
+/** Does not follow links. A file that cannot be overwritten is removed later all the same. */
 function overwriteBelow(folder: string): void {
   try {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -102,7 +101,7 @@ function overwriteBelow(folder: string): void {
       else if (entry.isFile()) overwrite(path);
     }
   } catch {
-    // It is gone, or not ours to read.
+    // It is gone, or not readable.
   }
 }
 
@@ -115,28 +114,28 @@ function overwrite(path: string): void {
       closeSync(file);
     }
   } catch {
-    // Removed by whoever made it.
+    // Its creator removed it.
   }
 }
 
-/** What a `signet edit` of this user left that was killed together with its guard. */
+/** Removes folders of this user's `signet edit` that was killed together with its guard. */
 function removeAbandoned(base: string): void {
   let names: string[] = [];
   try {
     names = readdirSync(base);
   } catch {
-    // Nothing of ours can be in it.
+    // The folder cannot hold any of ours.
   }
   for (const name of names) {
     const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || isRunning(Number(pid))) continue;
     const folder = join(base, name);
     try {
-      // Anyone may make a link of such a name here, to a folder of this user's.
+      // Another user may have created a link of this name to a folder of this user.
       const found = lstatSync(folder);
       if (found.isDirectory() && found.uid === process.getuid?.()) wipeFolder(folder);
     } catch {
-      // Someone else removed it.
+      // Another process removed it.
     }
   }
 }

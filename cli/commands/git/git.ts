@@ -1,4 +1,4 @@
-// The options and help of `signet git`.
+// `signet git`: its subcommands, their options and help.
 // SPEC.md, "Git".
 
 import type { Command } from "commander";

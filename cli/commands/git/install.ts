@@ -1,4 +1,4 @@
-// `signet git install` and `uninstall`: the hook, the attributes and the settings of a repository.
+// `signet git install` and `uninstall`: the hook, attributes and settings of a repository.
 // SPEC.md, "Git".
 
 import { chmodSync, rmSync } from "node:fs";
@@ -13,7 +13,7 @@ import { say } from "../../terminal/messages.ts";
 import { git, gitText, needWorkTree } from "../../git/gitprocess.ts";
 
 export interface InstallOptions {
-  /** Puts our hook in place of another. */
+  /** Replaces another hook. */
   readonly force: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -21,7 +21,7 @@ export interface InstallOptions {
 
 const MARK = "# Installed by `signet git install`.";
 
-/** `below`: the folder of signet.yaml, where it does not lie at the top. */
+/** `below`: the folder of signet.yaml; empty for the top. */
 const hookText = (below: string): string => `#!/bin/sh
 ${MARK}
 # Refuses a commit with a Secret in plain text, or with a sealed file that no cluster would open.
@@ -33,7 +33,7 @@ ${below === "" ? "" : intoFolder(below)}signet scan --staged || exit 1
 signet verify --staged || exit 1
 `;
 
-/** Git may have told the hook where it is, by words that hold at the top alone. */
+/** Git may have set GIT_DIR relative to the top, which is wrong in another folder. */
 function intoFolder(below: string): string {
   const quoted = `'${below.replaceAll("'", "'\\''")}'`;
   return `GIT_WORK_TREE=$(pwd) && GIT_DIR=$(git rev-parse --absolute-git-dir) || exit 1
@@ -49,7 +49,7 @@ const SETTINGS: readonly (readonly [string, string])[] = [
   ["merge.signet.driver", "signet git merge %O %A %B %P"],
 ];
 
-/** Where Git keeps what the diff driver printed. */
+/** Where Git caches the output of the diff driver. */
 const CACHE_REF = "refs/notes/textconv/signet";
 
 const MANIFESTS = ["*.yaml", "*.yml", "*.json"];
@@ -137,19 +137,19 @@ async function tell(
   else for (const line of lines) say(dryRun ? `would change ${line}` : line);
 }
 
-/** Where Git looks for it: core.hooksPath and work trees are Git's to know. */
+/** The path of the hook, from Git, which knows core.hooksPath and work trees. */
 function hookPath(top: string): string {
   const path = gitText(["rev-parse", "--git-path", "hooks/pre-commit"], { cwd: top });
   return resolve(top, path.replace(/\n$/, ""));
 }
 
-/** Whether a hook is this repository's alone. */
+/** Whether a hook belongs to this repository only. */
 function isOwn(hook: string, top: string): boolean {
   const common = gitText(["rev-parse", "--git-common-dir"], { cwd: top }).replace(/\n$/, "");
   return [top, resolve(top, common)].some((folder) => !relative(folder, hook).startsWith(".."));
 }
 
-/** Whether Git says yes. */
+/** Whether Git succeeds. */
 function answers(args: readonly string[], cwd: string): boolean {
   try {
     git(args, { cwd });
@@ -164,14 +164,17 @@ function shown(path: string): string {
   return relative(process.cwd(), path) || path;
 }
 
-/** The folder of signet.yaml, as Git names it; empty for the top, or where there is none. */
+/**
+ * The folder of signet.yaml below the top, separated by `/`; empty for the top, or where there is
+ * none.
+ */
 function projectFolder(top: string): string {
   const folder = findProjectFolder();
   const below = folder === null ? "" : relative(samePlace(top), samePlace(folder));
   return below.startsWith("..") ? "" : below.split(sep).join("/");
 }
 
-/** The paths of signet.yaml in Git's spelling; every manifest where it has none. */
+/** The paths of signet.yaml as patterns of Git; every manifest where there are none. */
 function attributePatterns(top: string): string[] {
   const project = findProject();
   if (project === null || project.rules.length === 0) return MANIFESTS;
@@ -179,18 +182,18 @@ function attributePatterns(top: string): string[] {
   const globs = project.rules.flatMap(({ pattern }) =>
     withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
   );
-  // What Git's patterns cannot say: every manifest below signet.yaml.
+  // Git's patterns cannot express these: use every manifest below signet.yaml.
   const said = globs.some((glob) => /^!|[()]/.test(glob)) ? ["**"] : globs;
   return said.flatMap((glob) => {
     const rooted = `/${prefix === "" ? "" : `${prefix}/`}${glob}`.replace(/ /g, "[[:space:]]");
-    // A whole folder may hold files of other kinds, which are Git's own to compare and merge.
+    // A folder may hold files of other kinds, for which Git's own drivers are right.
     const [, folder, last = ""] = /^(.*\/)(\*|\*\*|\*\*\/\*)$/.exec(rooted) ?? [];
     const deeper = last.startsWith("**") ? "**/" : "";
     return folder === undefined ? [rooted] : MANIFESTS.map((name) => `${folder}${deeper}${name}`);
   });
 }
 
-/** `{a,b}` as two patterns: Git does not know it. */
+/** `{a,b}` as two patterns, as Git has no braces. */
 function withoutBraces(pattern: string): string[] {
   const [, before = "", inner, after = ""] = /^(.*?)\{([^{}]*,[^{}]*)\}(.*)$/.exec(pattern) ?? [];
   if (inner === undefined) return [pattern];

@@ -1,4 +1,4 @@
-// `signet git merge`: Git's merge of a sealed file, item by item.
+// `signet git merge`: merges sealed files item by item, as a merge driver of Git.
 // SPEC.md, "Git".
 
 import { spawnSync } from "node:child_process";
@@ -14,7 +14,7 @@ import { writeFiles } from "../../../host/writefiles.ts";
 
 /**
  * Merges `theirs` into `ours`, as Git's merge drivers do: the result goes into the file `ours`.
- * @throws SignetError check-found where a person is to choose
+ * @throws SignetError check-found where there is a conflict
  */
 export async function runMergeDriver(
   base: string,
@@ -26,7 +26,7 @@ export async function runMergeDriver(
   const [mine = "", before = "", yours = ""] = sides.map((file) =>
     readBytes(file).toString("utf8"),
   );
-  // What is no UTF-8 would not be written as it was read.
+  // Text that is not UTF-8 would not be written as it was read.
   const isText = ![mine, before, yours].some((text) => text.includes("\ufffd"));
   const merged = isText
     ? mergeTexts(before, mine, yours, () => {
@@ -41,7 +41,7 @@ export async function runMergeDriver(
   const { status } = mergeFile(["-L", "ours", "-L", "base", "-L", "theirs", ...sides]);
   const conflicts = merged?.conflicts ?? [];
   if (status === 0 && conflicts.length === 0) return;
-  // By lines it fits together all the same, such as two halves of a ciphertext: nobody wants that.
+  // A merge by lines may succeed in spite of a conflict, and mix the halves of two ciphertexts.
   if (status === 0) await writeFiles([{ path: ours, text: mine }]);
   const what = conflicts.length === 0 ? "" : `${conflicts.join(", ")} changed on both sides: `;
   const isMarked = status !== null && status > 0 && status < 128;
@@ -57,7 +57,7 @@ export async function runMergeDriver(
   );
 }
 
-/** Git's own merge by lines: the status counts conflicts. */
+/** Git's own merge by lines; the status is the number of conflicts. */
 function mergeFile(args: readonly string[]): { status: number | null; stdout: Buffer } {
   const { status, stdout } = spawnSync("git", ["merge-file", "-q", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -66,12 +66,12 @@ function mergeFile(args: readonly string[]): { status: number | null; stdout: Bu
   return { status, stdout };
 }
 
-/** The text of both sides' changes, or the entries that each side changed otherwise. */
+/** The merged text, or the entries that the sides changed differently. */
 type Merged = { readonly text: string } | { readonly conflicts: readonly string[] };
 
 /**
- * `byLines`: Git's merge, ours where both changed a line: it has the comments of both.
- * @returns null where it is Git's to merge: not the same SealedSecrets on both sides, or others
+ * `byLines`: Git's merge, with our lines where both changed one: it has the comments of both.
+ * @returns null where Git must merge: the sides have different SealedSecrets, or other objects
  * @internal for its test
  */
 export function mergeTexts(
@@ -104,7 +104,7 @@ export function mergeTexts(
   }
 }
 
-/** Git's merge with what the documents of `merged` say; null where that cannot be had. */
+/** Git's merge with the values of the documents in `merged`; null where that is impossible. */
 function withComments(byLines: string | null, merged: string): string | null {
   if (byLines === null) return null;
   try {
@@ -127,7 +127,7 @@ function withComments(byLines: string | null, merged: string): string | null {
 const namesOf = (documents: ReadonlyMap<string, unknown>): string =>
   [...documents.keys()].join("\n");
 
-/** By name; a file with anything but SealedSecrets, or two of one name, is Git's to merge. */
+/** By name. @throws SignetError for a file with other objects, or with two of one name */
 function sealedDocuments(text: string): Map<string, ManifestDocument> {
   const documents = new Map<string, ManifestDocument>();
   for (const document of parseManifests(text)) {
@@ -155,7 +155,7 @@ function mergeObject(
   conflicts.push(...otherScope(before, mine, yours).filter((each) => !conflicts.includes(each)));
   const merged = mergedStamp(before, mine, yours);
   const { annotations } = mine.metadata;
-  // Where ours had none, all of theirs may have come along.
+  // Without any in ours, the merge may have taken all of theirs.
   if (merged !== annotations[STAMP_ANNOTATION] || Object.keys(annotations).length === 0) {
     edits.push({ path: stamp, value: merged });
   }
@@ -166,7 +166,7 @@ function sealedOf(value: Json): SealedSecret {
   return parseSealedSecret(asObject(value) ?? {});
 }
 
-/** What one side sealed for the scope that the other side changed: it would not open. */
+/** Values that one side sealed for a scope that the other side changed: they would not open. */
 function otherScope(
   base: SealedSecret | undefined,
   ours: SealedSecret,
@@ -182,7 +182,7 @@ function otherScope(
     .map(([item]) => `spec.encryptedData.${item}`);
 }
 
-/** Each item's key is that of the side which its ciphertext comes from. */
+/** Each item keeps the key of the side that its ciphertext comes from. */
 function mergedStamp(
   base: SealedSecret | undefined,
   ours: SealedSecret,
@@ -198,7 +198,7 @@ function mergedStamp(
     const [before, here, there] = [base, ours, theirs].map((side) =>
       side === undefined ? undefined : stampOf(side).get(item),
     );
-    // Of a ciphertext that both have, one side may have told the key only now.
+    // Where both have the same ciphertext, one side may have added its key.
     const isOurs = isMine || (yours === old && here !== before);
     const fingerprint = isOurs ? here : there;
     if (fingerprint !== undefined) stamp.set(item, fingerprint);
@@ -206,7 +206,7 @@ function mergedStamp(
   return stamp.size === 0 ? undefined : formatStamp(stamp, items);
 }
 
-/** What is to be edited in `ours` so that it has the changes of `theirs`. */
+/** Edits of `ours` that apply the changes of `theirs`. */
 function mergeValue(
   path: readonly string[],
   base: Json | undefined,

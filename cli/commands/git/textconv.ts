@@ -1,4 +1,4 @@
-// `signet git textconv`: a sealed file as `git diff` is to show it, without any value.
+// `signet git textconv`: a sealed file without its values, for `git diff`.
 // SPEC.md, "Git".
 
 import { createHash } from "node:crypto";
@@ -20,7 +20,7 @@ const VALUE_FIELDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   Secret: [["data"], ["stringData"]],
 };
 
-/** Where a whole Secret may be quoted. */
+/** Where annotations may quote a whole Secret. */
 const ANNOTATIONS = [
   ["metadata", "annotations"],
   ["spec", "template", "metadata", "annotations"],
@@ -29,7 +29,7 @@ const ANNOTATIONS = [
 const PLAIN = "<plain text>";
 
 /**
- * The text with each value replaced: a sealed one by a short hash of its ciphertext.
+ * Replaces each value in a text; a sealed one by a short hash of its ciphertext.
  * @internal for its test
  */
 export function withoutValues(text: string): string {
@@ -54,7 +54,7 @@ export function withoutValues(text: string): string {
       const kind = typeof object["kind"] === "string" ? object["kind"] : "";
       for (const field of VALUE_FIELDS[kind] ?? []) {
         for (const { key, value } of entriesAt(document, [...path, ...field])) {
-          // Of spec itself the legacy form's value alone.
+          // Of spec itself, only the value of the legacy form.
           if (field.length === 1 && field[0] === "spec" && key !== "data") continue;
           const isSealed = kind !== "Secret" && value.type === "scalar";
           replace(value, isSealed ? sealedMark(value.resolved.value) : PLAIN);
@@ -79,7 +79,10 @@ function entriesAt({ root }: ManifestDocument, path: readonly string[]): readonl
   return mapping?.type === "mapping" ? mapping.entries : [];
 }
 
-/** What cannot be read, such as a file with conflict marks: rather too much is hidden than too little. */
+/**
+ * The same for text that cannot be parsed, such as a file with conflict marks. Hides too much
+ * rather than too little.
+ */
 function withoutValuesByLine(text: string): string {
   if (!/["']?kind["']?:\s*["']?(Sealed)?Secret/.test(text)) return text;
   let field: { readonly indent: number; readonly isSealed: boolean } | undefined;
@@ -92,7 +95,7 @@ function withoutValuesByLine(text: string): string {
     if (field !== undefined && indent <= field.indent) field = undefined;
     if (field !== undefined) {
       inner ??= indent;
-      // A line of a value that goes on.
+      // The value continues.
       if (indent > inner || key === "") return [];
       return [`${lead}${key}: ${field.isSealed ? sealedMark(unquoted(rest)) : PLAIN}`];
     }
@@ -131,7 +134,7 @@ function placed(document: ManifestDocument): ReturnType<typeof placedObjectsOf> 
   }
 }
 
-/** Behind the colon of the line above a block of text, where its header stands. */
+/** The offset of the header of a block of text: after the colon of the line above. */
 function blockStart(text: string, start: number): number {
   return text.lastIndexOf(":", start) + 1;
 }

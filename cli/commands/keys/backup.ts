@@ -1,4 +1,4 @@
-// `signet keys backup`: the sealing keys of a cluster in one locked file.
+// `signet keys backup`: writes a cluster's sealing keys to one encrypted file.
 // SPEC.md, "Backups".
 
 import { readdirSync, rmSync } from "node:fs";
@@ -18,11 +18,11 @@ import { say, warn } from "../../terminal/messages.ts";
 import { ioError } from "../../../host/errno.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
-export interface BackupOptions extends ClusterOptions {
+interface BackupOptions extends ClusterOptions {
   readonly output?: string;
   readonly recipient: readonly string[];
   readonly passphraseFile?: string;
-  /** How many files of the name stay; all where undefined. */
+  /** How many files of this name to keep; undefined keeps all. */
   readonly keep?: number;
   readonly force: boolean;
   readonly dryRun: boolean;
@@ -61,7 +61,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
       return [{ secret, key: readKeySecret(secret) }];
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      // It opens nothing, and is to keep none of the others from being backed up.
+      // It opens nothing, and must not prevent the backup of the others.
       const place = {
         object: `${options.controllerNamespace}/${typeof name === "string" ? name : ""}`,
         ...error.place,
@@ -92,7 +92,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
     const locked = await lockBackup(text, await chooseLock(options));
     await writeFiles([{ path: output, text: locked, mode: 0o600 }]);
   }
-  // Only once the new one is there.
+  // Only after the new one is written.
   const removed = keep === undefined || dryRun ? [] : removeOlder(pattern, keep);
   if (options.json) await printJson({ file: output, dryRun, keys: facts, removed });
   else {
@@ -103,19 +103,19 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
 
 const DATE = "{date}";
 
-/** UTC to the second, in a form that sorts by time and that any file system takes. */
+/** UTC to the second, in a form that sorts by time and is valid in every file system. */
 function dateOf(moment: Date): string {
   return moment.toISOString().replace(/[-:]|\.\d+/g, "");
 }
 
-/** Removes the oldest files of the pattern, by the date in their names; what it removed. */
+/** Removes the oldest files of the pattern, by the date in their names, and returns them. */
 function removeOlder(pattern: string, keep: number): string[] {
   const folder = dirname(pattern);
   const literal = basename(pattern)
     .split(DATE)
     .map((text) => text.replace(/[^\w-]/g, "\\$&"));
   const [first = "", second = "", ...more] = literal;
-  // Where the date is there twice it is the same one.
+  // A date that appears twice is the same date.
   const again = more.map((text) => `\\k<date>${text}`).join("");
   const named = new RegExp(`^${first}(?<date>\\d{8}T\\d{6}Z)${second}${again}$`);
   try {
@@ -131,7 +131,7 @@ function removeOlder(pattern: string, keep: number): string[] {
   }
 }
 
-/** When it was made is told by its certificate as well; all else that the cluster wrote is left out. */
+/** Without fields that the cluster wrote; the certificate has the time of creation. */
 function declared({ metadata, ...secret }: Secret): Secret {
   return { ...secret, metadata: { ...metadata, rest: serverFieldsRemoved(metadata.rest) } };
 }

@@ -1,4 +1,4 @@
-// The options and help of `signet keys`.
+// `signet keys`: its subcommands, their options and help.
 // SPEC.md, "Retirement of keys", "Backups".
 
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -66,7 +66,7 @@ interface KeyFlags {
   readonly json: boolean;
 }
 
-/** Where to ask: the cluster of signet.yaml that is named, or else the kubeconfig's. */
+/** The cluster of signet.yaml that --cluster names, or else that of the kubeconfig. */
 function place(flags: Connected<KeyFlags>): ClusterOptions & {
   readonly projectCluster: ProjectCluster | null;
 } {
@@ -83,7 +83,7 @@ function place(flags: Connected<KeyFlags>): ClusterOptions & {
   return { ...projectClusterOptions(projectCluster, connection(flags)), projectCluster };
 }
 
-/** Whose files count is not to be guessed. @throws SignetError usage */
+/** Requires --cluster where files of the repository count. @throws SignetError usage */
 function needCluster(flags: KeyFlags): void {
   const project = findProject();
   if (flags.cluster !== undefined || project === null || project.clusters.size === 0) return;

@@ -1,4 +1,4 @@
-// `signet keys list`: the sealing keys of a cluster, and what is still sealed under each.
+// `signet keys list`: a cluster's sealing keys, and how many values each of them sealed.
 // SPEC.md, "Retirement of keys".
 
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";

@@ -1,4 +1,4 @@
-// `signet keys restore`: the keys of a backup put into a cluster.
+// `signet keys restore`: creates the keys of a backup in a cluster.
 // SPEC.md, "Backups".
 
 import { createHash } from "node:crypto";
@@ -17,7 +17,7 @@ import { say, warn } from "../../terminal/messages.ts";
 import { fetchKeyReport } from "../../cluster/keyreport.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
 
-export interface RestoreOptions extends ClusterOptions {
+interface RestoreOptions extends ClusterOptions {
   readonly passphraseFile?: string;
   readonly identity: readonly string[];
   readonly wait: boolean;
@@ -28,7 +28,7 @@ export interface RestoreOptions extends ClusterOptions {
 interface RestoredKey {
   readonly secret: string;
   readonly fingerprint: string;
-  /** What its label says. */
+  /** From its label. */
   readonly state: string;
   readonly result: "created" | "there already" | "would be created";
 }
@@ -36,7 +36,7 @@ interface RestoredKey {
 const WAIT_MS = 60_000;
 const POLL_MS = 500;
 
-/** @throws SignetError; run again, it goes on where it ended: a key that is there is left alone */
+/** Skips existing keys, so that it can be run again after a failure. @throws SignetError */
 export async function runKeysRestore(file: string, options: RestoreOptions): Promise<void> {
   const { passphraseFile, identity } = options;
   const text = await unlockBackup(readBytes(file), file, {
@@ -74,7 +74,7 @@ interface BackupKey {
   readonly fingerprint: string;
 }
 
-/** Everything is checked before the first is created. */
+/** Checks every key before the first is created. */
 function readBackup(text: string, file: string, namespace: string): BackupKey[] {
   const keys = locate({ file }, () =>
     parseManifests(text)
@@ -82,8 +82,8 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
       .map((object) => {
         const secret = parseSecret(object);
         const key = readKeySecret(secret);
-        // The cluster's controller may be in another namespace than the one that is lost, and finds a
-        // key without a label by one name only.
+        // The new controller may run in another namespace, and finds a key without a label by one
+        // name only.
         const labels = { [KEY_LABEL]: "active", ...secret.metadata.labels };
         const rest = serverFieldsRemoved(secret.metadata.rest);
         const metadata = { ...secret.metadata, namespace, labels, rest };
@@ -95,8 +95,8 @@ function readBackup(text: string, file: string, namespace: string): BackupKey[] 
 }
 
 /**
- * Creates a key Secret, under another name where the cluster has made a key of that name itself, as a
- * fresh one does.
+ * Creates a key Secret; under another name where the cluster already has another key of that name,
+ * as a new cluster does.
  */
 async function restoreOne(
   { secret, fingerprint }: BackupKey,
@@ -123,7 +123,7 @@ async function restoreOne(
 
 type KeyThere = Pick<RestoredKey, "secret" | "state">;
 
-/** The key Secrets that the cluster has, by their fingerprint. */
+/** The key Secrets of the cluster, by fingerprint. */
 async function keysThere(options: ClusterOptions): Promise<Map<string, KeyThere>> {
   const there = new Map<string, KeyThere>();
   for (const object of await listKeySecrets(options)) {
@@ -135,7 +135,7 @@ async function keysThere(options: ClusterOptions): Promise<Map<string, KeyThere>
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
     }
-    // The one without a label is held all the same.
+    // The controller holds the one without a label too.
     there.set(fingerprint, { secret: name, state: labels[KEY_LABEL] ?? "active" });
   }
   return there;

@@ -1,4 +1,4 @@
-// `signet keys retire`: an old sealing key out of use, once nothing needs it.
+// `signet keys retire`: takes an old sealing key out of use, once nothing needs it.
 // SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../../shared/errors.ts";
@@ -13,8 +13,8 @@ import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
 import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "../../cluster/keyreport.ts";
 
-export interface RetireOptions extends ClusterOptions {
-  /** The project's cluster; null where only the cluster itself can be asked. */
+interface RetireOptions extends ClusterOptions {
+  /** The project's cluster; null without one, where only the cluster itself is asked. */
   readonly projectCluster: ProjectCluster | null;
   readonly force: boolean;
   readonly dryRun: boolean;
@@ -22,7 +22,7 @@ export interface RetireOptions extends ClusterOptions {
 }
 
 /**
- * `named`: fingerprint, the beginning of one, or the key Secret's name.
+ * `named`: a fingerprint, the beginning of one, or the name of the key Secret.
  * @throws SignetError check-found where something still needs it; usage, network
  */
 export async function runKeysRetire(named: string, options: RetireOptions): Promise<void> {

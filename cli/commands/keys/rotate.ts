@@ -1,4 +1,4 @@
-// `signet keys rotate`: a new sealing key, now.
+// `signet keys rotate`: makes the controller create a new sealing key now.
 // SPEC.md, "Renewal".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -51,7 +51,7 @@ export async function runKeysRotate(
   say("next: `signet cert refresh`, and `signet reseal` for what is under older keys");
 }
 
-/** While it waits a lost answer is none: it was asked already, and would make another if asked again. */
+/** Treats a lost answer as no change yet: a second request would create another key. */
 async function sealingKeyIfTold(
   options: ClusterOptions,
   before: ReportedKey,

@@ -1,4 +1,4 @@
-// `signet new`: a Secret made from answers or flags, sealed for one cluster or several.
+// `signet new`: creates a Secret from answers or flags, sealed for one or several clusters.
 // SPEC.md, "Command line".
 
 import { extname } from "node:path";
@@ -68,7 +68,7 @@ export function define(command: Command): void {
 }
 
 /** @throws SignetError; then nothing was written */
-export async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
+async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
   const project = findProject();
   const places = new Places(options, project);
   const plan = hasValues(options)

@@ -1,4 +1,4 @@
-// What `signet new` makes, as a person answers. Loaded only where one is asked.
+// The plan of `signet new` from the user's answers. Loaded only where questions are asked.
 
 import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { readBytes, statIfThere } from "../../../host/readfile.ts";

@@ -1,4 +1,4 @@
-// Where `signet new` writes the file of each cluster, and which certificate seals it.
+// The path and certificate of each cluster's file that `signet new` writes.
 
 import { statIfThere } from "../../../host/readfile.ts";
 import { SignetError } from "../../../shared/errors.ts";
@@ -13,7 +13,7 @@ interface Place {
   readonly certificate: Certificate;
 }
 
-/** Where each cluster's file goes, and what it is sealed with; looked for once. */
+/** The path and certificate of each cluster's file, each found once. */
 export class Places {
   readonly #options: NewOptions;
   readonly #project: Project | null;
@@ -24,7 +24,7 @@ export class Places {
     this.#project = project;
   }
 
-  /** @throws SignetError io where a file is there already; all that finding a certificate throws */
+  /** @throws SignetError io where the file already exists; all that finding a certificate throws */
   for(plan: Pick<Plan, "name" | "namespace">, cluster: ProjectCluster | null): Promise<Place> {
     let found = this.#found.get(cluster);
     if (found === undefined) this.#found.set(cluster, (found = this.#find(plan, cluster)));

@@ -1,4 +1,4 @@
-// What `signet new` makes: the Secret's name, its values and its clusters, as flags give them.
+// The plan of `signet new` from flags: the Secret's name, values and clusters.
 
 import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
@@ -16,7 +16,7 @@ export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlag
   readonly type?: string;
   readonly scope?: Scope;
   readonly output?: string;
-  /** Asks for each literal, and generates each password, once a cluster. */
+  /** Asks for each literal, and generates each password, once for each cluster. */
   readonly perCluster: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -28,9 +28,9 @@ export interface Plan {
   readonly type: string;
   readonly scope: Scope;
   readonly clusters: readonly ProjectCluster[];
-  /** The values of every cluster. */
+  /** Values for every cluster. */
   readonly shared: Values;
-  /** Those that differ, by the cluster's name. */
+  /** Values that differ, by the cluster's name. */
   readonly own: ReadonlyMap<string, Values>;
 }
 
@@ -82,7 +82,7 @@ export function namesOf(clusters: readonly ProjectCluster[]): string[] {
   return clusters.map(({ name }) => name);
 }
 
-/** Said, as it is seen nowhere on the command line. */
+/** Prints the namespace, as the command line does not show it. */
 function namespaceOfContext(name: string, scope: Scope, options: NewOptions): string {
   if (scope === "cluster-wide") return "";
   const context = currentContext(options);

@@ -1,4 +1,4 @@
-// `signet reseal`: re-seal every value that is not under its cluster's newest key.
+// `signet reseal`: re-seals every value that its cluster's newest key did not seal.
 // SPEC.md, "Whole repositories".
 
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Stale SealedSecrets re-sealed side by side, and each file written once all of it is re-sealed.
+// Re-seals stale SealedSecrets side by side, and writes each file once.
 // SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
@@ -26,7 +26,7 @@ export interface Resealed {
   readonly fingerprint: string;
 }
 
-/** What opens the values: private keys, or without any each cluster's controller. */
+/** What opens the values: private keys, or without any, each cluster's controller. */
 interface Opening extends GivenClusterOptions {
   readonly recoveryKey: readonly string[];
 }
@@ -37,7 +37,7 @@ interface StaleObject {
   readonly certificate: Certificate;
 }
 
-/** The values that are not known to be under the newest key. */
+/** Items whose value is not known to be sealed with the newest key. */
 export function staleItems({ values }: SealedObject, { fingerprint }: Certificate): string[] {
   return values.filter((value) => value.fingerprint !== fingerprint).map(({ item }) => item);
 }

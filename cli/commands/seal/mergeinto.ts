@@ -1,4 +1,4 @@
-// `signet seal --merge-into`: add values to a file's SealedSecrets, and leave the rest of it unchanged.
+// `signet seal --merge-into`: adds values to the SealedSecrets of a file.
 // SPEC.md, "Command line", "Merging".
 
 import { readText, stat } from "../../../host/readfile.ts";

@@ -1,4 +1,4 @@
-// `signet seal`: Secrets sealed into SealedSecrets, on standard output or in files.
+// `signet seal`: seals Secrets, and prints the SealedSecrets or writes them to files.
 // SPEC.md, "Command line", "Sealing".
 
 import { basename, dirname, join } from "node:path";

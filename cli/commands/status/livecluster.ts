@@ -1,4 +1,4 @@
-// What a cluster says of the repository's SealedSecrets and of its keys.
+// What a cluster reports about its keys and about the repository's SealedSecrets.
 // SPEC.md, "Whole repositories".
 
 import { isStatusCurrent, sealedUnderOf } from "../../../shared/sealing/sealedunder.ts";
@@ -11,7 +11,7 @@ import type { ProjectCluster } from "../../repository/projectfile.ts";
 import type { Inventory, SealedObject, SealedValue } from "../../repository/sealedfiles.ts";
 import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
 
-/** What a cluster says, where it was asked. */
+/** What a cluster reports. */
 export interface LiveCluster {
   readonly report: KeyReport;
   /** By `NAMESPACE/NAME`. */
@@ -30,7 +30,10 @@ export async function askCluster(
   return { report, sealedSecrets };
 }
 
-/** Where the cluster has the same ciphertext, its controller knows the key better than a stamp. */
+/**
+ * Takes the key from the controller where the cluster has the same ciphertext, as a stamp is a hint
+ * only.
+ */
 export function withLiveKeys(
   inventory: Inventory,
   live: ReadonlyMap<string, LiveCluster>,
@@ -59,7 +62,8 @@ function liveValues(object: SealedObject, applied: JsonObject): readonly SealedV
     if (!isSame || fingerprint === undefined || fingerprint === value.fingerprint) return value;
     const certificate = object.cluster?.known.get(fingerprint);
     const isCurrent = fingerprint === object.cluster?.current?.fingerprint;
-    // The controller opened it, so the key is its cluster's, whether the repository knows it or not.
+    // The controller opened it, so the key belongs to the cluster even if the repository does not
+    // know it.
     return { ...value, fingerprint, certificate, key: isCurrent ? "sealing" : "former" };
   });
 }

@@ -1,4 +1,4 @@
-// `signet status`: every sealed file with its cluster and keys, and which old keys are safe to delete.
+// `signet status`: every sealed file with its cluster and keys, and keys that can be retired.
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
@@ -45,14 +45,14 @@ export function define(command: Command): void {
     );
 }
 
-export interface StatusOptions extends GivenCertificate {
-  /** Asks the clusters as well. */
+interface StatusOptions extends GivenCertificate {
+  /** Ask the clusters as well. */
   readonly live: boolean;
   readonly json: boolean;
 }
 
-/** @throws SignetError check-found where something is to be done; io, network */
-export async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
+/** @throws SignetError check-found where there is a problem; io, network */
+async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
   const { cluster: only } = options;
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
@@ -75,7 +75,7 @@ export async function runStatus(paths: readonly string[], options: StatusOptions
     for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
     inventory = withLiveKeys(inventory, live);
   }
-  // Whether a key is still needed is told by every file, not by those that are asked about.
+  // Whether a key is still needed depends on every file, not only on `paths`.
   const all = paths.length === 0 ? inventory : withLiveKeys(readSealedFiles([], project), live);
   const objects = inventory.files
     .flatMap((file) => file.objects)
@@ -99,7 +99,7 @@ export async function runStatus(paths: readonly string[], options: StatusOptions
   }
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
-    // Of a file for no cluster nobody can tell more.
+    // Nothing more can be known of a file without a cluster.
     facts.filter(({ state, cluster }) => state !== "current" && (cluster ?? state) !== "unknown")
       .length +
     keys.filter(({ certificate }) => certificate !== "valid").length;

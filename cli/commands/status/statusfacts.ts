@@ -1,4 +1,4 @@
-// What `signet status` tells of each SealedSecret, and of the keys of each cluster.
+// The facts that `signet status` shows about each SealedSecret and about each cluster's keys.
 // SPEC.md, "Whole repositories".
 
 import { daysLeft } from "../../cluster/certificatesource.ts";
@@ -44,14 +44,14 @@ export function factsOf(
   };
 }
 
-/** A SealedSecret of the repository. */
+/** About a SealedSecret of the repository. */
 export type Facts = ReturnType<typeof factsOf>;
 
 function ageDays(since: Date, now: Date): number {
   return Math.max(0, Math.floor((now.getTime() - since.getTime()) / DAY_MS));
 }
 
-/** The keys of a cluster, and which of them nothing needs. */
+/** A cluster's keys, and which of them are no longer needed. */
 export function clusterFacts(
   name: string,
   inventory: Inventory,
@@ -63,7 +63,7 @@ export function clusterFacts(
   const allUses = keyUse(inventory, name);
   const uses = allUses.filter(({ fingerprint }) => fingerprint !== undefined);
   const named = new Set(uses.map(({ fingerprint }) => fingerprint));
-  // Keys that the cluster holds and the repository never knew.
+  // Keys that the cluster holds and the repository does not know.
   const others = (asked?.report.keys ?? []).flatMap(({ fingerprint, notBefore }): KeyUse[] =>
     named.has(fingerprint)
       ? []
@@ -105,7 +105,7 @@ function keyFact(
     since: since?.toISOString() ?? null,
     ageDays: since === undefined ? null : ageDays(since, now),
     values: values.length,
-    /** Nothing in the files, nor in the cluster where it was asked, needs it. */
+    /** Nothing needs it: neither a file nor, where the cluster was asked, the cluster. */
     safe: !seals && blockedBy.length === 0,
     blockedBy: seals ? [] : blockedBy,
   };
@@ -125,5 +125,5 @@ function clusterBlockers(
   ];
 }
 
-/** A cluster of signet.yaml, and its keys. */
+/** About a cluster of signet.yaml and its keys. */
 export type ClusterFacts = ReturnType<typeof clusterFacts>;

@@ -1,10 +1,10 @@
-// The facts of `signet status` as a person reads them.
+// The facts of `signet status` as text.
 
 import { table } from "../../terminal/table.ts";
 import { count, shortFingerprint } from "../../terminal/words.ts";
 import type { ClusterFacts, Facts } from "./statusfacts.ts";
 
-/** The table of SealedSecrets, what is to be mended, and the keys of each cluster. */
+/** The table of SealedSecrets, the problems, and each cluster's keys. */
 export function statusLines(
   facts: readonly Facts[],
   unreadable: readonly { file: string | undefined; message: string }[],
@@ -27,7 +27,7 @@ export function statusLines(
   return lines;
 }
 
-/** One row for each key that values of the object are under. */
+/** One row for each key that sealed values of the object. */
 function rowsOf({ cluster, namespace, name, scope, state, values, file }: Facts): string[][] {
   const byKey = new Map<string, Facts["values"][number][]>();
   for (const value of values) {
