@@ -230,7 +230,7 @@ describe("the library's types", () => {
   beforeAll(() => {
     writeFileSync(join(place, "example.ts"), example);
     const surface = readFileSync("test/interop/package/surface.ts", "utf8")
-      .replace("../../../library/main.ts", "kube-signet")
+      .replace("../../../library/library.ts", "kube-signet")
       .replace("../../../library/browser.ts", "kube-signet/browser");
     writeFileSync(join(place, "surface.ts"), surface);
   });
