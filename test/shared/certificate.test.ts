@@ -61,7 +61,9 @@ describe("a sealing key that is made", () => {
   });
 
   test("has no name unless it is given one", async () => {
-    expect(new X509Certificate(pair.certificatePem).subject).toBeUndefined();
+    // Until Node 24 an empty subject is told as undefined, whatever its types say; since 26 as "".
+    const unnamed: string | undefined = new X509Certificate(pair.certificatePem).subject;
+    expect([undefined, ""]).toContain(unnamed);
     const named = await createSealingKey({
       bits: 2048,
       notBefore: NOT_BEFORE,
