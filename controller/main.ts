@@ -2,12 +2,7 @@
 
 import { Command } from "commander";
 import { BUILD } from "../shared/version.ts";
-import {
-  addServeOptions,
-  addStandaloneOptions,
-  type ServeFlags,
-  type StandaloneFlags,
-} from "./flags.ts";
+import { addServeOptions, addStandaloneOptions, type ServeFlags, type StandaloneFlags } from "./flags.ts";
 
 const command = new Command("signet-controller")
   .description(

@@ -3,9 +3,18 @@
 
 import { decodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { type Json, type ManifestDocument, parseManifests } from "../../shared/manifest/manifest.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+} from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import { asObject, type JsonObject, metadataOf, quotesObject } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  metadataOf,
+  quotesObject,
+} from "../../shared/kubernetes/object.ts";
 
 export interface Plaintext {
   readonly rule: "plaintext-secret" | "last-applied" | "kustomize-literal";

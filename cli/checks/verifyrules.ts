@@ -8,7 +8,12 @@ import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import type { Project } from "../repository/projectfile.ts";
-import { type Inventory, isChartTemplate, type SealedFile, type SealedObject } from "../repository/sealedfiles.ts";
+import {
+  type Inventory,
+  isChartTemplate,
+  type SealedFile,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
 import { shortFingerprint } from "../terminal/words.ts";
 import type { Finding } from "./findings.ts";
 

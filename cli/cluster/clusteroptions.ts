@@ -1,7 +1,10 @@
 // Which cluster a command works with, and how it reaches the controller there.
 // SPEC.md, "Command line", "Certificate".
 
-import type { ConnectionOverrides, KubeconfigOptions } from "../../host/kubernetes/kubeconfigfiles.ts";
+import type {
+  ConnectionOverrides,
+  KubeconfigOptions,
+} from "../../host/kubernetes/kubeconfigfiles.ts";
 
 /** Which cluster, and how to reach the controller in it. */
 export interface ClusterOptions extends KubeconfigOptions {

@@ -4,7 +4,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { API_VERSION, formatSealedSecret, KIND, parseSealedSecret, type SealedSecret, withValuesOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  API_VERSION,
+  formatSealedSecret,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  withValuesOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";

@@ -3,15 +3,35 @@
 
 import { type Command, Option } from "commander";
 import { clusterOptions, type GivenClusterOptions } from "../cluster/clusteroptions.ts";
-import { type Connected, connection, dryRunOption, jsonOption, pinOption, withConnection } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  pinOption,
+  withConnection,
+} from "../options.ts";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
-import { type CertificateOptions, daysLeft, findCertificate, warnOfValidity } from "../cluster/certificatesource.ts";
+import {
+  type CertificateOptions,
+  daysLeft,
+  findCertificate,
+  warnOfValidity,
+} from "../cluster/certificatesource.ts";
 import { readCertificate } from "../cluster/certificateaddress.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
-import { Certificates, checkNotOfOther, type ClusterKeys, clusterKeys, currentCertificate, fetchClusterCertificate, withNewest } from "../repository/clustercertificates.ts";
+import {
+  Certificates,
+  checkNotOfOther,
+  type ClusterKeys,
+  clusterKeys,
+  currentCertificate,
+  fetchClusterCertificate,
+  withNewest,
+} from "../repository/clustercertificates.ts";
 import { clusterNamed, findProject, needProject } from "../repository/project.ts";
 import type { Project } from "../repository/projectfile.ts";
 import { table } from "../terminal/table.ts";

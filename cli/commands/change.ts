@@ -5,7 +5,14 @@ import type { Command } from "commander";
 import { statIfThere } from "../../host/readfile.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { checkPlace } from "../../shared/sealing/seal.ts";
-import { type ChangeOptions, type Connected, connection, flag, withChange, withValues } from "../options.ts";
+import {
+  type ChangeOptions,
+  type Connected,
+  connection,
+  flag,
+  withChange,
+  withValues,
+} from "../options.ts";
 import { checkAllClusters, filesOf, siblingsOf, type Target } from "../repository/changetargets.ts";
 import { Certificates } from "../repository/clustercertificates.ts";
 import { findProject } from "../repository/project.ts";

@@ -12,13 +12,35 @@ import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
-import { appliedIn, changesBetween, formatItemChange, isReadable, type ItemChange, itemsOf, sealedTextsIn } from "../git/sealedtext.ts";
-import { clusterOption, type Connected, connection, flag, jsonOption, recoveryKeyOption, withConnection } from "../options.ts";
+import {
+  appliedIn,
+  changesBetween,
+  formatItemChange,
+  isReadable,
+  type ItemChange,
+  itemsOf,
+  sealedTextsIn,
+} from "../git/sealedtext.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  flag,
+  jsonOption,
+  recoveryKeyOption,
+  withConnection,
+} from "../options.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { findProject } from "../repository/project.ts";
-import { byCluster, filesBelow, objectsToAsk, readSealedFiles, type SealedObject } from "../repository/sealedfiles.ts";
+import {
+  byCluster,
+  filesBelow,
+  objectsToAsk,
+  readSealedFiles,
+  type SealedObject,
+} from "../repository/sealedfiles.ts";
 import { warn } from "../terminal/messages.ts";
 import { printJson, printLines } from "../terminal/results.ts";
 

@@ -2,7 +2,14 @@
 // SPEC.md, "Projects".
 
 import type { Command } from "commander";
-import { type Connected, connection, dryRunOption, jsonOption, list, withConnection } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  list,
+  withConnection,
+} from "../options.ts";
 import { join, relative, resolve } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { editManifest } from "../../shared/manifest/edit.ts";
@@ -13,7 +20,13 @@ import { readText, statIfThere } from "../../host/readfile.ts";
 import { workTree } from "../git/gitprocess.ts";
 import { currentContext, namesCluster } from "../../host/kubernetes/kubeconfigfiles.ts";
 import type { GivenClusterOptions } from "../cluster/clusteroptions.ts";
-import { ADDRESS, DEFAULT_NEW_FILE, parseProject, type Project, type ProjectCluster } from "../repository/projectfile.ts";
+import {
+  ADDRESS,
+  DEFAULT_NEW_FILE,
+  parseProject,
+  type Project,
+  type ProjectCluster,
+} from "../repository/projectfile.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { printJson } from "../terminal/results.ts";
 import { say, warn } from "../terminal/messages.ts";

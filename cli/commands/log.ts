@@ -8,8 +8,22 @@ import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
-import { blobsOf, type Change, type CommitChanges, commitOf, historyOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
-import { changesBetween, formatItemChange, type ItemChange, type SealedText, sealedTextsIn } from "../git/sealedtext.ts";
+import {
+  blobsOf,
+  type Change,
+  type CommitChanges,
+  commitOf,
+  historyOf,
+  needWorkTree,
+  readBlobs,
+} from "../git/gitprocess.ts";
+import {
+  changesBetween,
+  formatItemChange,
+  type ItemChange,
+  type SealedText,
+  sealedTextsIn,
+} from "../git/sealedtext.ts";
 import { jsonOption, recoveryKeyOption } from "../options.ts";
 import { readKeys } from "../recovery/recoverykeys.ts";
 import { findProject, meaningOf } from "../repository/project.ts";

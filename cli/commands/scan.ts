@@ -8,7 +8,15 @@ import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { readInputs } from "../terminal/inputs.ts";
 import { stat } from "../../host/readfile.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
-import { gitList, historyOf, looseText, needWorkTree, readBlobs, stagedBlobs, workTree } from "../git/gitprocess.ts";
+import {
+  gitList,
+  historyOf,
+  looseText,
+  needWorkTree,
+  readBlobs,
+  stagedBlobs,
+  workTree,
+} from "../git/gitprocess.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
 import type { AllowedPlaintext, Project } from "../repository/projectfile.ts";
 import { findProject } from "../repository/project.ts";

@@ -8,11 +8,27 @@ import { SignetError } from "../../shared/errors.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import { verifyFiles } from "../checks/verifyrules.ts";
 import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
-import { clusterOption, type Connected, connection, findingFormatOption, flag, jsonOption, withConnection } from "../options.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  findingFormatOption,
+  flag,
+  jsonOption,
+  withConnection,
+} from "../options.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
-import { byCluster, type Inventory, objectsToAsk, readSealedFiles, readSealedTexts, type SealedFile, type TextSource } from "../repository/sealedfiles.ts";
+import {
+  byCluster,
+  type Inventory,
+  objectsToAsk,
+  readSealedFiles,
+  readSealedTexts,
+  type SealedFile,
+  type TextSource,
+} from "../repository/sealedfiles.ts";
 import { count } from "../terminal/words.ts";
 
 const HELP = `

@@ -3,9 +3,20 @@
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
-import { API_VERSION, KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
-import { asObject, type JsonObject, objectName, objectsOf } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  objectName,
+  objectsOf,
+} from "../../shared/kubernetes/object.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */

@@ -3,10 +3,28 @@
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
-import { type Json, type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
-import { API_VERSION, formatSealedSecret, KIND, parseSealedSecret, type SealedSecret, withValuesOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest/manifest.ts";
+import {
+  API_VERSION,
+  formatSealedSecret,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  withValuesOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
-import { asObject, type JsonObject, placedObjectsOf, serverFieldsRemoved, withKind } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  placedObjectsOf,
+  serverFieldsRemoved,
+  withKind,
+} from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "../cluster/controllerproxy.ts";
 import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";

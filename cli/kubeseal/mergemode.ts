@@ -6,7 +6,13 @@ import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readText, samePlace } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
 import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
-import { checkScope, chooseTarget, mergeSecrets, type MergeTarget, targetsIn } from "../sealing/mergetargets.ts";
+import {
+  checkScope,
+  chooseTarget,
+  mergeSecrets,
+  type MergeTarget,
+  targetsIn,
+} from "../sealing/mergetargets.ts";
 import { advise, warn } from "../terminal/messages.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

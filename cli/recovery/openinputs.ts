@@ -3,10 +3,25 @@
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import { type JsonObject, objectName, objectsOf, withKind } from "../../shared/kubernetes/object.ts";
+import {
+  type JsonObject,
+  objectName,
+  objectsOf,
+  withKind,
+} from "../../shared/kubernetes/object.ts";
 import { formatSecret } from "../../shared/kubernetes/secret.ts";
-import { type ManifestDocument, type ManifestFormat, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
-import { API_VERSION, KIND, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import {
+  type ManifestDocument,
+  type ManifestFormat,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest/manifest.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+} from "../../shared/sealing/sealedsecret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import type { Input } from "../terminal/inputs.ts";
 import { advise } from "../terminal/messages.ts";

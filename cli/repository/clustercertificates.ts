@@ -5,10 +5,20 @@ import { join, relative } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { checkNotExpired, parseCertificates } from "../../shared/keys/certificate.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
-import { certificateFromEnvironment, findCertificate, pinnedFingerprint, usableCertificate, warnOfValidity } from "../cluster/certificatesource.ts";
+import {
+  certificateFromEnvironment,
+  findCertificate,
+  pinnedFingerprint,
+  usableCertificate,
+  warnOfValidity,
+} from "../cluster/certificatesource.ts";
 import type { FoundCertificate } from "../cluster/certificateaddress.ts";
 import { readText, statIfThere } from "../../host/readfile.ts";
-import { clusterOptions, type ClusterOptions, type GivenClusterOptions } from "../cluster/clusteroptions.ts";
+import {
+  clusterOptions,
+  type ClusterOptions,
+  type GivenClusterOptions,
+} from "../cluster/clusteroptions.ts";
 import { clusterNamed, findProject, meaningOf } from "./project.ts";
 import type { Project, ProjectCluster } from "./projectfile.ts";
 import { warn } from "../terminal/messages.ts";

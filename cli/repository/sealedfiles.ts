@@ -8,7 +8,13 @@ import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
-import { API_VERSION, KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../shared/sealing/sealedsecret.ts";
+import {
+  API_VERSION,
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
 import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/object.ts";
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";

@@ -2,7 +2,13 @@
 // SPEC.md, "Command line", "Sealing".
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
-import { asObject, describeObject, type JsonObject, objectsOf, withKind } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  describeObject,
+  type JsonObject,
+  objectsOf,
+  withKind,
+} from "../../shared/kubernetes/object.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import type { Scope } from "../../shared/sealing/scope.ts";

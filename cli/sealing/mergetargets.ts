@@ -10,7 +10,12 @@ import { type ManifestDocument, parseManifests, placeOf } from "../../shared/man
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { type Scope, scopeOf, withScope } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
-import { KIND, merge, parseSealedSecret, type SealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import {
+  KIND,
+  merge,
+  parseSealedSecret,
+  type SealedSecret,
+} from "../../shared/sealing/sealedsecret.ts";
 import type { ReadySecret } from "./gather.ts";
 import { complete } from "./preparesecret.ts";
 

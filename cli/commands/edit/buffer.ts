@@ -2,7 +2,12 @@
 // SPEC.md, "Changing values".
 
 import { locate, SignetError } from "../../../shared/errors.ts";
-import { formatEntry, formatString, type Json, parseManifests } from "../../../shared/manifest/manifest.ts";
+import {
+  formatEntry,
+  formatString,
+  type Json,
+  parseManifests,
+} from "../../../shared/manifest/manifest.ts";
 import type { ItemChanges } from "../../../shared/sealing/seal.ts";
 import { asObject } from "../../../shared/kubernetes/object.ts";
 import { isItemName } from "../../../shared/kubernetes/secret.ts";

@@ -6,8 +6,20 @@ import { locate, SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
 import { openValues } from "../../../shared/sealing/unseal.ts";
-import { type ChangeOptions, type Connected, connection, flag, recoveryKeyOption, withChange } from "../../options.ts";
-import { checkAllClusters, filesOf, siblingsOf, type Target } from "../../repository/changetargets.ts";
+import {
+  type ChangeOptions,
+  type Connected,
+  connection,
+  flag,
+  recoveryKeyOption,
+  withChange,
+} from "../../options.ts";
+import {
+  checkAllClusters,
+  filesOf,
+  siblingsOf,
+  type Target,
+} from "../../repository/changetargets.ts";
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
 import { findProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";

@@ -4,8 +4,17 @@
 import { spawnSync } from "node:child_process";
 import { SignetError } from "../../../shared/errors.ts";
 import { type Edit, editManifests } from "../../../shared/manifest/edit.ts";
-import { type Json, type ManifestDocument, parseManifests } from "../../../shared/manifest/manifest.ts";
-import { KIND, parseSealedSecret, type SealedSecret, stampOf } from "../../../shared/sealing/sealedsecret.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+} from "../../../shared/manifest/manifest.ts";
+import {
+  KIND,
+  parseSealedSecret,
+  type SealedSecret,
+  stampOf,
+} from "../../../shared/sealing/sealedsecret.ts";
 import { scopeOf } from "../../../shared/sealing/scope.ts";
 import { asObject, metadataOf } from "../../../shared/kubernetes/object.ts";
 import { formatStamp, STAMP_ANNOTATION } from "../../../shared/sealing/stamp.ts";

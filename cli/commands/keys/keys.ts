@@ -7,7 +7,16 @@ import { clusterOptions, type ClusterOptions } from "../../cluster/clusteroption
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
 import { clusterNamed, findProject } from "../../repository/project.ts";
 import type { ProjectCluster } from "../../repository/projectfile.ts";
-import { clusterOption, type Connected, connection, dryRunOption, flag, jsonOption, list, withConnection } from "../../options.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  dryRunOption,
+  flag,
+  jsonOption,
+  list,
+  withConnection,
+} from "../../options.ts";
 
 const LIST_HELP = `
 The controller counts what is in its cluster. Before you retire a key, think of Git: an older commit,

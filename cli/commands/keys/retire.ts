@@ -11,7 +11,12 @@ import type { ProjectCluster } from "../../repository/projectfile.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
-import { countWords, fetchKeyReport, type ReportedKey, type ValueCount } from "../../cluster/keyreport.ts";
+import {
+  countWords,
+  fetchKeyReport,
+  type ReportedKey,
+  type ValueCount,
+} from "../../cluster/keyreport.ts";
 
 interface RetireOptions extends ClusterOptions {
   /** The project's cluster; null without one, where only the cluster itself is asked. */

@@ -11,7 +11,18 @@ import { formatManifests } from "../../../shared/manifest/manifest.ts";
 import { SCOPES } from "../../../shared/sealing/scope.ts";
 import { seal } from "../../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../../shared/sealing/sealedsecret.ts";
-import { type Connected, connection, dryRunOption, flag, jsonOption, list, pinOption, scopeWords, withConnection, withSecretForms } from "../../options.ts";
+import {
+  type Connected,
+  connection,
+  dryRunOption,
+  flag,
+  jsonOption,
+  list,
+  pinOption,
+  scopeWords,
+  withConnection,
+  withSecretForms,
+} from "../../options.ts";
 import { findProject } from "../../repository/project.ts";
 import { checkType } from "../../sealing/secretcheck.ts";
 import { hasValues, type Values } from "../../sealing/values.ts";

@@ -8,7 +8,14 @@ import { SCOPES } from "../../../shared/sealing/scope.ts";
 import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import { type ClusterValues, readClusterValues, type Values } from "../../sealing/values.ts";
 import { generatePassword } from "../../sealing/valuesources.ts";
-import { askChoice, askChoices, askHidden, askText, askYesNo, canAsk } from "../../terminal/prompts.ts";
+import {
+  askChoice,
+  askChoices,
+  askHidden,
+  askText,
+  askYesNo,
+  canAsk,
+} from "../../terminal/prompts.ts";
 import type { Places } from "./newfiles.ts";
 import { chosenClusters, namesOf, type NewOptions, type Plan } from "./newplan.ts";
 

@@ -8,8 +8,23 @@ import { locate, SignetError, throwAll } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
 import { checkNotExpired } from "../../../shared/keys/certificate.ts";
 import { findCertificate } from "../../cluster/certificatesource.ts";
-import { clusterOption, type Connected, connection, dryRunOption, jsonOption, recoveryKeyOption, withConnection } from "../../options.ts";
-import { checkNotOfOther, type ClusterKeys, currentCertificate, type GivenCertificate, projectClusterOptions, withNewest } from "../../repository/clustercertificates.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  dryRunOption,
+  jsonOption,
+  recoveryKeyOption,
+  withConnection,
+} from "../../options.ts";
+import {
+  checkNotOfOther,
+  type ClusterKeys,
+  currentCertificate,
+  type GivenCertificate,
+  projectClusterOptions,
+  withNewest,
+} from "../../repository/clustercertificates.ts";
 import { clusterNamed, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
 import { isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";

@@ -12,7 +12,12 @@ import type { SealedSecret } from "../../../shared/sealing/sealedsecret.ts";
 import { readKeys } from "../../recovery/recoverykeys.ts";
 import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
-import { byCluster, editedText, type SealedFile, type SealedObject } from "../../repository/sealedfiles.ts";
+import {
+  byCluster,
+  editedText,
+  type SealedFile,
+  type SealedObject,
+} from "../../repository/sealedfiles.ts";
 import { Progress } from "../../terminal/progress.ts";
 
 /** Files written at once: they share waits for the disk, and a kill loses no more than these. */

@@ -8,7 +8,13 @@ import { parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { sealingDefaults } from "../../repository/sealingdefaults.ts";
 import { type Prepare, secretsIn } from "../../sealing/gather.ts";
-import { checkScope, chooseTarget, mergeSecrets, type MergeTarget, targetsIn } from "../../sealing/mergetargets.ts";
+import {
+  checkScope,
+  chooseTarget,
+  mergeSecrets,
+  type MergeTarget,
+  targetsIn,
+} from "../../sealing/mergetargets.ts";
 import { complete, type SecretOptions } from "../../sealing/preparesecret.ts";
 import type { OutputOptions } from "../../sealing/sealedoutputs.ts";
 import { checkFields, checkNotEmpty } from "../../sealing/secretcheck.ts";

@@ -10,12 +10,25 @@ import type { JsonObject } from "../../../shared/kubernetes/object.ts";
 import { SCOPES } from "../../../shared/sealing/scope.ts";
 import { seal } from "../../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../../shared/sealing/sealedsecret.ts";
-import { type Connected, connection, flag, formatOption, scopeWords, withCertificate, withSecretForms } from "../../options.ts";
+import {
+  type Connected,
+  connection,
+  flag,
+  formatOption,
+  scopeWords,
+  withCertificate,
+  withSecretForms,
+} from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { sealingDefaults } from "../../repository/sealingdefaults.ts";
 import { type Gathered, type GatheredFile, secretsIn } from "../../sealing/gather.ts";
 import { preparing, type SecretOptions } from "../../sealing/preparesecret.ts";
-import { type OutputOptions, outputPath, type SealedOutput, writeSealed } from "../../sealing/sealedoutputs.ts";
+import {
+  type OutputOptions,
+  outputPath,
+  type SealedOutput,
+  writeSealed,
+} from "../../sealing/sealedoutputs.ts";
 import { checkSources, gatherSecrets, type SecretSources } from "../../sealing/secretsources.ts";
 import { say } from "../../terminal/messages.ts";
 import { count } from "../../terminal/words.ts";

@@ -4,7 +4,14 @@
 import type { Command } from "commander";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
-import { clusterOption, type Connected, connection, flag, jsonOption, withConnection } from "../../options.ts";
+import {
+  clusterOption,
+  type Connected,
+  connection,
+  flag,
+  jsonOption,
+  withConnection,
+} from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
