@@ -271,6 +271,8 @@ describe.each(["/v1/verify", "/v1/rotate"])("%s", (path) => {
       withValue(good, "AAAA"),
       withValue(good, "not base64!"),
       withValue(good, ""),
+      // The form from before 2019.
+      { ...good, spec: { data: flipped(100) } },
     ];
     const told = new Set<string>();
     for (const failure of failures) {
@@ -333,7 +335,8 @@ describe("rotate", () => {
       spec: null,
       metadata: null,
     });
-    expect(metadataOf(fresh)).toMatchObject({ name: "db", namespace: "demo" });
+    const stamped = { "kube-signet/sealed-under": FIRST };
+    expect(metadataOf(fresh)).toMatchObject({ ...metadataOf(old), annotations: stamped });
   });
 
   it("gives back what is under the newest key as it came", async () => {
@@ -351,6 +354,13 @@ describe("rotate", () => {
     expect(answer.items.map((item) => metadataOf(item)["name"])).toEqual(["db", "b"]);
     expect(answer.items[0]).toEqual(items[0]);
     expect(await keysOf(service, answer.items[1])).toEqual([FIRST]);
+  });
+
+  it("has the one answer also where no key may seal", async () => {
+    const service = await serve();
+    service.keyring.replace([{ ...testKey("first"), compromised: true }]);
+    const answer = await post(service, "/v1/rotate", await sealed());
+    expect([answer.status, await answer.text()]).toEqual([409, ""]);
   });
 
   it("gives back nothing of a List of which one does not open", async () => {

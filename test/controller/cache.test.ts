@@ -318,13 +318,13 @@ describe("an answer to our own call", () => {
   });
 
   it("does not bring back what was deleted meanwhile; what is said of others does not count", async () => {
+    server.put(at("gone"), {});
     const { cache, changes } = await following();
     const [gone, other] = [slowAnswer(), slowAnswer()];
     const observed = [
       cache.observe("demo/gone", () => gone.answer),
       cache.observe("demo/other", () => other.answer),
     ];
-    server.put(at("gone"), {});
     server.remove(at("gone"));
     await until(() => changes.length === 2);
     gone.give("1");

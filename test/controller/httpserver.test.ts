@@ -22,7 +22,7 @@ async function serve(
   lines: string[] = [],
 ): Promise<Server> {
   const log = createLog("INFO", "text", (line) => lines.push(line));
-  const options = { readTimeoutMs: 5_000, writeTimeoutMs: 5_000, tls, log };
+  const options = { readTimeoutMs: 0, writeTimeoutMs: 0, tls, log };
   const server = (await listen("127.0.0.1:0", routes, options)) as Server;
   servers.push(server);
   return server;

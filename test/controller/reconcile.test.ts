@@ -309,6 +309,18 @@ describe("drift", () => {
     expect(told.repairs).toEqual(["changed (data.password)"]);
   });
 
+  it("that comes while a run is about to end is not taken for what it ended with", async () => {
+    const { world, told, reconciler } = bench();
+    world.put("sealed", await sealed());
+    world.meanwhile.set("status", () => {
+      vandalise(world);
+    });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: OTHER_VALUE });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([held(world), told.repairs]).toEqual([{ password: VALUE }, ["changed (data.password)"]]);
+  });
+
   it("which changed nothing that is ours only renews what the status says", async () => {
     const { world, told, reconciler } = await settled();
     const metadata = metadataOf(world.secrets.get(NAME) ?? {});
