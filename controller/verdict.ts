@@ -40,7 +40,7 @@ export type Reason =
   | "Immutable"
   | "WriteFailed";
 
-export type EventReason =
+type EventReason =
   | "Unsealed"
   | "DriftCorrected"
   | "DriftIgnored"
@@ -59,7 +59,7 @@ export function listed(names: readonly string[]): string {
 }
 
 /** Formats a drift for a message: `changed by kubectl-edit (data.password)`, `deleted`. */
-export function formatDrift({ change, fields, by }: Drift): string {
+function formatDrift({ change, fields, by }: Drift): string {
   const who = by.length === 0 ? "" : ` by ${listed(by)}`;
   return `${change}${who}${fields.length === 0 ? "" : ` (${listed(fields)})`}`;
 }

@@ -22,7 +22,10 @@ export interface SealingKey {
   readonly compromised: boolean;
 }
 
-/** Returns the names of the kinds of envelopes that a key opens. */
+/**
+ * Returns the names of the kinds of envelopes that a key opens.
+ * @internal for its test
+ */
 export function kindsOf({ halves }: SealingKey): string[] {
   return halves.map(({ kind }) => kind);
 }

@@ -9,7 +9,7 @@ import { KubeConfig } from "../../host/kubernetes/library.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 
 /** A request as it came in. */
-export interface Seen {
+interface Seen {
   readonly method: string;
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
