@@ -11,8 +11,10 @@ import type { Left } from "./status.ts";
 
 /** Marks the Secrets that we look after; what a label selector can find without reading content. */
 export const SECRET_LABEL = "kube-signet/secret";
-const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
-const PATCH_ANNOTATION = "sealedsecrets.bitnami.com/patch";
+/** @internal for its test */
+export const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
+/** @internal for its test */
+export const PATCH_ANNOTATION = "sealedsecrets.bitnami.com/patch";
 const SKIP_OWNER_ANNOTATION = "sealedsecrets.bitnami.com/skip-set-owner-references";
 
 /** Field managers whose labels and annotations are ours to remove: this program and the original. */

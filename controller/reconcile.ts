@@ -19,8 +19,11 @@ import { compromisedMessage, currentVerdict, type Left, leftOf, nextStatus } fro
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
-/** On a SealedSecret, with the value `ignore`: what others do to its Secret is left so. */
-const DRIFT_ANNOTATION = "kube-signet/drift";
+/**
+ * On a SealedSecret, with the value `ignore`: what others do to its Secret is left so.
+ * @internal for its test
+ */
+export const DRIFT_ANNOTATION = "kube-signet/drift";
 
 /** Changes when the same SealedSecret would lead to another Secret than in an earlier version. */
 const SOURCE_FORMAT = 1;

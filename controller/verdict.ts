@@ -58,8 +58,11 @@ export function listed(names: readonly string[]): string {
   return names.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
-/** Formats a drift for a message: `changed by kubectl-edit (data.password)`, `deleted`. */
-function formatDrift({ change, fields, by }: Drift): string {
+/**
+ * Formats a drift for a message: `changed by kubectl-edit (data.password)`, `deleted`.
+ * @internal for its test
+ */
+export function formatDrift({ change, fields, by }: Drift): string {
   const who = by.length === 0 ? "" : ` by ${listed(by)}`;
   return `${change}${who}${fields.length === 0 ? "" : ` (${listed(fields)})`}`;
 }
