@@ -8,7 +8,7 @@ import {
   metadataOf,
   objectsIn,
 } from "../../../shared/kubernetes/object.ts";
-import { fetchKeyReport, type KeyReport } from "../../cluster/keyreport.ts";
+import { fetchKeyReport, type KeyReport } from "../../cluster/reportedkeys.ts";
 import { appliedIn, itemsOf } from "../../git/sealedtext.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
 import type { ProjectCluster } from "../../repository/projectfile.ts";
