@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 import { printResult } from "../terminal/results.ts";
 import { say } from "../terminal/messages.ts";
 

@@ -14,7 +14,7 @@ import {
   type SealedFile,
   type SealedObject,
 } from "../repository/sealedfiles.ts";
-import { shortFingerprint } from "../terminal/words.ts";
+import { shortFingerprint } from "../terminal/counts.ts";
 import type { Finding } from "./findings.ts";
 
 const DAY_MS = 86_400_000;

@@ -5,7 +5,7 @@ import { locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { checkNotExpired } from "../../shared/keys/certificate.ts";
 import { advise, detail } from "../terminal/messages.ts";
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 import { certificateIn, type FoundCertificate, readCertificate } from "./certificateaddress.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 

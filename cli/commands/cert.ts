@@ -35,7 +35,7 @@ import {
 import { clusterNamed, findProject, needProject } from "../repository/project.ts";
 import type { Project } from "../repository/projectfile.ts";
 import { table } from "../terminal/table.ts";
-import { count, shortFingerprint } from "../terminal/words.ts";
+import { count, shortFingerprint } from "../terminal/counts.ts";
 import { printJson, printLines, printResult } from "../terminal/results.ts";
 import { say, warn } from "../terminal/messages.ts";
 

@@ -29,7 +29,7 @@ import { readKeys } from "../recovery/recoverykeys.ts";
 import { findProject, meaningOf } from "../repository/project.ts";
 import { printJson, printLines } from "../terminal/results.ts";
 import { table } from "../terminal/table.ts";
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 
 const HELP = `
 Of a file: who changed which item, when, and under which sealing key, the newest first.

@@ -20,7 +20,7 @@ import {
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
 import type { AllowedPlaintext, Project } from "../repository/projectfile.ts";
 import { findProject } from "../repository/project.ts";
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 import { say } from "../terminal/messages.ts";
 import { errnoOf, ioError } from "../../host/errno.ts";
 import type { Command } from "commander";

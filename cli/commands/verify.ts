@@ -29,7 +29,7 @@ import {
   type SealedFile,
   type TextSource,
 } from "../repository/sealedfiles.ts";
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of

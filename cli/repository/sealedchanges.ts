@@ -6,7 +6,7 @@ import { formatPlace, locateAsync } from "../../shared/errors.ts";
 import { changeItems, type ItemChanges } from "../../shared/sealing/seal.ts";
 import { say, warn } from "../terminal/messages.ts";
 import { printJson } from "../terminal/results.ts";
-import { shortFingerprint } from "../terminal/words.ts";
+import { shortFingerprint } from "../terminal/counts.ts";
 import type { Target } from "./changetargets.ts";
 import type { Certificates } from "./clustercertificates.ts";
 import { editedText, type SealedFile, type SealedObject } from "./sealedfiles.ts";

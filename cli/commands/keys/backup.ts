@@ -12,7 +12,7 @@ import { listKeySecrets } from "../../cluster/apiobjects.ts";
 import { statIfThere } from "../../../host/readfile.ts";
 import { writeFiles } from "../../../host/writefiles.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { count } from "../../terminal/words.ts";
+import { count } from "../../terminal/counts.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
 import { ioError } from "../../../host/errno.ts";

@@ -2,10 +2,10 @@
 // SPEC.md, "Retirement of keys".
 
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { countWords, fetchKeyReport } from "../../cluster/keyreport.ts";
+import { countWords, fetchKeyReport } from "../../cluster/reportedkeys.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 import { table } from "../../terminal/table.ts";
-import { count } from "../../terminal/words.ts";
+import { count } from "../../terminal/counts.ts";
 
 /** @throws SignetError network, usage */
 export async function runKeysList(

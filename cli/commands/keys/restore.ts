@@ -11,10 +11,10 @@ import { objectsOf, serverFieldsRemoved } from "../../../shared/kubernetes/objec
 import { createKeySecret, listKeySecrets } from "../../cluster/apiobjects.ts";
 import { readBytes } from "../../../host/readfile.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { count } from "../../terminal/words.ts";
+import { count } from "../../terminal/counts.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
-import { fetchKeyReport } from "../../cluster/keyreport.ts";
+import { fetchKeyReport } from "../../cluster/reportedkeys.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
 
 interface RestoreOptions extends ClusterOptions {

@@ -16,7 +16,7 @@ import {
   fetchKeyReport,
   type ReportedKey,
   type ValueCount,
-} from "../../cluster/keyreport.ts";
+} from "../../cluster/reportedkeys.ts";
 
 interface RetireOptions extends ClusterOptions {
   /** The project's cluster; null without one, where only the cluster itself is asked. */

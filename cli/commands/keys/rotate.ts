@@ -8,7 +8,7 @@ import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
-import { fetchKeyReport, type KeyReport, type ReportedKey } from "../../cluster/keyreport.ts";
+import { fetchKeyReport, type KeyReport, type ReportedKey } from "../../cluster/reportedkeys.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 500;

@@ -28,7 +28,7 @@ import { checkType } from "../../sealing/secretcheck.ts";
 import { hasValues, type Values } from "../../sealing/values.ts";
 import { say } from "../../terminal/messages.ts";
 import { printJson } from "../../terminal/results.ts";
-import { shortFingerprint } from "../../terminal/words.ts";
+import { shortFingerprint } from "../../terminal/counts.ts";
 import { Places } from "./newfiles.ts";
 import { type NewOptions, type Plan, planFromFlags } from "./newplan.ts";
 

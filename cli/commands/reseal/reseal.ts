@@ -30,7 +30,7 @@ import type { Project } from "../../repository/projectfile.ts";
 import { isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
 import { say, warn } from "../../terminal/messages.ts";
 import { printJson, printResult } from "../../terminal/results.ts";
-import { count, shortFingerprint } from "../../terminal/words.ts";
+import { count, shortFingerprint } from "../../terminal/counts.ts";
 import { type Resealed, ResealWork, resultOf, staleItems } from "./resealwork.ts";
 
 const HELP = `

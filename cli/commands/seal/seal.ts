@@ -31,7 +31,7 @@ import {
 } from "../../sealing/sealedoutputs.ts";
 import { checkSources, gatherSecrets, type SecretSources } from "../../sealing/secretsources.ts";
 import { say } from "../../terminal/messages.ts";
-import { count } from "../../terminal/words.ts";
+import { count } from "../../terminal/counts.ts";
 
 const HELP = `
 Without FILE, or where it is -, standard input is read. A folder is searched for *.yaml, *.yml and

@@ -17,7 +17,7 @@ import { clusterNamed, findProject, needProject } from "../../repository/project
 import type { Project } from "../../repository/projectfile.ts";
 import { type Inventory, isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
-import { count } from "../../terminal/words.ts";
+import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
 import { clusterFacts, factsOf } from "./statusfacts.ts";
 import { statusLines } from "./statustext.ts";

@@ -2,7 +2,7 @@
 // SPEC.md, "Whole repositories".
 
 import { daysLeft } from "../../cluster/certificatesource.ts";
-import { countWords, type ReportedKey } from "../../cluster/keyreport.ts";
+import { countWords, type ReportedKey } from "../../cluster/reportedkeys.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts";
 import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";

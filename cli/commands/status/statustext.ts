@@ -1,7 +1,7 @@
 // The facts of `signet status` as text.
 
 import { table } from "../../terminal/table.ts";
-import { count, shortFingerprint } from "../../terminal/words.ts";
+import { count, shortFingerprint } from "../../terminal/counts.ts";
 import type { ClusterFacts, Facts } from "./statusfacts.ts";
 
 /** The table of SealedSecrets, the problems, and each cluster's keys. */

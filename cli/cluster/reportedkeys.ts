@@ -4,7 +4,7 @@
 import { SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import { fetchFromController } from "./controllerproxy.ts";
 
