@@ -1,5 +1,5 @@
-// `npm test`: the checks, the parts, the namespaces that the suites run in, and the proof that
-// nothing was left out.
+// `npm test [-- FILE... [OPTION...]]`: the checks, the parts, the namespaces that the suites run in,
+// and the proof that nothing was left out. Named files need only what their own suites need.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
@@ -97,6 +97,28 @@ function projectOf(file: string): Project {
   return folder === "interop" || folder === "cluster" ? folder : "unit";
 }
 
+/**
+ * The projects of the files that the arguments name before the first option, each by a part of its
+ * path, as vitest takes them; all projects where none is named.
+ */
+async function projectsOf(args: readonly string[]): Promise<readonly Project[]> {
+  const end = args.findIndex((arg) => arg.startsWith("-"));
+  const names = end < 0 ? args : args.slice(0, end);
+  if (names.length === 0) return PROJECTS;
+  const files = await testFiles();
+  const chosen = new Set<Project>();
+  for (const name of names) {
+    // FILE:LINE names one test.
+    const part = name.replace(/:\d+$/, "");
+    const found = files.filter(
+      (file) => file.includes(part) || resolve(ROOT, file).startsWith(part),
+    );
+    if (found.length === 0) fault(`no file of tests has ${name} in its path`);
+    for (const file of found) chosen.add(projectOf(file));
+  }
+  return PROJECTS.filter((project) => chosen.has(project));
+}
+
 /** What a green vitest run may still hide: files and tests that did not run. */
 async function leftOut(report: Report, projects: readonly Project[]): Promise<string[]> {
   const missing: string[] = [];
@@ -170,7 +192,15 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
   }
   // Not on the PATH of an ordinary user everywhere, though `ip` is there.
   env.PATH = `${env.PATH ?? ""}:/usr/sbin:/sbin`;
-  if (unitOnly) return runSuites(["unit"], args, env, scratch, false);
+  const named = await projectsOf(args);
+  const projects = unitOnly ? named.filter((project) => project === "unit") : named;
+  if (projects.length === 0) {
+    if (faults.length === 0) fault("the files that are named are not in the suite unit");
+    return { passed: 0, failed: 0 };
+  }
+  if (projects.every((project) => project === "unit")) {
+    return runSuites(projects, args, env, scratch, false);
+  }
 
   if (args.length === 0) {
     say("checking types, lint and format");
@@ -185,12 +215,14 @@ async function runAll(args: string[], unitOnly: boolean, scratch: string): Promi
     env[BED_VARIABLE] = "1";
   } catch (error) {
     if (!(error instanceof PartsUnavailable)) throw error;
-    const tally = await runSuites(["unit"], args, env, scratch, false);
+    const tally = projects.includes("unit")
+      ? await runSuites(["unit"], args, env, scratch, false)
+      : { passed: 0, failed: 0 };
     const why = `  reason: ${error.message}\n  remedy: ${error.remedy}`;
     fault(`NOT RUN: the suites interop and cluster\n${why}`);
     return tally;
   }
-  return runSuites(PROJECTS, args, env, scratch, true);
+  return runSuites(projects, args, env, scratch, true);
 }
 
 const given = process.argv.slice(2);
