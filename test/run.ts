@@ -1,5 +1,5 @@
-// `npm test`: the checks, the parts, the namespaces that the suites run in, and the proof that
-// nothing was left out.
+// `npm test [-- FILE... [OPTION...]]`: the checks, the parts, the namespaces that the suites run in,
+// and the proof that nothing was left out. Named files need only what their own suites need.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
@@ -102,6 +102,28 @@ async function testFiles(): Promise<string[]> {
 function projectOf(file: string): Project {
   const folder = file.split(sep)[1];
   return folder === "interop" || folder === "cluster" ? folder : "unit";
+}
+
+/**
+ * The projects of the files that the arguments name before the first option, each by a part of its
+ * path, as vitest takes them; all projects where none is named.
+ */
+async function projectsOf(args: readonly string[]): Promise<readonly Project[]> {
+  const end = args.findIndex((arg) => arg.startsWith("-"));
+  const names = end < 0 ? args : args.slice(0, end);
+  if (names.length === 0) return PROJECTS;
+  const files = await testFiles();
+  const chosen = new Set<Project>();
+  for (const name of names) {
+    // FILE:LINE names one test.
+    const part = name.replace(/:\d+$/, "");
+    const found = files.filter(
+      (file) => file.includes(part) || resolve(ROOT, file).startsWith(part),
+    );
+    if (found.length === 0) fault(`no file of tests has ${name} in its path`);
+    for (const file of found) chosen.add(projectOf(file));
+  }
+  return PROJECTS.filter((project) => chosen.has(project));
 }
 
 /** What a green vitest run may still hide: files and tests that did not run. */
@@ -220,7 +242,15 @@ async function runAll(
   // Not on the PATH of an ordinary user everywhere, though `ip` is there.
   env.PATH = `${env.PATH ?? ""}:/usr/sbin:/sbin`;
   if (clock !== undefined) return runShifted(clock, args, env, scratch);
-  if (unitOnly) return runSuites(["unit"], args, env, scratch, false);
+  const named = await projectsOf(args);
+  const projects = unitOnly ? named.filter((project) => project === "unit") : named;
+  if (projects.length === 0) {
+    if (faults.length === 0) fault("the files that are named are not in the suite unit");
+    return { passed: 0, failed: 0 };
+  }
+  if (projects.every((project) => project === "unit")) {
+    return runSuites(projects, args, env, scratch, false);
+  }
 
   if (args.length === 0) {
     say("checking types, lint and format");
@@ -235,12 +265,14 @@ async function runAll(
     env[BED_VARIABLE] = "1";
   } catch (error) {
     if (!(error instanceof PartsUnavailable)) throw error;
-    const tally = await runSuites(["unit"], args, env, scratch, false);
+    const tally = projects.includes("unit")
+      ? await runSuites(["unit"], args, env, scratch, false)
+      : { passed: 0, failed: 0 };
     const why = `  reason: ${error.message}\n  remedy: ${error.remedy}`;
     fault(`NOT RUN: the suites interop and cluster\n${why}`);
     return withShifted(tally, args, env, scratch);
   }
-  const tally = await runSuites(PROJECTS, args, env, scratch, true);
+  const tally = await runSuites(projects, args, env, scratch, true);
   return withShifted(tally, args, env, scratch);
 }
 

@@ -1,6 +1,6 @@
 // Which values of a repository each key of a cluster sealed, and which keys are no longer needed.
 
-import { count } from "../terminal/words.ts";
+import { count } from "../terminal/counts.ts";
 import type { Inventory, RepositoryKeyState, SealedObject, SealedValue } from "./sealedfiles.ts";
 
 /** A value, and where it is. */

@@ -4,7 +4,7 @@
 import { isStatusCurrent, sealedUnderOf } from "../../../shared/sealing/sealedunder.ts";
 import { locateAsync } from "../../../shared/errors.ts";
 import { asObject, type JsonObject, objectsIn } from "../../../shared/kubernetes/object.ts";
-import { fetchKeyReport, type KeyReport } from "../../cluster/keyreport.ts";
+import { fetchKeyReport, type KeyReport } from "../../cluster/reportedkeys.ts";
 import { appliedIn, itemsOf } from "../../git/sealedtext.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
 import type { ProjectCluster } from "../../repository/projectfile.ts";
