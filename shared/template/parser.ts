@@ -1,4 +1,4 @@
-// The tree of a template: nodes, scopes of variables, definitions.
+// Parses a template into a tree: its nodes, definitions and scopes of variables.
 import { SourceFault, type Token, tokenize, type TokenType } from "./lexer.ts";
 import { number, type NumberNode, unquote } from "./literals.ts";
 import { encode } from "./unicode.ts";
