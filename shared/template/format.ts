@@ -1,9 +1,20 @@
-// Go's fmt: Sprint, Sprintln and Sprintf over template values.
+// Prints template values as Go's fmt.Sprint, Sprintln and Sprintf do.
 import { formatFloat } from "./numbers.ts";
 import { decodeRune, encodeRune, isPrint, quote, runeCount, runeSlices } from "./unicode.ts";
-import { type Budget, type Bytes, Dict, Fault, integerOf, List, Text, typeName, type Value, Version } from "./value.ts";
+import {
+  type Budget,
+  type Bytes,
+  Dict,
+  Fault,
+  integerOf,
+  List,
+  Text,
+  typeName,
+  type Value,
+  Version,
+} from "./value.ts";
 
-/** The text of a value with a String method; undefined for every other value. */
+/** Calls a value's String method; returns undefined if it has no such method. */
 export type Describe = (value: Value) => Bytes | undefined;
 
 interface Flags {
@@ -14,7 +25,7 @@ interface Flags {
   sharp: boolean;
   space: boolean;
   zero: boolean;
-  /** %+v and %#v, which change what is printed and not how a number looks. */
+  /** Set for %+v and %#v, which change what is printed, not how a number looks. */
   plusV: boolean;
   sharpV: boolean;
 }
@@ -31,13 +42,28 @@ const noFlags = (): Flags => ({
   sharpV: false,
 });
 
+/** How far printf has read its format and its arguments. */
+interface Progress {
+  readonly format: Bytes;
+  readonly values: readonly Value[];
+  at: number;
+  /** The position of the next argument. */
+  next: number;
+  /** Whether any directive has an explicit argument index, as in `%[2]d`. */
+  reordered: boolean;
+  /** Whether every index in the current directive is valid. */
+  goodIndex: boolean;
+  /** Whether an index was just read, so that a verb or `*` must follow. */
+  afterIndex: boolean;
+}
+
 /** One Sprint, Sprintln or Sprintf call. */
 export class Printer {
   readonly #budget: Budget;
   readonly #describe: Describe;
   readonly #text: Text;
   #flags = noFlags();
-  /** While a bad verb's operand is printed, as in %!d(string=x): String methods are off. */
+  /** Disables String methods while the operand of a bad verb is printed, as in %!d(string=x). */
   #erroring = false;
 
   constructor(budget: Budget, describe: Describe) {
@@ -67,101 +93,119 @@ export class Printer {
   }
 
   printf(format: Bytes, values: readonly Value[]): Bytes {
-    let next = 0;
-    const state = { reordered: false };
-    for (let i = 0; i < format.length;) {
-      const percent = format.indexOf("%", i);
-      this.#text.add(format.slice(i, percent < 0 ? undefined : percent));
+    const state: Progress = {
+      format,
+      values,
+      at: 0,
+      next: 0,
+      reordered: false,
+      goodIndex: true,
+      afterIndex: false,
+    };
+    while (state.at < format.length) {
+      const percent = format.indexOf("%", state.at);
+      this.#text.add(format.slice(state.at, percent < 0 ? undefined : percent));
       if (percent < 0) break;
       this.#budget.step();
-      i = percent + 1;
-      const flags = (this.#flags = noFlags());
-      for (let isFlag = true; isFlag && i < format.length;) {
-        isFlag = setFlag(flags, format.charAt(i));
-        if (isFlag) i += 1;
-      }
-      // In an object, since `index` changes them too.
-      const seen = { goodIndex: true, afterIndex: false };
-      const index = (): void => {
-        const found = argumentIndex(format, i, values.length);
-        if (found === undefined) return;
-        state.reordered = true;
-        seen.afterIndex = found.ok;
-        if (found.index === undefined) seen.goodIndex = false;
-        else next = found.index;
-        i += found.width;
-      };
-      index();
-      if (format[i] === "*") {
-        i += 1;
-        flags.width = argumentNumber(values[next]);
-        if (next < values.length) next += 1;
-        if (flags.width === undefined) this.#text.add("%!(BADWIDTH)");
-        else if (flags.width < 0) {
-          flags.width = -flags.width;
-          flags.minus = true;
-          flags.zero = false;
-        }
-        seen.afterIndex = false;
-      } else {
-        const width = formatNumber(format, i);
-        flags.width = width.value;
-        i = width.end;
-        if (seen.afterIndex && width.value !== undefined) seen.goodIndex = false;
-      }
-      if (i + 1 < format.length && format[i] === ".") {
-        i += 1;
-        if (seen.afterIndex) seen.goodIndex = false;
-        seen.afterIndex = false;
-        index();
-        if (format[i] === "*") {
-          i += 1;
-          flags.precision = argumentNumber(values[next]);
-          if (next < values.length) next += 1;
-          if (flags.precision !== undefined && flags.precision < 0) flags.precision = undefined;
-          if (flags.precision === undefined) this.#text.add("%!(BADPREC)");
-          seen.afterIndex = false;
-        } else {
-          const precision = formatNumber(format, i);
-          flags.precision = precision.value ?? 0;
-          i = precision.end;
-        }
-      }
-      if (!seen.afterIndex) index();
-      if (i >= format.length) {
-        this.#text.add("%!(NOVERB)");
-        break;
-      }
-      const { size } = decodeRune(format, i);
-      const verb = format.slice(i, i + size);
-      i += size;
-      if (verb === "%") this.#text.add("%");
-      else if (!seen.goodIndex) this.#text.add(`%!${verb}(BADINDEX)`);
-      else if (next >= values.length) this.#text.add(`%!${verb}(MISSING)`);
-      else {
-        if (verb === "v" || verb === "w") {
-          flags.sharpV = flags.sharp;
-          flags.plusV = flags.plus;
-          flags.sharp = flags.plus = false;
-        }
-        this.#argument(values[next], verb);
-        next += 1;
-      }
+      state.at = percent + 1;
+      this.#directive(state);
     }
-    if (!state.reordered && next < values.length) {
-      this.#flags = noFlags();
-      this.#text.add("%!(EXTRA ");
-      values.slice(next).forEach((value, i) => {
-        if (i > 0) this.#text.add(", ");
-        if (value === undefined || value === null) this.#text.add("<nil>");
-        else {
-          this.#text.add(`${typeName(value)}=`);
-          this.#argument(value, "v");
-        }
-      });
-      this.#text.add(")");
-    }
+    if (!state.reordered && state.next < values.length) this.#extra(values.slice(state.next));
     return this.#text.toString();
+  }
+
+  /** Prints one directive, such as `%-6[2]d`, from after its percent sign. */
+  #directive(state: Progress): void {
+    const { format } = state;
+    const flags = this.#readFlags(state);
+    readIndex(state);
+    this.#readWidth(state, flags);
+    this.#readPrecision(state, flags);
+    if (!state.afterIndex) readIndex(state);
+    if (state.at >= format.length) {
+      this.#text.add("%!(NOVERB)");
+      return;
+    }
+    const { size } = decodeRune(format, state.at);
+    const verb = format.slice(state.at, state.at + size);
+    state.at += size;
+    this.#verb(verb, state, flags);
+  }
+
+  #readFlags(state: Progress): Flags {
+    const { format } = state;
+    const flags = (this.#flags = noFlags());
+    while (state.at < format.length && setFlag(flags, format.charAt(state.at))) state.at += 1;
+    state.goodIndex = true;
+    state.afterIndex = false;
+    return flags;
+  }
+
+  #readWidth(state: Progress, flags: Flags): void {
+    if (state.format[state.at] === "*") {
+      flags.width = takeNumber(state);
+      if (flags.width === undefined) this.#text.add("%!(BADWIDTH)");
+      else if (flags.width < 0) {
+        flags.width = -flags.width;
+        flags.minus = true;
+        flags.zero = false;
+      }
+      state.afterIndex = false;
+      return;
+    }
+    const width = formatNumber(state.format, state.at);
+    flags.width = width.value;
+    state.at = width.end;
+    if (state.afterIndex && width.value !== undefined) state.goodIndex = false;
+  }
+
+  #readPrecision(state: Progress, flags: Flags): void {
+    const { format } = state;
+    if (state.at + 1 >= format.length || format[state.at] !== ".") return;
+    state.at += 1;
+    if (state.afterIndex) state.goodIndex = false;
+    state.afterIndex = false;
+    readIndex(state);
+    if (format[state.at] === "*") {
+      flags.precision = takeNumber(state);
+      if (flags.precision !== undefined && flags.precision < 0) flags.precision = undefined;
+      if (flags.precision === undefined) this.#text.add("%!(BADPREC)");
+      state.afterIndex = false;
+      return;
+    }
+    const precision = formatNumber(format, state.at);
+    flags.precision = precision.value ?? 0;
+    state.at = precision.end;
+  }
+
+  #verb(verb: string, state: Progress, flags: Flags): void {
+    if (verb === "%") this.#text.add("%");
+    else if (!state.goodIndex) this.#text.add(`%!${verb}(BADINDEX)`);
+    else if (state.next >= state.values.length) this.#text.add(`%!${verb}(MISSING)`);
+    else {
+      if (verb === "v" || verb === "w") {
+        flags.sharpV = flags.sharp;
+        flags.plusV = flags.plus;
+        flags.sharp = flags.plus = false;
+      }
+      this.#argument(state.values[state.next], verb);
+      state.next += 1;
+    }
+  }
+
+  /** Reports the arguments that no directive used. */
+  #extra(values: readonly Value[]): void {
+    this.#flags = noFlags();
+    this.#text.add("%!(EXTRA ");
+    values.forEach((value, i) => {
+      if (i > 0) this.#text.add(", ");
+      if (value === undefined || value === null) this.#text.add("<nil>");
+      else {
+        this.#text.add(`${typeName(value)}=`);
+        this.#argument(value, "v");
+      }
+    });
+    this.#text.add(")");
   }
 
   #argument(value: Value, verb: string): void {
@@ -282,7 +326,7 @@ export class Printer {
     if (verb === "X") digits = digits.toUpperCase();
     const prefix = sharp && digits !== "" ? `0${verb}` : "";
     const text = space ? digits.replace(/..(?=.)/g, `$& ${prefix}`) : digits;
-    // Go pads hex by bytes, and pads an empty text on the left even with a minus.
+    // Go counts bytes when it pads hex, and pads an empty text on the left even with a minus.
     const padding = (width ?? 0) - prefix.length - text.length;
     if (!this.#flags.minus || text === "") this.#padding(padding);
     this.#text.add(prefix + text);
@@ -431,7 +475,7 @@ function canBackquote(bytes: Bytes): boolean {
   });
 }
 
-/** '#': keep the point and, for %g, the trailing zeros. */
+/** Applies the `#` flag: keeps the point and, for %g, the trailing zeros. */
 function withPoint(text: string, verb: string, precision: number): string {
   const exponentAt = text.search(/[eE]/);
   const tail = exponentAt < 0 ? "" : text.slice(exponentAt);
@@ -457,9 +501,17 @@ function setFlag(flags: Flags, char: string): boolean {
 
 function formatNumber(format: Bytes, start: number): { value: number | undefined; end: number } {
   const digits = /^[0-9]*/.exec(format.slice(start, start + 20))?.[0] ?? "";
-  // Like Go: an absurd number swallows the rest of the format.
+  // As in Go, a number that is far too large consumes the rest of the format.
   if (digits.length > 7 || Number(digits) > 1e7) return { value: undefined, end: format.length };
   return { value: digits === "" ? undefined : Number(digits), end: start + digits.length };
+}
+
+/** Consumes a `*` and the argument with its number. */
+function takeNumber(state: Progress): number | undefined {
+  state.at += 1;
+  const number = argumentNumber(state.values[state.next]);
+  if (state.next < state.values.length) state.next += 1;
+  return number;
 }
 
 function argumentNumber(value: Value): number | undefined {
@@ -467,6 +519,17 @@ function argumentNumber(value: Value): number | undefined {
   return integer === undefined || integer > 1000000n || integer < -1000000n
     ? undefined
     : Number(integer);
+}
+
+/** Consumes an argument index such as `[2]`, if there is one. */
+function readIndex(state: Progress): void {
+  const found = argumentIndex(state.format, state.at, state.values.length);
+  if (found === undefined) return;
+  state.reordered = true;
+  state.afterIndex = found.ok;
+  if (found.index === undefined) state.goodIndex = false;
+  else state.next = found.index;
+  state.at += found.width;
 }
 
 function argumentIndex(

@@ -1,4 +1,4 @@
-// Cutting a template's source into tokens, trim markers and comments included.
+// Splits a template's source into tokens, and handles trim markers and comments.
 import { isDigit, isLetter } from "./unicode.ts";
 import { Fault } from "./value.ts";
 
@@ -37,7 +37,7 @@ const LEFT = "{{";
 const RIGHT = "}}";
 const SPACES = /^[ \t\r\n]+/;
 
-/** A Fault with the line where the source is wrong. */
+/** A Fault with its line in the source. */
 export class SourceFault extends Fault {
   readonly line: number;
   constructor(message: string, line: number) {
@@ -46,97 +46,122 @@ export class SourceFault extends Fault {
   }
 }
 
-/** Tokens of a source, the last of type `end`. @throws SourceFault */
+/** Splits a source into tokens; the last one has type `end`. @throws SourceFault */
 export function tokenize(source: string): Token[] {
-  const tokens: Token[] = [];
-  let at = 0;
-  let line = 1;
-  const skip = (end: number): string => {
-    const text = source.slice(at, end);
-    at = end;
-    for (const char of text) if (char === "\n") line += 1;
+  return new Lexer(source).tokenize();
+}
+
+class Lexer {
+  readonly #source: string;
+  readonly #tokens: Token[] = [];
+  #at = 0;
+  #line = 1;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  tokenize(): Token[] {
+    const source = this.#source;
+    for (;;) {
+      const open = source.indexOf(LEFT, this.#at);
+      if (open < 0) {
+        if (this.#at < source.length) this.#emit("text", source.length);
+        this.#tokens.push({ type: "end", text: "", line: this.#line });
+        return this.#tokens;
+      }
+      const trims = source[open + 2] === "-" && isSpaceAt(source, open + 3);
+      let end = open;
+      if (trims) while (end > this.#at && isSpaceAt(source, end - 1)) end -= 1;
+      if (end > this.#at) this.#emit("text", end);
+      this.#skip(open);
+      const inside = open + (trims ? 4 : 2);
+      if (source.startsWith("/*", inside)) {
+        this.#skip(inside);
+        this.#comment();
+        continue;
+      }
+      this.#emit("left", open + 2);
+      this.#skip(inside);
+      this.#action();
+    }
+  }
+
+  #skip(end: number): string {
+    const text = this.#source.slice(this.#at, end);
+    this.#at = end;
+    for (const char of text) if (char === "\n") this.#line += 1;
     return text;
-  };
-  const emit = (type: TokenType, end: number): void => {
-    const start = line;
-    tokens.push({ type, text: skip(end), line: start });
-  };
+  }
 
-  const trimAfter = (): void => {
-    skip(at + (SPACES.exec(source.slice(at))?.[0].length ?? 0));
-  };
-  /** Length of the right delimiter here, with its trim marker; 0 where there is none. */
-  const rightHere = (): number => {
-    if (source.startsWith(RIGHT, at)) return 2;
-    const marked = /[ \t\r\n]/.test(source.charAt(at)) && source[at + 1] === "-";
-    return marked && source.startsWith(RIGHT, at + 2) ? 4 : 0;
-  };
-  const endAction = (length: number): void => {
-    skip(at + length - 2);
-    emit("right", at + 2);
-    if (length === 4) trimAfter();
-  };
+  #emit(type: TokenType, end: number): void {
+    const line = this.#line;
+    this.#tokens.push({ type, text: this.#skip(end), line });
+  }
 
-  const comment = (): void => {
-    const close = source.indexOf("*/", at + 2);
-    if (close < 0) throw new SourceFault("unclosed comment", line);
-    skip(close + 2);
-    const right = rightHere();
-    if (right === 0) throw new SourceFault("a comment ends before its delimiter", line);
-    skip(at + right);
-    if (right === 4) trimAfter();
-  };
+  #trimAfter(): void {
+    this.#skip(this.#at + (SPACES.exec(this.#source.slice(this.#at))?.[0].length ?? 0));
+  }
 
-  const action = (): void => {
+  /** Returns the length of the right delimiter here, trim marker included; 0 if there is none. */
+  #rightHere(): number {
+    const at = this.#at;
+    if (this.#source.startsWith(RIGHT, at)) return 2;
+    const marked = isSpaceAt(this.#source, at) && this.#source[at + 1] === "-";
+    return marked && this.#source.startsWith(RIGHT, at + 2) ? 4 : 0;
+  }
+
+  #comment(): void {
+    const close = this.#source.indexOf("*/", this.#at + 2);
+    if (close < 0) throw new SourceFault("unclosed comment", this.#line);
+    this.#skip(close + 2);
+    const right = this.#rightHere();
+    if (right === 0) throw new SourceFault("a comment ends before its delimiter", this.#line);
+    this.#skip(this.#at + right);
+    if (right === 4) this.#trimAfter();
+  }
+
+  #action(): void {
     let parens = 0;
     for (;;) {
-      const right = rightHere();
+      const right = this.#rightHere();
       if (right > 0) {
-        if (parens > 0) throw new SourceFault("unclosed left parenthesis", line);
-        endAction(right);
+        if (parens > 0) throw new SourceFault("unclosed left parenthesis", this.#line);
+        this.#endAction(right);
         return;
       }
-      const char = source.charAt(at);
-      if (char === "") throw new SourceFault("unclosed action", line);
-      if (/[ \t\r\n]/.test(char)) {
-        let end = at;
-        while (/[ \t\r\n]/.test(source.charAt(end))) end += 1;
-        // The last space may belong to a trim marker.
-        if (source[end] === "-" && source.startsWith(RIGHT, end + 1)) end -= 1;
-        emit("space", end);
+      const char = this.#source.charAt(this.#at);
+      if (char === "") throw new SourceFault("unclosed action", this.#line);
+      if (isSpaceAt(this.#source, this.#at)) {
+        this.#space();
         continue;
       }
       if (char === "(") parens += 1;
       if (char === ")" && --parens < 0) {
-        throw new SourceFault("unexpected right parenthesis", line);
+        throw new SourceFault("unexpected right parenthesis", this.#line);
       }
-      const { type, end } = scan(source, at, line);
-      emit(type, end);
+      const { type, end } = scan(this.#source, this.#at, this.#line);
+      this.#emit(type, end);
     }
-  };
-
-  for (;;) {
-    const open = source.indexOf(LEFT, at);
-    if (open < 0) {
-      if (at < source.length) emit("text", source.length);
-      tokens.push({ type: "end", text: "", line });
-      return tokens;
-    }
-    const trims = source[open + 2] === "-" && /[ \t\r\n]/.test(source.charAt(open + 3));
-    let end = open;
-    if (trims) while (end > at && /[ \t\r\n]/.test(source.charAt(end - 1))) end -= 1;
-    if (end > at) emit("text", end);
-    skip(open);
-    const inside = open + (trims ? 4 : 2);
-    if (source.startsWith("/*", inside)) {
-      skip(inside);
-      comment();
-      continue;
-    }
-    emit("left", open + 2);
-    skip(inside);
-    action();
   }
+
+  #space(): void {
+    let end = this.#at;
+    while (isSpaceAt(this.#source, end)) end += 1;
+    // The last space may belong to a trim marker.
+    if (this.#source[end] === "-" && this.#source.startsWith(RIGHT, end + 1)) end -= 1;
+    this.#emit("space", end);
+  }
+
+  #endAction(length: number): void {
+    this.#skip(this.#at + length - 2);
+    this.#emit("right", this.#at + 2);
+    if (length === 4) this.#trimAfter();
+  }
+}
+
+function isSpaceAt(source: string, at: number): boolean {
+  return /[ \t\r\n]/.test(source.charAt(at));
 }
 
 function scan(source: string, at: number, line: number): { type: TokenType; end: number } {
