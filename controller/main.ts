@@ -2,7 +2,8 @@
 
 import { Command } from "commander";
 import { BUILD } from "../shared/version.ts";
-import { addServeOptions, addStandaloneOptions, type ServeFlags, type StandaloneFlags } from "./flags.ts";
+import { addServeOptions, type ServeFlags } from "./serveflags.ts";
+import { addStandaloneOptions, type StandaloneFlags } from "./standaloneflags.ts";
 
 const command = new Command("signet-controller")
   .description(

@@ -8,7 +8,7 @@ import { reviewAccess } from "./access.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
 import { ownNamespace, replicaIdentity } from "../host/pod.ts";
-import type { ServeFlags } from "./flags.ts";
+import type { ServeFlags } from "./serveflags.ts";
 import { apiRoutes, metricsRoutes } from "./api.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { ClusterKeys } from "./clusterkeys.ts";

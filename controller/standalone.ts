@@ -11,7 +11,7 @@ import { Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { formatManifests } from "../shared/manifest/manifest.ts";
 import { renderTemplate } from "../shared/template/template.ts";
-import type { StandaloneFlags } from "./flags.ts";
+import type { StandaloneFlags } from "./standaloneflags.ts";
 import { FolderWorld } from "./folderworld.ts";
 import { filesInKeyFolder, READABLE_BY_OTHERS } from "../host/keyfolder.ts";
 import { writeAtomically } from "../host/atomicwrite.ts";

@@ -1,7 +1,8 @@
 // Flags and their environment: what is read, what is refused.
 import { Command } from "commander";
 import { afterEach, describe, expect, it } from "vitest";
-import { addServeOptions, parseDuration, type ServeFlags } from "../../controller/flags.ts";
+import { readDuration } from "../../controller/flagreaders.ts";
+import { addServeOptions, type ServeFlags } from "../../controller/serveflags.ts";
 import { parseAddress } from "../../controller/httpserver.ts";
 
 function parse(args: string[]): ServeFlags {
@@ -65,7 +66,7 @@ describe("flags", () => {
   });
 
   it("read durations as Go does", () => {
-    expect(["0", "1h30m", "500ms", "1.5h", "720h"].map(parseDuration)).toEqual([
+    expect(["0", "1h30m", "500ms", "1.5h", "720h"].map(readDuration)).toEqual([
       0, 5_400_000, 500, 5_400_000, 2_592_000_000,
     ]);
   });
