@@ -218,8 +218,23 @@ describe("the whole", () => {
     expect(apart).toEqual([]);
   });
 
-  it("has every document in its place in the picture of the house", () => {
+  it("has every document and every source file in the architecture overview, and no other", () => {
     const page = readFileSync("docs/architecture.md", "utf8");
+    const files = ["shared", "host", "cli", "controller", "library", "build"].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => join(folder, path)),
+    );
+    // The functions of templates are a family, and declarations of others' modules are not ours.
+    const isShown = (path: string): boolean =>
+      /\.(ts|mjs)$/.test(path) && !/^shared\/template\/|\.d\.ts$/.test(path);
+    const names = new Set(page.match(/[\w-]+\.(?:ts|mjs)\b/g));
+    const missing = files.filter((path) => isShown(path) && !names.has(basename(path)));
+    expect(missing).toEqual([]);
+    const known = new Set([
+      ...files,
+      ...readdirSync("test", { recursive: true, encoding: "utf8" }),
+    ]);
+    const existing = new Set([...known, "charts/generate.ts"].map((path) => basename(path)));
+    expect([...names].filter((name) => !existing.has(name))).toEqual([]);
     expect(GUIDES.filter((name) => !page.includes(name))).toEqual([]);
   });
 
