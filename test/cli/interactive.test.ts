@@ -647,7 +647,7 @@ describe("signet edit", () => {
     const path = await place.seal("dev", "db", { a: "1" });
     place.write("certificates/dev.pem", "");
     await edit(path, place.editor(), 1);
-    expect(() => place.seen()).toThrow();
+    expect(() => place.seen()).toThrow("ENOENT");
   });
 
   it("uses $VISUAL before $EDITOR", async () => {

@@ -53,16 +53,18 @@ describe("flags", () => {
   });
 
   it.each([
-    ["--key-size=big"],
-    ["--privatekey-labels=nothing"],
-    ["--key-renew-period=30d"],
-    ["--all-namespaces=maybe"],
-    ["--listen-addr=8080"],
-    ["--key-prefix=UPPER"],
-    ["--key-order-priority=Alphabet"],
-    ["--no-such-flag"],
-  ])("refuse %s", (flag) => {
-    expect(() => parse([flag])).toThrow();
+    ["--key-size=big", "commander.invalidArgument"],
+    ["--privatekey-labels=nothing", "commander.invalidArgument"],
+    ["--key-renew-period=30d", "commander.invalidArgument"],
+    ["--all-namespaces=maybe", "commander.invalidArgument"],
+    ["--listen-addr=8080", "commander.invalidArgument"],
+    ["--key-prefix=UPPER", "commander.invalidArgument"],
+    ["--key-order-priority=Alphabet", "commander.invalidArgument"],
+    ["--no-such-flag", "commander.unknownOption"],
+  ])("refuse %s, by its name", (flag, code) => {
+    const [name = ""] = flag.split("=");
+    const message = expect.stringContaining(name) as string;
+    expect(() => parse([flag])).toThrow(expect.objectContaining({ code, message }));
   });
 
   it("read durations as Go does", () => {

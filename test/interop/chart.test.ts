@@ -65,7 +65,8 @@ function image(all: Manifest[]): string | undefined {
 }
 
 test("passes helm lint, strictly", () => {
-  expect(() => execFileSync(partPath("helm"), ["lint", "--strict", CHART])).not.toThrow();
+  const told = execFileSync(partPath("helm"), ["lint", "--strict", CHART], { encoding: "utf8" });
+  expect(told).toContain("1 chart(s) linted, 0 chart(s) failed");
 });
 
 test("deploy/signet.yaml is what the chart renders to", () => {
@@ -264,7 +265,7 @@ test.each([
 });
 
 test("the schema accepts what Helm adds where the chart is a dependency", () => {
-  expect(render("--set", "global.any=thing").length).toBeGreaterThan(0);
+  expect(render("--set", "global.any=thing")).toEqual(render());
 });
 
 test.each([

@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../shared/errors.ts";
-import { FUNCTIONS } from "../../shared/template/functions.ts";
+import { checkFunction, FUNCTIONS } from "../../shared/template/functions.ts";
+import { parse } from "../../shared/template/parser.ts";
 import { DEFAULT_TEMPLATE_LIMITS, renderTemplate } from "../../shared/template/template.ts";
 import { partPath } from "../parts/parts.ts";
 
@@ -408,13 +409,61 @@ const lines = (table: string): string[] =>
 
 const TABLE = [...lines(LANGUAGE), ...lines(PRINTF), ...lines(SPRIG)];
 
+/** What both sides tell of a failure. */
+interface Failure {
+  readonly phase: "parse" | "execute";
+  readonly line: number;
+  /** The function or field that it is about; undefined where the message names none. */
+  readonly subject: string | undefined;
+}
+
+/** Such as `template: t:1:3: executing "t" at <upper>: error calling upper: ...`. */
+function theirFailure(error: string): Failure {
+  const [, line, executing] = /^template: t:(\d+)(:\d+: executing )?/.exec(error) ?? [];
+  const subject = [
+    /error calling (\w+): /,
+    /wrong number of args for (\w+): /,
+    /can't evaluate field (\w+) in /,
+    /function "([^"]+)" not defined/,
+  ].flatMap((form) => form.exec(error)?.[1] ?? [])[0];
+  return { phase: executing === undefined ? "parse" : "execute", line: Number(line), subject };
+}
+
+/** Such as `line 1: upper: ...`; the phase is not in the words. */
+function ourFailure(source: string, error: string): Failure {
+  const [, line, named, undefinedName, failed] =
+    /^line (\d+): (?:\.?(\w+): |function "([^"]+)" not defined|the template called (fail))?/.exec(
+      error,
+    ) ?? [];
+  let phase: Failure["phase"] = "execute";
+  try {
+    parse("t", source, checkFunction);
+  } catch {
+    phase = "parse";
+  }
+  return { phase, line: Number(line), subject: named ?? undefinedName ?? failed };
+}
+
+/**
+ * Whether both fail in the same phase, on the same line, and over the same function where Go names
+ * one. `oneFault`: the sources have one fault each; of several, our lexer comes to its own first.
+ */
+function isSameFailure(source: string, go: string, us: string, oneFault: boolean): boolean {
+  const [theirs, ours] = [theirFailure(go), ourFailure(source, us)];
+  if (theirs.phase !== ours.phase || theirs.line !== ours.line) return false;
+  if (theirs.subject === undefined || theirs.subject === ours.subject) return true;
+  return !oneFault && theirs.phase === "parse" && ours.subject === undefined;
+}
+
 /** Same outcome, in a form that a failing test prints well. */
-function compare(questions: readonly Question[]): string[] {
+function compare(questions: readonly Question[], oneFault = true): string[] {
   return askGo(questions).flatMap((theirs, i) => {
     const question = questions[i];
     if (question === undefined) return [];
     const ours = askOurs(question);
-    if ("error" in theirs && "error" in ours) return [];
+    if ("error" in theirs && "error" in ours) {
+      if (isSameFailure(question.source, theirs.error, ours.error, oneFault)) return [];
+    }
     if ("output" in theirs && "output" in ours && theirs.output.equals(ours.output)) return [];
     const show = (outcome: Outcome): string =>
       "error" in outcome ? `error: ${outcome.error}` : JSON.stringify(outcome.output.toString());
@@ -791,9 +840,14 @@ const SMALL: fc.Arbitrary<string>[] = [
 ];
 
 describe("templates", () => {
-  test("render as in Go, byte for byte, and fail where Go fails", () => {
+  test("render as in Go, byte for byte, and fail where and as Go fails", () => {
     expect(TABLE.length).toBeGreaterThan(300);
     expect(compare(TABLE.map((source) => ({ source, values: VALUES }))).join("\n")).toBe("");
+    // Of the template that is defined a second time by its own name, ours tells the first line.
+    const further = TABLE.filter((source) => !source.includes('{{ define "t" }}')).map(
+      (source) => ({ source: `a\n{{/*\n*/}}b\n${source}`, values: VALUES }),
+    );
+    expect(compare(further).join("\n")).toBe("");
   });
 
   test("are compared with Go for every function that may be called", () => {
@@ -825,6 +879,6 @@ describe("templates", () => {
     const questions = fc
       .sample(spliced, { numRuns: 4000, seed: 11 })
       .filter(({ source }) => !ELSEWHERE.test(source));
-    expect(compare(questions).join("\n")).toBe("");
+    expect(compare(questions, false).join("\n")).toBe("");
   });
 });

@@ -175,11 +175,13 @@ describe("opening", () => {
     const keyring = keyringOf(["first"]);
     const old = await sealedUnder(testKey("first").certificate.spki);
     const fresh = await sealedUnder(testKey("second").certificate.spki);
-    expect(await keyring.open(old, LABEL)).not.toBeNull();
+    const opener = async (envelope: typeof old): Promise<string | undefined> =>
+      (await keyring.open(envelope, LABEL))?.fingerprint;
+    expect(await opener(old)).toBe(testKey("first").certificate.fingerprint);
     expect(await keyring.open(fresh, LABEL)).toBeNull();
     keyring.replace([testKey("second")]);
     expect(await keyring.open(old, LABEL)).toBeNull();
-    expect(await keyring.open(fresh, LABEL)).not.toBeNull();
+    expect(await opener(fresh)).toBe(testKey("second").certificate.fingerprint);
     keyring.replace([]);
     expect(await keyring.open(fresh, LABEL)).toBeNull();
   });

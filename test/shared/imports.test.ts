@@ -1,0 +1,78 @@
+// The rule by which lint holds the direction of imports: who may import whom.
+import { readdirSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { expect, it } from "vitest";
+
+const RULE = pathToFileURL("build/directions.mjs").href;
+const { whyNot } = (await import(/* @vite-ignore */ RULE)) as {
+  whyNot: (from: string, to: string) => string | undefined;
+};
+
+it.each<[string, string, string]>([
+  [
+    "shared/kubernetes/secret.ts",
+    "host/pod.ts",
+    "host/ is outside of what shared/kubernetes/ may import",
+  ],
+  ["shared/keys/keyring.ts", "shared/sealing/seal.ts", "shared/sealing/ stands above shared/keys/"],
+  ["shared/errors.ts", "shared/keys/keyring.ts", "shared/keys/ stands above shared/"],
+  ["host/pod.ts", "cli/signet.ts", "cli/ is outside of what host/ may import"],
+  ["host/pod.ts", "host/kubernetes/paging.ts", "host/kubernetes/ stands above host/"],
+  ["library/library.ts", "host/pod.ts", "host/ is outside of what library/ may import"],
+  ["controller/serve.ts", "cli/signet.ts", "cli/ is outside of what controller/ may import"],
+  ["cli/signet.ts", "controller/log.ts", "controller/ is outside of what cli/ may import"],
+  ["cli/cluster/a.ts", "cli/repository/b.ts", "cli/repository/ stands above cli/cluster/"],
+  ["cli/repository/a.ts", "cli/commands/seal.ts", "cli/commands/ stands above cli/repository/"],
+  ["cli/options.ts", "cli/commands/seal.ts", "cli/commands/ stands above cli/options.ts/"],
+  [
+    "cli/commands/seal.ts",
+    "cli/commands/unseal.ts",
+    "the command seal may not import the command unseal",
+  ],
+  [
+    "cli/commands/keys/a.ts",
+    "cli/commands/keyring/b.ts",
+    "the command keys may not import the command keyring",
+  ],
+  ["cli/commands/seal.ts", "cli/kubeseal/x.ts", "cli/kubeseal/ stands above cli/commands/"],
+  [
+    "controller/a.ts",
+    "test/controller/b.ts",
+    "test/controller/ is outside of what controller/ may import",
+  ],
+])("%s may not import %s", (from, to, why) => {
+  expect(whyNot(from, to)).toBe(why);
+});
+
+it.each([
+  ["shared/sealing/seal.ts", "shared/keys/keyring.ts"],
+  ["host/kubernetes/apiclient.ts", "shared/version.ts"],
+  ["host/kubernetes/apiclient.ts", "host/pod.ts"],
+  ["library/library.ts", "shared/sealing/seal.ts"],
+  ["controller/serve.ts", "host/kubernetes/apiclient.ts"],
+  ["cli/repository/a.ts", "cli/cluster/b.ts"],
+  ["cli/commands/seal.ts", "cli/options.ts"],
+  ["cli/commands/keys/a.ts", "cli/commands/keys/b.ts"],
+  ["cli/commands/keys/a.ts", "cli/commands/keys.ts"],
+  ["cli/signet.ts", "cli/commands/seal.ts"],
+  // What is no program of ours is held to nothing.
+  ["test/controller/api.test.ts", "controller/api.ts"],
+])("%s may import %s", (from, to) => {
+  expect(whyNot(from, to)).toBeUndefined();
+});
+
+it("knows every folder of the programs, so that a new one is put in its place", () => {
+  const folders = ["shared", "host", "cli", "controller", "library"].flatMap((house) =>
+    readdirSync(house, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => `${house}/${entry.name}`),
+  );
+  // A room that the rule does not know would count as its house, and stand with the house's own files.
+  const unknown = folders.filter((folder) => {
+    const [house = ""] = folder.split("/");
+    const told =
+      whyNot(`${house}/a.ts`, `${folder}/b.ts`) ?? whyNot(`${folder}/b.ts`, `${house}/a.ts`);
+    return told === undefined;
+  });
+  expect(unknown).toEqual([]);
+});
