@@ -1,4 +1,4 @@
-// The functions of text/template itself: comparison, index, len, print, html, js, urlquery.
+// Implements text/template's own functions: comparison, index, len, print, html, js, urlquery.
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { print, printf, println } from "./show.ts";
 import { decodeRune, encodeRune, isPrint } from "./unicode.ts";
@@ -26,7 +26,7 @@ function equal(budget: Budget, a: Value, b: Value): boolean {
   const second = basicKind(b);
   const x = integerOf(a);
   const y = integerOf(b);
-  // Integers compare whatever their type and sign.
+  // Integers of different types and signs can be compared.
   if (x !== undefined && y !== undefined) return x === y;
   if (first !== second) {
     if (isInvalid(a) || isInvalid(b)) return false;
@@ -90,7 +90,7 @@ const HTML: Readonly<Record<string, string>> = {
 
 function escapeHtml(budget: Budget, bytes: Bytes): Bytes {
   budget.bytes(bytes.length);
-  // The characters are all in the table.
+  // The table contains every character that the pattern matches.
   return bytes.replace(/[\0"'&<>]/g, (char) => HTML[char] ?? char);
 }
 
@@ -121,7 +121,7 @@ function escapeJs(budget: Budget, bytes: Bytes): Bytes {
   return out;
 }
 
-/** text/template's evalArgs: the text that html, js and urlquery escape. */
+/** As text/template's evalArgs: returns the text that html, js and urlquery escape. */
 function argumentText(budget: Budget, values: readonly Value[]): Bytes {
   const [only] = values;
   if (values.length === 1 && typeof only === "string") return only;
@@ -135,7 +135,7 @@ const comparison = (compare: (budget: Budget, a: Value, b: Value) => boolean): B
   fn(["value", "value"], compare);
 
 export const BUILTIN_FUNCTIONS: Table = {
-  // The executor runs these two, since they stop early.
+  // The executor evaluates these two itself, because they stop early.
   and: variadic(["value"], "value", () => undefined),
   or: variadic(["value"], "value", () => undefined),
   call: variadic(["value"], "value", () => {

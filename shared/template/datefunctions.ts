@@ -1,4 +1,4 @@
-// Sprig's date functions on given dates.
+// Implements sprig's date functions, except those that read the current time.
 import { addNanos, formatTime, parseTime, UTC, ZERO_TIME, zoneByName } from "./dates.ts";
 import { durationText, parseDuration } from "../duration.ts";
 import { parseInt64 } from "./numbers.ts";
@@ -8,7 +8,7 @@ import { type Budget, type Bytes, Fault, Integer, Time, type Value } from "./val
 const MAX_SECONDS = 8_640_000_000_000n;
 
 function formatDate(budget: Budget, layout: Bytes, date: Value, zone: Bytes): Bytes {
-  // Node takes long to set up a time zone.
+  // Setting up a time zone is slow in Node.
   budget.step(20);
   let time: Time;
   if (date instanceof Time) time = date;
@@ -17,7 +17,7 @@ function formatDate(budget: Budget, layout: Bytes, date: Value, zone: Bytes): By
     if (seconds > MAX_SECONDS || seconds < -MAX_SECONDS) throw new Fault("a date out of range");
     time = new Time(Number(seconds), 0, UTC);
   } else {
-    // Here sprig takes the current time, which would give another Secret at every reconcile.
+    // Sprig uses the current time here, which would change the Secret at every reconcile.
     throw new Fault("not a date");
   }
   return formatTime(new Time(time.seconds, time.nanos, zoneByName(zone)), layout);

@@ -1,4 +1,4 @@
-// Times and time zones: Go's layouts read and written.
+// Parses and formats times with Go's layouts, and looks up time zones.
 import { type Bytes, Fault, Time, type Zone } from "./value.ts";
 
 export const UTC: Zone = { name: "UTC", offset: 0 };
@@ -9,7 +9,7 @@ const MONTHS =
 const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
 const DAY_SECONDS = 86_400;
 
-/** Parts of a layout that stand for something, the longer before the shorter. */
+/** The parts of a layout that have a meaning; longer parts come first. */
 const LAYOUT =
   /(January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|002|0[1-6]|15|1|2006|__2|_2(?!006)|2|3|4|5|PM|pm|[-Z]07(?:0000|:00:00|00|:00)?|[.,](?:0+|9+)(?![0-9]))/;
 
@@ -17,7 +17,7 @@ function chunks(layout: Bytes): string[] {
   return layout.split(LAYOUT);
 }
 
-/** Days since 1970 of a date in the proleptic Gregorian calendar, and back. */
+/** Converts a proleptic Gregorian date to days since 1970; `dateOf` does the reverse. */
 function daysOf(year: number, month: number, day: number): number {
   const shifted = month > 2 ? year : year - 1;
   const era = Math.floor(shifted / 400);
@@ -46,7 +46,7 @@ function dateOf(days: number): { year: number; month: number; day: number } {
   };
 }
 
-/** A zone by its IANA name; UTC where there is none of that name, as in sprig. */
+/** Returns the zone with an IANA name; UTC if the name is unknown, as in sprig. */
 export function zoneByName(name: Bytes): Zone {
   if (name === "" || name === "UTC" || name === "Local") return UTC;
   if (!/^[A-Za-z0-9_+/-]{1,64}$/.test(name)) return UTC;
@@ -58,7 +58,7 @@ export function zoneByName(name: Bytes): Zone {
   return { iana: name, name: "", offset: 0 };
 }
 
-/** Seconds that a zone is ahead of UTC at an instant. */
+/** Returns how many seconds a zone is ahead of UTC at an instant. */
 function offsetAt(zone: Zone, seconds: number): number {
   if (zone.iana === undefined) return zone.offset;
   const format = new Intl.DateTimeFormat("en-US", {
@@ -90,12 +90,12 @@ export interface Clock {
   readonly minute: number;
   readonly second: number;
   readonly weekday: number;
-  /** From 1. */
+  /** Starts at 1. */
   readonly yearDay: number;
   readonly offset: number;
 }
 
-/** What a clock on the wall and a calendar show. */
+/** The local date and time at an instant, as a clock and a calendar show them. */
 export function clockOf(time: Time): Clock {
   const offset = offsetAt(time.zone, time.seconds);
   const local = time.seconds + offset;
@@ -118,7 +118,7 @@ const pad = (value: number, width: number, fill = "0"): string => {
   return value < 0 ? `-${digits}` : digits;
 };
 
-/** time.Time.Format. */
+/** As Go's time.Time.Format. */
 export function formatTime(time: Time, layout: Bytes): Bytes {
   const clock = clockOf(time);
   return chunks(layout)
@@ -188,7 +188,7 @@ function formatChunk(time: Time, clock: Clock, chunk: string): string {
 }
 
 function abbreviation(zone: Zone, offset: number): string {
-  // Intl knows no abbreviations such as CET, so none is better than a wrong one.
+  // Intl has no abbreviations such as CET; a missing one is better than a wrong one.
   if (zone.iana !== undefined) throw new Fault("MST is only supported for UTC");
   return zone.name === "" ? formatOffset("-0700", offset) : zone.name;
 }
@@ -204,19 +204,19 @@ function formatOffset(chunk: string, offset: number): string {
   return text;
 }
 
-/** time.Time.String. */
+/** As Go's time.Time.String. */
 export function timeText(time: Time): Bytes {
   return formatTime(time, "2006-01-02 15:04:05.999999999 -0700 MST");
 }
 
-/** time.Time.MarshalJSON without the quotes. */
+/** As Go's time.Time.MarshalJSON, without the quotes. */
 export function timeJson(time: Time): Bytes {
   const { year } = clockOf(time);
   if (year < 0 || year > 9999) throw new Fault("a date that JSON cannot hold");
   return formatTime(time, "2006-01-02T15:04:05.999999999Z07:00");
 }
 
-/** Go's zero time, what toDate makes of a text that it cannot read. */
+/** Go's zero time, which toDate returns for a text that it cannot parse. */
 export const ZERO_TIME = new Time(daysOf(1, 1, 1) * DAY_SECONDS, 0, UTC);
 
 const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
@@ -237,7 +237,7 @@ interface Reading {
   zoneName: string;
 }
 
-/** time.Parse with UTC as the local zone; undefined where the text does not fit the layout. */
+/** As Go's time.Parse, with UTC as the local zone; undefined if text and layout do not match. */
 export function parseTime(layout: Bytes, text: Bytes): Time | undefined {
   const reading: Reading = {
     year: 0,
@@ -331,7 +331,7 @@ function readChunk(
     if (value < low || value > high) return undefined;
     reading[field] = value;
     const rest = text.slice(found.length);
-    // Go reads a fraction after the seconds even where the layout has none.
+    // Go accepts a fraction after the seconds even if the layout has none.
     const fraction = /^[.,][0-9]+/.exec(rest)?.[0];
     const follows = between === "" && /^[.,]/.test(next);
     if (field !== "second" || fraction === undefined || follows) return rest;
@@ -433,12 +433,12 @@ function complete(reading: Reading): Time | undefined {
       zone = { name, offset: hours * 3600 };
     }
   }
-  // A named zone other than GMT+n has an unknown offset, which Go takes for 0.
+  // The offset of a named zone other than GMT+n is unknown; Go uses 0.
   const known = reading.offset ?? 0;
   return new Time(local - known, reading.nanos, zone);
 }
 
-/** A time `nanos` later. */
+/** Adds `nanos` nanoseconds to a time. */
 export function addNanos(time: Time, nanos: bigint): Time {
   const total = BigInt(time.nanos) + nanos;
   const rest = ((total % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;

@@ -1,4 +1,4 @@
-// Base64, base32, hashes, AES decryption and JSON in templates.
+// Implements sprig's functions for base64, base32, hashes, AES decryption and JSON.
 import { createDecipheriv, createHash } from "node:crypto";
 import { timeJson } from "./dates.ts";
 import { versionText } from "./semver.ts";
@@ -9,7 +9,7 @@ import { type Budget, type Bytes, Dict, Fault, Integer, List, Text, Time, type V
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/** Where a text stops being what it should be; Go's CorruptInputError. */
+/** The offset at which a text is not valid; Go's CorruptInputError. */
 class Corrupt extends Fault {
   readonly at: number;
   constructor(at: number) {
@@ -20,9 +20,9 @@ class Corrupt extends Fault {
 
 const isNewline = (char: string | undefined): boolean => char === "\n" || char === "\r";
 
-/** @throws Corrupt at the byte that Go names */
+/** @throws Corrupt at the byte that Go reports */
 function decodeBase64(text: Bytes): Bytes {
-  // Node skips what is not base64, so the text is checked first.
+  // Node skips invalid characters, so the text is checked first.
   let used = 0;
   for (let at = 0; at < text.length; at++) {
     const char = text.charAt(at);
@@ -64,7 +64,7 @@ function encodeBase32(bytes: Bytes): Bytes {
   return out.padEnd(Math.ceil(out.length / 8) * 8, "=");
 }
 
-/** @throws Corrupt at the byte that Go names, newlines not counted */
+/** @throws Corrupt at the byte that Go reports; newlines are not counted */
 function decodeBase32(source: Bytes): Bytes {
   const text = source.replace(/[\r\n]/g, "");
   let [out, held, bits] = ["", 0, 0];
@@ -91,7 +91,7 @@ function decodeBase32(source: Bytes): Bytes {
   return out;
 }
 
-/** sprig writes the decoder's error where the text should be; so do we. */
+/** Returns the decoder's error in place of the text, as sprig does. */
 const decoder = (name: string, decodeText: (text: Bytes) => Bytes): Builtin =>
   fn(["string"], (_, text) => {
     try {
@@ -114,7 +114,7 @@ function adler32(bytes: Bytes): bigint {
   return BigInt(b * 65536 + a);
 }
 
-/** sprig's decryptAES: AES-256-CBC, the password cut or filled with zeros to be the key. */
+/** As sprig's decryptAES: AES-256-CBC; the key is the password, truncated or padded with zeros. */
 function decryptAes(password: Bytes, encrypted: Bytes): Bytes {
   if (encrypted === "") return "";
   const bytes = Buffer.from(decodeBase64(encrypted), "latin1");
@@ -162,7 +162,7 @@ function jsonNumber(value: number): string {
   if (!Number.isFinite(value)) throw new Fault("a number that JSON cannot hold");
   if (Object.is(value, -0)) return "-0";
   const size = Math.abs(value);
-  // JavaScript writes small numbers as Go does, but from 1e-7 on instead of 1e-6.
+  // Go's JSON uses an exponent below 1e-6, and from 1e21 on.
   return size !== 0 && (size < 1e-6 || size >= 1e21) ? value.toExponential() : value.toString();
 }
 
@@ -215,7 +215,7 @@ const encoder = (html: boolean, indent: Bytes | undefined, must: boolean): Built
     try {
       writeJson(budget, text, value, html, indent);
     } catch (error) {
-      // toJson drops its error; what exceeds the budget is not such an error.
+      // toJson ignores encoding errors, but not an exceeded budget.
       if (must || !hasBadNumber(budget, value)) throw error;
       return "";
     }
@@ -232,18 +232,18 @@ function hasBadNumber(budget: Budget, value: Value): boolean {
 
 interface FromJson {
   readonly value: Value;
-  /** Whether a number was too large, which Go reports after reading the rest. */
+  /** Whether a number is too large; Go reports that after reading the rest. */
   overflow: boolean;
 }
 
-/** json.Unmarshal into an interface; undefined where the text is no JSON. */
+/** As Go's json.Unmarshal into an interface; undefined if the text is not valid JSON. */
 function readJson(budget: Budget, text: Bytes): FromJson | undefined {
   budget.step(text.length / 32);
   let parsed: unknown;
   try {
     parsed = JSON.parse(decode(text));
   } catch {
-    // The error would quote the text.
+    // JavaScript's error would quote the text.
     return undefined;
   }
   const state = { overflow: false };

@@ -1,4 +1,4 @@
-// Which functions a template may call, and why the others may not be called.
+// Lists the functions that a template may call, and explains why others are refused.
 import { BUILTIN_FUNCTIONS } from "./builtinfunctions.ts";
 import { DATE_FUNCTIONS } from "./datefunctions.ts";
 import { ENCODING_FUNCTIONS } from "./encodingfunctions.ts";
@@ -14,11 +14,11 @@ import { URL_FUNCTIONS } from "./urlfunctions.ts";
 import { Fault } from "./value.ts";
 
 const fail = fn(["string"], () => {
-  // The text is the template author's, but it may be made of values.
+  // The template's author chooses the message, but it may contain values.
   throw new Fault("the template called fail");
 });
 
-/** Every function by name. A Map, so that no name reaches a prototype. */
+/** Every function by name. It is a Map so that no name resolves to a prototype's property. */
 export const FUNCTIONS: ReadonlyMap<string, Builtin> = new Map(
   Object.entries({
     ...BUILTIN_FUNCTIONS,
@@ -40,7 +40,7 @@ const EXPENSIVE = "it takes too much time for a template that runs at every reco
 const UNSUPPORTED = "it is not supported";
 
 /**
- * sprig's functions that are refused, and why.
+ * Sprig's functions that templates may not call, each with the reason.
  * @internal for its test
  */
 export const REFUSED_FUNCTIONS: ReadonlyMap<string, string> = new Map([

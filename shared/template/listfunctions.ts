@@ -1,10 +1,10 @@
-// Sprig's functions on lists and dicts, and on what is empty.
+// Implements sprig's functions on lists and dicts, and its tests for empty values.
 import { toInteger } from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { textOf } from "./show.ts";
 import { type Budget, type Bytes, deepEqual, Dict, Fault, isTrue, kindName, List, strings, Time, typeName, type Value } from "./value.ts";
 
-/** sprig's empty: as text/template's truth; a date or a version is never empty. */
+/** As sprig's empty: whether text/template treats the value as false; no date or version is empty. */
 function isEmpty(value: Value): boolean {
   return !isTrue(value);
 }
@@ -20,7 +20,7 @@ const items = (budget: Budget, value: Value): Value[] => {
   return list.items;
 };
 
-/** A list function and its must form; both fail where Go fails or panics. */
+/** Defines a list function and its must variant; both fail if Go fails or panics. */
 const both = (name: string, builtin: Builtin): Record<string, Builtin> => ({
   [name]: builtin,
   [`must${name.charAt(0).toUpperCase()}${name.slice(1)}`]: builtin,
@@ -56,11 +56,11 @@ function uniq(budget: Budget, list: Value): List {
   return new List(kept);
 }
 
-/** A map's entry as mergo sees it: whether it may be written over. */
+/** Whether mergo may overwrite an entry of a map. */
 const isMergeEmpty = (value: Value): boolean =>
   value === undefined || value === null || (!(value instanceof Time) && isEmpty(value));
 
-/** mergo.Merge of maps: fills in, or writes over, what `from` has. */
+/** As mergo.Merge on maps: adds the entries of `from`, or overwrites with them. */
 function merge(budget: Budget, into: Dict, from: Dict, overwrite: boolean): void {
   budget.step(1 + from.entries.size);
   for (const [name, value] of [...from.entries]) {

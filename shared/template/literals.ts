@@ -1,4 +1,4 @@
-// Constants in a template's source: numbers, characters, quoted and raw text.
+// Parses the constants in a template's source: numbers, characters, quoted and raw text.
 import { SourceFault, type Token } from "./lexer.ts";
 import { parseFloat64, parseInt64, parseUint64 } from "./numbers.ts";
 import { encode, encodeRune } from "./unicode.ts";
@@ -9,11 +9,11 @@ export interface NumberNode {
   readonly line: number;
   readonly int: bigint | undefined;
   readonly float: number | undefined;
-  /** Whether it stands for a float64 where nothing says which type is wanted. */
+  /** The type that the constant has if its context does not require one. */
   readonly ideal: "int" | "float" | "overflow";
 }
 
-/** The value of a number or a character. @throws SourceFault */
+/** Parses a number or a character. @throws SourceFault */
 export function number(token: Token): NumberNode {
   const { line, text } = token;
   if (token.type === "charconstant") {
@@ -41,13 +41,13 @@ export function number(token: Token): NumberNode {
   return { type: "number", line, int, float: parsed.ok, ideal: "float" };
 }
 
-/** One element of quoted text: a rune, or a byte where it was written as \x or in octal. */
+/** One element of quoted text: a rune, or a byte if it is written as \x or in octal. */
 interface Element {
   readonly value: number;
   readonly isByte: boolean;
 }
 
-/** The bytes of a quoted or raw text. @throws SourceFault */
+/** Returns the bytes of a quoted or raw text. @throws SourceFault */
 export function unquote(token: Token): Bytes {
   if (token.type === "rawstring") return encode(token.text.slice(1, -1).replaceAll("\r", ""));
   return unescape(token.text.slice(1, -1), '"', token.line)

@@ -1,10 +1,10 @@
-// Sprig's arithmetic and its lists of integers.
+// Implements sprig's arithmetic and its lists of integers.
 import { addDecimals, type Decimal, decimal, decimalToFloat, divideDecimals, multiplyDecimals, parseInt64, subtractDecimals, toFloat, toInteger } from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { print } from "./show.ts";
 import { type Budget, Fault, int64, List, type Value } from "./value.ts";
 
-/** Go's untilStep: start, start + step, … up to stop, which is not in it. */
+/** As sprig's untilStep: start, start + step, …, up to but not including stop. */
 function untilStep(budget: Budget, start: bigint, stop: bigint, step: bigint): bigint[] {
   const found: bigint[] = [];
   if (stop < start ? step >= 0n : step <= 0n) return found;
@@ -45,7 +45,7 @@ function decimals(
 ): number {
   let result = decimal(toFloat(first));
   for (const other of others) {
-    // Exact products grow with every factor.
+    // An exact product grows with every factor, so its size counts as work.
     budget.step(1 + result.value.toString().length);
     result = operate(result, decimal(toFloat(other)));
   }

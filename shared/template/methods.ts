@@ -1,10 +1,10 @@
-// The methods that a template may call on a date or a version.
+// Calls the methods of dates and versions that templates may use.
 import { clockOf, formatTime, timeText, UTC, zoneByName } from "./dates.ts";
 import { compareVersions, versionText } from "./semver.ts";
 import { describe } from "./show.ts";
 import { type Bytes, Fault, Integer, Time, type Value, Version } from "./value.ts";
 
-/** `.name` of a value that is no dict. @throws Fault where Go finds neither method nor field */
+/** Evaluates `.name` on a value other than a dict. @throws Fault if Go has no such method or field */
 export function callMethod(receiver: Value, name: Bytes, given: readonly Value[]): Value {
   if (receiver instanceof Time) return timeMethod(receiver, name, given);
   if (receiver instanceof Version) return versionMethod(receiver, name, given);

@@ -1,11 +1,11 @@
-// Reading and writing numbers as Go does, and exact decimals.
+// Parses and formats numbers as Go does, and computes with exact decimals.
 import { type Bytes, Fault, Integer, type Value } from "./value.ts";
 
 const MAX_INT64 = (1n << 63n) - 1n;
 const MIN_INT64 = -(1n << 63n);
 const MAX_UINT64 = (1n << 64n) - 1n;
 
-/** A parsed number; `range` holds Go's clamped value where it does not fit. */
+/** A parsed number; `range` is Go's clamped value if the number is out of range. */
 export type Parsed<T> = { ok: T } | { range: T } | { syntax: true };
 
 const LITERALS: readonly [RegExp, bigint][] = [
@@ -30,12 +30,12 @@ function magnitude(digits: string, base: 0 | 8 | 10): bigint | undefined {
 }
 
 function fromDigits(text: string): bigint {
-  // BigInt of a very long text takes quadratic time; past 64 bits the value does not matter.
+  // BigInt takes quadratic time on a long text, and beyond 64 bits the value does not matter.
   const short = text.replace(/^(0[xob]|)0*(?=.)/i, "$1");
   return short.length > 70 ? MAX_UINT64 + 1n : BigInt(short);
 }
 
-/** strconv.ParseInt(text, base, 64). */
+/** As Go's strconv.ParseInt(text, base, 64). */
 export function parseInt64(text: Bytes, base: 0 | 8 | 10): Parsed<bigint> {
   const negative = text.startsWith("-");
   const size = magnitude(/^[+-]/.test(text) ? text.slice(1) : text, base);
@@ -45,14 +45,14 @@ export function parseInt64(text: Bytes, base: 0 | 8 | 10): Parsed<bigint> {
   return value < MIN_INT64 ? { range: MIN_INT64 } : { ok: value };
 }
 
-/** strconv.ParseUint(text, base, 64). */
+/** As Go's strconv.ParseUint(text, base, 64). */
 export function parseUint64(text: Bytes, base: 0 | 10): Parsed<bigint> {
   const value = magnitude(text, base);
   if (value === undefined) return { syntax: true };
   return value > MAX_UINT64 ? { range: MAX_UINT64 } : { ok: value };
 }
 
-/** strconv.ParseFloat(text, 64). */
+/** As Go's strconv.ParseFloat(text, 64). */
 export function parseFloat64(text: Bytes): Parsed<number> {
   if (/^[+-]?(inf|infinity)$/i.test(text))
     return { ok: text.startsWith("-") ? -Infinity : Infinity };
@@ -69,20 +69,20 @@ export function parseFloat64(text: Bytes): Parsed<number> {
     value = Number(BigInt(`0x${whole}${fraction}`)) * 2 ** (Number(exponent) - 4 * fraction.length);
     if (sign === "-") value = -value;
   } else {
-    // A non-decimal underscore literal such as 1_0 is fine in Go, 0_8 too.
+    // Go accepts an underscore in a literal such as 1_0, and in 0_8 too.
     if (!/^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$/.test(clean)) return { syntax: true };
     value = Number(clean);
   }
   return Number.isFinite(value) ? { ok: value } : { range: value };
 }
 
-/** int64(float) on amd64: what does not fit becomes the smallest integer. */
+/** As Go's int64(float) on amd64: a number that is out of range becomes the smallest integer. */
 function truncate(value: number): bigint {
   if (!(value >= -(2 ** 63) && value < 2 ** 63)) return MIN_INT64;
   return BigInt(Math.trunc(value));
 }
 
-/** cast.ToInt64: 0 where nothing fits. */
+/** As cast.ToInt64: 0 if the value cannot be converted. */
 export function toInteger(value: Value): bigint {
   if (typeof value === "bigint") return value;
   if (value instanceof Integer) return BigInt.asIntN(64, value.value);
@@ -93,7 +93,7 @@ export function toInteger(value: Value): bigint {
   return "ok" in parsed ? parsed.ok : 0n;
 }
 
-/** cast.ToFloat64: 0 where nothing fits. */
+/** As cast.ToFloat64: 0 if the value cannot be converted. */
 export function toFloat(value: Value): number {
   if (typeof value === "number") return value;
   if (typeof value === "bigint") return Number(value);
@@ -105,7 +105,7 @@ export function toFloat(value: Value): number {
 }
 
 interface Digits {
-  /** Significant digits, the first before the decimal point. */
+  /** Significant digits; the decimal point comes after the first. */
   readonly digits: string;
   readonly exponent: number;
 }
@@ -115,7 +115,7 @@ function shortest(value: number): Digits {
   return { digits: mantissa.replace(".", ""), exponent: Number(exponent) };
 }
 
-/** value = mantissa * 2 ** exponent, exactly; value is finite and not negative. */
+/** Splits a finite, non-negative value so that value = mantissa * 2 ** exponent exactly. */
 function parts(value: number): { mantissa: bigint; exponent: number } {
   const bits = new DataView(new ArrayBuffer(8));
   bits.setFloat64(0, value);
@@ -126,13 +126,13 @@ function parts(value: number): { mantissa: bigint; exponent: number } {
   return { mantissa, exponent: (stored === 0 ? 1 : stored) - 1075 };
 }
 
-/** value as numerator / denominator. */
+/** Returns value as an exact fraction, numerator / denominator. */
 function ratio(value: number): [bigint, bigint] {
   const { mantissa, exponent } = parts(value);
   return exponent >= 0 ? [mantissa << BigInt(exponent), 1n] : [mantissa, 1n << BigInt(-exponent)];
 }
 
-/** numerator / denominator, rounded half to even. */
+/** Divides, and rounds half to even. */
 function roundedQuotient(numerator: bigint, denominator: bigint): bigint {
   const quotient = numerator / denominator;
   const twice = (numerator % denominator) * 2n;
@@ -140,7 +140,7 @@ function roundedQuotient(numerator: bigint, denominator: bigint): bigint {
   return up ? quotient + 1n : quotient;
 }
 
-/** Go's 'f' with `precision` digits after the point. */
+/** Formats as Go's 'f', with `precision` digits after the point. */
 function fixed(value: number, precision: number): string {
   const [numerator, denominator] = ratio(value);
   const scaled = roundedQuotient(numerator * 10n ** BigInt(precision), denominator);
@@ -149,7 +149,7 @@ function fixed(value: number, precision: number): string {
   return precision === 0 ? whole : `${whole}.${digits.slice(-precision)}`;
 }
 
-/** `count` significant digits, rounded half to even from the exact value. */
+/** Returns `count` significant digits of the exact value, rounded half to even. */
 function significant(value: number, count: number): Digits {
   if (value === 0) return { digits: "0".repeat(count), exponent: 0 };
   const [numerator, denominator] = ratio(value);
@@ -181,13 +181,16 @@ function plain({ digits, exponent }: Digits): string {
   return fraction === "" ? whole : `${whole}.${fraction}`;
 }
 
-/** strconv.FormatFloat(value, verb, precision, 64); -1 is the shortest that reads back. */
+/**
+ * As Go's strconv.FormatFloat(value, verb, precision, 64). Precision -1 means the shortest text that
+ * parses back to the same number.
+ */
 export function formatFloat(value: number, verb: string, precision: number): string {
   if (Number.isNaN(value)) return "NaN";
   const sign = value < 0 || Object.is(value, -0) ? "-" : "";
   const size = Math.abs(value);
   if (size === Infinity) return `${sign === "" ? "+" : "-"}Inf`;
-  // Enough for any exact double; more is only zeros, and slow.
+  // Enough for any exact double; further digits are only zeros, and slow.
   if (precision > 1100) throw new Fault("a precision is too large");
   return sign + formatMagnitude(size, verb, precision);
 }
@@ -243,7 +246,7 @@ export interface Decimal {
   readonly exponent: number;
 }
 
-/** decimal.NewFromFloat. @throws Fault for NaN and infinities, where Go panics. */
+/** As decimal.NewFromFloat. @throws Fault for NaN and infinities, for which Go panics */
 export function decimal(value: number): Decimal {
   if (!Number.isFinite(value)) throw new Fault("not a finite number");
   if (value === 0) return { value: 0n, exponent: 0 };
@@ -252,7 +255,7 @@ export function decimal(value: number): Decimal {
   return { value: value < 0 ? -size : size, exponent: exponent - digits.length + 1 };
 }
 
-/** The nearest double. */
+/** Returns the nearest double. */
 export function decimalToFloat({ value, exponent }: Decimal): number {
   return Number(`${value.toString()}e${exponent}`);
 }
@@ -276,7 +279,7 @@ export function multiplyDecimals(a: Decimal, b: Decimal): Decimal {
   return { value: a.value * b.value, exponent: a.exponent + b.exponent };
 }
 
-/** decimal.Div: 16 digits after the point, half away from zero. @throws Fault for zero. */
+/** As decimal.Div: 16 decimal places, rounded half away from zero. @throws Fault if `b` is zero */
 export function divideDecimals(a: Decimal, b: Decimal): Decimal {
   if (b.value === 0n) throw new Fault("division by zero");
   const shift = a.exponent - b.exponent + 16;

@@ -1,4 +1,4 @@
-// Sprig's functions on paths; the os ones are the same, since the original runs on Linux.
+// Implements sprig's path functions. Its os variants are the same, as the original runs on Linux.
 import { fn, type Table } from "./signature.ts";
 import type { Bytes } from "./value.ts";
 

@@ -1,14 +1,14 @@
-// Sprig's regular expressions: Go's own syntax, in linear time, over byte strings.
+// Implements sprig's regular expressions with Go's syntax, in linear time, on byte strings.
 import { type Matcher, RE2JS } from "re2js";
 import { type Builtin, fn, type Table } from "./signature.ts";
 import { decodeRune, encode, REPLACEMENT } from "./unicode.ts";
 import { type Budget, type Bytes, Fault, List, strings, Text, type Value } from "./value.ts";
 
-/** Most instructions a pattern may have, estimated before the engine builds any. */
+/** Maximum number of instructions in a pattern, estimated before the engine compiles it. */
 const MAX_SIZE = 20_000;
 const MAX_LENGTH = 2_000;
 
-// An invalid byte travels through the engine as a lone surrogate, so that it comes out again.
+// The engine gets an invalid byte as a lone surrogate, so that the byte can be restored.
 const ESCAPE = 0xdc00;
 
 function toText(bytes: Bytes): string {
@@ -33,7 +33,7 @@ function toBytes(text: string): Bytes {
     .join("");
 }
 
-/** Upper bound of a pattern's size: counted repetitions multiply what they repeat. */
+/** Returns an upper bound of a pattern's size; a counted repetition multiplies what it repeats. */
 function estimate(pattern: string): number {
   const outer: number[] = [];
   let total = 0;
@@ -76,11 +76,11 @@ interface Found {
 interface Search {
   readonly matcher: Matcher;
   readonly text: string;
-  /** Looks for the next match from `at` on, and counts the work. */
+  /** Finds the next match at or after `at`, and counts the work. */
   readonly find: (at: number) => boolean;
 }
 
-/** A compiled pattern and the text it runs over. @throws Fault */
+/** Compiles a pattern and prepares a text for it. @throws Fault */
 function start(budget: Budget, pattern: Bytes, bytes: Bytes): Search {
   const source = toText(pattern);
   const size = estimate(source);
@@ -90,22 +90,22 @@ function start(budget: Budget, pattern: Bytes, bytes: Bytes): Search {
   try {
     compiled = RE2JS.compile(source);
   } catch {
-    // The error would quote the pattern, which may come from a value.
+    // The engine's error would quote the pattern, which may come from a value.
     throw new Fault("not a valid regular expression");
   }
   const text = toText(bytes);
-  // The engine's work is at worst the product of both sizes, and it cannot be interrupted.
+  // In the worst case the engine's work is the product of both sizes, and it cannot be interrupted.
   budget.step(((text.length + 1) * (size + 16)) / 1024);
   const matcher = compiled.matcher(text);
   const find = (at: number): boolean => {
-    // Each search may read to the end of the text, so that finding all may take quadratic time.
+    // Each search may read to the end of the text, so finding all matches may take quadratic time.
     budget.step(1 + ((text.length - at) * (size + 16)) / 16_384);
     return matcher.find(at);
   };
   return { matcher, text, find };
 }
 
-/** Matches as Go finds them: no empty match right after another match. */
+/** Yields matches as Go does: it skips an empty match right after another match. */
 function findAll({ matcher, text, find: search }: Search, limit: number): Found[] {
   const found: Found[] = [];
   let previousEnd = -1;
@@ -149,7 +149,7 @@ function replaceAll(
   while (at <= text.length && search(at)) {
     const [from, to] = [matcher.start(), matcher.end()];
     out.add(text.slice(copied, from));
-    // Go replaces no empty match right after another match.
+    // Go does not replace an empty match right after another match.
     if (to > copied || from === 0) out.add(replacement(matcher));
     copied = to;
     const width = (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
@@ -162,7 +162,7 @@ function replaceAll(
   return result;
 }
 
-/** regexp.Expand: $1, ${name}; $$ is a dollar, and the longest name counts. */
+/** As Go's regexp.Expand: replaces $1 and ${name}; $$ is a dollar; $name is as long as possible. */
 function expand(template: string, matcher: Matcher): string {
   return template.replace(
     /\$(?:(\$)|\{([\p{L}\p{Nd}_]+)\}|([\p{L}\p{Nd}_]+))/gu,
@@ -202,7 +202,7 @@ const both = (name: string, builtin: Builtin): Table => ({
 });
 
 export const REGEX_FUNCTIONS: Table = {
-  // The form without must takes a bad pattern for one that does not match.
+  // The variant without `must` treats an invalid pattern as one that does not match.
   regexMatch: fn(["string", "string"], (budget, pattern, text) => {
     try {
       return isMatch(budget, pattern, text);

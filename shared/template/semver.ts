@@ -1,4 +1,4 @@
-// Semantic versions and their constraints.
+// Parses and compares semantic versions, and checks constraints.
 import { RE2JS } from "re2js";
 import { parseUint64 } from "./numbers.ts";
 import { fn, type Table } from "./signature.ts";
@@ -8,7 +8,8 @@ const TAIL =
   "(-([0-9A-Za-z\\-]+(\\.[0-9A-Za-z\\-]+)*))?" + "(\\+([0-9A-Za-z\\-]+(\\.[0-9A-Za-z\\-]+)*))?";
 const CONSTRAINT = `v?([0-9|x|X|\\*]+)(\\.[0-9|x|X|\\*]+)?(\\.[0-9|x|X|\\*]+)?${TAIL}`;
 const OPERATORS = "=||!=|>|<|>=|=>|<=|=<|~|~>|\\^";
-// The original's patterns, run by RE2 as there: JavaScript could take exponential time for them.
+// These are the original's patterns. RE2 runs them, as in the original, because JavaScript's engine
+// could take exponential time.
 const VERSION_PATTERN = RE2JS.compile(`^v?([0-9]+)(\\.[0-9]+)?(\\.[0-9]+)?${TAIL}$`);
 const ONE_PATTERN = RE2JS.compile(`^\\s*(${OPERATORS})\\s*(${CONSTRAINT})\\s*$`);
 const RANGE_PATTERN = RE2JS.compile(`\\s*(${CONSTRAINT})\\s+-\\s+(${CONSTRAINT})\\s*`);
@@ -19,7 +20,7 @@ const VALID_PATTERN = RE2JS.compile(
 );
 const MAX_LENGTH = 1_000;
 
-/** semver.NewVersion. @throws Fault */
+/** As semver.NewVersion. @throws Fault */
 function parseVersion(text: Bytes): Version {
   if (text.length > MAX_LENGTH) throw new Fault("the version is too long");
   const match = VERSION_PATTERN.matcher(text);
@@ -35,13 +36,13 @@ function parseVersion(text: Bytes): Version {
   return new Version([part(1), part(2), part(3)], pre, match.group(8) ?? "", text);
 }
 
-/** Its String method: without a leading v. */
+/** As a version's String method: without a leading v. */
 export function versionText(version: Version): Bytes {
   const pre = version.pre === "" ? "" : `-${version.pre}`;
   return version.numbers.join(".") + pre + (version.metadata === "" ? "" : `+${version.metadata}`);
 }
 
-/** -1, 0 or 1; metadata does not count. */
+/** Returns -1, 0 or 1; metadata is ignored. */
 export function compareVersions(a: Version, b: Version): number {
   for (const i of [0, 1, 2] as const) {
     if (a.numbers[i] !== b.numbers[i]) return a.numbers[i] < b.numbers[i] ? -1 : 1;
@@ -68,7 +69,7 @@ function comparePre(a: readonly string[], b: readonly string[]): number {
 interface Constraint {
   readonly operator: string;
   readonly version: Version;
-  /** A part is open, as in 1.x; which one says `minorOpen` or `patchOpen`. */
+  /** Whether any part is a wildcard, as in 1.x; `minorOpen` and `patchOpen` say which. */
   readonly open: boolean;
   readonly minorOpen: boolean;
   readonly patchOpen: boolean;
@@ -81,7 +82,7 @@ function parseConstraint(text: Bytes): Constraint {
   const isOpen = (group: number): boolean =>
     ["", "x", "X", "*"].includes(part(group).replace(/^\./, ""));
   const [major, minor, patch] = [part(3), part(4), part(5)];
-  // Sic: an open part at the front leaves minorOpen and patchOpen unset.
+  // As in the original, a wildcard in the first part leaves minorOpen and patchOpen unset.
   const first = isOpen(3);
   const second = !first && isOpen(4);
   const third = !first && !second && isOpen(5);
@@ -107,7 +108,7 @@ function satisfies(version: Version, constraint: Constraint): boolean {
   const [major, minor, patch] = version.numbers;
   const [wantedMajor, wantedMinor, wantedPatch] = wanted.numbers;
   const order = compareVersions(version, wanted);
-  // A pre-release only counts where the constraint names one.
+  // A pre-release matches only if the constraint has one too.
   const hidden = version.pre !== "" && wanted.pre === "";
   const tilde = (): boolean => {
     if (order < 0) return false;
@@ -155,7 +156,7 @@ function satisfies(version: Version, constraint: Constraint): boolean {
   }
 }
 
-/** semver.NewConstraint and Check. @throws Fault */
+/** As semver.NewConstraint and Check. @throws Fault */
 function checkConstraint(constraint: Bytes, text: Bytes): boolean {
   if (constraint.length > MAX_LENGTH) throw new Fault("the constraint is too long");
   let source = constraint;

@@ -1,4 +1,4 @@
-// The printing functions that the tables share, with dates and versions shown.
+// Converts template values to text, dates and versions included; the function tables share it.
 import { timeText } from "./dates.ts";
 import { Printer } from "./format.ts";
 import { versionText } from "./semver.ts";
@@ -10,7 +10,7 @@ const MONTHS =
   );
 const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
 
-/** The result of a value's String method, where its Go type has one. */
+/** Calls a value's String method; returns undefined if its Go type has none. */
 export function describe(value: Value): Bytes | undefined {
   if (value instanceof Time) return timeText(value);
   if (value instanceof Version) return versionText(value);
@@ -31,18 +31,18 @@ export function printf(budget: Budget, format: Bytes, values: readonly Value[]):
   return new Printer(budget, describe).printf(format, values);
 }
 
-/** A value as `{{ }}` writes it. */
+/** Formats a value as `{{ }}` prints it. */
 export function output(budget: Budget, value: Value): Bytes {
   if (typeof value === "string") return value;
   return value === undefined || value === null ? "<no value>" : print(budget, [value]);
 }
 
-/** sprig's strval: %v, and a nil as <nil>. */
+/** As sprig's strval: %v, and <nil> for a nil. */
 export function textOf(budget: Budget, value: Value): Bytes {
   return typeof value === "string" ? value : print(budget, [value]);
 }
 
-/** sprig's strslice: the items that are not nil as text, or one text. */
+/** As sprig's strslice: the text of every non-nil item; any other value counts as one item. */
 export function textsOf(budget: Budget, value: Value): Bytes[] {
   if (value instanceof List) {
     budget.step(value.items.length);

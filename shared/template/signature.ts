@@ -1,7 +1,7 @@
-// How a function of the template language declares its Go parameter types.
+// Defines how a function of the template language declares its Go parameter types.
 import type { Budget, Bytes, Dict, Time, Value } from "./value.ts";
 
-/** The JavaScript side of each Go parameter type; `value` is reflect.Value, which takes anything. */
+/** The JavaScript type of each Go parameter type; `value` is reflect.Value and accepts anything. */
 export interface Kinds {
   string: Bytes;
   int: bigint;
@@ -16,24 +16,24 @@ export type Kind = keyof Kinds;
 
 export interface Builtin {
   readonly params: readonly Kind[];
-  /** Type of the variadic part, where there is one. */
+  /** Type of the variadic arguments, if the function accepts any. */
   readonly rest: Kind | undefined;
-  /** Arguments have been checked against `params` and `rest`. */
+  /** The executor checks the arguments against `params` and `rest` before the call. */
   readonly run: (budget: Budget, given: readonly Value[]) => Value;
 }
 
 type Args<P extends readonly Kind[]> = { -readonly [I in keyof P]: Kinds[P[I]] };
 
-/** A function with fixed parameters. */
+/** Declares a function with fixed parameters. */
 export function fn<const P extends readonly Kind[]>(
   params: P,
   run: (budget: Budget, ...given: Args<P>) => Value,
 ): Builtin {
-  // The executor has checked every argument's type against `params`.
+  // The executor checks every argument's type against `params`.
   return { params, rest: undefined, run: (budget, given) => run(budget, ...(given as Args<P>)) };
 }
 
-/** A function whose last parameter takes any number of arguments. */
+/** Declares a function whose last parameter accepts any number of arguments. */
 export function variadic<const P extends readonly Kind[], R extends Kind>(
   params: P,
   rest: R,

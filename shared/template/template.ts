@@ -1,4 +1,4 @@
-// Rendering one value of a SealedSecret's spec.template.data, its limits and its errors.
+// Renders one value of a SealedSecret's spec.template.data within limits.
 import { SignetError } from "../errors.ts";
 import { execute } from "./execute.ts";
 import { checkFunction, FUNCTIONS } from "./functions.ts";
@@ -9,11 +9,11 @@ import { encode } from "./unicode.ts";
 import { Budget, type Bytes, Dict } from "./value.ts";
 
 export interface TemplateLimits {
-  /** Evaluated nodes, made list items, and every 128 bytes that a function reads or writes. */
+  /** A step is an evaluated node, a new list item, or 128 bytes that a function reads or writes. */
   readonly maxSteps: number;
-  /** Bytes of the output, of every text on the way there, and of the source. */
+  /** Applies to the output, to every intermediate text, and to the source. */
   readonly maxOutputBytes: number;
-  /** Enforced only with a clock. */
+  /** Enforced only if `TemplateOptions` has a clock. */
   readonly maxMs: number;
 }
 
@@ -25,17 +25,17 @@ export const DEFAULT_TEMPLATE_LIMITS: TemplateLimits = {
 
 export interface TemplateOptions {
   readonly limits?: TemplateLimits;
-  /** Milliseconds that pass; without it only the other limits hold. */
+  /** Returns a time in milliseconds; without a clock, `maxMs` is not enforced. */
   readonly clock?: () => number;
-  /** The template's own name, which `{{ template }}` may call: the key in spec.template.data. */
+  /** The template's own name, which `{{ template }}` can call: its key in spec.template.data. */
   readonly name?: string;
 }
 
 export type TemplateValues = ReadonlyMap<string, Uint8Array> | Readonly<Record<string, Uint8Array>>;
 
 /**
- * Renders one template. `values` are the decrypted bytes by name; the output is bytes too.
- * The error says the line and the function, and never carries a value or anything made of one.
+ * Renders one template. `values` maps names to decrypted bytes; the output is bytes too.
+ * The error names the line and the function. It never contains a value or anything derived from one.
  *
  * @throws SignetError template-failed
  */
@@ -63,7 +63,7 @@ export function renderTemplate(
     };
     return Buffer.from(execute(program, name, dataOf(values), budget), "latin1");
   } catch (error) {
-    // No cause: what JavaScript itself throws may quote a value.
+    // The error has no cause, because JavaScript's own errors may quote a value.
     if (!(error instanceof SourceFault)) {
       throw new SignetError("template-failed", "the template could not be rendered");
     }
@@ -71,7 +71,7 @@ export function renderTemplate(
   }
 }
 
-/** Go's map[string]string. */
+/** Converts the values to Go's map[string]string. */
 function dataOf(values: TemplateValues): Dict {
   const entries = values instanceof Map ? [...values.entries()] : Object.entries(values);
   return new Dict(

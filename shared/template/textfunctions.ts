@@ -1,4 +1,4 @@
-// Sprig's functions on text: case, cutting, wrapping, joining, splitting.
+// Implements sprig's text functions: case, trimming, wrapping, joining, splitting.
 import { fn, type Table, variadic } from "./signature.ts";
 import { print, textOf, textsOf } from "./show.ts";
 import { parseInt64, toInteger } from "./numbers.ts";
@@ -6,7 +6,7 @@ import { encodeRune, isDigit, isLetter, isLower, isSpace, isTitle, isUpper, quot
 import { lowerWords, pascalCase } from "./words.ts";
 import { type Budget, type Bytes, Dict, Fault, List, strings, Text, type Value } from "./value.ts";
 
-/** s[start:end] of Go. @throws Fault where Go panics */
+/** As Go's s[start:end]. @throws Fault if Go panics */
 function cut(bytes: Bytes, start: number, end: number): Bytes {
   if (start < 0 || end > bytes.length || start > end) throw new Fault("out of range");
   return bytes.slice(start, end);
@@ -17,7 +17,7 @@ const mapRunes = (bytes: Bytes, change: (rune: number) => number): Bytes =>
     .map((rune) => encodeRune(change(rune)))
     .join("");
 
-/** strings.Title: a capital after everything that is no letter, digit or underscore. */
+/** As Go's strings.Title: capitalizes after every character but letters, digits and underscores. */
 function title(bytes: Bytes): Bytes {
   let previous = 0x20;
   return mapRunes(bytes, (rune) => {
@@ -32,7 +32,7 @@ function isSeparator(rune: number): boolean {
   return !isLetter(rune) && !isDigit(rune) && isSpace(rune);
 }
 
-/** goutils.Uncapitalize. */
+/** As goutils.Uncapitalize. */
 function untitle(bytes: Bytes): Bytes {
   let starts = true;
   return mapRunes(bytes, (rune) => {
@@ -46,7 +46,7 @@ function untitle(bytes: Bytes): Bytes {
   });
 }
 
-/** goutils.SwapCase. */
+/** As goutils.SwapCase. */
 function swapCase(bytes: Bytes): Bytes {
   let starts = true;
   return mapRunes(bytes, (rune) => {
@@ -64,7 +64,7 @@ function swapCase(bytes: Bytes): Bytes {
   });
 }
 
-/** goutils.Abbreviate and AbbreviateFull; an error there is an empty text here, as in sprig. */
+/** As goutils.Abbreviate and AbbreviateFull; returns an empty text for an error, as sprig does. */
 function abbreviate(bytes: Bytes, from: number, width: number): Bytes {
   if (bytes === "" || width < 4) return "";
   if (bytes.length <= width) return bytes;
@@ -77,7 +77,7 @@ function abbreviate(bytes: Bytes, from: number, width: number): Bytes {
   return `...${bytes.slice(bytes.length - (width - 3))}`;
 }
 
-/** goutils.WrapCustom, which works on bytes. */
+/** As goutils.WrapCustom, which works on bytes. */
 function wrap(budget: Budget, bytes: Bytes, width: number, separator: Bytes, hard: boolean): Bytes {
   const text = new Text(budget);
   const size = Math.max(1, width);
@@ -107,7 +107,7 @@ function wrap(budget: Budget, bytes: Bytes, width: number, separator: Bytes, har
   return text.toString();
 }
 
-/** strings.Replace(text, old, by, -1). */
+/** As Go's strings.Replace(text, old, by, -1). */
 function replace(budget: Budget, text: Bytes, old: Bytes, by: Bytes): Bytes {
   const parts = old === "" ? ["", ...runeSlices(text), ""] : text.split(old);
   budget.step(parts.length);
@@ -115,7 +115,7 @@ function replace(budget: Budget, text: Bytes, old: Bytes, by: Bytes): Bytes {
   return parts.join(by);
 }
 
-/** strings.SplitN. */
+/** As Go's strings.SplitN. */
 function splitText(budget: Budget, text: Bytes, separator: Bytes, limit = -1): Bytes[] {
   if (limit === 0) return [];
   const parts = separator === "" ? runeSlices(text) : text.split(separator);
@@ -183,7 +183,7 @@ export const TEXT_FUNCTIONS: Table = {
   trimPrefix: fn(["string", "string"], (_, start, text) =>
     text.startsWith(start) ? text.slice(start.length) : text,
   ),
-  // goutils takes bytes for runes here, so that "é" comes out as two characters; so do we.
+  // As in goutils, bytes are treated as runes, so "é" becomes two characters.
   nospace: fn(["string"], (_, text) => {
     const kept = Array.from(text).filter((char) => !isSpace(char.charCodeAt(0)));
     if (kept.length === text.length) return text;
@@ -253,7 +253,7 @@ export const TEXT_FUNCTIONS: Table = {
     if (!(value instanceof List)) return strings([textOf(budget, value)]);
     texts.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     if (value.element !== "string") return strings(texts);
-    // Go sorts a []string where it is.
+    // Go sorts a []string in place.
     value.items.splice(0, value.items.length, ...texts);
     return value;
   }),

@@ -1,21 +1,21 @@
-// UTF-8 inside byte strings, Go's rune classes and case mappings, and Go's quoting.
+// Handles UTF-8 in byte strings, Go's rune classes and case mappings, and Go's quoting.
 import type { Bytes } from "./value.ts";
 
 export const REPLACEMENT = 0xfffd;
 
-/** The UTF-8 bytes of a JavaScript string; a lone surrogate becomes U+FFFD. */
+/** Encodes a JavaScript string as UTF-8; a lone surrogate becomes U+FFFD. */
 export function encode(text: string): Bytes {
   return /^[\0-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
 }
 
-/** The UTF-8 bytes of one rune. */
+/** Encodes one rune as UTF-8. */
 export function encodeRune(rune: number): Bytes {
   if (rune < 0x80 && rune >= 0) return String.fromCharCode(rune);
   const valid = rune >= 0 && rune <= 0x10ffff && (rune < 0xd800 || rune > 0xdfff);
   return encode(String.fromCodePoint(valid ? rune : REPLACEMENT));
 }
 
-/** The rune at `at` and its width; an invalid byte is U+FFFD of width 1, the end has width 0. */
+/** Decodes the rune at `at`; an invalid byte is U+FFFD with size 1, and the end has size 0. */
 export function decodeRune(bytes: Bytes, at: number): { rune: number; size: number } {
   const first = bytes.charCodeAt(at);
   if (at >= bytes.length) return { rune: REPLACEMENT, size: 0 };
@@ -34,9 +34,9 @@ export function decodeRune(bytes: Bytes, at: number): { rune: number; size: numb
   return { rune, size };
 }
 
-/** The rune that ends before `end`, which is not 0. */
+/** Decodes the rune that ends before `end`; `end` must not be 0. */
 function decodeLastRune(bytes: Bytes, end: number): { rune: number; size: number } {
-  // The longest first: the end of a longer rune is no rune of its own.
+  // The longest comes first, because the last bytes of a longer rune are not a rune.
   for (let start = Math.max(0, end - 4); start < end; start++) {
     const found = decodeRune(bytes.slice(start, end), 0);
     if (found.size === end - start) return found;
@@ -44,7 +44,7 @@ function decodeLastRune(bytes: Bytes, end: number): { rune: number; size: number
   return { rune: REPLACEMENT, size: 1 };
 }
 
-/** `[]rune(s)`: every invalid byte becomes U+FFFD. */
+/** As Go's `[]rune(s)`: every invalid byte becomes U+FFFD. */
 export function runes(bytes: Bytes): number[] {
   const found: number[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -55,7 +55,7 @@ export function runes(bytes: Bytes): number[] {
   return found;
 }
 
-/** Each rune's bytes, invalid bytes as they are. */
+/** Splits bytes into runes; an invalid byte is a slice of its own. */
 export function runeSlices(bytes: Bytes): Bytes[] {
   const found: Bytes[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -73,7 +73,7 @@ export function runeCount(bytes: Bytes): number {
   return count;
 }
 
-/** The JavaScript string of some bytes; invalid bytes become U+FFFD each. */
+/** Decodes bytes to a JavaScript string; each invalid byte becomes U+FFFD. */
 export function decode(bytes: Bytes): string {
   if (/^[\0-\x7f]*$/.test(bytes)) return bytes;
   return runes(bytes)
@@ -90,12 +90,12 @@ export const isLower = inClass(/^\p{Ll}$/u);
 export const isTitle = inClass(/^\p{Lt}$/u);
 export const isPunct = inClass(/^\p{P}$/u);
 export const isPrint = inClass(/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u);
-/** unicode.IsSpace, which is White_Space and not JavaScript's \s (that has U+FEFF). */
+/** As Go's unicode.IsSpace: White_Space. JavaScript's \s differs, because it includes U+FEFF. */
 export const isSpace = inClass(/^\p{White_Space}$/u);
 
-/** unicode.ToUpper: one rune to one rune, never "ß" to "SS". */
+/** As Go's unicode.ToUpper: maps one rune to one rune, so "ß" does not become "SS". */
 export function toUpper(rune: number): number {
-  // The Greek letters with iota below have a one-rune capital, which JavaScript splits in two.
+  // Greek letters with iota subscript have a one-rune capital; JavaScript produces two runes.
   if (
     (rune >= 0x1f80 && rune <= 0x1f87) ||
     (rune >= 0x1f90 && rune <= 0x1f97) ||
@@ -112,7 +112,7 @@ export function toLower(rune: number): number {
   return single(String.fromCodePoint(rune).toLowerCase(), rune);
 }
 
-/** unicode.ToTitle: as ToUpper, but for the digraphs and Georgian. */
+/** As Go's unicode.ToTitle: the same as ToUpper, except for digraphs and Georgian. */
 export function toTitle(rune: number): number {
   if (rune >= 0x1c4 && rune <= 0x1cc) return rune <= 0x1c6 ? 0x1c5 : rune <= 0x1c9 ? 0x1c8 : 0x1cb;
   if (rune >= 0x1f1 && rune <= 0x1f3) return 0x1f2;
@@ -125,12 +125,12 @@ function single(mapped: string, rune: number): number {
   return String.fromCodePoint(first) === mapped ? first : rune;
 }
 
-/** strings.TrimSpace. */
+/** As Go's strings.TrimSpace. */
 export function trimSpace(bytes: Bytes): Bytes {
   return trimRunes(bytes, isSpace);
 }
 
-/** Cuts off runes that `cut` accepts, at both ends. */
+/** Removes runes that `cut` accepts from both ends. */
 export function trimRunes(bytes: Bytes, cut: (rune: number) => boolean): Bytes {
   let start = 0;
   let end = bytes.length;
@@ -158,7 +158,7 @@ const SHORT: Readonly<Record<string, string>> = {
   "\v": "\\v",
 };
 
-/** strconv.Quote and its like: `quote` is `"` or `'`, `ascii` escapes everything above U+007E. */
+/** As Go's strconv.Quote and QuoteRune, by `mark`; `ascii` escapes all runes above U+007E. */
 export function quote(bytes: Bytes, mark: '"' | "'" = '"', ascii = false): Bytes {
   const out: string[] = [mark];
   for (let at = 0; at < bytes.length;) {

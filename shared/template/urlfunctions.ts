@@ -1,11 +1,11 @@
-// UrlParse and urlJoin, and percent-encoding.
+// Implements urlParse and urlJoin, and percent-encoding.
 import { fn, type Table } from "./signature.ts";
 import { type Bytes, Dict, Fault } from "./value.ts";
 
 type Mode = "path" | "host" | "zone" | "user" | "query" | "fragment";
 
 const BASE = "-._~0-9A-Za-z";
-/** What each part of a URL keeps as it is. */
+/** The characters that each part of a URL leaves unescaped. */
 const KEPT: Readonly<Record<Mode, RegExp>> = {
   path: new RegExp(`[${BASE}$&+,/:;=@]`),
   host: new RegExp(`[${BASE}!"$&'()*+,:;<=>[\\]]`),
@@ -23,7 +23,7 @@ function escape(text: Bytes, mode: Mode): Bytes {
   });
 }
 
-/** url.QueryEscape. */
+/** As Go's url.QueryEscape. */
 export function escapeQuery(text: Bytes): Bytes {
   return escape(text, "query");
 }
@@ -61,7 +61,7 @@ function cutAt(text: Bytes, mark: string): [Bytes, Bytes] {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + mark.length)];
 }
 
-/** url.Parse, without what sprig never shows. @throws Fault */
+/** As Go's url.Parse, without the parts that sprig does not use. @throws Fault */
 function parseUrl(source: Bytes): Url {
   const [whole, rawFragment] = cutAt(source, "#");
   const url: Url = {
@@ -174,7 +174,7 @@ function part(dict: Dict, name: string): Bytes {
   return value;
 }
 
-/** url.URL.String of the parts that sprig sets. */
+/** As Go's url.URL.String, for the parts that sprig sets. */
 function joinUrl(dict: Dict): Bytes {
   const [scheme, host, opaque] = [part(dict, "scheme"), part(dict, "host"), part(dict, "opaque")];
   const [path, query, fragment] = [part(dict, "path"), part(dict, "query"), part(dict, "fragment")];

@@ -1,9 +1,9 @@
-// The Go values that a template computes with, their Go type names, and the budget they use.
+// Defines the Go values that a template computes with, their Go type names, and the work budget.
 
-/** A failure of a template, without a place and without any value of the template's data. */
+/** An error in a template, without a line. Its message contains no value of the template's data. */
 export class Fault extends Error {}
 
-/** Bytes in a JavaScript string, one character per byte, as a Go string is: U+0000 to U+00FF. */
+/** A Go string: bytes in a JavaScript string, one character (U+0000 to U+00FF) per byte. */
 export type Bytes = string;
 
 /** An integer of a Go type other than int, such as int64; `int` itself is a bigint. */
@@ -16,7 +16,7 @@ export class Integer {
   }
 }
 
-/** A Go slice of `element`s; `isNil` tells []T(nil) from an empty one. */
+/** A Go slice of `element`s; `isNil` distinguishes []T(nil) from an empty slice. */
 export class List {
   readonly element: string;
   readonly items: Value[];
@@ -28,7 +28,7 @@ export class List {
   }
 }
 
-/** A Go map from string to `element`. A Map, so that no key reaches a prototype. */
+/** A Go map from string to `element`. `entries` is a Map so that no key reaches a prototype. */
 export class Dict {
   readonly element: string;
   readonly entries: Map<Bytes, Value>;
@@ -38,7 +38,7 @@ export class Dict {
     this.element = element;
     this.isNil = isNil;
   }
-  /** Names in byte order, the order in which Go's templates and JSON walk a map. */
+  /** Returns the names in byte order, in which Go's templates and JSON iterate over a map. */
   names(): Bytes[] {
     return [...this.entries.keys()].sort();
   }
@@ -51,7 +51,7 @@ export interface Zone {
   readonly offset: number;
 }
 
-/** A Go time.Time: seconds since 1970 and nanoseconds, shown in `zone`. */
+/** A Go time.Time: seconds since 1970 and nanoseconds, printed in `zone`. */
 export class Time {
   readonly seconds: number;
   readonly nanos: number;
@@ -63,7 +63,7 @@ export class Time {
   }
 }
 
-/** A Go *semver.Version; `pointer` is false for what IncMajor and its like return. */
+/** A Go *semver.Version; `pointer` is false for results of IncMajor, IncMinor and IncPatch. */
 export class Version {
   readonly numbers: readonly [bigint, bigint, bigint];
   readonly pre: Bytes;
@@ -92,7 +92,7 @@ export class Version {
 export type Value =
   undefined | null | boolean | Bytes | bigint | number | Integer | List | Dict | Time | Version;
 
-/** What a render may use; see TemplateLimits in shared/template/template.ts. */
+/** Counts and limits the work of one render; see TemplateLimits in shared/template/template.ts. */
 export class Budget {
   #steps = 0;
   #depth = 0;
@@ -110,20 +110,20 @@ export class Budget {
   /** Counts `count` units of work. @throws Fault */
   step(count = 1): void {
     this.#steps += count;
-    // Written so that NaN also stops.
+    // This form of the comparison also stops on NaN.
     if (!(this.#steps <= this.maxSteps)) throw new Fault("the template does too much work");
     if (this.#steps < this.#nextLook) return;
     this.#nextLook = this.#steps + 256;
     if (this.outOfTime()) throw new Fault("the template takes too long");
   }
 
-  /** Counts work on `length` bytes, and refuses a string that is too long. @throws Fault */
+  /** Counts the work on `length` bytes. @throws Fault if the string is too long */
   bytes(length: number): void {
     if (!(length <= this.maxBytes)) throw new Fault("the template makes too much text");
     this.step(1 + Math.floor(length / 128));
   }
 
-  /** Runs `action` one level deeper. @throws Fault where nesting would end in a full stack. */
+  /** Runs `action` one level deeper. @throws Fault before nesting could overflow the stack */
   nest<T>(action: () => T): T {
     if (this.#depth >= 400) throw new Fault("nested too deeply");
     this.#depth += 1;
@@ -135,7 +135,7 @@ export class Budget {
   }
 }
 
-/** Text that grows within a budget. */
+/** A text that grows within a budget. */
 export class Text {
   readonly #budget: Budget;
   readonly #parts: Bytes[] = [];
@@ -148,7 +148,7 @@ export class Text {
     if (this.#length > this.#budget.maxBytes) throw new Fault("the template makes too much text");
     if (this.#parts.push(bytes) % 16 === 0) this.#budget.step();
   }
-  /** Adds `bytes` `count` times; the length is checked before the bytes exist. */
+  /** Appends `bytes` `count` times, and checks the length before it allocates. */
   repeat(bytes: Bytes, count: number): void {
     if (count <= 0 || bytes === "") return;
     if (this.#length + bytes.length * count > this.#budget.maxBytes) {
@@ -161,7 +161,7 @@ export class Text {
   }
 }
 
-/** Go's %T. */
+/** As Go's %T. */
 export function typeName(value: Value): string {
   if (value === undefined || value === null) return "<nil>";
   if (typeof value === "boolean") return "bool";
@@ -175,7 +175,7 @@ export function typeName(value: Value): string {
   return value.pointer ? "*semver.Version" : "semver.Version";
 }
 
-/** Go's reflect.Kind, as its String method names it. */
+/** Returns the name of a value's reflect.Kind in Go. */
 export function kindName(value: Value): string {
   if (value === undefined || value === null) return "invalid";
   if (value instanceof Integer) {
@@ -188,13 +188,13 @@ export function kindName(value: Value): string {
   return typeName(value);
 }
 
-/** The integer in an int-like value. */
+/** Returns the integer in an int or another integer type; undefined for other types. */
 export function integerOf(value: Value): bigint | undefined {
   if (typeof value === "bigint") return value;
   return value instanceof Integer ? value.value : undefined;
 }
 
-/** text/template's idea of truth. */
+/** Whether text/template treats a value as true. */
 export function isTrue(value: Value): boolean {
   if (value === undefined || value === null) return false;
   if (typeof value === "boolean") return value;
@@ -206,7 +206,7 @@ export function isTrue(value: Value): boolean {
   return integer === undefined || integer !== 0n;
 }
 
-/** reflect.DeepEqual. */
+/** As Go's reflect.DeepEqual. */
 export function deepEqual(budget: Budget, a: Value, b: Value): boolean {
   budget.step();
   if (a === b) return true;
@@ -236,7 +236,7 @@ export function deepEqual(budget: Budget, a: Value, b: Value): boolean {
   return a === undefined || a === null;
 }
 
-/** Whether two times are the same instant in the same zone, as == on Go's struct says. */
+/** Whether two times are equal under Go's ==: the same instant in the same zone. */
 export function sameTime(a: Time, b: Time): boolean {
   return (
     a.seconds === b.seconds &&
@@ -246,12 +246,12 @@ export function sameTime(a: Time, b: Time): boolean {
   );
 }
 
-/** A list of strings, []string. */
+/** Makes a []string. */
 export function strings(items: Bytes[]): List {
   return new List(items, "string");
 }
 
-/** An int64. */
+/** Makes an int64. */
 export function int64(value: bigint): Integer {
   return new Integer("int64", BigInt.asIntN(64, value));
 }

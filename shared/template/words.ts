@@ -1,10 +1,10 @@
-// Snake_case, kebab-case and PascalCase.
+// Converts text to snake_case, kebab-case and PascalCase as xstrings does.
 import { decodeRune, encodeRune, isLetter, isNumber, isPunct, isSpace, isUpper, REPLACEMENT, runes, toLower, toUpper } from "./unicode.ts";
 import type { Bytes } from "./value.ts";
 
 const isConnector = (rune: number): boolean => rune === 0x2d || rune === 0x5f || isSpace(rune);
 
-/** xstrings.ToPascalCase. */
+/** As xstrings.ToPascalCase. */
 export function pascalCase(bytes: Bytes): Bytes {
   const all = runes(bytes);
   let out = "";
@@ -20,7 +20,7 @@ export function pascalCase(bytes: Bytes): Bytes {
     }
     out += encodeRune(current);
   }
-  // xstrings writes the last rune of an all-connector text twice.
+  // If a text consists of connectors only, xstrings prints its last rune twice.
   if (at >= all.length) return all.length === 0 ? "" : out + encodeRune(current);
   while (at < all.length) {
     const previous = current;
@@ -50,14 +50,14 @@ interface Word {
   readonly end: number;
 }
 
-/** A letter outside the ranges that xstrings takes for Chinese, Japanese and Korean. */
+/** Whether a rune is a letter outside the ranges that xstrings treats as CJK. */
 const isAlphabet = (rune: number): boolean =>
   isLetter(rune) &&
   !(rune >= 0x4e00 && rune <= 0x9fcc) &&
   !(rune >= 0x3400 && rune <= 0x4d85) &&
   !(rune >= 0x20000 && rune <= 0x2b81d);
 
-/** xstrings.nextWord: the word of one type that starts at `start`. */
+/** As xstrings.nextWord: reads the word at `start`; all its characters have one type. */
 function nextWord(bytes: Bytes, start: number): Word {
   if (start >= bytes.length) return { type: "none", text: "", end: start };
   const valid = (at: number, previous: number): { rune: number; size: number } => {
@@ -98,7 +98,7 @@ function nextWord(bytes: Bytes, start: number): Word {
     if (end >= bytes.length) return word("upper");
     if (isUpper(valid(end, last).rune)) {
       const lastSize = run(isUpper);
-      // "HTTPStatus" is HTTP and Status: the last capital belongs to the next word.
+      // "HTTPStatus" is HTTP and Status, so the last capital belongs to the next word.
       if (end < bytes.length && isAlphabet(last)) end -= lastSize;
     } else run(inWord);
     return word("upper");
@@ -115,7 +115,7 @@ function nextWord(bytes: Bytes, start: number): Word {
   return word("other");
 }
 
-/** xstrings.ToSnakeCase and ToKebabCase. */
+/** As xstrings.ToSnakeCase and ToKebabCase. */
 export function lowerWords(bytes: Bytes, connector: Bytes): Bytes {
   let out = "";
   const lower = ({ type, text }: Word): void => {
