@@ -1,5 +1,5 @@
-// Every metric, declared once: name, help, labels. The original's names stay. docs/monitoring.md
-// lists them.
+// Every metric, declared once: name, help, labels. Names that the original has are the same.
+// docs/monitoring.md lists them.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Keyring } from "../shared/keys/keyring.ts";
@@ -10,7 +10,7 @@ import { currentVerdict } from "./status.ts";
 
 const PREFIX = "sealed_secrets_controller_";
 
-/** What is asked at each scrape, rather than kept in step. */
+/** What the metrics read at each scrape. */
 export interface Facts {
   readonly queueDepth: () => number;
   readonly contested: () => number;
@@ -20,12 +20,15 @@ export interface Facts {
   readonly nameThem: boolean;
   readonly keyring: Keyring;
   readonly malformedKeys: () => number;
-  /** Null for never. */
+  /** Null if keys are never renewed. */
   readonly renewalAt: () => Date | null;
   readonly now: () => Date;
 }
 
-/** The controller's metrics in a registry of their own. */
+/**
+ * Creates the controller's metrics in their own registry. A scrape lists them in the order in which
+ * they are created.
+ */
 export function createMetrics(version: string, facts: Facts) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -38,6 +41,24 @@ export function createMetrics(version: string, facts: Facts) {
       labelNames: ["revision"],
       registers,
     }),
+    ...reconcileMetrics(registers, facts),
+    ...sealedSecretMetrics(registers, facts),
+    ...sealingKeyMetrics(registers, facts),
+    decryptions: new Counter({
+      name: `${PREFIX}unsealed_objects_total`,
+      help: "SealedSecrets whose values were opened; one in sync costs none.",
+      registers,
+    }),
+    ...httpMetrics(registers),
+  };
+  metrics.buildInfo.set({ revision: version }, 0);
+  return metrics;
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+function reconcileMetrics(registers: Registry[], facts: Facts) {
+  return {
     unsealRequests: new Counter({
       name: `${PREFIX}unseal_requests_total`,
       help: "Reconciles begun.",
@@ -85,6 +106,11 @@ export function createMetrics(version: string, facts: Facts) {
         this.set(facts.leads() ? 1 : 0);
       },
     }),
+  };
+}
+
+function sealedSecretMetrics(registers: Registry[], facts: Facts) {
+  return {
     conditionInfo: new Gauge({
       name: `${PREFIX}condition_info`,
       help: "Condition Synced of each SealedSecret: -1 false, 0 unknown or absent, 1 true.",
@@ -122,6 +148,11 @@ export function createMetrics(version: string, facts: Facts) {
         for (const [synced, count] of Object.entries(counts)) this.set({ synced }, count);
       },
     }),
+  };
+}
+
+function sealingKeyMetrics(registers: Registry[], facts: Facts) {
+  return {
     sealingKeys: new Gauge({
       name: `${PREFIX}sealing_keys`,
       help: "Sealing keys: the one that seals, those that only open, compromised and malformed ones.",
@@ -185,11 +216,11 @@ export function createMetrics(version: string, facts: Facts) {
         this.set((facts.renewalAt()?.getTime() ?? 0) / 1000);
       },
     }),
-    decryptions: new Counter({
-      name: `${PREFIX}unsealed_objects_total`,
-      help: "SealedSecrets whose values were opened; one in sync costs none.",
-      registers,
-    }),
+  };
+}
+
+function httpMetrics(registers: Registry[]) {
+  return {
     httpSeconds: new Histogram({
       name: `${PREFIX}http_request_duration_seconds`,
       help: "Time of HTTP requests by path and method.",
@@ -203,8 +234,4 @@ export function createMetrics(version: string, facts: Facts) {
       registers,
     }),
   };
-  metrics.buildInfo.set({ revision: version }, 0);
-  return metrics;
 }
-
-export type Metrics = ReturnType<typeof createMetrics>;

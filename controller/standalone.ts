@@ -1,31 +1,57 @@
-// The mode without a cluster: keys in a folder, one pass or a watch, the closing summary.
+// The mode without a cluster: one pass or a watch, and the summary at the end.
 // SPEC.md, "Standalone mode".
 
-import { mkdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createSealingKey } from "../shared/keys/keypair.ts";
-import { SignetError } from "../shared/errors.ts";
-import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
-import { Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
-import type { SealingKey } from "../shared/keys/sealingkey.ts";
-import { formatManifests } from "../shared/manifest/manifest.ts";
+import { Keyring } from "../shared/keys/keyring.ts";
 import { renderTemplate } from "../shared/template/template.ts";
-import type { StandaloneFlags } from "./standaloneflags.ts";
+import {
+  createKeyFile,
+  keyFolderState,
+  loadKeyFiles,
+  reasonOf,
+  writeCertificateFile,
+} from "./folderkeys.ts";
 import { FolderWorld } from "./folderworld.ts";
-import { filesInKeyFolder, READABLE_BY_OTHERS } from "../host/keyfolder.ts";
-import { writeAtomically } from "../host/atomicwrite.ts";
 import { createLog, type Log } from "./log.ts";
 import { Reconciler } from "./reconcile.ts";
+import type { StandaloneFlags } from "./standaloneflags.ts";
 
-/** Runs once, or until told to stop. Exit status: 0 where all Secrets are as declared. */
+/** What one pass did. */
+interface Summary {
+  sealedSecrets: number;
+  written: number;
+  repaired: number;
+  removed: number;
+  failed: number;
+}
+
+/** Runs once, or until a signal ends the watch. Returns the exit status: 0 if nothing failed. */
 export async function standalone(flags: StandaloneFlags): Promise<number> {
   const log = createLog(flags.logLevel, flags.logFormat, (line) => {
     process.stderr.write(`${line}\n`);
   });
-  const now = (): Date => new Date();
-  const clock = (): number => performance.now();
   const keyring = new Keyring();
+  const pass = createPass(flags, keyring, log);
+
+  mkdirSync(flags.to, { recursive: true, mode: 0o700 });
+  keyring.replace(loadKeyFiles(flags.keys, log));
+  if (flags.newKey === true || keyring.newest === null) {
+    await createKeyFile(flags, keyring, new Date(), log);
+  }
+
+  if (flags.watch === true) {
+    await watch(pass, flags, log);
+    return 0;
+  }
+  const summary = await pass();
+  process.stdout.write(formatSummary(summary));
+  return summary.failed === 0 ? 0 : 1;
+}
+
+/** The function that reads keys and manifests, and brings all Secret files in sync, once a call. */
+function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => Promise<Summary> {
+  const clock = (): number => performance.now();
   const world = new FolderWorld({
     from: flags.from,
     to: flags.to,
@@ -33,7 +59,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     namespace: flags.namespace,
     log,
   });
-  const counts = { written: 0, repaired: 0, removed: 0, failed: 0 };
+  const counts = { written: 0, repaired: 0 };
   const reconciler = new Reconciler({
     world,
     keyring,
@@ -42,7 +68,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     updateStatus: true,
     repair: { changed: true, deleted: true },
     log,
-    now,
+    now: () => new Date(),
     clock,
     onVerdict: (key, { synced, event, message }) => {
       if (synced) log.info(event.message, { object: key });
@@ -51,42 +77,41 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
       else if (synced) counts.written++;
     },
   });
-
-  mkdirSync(flags.to, { recursive: true, mode: 0o700 });
   let loaded = "";
-  const pass = async (): Promise<void> => {
-    const found = keyFiles(flags.keys);
+  return async () => {
+    const found = keyFolderState(flags.keys);
     if (found !== loaded) {
-      keyring.replace(loadKeys(flags.keys, log));
+      keyring.replace(loadKeyFiles(flags.keys, log));
       loaded = found;
-      if (flags.writeCert !== undefined) writeCertificate(flags.writeCert, keyring);
+      if (flags.writeCert !== undefined) writeCertificateFile(flags.writeCert, keyring);
       reconciler.forgetFailures();
     }
-    const complete = world.scan();
+    const isComplete = world.scan();
     counts.written = counts.repaired = 0;
-    counts.failed = complete ? 0 : 1;
+    let failed = isComplete ? 0 : 1;
     for (const key of world.keys) {
       const outcome = await reconciler.reconcile(key);
-      if (outcome.kind !== "done" && outcome.kind !== "later") counts.failed++;
+      if (outcome.kind !== "done" && outcome.kind !== "later") failed++;
     }
-    counts.removed = world.prune().length;
+    const removed = world.prune().length;
+    return { ...counts, sealedSecrets: world.keys.length, removed, failed };
   };
+}
 
-  keyring.replace(loadKeys(flags.keys, log));
-  if (flags.newKey === true || keyring.newest === null) await createKey(flags, keyring, now(), log);
+/** One line for standard output. */
+function formatSummary({ sealedSecrets, written, repaired, removed, failed }: Summary): string {
+  const unchanged = sealedSecrets - written - repaired - failed;
+  return (
+    `${sealedSecrets} SealedSecret${sealedSecrets === 1 ? "" : "s"}: ${written} written, ` +
+    `${repaired} put back, ${unchanged} unchanged, ${removed} removed, ${failed} failed\n`
+  );
+}
 
-  if (flags.watch !== true) {
-    await pass();
-    const total = world.keys.length;
-    process.stdout.write(
-      `${total} SealedSecret${total === 1 ? "" : "s"}: ${counts.written} written, ` +
-        `${counts.repaired} put back, ` +
-        `${total - counts.written - counts.repaired - counts.failed} unchanged, ${counts.removed} removed, ` +
-        `${counts.failed} failed\n`,
-    );
-    return counts.failed === 0 ? 0 : 1;
-  }
-
+async function watch(
+  pass: () => Promise<Summary>,
+  flags: StandaloneFlags,
+  log: Log,
+): Promise<void> {
   const stopping = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, () => {
@@ -98,80 +123,9 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
     try {
       await pass();
     } catch (error) {
-      // A full disk or a folder out of reach may pass: the next look tries again.
-      log.error("pass failed, trying again", { error: describe(error) });
+      // A full disk or an unreachable folder may be temporary: the next pass tries again.
+      log.error("pass failed, trying again", { error: reasonOf(error) });
     }
     await sleep(flags.interval, undefined, { signal: stopping.signal }).catch(() => undefined);
   }
-  return 0;
-}
-
-async function createKey(
-  flags: StandaloneFlags,
-  keyring: Keyring,
-  now: Date,
-  log: Log,
-): Promise<void> {
-  const notBefore = nextNotBefore(keyring.newest, now);
-  const pair = await createSealingKey({
-    bits: flags.keySize,
-    notBefore,
-    validForMs: flags.keyTtl,
-    commonName: flags.myCn,
-  });
-  const stamp = notBefore.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
-  const name = `${flags.keyPrefix}-${stamp}`;
-  const manifest = formatKeySecret(pair, {
-    name,
-    creationTimestamp: `${now.toISOString().slice(0, 19)}Z`,
-  });
-  mkdirSync(flags.keys, { recursive: true, mode: 0o700 });
-  const file = join(flags.keys, `${name}.yaml`);
-  writeAtomically(file, new TextEncoder().encode(formatManifests([manifest], "yaml")));
-  log.info("sealing key created", { file });
-}
-
-/** What a look at the folder shows without reading keys; equal looks, equal keys. */
-function keyFiles(folder: string): string {
-  return listKeyFiles(folder)
-    .map((file) => {
-      const { ino, size, mtimeMs } = statSync(file);
-      return [file, ino, size, mtimeMs].join(" ");
-    })
-    .join("\n");
-}
-
-function listKeyFiles(folder: string): string[] {
-  return filesInKeyFolder(folder).filter((file) => /\.(ya?ml|json|pem|key)$/.test(file));
-}
-
-function loadKeys(folder: string, log: Log): SealingKey[] {
-  return listKeyFiles(folder).flatMap((file) => {
-    try {
-      if ((statSync(file).mode & READABLE_BY_OTHERS) !== 0) {
-        log.warn("sealing key can be read by others: chmod 600 it", { file });
-      }
-      return readKeyFile(readFileSync(file, "utf8"), file);
-    } catch (error) {
-      log.error("sealing key file cannot be used, skipped", { file, error: describe(error) });
-      return [];
-    }
-  });
-}
-
-/** The certificate is public, and often committed: readable by all, untouched where it is the same. */
-function writeCertificate(file: string, keyring: Keyring): void {
-  const pem = keyring.newest?.certificate.pem;
-  if (pem === undefined) return;
-  try {
-    if (readFileSync(file, "utf8") === pem) return;
-  } catch {
-    // Not there yet, or not readable: the write will tell.
-  }
-  writeAtomically(file, new TextEncoder().encode(pem), 0o644);
-}
-
-function describe(error: unknown): string {
-  if (error instanceof SignetError) return error.message;
-  return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
 }

@@ -1,0 +1,285 @@
+// The parts of the controller in a cluster, and how they are connected.
+
+import type { RequestListener } from "node:http";
+import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
+import { replicaIdentity } from "../host/pod.ts";
+import { Keyring } from "../shared/keys/keyring.ts";
+import { renderTemplate } from "../shared/template/template.ts";
+import { VERSION } from "../shared/version.ts";
+import { reviewAccess } from "./access.ts";
+import { apiRoutes } from "./api.ts";
+import { ClusterKeys } from "./clusterkeys.ts";
+import { ClusterWorld } from "./clusterworld.ts";
+import { keyReport } from "./keyreport.ts";
+import { Lease } from "./lease.ts";
+import type { Log } from "./log.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { Queue } from "./queue.ts";
+import { Reconciler } from "./reconcile.ts";
+import type { ServeFlags } from "./serveflags.ts";
+import type { Drift, Verdict } from "./verdict.ts";
+import { WorldError } from "./world.ts";
+
+export interface Surroundings {
+  /** The controller's own namespace, where the Lease and the key Secrets are. */
+  readonly namespace: string;
+  readonly log: Log;
+  /** Aborts when the controller stops. */
+  readonly stopping: AbortSignal;
+}
+
+const now = (): Date => new Date();
+const clock = (): number => performance.now();
+
+/** Every part, connected but not started. The parts call each other only after the start. */
+export class ClusterParts {
+  readonly client: KubernetesClient;
+  readonly metrics: Metrics;
+  readonly queue: Queue;
+  readonly lease: Pick<Lease, "held" | "guard" | "run">;
+  readonly world: ClusterWorld;
+  readonly keys: ClusterKeys;
+  readonly #keyring = new Keyring();
+  readonly #reconciler: Reconciler;
+  readonly #flags: ServeFlags;
+  readonly #surroundings: Surroundings;
+  /** All collections have been listed once. */
+  #isSynced = false;
+
+  /** @throws Error if there is no usable configuration for the API server */
+  constructor(flags: ServeFlags, surroundings: Surroundings) {
+    this.#flags = flags;
+    this.#surroundings = surroundings;
+    const identity = replicaIdentity(process.env);
+    const limits = { qps: flags.kubeclientQps, burst: flags.kubeclientBurst };
+    this.client = new KubernetesClient(loadOwnConfig(flags.kubeconfig), limits, identity);
+    this.metrics = this.#createMetrics();
+    this.queue = this.#createQueue();
+    this.client.onBack = () => {
+      this.queue.retryNow();
+    };
+    this.lease = this.#createLease(identity);
+    this.world = this.#createWorld();
+    this.#reconciler = this.#createReconciler();
+    this.keys = this.#createKeys();
+  }
+
+  /** To be called when all collections have been listed once. */
+  startQueue(): void {
+    this.#isSynced = true;
+    if (this.lease.held) this.queue.start();
+    this.#surroundings.log.info("controller ready", {
+      sealingKeys: this.#keyring.keys.length,
+      sealedSecrets: this.queue.depth,
+    });
+  }
+
+  apiRoutes(): RequestListener {
+    const { requireToken, rateLimit, rateLimitBurst } = this.#flags;
+    const { log, stopping } = this.#surroundings;
+    const keyring = this.#keyring;
+    return apiRoutes({
+      keyring,
+      metrics: this.metrics,
+      log,
+      ready: () => this.#isSynced && keyring.newest !== null && !stopping.aborted,
+      keyReport: () => keyReport(keyring, this.world.sealedSecrets()),
+      rate: rateLimit,
+      burst: rateLimitBurst,
+      clock,
+      review: requireToken
+        ? (authorization, path) => reviewAccess(this.client, authorization, path)
+        : undefined,
+    });
+  }
+
+  #createMetrics(): Metrics {
+    return createMetrics(VERSION, {
+      queueDepth: () => this.queue.depth,
+      contested: () => this.#reconciler.contested,
+      leads: () => this.lease.held,
+      sealedSecrets: () => this.world.sealedSecrets(),
+      nameThem: !this.#flags.metricsOmitSecretLabels,
+      keyring: this.#keyring,
+      malformedKeys: () => this.keys.malformed,
+      renewalAt: () => this.keys.renewalAt,
+      now,
+    });
+  }
+
+  #createQueue(): Queue {
+    return new Queue({
+      workers: this.#flags.concurrency,
+      reconcile: (key) => {
+        this.metrics.unsealRequests.inc();
+        return this.#reconciler.reconcile(key);
+      },
+      onOutcome: (_key, outcome, tookMs) => {
+        this.metrics.reconcileSeconds.observe({ outcome }, tookMs / 1000);
+      },
+      onError: (key, error) => {
+        const { message } = error as Error;
+        this.#surroundings.log.warn("reconcile failed, trying again", {
+          object: key,
+          error: message,
+        });
+      },
+      retryAfterMs: (error) => (error instanceof WorldError ? (error.retryAfterMs ?? 0) : 0),
+    });
+  }
+
+  #createLease(identity: string): Pick<Lease, "held" | "guard" | "run"> {
+    const { leaderElect, leaderElectLeaseName, leaderElectLeaseDuration } = this.#flags;
+    const { namespace, log } = this.#surroundings;
+    const onLead = (): void => {
+      this.#lead();
+    };
+    if (!leaderElect) return withoutElection(onLead);
+    return new Lease(
+      {
+        namespace,
+        name: leaderElectLeaseName,
+        identity,
+        durationMs: leaderElectLeaseDuration,
+      },
+      {
+        client: this.client,
+        log,
+        now,
+        clock,
+        onLead,
+        onFollow: () => {
+          this.keys.follow();
+          this.queue.pause();
+        },
+      },
+    );
+  }
+
+  #createWorld(): ClusterWorld {
+    const { labelSelector, namespaceSelector } = this.#flags;
+    const { namespace, log } = this.#surroundings;
+    return new ClusterWorld({
+      client: this.client,
+      guard: this.lease.guard,
+      namespaces: watchedNamespaces(this.#flags, namespace),
+      labelSelector,
+      namespaceSelector,
+      onChange: (key) => {
+        this.queue.add(key);
+      },
+      log,
+      now,
+    });
+  }
+
+  #createReconciler(): Reconciler {
+    const { acceptDeprecatedV1Data, updateStatus, repairDrift, skipRecreate } = this.#flags;
+    return new Reconciler({
+      world: this.world,
+      keyring: this.#keyring,
+      render: (source, values, name) => renderTemplate(source, values, { name, clock }),
+      acceptLegacy: acceptDeprecatedV1Data,
+      updateStatus,
+      repair: { changed: repairDrift, deleted: repairDrift && !skipRecreate },
+      log: this.#surroundings.log,
+      now,
+      clock,
+      onUnseal: () => {
+        this.metrics.decryptions.inc();
+      },
+      onVerdict: (key, verdict) => {
+        this.#reportVerdict(key, verdict);
+      },
+      onRepair: (key, drift) => {
+        this.#reportRepair(key, drift);
+      },
+    });
+  }
+
+  #createKeys(): ClusterKeys {
+    const flags = this.#flags;
+    const { namespace, log } = this.#surroundings;
+    return new ClusterKeys(
+      {
+        namespace,
+        prefix: flags.keyPrefix,
+        bits: flags.keySize,
+        validForMs: flags.keyTtl,
+        commonName: flags.myCn,
+        order: flags.keyOrderPriority,
+        labels: flags.privatekeyLabels,
+        annotations: flags.privatekeyAnnotations,
+        renewal: {
+          renewAfterMs: flags.rotatePeriod ?? flags.keyRenewPeriod,
+          cutoff: flags.keyCutoffTime ?? null,
+        },
+      },
+      {
+        client: this.client,
+        keyring: this.#keyring,
+        log,
+        now,
+        clock,
+        guard: this.lease.guard,
+        onChange: () => {
+          this.#reconciler.forgetFailures();
+          // Also those in sync, at the cost of a look: a key may have been marked as compromised,
+          // or the mark may have been removed.
+          this.#queueAll();
+        },
+      },
+    );
+  }
+
+  /** Another replica may have written before: the reconciler looks at everything again. */
+  #lead(): void {
+    this.keys.lead();
+    this.#reconciler.forgetAll();
+    this.#queueAll();
+    if (this.#isSynced) this.queue.start();
+  }
+
+  #queueAll(): void {
+    for (const key of this.world.keys()) this.queue.add(key);
+  }
+
+  #reportVerdict(key: string, { synced, event, message, metric }: Verdict): void {
+    const { log } = this.#surroundings;
+    if (synced) log.info(event.message, { object: key });
+    else log.error(event.reason, { object: key, error: message });
+    const labels = { namespace: key.split("/")[0] ?? "" };
+    if (metric !== null) this.metrics.unsealErrors.inc({ reason: metric, ...labels });
+  }
+
+  #reportRepair(key: string, { change, fields, by }: Drift): void {
+    const [namespace = ""] = key.split("/");
+    this.metrics.driftCorrected.inc({ namespace, change });
+    this.#surroundings.log.warn("drift put back", {
+      object: key,
+      change,
+      fields: fields.join(",") || undefined,
+      by: by.join(",") || undefined,
+    });
+  }
+}
+
+/** Undefined for all namespaces. */
+function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined {
+  if (flags.additionalNamespaces.length > 0)
+    return [...new Set([own, ...flags.additionalNamespaces])];
+  return flags.allNamespaces ? undefined : [own];
+}
+
+/** A single replica, which always leads. */
+function withoutElection(lead: () => void): Pick<Lease, "held" | "guard" | "run"> {
+  return {
+    held: true,
+    guard: () => undefined,
+    run: () => {
+      lead();
+      return Promise.resolve();
+    },
+  };
+}

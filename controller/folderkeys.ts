@@ -1,0 +1,91 @@
+// The sealing keys of the standalone mode: files in a folder.
+// SPEC.md, "Standalone mode".
+
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { writeAtomically } from "../host/atomicwrite.ts";
+import { filesInKeyFolder, READABLE_BY_OTHERS } from "../host/keyfolder.ts";
+import { SignetError } from "../shared/errors.ts";
+import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
+import { createSealingKey } from "../shared/keys/keypair.ts";
+import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
+import type { SealingKey } from "../shared/keys/sealingkey.ts";
+import { formatManifests } from "../shared/manifest/manifest.ts";
+import type { Log } from "./log.ts";
+import type { StandaloneFlags } from "./standaloneflags.ts";
+
+/** Creates a sealing key that is newer than those in `keyring`, and writes it to the folder. */
+export async function createKeyFile(
+  flags: StandaloneFlags,
+  keyring: Keyring,
+  now: Date,
+  log: Log,
+): Promise<void> {
+  const notBefore = nextNotBefore(keyring.newest, now);
+  const pair = await createSealingKey({
+    bits: flags.keySize,
+    notBefore,
+    validForMs: flags.keyTtl,
+    commonName: flags.myCn,
+  });
+  const stamp = notBefore.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
+  const name = `${flags.keyPrefix}-${stamp}`;
+  const manifest = formatKeySecret(pair, {
+    name,
+    creationTimestamp: `${now.toISOString().slice(0, 19)}Z`,
+  });
+  mkdirSync(flags.keys, { recursive: true, mode: 0o700 });
+  const file = join(flags.keys, `${name}.yaml`);
+  writeAtomically(file, new TextEncoder().encode(formatManifests([manifest], "yaml")));
+  log.info("sealing key created", { file });
+}
+
+/** The state of the key files, taken without reading them. Equal states mean equal keys. */
+export function keyFolderState(folder: string): string {
+  return keyFilesIn(folder)
+    .map((file) => {
+      const { ino, size, mtimeMs } = statSync(file);
+      return [file, ino, size, mtimeMs].join(" ");
+    })
+    .join("\n");
+}
+
+function keyFilesIn(folder: string): string[] {
+  return filesInKeyFolder(folder).filter((file) => /\.(ya?ml|json|pem|key)$/.test(file));
+}
+
+/** Files that are not usable are logged and skipped. */
+export function loadKeyFiles(folder: string, log: Log): SealingKey[] {
+  return keyFilesIn(folder).flatMap((file) => {
+    try {
+      if ((statSync(file).mode & READABLE_BY_OTHERS) !== 0) {
+        log.warn("sealing key can be read by others: chmod 600 it", { file });
+      }
+      return readKeyFile(readFileSync(file, "utf8"), file);
+    } catch (error) {
+      log.error("sealing key file cannot be used, skipped", { file, error: reasonOf(error) });
+      return [];
+    }
+  });
+}
+
+/**
+ * Writes the newest key's certificate, readable by everyone: it is public, and often committed. A
+ * file with the same content is not written again.
+ */
+export function writeCertificateFile(file: string, keyring: Keyring): void {
+  const pem = keyring.newest?.certificate.pem;
+  if (pem === undefined) return;
+  try {
+    if (readFileSync(file, "utf8") === pem) return;
+  } catch {
+    // The file does not exist or is not readable: if it is not writable either, the write fails.
+  }
+  writeAtomically(file, new TextEncoder().encode(pem), 0o644);
+}
+
+/** Why something failed, without content of a file. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof SignetError) return error.message;
+  return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+}
