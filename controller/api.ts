@@ -6,7 +6,11 @@ import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { type Json, parseManifests } from "../shared/manifest/manifest.ts";
 import { reseal } from "../shared/sealing/seal.ts";
-import { formatSealedSecret, parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
+import {
+  formatSealedSecret,
+  parseSealedSecret,
+  type SealedSecret,
+} from "../shared/sealing/sealedsecret.ts";
 import { opens } from "../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, metadataOf, objectsOf } from "../shared/kubernetes/object.ts";
 import type { Access } from "./access.ts";

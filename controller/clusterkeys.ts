@@ -4,7 +4,14 @@
 import { createHash } from "node:crypto";
 import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
-import { formatKeySecret, HELD_KEY_LABELS, KEY_LABEL, type KeyOrder, readKeySecret, RENEW_ANNOTATION } from "../shared/keys/keyfile.ts";
+import {
+  formatKeySecret,
+  HELD_KEY_LABELS,
+  KEY_LABEL,
+  type KeyOrder,
+  readKeySecret,
+  RENEW_ANNOTATION,
+} from "../shared/keys/keyfile.ts";
 import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";

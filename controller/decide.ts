@@ -3,7 +3,13 @@
 
 import type { Json } from "../shared/manifest/manifest.ts";
 import { API_VERSION, KIND } from "../shared/sealing/sealedsecret.ts";
-import { asObject, fromEntries, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
+import {
+  asObject,
+  fromEntries,
+  type JsonObject,
+  metadataOf,
+  objectsIn,
+} from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import type { SecretMark } from "./world.ts";

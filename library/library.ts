@@ -13,7 +13,11 @@ export {
   SignetError,
 } from "../shared/errors.ts";
 export { type Certificate } from "../shared/keys/keykind.ts";
-export { checkNotExpired, parseCertificate, parseCertificates } from "../shared/keys/certificate.ts";
+export {
+  checkNotExpired,
+  parseCertificate,
+  parseCertificates,
+} from "../shared/keys/certificate.ts";
 export { parsePrivateKey, type PrivateKey } from "../shared/keys/rsakey.ts";
 export { readKeyFile } from "../shared/keys/keyfile.ts";
 export { Keyring, type OpenedValue } from "../shared/keys/keyring.ts";

@@ -3,7 +3,11 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { proxyFor } from "../http.ts";
-import { type ConnectionOverrides, kubeconfigFiles, type KubeconfigOptions } from "./kubeconfigfiles.ts";
+import {
+  type ConnectionOverrides,
+  kubeconfigFiles,
+  type KubeconfigOptions,
+} from "./kubeconfigfiles.ts";
 import { type Cluster, KubeConfig, type User } from "./library.ts";
 
 /**

@@ -134,7 +134,7 @@ describe("a key file", () => {
         try {
           // Whatever is around it, the one key that is among the parts.
           const keys = readKeyFile(parts.join(""), "f");
-          const fingerprints = new Set(keys.map(({ privateKey }) => privateKey.fingerprint));
+          const fingerprints = new Set(keys.map(({ fingerprint }) => fingerprint));
           expect(fingerprints).toEqual(new Set([testKey("first").certificate.fingerprint]));
         } catch (error) {
           if (!(error instanceof SignetError)) throw error;
