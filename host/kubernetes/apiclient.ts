@@ -85,17 +85,18 @@ export class KubernetesClient {
       request.setTimeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS, () => {
         request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
       });
-      request.on("error", (error) => {
+      const fail = (error: unknown): void => {
         this.#note(true);
         reject(asApiError(error));
-      });
+      };
+      request.on("error", fail);
       request.on("response", (response) => {
         readAll(response).then((text) => {
           const status = response.statusCode ?? 0;
           this.#note(status >= 500);
           if (status < 200 || status > 299) reject(refusal(status, response, text));
           else resolve(asObject(parse(text)) ?? {});
-        }, reject);
+        }, fail);
       });
       try {
         options.guard?.();

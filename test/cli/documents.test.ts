@@ -226,7 +226,7 @@ describe("the whole", () => {
     // The functions of templates are a family, and declarations of others' modules are not ours.
     const isShown = (path: string): boolean =>
       /\.(ts|mjs)$/.test(path) && !/^shared\/template\/|\.d\.ts$/.test(path);
-    const names = new Set(page.match(/[\w-]+\.(?:ts|mjs)\b/g));
+    const names = new Set(page.match(/(?<![\w.-])[\w-]+\.(?:ts|mjs)\b/g));
     const missing = files.filter((path) => isShown(path) && !names.has(basename(path)));
     expect(missing).toEqual([]);
     const known = new Set([
