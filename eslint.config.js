@@ -28,7 +28,10 @@ export default tseslint.config(
   {
     files: ["{shared,host,cli,controller,library}/**/*.ts"],
     plugins: { house: directions },
-    rules: { "house/direction": "error" },
+    rules: {
+      "house/direction": "error",
+      "max-lines-per-function": ["error", 80],
+    },
   },
   {
     files: ["shared/**/*.ts"],

@@ -1,5 +1,5 @@
-// Owns: a clock that jumps, for a program started with `--import` of this file: the wall clock is off
-// by the milliseconds in the file that $CLOCK_OFFSET_FILE names, as it says at each moment.
+// A clock that jumps, for a program started with `--import` of this file: the wall clock is off by
+// the milliseconds in the file that $CLOCK_OFFSET_FILE names, as it says at each moment.
 import { readFileSync } from "node:fs";
 
 const real = Date;
