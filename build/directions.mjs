@@ -50,8 +50,9 @@ function commandOf(file) {
 /**
  * Returns why `from` may not import `to`, or undefined if it may. Both paths are relative to the
  * root of the project.
+ * @internal for its test
  */
-function whyNot(from, to) {
+export function whyNot(from, to) {
   const rooms = HOUSES[from.split("/")[0]];
   if (rooms === undefined) return undefined;
   const [here, there] = [roomOf(from, rooms), roomOf(to, rooms)];

@@ -1,5 +1,6 @@
 // The rule by which lint holds the direction of imports: who may import whom.
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, it } from "vitest";
 
@@ -75,4 +76,36 @@ it("knows every folder of the programs, so that a new one is put in its place", 
     return told === undefined;
   });
   expect(unknown).toEqual([]);
+});
+
+/** The files of ours that each file imports, types and imports on demand included. */
+function importsByFile(): Map<string, string[]> {
+  const folders = ["shared", "host", "cli", "controller", "library", "bench"];
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts"))
+      .map((path) => join(folder, path)),
+  );
+  return new Map(
+    files.map((file) => {
+      const targets = readFileSync(file, "utf8").matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g);
+      return [file, [...targets].map(([, target = ""]) => join(dirname(file), target))];
+    }),
+  );
+}
+
+it("has no circle of files, not even of types", () => {
+  const imports = importsByFile();
+  expect(imports.size).toBeGreaterThan(150);
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (file: string, above: readonly string[]): void => {
+    if (above.includes(file))
+      circles.push([...above.slice(above.indexOf(file)), file].join(" -> "));
+    if (done.has(file) || above.includes(file)) return;
+    for (const next of imports.get(file) ?? []) visit(next, [...above, file]);
+    done.add(file);
+  };
+  for (const file of imports.keys()) visit(file, []);
+  expect(circles).toEqual([]);
 });
