@@ -1,7 +1,14 @@
 // One entry of a document changed, added or taken out, and every other byte left alone.
 
 import { SignetError } from "../errors.ts";
-import { formatEntry, formatString, formatValue, type Json, type ManifestDocument, parseManifests } from "./manifest.ts";
+import {
+  formatEntry,
+  formatString,
+  formatValue,
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+} from "./manifest.ts";
 import { quote } from "./scalar.ts";
 import type { Entry, MappingNode, Node, ScalarNode } from "./tree.ts";
 

@@ -2,10 +2,31 @@
 
 import { COLLECTION_STYLE, EVENT_ID, getScalarValue, SCALAR_STYLE } from "js-yaml";
 import type { AliasEvent, Event, MappingEvent, ScalarEvent, SequenceEvent } from "js-yaml";
-import { isSpace, refuseBlockOnLineOf, refuseCharacters, refuseEscapes, refuseKeyInLine, refuseKeyThatGoDoesNotFind, refusePlainInFlow, refuseTabs, skipLine, type Source } from "./dialect.ts";
+import {
+  isSpace,
+  refuseBlockOnLineOf,
+  refuseCharacters,
+  refuseEscapes,
+  refuseKeyInLine,
+  refuseKeyThatGoDoesNotFind,
+  refusePlainInFlow,
+  refuseTabs,
+  skipLine,
+  type Source,
+} from "./dialect.ts";
 import { isSurprising, keyText, type Resolved, resolvePlain } from "./scalar.ts";
 import { lex, moveTree, unpad } from "./yamllexer.ts";
-import { type AliasNode, type Entry, type Fail, height, type MappingNode, MAX_DEPTH, type Node, type ScalarNode, type SequenceNode } from "./tree.ts";
+import {
+  type AliasNode,
+  type Entry,
+  type Fail,
+  height,
+  type MappingNode,
+  MAX_DEPTH,
+  type Node,
+  type ScalarNode,
+  type SequenceNode,
+} from "./tree.ts";
 
 /** Most nodes that aliases may add to a document. */
 const MAX_ALIASED = 100_000;

@@ -3,7 +3,20 @@ import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { print, printf, println } from "./show.ts";
 import { decodeRune, encodeRune, isPrint } from "./unicode.ts";
 import { escapeQuery } from "./urlfunctions.ts";
-import { type Budget, type Bytes, Dict, Fault, Integer, integerOf, isTrue, List, sameTime, Time, type Value, Version } from "./value.ts";
+import {
+  type Budget,
+  type Bytes,
+  Dict,
+  Fault,
+  Integer,
+  integerOf,
+  isTrue,
+  List,
+  sameTime,
+  Time,
+  type Value,
+  Version,
+} from "./value.ts";
 
 type Basic = "bool" | "int" | "uint" | "float" | "string" | undefined;
 

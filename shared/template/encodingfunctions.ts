@@ -4,7 +4,17 @@ import { timeJson } from "./dates.ts";
 import { versionText } from "./semver.ts";
 import { type Builtin, fn, type Table } from "./signature.ts";
 import { decode, decodeRune, encode, REPLACEMENT } from "./unicode.ts";
-import { type Budget, type Bytes, Dict, Fault, Integer, List, Text, Time, type Value } from "./value.ts";
+import {
+  type Budget,
+  type Bytes,
+  Dict,
+  Fault,
+  Integer,
+  List,
+  Text,
+  Time,
+  type Value,
+} from "./value.ts";
 
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

@@ -2,7 +2,20 @@
 import { toInteger } from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { textOf } from "./show.ts";
-import { type Budget, type Bytes, deepEqual, Dict, Fault, isTrue, kindName, List, strings, Time, typeName, type Value } from "./value.ts";
+import {
+  type Budget,
+  type Bytes,
+  deepEqual,
+  Dict,
+  Fault,
+  isTrue,
+  kindName,
+  List,
+  strings,
+  Time,
+  typeName,
+  type Value,
+} from "./value.ts";
 
 /** As sprig's empty: whether text/template treats the value as false; no date or version is empty. */
 function isEmpty(value: Value): boolean {

@@ -1,5 +1,16 @@
 // Implements sprig's arithmetic and its lists of integers.
-import { addDecimals, type Decimal, decimal, decimalToFloat, divideDecimals, multiplyDecimals, parseInt64, subtractDecimals, toFloat, toInteger } from "./numbers.ts";
+import {
+  addDecimals,
+  type Decimal,
+  decimal,
+  decimalToFloat,
+  divideDecimals,
+  multiplyDecimals,
+  parseInt64,
+  subtractDecimals,
+  toFloat,
+  toInteger,
+} from "./numbers.ts";
 import { type Builtin, fn, type Table, variadic } from "./signature.ts";
 import { print } from "./show.ts";
 import { type Budget, Fault, int64, List, type Value } from "./value.ts";

@@ -2,7 +2,23 @@
 import { fn, type Table, variadic } from "./signature.ts";
 import { print, textOf, textsOf } from "./show.ts";
 import { parseInt64, toInteger } from "./numbers.ts";
-import { encodeRune, isDigit, isLetter, isLower, isSpace, isTitle, isUpper, quote, runes, runeSlices, toLower, toTitle, toUpper, trimRunes, trimSpace } from "./unicode.ts";
+import {
+  encodeRune,
+  isDigit,
+  isLetter,
+  isLower,
+  isSpace,
+  isTitle,
+  isUpper,
+  quote,
+  runes,
+  runeSlices,
+  toLower,
+  toTitle,
+  toUpper,
+  trimRunes,
+  trimSpace,
+} from "./unicode.ts";
 import { lowerWords, pascalCase } from "./words.ts";
 import { type Budget, type Bytes, Dict, Fault, List, strings, Text, type Value } from "./value.ts";
 

@@ -1,5 +1,17 @@
 // Converts text to snake_case, kebab-case and PascalCase as xstrings does.
-import { decodeRune, encodeRune, isLetter, isNumber, isPunct, isSpace, isUpper, REPLACEMENT, runes, toLower, toUpper } from "./unicode.ts";
+import {
+  decodeRune,
+  encodeRune,
+  isLetter,
+  isNumber,
+  isPunct,
+  isSpace,
+  isUpper,
+  REPLACEMENT,
+  runes,
+  toLower,
+  toUpper,
+} from "./unicode.ts";
 import type { Bytes } from "./value.ts";
 
 const isConnector = (rune: number): boolean => rune === 0x2d || rune === 0x5f || isSpace(rune);
