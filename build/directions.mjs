@@ -50,7 +50,6 @@ function commandOf(file) {
 /**
  * Returns why `from` may not import `to`, or undefined if it may. Both paths are relative to the
  * root of the project.
- * @internal for its test
  */
 export function whyNot(from, to) {
   const rooms = HOUSES[from.split("/")[0]];

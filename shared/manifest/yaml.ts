@@ -15,7 +15,7 @@ import {
   type Source,
 } from "./dialect.ts";
 import { isSurprising, keyText, type Resolved, resolvePlain } from "./scalar.ts";
-import { lex, moveTree, unpad } from "./yamllexer.ts";
+import { moveTree, readEvents, unpad } from "./yamlevents.ts";
 import {
   type AliasNode,
   type Entry,
@@ -51,7 +51,7 @@ interface Composer extends Source {
  */
 export function composeYaml(text: string, base: number, fail: Fail): Node | undefined {
   refuseCharacters({ text, base, fail });
-  const { events, padded, pads } = lex(text, base, fail);
+  const { events, padded, pads } = readEvents(text, base, fail);
   if (pads.length === 0) return composeEvents(text, base, events, fail);
   const original = (offset: number) => base + unpad(offset - base, pads);
   const root = composeEvents(padded, base, events, (reason, offset, code) =>

@@ -22,7 +22,7 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/directive/i, "a directive, which Kubernetes does not read"],
 ];
 
-export interface Lexed {
+export interface PaddedEvents {
   readonly events: readonly Event[];
   /** What the events count in: the text, some lines of it indented further. */
   readonly padded: string;
@@ -38,7 +38,7 @@ const MAX_REREAD = 5_000_000;
  * YAML 1.2 wants every line between brackets or quotes indented further than their key, go-yaml
  * and people do not. White space at the start of such a line means nothing, so it gets more of it.
  */
-export function lex(text: string, base: number, fail: Fail): Lexed {
+export function readEvents(text: string, base: number, fail: Fail): PaddedEvents {
   const pads: number[] = [];
   let padded = text;
   for (let reread = 0; ; reread += padded.length) {
