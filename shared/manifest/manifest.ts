@@ -40,8 +40,8 @@ export interface ManifestDocument {
 
 /**
  * Parses every document of a stream. Lines of `---` separate documents; JSON documents may also
- * follow each other directly. Documents that are empty or contain only comments are skipped. `place`
- * names the file in errors.
+ * follow each other directly. Documents that are empty or contain only comments are skipped.
+ * `place` names the file in errors.
  *
  * @throws SignetError `manifest-syntax` if Kubernetes would reject or drop something, or if aliases
  *   or nesting exceed the limits; `manifest-ambiguous` for duplicate keys, infinities and syntax
