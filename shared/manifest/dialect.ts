@@ -90,7 +90,7 @@ export function refusePlainInFlow(c: Source, start: number, end: number): void {
   }
 }
 
-/** go-yaml requires a key without `?`, and its colon, to be on one line of up to 1024 characters. */
+/** go-yaml requires a key without `?` to be on one line and, with its colon, in 1024 characters. */
 export function refuseKeyThatGoDoesNotFind(
   c: Source,
   start: number,
