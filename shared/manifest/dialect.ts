@@ -1,10 +1,10 @@
-// What js-yaml reads and go-yaml refuses or reads otherwise: each found, and refused here.
+// Refuses YAML that js-yaml accepts but go-yaml rejects or reads differently.
 
 import { EVENT_ID, SCALAR_STYLE } from "js-yaml";
 import type { Event } from "js-yaml";
 import type { Fail, Node } from "./tree.ts";
 
-/** A document's text; `base` is where it begins in the file, and what faults count from. */
+/** A document's text; `base` is its offset in the file, which is added to every fault's offset. */
 export interface Source {
   readonly text: string;
   readonly base: number;
@@ -13,9 +13,9 @@ export interface Source {
 
 const CONTROL = /[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x84\x86-\x9F\uFFFE\uFFFF]/;
 const LINE_BREAK_OF_YAML_1_1 = /[\x85\u2028\u2029]/;
-// go-yaml has no `\/`, and takes no surrogate halves or numbers beyond Unicode.
+// go-yaml does not support `\/`, and rejects surrogates and numbers beyond Unicode.
 const ESCAPE_NOT_OF_GO = /^\/|^u[dD][89a-fA-F]|^U(?!000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})/;
-// js-yaml drops the empty lines, go-yaml keeps them.
+// js-yaml drops these empty lines; go-yaml keeps them.
 const ESCAPED_BREAK_AND_EMPTY_LINE = /\\(?:\r\n?|\n)[ \t]*[\r\n]/y;
 const SURROGATE_ESCAPE = /^U0000[dD][89a-fA-F]/;
 
@@ -40,7 +40,7 @@ export function refuseCharacters({ text, base, fail }: Source): void {
   fail(reason, base + old, "manifest-ambiguous");
 }
 
-/** go-yaml takes no tab where a block key, item or comment may begin; js-yaml takes some. */
+/** go-yaml rejects a tab before a block key, item or comment; js-yaml accepts some of these. */
 export function refuseTabs(c: Source, events: readonly Event[]): void {
   let tab = c.text.indexOf("\t");
   if (tab === -1) return;
@@ -77,7 +77,7 @@ export function refuseEscapes(c: Source, start: number, end: number): void {
   }
 }
 
-/** In brackets, YAML 1.1 ends a plain scalar at `?`, and does not end it at `:` before a bracket. */
+/** In brackets, a plain scalar of YAML 1.1 ends at `?`, but not at `:` before a bracket. */
 export function refusePlainInFlow(c: Source, start: number, end: number): void {
   const text = c.text.slice(start, end);
   let after = end;
@@ -90,7 +90,7 @@ export function refusePlainInFlow(c: Source, start: number, end: number): void {
   }
 }
 
-/** A key without `?` must end, colon and all, on its line and within 1024 characters. */
+/** go-yaml requires a key without `?` to be on one line and, with its colon, in 1024 characters. */
 export function refuseKeyThatGoDoesNotFind(
   c: Source,
   start: number,
@@ -117,7 +117,7 @@ export function refuseKeyThatGoDoesNotFind(
   }
 }
 
-/** js-yaml lets a key follow the last item of a list on its line. */
+/** js-yaml accepts a key on the same line as the last item of a list. */
 export function refuseKeyInLine(c: Source, start: number): void {
   let at = start - c.base - 1;
   while (c.text[at] === " ") at--;
@@ -130,7 +130,7 @@ export function refuseKeyInLine(c: Source, start: number): void {
   }
 }
 
-/** js-yaml lets a block begin on the line of its key where a tag or anchor stands between. */
+/** js-yaml accepts a block on the line of its key if a tag or anchor is between them. */
 export function refuseBlockOnLineOf(c: Source, offset: number, value: Node): void {
   if (value.type === "scalar" || value.type === "alias" || value.flow) return;
   if (!/[\r\n]/.test(c.text.slice(offset - c.base, value.start - c.base))) {

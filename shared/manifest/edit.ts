@@ -1,4 +1,4 @@
-// One entry of a document changed, added or taken out, and every other byte left alone.
+// Changes, adds, renames or removes entries of a document, and keeps every other byte.
 
 import { SignetError } from "../errors.ts";
 import {
@@ -13,11 +13,11 @@ import { quote } from "./scalar.ts";
 import type { Entry, MappingNode, Node, ScalarNode } from "./tree.ts";
 
 export interface Edit {
-  /** Keys down to the entry; a position in a list is written as digits. */
+  /** The keys that lead to the entry; a position in a list is a decimal string. */
   readonly path: readonly string[];
-  /** The new value; undefined takes the entry out. */
+  /** The new value; undefined removes the entry. */
   readonly value: Json | undefined;
-  /** A new name for the entry instead, where it stands; its value stays as it is written. */
+  /** Renames the entry instead; its position and its value do not change. */
   readonly rename?: string;
 }
 
@@ -31,19 +31,19 @@ interface Draft {
   readonly text: string;
   readonly newline: string;
   readonly json: boolean;
-  /** Whether blank lines after a block of text are taken as no part of it. */
+  /** Whether blank lines after a block of text do not belong to it. */
   readonly trim: boolean;
-  /** Whether values may take lines of their own; a comment below might fall into a block. */
+  /** Whether a value may span several lines; a comment below could then become part of a block. */
   readonly blocks: boolean;
 }
 
 /**
- * `text` with the edits made in `document`, which must come from `parseManifests(text)`. Only the
- * lines of the touched entries change; parents that are missing are added.
+ * Applies edits to `document`, which must come from `parseManifests(text)`; returns the new text.
+ * Only the lines of the edited entries change; missing parents are added.
  *
- * @throws SignetError `manifest-ambiguous` where an anchor, alias, tag or merge key is in the way,
- *   where the path leads through something else than a mapping, and where the result would not
- *   read back as meant.
+ * @throws SignetError `manifest-ambiguous` if an anchor, alias, tag or merge key is in the way, if
+ *   the path leads through anything but mappings and list items, or if the result would not parse
+ *   to the expected value.
  */
 export function editManifest(
   text: string,
@@ -53,7 +53,7 @@ export function editManifest(
   return editManifests(text, new Map([[document, edits]]));
 }
 
-/** The same for several documents of one text. */
+/** Does the same for several documents of one text. */
 export function editManifests(
   text: string,
   edits: ReadonlyMap<ManifestDocument, readonly Edit[]>,
@@ -70,8 +70,8 @@ export function editManifests(
 }
 
 /**
- * All edits for the price of one; undefined where one takes something out or renames, where they
- * touch each other, and where that does not read back as meant: then each is made by itself.
+ * Applies all edits in one pass. Returns undefined if an edit removes or renames an entry, if edits
+ * overlap, or if the result does not parse to the expected value; then each is applied separately.
  */
 function editTogether(
   body: string,
@@ -122,7 +122,7 @@ function refuse(reason: string, edit: Pick<Edit, "path">): never {
 function editOnce(body: string, document: ManifestDocument, edit: Edit, expected: Json): string {
   const [parsed] = parseManifests(body);
   if (parsed === undefined) return refuse("the document cannot be edited in place", edit);
-  // Blank lines after a block with `+` are its own: then only an attempt without trim reads back.
+  // Blank lines after a block with `+` belong to it, so only an attempt without trim succeeds.
   for (const blocks of [true, false]) {
     for (const trim of [true, false]) {
       const draft = draftOf(body, parsed, { blocks, trim });
@@ -175,7 +175,7 @@ function sameJson(left: Json, right: Json): boolean {
   );
 }
 
-/** What the document must say after the edit. */
+/** Returns the value that the document must have after the edit. */
 function applyTo(value: Json, path: readonly string[], change: Json | undefined): Json {
   const [step, ...rest] = path;
   if (step === undefined) return change ?? null;
@@ -232,7 +232,7 @@ function splice(draft: Draft, splices: readonly Splice[]): string {
   return result + draft.text.slice(done);
 }
 
-/** An entry, and the mapping that it stands in. */
+/** An entry, and the mapping that contains it. */
 interface Parent {
   readonly mapping: MappingNode;
   readonly entry: Entry;
@@ -298,7 +298,7 @@ function lineStart(draft: Draft, offset: number): number {
   return draft.text.lastIndexOf("\n", offset - 1) + 1;
 }
 
-/** The first line after a block node, comments on its last line included. */
+/** Returns the start of the line after a block node; comments on its last line belong to it. */
 function blockEnd(draft: Draft, node: Node): number {
   const end = Math.min(node.end, draft.text.length);
   if (node.type === "scalar" && node.style === "empty") return nextLine(draft, end);
@@ -312,7 +312,7 @@ function columnOf(draft: Draft, offset: number): string {
   return " ".repeat(offset - lineStart(draft, offset));
 }
 
-/** Whole lines at a line's start, also after a last line without an end. */
+/** Inserts whole lines at the start of a line, or after a last line without a newline. */
 function linesAt(draft: Draft, at: number, lines: readonly string[]): Splice {
   const open = at === draft.text.length && !draft.text.endsWith("\n") && at > 0;
   const text = lines.join(draft.newline);
@@ -337,7 +337,7 @@ function insert(
       const text = flowText(draft, nest([key], value), indent);
       return [{ from: mapping.start, to: mapping.end, text }];
     }
-    // A new entry stands as the last one does: on a line of its own or not.
+    // A new entry is on a line of its own if the last entry is.
     const indent = indentOfLine(draft, last.start);
     const ownLine = lineStart(draft, last.start) + indent.length === last.start;
     const gap = ownLine ? draft.newline + indent : " ";
@@ -355,7 +355,7 @@ function indentOfLine(draft: Draft, offset: number): string {
   return /^[ \t]*/.exec(draft.text.slice(lineStart(draft, offset), offset))?.[0] ?? "";
 }
 
-/** JSON: on one line, or over several where a line's indentation is given. */
+/** Formats a value as JSON, on several lines if `indent`, the indentation of its line, is given. */
 function flowText(draft: Draft, value: Json, indent: string | undefined): string {
   if (typeof value === "string") return quote(value);
   if (typeof value !== "object" || value === null) return String(value);
@@ -399,7 +399,7 @@ function replace(
   return [{ from: after, to: linesTo, text }];
 }
 
-/** What a value holds of its key's line, and which lines below. */
+/** Returns which part of its key's line a value takes up, and which lines below. */
 function placeOf(
   draft: Draft,
   after: number,
@@ -429,7 +429,7 @@ function placeOf(
   return { gap, inlineTo: old.end, linesFrom: next, linesTo: next };
 }
 
-/** The new string in the quotes of the old one, where it has some and they can hold it. */
+/** Quotes the new string like the old one; undefined if the old one's style cannot be kept. */
 function keepStyle(old: Node, value: string): string | undefined {
   const style: ScalarNode["style"] | undefined = old.type === "scalar" ? old.style : undefined;
   if (style === "double") return quote(value);
@@ -467,7 +467,7 @@ function remove(
       { from, to: Math.max(blockEnd(draft, entry.value), nextLine(draft, entry.keyEnd)), text: "" },
     ];
   }
-  // The first entry of a list item: what follows moves up behind the dash.
+  // This is the first entry of a list item, so the next entry moves up to the dash.
   if (next === undefined) return refuse("the entry shares its line", edit);
   const between = draft.text.slice(blockEnd(draft, entry.value), next.start);
   if (between.trim() !== "") refuse("a comment stands between the entries", edit);

@@ -1,4 +1,4 @@
-// JSON text -> the tree of tree.ts, with positions; one document of several in a row.
+// Parses one JSON document of a sequence into the tree of tree.ts, with positions.
 
 import { type Entry, type Fail, MAX_DEPTH, type Node, type ScalarNode } from "./tree.ts";
 import type { Resolved } from "./scalar.ts";
@@ -13,7 +13,7 @@ interface Reader {
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** The first offset from `at` on that is not JSON white space. */
+/** Returns the first offset at or after `at` that is not JSON white space. */
 export function skipSpace(text: string, at: number, end: number): number {
   let next = at;
   while (next < end) {
@@ -25,8 +25,8 @@ export function skipSpace(text: string, at: number, end: number): number {
 }
 
 /**
- * The JSON value that begins at `start`, which must not be white space; it may end anywhere before
- * `end`. Faults go to `fail`.
+ * Parses the JSON value that starts at `start`, which must not be white space. The value may end
+ * anywhere before `end`. Errors are passed to `fail`.
  */
 export function composeJson(text: string, start: number, end: number, fail: Fail): Node {
   return readValue({ text, end, fail, at: start }, 0);
@@ -136,7 +136,7 @@ function readArray(reader: Reader, depth: number): Node {
   return { type: "sequence", start, end: reader.at, marked: false, flow: true, items };
 }
 
-/** Steps over a comma, or over `close`: then true. */
+/** Consumes a comma or `close`; returns true for `close`. */
 function next(reader: Reader, close: string): boolean {
   const char = skip(reader);
   if (char !== "," && char !== close) {

@@ -1,4 +1,4 @@
-// Streams of YAML and JSON documents -> values, surprises and positions; values -> streams.
+// Parses streams of YAML and JSON documents into values with positions; formats values as streams.
 
 import { type ErrorPlace, SignetError } from "../errors.ts";
 import { composeJson, skipSpace } from "./json.ts";
@@ -6,45 +6,46 @@ import { canBePlain, literalBlock, quote } from "./scalar.ts";
 import type { Fail, Node, ScalarNode } from "./tree.ts";
 import { composeYaml } from "./yaml.ts";
 
-/** Objects have no prototype, so that `__proto__` and `constructor` are keys like any other. */
+/** Objects have no prototype, so `__proto__` and `constructor` are ordinary keys. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** A scalar that Kubernetes reads otherwise than it looks. Never holds the text of a value. */
+/** A scalar that Kubernetes does not read as it looks. It never contains the text of a value. */
 export interface Surprise {
   readonly what: "key" | "value";
-  /** Keys and list positions down to it; for a key, its own place with the key as it is read. */
+  /** The keys and list positions that lead to it. For a key, the last step is the key as parsed. */
   readonly path: readonly (string | number)[];
-  /** Line in the file, from 1. */
+  /** Line in the file, starting at 1. */
   readonly line: number;
-  /** What Kubernetes takes it for. */
+  /** The type as which Kubernetes reads it. */
   readonly becomes: "null" | "boolean" | "number" | "string";
 }
 
 export type ManifestFormat = "yaml" | "json";
 
 export interface ManifestDocument {
-  /** As Kubernetes reads it; an integer beyond 2^53 is rounded and is a surprise. */
+  /** The value as Kubernetes reads it; an integer beyond 2^53 is rounded and is a surprise. */
   readonly value: Json;
   readonly format: ManifestFormat;
-  /** Number among the documents that are not empty, from 1. */
+  /** Position among the non-empty documents, starting at 1. */
   readonly document: number;
-  /** Line of its first key or bracket in the file, from 1. */
+  /** Line of its first key or bracket in the file, starting at 1. */
   readonly line: number;
   readonly surprises: readonly Surprise[];
-  /** The document with its comments, between separators; offsets of UTF-16 units in the file. */
+  /** The document with its comments, without separators; offsets in the file in UTF-16 units. */
   readonly start: number;
   readonly end: number;
-  /** Positions of everything in it; see tree.ts. */
+  /** The tree with the position of every node; see tree.ts. */
   readonly root: Node;
 }
 
 /**
- * Every document of a stream: YAML separated by lines of `---`, JSON as well or one after another.
- * Empty documents and those of comments only are left out. `place` names the file in errors.
+ * Parses every document of a stream. Lines of `---` separate documents; JSON documents may also
+ * follow each other directly. Documents that are empty or contain only comments are skipped.
+ * `place` names the file in errors.
  *
- * @throws SignetError `manifest-syntax` where Kubernetes would refuse or drop something, and for
- *   expansion or nesting beyond all use; `manifest-ambiguous` for duplicate keys, infinities and
- *   what YAML readers disagree on. Messages never quote the input.
+ * @throws SignetError `manifest-syntax` if Kubernetes would reject or drop something, or if aliases
+ *   or nesting exceed the limits; `manifest-ambiguous` for duplicate keys, infinities and syntax
+ *   that YAML parsers read differently. Messages never quote the input.
  */
 export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDocument[] {
   const lineAt = lineCounter(text);
@@ -75,7 +76,7 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
   return documents;
 }
 
-/** Where a document stands, as errors tell it. `documents`: how many its file has. */
+/** Returns a document's place for errors. `documents` is the number of documents in its file. */
 export function placeOf(
   file: string,
   { document }: ManifestDocument,
@@ -87,11 +88,11 @@ export function placeOf(
 interface Chunk {
   readonly start: number;
   readonly end: number;
-  /** Kubernetes refuses a `---` with anything but a comment after it. */
+  /** True for a `---` line with text other than a comment, which Kubernetes rejects. */
   readonly invalid: boolean;
 }
 
-/** Cuts where Kubernetes does: at every line that begins with `---`, whatever is around it. */
+/** Splits as Kubernetes does: at every line that starts with `---`, regardless of its context. */
 function cutStream(text: string): Chunk[] {
   const chunks: Chunk[] = [];
   let start = text.startsWith("\uFEFF") ? 1 : 0;
@@ -109,7 +110,7 @@ function cutStream(text: string): Chunk[] {
   }
 }
 
-/** `lineStart` must be the first offset of a line. */
+/** Finds the next `---` line, or returns -1; `lineStart` must be the first offset of a line. */
 function nextSeparator(text: string, lineStart: number): number {
   if (text.startsWith("---", lineStart)) return lineStart;
   const found = text.indexOf("\n---", lineStart);
@@ -145,13 +146,13 @@ function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
       notJson = error;
     }
   }
-  // Kubernetes reads by lines and ends the last one, whether or not the file does.
+  // Kubernetes reads line by line and adds a missing newline at the end.
   const body = text.slice(start, end);
   const root = composeYaml(
     body.endsWith("\n") ? body : `${body}\n`,
     start,
     (reason, offset, code) => {
-      // It began as JSON: what reads further tells more about the fault.
+      // The text starts like JSON, so report the error of the parser that got further.
       if (notJson === undefined || code === "manifest-ambiguous" || offset > notJson.offset) {
         return fail(reason, offset, code);
       }
@@ -172,7 +173,7 @@ class NotJson extends Error {
   }
 }
 
-/** Gives the line of an offset in `text`, from 1. */
+/** Returns a function that converts an offset in `text` to its line, starting at 1. */
 export function lineCounter(text: string): (offset: number) => number {
   let starts: number[] | undefined;
   return (offset) => {
@@ -246,9 +247,9 @@ function surprise(walk: Walk, what: "key" | "value", node: ScalarNode): void {
 }
 
 /**
- * A stream of documents: YAML each under a line of `---`, or JSON one after another. Keys keep
- * their order; strings are quoted where any YAML reader would take them for something else, and
- * are never folded.
+ * Formats a stream of documents: YAML documents each after a line of `---`, or a sequence of JSON
+ * documents. Keys keep their order. A string is quoted if any YAML parser would read it as anything
+ * else, and is never folded.
  *
  * @throws SignetError `manifest-syntax` for a string that is not valid Unicode or a number that
  *   is not finite.
@@ -285,13 +286,13 @@ function formatDocument(value: Json): string {
   return (root.length === 0 ? [inline] : root).map((line) => `${line}\n`).join("");
 }
 
-/** A value as it stands after `key:`: what goes on that line, and the lines below. */
+/** A value formatted to follow `key:`: the rest of that line, and the lines below it. */
 export interface FormattedValue {
   readonly inline: string;
   readonly lines: readonly string[];
 }
 
-/** Formats a value for a block mapping whose keys stand at `indent`. */
+/** Formats a value for a block mapping whose keys are indented by `indent`. */
 export function formatValue(value: Json, indent: string): FormattedValue {
   if (typeof value === "string") {
     const block = literalBlock(value);
@@ -318,19 +319,19 @@ function formatItem(item: Json, indent: string): string[] {
   return [`${indent}- ${first.slice(indent.length + 2)}`, ...rest];
 }
 
-/** The lines of one entry of a block mapping whose keys stand at `indent`. */
+/** Formats one entry of a block mapping whose keys are indented by `indent`. */
 export function formatEntry(key: string, value: Json, indent: string): string[] {
-  // As kubectl and kubeseal print: the items of a list stand below the first letter of its key.
+  // As kubectl and kubeseal print it, a list has the same indentation as its key.
   const inner = Array.isArray(value) || typeof value === "string" ? indent : `${indent}  `;
   const { inline, lines } = formatValue(value, inner);
   const name = formatString(key);
-  // go-yaml finds the colon of a longer key only where `?` announces it.
+  // go-yaml finds the colon of a longer key only after a `?`.
   const head = name.length > 1000 ? [`${indent}? ${name}`, `${indent}:`] : [`${indent}${name}:`];
   const last = `${head.pop() ?? ""}${inline === "" ? "" : ` ${inline}`}`;
   return [...head, last, ...lines];
 }
 
-/** One line: plain where that is safe, else in quotes. */
+/** Formats a string on one line: plain if that is safe, otherwise quoted. */
 export function formatString(text: string): string {
   return canBePlain(text) ? text : quote(text);
 }

@@ -1,4 +1,4 @@
-// What one scalar means to Kubernetes, and how a string is written so that it stays one.
+// Resolves scalars as Kubernetes does, and formats strings so that they parse as strings.
 
 type ScalarKind = "null" | "boolean" | "integer" | "float" | "string";
 
@@ -27,10 +27,10 @@ for (const [value, words] of [
 }
 
 const INTEGER = /^([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))$/;
-// Go first tries a base prefix, then cuts "0b" off and parses what follows, sign and all.
+// go-yaml first tries a base prefix, then removes "0b" and parses the rest, including a sign.
 const SIGN_AFTER_PREFIX = /^0b([-+])([01]+)$/;
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
-// What begins with a point goes to Go's own parser, which takes an underscore between digits.
+// go-yaml passes text that starts with a point to Go's parser, which accepts `_` between digits.
 const POINT_FLOAT = /^\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?$/;
 const MAX_INT64 = 2n ** 63n - 1n;
 const MAX_UINT64 = 2n ** 64n - 1n;
@@ -64,12 +64,12 @@ function parseInteger(plain: string): Resolved | undefined {
   return exactInteger(sign, decimal);
 }
 
-/** `Number` and `BigInt` take no sign before a prefix. */
+/** Parses a number with a base prefix; `Number` and `BigInt` reject a sign before the prefix. */
 function signed(sign: string, prefixed: string): Resolved | undefined {
   return exactInteger(sign, BigInt(prefixed).toString());
 }
 
-/** What Go makes of the text of a scalar that is neither quoted nor tagged. */
+/** Resolves the text of a scalar without quotes or tag as go-yaml does. */
 export function resolvePlain(text: string): Resolved {
   const first = text.charCodeAt(0);
   const digit = first >= 48 && first <= 57;
@@ -89,8 +89,8 @@ export function resolvePlain(text: string): Resolved {
 }
 
 /**
- * The key that a mapping gets, or undefined where Go refuses the key: null, and integers beyond
- * 64 signed bits. A float is cut to 32 bits, as Go does.
+ * Returns a scalar's text as a mapping key; undefined for keys that Kubernetes rejects, which are
+ * null and integers beyond 64 signed bits. As in Kubernetes, a float is rounded to 32 bits.
  */
 export function keyText(key: Resolved): string | undefined {
   if (key.kind === "null") return undefined;
@@ -99,7 +99,7 @@ export function keyText(key: Resolved): string | undefined {
   return key.integer > MAX_INT64 ? undefined : key.integer.toString();
 }
 
-/** Go's `strconv.FormatFloat(value, 'g', -1, 32)`, with YAML's names for what is not finite. */
+/** As Go's `strconv.FormatFloat(value, 'g', -1, 32)`, with YAML's names for infinities and NaN. */
 function formatFloat32(double: number): string {
   const value = Math.fround(double);
   if (Number.isNaN(value)) return ".nan";
@@ -122,9 +122,8 @@ function formatFloat32(double: number): string {
 }
 
 /**
- * True where a reader who trusts the written text would be wrong about what Kubernetes gets:
- * `yes`, `0777`, `1e3`, `1.50`, an integer too long for a double. `8080`, `true` and `~` are what
- * they look like.
+ * Whether Kubernetes reads a scalar differently than its text suggests: `yes`, `0777`, `1e3`,
+ * `1.50`, or an integer too long for a double. `8080`, `true` and `~` are not surprising.
  */
 export function isSurprising(text: string, resolved: Resolved): boolean {
   switch (resolved.kind) {
@@ -138,7 +137,7 @@ export function isSurprising(text: string, resolved: Resolved): boolean {
   }
 }
 
-// Words and numbers of YAML 1.1 and 1.2 that Go reads as strings, and others do not.
+// Words and numbers of YAML 1.1 and 1.2 that go-yaml reads as strings, but other parsers do not.
 const READ_OTHERWISE_ELSEWHERE = new RegExp(
   "^(?:" +
     [
@@ -157,7 +156,7 @@ const PLAIN =
   /^(?:[A-Za-z0-9_/.+$^;()<=~\\\xA1-\uD7FF\uF900-\uFDFF]|-(?=[A-Za-z0-9_/]))[\x20-\x7E\xA1-\uD7FF\uF900-\uFDFF]*$/;
 const NEEDS_QUOTES = /: |:$| #| $|^\.\.\.|[\u1680\u2000-\u200F\u2028-\u202F\u205F-\u206F\u3000]/;
 
-/** True where the string, unquoted in a block mapping, is this very string to every YAML reader. */
+/** Whether every YAML parser reads the unquoted text in a block mapping as this string. */
 export function canBePlain(text: string): boolean {
   return (
     PLAIN.test(text) &&
@@ -177,7 +176,7 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   "\t": "\\t",
 };
 
-/** The string in double quotes: valid YAML everywhere, and valid JSON as well. */
+/** Formats a string in double quotes, as both valid YAML and valid JSON. */
 export function quote(text: string): string {
   const body = text.replace(
     ESCAPED,
@@ -190,8 +189,8 @@ const BLOCK =
   /^[^ \t\n\x00-\x08\x0B-\x1F\x7F-\xA0\u2028\u2029\uFEFF\uFFFE\uFFFF][^\x00-\x08\x0B-\x1F\x7F-\x9F\u2028\u2029\uFEFF\uFFFE\uFFFF]*$/;
 
 /**
- * The header and the lines of a literal block, where the string has several lines and a block
- * reads back exactly; undefined otherwise.
+ * Formats a string as the header and lines of a literal block. Returns undefined if the string has
+ * only one line, or if a block would not parse back to the same string.
  */
 export function literalBlock(text: string): { header: string; lines: string[] } | undefined {
   if (!text.includes("\n") || !BLOCK.test(text) || /\n\n$|^[ \t]+$/m.test(text)) return undefined;

@@ -1,12 +1,12 @@
-// The tree that a document is read into, and what can be asked of it.
+// Defines the tree of a parsed document, and functions to query it.
 
 import type { Resolved } from "./scalar.ts";
 
-/** Offsets are of UTF-16 units in the text that was given; `end` is exclusive. */
+/** Offsets in the parsed text, in UTF-16 units; `end` is exclusive. */
 interface Span {
   readonly start: number;
   readonly end: number;
-  /** True where an anchor or a tag stands before the node. */
+  /** Whether the node has an anchor or a tag. */
   readonly marked: boolean;
 }
 
@@ -14,19 +14,19 @@ export interface ScalarNode extends Span {
   readonly type: "scalar";
   readonly style: "plain" | "single" | "double" | "block" | "empty";
   readonly resolved: Resolved;
-  /** True where Kubernetes reads it otherwise than it looks. */
+  /** Whether Kubernetes reads the scalar differently than it looks. */
   readonly surprising: boolean;
 }
 
 export interface Entry {
   readonly key: string;
   readonly keyNode: ScalarNode;
-  /** Where the key, with an anchor or tag before it, begins. */
+  /** The start of the key, or of its anchor or tag. */
   readonly start: number;
-  /** Where the written key ends; the colon comes after it. */
+  /** The end of the key, before the colon. */
   readonly keyEnd: number;
   readonly value: Node;
-  /** True where a merge key `<<` brought the entry in. */
+  /** Whether the entry comes from a merge key `<<`. */
   readonly merged: boolean;
 }
 
@@ -49,17 +49,17 @@ export interface AliasNode extends Span {
 
 export type Node = ScalarNode | MappingNode | SequenceNode | AliasNode;
 
-/** Throws the SignetError for a fault at an offset. `reason` never carries text of the input. */
+/** Throws a SignetError for a fault at an offset. `reason` must not contain text of the input. */
 export type Fail = (
   reason: string,
   offset: number,
   code?: "manifest-syntax" | "manifest-ambiguous",
 ) => never;
 
-/** Deepest nesting that is read, aliases followed. */
+/** Maximum nesting depth, counted through aliases. */
 export const MAX_DEPTH = 200;
 
-/** Levels of the tree, aliases followed; 1 for a scalar. */
+/** Returns the number of levels in the tree, counted through aliases; 1 for a scalar. */
 export function height(node: Node): number {
   switch (node.type) {
     case "scalar":
@@ -73,7 +73,7 @@ export function height(node: Node): number {
   }
 }
 
-/** The node that a path of keys and list positions leads to, aliases followed. */
+/** Finds the node at a path of keys and list positions; follows aliases. */
 export function nodeAt(root: Node, path: readonly (string | number)[]): Node | undefined {
   let node: Node | undefined = root;
   for (const step of path) {

@@ -1,4 +1,4 @@
-// The text of one YAML document -> a tree of what Kubernetes reads there, with positions.
+// Parses one YAML document into a tree with positions, as Kubernetes reads it.
 
 import { COLLECTION_STYLE, EVENT_ID, getScalarValue, SCALAR_STYLE } from "js-yaml";
 import type { AliasEvent, Event, MappingEvent, ScalarEvent, SequenceEvent } from "js-yaml";
@@ -28,7 +28,7 @@ import {
   type SequenceNode,
 } from "./tree.ts";
 
-/** Most nodes that aliases may add to a document. */
+/** Maximum number of nodes that aliases may add to a document. */
 const MAX_ALIASED = 100_000;
 const CORE = "tag:yaml.org,2002:";
 
@@ -39,15 +39,15 @@ interface Composer extends Source {
   readonly events: readonly Event[];
   readonly anchors: Map<string, { node: Node | undefined; size: number }>;
   next: number;
-  /** Where the last node ended. */
+  /** The end of the last node. */
   cursor: number;
   composed: number;
   aliased: number;
 }
 
 /**
- * The document in `text`, or undefined where it is empty or comments only. `base` is added to
- * every offset. Faults go to `fail`.
+ * Parses the document in `text`; returns undefined if it is empty or has only comments. `base` is
+ * added to every offset. Errors are passed to `fail`.
  */
 export function composeYaml(text: string, base: number, fail: Fail): Node | undefined {
   refuseCharacters({ text, base, fail });
@@ -90,7 +90,7 @@ function composeEvents(
     fail("more than one document without a line '---' between them", root.end);
   }
   if (root.type === "scalar" && root.style === "block") {
-    // Readers differ on how far it must be indented.
+    // Parsers disagree on how far it must be indented.
     fail("a block of text that stands alone", root.start, "manifest-ambiguous");
   }
   const empty = root.type === "scalar" && root.style === "empty" && !root.marked;
@@ -123,7 +123,7 @@ function anchorName(c: Composer, start: number, end: number): string {
   return name;
 }
 
-/** The tag as it is written; one that go-yaml might take otherwise is refused. */
+/** Returns the tag as written; refuses a tag that go-yaml might read differently. */
 function tagOf(c: Composer, event: ScalarEvent | MappingEvent | SequenceEvent): string | undefined {
   if (event.tagStart === -1) return undefined;
   const tag = c.text.slice(event.tagStart, event.tagEnd);
@@ -249,7 +249,7 @@ function composeAlias(c: Composer, event: AliasEvent, depth: number): AliasNode 
   c.cursor = event.anchorEnd;
   c.aliased += anchor.size;
   c.composed += anchor.size;
-  // go-yaml's own limit, and ours on what it lets through.
+  // The first is go-yaml's limit; the second also bounds documents that pass it.
   const expands = c.aliased > 100 && c.composed > 1000 && c.aliased / c.composed > 0.99;
   if (expands || c.aliased > MAX_ALIASED) c.fail("aliases that expand too far", start);
   if (depth + height(anchor.node) > MAX_DEPTH) {
@@ -290,7 +290,7 @@ function composeCollection(c: Composer, event: MappingEvent | SequenceEvent, dep
   return node;
 }
 
-/** The end of a flow collection; a single pair in a sequence, `[a: b]`, has no bracket. */
+/** Returns the end of a flow collection; a single pair in a sequence, `[a: b]`, has no bracket. */
 function closingEnd(c: Composer, event: MappingEvent | SequenceEvent): number {
   const open = c.text[event.start];
   if (event.type === EVENT_ID.MAPPING && open !== "{") return c.cursor;
@@ -315,7 +315,7 @@ function composeItems(c: Composer, depth: number, flow: boolean): Node[] {
 
 function composeEntries(c: Composer, depth: number, flow: boolean): Entry[] {
   const entries: Entry[] = [];
-  // Where each key stands in `entries`.
+  // The index in `entries` of each key.
   const places = new Map<string, number>();
   let merged = false;
   while (!atPop(c)) {
@@ -365,10 +365,10 @@ function isMerge(c: Composer, event: Event | undefined, key: ScalarNode): boolea
   return tag === "!" || tag === "!!merge" || tag === `!<${CORE}merge>`;
 }
 
-/** Adds what `<<` brings, as Go does: a mapping, an alias of one, or a list of these. */
+/** Merges the value of `<<` as go-yaml does: a mapping, an alias of one, or a list of these. */
 function merge(c: Composer, source: Node, entries: Entry[], places: Map<string, number>): void {
   const isList = source.type === "sequence";
-  // The first in a list wins: it is written last.
+  // The first mapping in a list takes precedence, so it is merged last.
   for (const part of isList ? source.items.toReversed() : [source]) {
     const mapping = part.type === "alias" ? part.target : part;
     if (mapping.type !== "mapping") c.fail("<< takes a mapping or a list of mappings", part.start);

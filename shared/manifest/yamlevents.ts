@@ -1,10 +1,10 @@
-// Js-yaml's events for a text, also where it wants lines indented that Kubernetes does not.
+// Reads js-yaml's events, also for lines that need less indentation in Kubernetes than in js-yaml.
 
 import { parseEvents, YAMLException } from "js-yaml";
 import type { Event } from "js-yaml";
 import { type Entry, type Fail, MAX_DEPTH, type Node } from "./tree.ts";
 
-// Reasons of js-yaml in our words: its own may quote the input, and an unlisted one may too.
+// Our messages for js-yaml's errors. Its own may quote the input, so an unlisted one is not shown.
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/^tab characters/, "a tab where only spaces may indent"],
   [/^bad indentation of a sequence|^bad indentation of a mapping/, "the indentation is wrong"],
@@ -24,19 +24,20 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
 
 export interface PaddedEvents {
   readonly events: readonly Event[];
-  /** What the events count in: the text, some lines of it indented further. */
+  /** The text with some lines indented further; the events' offsets refer to it. */
   readonly padded: string;
   readonly pads: readonly number[];
 }
 
-/** More than any indentation that is read. */
+/** Number of spaces in a pad; greater than any indentation that is accepted. */
 const PAD = 1000;
-/** Most characters that are read again for lines that need a pad. */
+/** Maximum number of characters to parse again because lines need a pad. */
 const MAX_REREAD = 5_000_000;
 
 /**
- * YAML 1.2 wants every line between brackets or quotes indented further than their key, go-yaml
- * and people do not. White space at the start of such a line means nothing, so it gets more of it.
+ * Parses a text into events. YAML 1.2 requires every line inside brackets or quotes to be indented
+ * further than their key; go-yaml does not. White space at the start of such a line has no meaning,
+ * so a line that js-yaml rejects gets more of it.
  */
 export function readEvents(text: string, base: number, fail: Fail): PaddedEvents {
   const pads: number[] = [];
@@ -62,7 +63,7 @@ export function readEvents(text: string, base: number, fail: Fail): PaddedEvents
   }
 }
 
-/** The offset in the text as it was; `pads` are the starts of padded lines there, rising. */
+/** Maps an offset to the original text; `pads` are the starts there of padded lines, ascending. */
 export function unpad(offset: number, pads: readonly number[]): number {
   let shift = 0;
   for (const start of pads) {
@@ -73,7 +74,7 @@ export function unpad(offset: number, pads: readonly number[]): number {
   return offset - shift;
 }
 
-/** Gives every position in the tree its place in the text as it was. */
+/** Replaces every position in the tree with `move` of it. */
 export function moveTree(root: Node, move: (offset: number) => number): void {
   const seen = new Set<object>();
   const visit = (node: Node | Entry): void => {
