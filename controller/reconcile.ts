@@ -73,7 +73,7 @@ export class Reconciler {
 
   /** Secrets that someone else keeps changing. */
   get contested(): number {
-    return this.#contest.fought(this.#options.clock());
+    return this.#contest.contestedCount(this.#options.clock());
   }
 
   async reconcile(key: string): Promise<Outcome> {
@@ -173,7 +173,7 @@ export class Reconciler {
     const left = known?.left ?? leftOf(object);
     const sameSource = left?.source === source;
     if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
-      const contested = this.#contest.isFought(key, clock());
+      const contested = this.#contest.isContested(key, clock());
       const verdict = contested ? stillContested(object) : verdicts.unsealed();
       return { verdict, mark, patched: left.patched, stamp: known?.stamp, wrote: false };
     }
@@ -205,7 +205,7 @@ export class Reconciler {
       if (!sameSource) return result;
       this.#contest.answered(key, clock(), done.drift !== undefined);
       if (done.drift === undefined) return result;
-      const verdict = this.#contest.isFought(key, clock())
+      const verdict = this.#contest.isContested(key, clock())
         ? verdicts.contested(done.drift.by)
         : verdicts.repaired(done.drift);
       return { ...result, verdict };
