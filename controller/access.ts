@@ -1,4 +1,4 @@
-// Whether a request's token may use a route: who it is, and what the cluster's RBAC says.
+// Checks whether a request's bearer token is authorized, using the cluster's RBAC.
 // SPEC.md, "HTTP".
 
 import { asObject } from "../shared/kubernetes/object.ts";
@@ -7,9 +7,9 @@ import type { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 export type Access = "allowed" | "unauthenticated" | "forbidden";
 
 /**
- * Asks the API server whether the bearer of `authorization` may POST to `path`, a URL outside of
- * the API that a ClusterRole names under `nonResourceURLs`.
- * @throws ApiError where the API server cannot tell
+ * Asks the API server whether the bearer of `authorization` may POST to `path`, a URL that a
+ * ClusterRole lists under `nonResourceURLs`.
+ * @throws ApiError if the API server cannot answer
  */
 export async function reviewAccess(
   client: KubernetesClient,

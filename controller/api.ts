@@ -19,30 +19,30 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { Gate, RateLimit } from "./ratelimit.ts";
 
-/** No object of Kubernetes' is larger than etcd takes, 1.5 MiB. */
+/** More than the largest object that etcd accepts, 1.5 MiB. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
-/** RSA for strangers takes two of the four threads at most: the others are the reconciler's. */
-const AT_ONCE = 2;
-const WAITING = 32;
-/** A request with so many values, or so large, counts as two. */
-const VALUES_A_REQUEST = 20;
-const BYTES_A_REQUEST = 64 * 1024;
-/** All that come from one address, whatever they say of whom they come for. */
-const SHARE_OF_ADDRESS = 5;
+/** Requests may use two of the four threads for RSA; the others are left for the reconciler. */
+const MAX_CONCURRENT = 2;
+const MAX_WAITING = 32;
+/** A request with this many values, or this large, counts as two. */
+const VALUES_PER_REQUEST = 20;
+const BYTES_PER_REQUEST = 64 * 1024;
+/** The limit of one address, as a multiple of the limit of one client behind it. */
+const CLIENTS_PER_ADDRESS = 5;
 
 export interface ApiWiring {
   readonly keyring: Keyring;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly ready: () => boolean;
-  /** What `/v1/keys` tells. */
+  /** The response of `/v1/keys`. */
   readonly keyReport: () => Json;
-  /** Requests a second and at once for each client of verify and rotate. */
+  /** Rate (requests a second) and burst that each client of verify and rotate may use. */
   readonly rate: number;
   readonly burst: number;
-  /** Milliseconds of a clock that never jumps. */
+  /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
-  /** Whether the bearer may use the route; undefined where everybody may. */
+  /** Whether the bearer may use the route; undefined if everyone may. */
   readonly review?:
     ((authorization: string | undefined, path: string) => Promise<Access>) | undefined;
 }
@@ -59,7 +59,7 @@ type Route = (request: IncomingMessage, path: string) => Answer | Promise<Answer
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const JSON_TYPE = "application/json";
 
-/** What is served to the cluster. */
+/** The routes that the cluster can reach. */
 export function apiRoutes(wiring: ApiWiring): RequestListener {
   const { keyring, metrics, ready, keyReport, log } = wiring;
   const guarded = guardedRoute(wiring);
@@ -94,7 +94,7 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
       route: guarded(async ({ objects, list }) => {
         const items: JsonObject[] = [];
         for (const { object, sealed } of objects) {
-          items.push(grafted(object, sealed, await reseal(sealed, keyring, 1)));
+          items.push(withResealedValues(object, sealed, await reseal(sealed, keyring, 1)));
         }
         const body = list === null ? items[0] : { ...list, items };
         return { code: 200, body: JSON.stringify(body), contentType: JSON_TYPE };
@@ -123,9 +123,9 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
         return { code: 500 };
       })
       .then(
-        (given) => {
-          send(request, response, given);
-          metrics.httpRequests.inc({ path: known, code: given.code, method });
+        (answered) => {
+          send(request, response, answered);
+          metrics.httpRequests.inc({ path: known, code: answered.code, method });
           const seconds = (wiring.clock() - startedMs) / 1000;
           if (known.startsWith("/v1/"))
             metrics.httpSeconds.observe({ path: known, method }, seconds);
@@ -135,21 +135,23 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
   };
 }
 
-interface Given {
+interface Submission {
   readonly objects: readonly { readonly object: JsonObject; readonly sealed: SealedSecret }[];
-  /** The List that they came in; null for one object by itself, all that the original takes. */
+  /** The List that holds them; null for a single object, which is all that the original accepts. */
   readonly list: JsonObject | null;
 }
 
-/** A route that opens values for whoever asks: limited, checked, and silent about why it says no. */
-function guardedRoute(wiring: ApiWiring): (work: (given: Given) => Promise<Answer>) => Route {
+/** Routes that open values: rate-limited, authorized, and with one answer for every failure. */
+function guardedRoute(
+  wiring: ApiWiring,
+): (work: (submission: Submission) => Promise<Answer>) => Route {
   const { clock, rate, burst, review } = wiring;
   const clients = new RateLimit(rate, burst);
-  const addresses = new RateLimit(rate * SHARE_OF_ADDRESS, burst * SHARE_OF_ADDRESS);
-  const gate = new Gate(AT_ONCE, WAITING);
+  const addresses = new RateLimit(rate * CLIENTS_PER_ADDRESS, burst * CLIENTS_PER_ADDRESS);
+  const gate = new Gate(MAX_CONCURRENT, MAX_WAITING);
   return (work) => async (request, path) => {
     const address = request.socket.remoteAddress ?? "";
-    // Who reaches us directly can claim any number of clients, so the address has a limit as well.
+    // A direct caller can claim to be any number of clients, so its address has a limit too.
     const client = `${address} ${lastHop(request)}`;
     const allowance = clients.take(client, clock());
     const shared = addresses.take(address, clock());
@@ -169,23 +171,26 @@ function guardedRoute(wiring: ApiWiring): (work: (given: Given) => Promise<Answe
       }
       if (access === "forbidden") return { code: 403, body: "forbidden\n" };
     }
-    let given: Given;
+    let submission: Submission;
     try {
       const body = await readBody(request, MAX_BODY_BYTES);
-      clients.charge(client, Math.floor(body.length / BYTES_A_REQUEST), clock());
-      given = parseGiven(body);
+      clients.charge(client, Math.floor(body.length / BYTES_PER_REQUEST), clock());
+      submission = parseSubmission(body);
     } catch (error) {
       if (error instanceof BodyTooLarge) return { code: 413, body: "too large\n", headers };
       if (!(error instanceof SignetError)) throw error;
       return { code: 400, body: "not one SealedSecret\n", headers };
     }
-    const values = given.objects.reduce((sum, each) => sum + each.sealed.encryptedData.size, 0);
-    const more = Math.floor(values / VALUES_A_REQUEST);
+    const values = submission.objects.reduce(
+      (sum, each) => sum + each.sealed.encryptedData.size,
+      0,
+    );
+    const more = Math.floor(values / VALUES_PER_REQUEST);
     clients.charge(client, more, clock());
     addresses.charge(address, more, clock());
     const answer = await gate.run(() =>
-      work(given).catch((error: unknown): Answer => {
-        // One answer, whichever way it failed: what differs would tell something of the value.
+      work(submission).catch((error: unknown): Answer => {
+        // The same answer for every failure: a difference would reveal something about the value.
         if (error instanceof SignetError) return { code: 409 };
         throw error;
       }),
@@ -202,15 +207,15 @@ function tooMany(retryAfterMs: number, headers: Readonly<Record<string, string>>
   return { code: 429, body: "limit exceeded\n", headers: more };
 }
 
-/** Whom the last proxy says that it speaks for: the API server's service proxy adds its client. */
+/** The client that the last proxy names: the API server's service proxy appends its own client. */
 function lastHop(request: IncomingMessage): string {
   const header = request.headers["x-forwarded-for"];
   const text = Array.isArray(header) ? header.join() : (header ?? "");
   return text.split(",").at(-1)?.trim().slice(0, 64) ?? "";
 }
 
-/** @throws SignetError where `body` is not the YAML or JSON of one SealedSecret, or of a List of them */
-function parseGiven(body: Buffer): Given {
+/** @throws SignetError if `body` is not one SealedSecret or a List of them, as YAML or JSON */
+function parseSubmission(body: Buffer): Submission {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(body);
@@ -231,8 +236,12 @@ function parseGiven(body: Buffer): Given {
   return { objects, list: isList ? object : null };
 }
 
-/** What was given, with the values and the stamp of `after` in their places and all else kept. */
-function grafted(object: JsonObject, before: SealedSecret, after: SealedSecret): JsonObject {
+/** The submitted object with the values and the stamp of `after`; everything else is unchanged. */
+function withResealedValues(
+  object: JsonObject,
+  before: SealedSecret,
+  after: SealedSecret,
+): JsonObject {
   if (after === before) return object;
   const fresh = formatSealedSecret(after);
   const { encryptedData, data } = asObject(fresh["spec"] ?? null) ?? {};
@@ -258,13 +267,13 @@ function send(
     "content-type": contentType,
     "x-content-type-options": "nosniff",
     ...headers,
-    // What was not read of a body would be taken for the next request.
+    // The unread part of a body would be parsed as the next request.
     ...(request.complete ? {} : { connection: "close" }),
   });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-/** What is served to Prometheus: `/metrics`. */
+/** The route that Prometheus reads: `/metrics`. */
 export function metricsRoutes({ registry }: Metrics): RequestListener {
   return (request, response) => {
     if (request.url !== "/metrics") {

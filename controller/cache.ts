@@ -1,4 +1,4 @@
-// List + watch of one collection into memory: bookmarks, 410, silent stalls, relist.
+// Keeps one collection in memory with list and watch: bookmarks, 410, silent watches, relists.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { pagesOf } from "../host/kubernetes/paging.ts";
@@ -6,27 +6,27 @@ import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/obje
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
 
-/** The collection to hold: its path, and what narrows it. */
+/** The collection to keep: its path and selectors. */
 export interface Collection {
   /** Such as `/api/v1/namespaces/demo/secrets`. */
   readonly path: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Fetch metadata alone: the objects' content never reaches this process. */
+  /** Fetch only metadata: the objects' content never reaches this process. */
   readonly metadataOnly?: boolean;
 }
 
 export interface CacheOptions<T> {
-  /** What is kept of an object; the less, the less memory. */
+  /** Reduces an object to the part to keep, to save memory. */
   readonly keep: (object: JsonObject) => T;
-  /** Called after the cache has changed; `undefined` where the object is gone. */
+  /** Called after the cache has changed; `object` is undefined if it was deleted. */
   readonly onChange: (key: string, object: T | undefined) => void;
   readonly log: Log;
 }
 
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 5_000;
-/** The server ends each watch after about this long; bookmarks come every minute. */
+/** The server ends each watch after about this long. It sends a bookmark every minute. */
 const WATCH_SECONDS = 290;
 const SILENCE_MS = 100_000;
 
@@ -43,14 +43,14 @@ export function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** One collection as last seen. It heals by itself for as long as it runs. */
+/** One collection as last seen. It recovers from failures by itself until it is stopped. */
 export class Cache<T> {
   readonly #client: KubernetesClient;
   readonly #collection: Collection;
   readonly #options: CacheOptions<T>;
   readonly #objects = new Map<string, T>();
-  /** Names of which a call is about to tell, and whether the watch told of it meanwhile. */
-  readonly #awaited = new Map<string, { overtaken: boolean }>();
+  /** Names with a call under way, and whether the watch reported the object meanwhile. */
+  readonly #calls = new Map<string, { overtaken: boolean }>();
   #resourceVersion = "";
 
   constructor(client: KubernetesClient, collection: Collection, options: CacheOptions<T>) {
@@ -76,26 +76,26 @@ export class Cache<T> {
   }
 
   /**
-   * Puts in at once what `call` answers, so that the next look does not see what was before our own
-   * write. But where the watch told of the object while the call was under way, its word counts: it
-   * may be newer than the answer, and nobody would tell it again. One call per name at a time; it
-   * answers undefined where there is nothing to hold.
+   * Stores the result of `call` at once, so that the next read does not see the state before our own
+   * write. If the watch reports the object during the call, the watch wins: its state may be newer
+   * than the result, and is not sent again. At most one call per name may be under way. `call`
+   * resolves to undefined if there is nothing to store.
    */
   async observe<A extends T | undefined>(key: string, call: () => Promise<A>): Promise<A> {
     const awaited = { overtaken: false };
-    this.#awaited.set(key, awaited);
+    this.#calls.set(key, awaited);
     try {
       const object = await call();
       if (object !== undefined && !awaited.overtaken) this.#objects.set(key, object);
       return object;
     } finally {
-      this.#awaited.delete(key);
+      this.#calls.delete(key);
     }
   }
 
   /**
-   * Lists, then follows in the background until `signal` aborts; resolves when the first list is
-   * in. Failures are retried without end.
+   * Lists, then watches in the background until `signal` aborts. Resolves after the first list.
+   * Failures are retried forever.
    */
   async start(signal: AbortSignal): Promise<void> {
     await this.#retrying(signal, () => this.#list());
@@ -146,7 +146,7 @@ export class Cache<T> {
       }),
     );
     for await (const page of pages) {
-      // An empty list of metadata says `null`.
+      // In an empty list of metadata, `items` is null.
       for (const item of (page["items"] ?? []) as JsonObject[]) {
         seen.add(objectKey(item));
         this.#put(item);
@@ -201,7 +201,7 @@ export class Cache<T> {
   }
 
   #overtake(key: string): void {
-    const awaited = this.#awaited.get(key);
+    const awaited = this.#calls.get(key);
     if (awaited !== undefined) awaited.overtaken = true;
   }
 }

@@ -56,7 +56,7 @@ export class ClusterParts {
     this.client = new KubernetesClient(loadOwnConfig(flags.kubeconfig), limits, identity);
     this.metrics = this.#createMetrics();
     this.queue = this.#createQueue();
-    this.client.onBack = () => {
+    this.client.onRecovered = () => {
       this.queue.retryNow();
     };
     this.lease = this.#createLease(identity);

@@ -1,4 +1,4 @@
-// A cluster as the world of the reconciler: the watched SealedSecrets and Secrets, the writes.
+// A cluster as the reconciler's world: watches SealedSecrets and Secrets, and writes Secrets.
 
 import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
@@ -9,21 +9,21 @@ import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
-/** The name that the original's Events carry, which dashboards and alerts filter by. */
+/** The component in the original's Events, which dashboards and alerts filter by. */
 const EVENT_COMPONENT = "sealed-secrets";
 const MAX_EVENT_MESSAGE = 1024;
 
 export interface ClusterOptions {
   readonly client: KubernetesClient;
-  /** Undefined: all of them. */
+  /** Undefined for all namespaces. */
   readonly namespaces: readonly string[] | undefined;
-  /** Narrows the SealedSecrets that are looked after. */
+  /** Selects SealedSecrets by label. */
   readonly labelSelector: string | undefined;
-  /** Narrows the namespaces, by their labels. */
+  /** Selects namespaces by label. */
   readonly namespaceSelector: string | undefined;
-  /** Throws where this replica may not write. */
+  /** Throws if this replica may not write. */
   readonly guard: () => void;
-  /** Called with the `namespace/name` of whatever may need a reconcile. */
+  /** Called with the `namespace/name` of a SealedSecret that may need a reconcile. */
   readonly onChange: (key: string) => void;
   readonly log: Log;
   readonly now: () => Date;
@@ -34,14 +34,14 @@ export class ClusterWorld implements World {
   readonly #options: ClusterOptions;
   readonly #sealedSecrets: Cache<JsonObject>[] = [];
   readonly #secrets: Cache<SecretMark>[] = [];
-  /** The namespaces that are looked after; undefined: all. */
-  readonly #selected: Cache<true> | undefined;
+  /** The namespaces that match the selector; undefined for all. */
+  readonly #selectedNamespaces: Cache<true> | undefined;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
     const { client, log, labelSelector, namespaceSelector } = options;
     if (namespaceSelector !== undefined) {
-      this.#selected = new Cache(
+      this.#selectedNamespaces = new Cache(
         client,
         { path: "/api/v1/namespaces", labelSelector: namespaceSelector, metadataOnly: true },
         {
@@ -72,9 +72,9 @@ export class ClusterWorld implements World {
     }
   }
 
-  /** Resolves when everything has been listed once. Secrets first: a known mark saves a write. */
+  /** Resolves after the first lists. Secrets come first: a known Secret saves a needless write. */
   async start(signal: AbortSignal): Promise<void> {
-    await this.#selected?.start(signal);
+    await this.#selectedNamespaces?.start(signal);
     await Promise.all(this.#secrets.map((cache) => cache.start(signal)));
     await Promise.all(this.#sealedSecrets.map((cache) => cache.start(signal)));
   }
@@ -89,7 +89,7 @@ export class ClusterWorld implements World {
     return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key);
   }
 
-  /** Every SealedSecret that is looked after, as last seen. */
+  /** Every selected SealedSecret, as last seen. */
   *sealedSecrets(): Generator<JsonObject> {
     for (const cache of this.#sealedSecrets) {
       for (const [key, sealed] of cache.entries()) {
@@ -98,13 +98,16 @@ export class ClusterWorld implements World {
     }
   }
 
-  /** Names of all SealedSecrets that are looked after. */
+  /** Keys of all selected SealedSecrets. */
   *keys(): Generator<string> {
     for (const sealed of this.sealedSecrets()) yield objectKey(sealed);
   }
 
   #isSelected(namespace: string): boolean {
-    return this.#selected === undefined || this.#selected.get(`/${namespace}`) !== undefined;
+    return (
+      this.#selectedNamespaces === undefined ||
+      this.#selectedNamespaces.get(`/${namespace}`) !== undefined
+    );
   }
 
   #keysIn(namespace: string): string[] {
@@ -137,7 +140,7 @@ export class ClusterWorld implements World {
         await this.#call(method, path, {
           query: { fieldManager: FIELD_MANAGER },
           body: formatSecret(secret),
-          // The answer without the content: we have it.
+          // We need only the metadata in the response.
           accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
           guard: this.#options.guard,
         }),
@@ -157,7 +160,7 @@ export class ClusterWorld implements World {
     const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`;
     await this.#cacheOf(this.#sealedSecrets, namespace).observe(key, async () =>
       withoutManagedFields(
-        // A PUT of the whole object as last seen: the server refuses it where that is out of date.
+        // A PUT of the whole object as last seen: the server rejects it if that is out of date.
         await this.#call("PUT", path, {
           query: { fieldManager: FIELD_MANAGER },
           body: { ...sealed, status },
@@ -244,7 +247,7 @@ function markOfObject(object: JsonObject): SecretMark {
 }
 
 function withoutManagedFields(object: JsonObject): JsonObject {
-  const { managedFields: _books, ...metadata } = metadataOf(object);
-  // Lists leave these two out of their items.
+  const { managedFields: _dropped, ...metadata } = metadataOf(object);
+  // The items of a list lack these two fields.
   return { apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", ...object, metadata };
 }

@@ -1,34 +1,34 @@
-// How often one name may be disturbed by others before we answer ever more slowly.
+// Slows down the controller's repairs of a Secret that others keep changing.
 // SPEC.md, "Drift".
 
-/** So many disturbances are answered at once. */
-const FREE = 5;
+/** The first disturbances, which are answered without a delay. */
+const ANSWERED_AT_ONCE = 5;
 const MIN_DELAY_MS = 1_000;
-/** Between two times that we put a Secret back, which the other side changes again each time. */
-const MAX_FIGHT_DELAY_MS = 300_000;
-/** Between two looks at a Secret of which others keep changing what is theirs to change. */
-const MAX_LOOK_DELAY_MS = 5_000;
-/** A name that was left in peace for so long starts anew; at least twice its last delay. */
+/** Longest delay between two repairs of a Secret that others change after each repair. */
+const MAX_REPAIR_DELAY_MS = 300_000;
+/** Longest delay between two checks of a Secret in which others change only what is theirs. */
+const MAX_CHECK_DELAY_MS = 5_000;
+/** A name is forgotten after this long without a disturbance, or after twice its last delay. */
 const MIN_QUIET_MS = 60_000;
 
-interface Record {
+interface Disturbances {
   disturbed: number;
   repaired: number;
   lastMs: number;
   delayMs: number;
 }
 
-/** Counts disturbances by name. Times are milliseconds of any steady clock. */
+/** Counts disturbances by name. Times are milliseconds of a monotonic clock. */
 export class Contest {
-  readonly #records = new Map<string, Record>();
+  readonly #records = new Map<string, Disturbances>();
 
-  /** How long an answer has to wait; 0 where it may be given now. */
+  /** How long to wait before the next answer; 0 if none is needed. */
   waitMs(name: string, nowMs: number): number {
     const record = this.#current(name, nowMs);
     return record === undefined ? 0 : Math.max(0, record.lastMs + record.delayMs - nowMs);
   }
 
-  /** A disturbance was answered; `repaired` where the Secret had to be put back. */
+  /** Records that a disturbance was answered. `repaired`: the Secret had to be changed back. */
   answered(name: string, nowMs: number, repaired: boolean): void {
     const record = this.#current(name, nowMs) ?? {
       disturbed: 0,
@@ -39,34 +39,34 @@ export class Contest {
     record.disturbed++;
     if (repaired) record.repaired++;
     record.lastMs = nowMs;
-    if (record.disturbed >= FREE) {
-      const most = record.repaired >= FREE ? MAX_FIGHT_DELAY_MS : MAX_LOOK_DELAY_MS;
+    if (record.disturbed >= ANSWERED_AT_ONCE) {
+      const most = record.repaired >= ANSWERED_AT_ONCE ? MAX_REPAIR_DELAY_MS : MAX_CHECK_DELAY_MS;
       record.delayMs = Math.min(Math.max(2 * record.delayMs, MIN_DELAY_MS), most);
     }
     this.#records.set(name, record);
   }
 
-  /** Whether someone keeps undoing what we do. */
-  isFought(name: string, nowMs: number): boolean {
-    return (this.#current(name, nowMs)?.repaired ?? 0) >= FREE;
+  /** Whether someone keeps undoing our repairs. */
+  isContested(name: string, nowMs: number): boolean {
+    return (this.#current(name, nowMs)?.repaired ?? 0) >= ANSWERED_AT_ONCE;
   }
 
-  /** Milliseconds until `name` is forgotten if nothing more happens; 0 where it is not known. */
+  /** Milliseconds until `name` is forgotten if it is not disturbed again; 0 if it is unknown. */
   quietInMs(name: string, nowMs: number): number {
     const record = this.#current(name, nowMs);
     return record === undefined ? 0 : record.lastMs + quietMs(record) - nowMs;
   }
 
-  /** Names that are being fought over. */
-  fought(nowMs: number): number {
-    return [...this.#records.keys()].filter((name) => this.isFought(name, nowMs)).length;
+  /** The number of contested names. */
+  contestedCount(nowMs: number): number {
+    return [...this.#records.keys()].filter((name) => this.isContested(name, nowMs)).length;
   }
 
   forget(name: string): void {
     this.#records.delete(name);
   }
 
-  #current(name: string, nowMs: number): Record | undefined {
+  #current(name: string, nowMs: number): Disturbances | undefined {
     const record = this.#records.get(name);
     if (record !== undefined && nowMs - record.lastMs >= quietMs(record)) {
       this.#records.delete(name);
@@ -76,6 +76,6 @@ export class Contest {
   }
 }
 
-function quietMs({ delayMs }: Record): number {
+function quietMs({ delayMs }: Disturbances): number {
   return Math.max(MIN_QUIET_MS, 2 * delayMs);
 }

@@ -1,4 +1,4 @@
-// What is done about a Secret: whose it is, how it is to be, in what it drifted. Pure.
+// Decides what to do about a Secret: who owns it, its desired state, its drift. Pure functions.
 // SPEC.md, "Reconciling" and "Drift".
 
 import type { Json } from "../shared/manifest/manifest.ts";
@@ -15,7 +15,7 @@ import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import type { SecretMark } from "./world.ts";
 import type { Left } from "./status.ts";
 
-/** Marks the Secrets that we look after; what a label selector can find without reading content. */
+/** Marks the Secrets that the controller manages, so that a label selector finds them. */
 export const SECRET_LABEL = "kube-signet/secret";
 /** @internal for its test */
 export const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
@@ -23,24 +23,24 @@ export const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
 export const PATCH_ANNOTATION = "sealedsecrets.bitnami.com/patch";
 const SKIP_OWNER_ANNOTATION = "sealedsecrets.bitnami.com/skip-set-owner-references";
 
-/** Field managers whose labels and annotations are ours to remove: this program and the original. */
+/** Field managers whose labels and annotations we may remove: this program and the original. */
 export const FIELD_MANAGER = "signet-controller";
 const OUR_MANAGERS: readonly string[] = [FIELD_MANAGER, "controller"];
 
-/** What the API server fills in. */
+/** The API server's default. */
 const DEFAULT_TYPE = "Opaque";
 
 export type Decision =
   | { readonly act: "create" }
   | { readonly act: "replace"; readonly secret: Secret; readonly drift: Drift }
-  /** Delete and create anew: what cannot be changed was changed. */
+  /** Delete and create again, because an immutable field differs. */
   | { readonly act: "recreate"; readonly secret: Secret; readonly drift: Drift }
   | { readonly act: "keep"; readonly secret: Secret }
   | { readonly act: "refuse"; readonly verdict: Verdict };
 
 /**
- * What to do about the Secret that is there, given the one that is to be. `left`: how we left it.
- * `drifted`: it was right for the same SealedSecret before. Reads and writes nothing.
+ * Decides how to get from the existing Secret to the desired one. `left` is our last write of it.
+ * `drifted` means that it was in sync with the same SealedSecret before. Reads and writes nothing.
  */
 export function decide(
   desired: Secret,
@@ -50,38 +50,38 @@ export function decide(
 ): Decision {
   if (existing === null) return { act: "create" };
   const { name, namespace } = desired.metadata;
-  const hold = holdOn(existing, name, left);
+  const ownership = ownershipOf(existing, name, left);
 
-  // Someone else made a Secret of this name: it is theirs until they say otherwise.
-  if (hold === "none") return { act: "refuse", verdict: verdicts.notManaged(name) };
+  // Someone else created a Secret with this name: it is theirs until an annotation hands it over.
+  if (ownership === "none") return { act: "refuse", verdict: verdicts.notManaged(name) };
 
-  const undoes = drifted && hold === "own";
-  // Ours was deleted, and this is another under our marks.
-  const remade = undoes && markOf(existing).uid !== left?.uid;
+  const revertsChange = drifted && ownership === "own";
+  // Our Secret was deleted, and someone created another one with our label or owner reference.
+  const recreated = revertsChange && markOf(existing).uid !== left?.uid;
   const merged =
-    hold === "patch" ? patched(desired, existing) : replaced(desired, existing, remade);
+    ownership === "patch" ? patched(desired, existing) : replaced(desired, existing, recreated);
   const contentDiffers = !sameData(merged.data, existing.data);
   const typeDiffers = merged.type !== existing.type;
-  const thawed = existing.immutable === true && merged.immutable !== true;
-  const frozen = existing.immutable === true && (contentDiffers || thawed);
+  const becomesMutable = existing.immutable === true && merged.immutable !== true;
+  const cannotUpdate = existing.immutable === true && (contentDiffers || becomesMutable);
   const drift = driftOf(merged, existing);
 
-  // The API server never changes the type of a Secret, nor the content of an immutable one: the way
-  // back is a deletion. What is declared anew never takes it: that is for people to decide.
-  if ((typeDiffers && remade) || (frozen && undoes)) {
+  // The API server rejects changes to a Secret's type and to an immutable Secret's content, so drift
+  // is reverted by deleting it. A changed SealedSecret never deletes: that is for users to decide.
+  if ((typeDiffers && recreated) || (cannotUpdate && revertsChange)) {
     return { act: "recreate", secret: merged, drift };
   }
   if (typeDiffers) {
     return { act: "refuse", verdict: verdicts.typeChanged(name, existing.type, merged.type) };
   }
-  if (frozen) return { act: "refuse", verdict: verdicts.immutable(`${namespace}/${name}`) };
+  if (cannotUpdate) return { act: "refuse", verdict: verdicts.immutable(`${namespace}/${name}`) };
 
   return drift.fields.length > 0
     ? { act: "replace", secret: merged, drift }
     : { act: "keep", secret: existing };
 }
 
-/** In what `existing` differs from `wanted`, and who made it so as far as the API server knows. */
+/** The fields in which `existing` differs from `wanted`, and the field managers that set them. */
 function driftOf(wanted: Secret, existing: Secret): Drift {
   const paths: string[][] = [
     ...differingKeys(wanted.data, existing.data, sameBytes).map((item) => ["data", item]),
@@ -101,15 +101,15 @@ function driftOf(wanted: Secret, existing: Secret): Drift {
   return {
     change: "changed",
     fields: paths.map((path) => path.join(".")),
-    by: whoSet(paths, existing),
+    by: managersOf(paths, existing),
   };
 }
 
 /**
- * The field managers, other than ours, that the API server's books name for any of `paths`; else
- * the one that wrote last, if that was after us.
+ * The field managers, other than ours, that own any of `paths` in the managed fields. If none does,
+ * the manager that wrote last, if it wrote after us.
  */
-function whoSet(paths: readonly (readonly string[])[], { metadata }: Secret): string[] {
+function managersOf(paths: readonly (readonly string[])[], { metadata }: Secret): string[] {
   const entries = objectsIn(metadata.rest["managedFields"]).map((entry) => {
     const { manager, time, fieldsV1 } = entry;
     return {
@@ -138,54 +138,55 @@ function hasField(fields: JsonObject, path: readonly string[]): boolean {
   return true;
 }
 
-/** A manager's name is whatever its program says: no control characters into our lines. */
+/** Any program can choose its manager name, so control characters are kept out of our log lines. */
 function printable(manager: string): string {
   return manager.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 64);
 }
 
 /**
- * How far an existing Secret is ours: made by us, handed to us as a whole, to add to, or not at all.
+ * Who owns an existing Secret. `own`: the controller created it; `managed`: its owner handed it over;
+ * `patch`: its owner lets the controller add to it; `none`: someone else owns it.
  */
-function holdOn(
+function ownershipOf(
   existing: Secret,
   name: string,
   left: Pick<Left, "uid" | "patched"> | null,
 ): "own" | "managed" | "patch" | "none" {
   const { annotations, labels, rest } = existing.metadata;
   const owner = ownersOf(rest).find((reference) => reference["controller"] === true);
-  // Also by a SealedSecret of this name that is gone: the cluster's garbage collection may not have
-  // come round yet when the SealedSecret is created anew.
+  // The reference may be to a deleted SealedSecret with this name: when a user re-creates it, the
+  // cluster's garbage collector may not have run yet.
   if (owner !== undefined && isSealedSecretRef(owner, name)) return "own";
   const labelled = owner === undefined && labels[SECRET_LABEL] === "owned";
   if (annotations[MANAGED_ANNOTATION] === "true") return labelled ? "own" : "managed";
   if (annotations[PATCH_ANNOTATION] === "true") return "patch";
   if (labelled) return "own";
-  // Someone took every mark off that we had put on this very Secret.
+  // Someone removed our label and owner reference from the Secret that we wrote.
   const { uid } = markOf(existing);
   return owner === undefined && uid !== "" && uid === left?.uid && !left.patched ? "own" : "none";
 }
 
-/** Ours in full: its data is what was sealed; labels and annotations that others set stay. */
-function replaced(desired: Secret, existing: Secret, remade: boolean): Secret {
+/** A Secret that is ours: data is exactly what was sealed; others' labels and annotations stay. */
+function replaced(desired: Secret, existing: Secret, recreated: boolean): Secret {
   const { metadata } = existing;
   const { name } = desired.metadata;
   const others = ownersOf(metadata.rest).filter((reference) => !isSealedSecretRef(reference, name));
-  // There can be one controller; a takeover by `managed` leaves it in place.
+  // Only one owner may be the controller; a Secret handed over by `managed` keeps the one it has.
   const ours = ownersOf(desired.metadata.rest).map((reference) =>
     others.some((other) => other["controller"] === true)
       ? { ...reference, controller: false }
       : reference,
   );
-  const owned = fieldsOf(metadata.rest);
+  const owned = ownManagedFields(metadata.rest);
   return {
     ...desired,
-    // An unstated type is the one that is there: the API server's default, or what was handed to us.
-    type: desired.type !== "" ? desired.type : remade ? DEFAULT_TYPE : existing.type,
+    // Without a type in the template, the existing type stays: the default, or the former owner's.
+    type: desired.type !== "" ? desired.type : recreated ? DEFAULT_TYPE : existing.type,
     metadata: {
       ...metadata,
-      labels: { ...dropped(metadata.labels, owned.labels), ...desired.metadata.labels },
+      labels: { ...without(metadata.labels, owned.labels), ...desired.metadata.labels },
       annotations: {
-        ...dropped(metadata.annotations, owned.annotations),
+        ...without(metadata.annotations, owned.annotations),
         ...desired.metadata.annotations,
       },
       rest: withOwners(metadata.rest, [...others, ...ours]),
@@ -193,7 +194,7 @@ function replaced(desired: Secret, existing: Secret, remade: boolean): Secret {
   };
 }
 
-/** Someone else's, who lets us add to it: nothing of theirs is removed, and it stays theirs. */
+/** A Secret whose owner lets us add to it: we remove nothing, and it still belongs to its owner. */
 function patched(desired: Secret, existing: Secret): Secret {
   const { metadata } = existing;
   return {
@@ -203,16 +204,16 @@ function patched(desired: Secret, existing: Secret): Secret {
     metadata: {
       ...metadata,
       labels: { ...metadata.labels, ...desired.metadata.labels, [SECRET_LABEL]: "patched" },
-      // Whether it becomes ours is for its owner to say, not for the SealedSecret.
+      // Only its owner can hand it over to us; the SealedSecret cannot.
       annotations: {
         ...metadata.annotations,
-        ...dropped(desired.metadata.annotations, new Set([MANAGED_ANNOTATION, PATCH_ANNOTATION])),
+        ...without(desired.metadata.annotations, new Set([MANAGED_ANNOTATION, PATCH_ANNOTATION])),
       },
     },
   };
 }
 
-/** The unsealed Secret with our label, and the SealedSecret as its owner unless told not to. */
+/** Adds our label, and the SealedSecret as the owner unless an annotation forbids it. */
 export function withOwner(secret: Secret, sealed: JsonObject): Secret {
   const { metadata } = secret;
   const { name, uid } = metadataOf(sealed);
@@ -239,7 +240,7 @@ export function isPatched({ metadata }: Secret): boolean {
   return metadata.labels[SECRET_LABEL] === "patched";
 }
 
-/** The state of a live Secret. */
+/** The UID and resource version of a Secret in the cluster. */
 export function markOf({ metadata }: Pick<Secret, "metadata">): SecretMark {
   const { uid, resourceVersion } = metadata.rest;
   return {
@@ -263,8 +264,8 @@ function isSealedSecretRef(reference: JsonObject, name: string): boolean {
   return group === API_VERSION.split("/")[0] && kind === KIND && reference["name"] === name;
 }
 
-/** The labels and annotations that our field managers set, by the API server's own books. */
-function fieldsOf(rest: JsonObject): { labels: Set<string>; annotations: Set<string> } {
+/** The labels and annotations that our field managers own, according to the managed fields. */
+function ownManagedFields(rest: JsonObject): { labels: Set<string>; annotations: Set<string> } {
   const labels = new Set<string>();
   const annotations = new Set<string>();
   for (const entry of objectsIn(rest["managedFields"])) {
@@ -282,7 +283,7 @@ function fieldsOf(rest: JsonObject): { labels: Set<string>; annotations: Set<str
   return { labels, annotations };
 }
 
-function dropped(
+function without(
   texts: Readonly<Record<string, string>>,
   names: ReadonlySet<string>,
 ): Record<string, string> {

@@ -1,7 +1,7 @@
-// A Secret's items as an env file, in the quoting that POSIX shells, systemd's EnvironmentFile and
-// Compose's env_file all read alike.
+// Formats a Secret's items as an env file, quoted so that POSIX shells, systemd's EnvironmentFile and
+// Compose's env_file read the same values.
 
-/** The text, and the items that cannot stand in it: no variable name, or not text. */
+/** `left`: items skipped because their name is not a variable name or their value is not text. */
 export function formatEnvFile(items: ReadonlyMap<string, Uint8Array>): {
   readonly text: string;
   readonly left: readonly string[];

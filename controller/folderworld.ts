@@ -1,4 +1,4 @@
-// Folders as the world of the reconciler: sealed manifests in, Secret files out.
+// Folders as the reconciler's world: reads sealed manifests, writes Secret files.
 // SPEC.md, "Standalone mode".
 
 import { createHash } from "node:crypto";
@@ -29,53 +29,53 @@ import { type Event, type SecretMark, type World, WorldError } from "./world.ts"
 export interface FolderOptions {
   /** Files and folders with sealed manifests. */
   readonly from: readonly string[];
-  /** Gets `NAMESPACE/NAME/ITEM`, a file an item. */
+  /** The output folder: one file per item, at `NAMESPACE/NAME/ITEM`. */
   readonly to: string;
   /** Also write `NAMESPACE/NAME.env`. */
   readonly envFiles: boolean;
-  /** Of manifests that name none. */
+  /** The namespace of manifests that declare none. */
   readonly namespace: string;
   readonly log: Log;
 }
 
-/** What we know of one Secret on disk; kept beside the Secrets, as closely guarded as they are. */
-interface Record {
-  /** Metadata and type, which the files themselves cannot carry. */
+/** What we know about one Secret on disk. Stored beside the Secrets, with the same file modes. */
+interface SecretRecord {
+  /** Metadata and type, which the item files cannot hold. */
   secret?: JsonObject;
   status?: JsonObject;
 }
 
-/** Our own books inside the output folder. */
-const BOOKS = ".signet";
+/** The folder of our records inside the output folder. */
+const RECORDS = ".signet";
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
-/** Sealed manifests on one side, Secret files on the other. One process at a time per output. */
+/** Only one process at a time may use an output folder. */
 export class FolderWorld implements World {
   readonly #options: FolderOptions;
-  /** Parsed files by path, with the stat that they had. */
+  /** Parsed files by path, with their state when they were read. */
   readonly #files = new Map<string, { readonly seen: string; readonly objects: JsonObject[] }>();
   #sealed = new Map<string, JsonObject>();
-  #complete = false;
+  #isComplete = false;
 
   constructor(options: FolderOptions) {
     this.#options = options;
   }
 
   /**
-   * Reads the sealed manifests anew. False where some file could not be read or taken: then nothing
-   * is pruned, since what is missing may be in it.
+   * Reads the sealed manifests again. Returns false if a file was not usable: then `prune` removes
+   * nothing, because the file may declare the missing SealedSecrets.
    */
   scan(): boolean {
     const sealed = new Map<string, JsonObject>();
     const seenFiles = new Set<string>();
-    this.#complete = true;
+    this.#isComplete = true;
     for (const file of this.#options.from.flatMap((root) => this.#manifestsUnder(root))) {
       seenFiles.add(file);
       for (const object of this.#objectsIn(file)) {
         const key = this.#keyOf(object);
         if (sealed.has(key)) {
-          this.#complain(`${key} is declared more than once`, file);
+          this.#reportProblem(`${key} is declared more than once`, file);
           continue;
         }
         sealed.set(key, object);
@@ -83,16 +83,16 @@ export class FolderWorld implements World {
     }
     for (const file of this.#files.keys()) if (!seenFiles.has(file)) this.#files.delete(file);
     this.#sealed = sealed;
-    return this.#complete;
+    return this.#isComplete;
   }
 
   get keys(): string[] {
     return [...this.#sealed.keys()];
   }
 
-  /** Removes the Secrets whose SealedSecret is gone. Returns their names. */
+  /** Removes the Secrets whose SealedSecret was deleted. Returns their keys. */
   prune(): string[] {
-    if (!this.#complete) return [];
+    if (!this.#isComplete) return [];
     const gone = this.#recordedKeys().filter((key) => !this.#sealed.has(key));
     for (const key of gone) {
       if (this.#record(key).secret !== undefined) {
@@ -115,7 +115,7 @@ export class FolderWorld implements World {
     return status === undefined ? declared : { ...declared, status };
   }
 
-  /** The files' content and modes, hashed: any difference to what we left is drift. */
+  /** A hash of the files' content and modes: any difference from our last write is drift. */
   secretMark(key: string): SecretMark | undefined {
     const { secret } = this.#record(key);
     const content = secret === undefined ? null : this.#readContent(key);
@@ -137,7 +137,7 @@ export class FolderWorld implements World {
       [...content.items].map(([item, bytes]) => [item, encodeBase64(bytes)]),
     );
     const metadata = { ...metadataOf(described), resourceVersion: content.hash };
-    // A file that others may read, or one that is no plain file, counts as another content.
+    // A file that others can read, or one that is not a regular file, counts as changed content.
     const drifted: JsonObject = content.tidy ? {} : { ".untidy": "" };
     return Promise.resolve({ ...described, data: { ...data, ...drifted }, metadata });
   }
@@ -150,8 +150,8 @@ export class FolderWorld implements World {
   }
 
   replaceSecret(key: string, secret: Secret): Promise<SecretMark> {
-    // The books first: killed in between, the next run knows that what it finds is ours.
-    const { data: _onDiskAlone, ...described } = formatSecret(secret);
+    // The record is written first: after a crash, the next run knows that the files are ours.
+    const { data: _inFiles, ...described } = formatSecret(secret);
     this.#updateRecord(key, { secret: described });
     const folder = this.#folder(key);
     if (lstat(folder)?.isDirectory() === false) unlinkSync(folder);
@@ -193,7 +193,7 @@ export class FolderWorld implements World {
   }
 
   recordEvent(_sealed: JsonObject, _event: Event): Promise<void> {
-    // The log line that goes with every verdict says it all.
+    // The log line of each verdict says the same.
     return Promise.resolve();
   }
 
@@ -220,10 +220,10 @@ export class FolderWorld implements World {
     if (this.#options.envFiles) paths.push(["", `${folder}.env`]);
     for (const [item, path] of paths) {
       const file = lstat(path);
-      const plain = file?.isFile() === true && (file.mode & 0o777) === FILE_MODE;
-      tidy &&= plain;
+      const isPlain = file?.isFile() === true && (file.mode & 0o777) === FILE_MODE;
+      tidy &&= isPlain;
       const bytes = file?.isFile() === true ? readFileSync(path) : new Uint8Array();
-      hash.update(JSON.stringify([item, plain, bytes.length])).update(bytes);
+      hash.update(JSON.stringify([item, isPlain, bytes.length])).update(bytes);
       if (isItemName(item)) items.set(item, bytes);
       else tidy &&= item === "";
     }
@@ -237,12 +237,12 @@ export class FolderWorld implements World {
   }
 
   #recordPath(key: string): string {
-    return join(this.#options.to, BOOKS, `${key}.json`);
+    return join(this.#options.to, RECORDS, `${key}.json`);
   }
 
-  #record(key: string): Record {
+  #record(key: string): SecretRecord {
     try {
-      return JSON.parse(readFileSync(this.#recordPath(key), "utf8")) as Record;
+      return JSON.parse(readFileSync(this.#recordPath(key), "utf8")) as SecretRecord;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError) {
         return {};
@@ -251,7 +251,7 @@ export class FolderWorld implements World {
     }
   }
 
-  #updateRecord(key: string, change: Record): void {
+  #updateRecord(key: string, change: SecretRecord): void {
     const path = this.#recordPath(key);
     mkdirSync(dirname(path), { recursive: true, mode: FOLDER_MODE });
     const record = { ...this.#record(key), ...change };
@@ -259,9 +259,9 @@ export class FolderWorld implements World {
   }
 
   #recordedKeys(): string[] {
-    const books = join(this.#options.to, BOOKS);
-    return listFolder(books).flatMap((namespace) =>
-      listFolder(join(books, namespace.name))
+    const records = join(this.#options.to, RECORDS);
+    return listFolder(records).flatMap((namespace) =>
+      listFolder(join(records, namespace.name))
         .filter((file) => file.name.endsWith(".json"))
         .map((file) => `${namespace.name}/${file.name.slice(0, -".json".length)}`),
     );
@@ -272,7 +272,7 @@ export class FolderWorld implements World {
     try {
       stat = statSync(root);
     } catch (error) {
-      this.#complain(`cannot be read: ${codeOf(error)}`, root);
+      this.#reportProblem(`cannot be read: ${codeOf(error)}`, root);
       return [];
     }
     if (stat.isFile()) return [root];
@@ -297,11 +297,11 @@ export class FolderWorld implements World {
       return objects;
     } catch (error) {
       if (error instanceof SignetError) {
-        this.#complain(error.message, formatPlace({ file, ...error.place }));
+        this.#reportProblem(error.message, formatPlace({ file, ...error.place }));
       } else {
-        this.#complain(`cannot be read: ${codeOf(error)}`, file);
+        this.#reportProblem(`cannot be read: ${codeOf(error)}`, file);
       }
-      // What the file last said still holds: a slip in it must not take a Secret away.
+      // The last valid content still counts: a syntax error must not remove a Secret.
       return this.#files.get(file)?.objects ?? [];
     }
   }
@@ -328,8 +328,8 @@ export class FolderWorld implements World {
       });
   }
 
-  #complain(message: string, where: string): void {
-    this.#complete = false;
+  #reportProblem(message: string, where: string): void {
+    this.#isComplete = false;
     this.#options.log.error(message, { file: where });
   }
 }

@@ -1,4 +1,4 @@
-// HTTP servers: listening, TLS and its renewal, deadlines, the size of bodies, closing.
+// HTTP servers: listening, TLS and certificate reload, timeouts, body size limits, closing.
 // SPEC.md, "HTTP".
 
 import { readFileSync } from "node:fs";
@@ -9,10 +9,10 @@ import { createSecureContext } from "node:tls";
 import type { Log } from "./log.ts";
 
 const HEADERS_TIMEOUT_MS = 30_000;
-/** More than any cluster's proxies need, less than would eat the process's memory. */
+/** More than any cluster's proxies need, and few enough to bound the process's memory. */
 const MAX_CONNECTIONS = 512;
-/** How often files of a certificate are looked at: a mounted Secret changes without a word. */
-const TLS_LOOK_MS = 10_000;
+/** How often the certificate files are checked: a mounted Secret changes without notice. */
+const TLS_CHECK_INTERVAL_MS = 10_000;
 
 export interface ServerOptions {
   readonly readTimeoutMs: number;
@@ -24,7 +24,7 @@ export interface ServerOptions {
 
 /**
  * Listens on `address`: `:8080`, `127.0.0.1:8080`, `[::1]:0`.
- * @throws Error where it cannot, or the TLS files cannot be used
+ * @throws Error if it cannot listen, or if the TLS files are not usable
  */
 export async function listen(
   address: string,
@@ -45,7 +45,7 @@ export async function listen(
   server.maxConnections = MAX_CONNECTIONS;
   server.setTimeout(writeTimeoutMs);
   if (tls !== undefined && pair !== undefined) {
-    followPair(server as TlsServer, pair.cert + pair.key, tls, log);
+    reloadOnChange(server as TlsServer, pair.cert + pair.key, tls, log);
   }
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -64,13 +64,13 @@ function readPair({ certFile, keyFile }: NonNullable<ServerOptions["tls"]>): {
     return pair;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // OpenSSL's own words may quote what it read.
+    // OpenSSL's message may quote the file.
     throw new Error(`the TLS certificate or key cannot be used: ${code ?? "not PEM"}`);
   }
 }
 
-/** Takes a new pair into use; of one that is broken, or half written, the old one stays. */
-function followPair(
+/** Serves a new pair once the files change; keeps the old one if the new one is not usable. */
+function reloadOnChange(
   server: TlsServer,
   serving: string,
   tls: NonNullable<ServerOptions["tls"]>,
@@ -88,7 +88,7 @@ function followPair(
     } catch (error) {
       log.error("TLS certificate kept as it was", { error: (error as Error).message });
     }
-  }, TLS_LOOK_MS);
+  }, TLS_CHECK_INTERVAL_MS);
   timer.unref();
   server.once("close", () => {
     clearInterval(timer);
@@ -97,7 +97,7 @@ function followPair(
 
 export class BodyTooLarge extends Error {}
 
-/** A request's body. @throws BodyTooLarge as soon as it is longer than `maxBytes` */
+/** Reads a request's body. @throws BodyTooLarge as soon as it exceeds `maxBytes` */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw new BodyTooLarge();
   const chunks: Buffer[] = [];
@@ -110,13 +110,13 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   return Buffer.concat(chunks);
 }
 
-/** `host:port` that a server really listens on. */
+/** The `host:port` that a server listens on. */
 export function addressOf(server: Server | TlsServer): string {
   const { address, port, family } = server.address() as AddressInfo;
   return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** @throws Error where `address` is not `host:port` */
+/** @throws Error if `address` is not `host:port` */
 export function parseAddress(address: string): { host: string | undefined; port: number } {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(address);
   const port = Number(match?.[3]);
@@ -127,7 +127,7 @@ export function parseAddress(address: string): { host: string | undefined; port:
   return { host: host === "" ? undefined : host, port };
 }
 
-/** Stops taking connections, lets running answers end, and closes what is left after `graceMs`. */
+/** Stops accepting connections, and closes those that are still open after `graceMs`. */
 export async function closeServer(server: Server | TlsServer, graceMs: number): Promise<void> {
   const cut = setTimeout(() => {
     server.closeAllConnections();

@@ -1,4 +1,4 @@
-// One leader among replicas: the Lease, when it is taken, and whether it is still held.
+// Elects one leader among the replicas, with a Lease.
 // SPEC.md, "Replicas".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,9 +10,9 @@ import { text } from "./cache.ts";
 export interface LeaseOptions {
   readonly namespace: string;
   readonly name: string;
-  /** Of this replica; no other living one may have the same. */
+  /** Identifies this replica; no other running replica may have the same. */
   readonly identity: string;
-  /** A leader that has not renewed for so long may be replaced. */
+  /** Another replica may take over from a leader that has not renewed for this long. */
   readonly durationMs: number;
 }
 
@@ -20,27 +20,27 @@ export interface LeaseWiring {
   readonly client: KubernetesClient;
   readonly log: Log;
   readonly now: () => Date;
-  /** Milliseconds of a clock that never jumps. */
+  /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   readonly onLead: () => void;
   readonly onFollow: () => void;
 }
 
-/** How often a leader renews and a follower looks, as a part of the lease's duration. */
-const LOOKS = 4;
-/** A leader stops this part of the duration before others may take over: clocks run unevenly. */
+/** How many times per duration a leader renews the Lease and a follower checks it. */
+const CHECKS_PER_DURATION = 4;
+/** A leader stops this fraction of the duration early, because clocks run at different speeds. */
 const MARGIN = 0.1;
-/** Without the right to a Lease for so long, we take it that nobody granted any. */
+/** After this long without permission to use the Lease, the replica works without an election. */
 const FORBIDDEN_MS = 15_000;
 
 /**
- * What a replica does about the Lease that it sees.
+ * What a replica does, given the Lease that it sees.
  * @internal for its test
  */
 export function leaseStep(seen: {
   readonly holder: string;
   readonly identity: string;
-  /** How long we have been looking at this very record. */
+  /** How long we have seen the same version of the Lease. */
   readonly unchangedMs: number;
   readonly durationMs: number;
 }): "renew" | "acquire" | "wait" {
@@ -49,18 +49,18 @@ export function leaseStep(seen: {
 }
 
 /**
- * Takes part in the election until told to stop. The rules are client-go's: who waits trusts no
- * other machine's clock, only how long it has seen the record unchanged.
+ * Takes part in the election until it is stopped. As in client-go, a follower trusts no other
+ * machine's clock, only how long it has seen the Lease unchanged.
  */
 export class Lease {
   readonly #options: LeaseOptions;
   readonly #wiring: LeaseWiring;
   #record: JsonObject | undefined;
   #seenAtMs = 0;
-  /** Both clocks have to agree: one stands still while a machine sleeps, the other may be set. */
+  /** Checked against both clocks: one stops while a machine sleeps, the other can be set. */
   #heldUntil: { readonly clockMs: number; readonly wallMs: number } | undefined;
   #forbiddenSinceMs: number | undefined;
-  #alone = false;
+  #withoutElection = false;
   #leading = false;
 
   constructor(options: LeaseOptions, wiring: LeaseWiring) {
@@ -68,33 +68,33 @@ export class Lease {
     this.#wiring = wiring;
   }
 
-  /** Whether we may write. */
+  /** Whether this replica may write. */
   get held(): boolean {
-    if (this.#alone) return true;
+    if (this.#withoutElection) return true;
     const { clock, now } = this.#wiring;
     const until = this.#heldUntil;
     return until !== undefined && clock() < until.clockMs && now().getTime() < until.wallMs;
   }
 
-  /** To be called right before a write is sent. @throws ApiError NotLeader where we may not */
+  /** Call right before a write is sent. @throws ApiError NotLeader if this replica may not write */
   readonly guard = (): void => {
     if (!this.held) throw new ApiError(0, "NotLeader", "this replica does not lead any more");
   };
 
-  /** Runs until `signal` aborts; then gives the Lease back. */
+  /** Runs until `signal` aborts, then releases the Lease. */
   async run(signal: AbortSignal): Promise<void> {
-    const lookMs = this.#options.durationMs / LOOKS;
+    const checkMs = this.#options.durationMs / CHECKS_PER_DURATION;
     while (!signal.aborted) {
-      await this.#look();
-      this.#turn();
-      await sleep(lookMs * (0.9 + Math.random() * 0.2), undefined, { signal }).catch(() => {
-        // Told to stop.
+      await this.#check();
+      this.#notify();
+      await sleep(checkMs * (0.9 + Math.random() * 0.2), undefined, { signal }).catch(() => {
+        // The signal aborted.
       });
     }
     await this.#release();
   }
 
-  #turn(): void {
+  #notify(): void {
     if (this.held === this.#leading) return;
     this.#leading = this.held;
     const { log, onLead, onFollow } = this.#wiring;
@@ -110,12 +110,12 @@ export class Lease {
     return text(asObject(this.#record?.["spec"] ?? null)?.["holderIdentity"]);
   }
 
-  /** One look at the Lease, and what follows from it. Never throws: the next look tries again. */
-  async #look(): Promise<void> {
+  /** Checks the Lease, and renews or acquires it. After a failed call, the next check retries. */
+  async #check(): Promise<void> {
     const { identity, durationMs } = this.#options;
     const { clock, log } = this.#wiring;
     try {
-      // While we lead, our own last write is what is there: a conflict tells if it is not.
+      // A leader does not read the Lease: if it changed since our last write, renewing conflicts.
       if (this.#record === undefined || this.#holder !== identity) await this.#read();
       const step =
         this.#record === undefined
@@ -128,13 +128,13 @@ export class Lease {
             });
       if (step !== "wait") await this.#write(identity);
       this.#forbiddenSinceMs = undefined;
-      if (this.#alone) {
-        this.#alone = false;
+      if (this.#withoutElection) {
+        this.#withoutElection = false;
         log.info("the right to a Lease is granted: electing a leader from now on");
       }
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      // Someone was quicker, or the record is gone: look anew.
+      // Another replica was faster, or the Lease was deleted: read it again.
       if (error.status === 409 || error.status === 404) this.#record = undefined;
       else if (error.status === 403) this.#forbidden();
       else log.warn("lease could not be renewed", { error: error.message });
@@ -143,14 +143,14 @@ export class Lease {
 
   async #read(): Promise<void> {
     try {
-      this.#see(await this.#call("GET", `/${this.#options.name}`));
+      this.#remember(await this.#call("GET", `/${this.#options.name}`));
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
       this.#record = undefined;
     }
   }
 
-  #see(record: JsonObject): void {
+  #remember(record: JsonObject): void {
     const version = metadataOf(record)["resourceVersion"];
     const known = this.#record === undefined ? undefined : metadataOf(this.#record);
     if (version !== known?.["resourceVersion"]) this.#seenAtMs = this.#wiring.clock();
@@ -177,7 +177,7 @@ export class Lease {
         ...(taken ? { acquireTime: time, leaseTransitions: turns + 1 } : {}),
       },
     };
-    this.#see(
+    this.#remember(
       this.#record === undefined
         ? await this.#call("POST", "", body)
         : await this.#call("PUT", `/${name}`, body),
@@ -198,12 +198,12 @@ export class Lease {
     });
   }
 
-  /** Swapped in under rights that know of no Lease, there is one replica, as there was before. */
+  /** A deployment of the original grants no Lease permissions, and runs a single replica. */
   #forbidden(): void {
     const nowMs = this.#wiring.clock();
     this.#forbiddenSinceMs ??= nowMs;
-    if (this.#alone || nowMs - this.#forbiddenSinceMs < FORBIDDEN_MS) return;
-    this.#alone = true;
+    if (this.#withoutElection || nowMs - this.#forbiddenSinceMs < FORBIDDEN_MS) return;
+    this.#withoutElection = true;
     this.#wiring.log.warn(
       "no right to a Lease: working without an election, so run one replica only, or grant get, " +
         "create and update of leases in coordination.k8s.io",
@@ -212,7 +212,7 @@ export class Lease {
   }
 
   async #release(): Promise<void> {
-    if (!this.held || this.#alone || this.#record === undefined) return;
+    if (!this.held || this.#withoutElection || this.#record === undefined) return;
     this.#heldUntil = undefined;
     await this.#write("").catch(() => undefined);
   }

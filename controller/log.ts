@@ -1,4 +1,4 @@
-// Log lines: one structured line a fact, constant messages, variables as fields.
+// Structured log lines: constant messages, with variables as fields.
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 export type LogFormat = "text" | "json";
@@ -13,7 +13,7 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
 }
 
-/** A log that writes what is at least `level` to `write`, a line at a time. */
+/** Creates a log that passes each line of at least `level` to `write`. */
 export function createLog(
   level: LogLevel,
   format: LogFormat,

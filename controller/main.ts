@@ -1,4 +1,4 @@
-// The `signet-controller` command: which mode runs, and the exit status.
+// The `signet-controller` command: chooses the mode, and sets the exit status.
 
 import { Command } from "commander";
 import { BUILD } from "../shared/version.ts";
@@ -19,7 +19,7 @@ const command = new Command("signet-controller")
     },
   })
   .exitOverride((error) => {
-    // Wrong usage is 2, as for every program of ours; help and version are no error.
+    // Wrong usage exits with 2, as in all our programs. Help and version are not errors.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 

@@ -1,23 +1,23 @@
-// Names to reconcile: one at a time each, many at once, backed off, never given up.
+// The queue of names to reconcile: one run per name at a time, with backoff, retried forever.
 
-/** What a reconcile says of its name. */
+/** The result of a reconcile. */
 export type Outcome =
-  /** Nothing left to do until something changes. */
+  /** Nothing to do until something changes. */
   | { readonly kind: "done" }
-  /** Nothing failed, but it is to be looked at again after a while. */
+  /** Nothing failed, but the name must be reconciled again after a while. */
   | { readonly kind: "later"; readonly afterMs: number }
-  /** Failed in a way that only a change can mend; the change will add the name again. */
+  /** Failed in a way that only a change can fix; that change adds the name again. */
   | { readonly kind: "terminal" }
-  /** Failed in a way that may pass: again, later and later. `afterMs`: not before that. */
+  /** Failed, perhaps temporarily: retried with backoff, but not before `afterMs`. */
   | { readonly kind: "retry"; readonly afterMs?: number };
 
 export interface QueueOptions {
   readonly workers: number;
   readonly reconcile: (key: string) => Promise<Outcome>;
-  /** Called after each run: `failed` where `reconcile` threw, which is retried. */
+  /** Called after each run. If `reconcile` threw, the outcome is `retry`. */
   readonly onOutcome: (key: string, outcome: Outcome["kind"], tookMs: number) => void;
   readonly onError: (key: string, error: unknown) => void;
-  /** How long an error asks to wait at least. */
+  /** The minimum delay that an error asks for. */
   readonly retryAfterMs?: (error: unknown) => number;
 }
 
@@ -25,7 +25,7 @@ const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 300_000;
 
 /**
- * Delay before try number `failures + 1`, without jitter.
+ * Delay after this many failures in a row, without jitter.
  * @internal for its test
  */
 export function backoffMs(failures: number): number {
@@ -33,15 +33,15 @@ export function backoffMs(failures: number): number {
 }
 
 /**
- * Names waiting, names running, and timers for those that failed. Namespaces take turns, so that a
- * flood in one does not delay another.
+ * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, so
+ * that many names in one do not delay another.
  */
 export class Queue {
   readonly #options: QueueOptions;
-  /** By namespace; the one whose turn it is comes first. */
+  /** By namespace; the namespace whose turn it is comes first. */
   readonly #waiting = new Map<string, Set<string>>();
   readonly #running = new Set<string>();
-  /** Added while running: run again afterwards. */
+  /** Added while running, to be run again afterwards. */
   readonly #dirty = new Set<string>();
   readonly #failures = new Map<string, number>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -53,7 +53,7 @@ export class Queue {
     this.#options = options;
   }
 
-  /** Asks for `key` to be reconciled now; a waiting back-off is cut short. */
+  /** Queues `key` now, even if it is backing off. */
   add(key: string): void {
     if (this.#stopped) return;
     clearTimeout(this.#timers.get(key));
@@ -69,7 +69,7 @@ export class Queue {
     this.#fill();
   }
 
-  /** What failed is tried again now: whatever was in the way is gone. */
+  /** Retries all failed names now, because the cause is gone. */
   retryNow(): void {
     for (const key of [...this.#timers.keys()]) if (this.#failures.has(key)) this.add(key);
   }
@@ -86,12 +86,12 @@ export class Queue {
     this.#fill();
   }
 
-  /** Begins nothing new until started again; what is added waits. */
+  /** Starts no run until `start` is called again; added names wait. */
   pause(): void {
     this.#started = false;
   }
 
-  /** Takes no more work; resolves when what runs has ended. */
+  /** Accepts no more names; resolves when the current runs have ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#waiting.clear();
@@ -119,7 +119,7 @@ export class Queue {
       const [key] = names;
       if (key === undefined) continue;
       names.delete(key);
-      // To the end of the line, if there is more of it.
+      // The namespace goes to the end of the queue, if it has more names.
       this.#waiting.delete(namespace);
       if (names.size > 0) this.#waiting.set(namespace, names);
       return key;

@@ -1,20 +1,20 @@
-// How many requests each client may make, and how much work is done at once for all of them.
+// Limits the requests of each client, and the work done at once for all clients.
 // SPEC.md, "HTTP".
 
 export interface Allowance {
   readonly allowed: boolean;
-  /** Whole requests that may follow at once. */
+  /** Whole requests that the client may still send at once. */
   readonly remaining: number;
-  /** Until the next request is allowed; 0 where it is now. */
+  /** Until the next request is allowed; 0 if it is allowed now. */
   readonly retryAfterMs: number;
-  /** Until as many are allowed as ever. */
+  /** Until the full burst is available again. */
   readonly resetMs: number;
 }
 
-/** Clients that are remembered; of more, the one that was quiet for longest is forgotten. */
+/** Clients that are remembered. Beyond that, the least recently active one is forgotten. */
 const MAX_CLIENTS = 4096;
 
-/** `rate` requests a second for each client, `burst` at once. Times are of any steady clock. */
+/** `rate` requests a second for each client, `burst` at once. Times are of a monotonic clock. */
 export class RateLimit {
   readonly #rate: number;
   readonly #burst: number;
@@ -39,7 +39,7 @@ export class RateLimit {
     };
   }
 
-  /** A request turned out to be as much work as `requests` more: the client's next ones wait for it. */
+  /** Charges the client for `requests` more, for a request that was as much work as several. */
   charge(client: string, requests: number, nowMs: number): void {
     this.#bucket(client, nowMs).tokens -= requests;
   }
@@ -56,29 +56,29 @@ export class RateLimit {
   }
 }
 
-/** At most `atOnce` pieces of work side by side, and `waiting` more in line. */
+/** Runs at most `atOnce` pieces of work concurrently, with at most `waiting` more in a queue. */
 export class Gate {
   #free: number;
   readonly #waiting: number;
-  readonly #line: (() => void)[] = [];
+  readonly #queue: (() => void)[] = [];
 
   constructor(atOnce: number, waiting: number) {
     this.#free = atOnce;
     this.#waiting = waiting;
   }
 
-  /** Runs `work` in its turn; undefined where the line is full. */
+  /** Runs `work` when its turn comes; undefined if the queue is full. */
   async run<T>(work: () => Promise<T>): Promise<T | undefined> {
     if (this.#free > 0) {
       this.#free--;
     } else {
-      if (this.#line.length >= this.#waiting) return undefined;
-      await new Promise<void>((resolve) => this.#line.push(resolve));
+      if (this.#queue.length >= this.#waiting) return undefined;
+      await new Promise<void>((resolve) => this.#queue.push(resolve));
     }
     try {
       return await work();
     } finally {
-      const next = this.#line.shift();
+      const next = this.#queue.shift();
       if (next === undefined) this.#free++;
       else next();
     }

@@ -1,4 +1,4 @@
-// Bringing one SealedSecret's Secret in sync: gather -> decide -> act, over any world.
+// Brings the Secret of one SealedSecret in sync: gather, decide, act, in any world.
 // SPEC.md, "Reconciling" and "Drift".
 
 import { createHash } from "node:crypto";
@@ -20,12 +20,12 @@ import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
 /**
- * On a SealedSecret, with the value `ignore`: what others do to its Secret is left so.
+ * With the value `ignore` on a SealedSecret, others' changes to its Secret are not reverted.
  * @internal for its test
  */
 export const DRIFT_ANNOTATION = "kube-signet/drift";
 
-/** Changes when the same SealedSecret would lead to another Secret than in an earlier version. */
+/** Increase it when the same SealedSecret produces a different Secret than in earlier versions. */
 const SOURCE_FORMAT = 1;
 
 export interface ReconcilerOptions {
@@ -34,26 +34,26 @@ export interface ReconcilerOptions {
   readonly render: RenderTemplate;
   readonly acceptLegacy: boolean;
   readonly updateStatus: boolean;
-  /** What others do to a Secret is put back, unless its SealedSecret says otherwise. */
+  /** Which changes by others are reverted, unless the SealedSecret forbids it. */
   readonly repair: { readonly changed: boolean; readonly deleted: boolean };
   readonly log: Log;
   readonly now: () => Date;
-  /** Milliseconds of a clock that never jumps. */
+  /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
-  /** Called when values are about to be opened. */
+  /** Called before values are decrypted. */
   readonly onUnseal?: () => void;
-  /** Called once for each verdict reached by work or news, so not for what was in sync. */
+  /** Called for each verdict that is new or that follows a write, not for a Secret in sync. */
   readonly onVerdict: (key: string, verdict: Verdict) => void;
-  /** Called when something that others did was put back. */
+  /** Called after a change by others was reverted. */
   readonly onRepair?: (key: string, drift: Drift) => void;
 }
 
-/** Reconciles SealedSecrets by name. Safe to kill between any two calls and to run again. */
+/** Reconciles SealedSecrets by name. The process may be killed at any point and started again. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** What each name's last run saw and ended with: equal sights need no second run. */
+  /** The inputs and the result of each name's last run: equal inputs need no second run. */
   readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
-  /** The Secrets as we left them, for as long as no status says it (or none may be written). */
+  /** Our last writes of Secrets that no status records yet, or for which none may be written. */
   readonly #left = new Map<string, { readonly left: Left; readonly stamp: Stamp | undefined }>();
   readonly #contest = new Contest();
 
@@ -61,29 +61,29 @@ export class Reconciler {
     this.#options = options;
   }
 
-  /** Names whose failure another sealing key could mend; they will be looked at anew. */
+  /** Makes failed names run again, because a new sealing key may fix them. Returns those names. */
   forgetFailures(): string[] {
     const failed = [...this.#settled].filter(([, { failed }]) => failed).map(([key]) => key);
     for (const key of failed) this.#settled.delete(key);
     return failed;
   }
 
-  /** Looks at everything anew: someone else may have been at work meanwhile. */
+  /** Makes every name run again, because another replica may have written meanwhile. */
   forgetAll(): void {
     this.#settled.clear();
     this.#left.clear();
   }
 
-  /** Secrets that someone else keeps changing. */
+  /** The number of Secrets that someone else keeps changing. */
   get contested(): number {
-    return this.#contest.fought(this.#options.clock());
+    return this.#contest.contestedCount(this.#options.clock());
   }
 
   async reconcile(key: string): Promise<Outcome> {
     const { world } = this.#options;
     const object = world.sealedSecret(key);
     if (object === undefined || metadataOf(object)["deletionTimestamp"] !== undefined) {
-      // Its Secret goes with it: by the owner reference in a cluster, by the world in folders.
+      // Its Secret is deleted by the owner reference in a cluster, and by the world in folders.
       this.#settled.delete(key);
       this.#left.delete(key);
       this.#contest.forget(key);
@@ -92,7 +92,7 @@ export class Reconciler {
     const source = sourceOf(object);
     const mark = world.secretMark(key);
     const settled = this.#settled.get(key);
-    if (settled?.seen === this.#sight(object, source, mark)) {
+    if (settled?.seen === this.#inputsOf(object, source, mark)) {
       return { kind: settled.failed ? "terminal" : "done" };
     }
 
@@ -105,25 +105,26 @@ export class Reconciler {
       this.#left.set(key, { left, stamp: result.stamp });
     }
     if (drift !== undefined) this.#options.onRepair?.(key, drift);
-    await this.#tell(key, object, result);
-    // What the status says need not be held in memory.
+    await this.#report(key, object, result);
+    // What the status records need not be kept in memory.
     const { left } = this.#left.get(key) ?? {};
-    const said = leftOf(world.sealedSecret(key) ?? {});
-    if (left !== undefined && JSON.stringify(said) === JSON.stringify(left)) this.#left.delete(key);
+    const recorded = leftOf(world.sealedSecret(key) ?? {});
+    if (left !== undefined && JSON.stringify(recorded) === JSON.stringify(left))
+      this.#left.delete(key);
     if (verdict.next === "retry") return { kind: "retry" };
-    // What others have done to the Secret since is not what this run ended with.
-    const seen = this.#sight(object, source, result.mark ?? mark);
+    // With the mark of this run's write: later changes by others need another run.
+    const seen = this.#inputsOf(object, source, result.mark ?? mark);
     this.#settled.set(key, { seen, failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
-      // Whether that is over is told by the clock alone.
+      // Only the passing of time ends a contest.
       this.#settled.delete(key);
       return later(this.#contest.quietInMs(key, this.#options.clock()));
     }
     return { kind: verdict.synced ? "done" : "terminal" };
   }
 
-  /** Status, Event and log; nothing where all of it has been told. */
-  async #tell(key: string, object: JsonObject, { verdict, wrote, stamp }: Result): Promise<void> {
+  /** Writes status, Events and log lines, unless they were written before. */
+  async #report(key: string, object: JsonObject, { verdict, wrote, stamp }: Result): Promise<void> {
     const { world, now, updateStatus, onVerdict } = this.#options;
     const status = nextStatus(object, verdict, {
       now: now(),
@@ -146,7 +147,7 @@ export class Reconciler {
       status !== null && updateStatus ? world.writeStatus(key, object, status) : undefined,
       ...events.map((event) =>
         world.recordEvent(object, event).catch((error: unknown) => {
-          // An Event is news, not state: the status says the same and is retried.
+          // A lost Event is acceptable: the status says the same, and is retried.
           const reason = (error as Error).message;
           this.#options.log.warn("event could not be recorded", { object: key, error: reason });
         }),
@@ -159,8 +160,8 @@ export class Reconciler {
     return new Set(keys.map(({ fingerprint }) => fingerprint));
   }
 
-  /** All that a run's result depends on, but for the keys that could open more. */
-  #sight(object: JsonObject, source: string, mark: SecretMark | undefined): string {
+  /** Everything that a run's result depends on, except the sealing keys. */
+  #inputsOf(object: JsonObject, source: string, mark: SecretMark | undefined): string {
     const exposed = itemsUnder(sealedUnderOf(object), this.#compromised());
     return JSON.stringify([source, mark, ignoresDrift(object), exposed]);
   }
@@ -176,7 +177,7 @@ export class Reconciler {
     const left = known?.left ?? leftOf(object);
     const sameSource = left?.source === source;
     if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
-      const contested = this.#contest.isFought(key, clock());
+      const contested = this.#contest.isContested(key, clock());
       const verdict = contested ? stillContested(object) : verdicts.unsealed();
       return { verdict, mark, patched: left.patched, stamp: known?.stamp, wrote: false };
     }
@@ -208,18 +209,18 @@ export class Reconciler {
       if (!sameSource) return result;
       this.#contest.answered(key, clock(), done.drift !== undefined);
       if (done.drift === undefined) return result;
-      const verdict = this.#contest.isFought(key, clock())
+      const verdict = this.#contest.isContested(key, clock())
         ? verdicts.contested(done.drift.by)
         : verdicts.repaired(done.drift);
       return { ...result, verdict };
     } catch (error) {
-      // The world moved between our look and our write, or is out of reach: nothing to tell yet.
+      // The world changed after we read it, or is unreachable: a retry follows, so no verdict yet.
       if (!(error instanceof WorldError) || error.failure !== "refused") throw error;
       return { verdict: verdicts.writeFailed(error), stamp, wrote: false };
     }
   }
 
-  /** Makes the Secret as desired; `drift` where that undid what others did to it. */
+  /** Writes the desired Secret. The result has `drift` if that reverted changes by others. */
   async #write(
     key: string,
     desired: Secret,
@@ -267,7 +268,7 @@ export class Reconciler {
           wrote: false,
         };
       case "refuse": {
-        // Nobody tells when a Secret that we do not watch goes away: look again by and by.
+        // No event reports the deletion of a Secret that we do not watch, so retry.
         const next = watched ? decision.verdict.next : "retry";
         return { verdict: { ...decision.verdict, next }, wrote: false };
       }
@@ -275,40 +276,41 @@ export class Reconciler {
   }
 }
 
-/** A timer may fire a little early; then it is due again at once. */
+/** Rounded up, because a timer may fire a little early. */
 function later(afterMs: number): Outcome {
   return { kind: "later", afterMs: Math.ceil(afterMs) + 1 };
 }
 
 interface Result {
   readonly verdict: Verdict;
-  /** The Secret as it is now; undefined where it is not as declared. */
+  /** The Secret as it is now; undefined if it is not in sync. */
   readonly mark?: SecretMark;
-  /** We added to a Secret of someone else's. */
+  /** We added to a Secret that someone else owns. */
   readonly patched?: boolean;
-  /** The key of each value; undefined where nobody looked. */
+  /** The key of each value; undefined if no value was opened. */
   readonly stamp?: Stamp | undefined;
   readonly wrote: boolean;
-  /** What others had done, and was put back. */
+  /** The changes by others that were reverted. */
   readonly drift?: Drift;
 }
 
 /**
- * A hash of all that a SealedSecret says about its Secret: ciphertext in, so safe to publish.
+ * A hash of everything in a SealedSecret that determines its Secret. It covers only ciphertext, so
+ * it is safe to publish.
  * @internal for its test
  */
 export function sourceOf(sealed: JsonObject): string {
   const { name, namespace, uid, annotations } = metadataOf(sealed);
   const scope = scopeOf((asObject(annotations ?? {}) ?? {}) as Record<string, string>);
-  const said = [SOURCE_FORMAT, namespace, name, uid, scope, sealed["spec"]];
-  return createHash("sha256").update(JSON.stringify(said)).digest("base64url").slice(0, 22);
+  const recorded = [SOURCE_FORMAT, namespace, name, uid, scope, sealed["spec"]];
+  return createHash("sha256").update(JSON.stringify(recorded)).digest("base64url").slice(0, 22);
 }
 
 function ignoresDrift(sealed: JsonObject): boolean {
   return asObject(metadataOf(sealed)["annotations"] ?? null)?.[DRIFT_ANNOTATION] === "ignore";
 }
 
-/** The verdict that the status tells, while it lasts. */
+/** The verdict of a contest that goes on, with the message that the status has. */
 function stillContested(sealed: JsonObject): Verdict {
   const message = currentVerdict(sealed)?.message ?? "";
   return { ...verdicts.contested([]), message };

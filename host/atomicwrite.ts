@@ -1,13 +1,13 @@
-// Writes one file whole, without following a link at its place.
+// Writes a file atomically, without following a symbolic link at its path.
 
 import { randomBytes } from "node:crypto";
 import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Readable by the owner alone. */
+/** Only the owner can read the file. */
 const PRIVATE_FILE_MODE = 0o600;
 
-/** Writes beside `path`, then puts it in place in one step; never through a link. */
+/** Writes a temporary file beside `path`, then renames it; a symbolic link is replaced. */
 export function writeAtomically(path: string, bytes: Uint8Array, mode = PRIVATE_FILE_MODE): void {
   const temporary = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
   const file = openSync(temporary, "wx", mode);

@@ -1,8 +1,8 @@
-// Puts failed system calls into words.
+// Describes failed system calls.
 
 import { SignetError } from "../shared/errors.ts";
 
-/** `ENOENT` and its like, or undefined. */
+/** A code such as `ENOENT`, or undefined. */
 export function errnoOf(error: unknown): string | undefined {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : undefined;
@@ -24,7 +24,7 @@ const ERRNO_WORDS: Record<string, string> = {
   EIO: "input/output error",
 };
 
-/** A failed system call in words. `what`: such as `cannot read`. */
+/** The error for a failed system call. `what`: what failed, such as `cannot read`. */
 export function ioError(what: string, error: unknown, file?: string): SignetError {
   const code = errnoOf(error) ?? "unknown error";
   return new SignetError("io", `${what}: ${ERRNO_WORDS[code] ?? code}`, {

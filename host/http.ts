@@ -1,5 +1,5 @@
-// One request over HTTP, through the proxy that the environment names; sizes; redirects. Loaded
-// only where something is asked over the network.
+// Sends HTTP requests: proxies from the environment, size limits, redirects. Loaded only if a
+// command uses the network.
 
 import { type IncomingHttpHeaders, request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
@@ -8,33 +8,33 @@ import { errnoOf } from "./errno.ts";
 
 export interface Answer {
   readonly status: number;
-  /** As HTTP/1.1 names it, such as `Not Found`. */
+  /** The reason phrase, such as `Not Found`. */
   readonly reason: string;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
 }
 
-/** What a cluster is asked for is small: a service, a SealedSecret. */
+/** Responses of a cluster are small: a service, a SealedSecret. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** A PEM certificate is 2 kB; there may be a few. */
+/** A PEM certificate is about 2 kB, and a file may have several. */
 const MAX_DOWNLOAD_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 10;
 
-/** The body of an answer is larger than anything that was asked for. */
+/** The response body exceeds the limit. */
 export class AnswerTooLarge extends Error {}
 
-/** The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY say for an address, if any. */
+/** The proxy for an address according to HTTPS_PROXY, HTTP_PROXY and NO_PROXY, if any. */
 export function proxyFor(url: URL): string | undefined {
   return getProxyForUrl(url.href) || undefined;
 }
 
 export interface SendRules {
   readonly maxBytes?: number;
-  /** It changes nothing: a GET does not, and a caller may know it of its POST. */
+  /** The request may be sent twice. Default: true for a GET. */
   readonly isRepeatable?: boolean;
 }
 
-/** Sends one request. Rejects with what Node says where there is no answer. */
+/** Sends one request. Rejects with Node's error if there is no response. */
 export function send(
   url: URL,
   options: RequestOptions,
@@ -45,8 +45,8 @@ export function send(
   return new Promise((resolve, reject) => {
     const request = (url.protocol === "http:" ? httpRequest : httpsRequest)(url, options);
     request.on("error", (error) => {
-      // A connection that was kept, and that the server closed at this very moment. It may have done
-      // what was asked before: what would not be the same a second time is not asked again.
+      // The server closed a kept-alive connection as we reused it. It may have handled the request
+      // before, so only a repeatable request is sent again.
       const wasClosed = request.reusedSocket && errnoOf(error) === "ECONNRESET";
       if (wasClosed && isRepeatable) resolve(send(url, options, body, rules));
       else reject(error);
@@ -69,7 +69,7 @@ export function send(
   });
 }
 
-/** GETs an address, wherever it leads; the credentials go to the host that was named alone. */
+/** GETs an address and follows redirects. Credentials are sent only to the original origin. */
 export async function download(
   address: URL,
   headers: Readonly<Record<string, string>>,
@@ -79,9 +79,9 @@ export async function download(
   let url = address;
   for (let redirects = 0; ; redirects++) {
     const { authorization, ...others } = headers;
-    const isHome = url.origin === address.origin && authorization !== undefined;
+    const isSameOrigin = url.origin === address.origin && authorization !== undefined;
     const options = {
-      headers: isHome ? { ...others, authorization } : others,
+      headers: isSameOrigin ? { ...others, authorization } : others,
       ...(await agentFor(url)),
       ...signal,
     };
@@ -89,9 +89,10 @@ export async function download(
     const { location } = answer.headers;
     if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
     const next = new URL(location, url);
-    // What began safely does not go on in the open.
-    const worse = url.protocol === "https:" && next.protocol !== "https:";
-    if (worse || !/^https?:$/.test(next.protocol) || redirects === MAX_REDIRECTS) return answer;
+    // Never redirect from HTTPS to HTTP.
+    const isDowngrade = url.protocol === "https:" && next.protocol !== "https:";
+    if (isDowngrade || !/^https?:$/.test(next.protocol) || redirects === MAX_REDIRECTS)
+      return answer;
     url = next;
   }
 }

@@ -1,15 +1,15 @@
-// Reads folders of private keys.
+// Lists the files of a folder of private keys.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ioError } from "./errno.ts";
 import { statIfThere } from "./readfile.ts";
 
-/** Bits of a file's mode that let others read it. */
+/** The mode bits that let group and others read a file. */
 export const READABLE_BY_OTHERS = 0o044;
 
 /**
- * The files of a folder, sorted; hidden ones are left out. A folder that does not exist has none.
+ * The files of a folder, sorted, without hidden files. Empty if the folder does not exist.
  * @throws SignetError io
  */
 export function filesInKeyFolder(folder: string): string[] {

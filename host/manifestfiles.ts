@@ -7,16 +7,16 @@ import { SignetError } from "../shared/errors.ts";
 import { ioError } from "./errno.ts";
 import { statIfThere } from "./readfile.ts";
 
-/** Names of files that hold manifests. */
+/** Matches the names of manifest files. */
 export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
 /**
- * Paths of the manifests below a folder, sorted. Git's own folder, node_modules and, unless they are
- * asked for, other hidden folders are left out; a file or folder that links lead to twice counts once.
+ * Paths of the manifests below a folder, sorted. `.git`, `node_modules` and, unless `hidden` is set,
+ * other hidden folders are skipped. A file or folder that is reachable twice by links counts once.
  * @throws SignetError io
  */
 export function manifestsBelow(folder: string, { hidden = false } = {}): string[] {
-  // Where they really are.
+  // Resolved paths.
   const seen = new Set<string>();
   const isNew = (real: string): boolean => seen.size < seen.add(real).size;
   const found: string[] = [];

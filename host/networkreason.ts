@@ -1,12 +1,12 @@
-// Why a request over the network failed, in words.
+// Explains why a network request failed.
 // SPEC.md, "Command line", "Certificate".
 
-/** Why a request failed, in words. */
+/** The reason why a request failed, for an error message. */
 export function networkReason(error: unknown, timeoutMs: number): string {
   if (error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError")) {
     return `no answer within ${timeoutMs / 1000} s`;
   }
-  // fetch hides the reason in its cause, and several addresses tried in an AggregateError.
+  // fetch has the reason in `cause`; several tried addresses give an AggregateError.
   for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
     const [first] = inner instanceof AggregateError ? (inner.errors as unknown[]) : [inner];
     const code = first instanceof Error && "code" in first ? first.code : undefined;

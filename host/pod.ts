@@ -1,4 +1,4 @@
-// Which pod this program runs in.
+// Identifies the pod that this program runs in.
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ export function ownNamespace(env: NodeJS.ProcessEnv): string {
   }
 }
 
-/** The replica's name among others: its pod's, which no two have at a time. */
+/** A name that no other running replica has: the pod's, or else a random one. */
 export function replicaIdentity(env: NodeJS.ProcessEnv): string {
   return env["POD_NAME"] ?? `${hostname()}_${randomUUID()}`;
 }

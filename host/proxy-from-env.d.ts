@@ -1,4 +1,4 @@
 declare module "proxy-from-env" {
-  /** The proxy for an address by the environment; empty where there is none. */
+  /** The proxy for an address according to the environment; empty if there is none. */
   export function getProxyForUrl(url: string): string;
 }

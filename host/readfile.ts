@@ -1,4 +1,4 @@
-// Reads files that the user or a repository names, with errors in words.
+// Reads files, with readable errors.
 // SPEC.md, "Command line", "Files".
 
 import { readFileSync, realpathSync, statSync, type Stats } from "node:fs";
@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
 
-/** @throws SignetError io; manifest-syntax where it is not UTF-8 */
+/** @throws SignetError io; manifest-syntax if it is not UTF-8 */
 export function readText(path: string): string {
   return decodeText(readBytes(path), path);
 }
@@ -20,7 +20,7 @@ export function readBytes(path: string): Buffer {
   }
 }
 
-/** @throws SignetError manifest-syntax where it is not UTF-8 */
+/** @throws SignetError manifest-syntax if it is not UTF-8 */
 export function decodeText(bytes: Buffer, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -42,7 +42,7 @@ export function stat(path: string): Stats {
   }
 }
 
-/** The same, or undefined where there is nothing. */
+/** Like `stat`, but undefined if nothing exists there. @throws SignetError io */
 export function statIfThere(path: string): Stats | undefined {
   try {
     return statSync(path);
@@ -51,7 +51,8 @@ export function statIfThere(path: string): Stats | undefined {
     throw ioError("cannot read", error, path);
   }
 }
-/** Where paths lead, for comparing two of them. */
+
+/** The resolved path, for comparing two paths. */
 export function samePlace(path: string): string {
   try {
     return realpathSync.native(path);

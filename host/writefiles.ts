@@ -1,4 +1,4 @@
-// Writes files: all or none, each whole or untouched.
+// Writes several files: all or none, each atomically.
 // SPEC.md, "Command line", "Files".
 
 import {
@@ -23,9 +23,9 @@ import { statIfThere } from "./readfile.ts";
 export interface Output {
   readonly path: string;
   readonly text: string;
-  /** Permission bits; by default those of the file that it replaces, else 0644. */
+  /** Permission bits. Default: those of the file that it replaces, or 0644. */
   readonly mode?: number;
-  /** It is in plain text: not even a kill may leave a file of it that was not asked for. */
+  /** The file has secret values in plain text: its temporary file is removed even after a kill. */
   readonly isPlain?: boolean;
 }
 
@@ -36,10 +36,10 @@ interface Staged {
 }
 
 /**
- * Writes files: all of them beside their targets first, then each is renamed into place, so that a
- * full disk changes none and a crash leaves each either old or new. A symbolic link stays, and what
- * it points to is replaced. Folders that are missing are made. A signal that comes meanwhile takes
- * effect afterwards. What a kill leaves beside a target is removed by the next write to its folder.
+ * Writes all files beside their targets first, then renames each into place. A full disk changes no
+ * file, and a crash leaves each file either old or new. A symbolic link stays, and its target is
+ * replaced. Missing folders are created. A signal takes effect after the write. Temporary files that
+ * a kill leaves are removed by the next write to the same folder.
  * @throws SignetError io, naming the file
  */
 export async function writeFiles(outputs: readonly Output[]): Promise<void> {
@@ -63,7 +63,7 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
       const mode = output.mode ?? modeOf(statIfThere(target));
       if (output.isPlain === true) (await import("./removewhengone.ts")).removeWhenGone(temporary);
       unsynced.push(stage(temporary, output, mode));
-      if (unsynced.length === SYNCED_AT_ONCE) {
+      if (unsynced.length === MAX_CONCURRENT_SYNCS) {
         await settled(unsynced);
         unsynced = [];
       }
@@ -83,7 +83,7 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
   }
 }
 
-/** Ctrl-C waits, also for those who listen to it: what follows is short, and leaves nothing half done. */
+/** Defers Ctrl-C, and the existing signal listeners, until the short write that follows is done. */
 function deferSignals(): () => Promise<void> {
   let caught: NodeJS.Signals | undefined;
   const later = (signal: NodeJS.Signals): void => {
@@ -96,7 +96,7 @@ function deferSignals(): () => Promise<void> {
     return { signal, listeners };
   });
   return async () => {
-    // One that came while nothing was waited for is told in the next round.
+    // A signal that arrived during synchronous work is delivered in the next turn of the event loop.
     await new Promise((done) => setImmediate(done));
     for (const { signal, listeners } of before) {
       for (const listener of listeners) process.on(signal, listener);
@@ -107,7 +107,7 @@ function deferSignals(): () => Promise<void> {
 }
 
 const TEMPORARY_NAME = /^\..+\.(\d+)-([0-9a-z]+)\.tmp$/;
-/** Far longer than a write takes: the process that made a file may be one that is not seen from here. */
+/** Far longer than a write takes, because the writing process may be in another PID namespace. */
 const ABANDONED_AFTER_MS = 60_000;
 
 function removeAbandoned(folder: string): void {
@@ -119,7 +119,7 @@ function removeAbandoned(folder: string): void {
       rmSync(join(folder, name), { force: true });
     }
   } catch {
-    // What was asked for is written.
+    // The requested files are written, so this failure does not matter.
   }
 }
 
@@ -140,12 +140,12 @@ function guard(path: string, action: () => void): void {
   }
 }
 
-/** The place itself, links followed; never a folder, device or pipe. */
+/** The path with links resolved. @throws SignetError io for a folder, device or pipe */
 function resolveTarget(path: string): string {
   const existing = statIfThere(path);
   if (existing === undefined) {
     guard(path, () => mkdirSync(dirname(path), { recursive: true }));
-    // Links in the folder's path are followed; a link to nothing is replaced.
+    // Links in the folder's path are followed; a dangling link is replaced.
     return join(realpathSync(dirname(path)), basename(path));
   }
   if (!existing.isFile()) {
@@ -161,17 +161,17 @@ function modeOf(existing: Stats | undefined): number | undefined {
   return existing === undefined ? undefined : existing.mode & 0o777;
 }
 
-/** Files that wait for the disk side by side: it takes many at the price of a few. */
-const SYNCED_AT_ONCE = 64;
+/** Files that are flushed to disk concurrently, which takes little longer than flushing a few. */
+const MAX_CONCURRENT_SYNCS = 64;
 
-/** Writes now, and resolves when it is on the disk. */
+/** Writes at once, and resolves when the file is on disk. */
 async function stage(
   temporary: string,
   { path, text }: Output,
   mode: number | undefined,
 ): Promise<void> {
   try {
-    // A mode of our own choice is cut by the user's umask; one that is asked for is not.
+    // The umask applies to our default mode, but not to a mode that the caller chose.
     const file = openSync(temporary, "wx", mode === undefined ? 0o644 : 0o600);
     try {
       let bytes = Buffer.from(text);
@@ -195,7 +195,7 @@ function synced(file: number): Promise<void> {
   });
 }
 
-/** Waits for all to end, so that none is still at work when what they made is cleaned up. */
+/** Waits until all have ended, so that none is still writing during the cleanup. */
 async function settled(work: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(work)).find(({ status }) => status === "rejected");
   if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;

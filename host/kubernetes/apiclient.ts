@@ -1,4 +1,4 @@
-// The API calls that we make: request, watch stream, their deadlines, errors and client rate.
+// A client of the Kubernetes API: requests and watches, their timeouts, errors and rate limit.
 
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import type { ClientRequest, IncomingMessage } from "node:http";
@@ -18,7 +18,7 @@ export class ApiError extends Error {
   readonly reason: string;
   readonly retryAfterMs: number | undefined;
 
-  /** `message` carries no part of a request body: servers quote what they refuse. */
+  /** `message` must hold no part of a request body, which servers quote when they reject it. */
   constructor(status: number, reason: string, message: string, retryAfterMs?: number) {
     super(message);
     this.status = status;
@@ -32,18 +32,18 @@ export interface CallOptions {
   readonly body?: Json;
   readonly contentType?: string;
   readonly accept?: string;
-  /** Called right before the request is sent; throws where it may not be sent any more. */
+  /** Called right before the request is sent; throws if it may no longer be sent. */
   readonly guard?: () => void;
-  /** Does not wait for its turn in the client's rate. */
+  /** Skips the client's rate limit. */
   readonly urgent?: boolean;
   readonly timeoutMs?: number;
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
-/** A server that comes and goes is told of as back at most so often. */
-const BACK_APART_MS = 5_000;
+/** The shortest time between two calls of `onRecovered`, for a server that fails repeatedly. */
+const MIN_RECOVERY_INTERVAL_MS = 5_000;
 
-/** A client of one API server: keep-alive connections, a deadline a call, a bounded request rate. */
+/** A client of one API server: keep-alive connections, a timeout per call, a rate limit. */
 export class KubernetesClient {
   readonly #config: KubeConfig;
   readonly #server: URL;
@@ -51,32 +51,32 @@ export class KubernetesClient {
   readonly #userAgent: string;
   readonly #kept = new KeptConnections();
 
-  /** `qps` and `burst` bound calls a second; a negative `qps` lifts the bound. */
+  /** `qps` and `burst` limit the calls a second; a negative `qps` means no limit. */
   constructor(config: KubeConfig, limits: { qps: number; burst: number }, identity = "") {
     const cluster = config.getCurrentCluster();
     if (cluster === null) throw new Error("the kubeconfig names no current cluster");
     this.#config = config;
     this.#server = new URL(cluster.server);
-    // The API server's audit log then tells which replica wrote.
+    // So that the API server's audit log shows which replica wrote.
     this.#userAgent = `kube-signet/${VERSION}${identity === "" ? "" : ` (${identity})`}`;
     this.#take = limits.qps > 0 ? tokenBucket(limits.qps, limits.burst) : () => Promise.resolve();
   }
 
-  /** Called when the API server answers again after it did not, or was in trouble. */
-  onBack: (() => void) | undefined;
-  #inTrouble = false;
-  #backAtMs = -Infinity;
+  /** Called when the API server answers again after it was unreachable or failing. */
+  onRecovered: (() => void) | undefined;
+  #isFailing = false;
+  #recoveredAtMs = -Infinity;
 
-  #note(trouble: boolean): void {
+  #recordHealth(isFailing: boolean): void {
     const nowMs = performance.now();
-    if (!trouble && this.#inTrouble && nowMs - this.#backAtMs >= BACK_APART_MS) {
-      this.#backAtMs = nowMs;
-      this.onBack?.();
+    if (!isFailing && this.#isFailing && nowMs - this.#recoveredAtMs >= MIN_RECOVERY_INTERVAL_MS) {
+      this.#recoveredAtMs = nowMs;
+      this.onRecovered?.();
     }
-    this.#inTrouble = trouble;
+    this.#isFailing = isFailing;
   }
 
-  /** One call. @throws ApiError for every answer that is not 2xx, and where none comes in time */
+  /** One call. @throws ApiError for every response that is not 2xx, and on a timeout */
   async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
     if (options.urgent !== true) await this.#take();
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
@@ -86,14 +86,14 @@ export class KubernetesClient {
         request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
       });
       const fail = (error: unknown): void => {
-        this.#note(true);
+        this.#recordHealth(true);
         reject(asApiError(error));
       };
       request.on("error", fail);
       request.on("response", (response) => {
         readAll(response).then((text) => {
           const status = response.statusCode ?? 0;
-          this.#note(status >= 500);
+          this.#recordHealth(status >= 500);
           if (status < 200 || status > 299) reject(refusal(status, response, text));
           else resolve(asObject(parse(text)) ?? {});
         }, fail);
@@ -101,7 +101,7 @@ export class KubernetesClient {
       try {
         options.guard?.();
       } catch (error) {
-        // Not the server's doing.
+        // This failure says nothing about the server's health.
         request.removeAllListeners("error").on("error", () => undefined);
         request.destroy();
         reject(asApiError(error));
@@ -112,8 +112,8 @@ export class KubernetesClient {
   }
 
   /**
-   * Follows a watch until the server ends it or `signal` aborts; events are handed over in order.
-   * A stream that is silent for `silenceMs` is taken for dead: bookmarks come more often than that.
+   * Follows a watch until the server ends it or `signal` aborts. Events are passed on in order. A
+   * stream that is silent for `silenceMs` counts as dead, because bookmarks arrive more often.
    * @throws ApiError
    */
   async watch(
@@ -191,7 +191,7 @@ export class KubernetesClient {
           : { "content-type": contentType, "content-length": body.length }),
       },
     };
-    // Fills in authentication, which may change over time (token files, exec plugins).
+    // Sets the authentication, which may change over time (token files, exec plugins).
     await this.#config.applyToHTTPSOptions(options);
     options.agent = this.#kept.agentLike(options.agent);
     return httpsRequest(url, options);
@@ -209,7 +209,7 @@ function refusal(status: number, response: IncomingMessage, text: string): ApiEr
   const reason = typeof answer?.["reason"] === "string" ? answer["reason"] : `HTTP${status}`;
   const details = asObject(answer?.["details"] ?? null);
   const causes = Array.isArray(details?.["causes"]) ? details["causes"] : [];
-  // Field and reason only: a cause's message may quote the value that it refuses.
+  // Only the fields: a cause's message may quote the value that was rejected.
   const fields = causes
     .map((cause) => asObject(cause))
     .flatMap((cause) => (typeof cause?.["field"] === "string" ? [cause["field"]] : []));
@@ -237,7 +237,7 @@ async function readAll(stream: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** At most `burst` at once and `qps` a second after that; callers are served in order. */
+/** Allows `burst` calls at once, then `qps` a second. Callers are served in order. */
 function tokenBucket(qps: number, burst: number): () => Promise<void> {
   let freeAtMs = 0;
   const costMs = 1000 / qps;

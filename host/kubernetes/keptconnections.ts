@@ -3,11 +3,11 @@
 import { Agent, type RequestOptions } from "node:https";
 import { isDeepStrictEqual } from "node:util";
 
-/** One agent for many requests: the library makes a new one each time, which would reuse no connection. */
+/** Reuses one agent, because the library creates a new one, with no connections, per request. */
 export class KeptConnections {
   #agent: Agent | undefined;
 
-  /** A proxy's agent stays as it is. A login plugin may give another certificate after a while. */
+  /** The agent to use for `given`: a proxy's stays; a new client certificate needs a new one. */
   agentLike(given: RequestOptions["agent"]): RequestOptions["agent"] {
     if (!(given instanceof Agent) || given.constructor !== Agent) return given;
     const isSame = (["cert", "key"] as const).every((field) =>

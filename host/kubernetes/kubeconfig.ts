@@ -1,4 +1,4 @@
-// Loads a kubeconfig, and what flags say over it.
+// Loads a kubeconfig, and applies flags that override it.
 // SPEC.md, "Command line", "Certificate".
 
 import { SignetError } from "../../shared/errors.ts";
@@ -11,7 +11,7 @@ import {
 import { type Cluster, KubeConfig, type User } from "./library.ts";
 
 /**
- * The kubeconfig's cluster and user, with what the options say over them; inside a pod, its own.
+ * The kubeconfig's cluster and user with the overrides applied; in a pod, the pod's own.
  * @throws SignetError usage, io
  */
 export function loadKubeconfig({ kubeconfig, context, overrides }: KubeconfigOptions): KubeConfig {
@@ -58,7 +58,7 @@ function noConfig(): SignetError {
   );
 }
 
-/** The current cluster and user, and over them what the flags say. */
+/** The chosen cluster and user, with the overrides applied. */
 function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefined): KubeConfig {
   const { server, cluster: clusterName, user: userName } = overrides ?? {};
   const named =
@@ -70,7 +70,7 @@ function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefin
   if (address === undefined || address === "") throw noConfig();
   const url = addressOf(address);
   const proxyUrl = overrides?.proxyUrl ?? named?.proxyUrl ?? proxyFor(url);
-  // The library refuses HTTP without this, where there is nothing to be verified.
+  // Without this, the library rejects HTTP, which has no certificate to verify.
   const unverified = url.protocol === "http:" ? { skipTLSVerify: true } : {};
   const cluster: Cluster = {
     ...(named ?? { name: "given", skipTLSVerify: false }),
@@ -90,7 +90,7 @@ function unknown(what: "cluster" | "user", name: string): SignetError {
   });
 }
 
-/** As kubectl takes it: a host alone is one too. */
+/** As in kubectl, a host without a scheme is valid. */
 function addressOf(server: string): URL {
   try {
     return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
@@ -105,7 +105,7 @@ function clusterOverrides(overrides: ConnectionOverrides | undefined): Partial<C
   const { certificateAuthority, tlsServerName, insecureSkipTlsVerify = false } = overrides ?? {};
   return {
     ...(insecureSkipTlsVerify ? { skipTLSVerify: true } : {}),
-    // What it holds in itself would be preferred to the file.
+    // The library would prefer the embedded certificate to the file.
     ...(certificateAuthority === undefined ? {} : { caFile: certificateAuthority, caData: "" }),
     ...(tlsServerName === undefined ? {} : { tlsServerName }),
   };
@@ -120,7 +120,7 @@ function userOverrides(account: User | null, overrides: ConnectionOverrides | un
     ...(clientKey === undefined ? {} : { keyFile: clientKey, keyData: "" }),
   };
   const impersonation = as ? { impersonateUser: as } : {};
-  // A token or password is another way in than a plugin's.
+  // A token or password replaces the user's other credentials, such as a plugin.
   if (token !== undefined) return { name: base.name, token, ...impersonation };
   if (username !== undefined) {
     return { name: base.name, username, password: password ?? "", ...impersonation };
@@ -129,8 +129,8 @@ function userOverrides(account: User | null, overrides: ConnectionOverrides | un
 }
 
 /**
- * The configuration of a program that runs in the cluster, or of the file that it is given.
- * @throws Error where there is no usable configuration
+ * The configuration from `kubeconfig`, or the pod's own.
+ * @throws Error if there is no usable configuration
  */
 export function loadOwnConfig(kubeconfig: string | undefined): KubeConfig {
   const config = new KubeConfig();

@@ -1,4 +1,4 @@
-// Which kubeconfig files count, and which context they choose. It loads no Kubernetes library.
+// Finds the kubeconfig files and their current context, without loading the Kubernetes library.
 // SPEC.md, "Command line", "Namespace".
 
 import { homedir } from "node:os";
@@ -8,14 +8,14 @@ import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { readText, statIfThere } from "../readfile.ts";
 
-/** Which cluster is meant. */
+/** Which cluster to use. */
 export interface KubeconfigOptions {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly overrides?: ConnectionOverrides;
 }
 
-/** What is said over the kubeconfig, by flags of kubectl's names. Files are named by their path. */
+/** Flags that override the kubeconfig, named as in kubectl. Files are given by path. */
 export interface ConnectionOverrides {
   readonly cluster?: string;
   readonly user?: string;
@@ -34,7 +34,7 @@ export interface ConnectionOverrides {
   readonly asUid?: string;
 }
 
-/** The kubeconfig files that kubectl would read, in its order; those that are not there left out. */
+/** The existing kubeconfig files that kubectl would read, in its order; `explicit` as it is. */
 export function kubeconfigFiles(explicit: string | undefined): string[] {
   if (explicit !== undefined) return [explicit];
   const named = process.env["KUBECONFIG"] ?? "";
@@ -42,7 +42,7 @@ export function kubeconfigFiles(explicit: string | undefined): string[] {
   return files.filter((file) => file !== "" && statIfThere(file)?.isFile() === true);
 }
 
-/** Whether anything says where a cluster is: a kubeconfig, or the environment, as of a pod. */
+/** Whether a kubeconfig or the environment, as in a pod, names a cluster. */
 export function namesCluster(explicit: string | undefined): boolean {
   const variables = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_MASTER"];
   return (
@@ -52,8 +52,8 @@ export function namesCluster(explicit: string | undefined): boolean {
 }
 
 /**
- * The chosen or current context and its namespace, which may be empty; null where there is none.
- * @throws SignetError io; manifest-syntax, which quotes nothing of the file
+ * The chosen or current context and its namespace, which may be empty; null if there is none.
+ * @throws SignetError io; manifest-syntax, without content of the file
  */
 export function currentContext(
   options: Pick<KubeconfigOptions, "kubeconfig" | "context">,
@@ -64,7 +64,7 @@ export function currentContext(
     const [document] = parseManifests(readText(file), { file });
     const config = asObject(document?.value ?? null) ?? {};
     const current = config["current-context"];
-    // As kubectl merges them: what an earlier file says stays.
+    // As in kubectl, an earlier file wins.
     if (typeof current === "string" && current !== "") wanted ??= current;
     const listed: Json[] = Array.isArray(config["contexts"]) ? config["contexts"] : [];
     for (const entry of listed) {

@@ -1,11 +1,11 @@
-// Lists a collection of the API server page by page.
+// Lists a collection of the API server in pages.
 
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 
-/** Objects in a page. */
+/** Objects per page. */
 const PAGE_SIZE = 500;
 
-/** Every page of a list, in order. `fetchPage`: lists with these parameters added to its query. */
+/** Every page of a list, in order. `fetchPage` lists with these query parameters added. */
 export async function* pagesOf(
   fetchPage: (query: Readonly<Record<string, string>>) => Promise<JsonObject>,
 ): AsyncGenerator<JsonObject> {

@@ -141,7 +141,7 @@ describe("what everybody may read", () => {
     const { keys } = (await answer.json()) as { keys: JsonObject[] };
     expect(keys.map(({ fingerprint, secret, state }) => [fingerprint, secret, state])).toEqual([
       [testKey("first").certificate.fingerprint, "first", "sealing"],
-      [testKey("second").certificate.fingerprint, "second", "active"],
+      [testKey("second").certificate.fingerprint, "second", "former"],
     ]);
     expect(new Set(keys.flatMap((key) => Object.keys(key)))).toEqual(
       new Set([

@@ -129,7 +129,7 @@ describe("a call", () => {
 
   it("is not sent where its guard throws", async () => {
     const back = vi.fn();
-    client.onBack = back;
+    client.onRecovered = back;
     const guard = (): void => {
       throw new ApiError(0, "NotLeader", "follows");
     };
@@ -143,7 +143,7 @@ describe("a call", () => {
 
   it("tells when a server that was in trouble is back, but not at every flicker", async () => {
     const back = vi.fn();
-    client.onBack = back;
+    client.onRecovered = back;
     server.put(DB, {});
     const trouble = async (): Promise<void> => {
       server.once("GET", DB, refuse(503, "ServiceUnavailable"));

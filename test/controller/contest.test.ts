@@ -31,15 +31,15 @@ describe("a name that is disturbed again and again", () => {
   it("counts as fought over from the fifth repair on, until it was quiet for long enough", () => {
     const contest = new Contest();
     for (let turn = 1; turn <= 5; turn++) {
-      expect(contest.isFought(NAME, 0)).toBe(false);
+      expect(contest.isContested(NAME, 0)).toBe(false);
       contest.answered(NAME, 0, true);
     }
-    expect(contest.isFought(NAME, 0)).toBe(true);
-    expect(contest.fought(0)).toBe(1);
+    expect(contest.isContested(NAME, 0)).toBe(true);
+    expect(contest.contestedCount(0)).toBe(1);
     expect(contest.quietInMs(NAME, 0)).toBe(60_000);
-    expect(contest.isFought(NAME, 59_999)).toBe(true);
-    expect(contest.isFought(NAME, 60_000)).toBe(false);
-    expect(contest.fought(60_000)).toBe(0);
+    expect(contest.isContested(NAME, 59_999)).toBe(true);
+    expect(contest.isContested(NAME, 60_000)).toBe(false);
+    expect(contest.contestedCount(60_000)).toBe(0);
     expect(contest.waitMs(NAME, 60_000)).toBe(0);
   });
 
