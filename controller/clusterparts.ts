@@ -21,7 +21,7 @@ import type { ServeFlags } from "./serveflags.ts";
 import type { Drift, Verdict } from "./verdict.ts";
 import { WorldError } from "./world.ts";
 
-export interface Surroundings {
+interface Surroundings {
   /** The controller's own namespace, where the Lease and the key Secrets are. */
   readonly namespace: string;
   readonly log: Log;
