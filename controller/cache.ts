@@ -135,6 +135,7 @@ export class Cache<T> {
   async #list(): Promise<void> {
     const { path, labelSelector, fieldSelector, metadataOnly } = this.#collection;
     const seen = new Set<string>();
+    let resourceVersion = "";
     const pages = pagesOf((page) =>
       this.#client.call("GET", path, {
         query: {
@@ -151,9 +152,11 @@ export class Cache<T> {
         seen.add(objectKey(item));
         this.#put(item);
       }
-      this.#resourceVersion = text(metadataOf(page)["resourceVersion"]);
+      resourceVersion = text(metadataOf(page)["resourceVersion"]);
     }
     for (const key of [...this.#objects.keys()]) if (!seen.has(key)) this.#drop(key);
+    // Only a complete list may be followed: a watch would never report what later pages hold.
+    this.#resourceVersion = resourceVersion;
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import {
   RENEW_ANNOTATION,
 } from "../shared/keys/keyfile.ts";
 import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
-import type { SealingKey } from "../shared/keys/sealingkey.ts";
+import { kindsOf, type SealingKey } from "../shared/keys/sealingkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { parseSecret } from "../shared/kubernetes/secret.ts";
 import { Cache, objectKey, text } from "./cache.ts";
@@ -191,9 +191,10 @@ export class ClusterKeys {
     if (!this.#loaded) return;
     const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
     const held = JSON.stringify(
-      keys.map(({ name, fingerprint, certificate, orderedAt, compromised }) => [
-        ...[name, fingerprint, certificate?.pem ?? "", orderedAt, compromised],
-      ]),
+      keys.map((key) => {
+        const { name, fingerprint, certificate, orderedAt, compromised } = key;
+        return [name, fingerprint, kindsOf(key), certificate?.pem ?? "", orderedAt, compromised];
+      }),
     );
     if (held !== this.#held) {
       this.#held = held;

@@ -4,8 +4,8 @@
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomically } from "../host/atomicwrite.ts";
-import { filesInKeyFolder, READABLE_BY_OTHERS } from "../host/keyfolder.ts";
-import { SignetError } from "../shared/errors.ts";
+import { filesInKeyFolder, ACCESSIBLE_TO_OTHERS } from "../host/keyfolder.ts";
+import { formatPlace, SignetError } from "../shared/errors.ts";
 import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
 import { createSealingKey } from "../shared/keys/keypair.ts";
 import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
@@ -58,7 +58,7 @@ function keyFilesIn(folder: string): string[] {
 export function loadKeyFiles(folder: string, log: Log): SealingKey[] {
   return keyFilesIn(folder).flatMap((file) => {
     try {
-      if ((statSync(file).mode & READABLE_BY_OTHERS) !== 0) {
+      if ((statSync(file).mode & ACCESSIBLE_TO_OTHERS) !== 0) {
         log.warn("sealing key can be read by others: chmod 600 it", { file });
       }
       return readKeyFile(readFileSync(file, "utf8"), file);
@@ -86,6 +86,9 @@ export function writeCertificateFile(file: string, keyring: Keyring): void {
 
 /** Why something failed, without content of a file. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof SignetError) return error.message;
+  if (error instanceof SignetError) {
+    const place = formatPlace(error.place);
+    return place === "" ? error.message : `${place}: ${error.message}`;
+  }
   return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
 }

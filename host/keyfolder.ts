@@ -8,6 +8,9 @@ import { statIfThere } from "./readfile.ts";
 /** The mode bits that let group and others read a file. */
 export const READABLE_BY_OTHERS = 0o044;
 
+/** Bits of a mode that let others do anything with a file. */
+export const ACCESSIBLE_TO_OTHERS = 0o077;
+
 /**
  * The files of a folder, sorted, without hidden files. Empty if the folder does not exist.
  * @throws SignetError io

@@ -23,7 +23,7 @@ export interface ReportedKey extends ValueCount {
   readonly fingerprint: string;
   /** The name of its Secret. */
   readonly secret: string;
-  /** `sealing`, `active`, `compromised`. */
+  /** `sealing`, `former`, `compromised`. */
   readonly state: string;
   readonly notBefore: string | null;
   readonly notAfter: string | null;

@@ -64,6 +64,12 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   if (certificate !== null && certificate.fingerprint !== fingerprint) {
     throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
   }
+  // Values would be sealed for a half that is gone.
+  const held = new Set(halves.map(({ kind }) => kind));
+  const missing = certificate?.kinds.find((kind) => !held.has(kind));
+  if (missing !== undefined) {
+    throw new SignetError("key-invalid", `tls.key lacks the ${missing} key of tls.crt`);
+  }
   const created = secret.metadata.rest["creationTimestamp"];
   // An invalid date would make comparisons return NaN, so it counts as missing.
   const createdAt = new Date((typeof created === "string" ? Date.parse(created) : 0) || 0);

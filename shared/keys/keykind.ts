@@ -1,5 +1,6 @@
-// The interface that every kind of key implements. Each kind has one file and one row in
-// kindtable.ts; no other code in shared/ refers to a kind by name.
+// The interface that every kind of key implements. A kind is a file here, a file in shared/envelopes/
+// and a row in kindtable.ts. Apart from reading the RSA key, which every sealing key has, no other
+// code refers to a kind by name.
 // SPEC.md, "Sealing keys and certificates".
 
 import type { Envelope } from "../envelopes/envelope.ts";

@@ -35,12 +35,16 @@ export class Keyring {
         a.createdAt.getTime() - b.createdAt.getTime() ||
         (a.name < b.name ? -1 : 1),
     );
+    const compromised = new Set(
+      keys.filter((key) => key.compromised).map(({ fingerprint }) => fingerprint),
+    );
     const held = new Map<string, SealingKey>();
     for (const key of newestFirst) {
-      const newer = held.get(key.fingerprint);
+      const { fingerprint } = key;
+      const newer = held.get(fingerprint);
       if (newer !== undefined && (newer.certificate !== null || key.certificate === null)) continue;
-      held.delete(key.fingerprint);
-      held.set(key.fingerprint, key);
+      held.delete(fingerprint);
+      held.set(fingerprint, { ...key, compromised: compromised.has(fingerprint) });
     }
     this.#keys = [...held.values()];
     this.#lastSuccess = undefined;

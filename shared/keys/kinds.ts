@@ -85,6 +85,8 @@ export function halfBeside(pem: string): PrivateHalf | null {
 
 /** Creates keys of the named kinds, to stand beside a new RSA key. */
 export async function createHalves(kinds: readonly string[]): Promise<CreatedHalf[]> {
+  const unknown = kinds.find((wanted) => !KEY_KINDS.some(({ name }) => name === wanted));
+  if (unknown !== undefined) throw new Error(`no kind of key is named ${unknown}`);
   const wanted = KEY_KINDS.filter(({ name }) => kinds.includes(name));
   const created = wanted.map((kind) => kind.createHalf()).filter((half) => half !== null);
   return Promise.all(created);

@@ -22,10 +22,7 @@ export interface SealingKey {
   readonly compromised: boolean;
 }
 
-/**
- * Returns the names of the kinds of envelopes that a key opens.
- * @internal for its test
- */
+/** Returns the names of the kinds of envelopes that a key opens. */
 export function kindsOf({ halves }: SealingKey): string[] {
   return halves.map(({ kind }) => kind);
 }

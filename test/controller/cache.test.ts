@@ -222,6 +222,29 @@ describe("the watch", () => {
     expect(changes.slice(-3)).toEqual(["demo/b: 2", "demo/c: 4", "demo/a: gone"]);
   });
 
+  it("lists again from the first page where a list broke off after its version was too old", async () => {
+    server.put(at("a"), {});
+    const { cache, waits } = await following();
+    server.unheard(() => {
+      for (let n = 1000; n < 1501; n++) server.put(at(`s${n}`), {});
+      server.remove(at("a"));
+    });
+    server.compact();
+    // The first page of the list after it, and no second one.
+    server.once("GET", SECRETS, (response) => {
+      const items = [{ metadata: { namespace: "demo", name: "s1000", resourceVersion: "2" } }];
+      response.end(JSON.stringify({ metadata: { resourceVersion: "9", continue: "1" }, items }));
+    });
+    server.once("GET", SECRETS, refuse(500, "InternalError"));
+    endWatch();
+    for (let failures = 1; failures <= 2; failures++) {
+      await until(() => waits.length === failures);
+      await vi.advanceTimersByTimeAsync(400);
+    }
+    await until(() => server.watches.size === 1);
+    expect([[...cache.keys()].length, cache.get("demo/a")]).toEqual([501, undefined]);
+  });
+
   it("tries again from the same version after another error, with no list", async () => {
     server.put(at("a"), {});
     const { waits } = await following();

@@ -53,6 +53,17 @@ describe("a second kind of key", () => {
     expect(bothHalves.fingerprint).toBe(rsaAlone.fingerprint);
   });
 
+  test("is refused where its name is unknown, or its private half is gone", async () => {
+    const options = { bits: 1024, notBefore: new Date(0), validForMs: 1000 };
+    await expect(createSealingKey({ ...options, kinds: ["tpy"] })).rejects.toThrow(/tpy/);
+    const secret = formatKeySecret({ ...pair, privateKeyPem: rsaPem }, { name: "key-cut" });
+    const error = await errorOf(() => readKeySecret(parseSecret(secret)));
+    expect([error.code, error.message]).toEqual([
+      "key-invalid",
+      "tls.key lacks the toy key of tls.crt",
+    ]);
+  });
+
   test("seals a Secret where the certificate offers it, and opens it", async () => {
     const sealed = await seal(SECRET, certificate);
     expect(new Set(kindsIn(sealed.encryptedData.values()))).toEqual(new Set(["toy"]));

@@ -234,6 +234,18 @@ describe("the key that seals", () => {
     expect(new Keyring([compromised]).newest).toBeNull();
   });
 
+  test("is never one that another copy marks as compromised", () => {
+    const marked = { ...dated("second", 2), name: "copy", compromised: true };
+    for (const copies of [
+      [marked, dated("second", 3)],
+      [dated("second", 2), { ...marked, orderedAt: new Date(0) }],
+    ]) {
+      const keyring = new Keyring([...copies, dated("first", 1)]);
+      expect(keyring.newest?.name).toBe("first");
+      expect(keyring.keys.map((key) => keyring.stateOf(key))).toEqual(["compromised", "sealing"]);
+    }
+  });
+
   test("is never one without a certificate", () => {
     expect(new Keyring([dated("second", 2, true), dated("first", 1)]).newest?.name).toBe("first");
     expect(new Keyring([dated("second", 2, true)]).newest).toBeNull();

@@ -95,8 +95,8 @@ function keyFact(
   now: Date,
 ) {
   const reported = asked?.report.keys.find((key) => key.fingerprint === fingerprint);
-  const seals = state === "sealing" || reported?.state === "sealing";
   const isCompromised = reported?.state === "compromised";
+  const seals = !isCompromised && (state === "sealing" || reported?.state === "sealing");
   const blockedBy = [...inFiles, ...clusterBlockers(reported, asked)];
   return {
     fingerprint,
