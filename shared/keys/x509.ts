@@ -35,8 +35,9 @@ function checkWebCrypto(): void {
 }
 
 /**
- * Reads the first certificate in a PEM text, as `parseCertificate` in certificate.ts does. Checks
- * neither the extensions nor the signature, because it trusts the source of the certificate.
+ * Reads the first certificate in a PEM text, as `parseCertificate` in certificate.ts does. Reads only
+ * those extensions that kinds of keys ask for, and does not check the signature, because it trusts
+ * the source of the certificate.
  * @throws SignetError certificate-invalid if there is no certificate, or the first one is damaged,
  *   not RSA or too small; usage if the browser does not provide WebCrypto
  */
