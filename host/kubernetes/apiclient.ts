@@ -166,7 +166,7 @@ export class KubernetesClient {
     });
   }
 
-  /** Closes idle connections. */
+  /** Closes every connection, also one that a request is using. */
   close(): void {
     this.#kept.close();
   }

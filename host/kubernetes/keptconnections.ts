@@ -19,7 +19,7 @@ export class KeptConnections {
     return this.#agent;
   }
 
-  /** Closes idle connections. */
+  /** Closes every connection, also one that a request is using. */
   close(): void {
     this.#agent?.destroy();
   }

@@ -8,7 +8,7 @@ import { halfBeside, privateKeyBlocks } from "./kinds.ts";
 import type { SealingKeyPair } from "./keypair.ts";
 import { encodeBase64 } from "../base64.ts";
 import { locate, SignetError } from "../errors.ts";
-import type { SealingKey } from "./sealingkey.ts";
+import { kindsOf, type SealingKey } from "./sealingkey.ts";
 import { parseManifests } from "../manifest/manifest.ts";
 import { type JsonObject, objectsOf } from "../kubernetes/object.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
@@ -65,8 +65,8 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
     throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
   }
   // Values would be sealed for a half that is gone.
-  const held = new Set(halves.map(({ kind }) => kind));
-  const missing = certificate?.kinds.find((kind) => !held.has(kind));
+  const held = kindsOf({ halves });
+  const missing = certificate?.kinds.find((kind) => !held.includes(kind));
   if (missing !== undefined) {
     throw new SignetError("key-invalid", `tls.key lacks the ${missing} key of tls.crt`);
   }

@@ -2,8 +2,22 @@
 // SPEC.md, "Envelope", "Sealing keys and certificates".
 
 import { bytesOfEnvelopeText, type Envelope, envelopeText } from "../envelopes/envelope.ts";
-import type { Certificate, CertificateParts, CreatedHalf, PrivateHalf, Sealer } from "./keykind.ts";
+import type {
+  Certificate,
+  CertificateParts,
+  CreatedHalf,
+  KeyKind,
+  PrivateHalf,
+  Sealer,
+} from "./keykind.ts";
 import { KEY_KINDS } from "./kindtable.ts";
+
+/** @throws Error if there is no such kind: names come from our own code, or from this table */
+function kindNamed(name: string): KeyKind {
+  const kind = KEY_KINDS.find((each) => each.name === name);
+  if (kind === undefined) throw new Error(`no kind of key is named ${name}`);
+  return kind;
+}
 
 /** Parses an envelope's bytes as the kind that claims them. Returns null if they are damaged. */
 export function parseEnvelope(bytes: Uint8Array): Envelope | null {
@@ -21,8 +35,7 @@ export function decodeEnvelope(text: string): Envelope | null {
  * undefined.
  */
 export function fitsCertificate(envelope: Envelope, certificate: Certificate | undefined): boolean {
-  const kind = KEY_KINDS.find(({ name }) => name === envelope.kind);
-  return kind?.fits(envelope, certificate) ?? false;
+  return kindNamed(envelope.kind).fits(envelope, certificate);
 }
 
 /**
@@ -39,9 +52,7 @@ const sealers = new WeakMap<Certificate, Promise<Sealer>>();
 function sealerOf(certificate: Certificate): Promise<Sealer> {
   let sealer = sealers.get(certificate);
   if (sealer === undefined) {
-    const kind = KEY_KINDS.find(({ name }) => name === certificate.kinds[0]);
-    if (kind === undefined) throw new Error("a certificate of no known kind");
-    sealer = kind.sealerOf(certificate);
+    sealer = kindNamed(certificate.kinds[0] ?? "").sealerOf(certificate);
     sealers.set(certificate, sealer);
   }
   return sealer;
@@ -85,9 +96,6 @@ export function halfBeside(pem: string): PrivateHalf | null {
 
 /** Creates keys of the named kinds, to stand beside a new RSA key. */
 export async function createHalves(kinds: readonly string[]): Promise<CreatedHalf[]> {
-  const unknown = kinds.find((wanted) => !KEY_KINDS.some(({ name }) => name === wanted));
-  if (unknown !== undefined) throw new Error(`no kind of key is named ${unknown}`);
-  const wanted = KEY_KINDS.filter(({ name }) => kinds.includes(name));
-  const created = wanted.map((kind) => kind.createHalf()).filter((half) => half !== null);
-  return Promise.all(created);
+  const created = kinds.map((name) => kindNamed(name).createHalf());
+  return Promise.all(created.filter((half) => half !== null));
 }

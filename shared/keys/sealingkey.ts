@@ -23,7 +23,7 @@ export interface SealingKey {
 }
 
 /** Returns the names of the kinds of envelopes that a key opens. */
-export function kindsOf({ halves }: SealingKey): string[] {
+export function kindsOf({ halves }: Pick<SealingKey, "halves">): string[] {
   return halves.map(({ kind }) => kind);
 }
 
@@ -34,17 +34,20 @@ export function maySeal(
   return key.certificate !== null && !key.compromised;
 }
 
+function halfFor({ halves }: SealingKey, envelope: Envelope): PrivateHalf | undefined {
+  return halves.find((half) => half.kind === envelope.kind && half.couldOpen(envelope));
+}
+
 /** A cheap check: returns false only if the envelope cannot have been sealed with this key. */
-export function couldOpen({ halves }: SealingKey, envelope: Envelope): boolean {
-  return halves.some((half) => half.kind === envelope.kind && half.couldOpen(envelope));
+export function couldOpen(key: SealingKey, envelope: Envelope): boolean {
+  return halfFor(key, envelope) !== undefined;
 }
 
 /** Returns the value, or null if the envelope was not sealed with this key and this label. */
 export async function openWith(
-  { halves }: SealingKey,
+  key: SealingKey,
   envelope: Envelope,
   label: Uint8Array,
 ): Promise<Uint8Array | null> {
-  const half = halves.find(({ kind }) => kind === envelope.kind);
-  return half === undefined ? null : half.open(envelope, label);
+  return (await halfFor(key, envelope)?.open(envelope, label)) ?? null;
 }
