@@ -1,9 +1,7 @@
 // Lists the files of a folder of private keys.
 
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ioError } from "./errno.ts";
-import { statIfThere } from "./readfile.ts";
+import { namesIn, statIfThere } from "./readfile.ts";
 
 /** The mode bits that let group and others read a file. */
 export const READABLE_BY_OTHERS = 0o044;
@@ -17,13 +15,7 @@ export const ACCESSIBLE_TO_OTHERS = 0o077;
  */
 export function filesInKeyFolder(folder: string): string[] {
   if (statIfThere(folder) === undefined) return [];
-  let names: string[];
-  try {
-    names = readdirSync(folder);
-  } catch (error) {
-    throw ioError("cannot read", error, folder);
-  }
-  return names
+  return namesIn(folder)
     .filter((name) => !name.startsWith("."))
     .sort()
     .map((name) => join(folder, name))

@@ -1,21 +1,24 @@
 // Finds the manifests below a folder.
 // SPEC.md, "Command line", "Files".
 
-import { readdirSync, realpathSync } from "node:fs";
+import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { SignetError } from "../shared/errors.ts";
-import { ioError } from "./errno.ts";
-import { statIfThere } from "./readfile.ts";
+import { errnoOf, ioError } from "./errno.ts";
+import { isWithin, rootOf } from "./rootedfiles.ts";
 
 /** Matches the names of manifest files. */
 export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
 /**
  * Paths of the manifests below a folder, sorted. `.git`, `node_modules` and, unless `hidden` is set,
- * other hidden folders are skipped. A file or folder that is reachable twice by links counts once.
+ * other hidden folders are skipped. A file or folder that is reachable twice by links counts once. A
+ * link to a folder outside of the folder's repository is not followed, as Git does not follow it. A
+ * link to a file is listed wherever it leads: who opens it decides.
  * @throws SignetError io
  */
 export function manifestsBelow(folder: string, { hidden = false } = {}): string[] {
+  const root = rootOf(folder);
   // Resolved paths.
   const seen = new Set<string>();
   const isNew = (real: string): boolean => seen.size < seen.add(real).size;
@@ -24,15 +27,16 @@ export function manifestsBelow(folder: string, { hidden = false } = {}): string[
     const here = join(folder, below);
     try {
       const realHere = realpathSync(here);
+      if (below !== "" && !isWithin(root, realHere)) return;
       if (!isNew(realHere)) return;
       for (const entry of readdirSync(here, { withFileTypes: true })) {
         const path = join(below, entry.name);
         const isLink = entry.isSymbolicLink();
-        const target = isLink ? statIfThere(join(folder, path)) : entry;
+        const target = isLink ? targetOfLink(join(folder, path)) : entry;
         if (target?.isDirectory() === true) {
           const isHidden = entry.name.startsWith(".") && (!hidden || entry.name === ".git");
           if (!isHidden && entry.name !== "node_modules") walk(path);
-        } else if (target?.isFile() === true && MANIFEST_NAME.test(entry.name)) {
+        } else if (target !== undefined && MANIFEST_NAME.test(entry.name)) {
           const inFolder = join(realHere, entry.name);
           if (isNew(isLink ? realpathSync(inFolder) : inFolder)) found.push(path);
         }
@@ -43,4 +47,14 @@ export function manifestsBelow(folder: string, { hidden = false } = {}): string[
   };
   walk("");
   return found.sort();
+}
+
+/** Undefined for a link that leads nowhere, or to itself. */
+function targetOfLink(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
+    throw ioError("cannot read", error, path);
+  }
 }

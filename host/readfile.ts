@@ -1,22 +1,45 @@
 // Reads files, with readable errors.
 // SPEC.md, "Command line", "Files".
 
-import { readFileSync, realpathSync, statSync, type Stats } from "node:fs";
+import { closeSync, openSync, readdirSync, realpathSync, statSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
+import { MAX_FOUND_BYTES, readUpTo, readWithin } from "./rootedfiles.ts";
 
-/** @throws SignetError io; manifest-syntax if it is not UTF-8 */
+/**
+ * The most that is read of a file that a person named, in bytes. Far more than any manifest, and
+ * little enough for the memory of any machine.
+ */
+const MAX_NAMED_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Reads a file that a person named. It may be a pipe, or a link to anywhere.
+ * @throws SignetError io; manifest-syntax if it is not UTF-8
+ */
 export function readText(path: string): string {
   return decodeText(readBytes(path), path);
 }
 
-/** @throws SignetError io */
+/**
+ * Reads a file whose path comes from a repository's content.
+ * @throws SignetError io if it is not a regular file below `root`; manifest-syntax
+ */
+export function readTextWithin(root: string, path: string, limit = MAX_FOUND_BYTES): string {
+  return decodeText(readWithin(root, path, limit), path);
+}
+
+/** As `readText`, as bytes. @throws SignetError io */
 export function readBytes(path: string): Buffer {
   try {
-    return readFileSync(path);
+    const file = openSync(path, "r");
+    try {
+      return readUpTo(file, MAX_NAMED_BYTES, path);
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
-    throw ioError("cannot read", error, path);
+    throw error instanceof SignetError ? error : ioError("cannot read", error, path);
   }
 }
 
@@ -49,6 +72,15 @@ export function statIfThere(path: string): Stats | undefined {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw ioError("cannot read", error, path);
+  }
+}
+
+/** The names in a folder. @throws SignetError io */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    throw ioError("cannot read", error, folder);
   }
 }
 

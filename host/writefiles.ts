@@ -1,28 +1,23 @@
 // Writes several files: all or none, each atomically.
 // SPEC.md, "Command line", "Files".
 
-import {
-  closeSync,
-  fchmodSync,
-  fsync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  type Stats,
-  writeSync,
-} from "node:fs";
+import { closeSync, fsync, mkdirSync, readdirSync, renameSync, rmSync, type Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { SignetError } from "../shared/errors.ts";
+import { createFile } from "./atomicwrite.ts";
 import { errnoOf, ioError } from "./errno.ts";
 import { statIfThere } from "./readfile.ts";
+import { targetOf, targetWithin } from "./rootedfiles.ts";
 
 /** A file to be written. */
 export interface Output {
   readonly path: string;
   readonly text: string;
+  /**
+   * The folder, with links resolved, that the file must be below, if its path comes from a
+   * repository's content. Undefined for a path that a person named: a link may lead anywhere.
+   */
+  readonly root: string | undefined;
   /** Permission bits. Default: those of the file that it replaces, or 0644. */
   readonly mode?: number;
   /** The file has secret values in plain text: its temporary file is removed even after a kill. */
@@ -53,7 +48,7 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
   const folders = new Set<string>();
   try {
     for (const output of outputs) {
-      const target = resolveTarget(output.path);
+      const target = resolveTarget(output);
       folders.add(dirname(target));
       const temporary = join(dirname(target), `.${basename(target)}.${unique}.tmp`);
       if (staged.has(target)) {
@@ -71,6 +66,8 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
     await settled(unsynced);
     for (const { target, temporary, output } of staged.values()) {
       guard(output.path, () => {
+        // A folder may have become a link meanwhile.
+        if (output.root !== undefined) targetWithin(output.root, temporary);
         renameSync(temporary, target);
       });
       staged.delete(target);
@@ -132,29 +129,37 @@ export function isRunning(pid: number): boolean {
   }
 }
 
+/** Removes a file, or a link itself. @throws SignetError io */
+export function removeFile(path: string): void {
+  try {
+    rmSync(path);
+  } catch (error) {
+    throw ioError("cannot remove", error, path);
+  }
+}
+
 function guard(path: string, action: () => void): void {
   try {
     action();
   } catch (error) {
-    throw ioError("cannot write", error, path);
+    throw error instanceof SignetError ? error : ioError("cannot write", error, path);
   }
 }
 
 /** The path with links resolved. @throws SignetError io for a folder, device or pipe */
-function resolveTarget(path: string): string {
-  const existing = statIfThere(path);
+function resolveTarget({ path, root }: Output): string {
+  // Before anything is created: a missing folder may be below a link.
+  const target = root === undefined ? targetOf(path) : targetWithin(root, path);
+  const existing = statIfThere(target);
   if (existing === undefined) {
-    guard(path, () => mkdirSync(dirname(path), { recursive: true }));
-    // Links in the folder's path are followed; a dangling link is replaced.
-    return join(realpathSync(dirname(path)), basename(path));
-  }
-  if (!existing.isFile()) {
+    guard(path, () => mkdirSync(dirname(target), { recursive: true }));
+  } else if (!existing.isFile()) {
     throw new SignetError("io", "cannot write: it is not a regular file", {
       ...(existing.isDirectory() ? {} : { hint: "without --output, the result goes to stdout" }),
       place: { file: path },
     });
   }
-  return realpathSync(path);
+  return target;
 }
 
 function modeOf(existing: Stats | undefined): number | undefined {
@@ -167,22 +172,18 @@ const MAX_CONCURRENT_SYNCS = 64;
 /** Writes at once, and resolves when the file is on disk. */
 async function stage(
   temporary: string,
-  { path, text }: Output,
+  { path, text, root }: Output,
   mode: number | undefined,
 ): Promise<void> {
   try {
-    // The umask applies to our default mode, but not to a mode that the caller chose.
-    const file = openSync(temporary, "wx", mode === undefined ? 0o644 : 0o600);
+    const file = createFile(temporary, Buffer.from(text), { mode, root, shown: path });
     try {
-      let bytes = Buffer.from(text);
-      while (bytes.length > 0) bytes = bytes.subarray(writeSync(file, bytes));
-      if (mode !== undefined) fchmodSync(file, mode);
       await synced(file);
     } finally {
       closeSync(file);
     }
   } catch (error) {
-    throw ioError("cannot write", error, path);
+    throw error instanceof SignetError ? error : ioError("cannot write", error, path);
   }
 }
 

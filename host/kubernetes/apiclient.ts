@@ -40,6 +40,8 @@ export interface CallOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
+/** A server that asks for more would stop us altogether; one that asks for less than a second, not spare itself. */
+const MAX_RETRY_AFTER_S = 60;
 /** The shortest time between two calls of `onRecovered`, for a server that fails repeatedly. */
 const MIN_RECOVERY_INTERVAL_MS = 5_000;
 
@@ -149,12 +151,7 @@ export class KubernetesClient {
           const lines = (pending + decoder.write(chunk)).split("\n");
           pending = lines.pop() ?? "";
           try {
-            for (const line of lines) {
-              const event = asObject(parse(line));
-              const object = asObject(event?.["object"] ?? null);
-              if (event === null || object === null) continue;
-              onEvent(event["type"] as string, object);
-            }
+            for (const line of lines) if (line.trim() !== "") onEvent(...watchEvent(line));
           } catch (error) {
             fail(error);
           }
@@ -198,6 +195,17 @@ export class KubernetesClient {
   }
 }
 
+/** @throws ApiError 410 if `line` is not an event: what it told is lost unless it is listed again */
+function watchEvent(line: string): [string, JsonObject] {
+  const event = asObject(parse(line));
+  const object = asObject(event?.["object"] ?? null);
+  const type = event?.["type"];
+  if (typeof type !== "string" || object === null) {
+    throw new ApiError(410, "Malformed", "the watch sent what is not an event");
+  }
+  return [type, object];
+}
+
 function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
@@ -219,7 +227,7 @@ function refusal(status: number, response: IncomingMessage, text: string): ApiEr
     status,
     reason,
     `the API server answered ${status} ${reason}${where}`,
-    Number.isFinite(seconds) ? seconds * 1000 : undefined,
+    Number.isFinite(seconds) ? 1000 * Math.min(Math.max(seconds, 1), MAX_RETRY_AFTER_S) : undefined,
   );
 }
 

@@ -2,6 +2,7 @@
 // SPEC.md, "Command line", "Certificate".
 
 import { SignetError } from "../../shared/errors.ts";
+import { errnoOf } from "../errno.ts";
 import { proxyFor } from "../http.ts";
 import {
   type ConnectionOverrides,
@@ -9,6 +10,8 @@ import {
   type KubeconfigOptions,
 } from "./kubeconfigfiles.ts";
 import { type Cluster, KubeConfig, type User } from "./library.ts";
+
+const UNREADABLE = "this kubeconfig cannot be read";
 
 /**
  * The kubeconfig's cluster and user with the overrides applied; in a pod, the pod's own.
@@ -30,9 +33,9 @@ export function loadKubeconfig({ kubeconfig, context, overrides }: KubeconfigOpt
     else if (files.length === 1) config.loadFromFile(first);
     else config.loadFromDefault();
   } catch (error) {
-    // The library's message may quote the file.
-    throw new SignetError("io", "this kubeconfig cannot be read", {
-      cause: error,
+    throw new SignetError("io", UNREADABLE, {
+      // The library's message may quote the file.
+      ...(errnoOf(error) === undefined ? {} : { cause: error }),
       hint: "see whether `kubectl config view` can",
       ...(first === undefined ? {} : { place: { file: first } }),
     });
@@ -128,13 +131,23 @@ function userOverrides(account: User | null, overrides: ConnectionOverrides | un
   return { ...base, ...certificate, ...impersonation };
 }
 
+/** @throws Error with a message that does not quote the file, as the library's may */
+function loadFile(config: KubeConfig, file: string): void {
+  try {
+    config.loadFromFile(file);
+  } catch (error) {
+    if (errnoOf(error) !== undefined) throw error;
+    throw new Error(`${file}: ${UNREADABLE}`);
+  }
+}
+
 /**
  * The configuration from `kubeconfig`, or the pod's own.
  * @throws Error if there is no usable configuration
  */
 export function loadOwnConfig(kubeconfig: string | undefined): KubeConfig {
   const config = new KubeConfig();
-  if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
+  if (kubeconfig !== undefined) loadFile(config, kubeconfig);
   else if (process.env["KUBERNETES_SERVICE_HOST"]) config.loadFromCluster();
   else {
     throw new Error(

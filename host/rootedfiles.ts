@@ -1,0 +1,189 @@
+// Opens files whose paths come from a repository's content, so that none leads out of the repository.
+// SPEC.md, "Command line", "Files".
+
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { SignetError } from "../shared/errors.ts";
+import { errnoOf, ioError } from "./errno.ts";
+
+/**
+ * The most that is read of a file that is found in a folder, in bytes. JSON data may lie beside
+ * manifests and must not stop a command, but forges take no file of more than 100 MB.
+ */
+export const MAX_FOUND_BYTES = 128 * 1024 * 1024;
+
+/** The most that is read of a certificate or of a file of settings, in bytes. */
+export const MAX_SETTINGS_BYTES = 1024 * 1024;
+
+/**
+ * The folder that paths in `folder` must not lead out of: its Git repository, or else `folder`
+ * itself. Links in the path to `folder` are resolved first.
+ * @throws SignetError io
+ */
+export function rootOf(folder: string): string {
+  return repositoryOf(onDisk("cannot read", folder, () => realpathSync.native(folder)));
+}
+
+function repositoryOf(start: string): string {
+  for (let here = start; ; here = dirname(here)) {
+    if (existsItself(join(here, ".git"))) return here;
+    if (dirname(here) === here) return start;
+  }
+}
+
+/** The same for a folder that may not exist yet. @throws SignetError io */
+export function rootOfNew(folder: string): string {
+  return repositoryOf(targetOf(folder));
+}
+
+/**
+ * Whether a resolved path is below a root. Git's own folder does not count: its files are programs
+ * and settings, and no content of a repository.
+ */
+export function isWithin(root: string, real: string): boolean {
+  const below = relative(root, real);
+  // On Windows, the path to another drive is absolute.
+  if (isAbsolute(below)) return false;
+  const parts = below.split(sep);
+  return parts[0] !== ".." && !parts.some((part) => part.toLowerCase() === ".git");
+}
+
+/**
+ * Reads a regular file that is below `root`, with all links resolved. Never waits for a pipe, and
+ * never reads a device.
+ * @throws SignetError io
+ */
+export function readWithin(root: string, path: string, limit: number): Buffer {
+  return onDisk("cannot read", path, () => {
+    // Opening some devices does something, so they are refused before that too.
+    if (!statSync(path).isFile()) throw notRegular(path);
+    const file = openSync(path, constants.O_RDONLY | ifKnown(constants.O_NONBLOCK));
+    try {
+      if (!fstatSync(file).isFile()) throw notRegular(path);
+      if (!isWithin(root, placeOfOpen(file, path))) throw leadsOut("cannot read", path);
+      return readUpTo(file, limit, path);
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+/**
+ * Reads a file that Git names: one of the repository, or a temporary file elsewhere. No link leads
+ * out of the folder that it is in.
+ * @throws SignetError io
+ */
+export function readBeside(path: string): Buffer {
+  return readWithin(rootOf(dirname(path)), path, MAX_FOUND_BYTES);
+}
+
+/** Reads an open file to its end. @throws SignetError io if it is larger than `limit` */
+export function readUpTo(file: number, limit: number, path: string): Buffer {
+  const chunks: Buffer[] = [];
+  for (let total = 0; ;) {
+    const chunk = Buffer.allocUnsafe(65_536);
+    const length = readSync(file, chunk);
+    if (length === 0) return Buffer.concat(chunks);
+    chunks.push(chunk.subarray(0, length));
+    // Counted as it is read: the file may grow meanwhile, and a pipe has no size.
+    if ((total += length) > limit) {
+      throw new SignetError("io", `cannot read: it is larger than ${limit / 1024 / 1024} MiB`, {
+        place: { file: path },
+      });
+    }
+  }
+}
+
+/**
+ * The path to replace when `path` is written: with all links resolved, and below `root`. The last
+ * part of it need not exist, nor do its folders. A link that leads nowhere is itself replaced.
+ * @throws SignetError io
+ */
+export function targetWithin(root: string, path: string): string {
+  return onDisk("cannot write", path, () => {
+    const target = resolveExisting(resolve(path));
+    if (!isWithin(root, target)) throw leadsOut("cannot write", path);
+    return target;
+  });
+}
+
+/** Resolves the links in the part of a path that exists. */
+function resolveExisting(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+    return join(resolveExisting(dirname(path)), basename(path));
+  }
+}
+
+/** The same without a root, for a path that a person named. */
+export function targetOf(path: string): string {
+  return onDisk("cannot write", path, () => resolveExisting(resolve(path)));
+}
+
+/**
+ * For a file that was just created at `path`. A folder may have become a link since it was resolved.
+ * `shown`: the path that errors name.
+ * @throws SignetError io if the file is not below `root`
+ */
+export function checkOpenWithin(root: string, file: number, path: string, shown: string): void {
+  if (!isWithin(root, placeOfOpen(file, path))) throw leadsOut("cannot write", shown);
+}
+
+/** The resolved path of an open file, also if `path` leads to another one by now. */
+function placeOfOpen(file: number, path: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${file}`);
+  } catch {
+    // Not Linux.
+    const real = realpathSync.native(path);
+    const [opened, named] = [fstatSync(file, { bigint: true }), statSync(real, { bigint: true })];
+    if (opened.dev === named.dev && opened.ino === named.ino) return real;
+    throw new SignetError("io", "cannot read: it was replaced meanwhile", {
+      place: { file: path },
+    });
+  }
+}
+
+function existsItself(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Windows lacks some flags. */
+function ifKnown(flag: number | undefined): number {
+  return flag ?? 0;
+}
+
+function leadsOut(what: string, path: string): SignetError {
+  return new SignetError(
+    "io",
+    `${what}: it leads out of the folder or repository by a link, or into .git`,
+    {
+      hint: "replace the link with what it leads to",
+      place: { file: path },
+    },
+  );
+}
+
+function notRegular(path: string): SignetError {
+  return new SignetError("io", "cannot read: it is not a regular file", { place: { file: path } });
+}
+
+function onDisk<T>(what: string, path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw error instanceof SignetError ? error : ioError(what, error, path);
+  }
+}
