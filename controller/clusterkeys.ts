@@ -2,9 +2,11 @@
 // SPEC.md, "Sealing keys and certificates", "Renewal".
 
 import { createHash } from "node:crypto";
+import { parseCertificate } from "../shared/keys/certificate.ts";
 import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
 import {
+  CONFIRMED_ANNOTATION,
   formatKeySecret,
   HELD_KEY_LABELS,
   KEY_LABEL,
@@ -18,8 +20,10 @@ import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/obje
 import { parseSecret } from "../shared/kubernetes/secret.ts";
 import { Cache, objectKey, text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
-import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
-import type { Log } from "./log.ts";
+import { ApiError } from "../host/kubernetes/apiclient.ts";
+import { KeyAnnotations } from "./keyannotations.ts";
+import { KeyChanges, type KeyChangesWiring, SEALING_SINCE_ANNOTATION } from "./keychanges.ts";
+import { doubtAbout, TakeOver } from "./takeover.ts";
 
 export interface KeyOptions {
   /** The namespace of the key Secrets. */
@@ -43,15 +47,10 @@ interface RenewalOptions {
   readonly cutoff: Date | null;
 }
 
-export interface KeysWiring {
-  readonly client: KubernetesClient;
+export interface KeysWiring extends KeyChangesWiring {
   readonly keyring: Keyring;
-  readonly log: Log;
-  readonly now: () => Date;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
-  /** Throws if this replica may not write. */
-  readonly guard: () => void;
   /** Called after the set of keys has changed. */
   readonly onChange: () => void;
 }
@@ -62,6 +61,9 @@ interface Found {
   readonly key: SealingKey | null;
   /** Whether the renew annotation is set. */
   readonly renew: boolean;
+  /** Why it may not be a key of an earlier controller; null if nothing tells. */
+  readonly doubt: string | null;
+  readonly sealingSince: string;
 }
 
 /** Maximum time between two checks, because timers do not notice when the system clock is set. */
@@ -109,17 +111,24 @@ export class ClusterKeys {
   readonly #labelled: Cache<Found>;
   /** The single key used before 2019, which has no label. */
   readonly #legacy: Cache<Found>;
+  readonly #changes: KeyChanges;
+  readonly #takeOver: TakeOver;
   #held = "";
   #loaded = false;
   #leading = false;
   #requested = false;
-  #creating = false;
+  /** A look is under way; `again`: the keys changed since it began. */
+  #working = false;
+  #again = false;
   #createdAtMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: KeyOptions, wiring: KeysWiring) {
     this.#options = options;
     this.#wiring = wiring;
+    const annotations = new KeyAnnotations(options.namespace, wiring);
+    this.#changes = new KeyChanges(options.namespace, wiring, annotations);
+    this.#takeOver = new TakeOver(options.namespace, wiring, annotations);
     const { client, log } = wiring;
     const cacheOptions = {
       keep: (object: JsonObject) => this.#read(object),
@@ -143,6 +152,7 @@ export class ClusterKeys {
   async start(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#labelled.start(signal), this.#legacy.start(signal)]);
     if (signal.aborted) return;
+    await this.#takeOver.judge(this.#candidates(), signal);
     this.#loaded = true;
     this.#refill();
   }
@@ -150,6 +160,7 @@ export class ClusterKeys {
   /** Starts to create keys: the first one, and a new one whenever renewal is due. */
   lead(): void {
     this.#leading = true;
+    this.#changes.forget();
     this.#look();
   }
 
@@ -184,16 +195,27 @@ export class ClusterKeys {
   }
 
   #found(): Found[] {
+    return this.#candidates().map((found) =>
+      found.key !== null && this.#takeOver.inherits(found.key)
+        ? { ...found, key: { ...found.key, confirmed: true } }
+        : found,
+    );
+  }
+
+  /** The key Secrets as they say of themselves. */
+  #candidates(): Found[] {
     return [...this.#labelled.values(), ...this.#legacy.values()];
   }
 
   #refill(): void {
     if (!this.#loaded) return;
+    this.#takeOver.settle(this.#candidates());
     const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
     const held = JSON.stringify(
       keys.map((key) => {
-        const { name, fingerprint, certificate, orderedAt, compromised } = key;
-        return [name, fingerprint, kindsOf(key), certificate?.pem ?? "", orderedAt, compromised];
+        const { name, fingerprint, certificate, orderedAt, compromised, confirmed } = key;
+        const states = [orderedAt, compromised, confirmed];
+        return [name, fingerprint, kindsOf(key), certificate?.pem ?? "", ...states];
       }),
     );
     if (held !== this.#held) {
@@ -204,25 +226,26 @@ export class ClusterKeys {
     this.#look();
   }
 
-  /** Creates a key if one is due, and schedules the next check. */
+  /** Creates a key if one is due, tells which key seals, and schedules the next check. */
   #look(): void {
     clearTimeout(this.#timer);
-    if (!this.#leading || !this.#loaded || this.#creating) return;
+    if (!this.#leading || !this.#loaded) return;
+    this.#again = this.#working;
+    if (this.#working) return;
     const dueInMs = this.#dueInMs();
-    if (dueInMs > 0) {
-      this.#lookIn(Math.min(dueInMs, LOOK_MS));
-      return;
-    }
-    this.#creating = true;
-    this.#create().then(
+    this.#working = true;
+    (dueInMs > 0 ? this.#tellChanges() : this.#create()).then(
       () => {
-        this.#creating = false;
-        this.#requested = false;
-        this.#look();
+        this.#working = false;
+        if (dueInMs <= 0) this.#requested = false;
+        if (dueInMs > 0 && !this.#again) this.#lookIn(Math.min(dueInMs, LOOK_MS));
+        else this.#look();
       },
       (error: unknown) => {
-        this.#creating = false;
-        this.#wiring.log.error("sealing key could not be made, trying again", {
+        this.#working = false;
+        const what =
+          dueInMs > 0 ? "sealing key could not be marked" : "sealing key could not be made";
+        this.#wiring.log.error(`${what}, trying again`, {
           error: (error as Error).message,
           inMs: RETRY_MS,
         });
@@ -231,7 +254,19 @@ export class ClusterKeys {
     );
   }
 
+  async #tellChanges(): Promise<void> {
+    const { newest } = this.#wiring.keyring;
+    if (newest === null) return;
+    const found = this.#found().flatMap(({ key, sealingSince }) =>
+      key === null ? [] : [{ key, sealingSince }],
+    );
+    await this.#takeOver.confirm(this.#candidates(), newest.name);
+    await this.#changes.look(newest, found);
+  }
+
   #lookIn(delayMs: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#leading) return;
     this.#timer = setTimeout(() => {
       this.#look();
     }, delayMs);
@@ -257,20 +292,22 @@ export class ClusterKeys {
     const predecessor = keyring.keys[0] ?? null;
     const notBefore = nextNotBefore(predecessor, now());
     const pair = await createSealingKey({ bits, validForMs, commonName, notBefore });
+    const { fingerprint } = parseCertificate(pair.certificatePem);
+    const confirmed = { ...annotations, [CONFIRMED_ANNOTATION]: fingerprint };
     for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
       const name = keyName(prefix, predecessor, attempt);
       try {
-        const key = await this.#take(name, async () =>
+        await this.#take(name, async () =>
           this.#read(
             await client.call("POST", this.#path, {
               query: { fieldManager: FIELD_MANAGER },
-              body: formatKeySecret(pair, { name, namespace }, labels, annotations),
+              body: formatKeySecret(pair, { name, namespace }, labels, confirmed),
               guard,
             }),
           ),
         );
         this.#createdAtMs = clock();
-        const fingerprint = key?.fingerprint;
+        this.#changes.created(fingerprint);
         log.info("sealing key created", { secret: `${namespace}/${name}`, fingerprint });
         return;
       } catch (error) {
@@ -299,9 +336,11 @@ export class ClusterKeys {
   #read(object: JsonObject): Found {
     const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
     const renew = text(annotations[RENEW_ANNOTATION]) !== "";
+    const sealingSince = text(annotations[SEALING_SINCE_ANNOTATION]);
     try {
       const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...object });
-      return { key: readKeySecret(secret, this.#options.order), renew };
+      const key = readKeySecret(secret, this.#options.order);
+      return { key, renew, sealingSince, doubt: doubtAbout(object, key, this.#wiring.now()) };
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       this.#wiring.log.error("sealing key Secret is malformed, skipped", {
@@ -309,7 +348,7 @@ export class ClusterKeys {
         error: error.message,
         field: error.place.field,
       });
-      return { key: null, renew };
+      return { key: null, renew, sealingSince, doubt: null };
     }
   }
 }

@@ -5,7 +5,7 @@ import { type KeyObject, X509Certificate } from "node:crypto";
 import { SignetError } from "../errors.ts";
 import type { Certificate } from "./keykind.ts";
 import { kindsIn } from "./kinds.ts";
-import { checkKeySize, fingerprintOf, modulusBits } from "./rsakey.ts";
+import { checkExponent, checkKeySize, fingerprintOf, modulusBits } from "./rsakey.ts";
 import { damagedCertificate, extensionIn } from "./der.ts";
 import { findCertificatePem } from "./x509.ts";
 
@@ -32,6 +32,7 @@ export function parseCertificate(text: string): Certificate {
   }
   const bits = modulusBits(key);
   checkKeySize(bits, "certificate-invalid");
+  checkExponent(key.asymmetricKeyDetails?.publicExponent ?? 0n, "certificate-invalid");
   const notBefore = new Date(x509.validFrom);
   const notAfter = new Date(x509.validTo);
   if (Number.isNaN(notBefore.getTime()) || Number.isNaN(notAfter.getTime()))

@@ -65,11 +65,17 @@ export function extensionIn(der: Uint8Array, objectId: string): Uint8Array | nul
   return null;
 }
 
+/** Bytes of the longest object identifier that is read. */
+const MAX_OBJECT_ID = 64;
+
 /** Formats the DER content of an object identifier in dotted notation (X.690, section 8.19). */
 function formatObjectId(bytes: Uint8Array): string {
+  // A number that is cut off, or that would lose digits, must not pass for another.
+  if (bytes.length > MAX_OBJECT_ID || (bytes.at(-1) ?? 0x80) >= 0x80) throw damagedCertificate();
   const numbers: number[] = [];
   let number = 0;
   for (const byte of bytes) {
+    if (number >= 2 ** 45) throw damagedCertificate();
     number = number * 128 + (byte & 0x7f);
     if (byte >= 0x80) continue;
     numbers.push(number);

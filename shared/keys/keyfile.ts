@@ -2,7 +2,7 @@
 // SPEC.md, "Sealing keys and certificates".
 
 import { parseCertificate } from "./certificate.ts";
-import { parsePrivateKey, rsaHalf } from "./rsakey.ts";
+import { isPrivateKeyBlock, parsePrivateKey, rsaHalf } from "./rsakey.ts";
 import type { PrivateHalf } from "./keykind.ts";
 import { halfBeside, privateKeyBlocks } from "./kinds.ts";
 import type { SealingKeyPair } from "./keypair.ts";
@@ -27,6 +27,12 @@ export const HELD_KEY_LABELS = ["active", "compromised"];
  * makes the controller create a new key.
  */
 export const RENEW_ANNOTATION = "kube-signet/renew";
+
+/**
+ * An annotation on a key Secret that lets its key seal. Its value is the fingerprint of that key, so
+ * it is worth nothing on another Secret, or once the key was exchanged.
+ */
+export const CONFIRMED_ANNOTATION = "kube-signet/confirmed";
 
 /** The first bytes of a locked backup, which is an age file: armored and binary. */
 const LOCKED_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"];
@@ -73,8 +79,11 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   const created = secret.metadata.rest["creationTimestamp"];
   // An invalid date would make comparisons return NaN, so it counts as missing.
   const createdAt = new Date((typeof created === "string" ? Date.parse(created) : 0) || 0);
+  const isDated = createdAt.getTime() > 0;
+  const notBefore = order === "CertNotBefore" ? certificate?.notBefore : undefined;
+  // A certificate can carry any date: a key from the future would stay the newest for ever.
   const orderedAt =
-    order === "CertNotBefore" && certificate !== null ? certificate.notBefore : createdAt;
+    notBefore === undefined || (isDated && createdAt < notBefore) ? createdAt : notBefore;
   const compromised = secret.metadata.labels[KEY_LABEL] === "compromised";
   return {
     name: secret.metadata.name,
@@ -84,12 +93,14 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
     orderedAt,
     createdAt,
     compromised,
+    confirmed: secret.metadata.annotations[CONFIRMED_ANNOTATION] === fingerprint,
   };
 }
 
 /**
  * Reads every sealing key in a file. The file is either PEM, or a YAML or JSON stream of Secrets
- * and `List`s of Secrets. `file`: the name of the file, for errors.
+ * and `List`s of Secrets. `file`: the name of the file, for errors. Whoever provides the file vouches
+ * for its keys, so they are confirmed.
  * @throws SignetError key-invalid if the file has no key; certificate-invalid, manifest-syntax,
  *   manifest-ambiguous, wrong-kind or secret-invalid. The message never quotes the file.
  */
@@ -98,7 +109,10 @@ export function readKeyFile(text: string, file: string): SealingKey[] {
     // Other programs write text before a PEM block. In a manifest a block is always indented.
     if (/^-----BEGIN /m.test(text)) return readPemKeys(text, file);
     const secrets = parseManifests(text).flatMap(objectsOf);
-    const keys = secrets.map((object) => readKeySecret(parseSecret(object)));
+    const keys = secrets.map((object) => ({
+      ...readKeySecret(parseSecret(object)),
+      confirmed: true,
+    }));
     if (keys.length === 0) throw new SignetError("key-invalid", "there is no sealing key in it");
     return keys;
   });
@@ -124,6 +138,8 @@ function readPemKeys(text: string, file: string): SealingKey[] {
       last.halves.push(half);
       continue;
     }
+    // Of a kind that this version does not know: ignored, as in a `tls.key`.
+    if (half === null && !isPrivateKeyBlock(block)) continue;
     const privateKey = parsePrivateKey(block);
     keys.push({
       name: file,
@@ -133,6 +149,7 @@ function readPemKeys(text: string, file: string): SealingKey[] {
       orderedAt: new Date(0),
       createdAt: new Date(0),
       compromised: false,
+      confirmed: true,
     });
   }
   if (keys.length > 0) return keys;

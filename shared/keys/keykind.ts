@@ -45,6 +45,11 @@ export interface PrivateHalf {
   couldOpen(envelope: Envelope): boolean;
   /** Returns the value, or null if the envelope was not sealed with this key and this label. */
   open(envelope: Envelope, label: Uint8Array): Promise<Uint8Array | null>;
+  /**
+   * A keyed hash that only a holder of the private key can compute, and that says nothing about the
+   * key. Every RSA half has it.
+   */
+  readonly tag?: (message: string) => string;
 }
 
 /** A new key of a kind that stands beside an RSA key. */

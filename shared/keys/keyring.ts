@@ -25,14 +25,15 @@ export class Keyring {
   }
 
   /**
-   * Replaces all keys with `keys`. Of two keys with the same fingerprint it keeps the newer, unless
-   * only the older one has a certificate.
+   * Replaces all keys with `keys`. Of two with the same fingerprint it keeps one that may seal, and
+   * else the newer, unless only the older one has a certificate.
    */
   replace(keys: readonly SealingKey[]): void {
     const newestFirst = [...keys].sort(
       (a, b) =>
         b.orderedAt.getTime() - a.orderedAt.getTime() ||
         a.createdAt.getTime() - b.createdAt.getTime() ||
+        notBeforeOf(b) - notBeforeOf(a) ||
         (a.name < b.name ? -1 : 1),
     );
     const compromised = new Set(
@@ -42,7 +43,7 @@ export class Keyring {
     for (const key of newestFirst) {
       const { fingerprint } = key;
       const newer = held.get(fingerprint);
-      if (newer !== undefined && (newer.certificate !== null || key.certificate === null)) continue;
+      if (newer !== undefined && worth(newer) >= worth(key)) continue;
       held.delete(fingerprint);
       held.set(fingerprint, { ...key, compromised: compromised.has(fingerprint) });
     }
@@ -61,8 +62,9 @@ export class Keyring {
   }
 
   /** The state of a key in this keyring; see keystate.ts. */
-  stateOf(key: SealingKey): "sealing" | "former" | "compromised" {
+  stateOf(key: SealingKey): "sealing" | "former" | "compromised" | "unconfirmed" {
     if (key.compromised) return "compromised";
+    if (!key.confirmed) return "unconfirmed";
     return key.fingerprint === this.newest?.fingerprint ? "sealing" : "former";
   }
 
@@ -89,6 +91,16 @@ export class Keyring {
       (key): key is SealingKey => key !== undefined && couldOpen(key, envelope),
     );
   }
+}
+
+/** Decides between keys of the same second. */
+function notBeforeOf({ certificate }: SealingKey): number {
+  return certificate?.notBefore.getTime() ?? 0;
+}
+
+/** What a copy of a key can do: seal, be sealed for, or only open. */
+function worth({ certificate, confirmed }: SealingKey): number {
+  return certificate === null ? 0 : confirmed ? 2 : 1;
 }
 
 /**

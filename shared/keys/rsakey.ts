@@ -27,6 +27,15 @@ export function checkKeySize(bits: number, code: ErrorCode): void {
   if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
+/** The largest exponent that the original's runtime takes. */
+const MAX_EXPONENT = 2n ** 31n - 1n;
+
+/** @throws SignetError `code` if the exponent is none of RSA, with which values would be readable */
+export function checkExponent(exponent: bigint, code: ErrorCode): void {
+  if (exponent >= 3n && exponent <= MAX_EXPONENT && exponent % 2n === 1n) return;
+  throw new SignetError(code, "the exponent of the RSA key is impossible");
+}
+
 /** A parsed RSA private key. */
 export interface PrivateKey {
   /** DER PrivateKeyInfo. */
@@ -44,6 +53,11 @@ function needNode(): NodeCrypto {
 
 const PRIVATE_KEY_PEM =
   /-----BEGIN ((?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----[\s\S]*?-----END \1-----/;
+
+/** Whether `parsePrivateKey` reads or refuses a PEM block of this name, and does not skip it. */
+export function isPrivateKeyBlock(pem: string): boolean {
+  return PRIVATE_KEY_PEM.test(pem);
+}
 
 /**
  * Reads the first private key in a PEM text: PKCS #1 or PKCS #8, without a passphrase.
@@ -70,12 +84,33 @@ export function parsePrivateKey(text: string): PrivateKey {
   const publicKey = createPublicKey(key);
   const bits = modulusBits(publicKey);
   checkKeySize(bits, "key-invalid");
+  checkParts(key);
   return {
     pkcs8: new Uint8Array(key.export({ type: "pkcs8", format: "der" })),
     fingerprint: fingerprintOf(publicKey),
     bits,
     modulus: modulusOf(publicKey),
   };
+}
+
+/**
+ * Refuses a key that would not keep a secret or could not open one: OpenSSL reads the parts without
+ * asking whether they fit.
+ */
+function checkParts(key: KeyObject): void {
+  const jwk = key.export({ format: "jwk" });
+  const [n, e, d, p, q] = [jwk.n, jwk.e, jwk.d, jwk.p, jwk.q].map((part) =>
+    BigInt(`0x0${Buffer.from(part ?? "", "base64url").toString("hex")}`),
+  ) as [bigint, bigint, bigint, bigint, bigint];
+  checkExponent(e, "key-invalid");
+  const fits =
+    p > 1n &&
+    q > 1n &&
+    p !== q &&
+    p * q === n &&
+    (e * d) % (p - 1n) === 1n &&
+    (e * d) % (q - 1n) === 1n;
+  if (!fits) throw new SignetError("key-invalid", "the parts of the RSA key do not fit together");
 }
 
 function modulusOf(publicKey: KeyObject): Uint8Array {
@@ -121,6 +156,7 @@ class RsaHalf implements PrivateHalf {
   readonly kind = RSA;
   readonly #privateKey: PrivateKey;
   readonly #imports: Import[] = [];
+  #tagKey: ArrayBuffer | undefined;
 
   constructor(privateKey: PrivateKey) {
     this.#privateKey = privateKey;
@@ -147,6 +183,13 @@ class RsaHalf implements PrivateHalf {
       chosen.load--;
     }
   }
+
+  readonly tag = (message: string): string => {
+    const { createHmac, hkdfSync } = needNode();
+    this.#tagKey ??= hkdfSync("sha256", this.#privateKey.pkcs8, "", "kube-signet/tag", 32);
+    const hash = createHmac("sha256", new Uint8Array(this.#tagKey)).update(message);
+    return hash.digest("base64url");
+  };
 
   #leastBusy(): Import {
     let best = this.#imports[0];

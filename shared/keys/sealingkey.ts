@@ -14,12 +14,20 @@ export interface SealingKey {
   readonly halves: readonly PrivateHalf[];
   /** Null for a private key without a certificate, which opens values but cannot seal. */
   readonly certificate: Certificate | null;
-  /** The time by which keys are ordered: the certificate's notBefore, or `createdAt`. */
+  /**
+   * The time by which keys are ordered: the certificate's notBefore, but no later than the creation
+   * of the key Secret; or `createdAt`.
+   */
   readonly orderedAt: Date;
   /** When the key Secret was created. If `orderedAt` is equal, the key created first seals. */
   readonly createdAt: Date;
   /** Whether an administrator marked the key as compromised: it opens values, but must not seal. */
   readonly compromised: boolean;
+  /**
+   * Whether the controller created the key or a person confirmed it. Any other key only opens:
+   * whoever gets a key Secret into the namespace must not read what is sealed from then on.
+   */
+  readonly confirmed: boolean;
 }
 
 /** Returns the names of the kinds of envelopes that a key opens. */
@@ -27,11 +35,11 @@ export function kindsOf({ halves }: Pick<SealingKey, "halves">): string[] {
   return halves.map(({ kind }) => kind);
 }
 
-/** Whether the key may seal: it has a certificate and is not compromised. */
+/** Whether the key may seal: it has a certificate, is confirmed, and is not compromised. */
 export function maySeal(
   key: SealingKey,
 ): key is SealingKey & { readonly certificate: Certificate } {
-  return key.certificate !== null && !key.compromised;
+  return key.certificate !== null && key.confirmed && !key.compromised;
 }
 
 function halfFor({ halves }: SealingKey, envelope: Envelope): PrivateHalf | undefined {

@@ -6,7 +6,7 @@ import { SignetError } from "../errors.ts";
 import type { Certificate } from "./keykind.ts";
 import { damagedCertificate, extensionIn, partsOf, Reader, TAG } from "./der.ts";
 import { kindsIn } from "./kinds.ts";
-import { checkKeySize } from "./rsakey.ts";
+import { checkExponent, checkKeySize } from "./rsakey.ts";
 
 /** The DER content of the object identifier 1.2.840.113549.1.1.1. */
 const RSA_ENCRYPTION = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -52,6 +52,7 @@ export async function readCertificate(text: string): Promise<Certificate> {
   const { modulus, exponent } = takePublicKey(new Reader(spki));
   const bits = bitsOf(modulus);
   checkKeySize(bits, "certificate-invalid");
+  checkExponent(numberOf(exponent.subarray(0, 8)), "certificate-invalid");
   return {
     pem: `${pem}\n`,
     spki,
@@ -89,10 +90,21 @@ function takePublicKey(spki: Reader): { modulus: Uint8Array; exponent: Uint8Arra
   info.end();
   if (unusedBits !== 0) throw damagedCertificate();
   const numbers = new Reader(Uint8Array.from(key)).enter(TAG.sequence);
-  const modulus = numbers.take(TAG.integer);
-  const exponent = numbers.take(TAG.integer);
+  const modulus = takePositive(numbers);
+  const exponent = takePositive(numbers);
   numbers.end();
   return { modulus, exponent };
+}
+
+/**
+ * Takes a positive integer in the shortest form. OpenSSL reads a negative one as another number than
+ * its bytes say, and the fingerprint is one of the bytes.
+ */
+function takePositive(numbers: Reader): Uint8Array {
+  const integer = numbers.take(TAG.integer);
+  const [first = 0x80, second = 0] = integer;
+  if (first >= 0x80 || (first === 0 && second < 0x80)) throw damagedCertificate();
+  return integer;
 }
 
 /** Returns the number of bits of a positive DER integer. */
@@ -100,6 +112,10 @@ function bitsOf(integer: Uint8Array): number {
   const first = integer.findIndex((byte) => byte !== 0);
   if (first === -1) return 0;
   return (integer.length - first) * 8 - Math.clz32(integer[first] ?? 0) + 24;
+}
+
+function numberOf(bigEndian: Uint8Array): bigint {
+  return bigEndian.reduce((number, byte) => number * 256n + BigInt(byte), 0n);
 }
 
 /**

@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
-import { formatKeySecret } from "../../shared/keys/keyfile.ts";
+import { CONFIRMED_ANNOTATION, formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import {
   certificateOf,
@@ -95,8 +95,14 @@ function fingerprintOf(pem: string): string {
   return parseCertificate(pem).fingerprint;
 }
 
+/** A key Secret that an operator confirmed. */
+function confirmedSecret(pair: SealingKeyPair, name: string): KubeObject {
+  const annotations = { [CONFIRMED_ANNOTATION]: fingerprintOf(pair.certificatePem) };
+  return formatKeySecret(pair, { name, namespace: "kube-system" }, {}, annotations);
+}
+
 async function bring(pair: SealingKeyPair, secret: string): Promise<void> {
-  await plane.apply(formatKeySecret(pair, { name: secret, namespace: "kube-system" }));
+  await plane.apply(confirmedSecret(pair, secret));
 }
 
 describe("a new sealing key", () => {
@@ -215,13 +221,14 @@ describe("a key that is marked compromised", () => {
 
 describe("key Secrets as they come and go", () => {
   it("of equal age: the one created first seals, as in the original", async () => {
-    const second = await foreignKey(-1);
+    // Later than the key that is there: dates count in whole seconds.
+    await new Promise((done) => setTimeout(done, 1_100));
+    const second = await foreignKey(0);
     const notBefore = parseCertificate(second.certificatePem).notBefore;
     const other = await createSealingKey({ bits: 2048, notBefore, validForMs: DAY_MS });
     const before = await certificateOf(controller);
     await bring(other, "zz-created-first");
     await untilOtherCertificate(before);
-    // Creation times count in whole seconds.
     await new Promise((done) => setTimeout(done, 1_100));
     await bring(second, "aa-created-second");
     await plane.waitFor(
@@ -235,7 +242,7 @@ describe("key Secrets as they come and go", () => {
 
   it("one that is malformed is told of and skipped, and used once it is mended", async () => {
     const pair = await foreignKey(-1);
-    const good = formatKeySecret(pair, { name: "broken", namespace: "kube-system" });
+    const good = confirmedSecret(pair, "broken");
     const data = { ...(good["data"] as Record<string, string>), "tls.key": "bm90IGEga2V5" };
     await plane.apply({ ...good, data });
     await plane.waitFor(

@@ -2,12 +2,19 @@
 // SPEC.md, "Sealing keys and certificates", "Renewal".
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterKeys, keyName, type KeyOptions } from "../../controller/clusterkeys.ts";
+import { SEALING_SINCE_ANNOTATION } from "../../controller/keychanges.ts";
 import { createLog } from "../../controller/log.ts";
 import { ApiError } from "../../host/kubernetes/apiclient.ts";
-import { formatKeySecret, KEY_LABEL, RENEW_ANNOTATION } from "../../shared/keys/keyfile.ts";
+import {
+  CONFIRMED_ANNOTATION,
+  formatKeySecret,
+  KEY_LABEL,
+  RENEW_ANNOTATION,
+} from "../../shared/keys/keyfile.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 import { stopClocks, until } from "./waiting.ts";
 
@@ -39,6 +46,8 @@ interface Replica {
   readonly keys: ClusterKeys;
   readonly keyring: Keyring;
   readonly lines: string[];
+  /** Why another key seals, for each change. */
+  readonly reasons: readonly string[];
   /** How far the wall clock is ahead of the other. */
   readonly ahead: { wall: number };
   /** Since the keys that there were have been read. */
@@ -55,6 +64,7 @@ async function replica(
   const keyring = new Keyring();
   const lines: string[] = [];
   const ahead = { wall: 0 };
+  const reasons: string[] = [];
   let changes = 0;
   const all: KeyOptions = {
     namespace: "signet",
@@ -75,31 +85,40 @@ async function replica(
     now: () => new Date(Date.now() + ahead.wall),
     clock: () => Date.now(),
     guard,
+    onSealingKeyChange: (reason) => reasons.push(reason),
     onChange: () => changes++,
   });
-  const made = { keys, keyring, lines, ahead, changes: () => changes };
+  const made = { keys, keyring, lines, ahead, reasons, changes: () => changes };
   replicas.push(made);
   await keys.start(stop.signal);
   changes = 0;
   return made;
 }
 
-/** A key Secret of `ageMs`, in the cluster. */
+/** A confirmed key Secret of `ageMs`, in the cluster. */
 async function stored(name: string, ageMs: number, metadata: JsonObject = {}): Promise<JsonObject> {
   const notBefore = new Date(NOW.getTime() - ageMs);
   const pair = await createSealingKey({ bits: BITS, notBefore, validForMs: 10 * DAY_MS });
+  const { fingerprint } = parseCertificate(pair.certificatePem);
+  const annotations = {
+    [CONFIRMED_ANNOTATION]: fingerprint,
+    ...asObject(metadata["annotations"] ?? {}),
+  };
   const secret = formatKeySecret(pair, { name });
   return server.put(`${SECRETS}/${name}`, {
     ...secret,
-    metadata: { ...metadataOf(secret), ...metadata },
+    metadata: { ...metadataOf(secret), ...metadata, annotations },
   });
 }
 
 const names = (): string[] =>
-  [...server.objects.keys()].map((path) => path.slice(SECRETS.length + 1));
+  [...server.objects.keys()]
+    .filter((path) => path.startsWith(SECRETS))
+    .map((path) => path.slice(SECRETS.length + 1));
 const messages = (lines: readonly string[]): string[] =>
   lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
-const posts = (): number => server.seen.filter(({ method }) => method === "POST").length;
+const posts = (): number =>
+  server.seen.filter(({ method, path }) => method === "POST" && path === SECRETS).length;
 
 /** Lets time pass in steps that the keys look in, with all the work of each step done. */
 async function pass(totalMs: number, stepMs: number): Promise<void> {
@@ -144,7 +163,11 @@ describe("the first key", () => {
     });
     // Our own event of the watch is no news.
     await pass(90_000, 30_000);
-    expect([posts(), changes(), lines.length]).toEqual([1, 1, 1]);
+    expect([posts(), changes(), messages(lines).slice(1)]).toEqual([
+      1,
+      1,
+      ["another sealing key seals from now on"],
+    ]);
   });
 
   it.each<[string, () => void, () => void]>([
@@ -275,7 +298,10 @@ describe("the next key", () => {
     await pass(60_000, 30_000);
     expect([posts(), messages(lines)]).toEqual([
       0,
-      ["asked for a new sealing key, but this replica follows: ask the leader"],
+      [
+        "asked for a new sealing key, but this replica follows: ask the leader",
+        "another sealing key seals from now on",
+      ],
     ]);
   });
 
@@ -287,7 +313,8 @@ describe("the next key", () => {
     keys.lead();
     await pass(60_000, 30_000);
     expect(posts()).toBe(0);
-    server.put(`${SECRETS}/old`, { ...old, metadata: { ...metadataOf(old), annotations } });
+    const all = { ...(metadataOf(old)["annotations"] as JsonObject), ...annotations };
+    server.put(`${SECRETS}/old`, { ...old, metadata: { ...metadataOf(old), annotations: all } });
     await until(() => keyring.keys.length === 3);
     await pass(60_000, 30_000);
     expect(posts()).toBe(1);
@@ -357,8 +384,8 @@ describe("the keys that are held", () => {
   });
 
   it("are ordered by the age of their Secrets where that is asked for", async () => {
-    const created = (day: string): JsonObject => ({
-      creationTimestamp: `2026-11-${day}T00:00:00Z`,
+    const created = (hour: string): JsonObject => ({
+      creationTimestamp: `2026-11-24T${hour}:00:00Z`,
     });
     await stored("a", DAY_MS, created("01"));
     await stored("b", 2 * DAY_MS, created("02"));
@@ -368,5 +395,207 @@ describe("the keys that are held", () => {
       "a",
       "b",
     ]);
+  });
+});
+
+describe("a key that nobody vouched for", () => {
+  const unconfirmed = { annotations: { [CONFIRMED_ANNOTATION]: "SHA256:of-another-key" } };
+
+  it("only opens, however new it is, until it is confirmed; all of that is told", async () => {
+    await stored("own", DAY_MS);
+    const { keys, keyring, lines, reasons } = await replica();
+    keys.lead();
+    await until(() => reasons.length === 1);
+    const planted = await stored("planted", -400_000 * DAY_MS, unconfirmed);
+    await until(() => messages(lines).length === 2);
+    expect(keyring.keys.map((key) => [key.name, keyring.stateOf(key)])).toEqual([
+      ["planted", "unconfirmed"],
+      ["own", "sealing"],
+    ]);
+    expect(JSON.parse(lines[1] ?? "")).toMatchObject({
+      level: "WARN",
+      secret: "signet/planted",
+      hint: "signet keys adopt planted",
+    });
+    const fingerprint = keyring.keys[0]?.fingerprint ?? "";
+    server.put(`${SECRETS}/planted`, {
+      ...planted,
+      metadata: { ...metadataOf(planted), annotations: { [CONFIRMED_ANNOTATION]: fingerprint } },
+    });
+    await until(() => reasons.length === 2);
+    expect([keyring.newest?.name, ...reasons]).toEqual(["planted", "first", "confirmed"]);
+    const since = (name: string): unknown =>
+      asObject(metadataOf(server.objects.get(`${SECRETS}/${name}`) ?? {})["annotations"] ?? null)?.[
+        SEALING_SINCE_ANNOTATION
+      ];
+    await until(() => since("own") === undefined && since("planted") !== undefined);
+    await pass(60_000, 30_000);
+    server.remove(`${SECRETS}/planted`);
+    await until(() => reasons.length === 3);
+    expect([keyring.newest?.name, reasons[2]]).toEqual(["own", "removed"]);
+  });
+
+  it("does not keep the controller from making its own", async () => {
+    const key = await stored("old", DAY_MS);
+    await stored("planted", 0, unconfirmed);
+    const { keys, keyring, reasons } = await replica();
+    keys.lead();
+    server.put(`${SECRETS}/old`, {
+      ...key,
+      metadata: { ...metadataOf(key), labels: { [KEY_LABEL]: "compromised" } },
+    });
+    await until(() => keyring.newest !== null && reasons.length > 0);
+    expect(keyring.newest?.name).toBe(keyName(PREFIX, keyring.keys[1] ?? null));
+  });
+
+  it("of the future is neither the newest nor a reason to renew no more", async () => {
+    const creationTimestamp = NOW.toISOString();
+    await stored("future", -400_000 * DAY_MS, { creationTimestamp });
+    const { keyring, keys } = await replica({ renewal: { renewAfterMs: DAY_MS, cutoff: null } });
+    expect(keyring.newest?.orderedAt).toEqual(NOW);
+    expect(keys.renewalAt).toEqual(new Date(NOW.getTime() + DAY_MS));
+  });
+});
+
+describe("the keys of an earlier controller", () => {
+  const bare = { annotations: { [CONFIRMED_ANNOTATION]: undefined as unknown as string } };
+
+  it("are confirmed once, by the leader, and the newest of them seals", async () => {
+    await stored("sealed-secrets-keyabcde", 2 * DAY_MS, bare);
+    await stored(PREFIX, 3 * DAY_MS, { ...bare, labels: {} });
+    const { keys, keyring, lines, reasons } = await replica();
+    // A follower seals with it as well, and leaves the confirmation to the leader.
+    const isConfirmed = (): boolean =>
+      [...server.objects.values()].every((object) =>
+        Boolean(asObject(metadataOf(object)["annotations"] ?? null)?.[CONFIRMED_ANNOTATION]),
+      );
+    expect([keyring.newest?.name, isConfirmed()]).toEqual(["sealed-secrets-keyabcde", false]);
+    keys.lead();
+    await until(() => reasons.length === 1 && isConfirmed());
+    expect([keyring.newest?.name, posts(), reasons]).toEqual([
+      "sealed-secrets-keyabcde",
+      0,
+      ["first"],
+    ]);
+    expect(keyring.keys.every(({ confirmed }) => confirmed)).toBe(true);
+    expect(messages(lines).sort()).toEqual([
+      "another sealing key seals from now on",
+      "sealing key of an earlier controller taken over",
+      "sealing key of an earlier controller taken over",
+    ]);
+    await stored("late", DAY_MS, bare);
+    await until(() => keyring.keys.length === 3);
+    expect(keyring.newest?.name).toBe("sealed-secrets-keyabcde");
+  });
+
+  it.each<[string, JsonObject]>([
+    ["owned", { ownerReferences: [{ apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret" }] }],
+    [
+      "annotated",
+      { annotations: { "sealedsecrets.bitnami.com/skip-set-owner-references": "true" } },
+    ],
+    ["marked", { annotations: { [CONFIRMED_ANNOTATION]: "" } }],
+    ["labelled", { labels: { [KEY_LABEL]: "active", "kube-signet/secret": "owned" } }],
+    [
+      "misnamed",
+      {
+        generateName: "sealed-secrets-key",
+        managedFields: [{ manager: "controller", fieldsV1: { "f:data": { "f:tls.key": {} } } }],
+      },
+    ],
+    [
+      "named",
+      { managedFields: [{ manager: "controller", fieldsV1: { "f:data": { "f:tls.key": {} } } }] },
+    ],
+  ])("are not one that is %s, as from a SealedSecret", async (name, metadata) => {
+    await stored(name, 0, {
+      ...bare,
+      ...metadata,
+      ...{ annotations: { ...bare.annotations, ...(metadata["annotations"] as JsonObject) } },
+    });
+    const { keys, keyring, reasons } = await replica();
+    keys.lead();
+    await until(() => reasons.length === 1);
+    expect([reasons, keyring.keys.length]).toEqual([["created"], 2]);
+    expect(keyring.keys.map((key) => keyring.stateOf(key)).sort()).toEqual([
+      "sealing",
+      "unconfirmed",
+    ]);
+  });
+
+  const annotationOf = (name: string): unknown => {
+    const { annotations = null } = metadataOf(server.objects.get(`${SECRETS}/${name}`) ?? {});
+    return asObject(annotations)?.[CONFIRMED_ANNOTATION];
+  };
+
+  it("no longer seal once a person takes the confirmation back", async () => {
+    await stored("older", 3 * DAY_MS, bare);
+    const newer = await stored("newer", 2 * DAY_MS, bare);
+    const { keys, keyring, reasons } = await replica();
+    keys.lead();
+    await until(() => reasons.length === 1 && ["older", "newer"].every(annotationOf));
+    await pass(60_000, 30_000);
+    server.put(`${SECRETS}/newer`, newer);
+    await until(() => reasons.length === 2);
+    await pass(60_000, 30_000);
+    expect([keyring.newest?.name, annotationOf("newer"), reasons]).toEqual([
+      "older",
+      undefined,
+      ["first", "unconfirmed"],
+    ]);
+  });
+
+  it("are confirmed from the one that seals on, so that a kill lets no older one seal", async () => {
+    await stored("a-older", 3 * DAY_MS, bare);
+    await stored("b-newer", 2 * DAY_MS, bare);
+    server.always("PUT", `${SECRETS}/a-older`, refuse(500, "InternalError"));
+    const killed = await replica();
+    killed.keys.lead();
+    await until(() => Boolean(annotationOf("b-newer")));
+    killed.keys.follow();
+    const { keyring } = await replica();
+    expect(keyring.newest?.name).toBe("b-newer");
+  });
+
+  it("seal also where the rights to confirm them are missing, as with the original's", async () => {
+    const name = "sealed-secrets-keyabcde";
+    await stored(name, 2 * DAY_MS, bare);
+    server.always("PUT", `${SECRETS}/${name}`, refuse(403, "Forbidden"));
+    const { keys, keyring, lines } = await replica();
+    keys.lead();
+    await until(() => lines.length === 3);
+    await pass(90_000, 30_000);
+    expect([keyring.newest?.name, posts(), messages(lines)]).toEqual([
+      name,
+      0,
+      [
+        "sealing key of an earlier controller taken over",
+        "no right to annotate key Secrets: grant get and update of secrets, and restart",
+        "another sealing key seals from now on",
+      ],
+    ]);
+  });
+
+  it("are not one whose SealedSecret is there, nor one while another was ever confirmed", async () => {
+    const path = "/apis/bitnami.com/v1alpha1/namespaces/signet/sealedsecrets/made";
+    server.put(path, { metadata: { name: "made", namespace: "signet" } });
+    await stored("made", 0, bare);
+    const first = await replica();
+    first.keys.lead();
+    await until(() => first.reasons.length === 1);
+    expect(first.reasons).toEqual(["created"]);
+    first.keys.follow();
+    const own = first.keyring.newest?.name ?? "";
+    const secret = server.objects.get(`${SECRETS}/${own}`) ?? {};
+    server.remove(path);
+    server.put(`${SECRETS}/${own}`, {
+      ...secret,
+      metadata: { ...metadataOf(secret), labels: { [KEY_LABEL]: "retired" } },
+    });
+    const second = await replica();
+    second.keys.lead();
+    await until(() => second.reasons.length === 1);
+    expect(second.reasons).toEqual(["created"]);
+    expect(second.keyring.newest?.name).not.toBe("made");
   });
 });

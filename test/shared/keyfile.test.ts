@@ -109,7 +109,20 @@ describe("a key file", () => {
       orderedAt: new Date(0),
       createdAt: new Date(0),
       compromised: false,
+      confirmed: true,
     });
+  });
+
+  test("takes no notice of a private key of a kind from the future, in PEM as in a Secret", () => {
+    const future =
+      "-----BEGIN FUTURE PRIVATE KEY-----\nhunter2\n-----END FUTURE PRIVATE KEY-----\n";
+    const { fingerprint } = testKey("first");
+    for (const text of [future + keyText("first", "key"), keyText("first", "key") + future]) {
+      expect(readKeyFile(text, "f").map((key) => key.fingerprint)).toEqual([fingerprint]);
+      const data = { "tls.key": Buffer.from(text).toString("base64") };
+      const secret = { ...keySecret("first"), data };
+      expect(readKeySecret(parseSecret(secret)).fingerprint).toBe(fingerprint);
+    }
   });
 
   test("of any text gives keys or a SignetError", () => {

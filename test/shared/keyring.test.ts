@@ -55,6 +55,7 @@ describe("sixty keys of five years", () => {
           orderedAt,
           createdAt: new Date(0),
           compromised: false,
+          confirmed: true,
         },
         spki: new Uint8Array(pair.publicKey),
       });
@@ -198,11 +199,11 @@ describe("opening", () => {
 });
 
 describe("the key that seals", () => {
-  const dated = (name: "first" | "second" | "wide", day: number, bare = false): SealingKey => ({
-    ...testKey(name),
-    ...(bare ? { certificate: null } : {}),
-    orderedAt: new Date(Date.UTC(2026, 0, day)),
-  });
+  const dated = (name: "first" | "second" | "wide", day: number, bare = false): SealingKey => {
+    const orderedAt = new Date(Date.UTC(2026, 0, day));
+    const certificate = { ...testKey(name).certificate, notBefore: orderedAt };
+    return { ...testKey(name), certificate: bare ? null : certificate, orderedAt };
+  };
 
   test("is the newest, however they are ordered when given", () => {
     const keys = [dated("second", 2), dated("wide", 3), dated("first", 1)];

@@ -78,4 +78,16 @@ describe("readCertificate", () => {
     }
     expect(refused).toBeGreaterThanOrEqual(der.length);
   });
+
+  it.each([
+    ["negative", "0203010001", "0203810001"],
+    ["not in the shortest form", "0203010001", "0203000101"],
+  ])("refuses an exponent that is %s", async (_, usual, changed) => {
+    const pem = fixture("cert");
+    const der = Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64").toString("hex");
+    expect(der).toContain(usual);
+    const body = Buffer.from(der.replace(usual, changed), "hex").toString("base64");
+    const text = `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
+    await expect(readCertificate(text)).rejects.toThrow("the certificate's bytes are damaged");
+  });
 });

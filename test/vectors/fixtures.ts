@@ -30,6 +30,7 @@ const KEYS = new Map<KeyName, TestKey>(
       orderedAt: certificate.notBefore,
       createdAt: new Date(0),
       compromised: false,
+          confirmed: true,
     };
     return [name, key];
   }),

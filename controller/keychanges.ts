@@ -1,0 +1,171 @@
+// Tells operators which key seals since when and why, and of keys that only wait to seal.
+// SPEC.md, "Confirmed keys".
+
+import type { SealingKey } from "../shared/keys/sealingkey.ts";
+import type { KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import { FIELD_MANAGER } from "./decide.ts";
+import { formatEvent } from "./events.ts";
+import type { KeyAnnotations } from "./keyannotations.ts";
+import type { Log } from "./log.ts";
+
+/** An annotation that the leader keeps on the one key that seals: since when it does. */
+export const SEALING_SINCE_ANNOTATION = "kube-signet/sealing-since";
+
+/**
+ * Why another key seals than before.
+ * - `first`: none did. `created`: the controller made the key, because none could seal or the key
+ *   before was due for renewal.
+ * - `removed`, `compromised`: the key before is gone, or is marked as compromised.
+ * - `unconfirmed`: the confirmation of the key before was taken back.
+ * - `confirmed`: a person confirmed the key, or put it there with its confirmation.
+ */
+export const CHANGE_REASONS = [
+  "first",
+  "created",
+  "removed",
+  "compromised",
+  "unconfirmed",
+  "confirmed",
+] as const;
+type ChangeReason = (typeof CHANGE_REASONS)[number];
+
+/** A key Secret as the changes see it. */
+export interface WatchedKey {
+  readonly key: SealingKey;
+  /** The value of SEALING_SINCE_ANNOTATION, or empty. */
+  readonly sealingSince: string;
+}
+
+export interface KeyChangesWiring {
+  readonly client: KubernetesClient;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Throws if this replica may not write. */
+  readonly guard: () => void;
+  /** Called for each change of the key that seals. */
+  readonly onSealingKeyChange: (reason: ChangeReason) => void;
+}
+
+/** To be used on the leader only. */
+export class KeyChanges {
+  readonly #namespace: string;
+  readonly #wiring: KeyChangesWiring;
+  /** Fingerprints of unconfirmed keys that operators were told of, with the names of their Secrets. */
+  readonly #waiting = new Set<string>();
+  /** Fingerprints of the keys that this process created, and that have not sealed yet. */
+  readonly #created = new Set<string>();
+  /** The fingerprint of the key that sealed at the last look. */
+  #sealing: string | undefined;
+  readonly #annotations: KeyAnnotations;
+
+  constructor(namespace: string, wiring: KeyChangesWiring, annotations: KeyAnnotations) {
+    this.#namespace = namespace;
+    this.#wiring = wiring;
+    this.#annotations = annotations;
+  }
+
+  /** Call for each key that this process creates. */
+  created(fingerprint: string): void {
+    this.#created.add(fingerprint);
+  }
+
+  /** Forgets what this process saw, because another replica may have led meanwhile. */
+  forget(): void {
+    this.#sealing = undefined;
+  }
+
+  /**
+   * Compares the key that seals with the one before, and tells of a change and of unconfirmed keys.
+   * @throws ApiError if the annotation of the key that seals cannot be written; call it again
+   */
+  async look(sealing: SealingKey, found: readonly WatchedKey[]): Promise<void> {
+    for (const { key } of found) await this.#tellOfWaiting(key);
+    const { fingerprint, name } = sealing;
+    const marked = found
+      .filter(({ sealingSince }) => sealingSince !== "")
+      .sort((a, b) => (a.sealingSince < b.sealingSince ? 1 : -1));
+    const before = this.#sealing ?? marked[0]?.key.fingerprint;
+    if (before !== fingerprint) await this.#tellOfChange(sealing, before, found);
+    this.#sealing = fingerprint;
+    for (const { key } of marked) {
+      if (key.name !== name) await this.#annotations.set(key.name, SEALING_SINCE_ANNOTATION, null);
+    }
+    if (!marked.some(({ key }) => key.name === name)) {
+      const now = this.#wiring.now().toISOString();
+      await this.#annotations.set(name, SEALING_SINCE_ANNOTATION, now);
+    }
+  }
+
+  async #tellOfChange(
+    { fingerprint, name }: SealingKey,
+    before: string | undefined,
+    found: readonly WatchedKey[],
+  ): Promise<void> {
+    const reason = this.#reason(fingerprint, before, found);
+    const { log, onSealingKeyChange } = this.#wiring;
+    const secret = `${this.#namespace}/${name}`;
+    log.warn("another sealing key seals from now on", { secret, fingerprint, before, reason });
+    onSealingKeyChange(reason);
+    const words = before === undefined ? "" : `, in place of ${before}`;
+    await this.#recordEvent(name, {
+      type: "Normal",
+      reason: "SealingKeyChanged",
+      message: `new values are sealed with this key, ${fingerprint}${words} (${reason})`,
+    });
+  }
+
+  #reason(
+    fingerprint: string,
+    before: string | undefined,
+    found: readonly WatchedKey[],
+  ): ChangeReason {
+    if (this.#created.delete(fingerprint)) return "created";
+    if (before === undefined) return "first";
+    const former = found.find(({ key }) => key.fingerprint === before);
+    if (former === undefined) return "removed";
+    if (former.key.compromised) return "compromised";
+    return former.key.confirmed ? "confirmed" : "unconfirmed";
+  }
+
+  async #tellOfWaiting({ confirmed, certificate, fingerprint, name }: SealingKey): Promise<void> {
+    const id = `${fingerprint} ${name}`;
+    if (confirmed || certificate === null) {
+      this.#waiting.delete(id);
+      return;
+    }
+    if (this.#waiting.has(id)) return;
+    this.#waiting.add(id);
+    const hint = `signet keys adopt ${name}`;
+    this.#wiring.log.warn("sealing key is not confirmed: it opens values and seals none", {
+      secret: `${this.#namespace}/${name}`,
+      fingerprint,
+      hint,
+    });
+    await this.#recordEvent(name, {
+      type: "Warning",
+      reason: "SealingKeyUnconfirmed",
+      message: `key ${fingerprint} opens values and seals none, until \`${hint}\` confirms it`,
+    });
+  }
+
+  async #recordEvent(name: string, event: Parameters<typeof formatEvent>[1]): Promise<void> {
+    const { client, guard, log, now } = this.#wiring;
+    try {
+      const { metadata = {} } = await client.call("GET", this.#path(name));
+      const secret = { apiVersion: "v1", kind: "Secret", metadata };
+      await client.call("POST", `/api/v1/namespaces/${this.#namespace}/events`, {
+        query: { fieldManager: FIELD_MANAGER },
+        guard,
+        body: formatEvent(secret, event, now()),
+      });
+    } catch (error) {
+      // A lost Event is acceptable: the log line and the metric say the same.
+      const reason = (error as Error).message;
+      log.warn("event could not be recorded", { object: name, error: reason });
+    }
+  }
+
+  #path(name: string): string {
+    return `/api/v1/namespaces/${this.#namespace}/secrets/${name}`;
+  }
+}

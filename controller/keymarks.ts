@@ -1,0 +1,28 @@
+// What makes a Secret a sealing key, and so must not come from a SealedSecret.
+// SPEC.md, "Confirmed keys".
+
+import { CONFIRMED_ANNOTATION, KEY_LABEL, RENEW_ANNOTATION } from "../shared/keys/keyfile.ts";
+import type { ObjectMeta } from "../shared/kubernetes/object.ts";
+
+/** Where a controller keeps its keys. */
+export interface KeyPlace {
+  readonly namespace: string;
+  /** What the names of key Secrets begin with. */
+  readonly prefix: string;
+}
+
+/**
+ * Returns why a Secret is, or would be, a sealing key of some controller; null if it would not.
+ * `place`: undefined where there is no cluster.
+ */
+export function keyMarkOf(metadata: ObjectMeta, place: KeyPlace | undefined): string | null {
+  const { name, namespace, labels, annotations } = metadata;
+  if (KEY_LABEL in labels) return `the label ${KEY_LABEL}`;
+  const annotation = [CONFIRMED_ANNOTATION, RENEW_ANNOTATION].find((each) => each in annotations);
+  if (annotation !== undefined) return `the annotation ${annotation}`;
+  // The label can be set later, and the key from before there was a label has none.
+  if (place !== undefined && namespace === place.namespace && name.startsWith(place.prefix)) {
+    return `a name that begins with ${place.prefix}`;
+  }
+  return null;
+}
