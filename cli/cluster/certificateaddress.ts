@@ -1,9 +1,11 @@
 // A certificate read from a file, or fetched from an address.
 // SPEC.md, "Command line", "Certificate".
 
+import { parse } from "node:path";
 import { fileURLToPath } from "node:url";
 import { networkReason } from "../../host/networkreason.ts";
-import { readText } from "../../host/readfile.ts";
+import { readText, readTextWithin } from "../../host/readfile.ts";
+import { MAX_SETTINGS_BYTES } from "../../host/rootedfiles.ts";
 import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
@@ -28,8 +30,10 @@ export async function readCertificate(
 ): Promise<FoundCertificate> {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(fileOrUrl)?.[1]?.toLowerCase();
   if (scheme === undefined || scheme === "file") {
-    const path = scheme === undefined ? fileOrUrl : pathOf(fileOrUrl);
-    return certificateIn(readText(path), path);
+    if (scheme === undefined) return certificateIn(readText(fileOrUrl), fileOrUrl);
+    // signet.yaml may say this address, so it must not lead to a pipe or a device.
+    const path = pathOf(fileOrUrl);
+    return certificateIn(readTextWithin(parse(path).root, path, MAX_SETTINGS_BYTES), path);
   }
   if (scheme !== "http" && scheme !== "https") {
     throw new SignetError("usage", `a certificate cannot be fetched by ${scheme}://`, {

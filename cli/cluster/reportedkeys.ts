@@ -3,10 +3,11 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { count } from "../terminal/counts.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-import { fetchFromController } from "./controllerproxy.ts";
+import { connectController, fetchFromController } from "./controllerproxy.ts";
 
 export interface ValueCount {
   readonly values: number;
@@ -23,7 +24,7 @@ export interface ReportedKey extends ValueCount {
   readonly fingerprint: string;
   /** The name of its Secret. */
   readonly secret: string;
-  /** `sealing`, `former`, `compromised`. */
+  /** `sealing`, `former`, `compromised`, `unconfirmed`. */
   readonly state: string;
   readonly notBefore: string | null;
   readonly notAfter: string | null;
@@ -38,9 +39,37 @@ export interface KeyReport {
   readonly unknown: ValueCount;
 }
 
+/** Keys that a controller has, by fingerprint. */
+export interface HeldKeys {
+  readonly states: ReadonlyMap<string, string>;
+  /** False for the Go original, which tells only the key that seals. */
+  readonly isComplete: boolean;
+}
+
+/** @throws SignetError network, usage, certificate-invalid */
+export async function fetchHeldKeys(options: ClusterOptions): Promise<HeldKeys> {
+  const controller = await connectController(options);
+  const answer = await controller.request("GET", "/v1/keys");
+  if (answer.status !== 404) {
+    const { keys } =
+      answer.status === 200
+        ? reportIn(answer.text, controller.source)
+        : await fetchKeyReport(options);
+    const states = new Map(keys.map(({ fingerprint, state }) => [fingerprint, state]));
+    return { states, isComplete: true };
+  }
+  const { text } = await fetchFromController(options, "/v1/cert.pem", "certificate");
+  const { fingerprint } = parseCertificate(text);
+  return { states: new Map([[fingerprint, "sealing"]]), isComplete: false };
+}
+
 /** @throws SignetError network, usage */
 export async function fetchKeyReport(options: ClusterOptions): Promise<KeyReport> {
   const { text, source } = await fetchFromController(options, "/v1/keys", "the report on keys");
+  return reportIn(text, source);
+}
+
+function reportIn(text: string, source: string): KeyReport {
   const report = parseReport(text, source);
   const unknown = valueCount(asObject(report["unknown"] ?? null) ?? {});
   const keys = objectsIn(report["keys"]).map((key): ReportedKey => {

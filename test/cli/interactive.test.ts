@@ -10,6 +10,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { lockBackup } from "../../cli/recovery/lock.ts";
@@ -705,5 +707,72 @@ describe("signet edit", () => {
     expect(existsSync(left)).toBe(false);
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
     expect(readFileSync(join(precious, "file"), "utf8")).toBe("precious");
+  });
+});
+
+describe("signet keys", () => {
+  const confirmed: string[] = [];
+  let server: Server;
+
+  beforeEach(async () => {
+    confirmed.length = 0;
+    const secret = {
+      metadata: {
+        name: "theirs",
+        resourceVersion: "7",
+        labels: { "sealedsecrets.bitnami.com/sealed-secrets-key": "active" },
+      },
+      data: {
+        "tls.key": readFileSync(KEYS.dev).toString("base64"),
+        "tls.crt": readFileSync("test/fixtures/cert.pem").toString("base64"),
+      },
+    };
+    server = createServer((request, response) => {
+      if (request.method === "PATCH") confirmed.push(request.url ?? "");
+      const isList = /labelSelector=sealedsecrets/.test(request.url ?? "");
+      response.end(JSON.stringify({ items: isList ? [secret] : [] }));
+    });
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    const { port } = server.address() as AddressInfo;
+    const contexts = ["x", "evil"].map((name) => ({ name, context: { cluster: "c", user: "u" } }));
+    const config = {
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "x",
+      clusters: [{ name: "c", cluster: { server: `http://127.0.0.1:${port}` } }],
+      contexts,
+      users: [{ name: "u", user: { token: "t" } }],
+    };
+    place.write("kubeconfig", JSON.stringify(config));
+    place.write("signet.yaml", "clusters: {dev: {context: evil}}\n");
+  });
+
+  afterEach(() => {
+    server.close().closeAllConnections();
+  });
+
+  const adopt = (...args: string[]): Terminal =>
+    start(["keys", "adopt", "theirs", "--no-wait", "--kubeconfig", "kubeconfig", ...args]);
+
+  it("asks whether the place is right that signet.yaml chose, and changes nothing without a yes", async () => {
+    const terminal = adopt("--cluster", "dev");
+    await terminal.answer("signet.yaml chose --context evil: is that the right place?", ENTER);
+    expect(await ended(terminal, 130)).toContain("cancelled; no changes made");
+    expect(confirmed).toEqual([]);
+  });
+
+  it("shows the key that a name leads to, and asks whether it is to seal", async () => {
+    const refused = adopt();
+    await refused.answer("Is SHA256:sF0o2O4SI/nHj+qTJS5S4963770Dgl+21EkWXIvYbF4 your key?", ENTER);
+    await ended(refused, 130);
+    expect(confirmed).toEqual([]);
+    const taken = adopt("--cluster", "dev");
+    await taken.answer("signet.yaml chose --context evil: is that the right place?", `y${ENTER}`);
+    await taken.answer(
+      "Is SHA256:sF0o2O4SI/nHj+qTJS5S4963770Dgl+21EkWXIvYbF4 your key?",
+      `y${ENTER}`,
+    );
+    expect(await ended(taken, 0)).toContain("theirs: may seal");
+    expect(confirmed).toHaveLength(1);
   });
 });

@@ -6,12 +6,18 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
+import { CONFIRMED_ANNOTATION, KEY_LABEL, RENEW_ANNOTATION } from "../../shared/keys/keyfile.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Finished } from "../cluster/program.ts";
 import { KEYS, Workplace } from "./workplace.ts";
 
 type KeySecret = {
-  metadata: { name: string; labels?: Record<string, string> };
+  metadata: {
+    name: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string | null>;
+    [field: string]: unknown;
+  };
   data: Record<string, string>;
 };
 
@@ -22,6 +28,7 @@ let place: Workplace;
 let server: Server;
 let there: KeySecret[] = [];
 let recipient = "";
+let address = "";
 /** What the API server, or the controller behind it, answers where it is not what it usually does. */
 let answer: (method: string, path: string, body: string) => [number, unknown] | undefined;
 
@@ -70,7 +77,7 @@ beforeEach(async () => {
     });
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   place.write(
     "kubeconfig",
     JSON.stringify({
@@ -97,13 +104,16 @@ const keys = (...args: string[]): Promise<Finished> =>
 const backup = (file = "all.age"): Promise<Finished> =>
   keys("backup", "--output", file, "--recipient", recipient);
 const restore = (...args: string[]): Promise<Finished> =>
-  keys("restore", "all.age", "--identity", "identity", ...args);
+  keys("restore", "all.age", "--identity", "identity", "--yes", ...args);
+/** What every command that moves keys says first. */
+const where = (): string =>
+  `signet: cluster ${address} (context x), namespace kube-system, controller sealed-secrets-controller\n`;
 
 describe("a backup", () => {
   it("holds the key from before 2019 too, which the new cluster then finds by its label", async () => {
     there = [keySecret("sealed-secrets-key", KEYS.dev), keySecret("newer", KEYS.prod, "active")];
     const { stderr } = await backup();
-    expect(stderr).toBe("signet: all.age: holds 2 sealing keys\n");
+    expect(stderr).toBe(`${where()}signet: all.age: holds 2 sealing keys\n`);
     there = [];
     await restore("--no-wait");
     expect(there.map(({ metadata }) => [metadata.name, metadata.labels?.[KEY_LABEL]])).toEqual([
@@ -117,7 +127,7 @@ describe("a backup", () => {
     there = [{ ...broken, data: {} }, keySecret("whole", KEYS.dev, "active")];
     const { status, stderr } = await backup();
     expect(stderr).toBe(
-      "signet: warning: kube-system/broken: data: the Secret has no tls.key; it is left out\n" +
+      `${where()}signet: warning: kube-system/broken: data: the Secret has no tls.key; it is left out\n` +
         "signet: all.age: holds 1 sealing key\n",
     );
     expect(status).toBe(0);
@@ -147,8 +157,301 @@ describe("a restore", () => {
     answer = (method, _path, body) =>
       method === "POST" ? [422, { kind: "Status", message: `invalid: ${body}` }] : undefined;
     const { status, stderr } = await restore();
-    expect(stderr).toBe("signet: error: cannot create a key Secret: status 422\n");
+    expect(stderr).toContain("signet: error: cannot create a key Secret: status 422\n");
+    expect(stderr).not.toContain("LS0t");
     expect(status).toBe(1);
+  });
+});
+
+const DEV = parseCertificate(readFileSync("test/fixtures/cert.pem", "utf8")).fingerprint;
+const PROD = parseCertificate(readFileSync("test/fixtures/other-cert.pem", "utf8")).fingerprint;
+
+/** A controller behind the API server that reports these keys by fingerprint. */
+const reporting =
+  (states: () => Record<string, string>): typeof answer =>
+  (_method, path) => {
+    if (path.endsWith("/services/sealed-secrets-controller")) return [200, { spec: {} }];
+    if (!path.endsWith("/v1/keys")) return undefined;
+    const reported = Object.entries(states()).map(([fingerprint, state]) => ({
+      fingerprint,
+      state,
+      secret: state,
+      values: 0,
+      sealedSecrets: 0,
+    }));
+    return [200, { keys: reported, unknown: { values: 0, sealedSecrets: 0 } }];
+  };
+
+describe("a backup that somebody else made", () => {
+  beforeEach(async () => {
+    const one = keySecret("one", KEYS.dev, "active");
+    const metadata = {
+      ...one.metadata,
+      annotations: { [CONFIRMED_ANNOTATION]: DEV, [RENEW_ANNOTATION]: "now", tracked: "by-argo" },
+      finalizers: ["x/y"],
+      ownerReferences: [{ apiVersion: "v1", kind: "Pod", name: "p", uid: "u" }],
+    };
+    there = [{ ...one, metadata, data: { ...one.data, other: "aHVudGVyMg==" } }];
+    await backup();
+    there = [];
+  });
+
+  it("is restored only where somebody said yes", async () => {
+    const { status, stderr } = await keys("restore", "all.age", "--identity", "identity");
+    expect([status, there]).toEqual([2, []]);
+    expect(stderr).toContain(`${DEV}\n`);
+    expect(stderr).toContain("signet: hint: see with --dry-run what would be done, then say --yes");
+  });
+
+  it("gives keys that open only, and nothing that tells another program what to do", async () => {
+    const { status, stderr } = await restore("--no-wait");
+    expect([status, there]).toEqual([
+      0,
+      [
+        {
+          apiVersion: "v1",
+          kind: "Secret",
+          metadata: {
+            labels: { [KEY_LABEL]: "active" },
+            name: "one",
+            namespace: "kube-system",
+          },
+          data: keySecret("one", KEYS.dev).data,
+        },
+      ],
+    ]);
+    expect(stderr).toMatch(/one +active +opens only/);
+    expect(stderr).toContain("signet: seals now: none\n");
+  });
+
+  it("creates no Secret of a type that Kubernetes or another program acts on", async () => {
+    const type = "kubernetes.io/service-account-token";
+    there = [{ ...keySecret("one", KEYS.dev, "active"), type } as KeySecret];
+    await backup("token.age");
+    there = [];
+    const { status, stderr } = await keys(
+      "restore",
+      "token.age",
+      "--identity",
+      "identity",
+      "--yes",
+    );
+    expect([status, there]).toEqual([1, []]);
+    expect(stderr).toContain(`one: is a Secret of type ${type}, not a sealing key`);
+  });
+
+  it("lets that key seal whose whole fingerprint was said", async () => {
+    for (const adopted of [PROD, DEV.slice(0, 20), "one"]) {
+      const refused = await restore("--no-wait", "--adopt", adopted);
+      expect([refused.status, there]).toEqual([2, []]);
+    }
+    const { status, stderr } = await restore("--no-wait", "--adopt", DEV);
+    expect([status, there[0]?.metadata.annotations]).toEqual([0, { [CONFIRMED_ANNOTATION]: DEV }]);
+    expect(stderr).toMatch(/one +active +may seal/);
+    expect(stderr).toContain(`signet: will seal: ${DEV}\n`);
+  });
+
+  it("is an error where a controller seals with its key all the same", async () => {
+    answer = reporting(() => (there.length === 0 ? { [PROD]: "sealing" } : { [DEV]: "sealing" }));
+    const { status, stderr } = await restore();
+    expect(status).toBe(3);
+    expect(stderr).toContain("one: this key of the backup seals now, and nobody adopted it");
+    there = [];
+    answer = reporting(() => ({ [PROD]: "sealing", [DEV]: "unconfirmed" }));
+    expect((await restore()).status).toBe(0);
+  });
+});
+
+describe("adopting a key", () => {
+  const patches: unknown[] = [];
+  const inCluster = (state = "active"): KeySecret => {
+    const secret = keySecret("theirs", KEYS.dev, state);
+    return { ...secret, metadata: { ...secret.metadata, resourceVersion: "7" } };
+  };
+  beforeEach(() => {
+    patches.length = 0;
+    there = [inCluster()];
+    answer = (method, path, body) => {
+      if (method !== "PATCH") return undefined;
+      patches.push([path, JSON.parse(body)]);
+      return [200, { metadata: { name: "theirs" } }];
+    };
+  });
+
+  it("annotates the Secret that was shown, and no later version of it", async () => {
+    const { status, stderr } = await keys("adopt", DEV, "--yes", "--no-wait");
+    expect(status).toBe(0);
+    expect(stderr).toContain(`${where()}signet: kube-system/theirs: ${DEV}\n`);
+    expect(stderr).toContain(`signet: seals now: none\nsignet: will seal: ${DEV}\n`);
+    const annotations = { [CONFIRMED_ANNOTATION]: DEV };
+    const patch = { metadata: { resourceVersion: "7", annotations } };
+    expect(patches).toEqual([[`${SECRETS}/theirs`, patch]]);
+    answer = (method) => (method === "PATCH" ? [409, { message: "conflict" }] : undefined);
+    const conflict = await keys("adopt", DEV, "--yes", "--no-wait");
+    expect([conflict.status, conflict.stderr]).toEqual([
+      1,
+      expect.stringContaining("cannot change the key Secret kube-system/theirs: 409 conflict"),
+    ]);
+  });
+
+  it.each([
+    ["by name where nobody sees the key", "theirs", "active", "--yes needs the whole fingerprint"],
+    ["where nobody is asked", "", "active", "and this change was not confirmed"],
+    ["that is retired", "", "retired", 'its label is "retired"'],
+    ["that is compromised", "", "compromised", "it is marked as compromised"],
+    ["that is not there", PROD, "active", "no key is meant by"],
+  ])("is refused for one %s", async (what, named, state, words) => {
+    there = [inCluster(state)];
+    const yes = what.includes("asked") ? [] : ["--yes"];
+    const { status, stderr } = await keys("adopt", named || DEV, ...yes);
+    expect([status, patches]).toEqual([2, []]);
+    expect(stderr).toContain(words);
+  });
+
+  it("is taken back, and then the key opens only", async () => {
+    const secret = inCluster();
+    there = [
+      {
+        ...secret,
+        metadata: { ...secret.metadata, annotations: { [CONFIRMED_ANNOTATION]: DEV } },
+      },
+    ];
+    const { status, stderr } = await keys("adopt", "--undo", "theirs", "--yes", "--no-wait");
+    expect(status).toBe(0);
+    expect(stderr).toContain(`signet: seals now: ${DEV}\nsignet: will seal: none`);
+    const patch = {
+      metadata: { resourceVersion: "7", annotations: { [CONFIRMED_ANNOTATION]: null } },
+    };
+    expect(patches).toEqual([[`${SECRETS}/theirs`, patch]]);
+  });
+});
+
+describe("a place that signet.yaml chose", () => {
+  beforeEach(() => {
+    const config = JSON.parse(place.read("kubeconfig")) as { contexts: { name: string }[] };
+    config.contexts.push({ ...config.contexts[0], name: "evil" });
+    place.write("kubeconfig", JSON.stringify(config));
+    there = [keySecret("one", KEYS.dev, "active")];
+  });
+  const project = (cluster: string): void => {
+    place.write("signet.yaml", `clusters: {dev: ${cluster}}\n`);
+  };
+
+  it.each([
+    ["{context: evil}", "--context evil"],
+    ["{controller: {namespace: shop}}", "--controller-namespace shop"],
+    ["{context: evil, controller: {name: c}}", "--context evil --controller-name c"],
+    ['{context: "e vil; rm -r /"}', "--context 'e vil; rm -r /'"],
+  ])("%s moves no key unasked", async (cluster, flags) => {
+    await backup();
+    project(cluster);
+    if (cluster.includes(";")) {
+      place.write("kubeconfig", place.read("kubeconfig").replace('"evil"', '"e vil; rm -r /"'));
+    }
+    const requests: string[] = [];
+    answer = (method, path) => {
+      requests.push(`${method} ${path}`);
+      return undefined;
+    };
+    for (const args of [
+      ["backup", "--output", "new.age", "--recipient", recipient],
+      ["restore", "all.age", "--identity", "identity", "--yes"],
+      ["adopt", DEV, "--yes"],
+      ["retire", DEV],
+      ["rotate"],
+    ]) {
+      const { status, stderr } = await keys(...args, "--cluster", "dev");
+      expect([args[0], status, requests]).toEqual([args[0], 2, []]);
+      expect(stderr).toContain(`signet.yaml chose the place: ${flags}\n`);
+      expect(stderr).toMatch(/^signet: cluster http:\/\/127\.0\.0\.1:\d+ \(context /);
+    }
+    expect(existsSync(join(place.folder, "new.age"))).toBe(false);
+  });
+
+  it("is taken where the command line says the same, or the kubeconfig", async () => {
+    project("{context: evil}");
+    const args = ["backup", "--recipient", recipient, "--cluster", "dev", "--output"];
+    expect((await keys(...args, "a.age", "--context", "evil")).status).toBe(0);
+    project("{context: x, controller: {namespace: kube-system}}");
+    expect((await keys(...args, "b.age")).status).toBe(0);
+  });
+});
+
+describe("verify --live", () => {
+  const verify = (): Promise<Finished> =>
+    place.signet(["verify", "--live", "--cluster", "dev", "--kubeconfig", "kubeconfig"]);
+
+  it.each([
+    [{ [DEV]: "sealing" }, null],
+    [{ [PROD]: "sealing", [DEV]: "former" }, null],
+    [
+      { [PROD]: "sealing" },
+      `the controller of dev does not hold the key ${DEV}: someone else can read what is sealed with this certificate [certificate-unknown]`,
+    ],
+    [
+      { [PROD]: "sealing", [DEV]: "unconfirmed" },
+      `the key ${DEV} of dev is unconfirmed [certificate-unconfirmed]`,
+    ],
+    [
+      { [PROD]: "sealing", [DEV]: "compromised" },
+      `the key ${DEV} of dev is compromised [certificate-compromised]`,
+    ],
+  ])("of a controller with %j: %s", async (states, finding) => {
+    answer = reporting(() => states);
+    const { status, stdout } = await verify();
+    expect([status, stdout]).toEqual(
+      finding === null ? [0, ""] : [3, `certificates/dev.pem: error: ${finding}\n`],
+    );
+  });
+
+  it("finds another certificate that was put in front of the old one", async () => {
+    const old = place.read("certificates/dev.pem");
+    place.write(
+      "certificates/dev.pem",
+      readFileSync("test/fixtures/future-cert.pem", "utf8") + old,
+    );
+    answer = reporting(() => ({ [DEV]: "sealing" }));
+    const { status, stdout } = await verify();
+    expect(status).toBe(3);
+    expect(stdout).toContain(
+      "certificates/dev.pem: error: the controller of dev does not hold the key",
+    );
+  });
+
+  it("compares with the key that seals, where the original tells no other", async () => {
+    answer = (_method, path) => {
+      if (path.endsWith("/services/sealed-secrets-controller")) return [200, { spec: {} }];
+      if (path.endsWith("/v1/cert.pem")) return [200, readFileSync(NEWER_CERT, "utf8")];
+      return undefined;
+    };
+    const { status, stdout } = await verify();
+    expect(status).toBe(0);
+    expect(stdout).toContain(`certificates/dev.pem: warning: ${DEV} is not the newest key of dev`);
+    place.write("certificates/dev.pem", readFileSync(NEWER_CERT, "utf8"));
+    expect(await verify()).toMatchObject({ status: 0, stdout: "" });
+  });
+});
+
+describe("status --live", () => {
+  it("calls values under a compromised key stale, though its certificate seals", async () => {
+    await place.seal("dev", "db", { a: "battery" });
+    const states = { [DEV]: "compromised" };
+    answer = (method, path, body) =>
+      path.endsWith("/sealedsecrets")
+        ? [200, { items: [] }]
+        : reporting(() => states)(method, path, body);
+    const args = ["status", "--live", "--json", "--cluster", "dev", "--kubeconfig", "kubeconfig"];
+    const { status, stdout } = await place.signet(args);
+    const { sealedSecrets } = JSON.parse(stdout) as { sealedSecrets: { state: string }[] };
+    expect([status, sealedSecrets.map(({ state }) => state)]).toEqual([3, ["stale"]]);
+  });
+
+  it("counts a SealedSecret of a cluster that is named unknown", async () => {
+    place.write("signet.yaml", "clusters: {unknown: {certificate: certificates/dev.pem}}\n");
+    const path = await place.seal("dev", "db", { a: "battery" });
+    place.write(path, place.read(path).replace(/\n *kube-signet\/sealed-under:.*/, ""));
+    const { status, stderr } = await place.signet(["status"]);
+    expect([status, stderr]).toEqual([3, expect.stringContaining("1 thing to be done")]);
   });
 });
 

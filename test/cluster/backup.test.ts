@@ -6,7 +6,11 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseManifests } from "../../shared/manifest/manifest.ts";
+import { lockBackup } from "../../cli/recovery/lock.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { formatKeySecret } from "../../shared/keys/keyfile.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
+import { formatManifests, parseManifests } from "../../shared/manifest/manifest.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { makeRepository, type Repository } from "./gitops.ts";
 import { cleanEnvironment, type Finished } from "./program.ts";
@@ -157,6 +161,73 @@ describe("a backup", () => {
   });
 });
 
+describe("a forged backup", () => {
+  interface Reported {
+    state: string;
+    secret: string;
+    fingerprint: string;
+  }
+  const reported = async (): Promise<Reported[]> =>
+    (JSON.parse(await repository.sh("signet keys --json")) as { keys: Reported[] }).keys;
+  const sealing = async (): Promise<string | undefined> =>
+    (await reported()).find(({ state }) => state === "sealing")?.fingerprint;
+  const stateOf = async (wanted: string): Promise<string | undefined> =>
+    (await reported()).find(({ fingerprint }) => fingerprint === wanted)?.state;
+
+  it("gives a key that opens and never seals, until a person adopts it; and that is taken back", async () => {
+    const identity = await generateX25519Identity();
+    await repository.sh("cat > forged.txt", `${identity}\n`);
+    // Newer than any key that the controller makes, and confirmed as far as the backup says.
+    const validForMs = 3650 * 86_400_000;
+    const notBefore = new Date("2999-01-01T00:00:00Z");
+    const pair = await createSealingKey({ bits: 2048, notBefore, validForMs });
+    const { fingerprint } = parseCertificate(pair.certificatePem);
+    const marks = { "kube-signet/confirmed": fingerprint, "kube-signet/renew": "now" };
+    const secret = formatKeySecret(pair, { name: "forged" }, {}, marks);
+    const recipients = [await identityToRecipient(identity)];
+    await repository.sh(
+      "cat > f.age",
+      await lockBackup(formatManifests([secret], "yaml"), { recipients }),
+    );
+    const before = await sealing();
+    const restore = "signet keys restore f.age --identity forged.txt --context test";
+
+    const unasked = await attempt(restore);
+    expect([unasked.status, unasked.stderr]).toEqual([
+      2,
+      expect.stringContaining("these keys were not confirmed"),
+    ]);
+    const { stderr } = await repository.attempt(`${restore} --yes`);
+    expect(stderr).toMatch(/forged +active +opens only/);
+    expect(stderr).toContain(`seals now: ${before ?? ""}\nsignet: will seal: the same key\n`);
+    expect([await sealing(), await stateOf(fingerprint)]).toEqual([before, "unconfirmed"]);
+
+    // Its certificate in place of the cluster's.
+    await repository.sh("cp certificates/prod.pem old.pem");
+    await repository.sh("cat - old.pem > certificates/prod.pem", pair.certificatePem);
+    const swapped = await attempt("signet verify --live");
+    expect([swapped.status, swapped.stdout]).toEqual([
+      3,
+      expect.stringContaining(`the key ${fingerprint} of prod is unconfirmed`),
+    ]);
+    await repository.sh("mv old.pem certificates/prod.pem && signet verify --live");
+
+    const byName = await attempt("signet keys adopt forged --yes --context test");
+    expect([byName.status, await stateOf(fingerprint)]).toEqual([2, "unconfirmed"]);
+    const adopted = await repository.attempt(
+      `signet keys adopt ${fingerprint} --yes --context test`,
+    );
+    expect([adopted.status, adopted.stderr]).toEqual([
+      0,
+      expect.stringContaining(`seals now: ${before ?? ""}\nsignet: will seal: ${fingerprint}\n`),
+    ]);
+    expect(await sealing()).toBe(fingerprint);
+    await repository.sh(`signet keys adopt --undo ${fingerprint} --yes --context test`);
+    expect([await sealing(), await stateOf(fingerprint)]).toEqual([before, "unconfirmed"]);
+    await plane.request("DELETE", `${KEYS}/forged`);
+  });
+});
+
 /** How long a whole run takes, so that kills can be spread over one. */
 async function durationOf(line: string): Promise<number> {
   const started = performance.now();
@@ -189,7 +260,7 @@ describe("killed at any moment", () => {
     await repository.sh(`signet keys backup -w k.age --recipient ${recipient}`);
     const whole = [...(await keySecrets()).keys()].sort();
     expect(whole).toHaveLength(OLD_KEYS + 1);
-    const restore = ["keys", "restore", "k.age", "--identity", "id.txt"];
+    const restore = ["keys", "restore", "k.age", "--identity", "id.txt", "--yes"];
     await loseOldKeys();
     const whileMs = await durationOf(`signet ${restore.join(" ")}`);
     let kills = 0;
@@ -199,11 +270,11 @@ describe("killed at any moment", () => {
       for (const key of (await keySecrets()).keys()) expect(whole).toContain(key);
     }
     expect(kills).toBeGreaterThan(3);
-    await repository.sh("signet keys restore k.age --identity id.txt");
+    await repository.sh("signet keys restore k.age --identity id.txt --yes");
     expect([...(await keySecrets()).keys()].filter((key) => whole.includes(key)).sort()).toEqual(
       whole,
     );
-    await repository.sh("signet keys restore k.age --identity id.txt");
+    await repository.sh("signet keys restore k.age --identity id.txt --yes");
     const plain = await repository.attempt(
       "grep -rlE 'PRIVATE KEY|UFJJVkFURSBLRV' . ../*/ 2>/dev/null",
     );

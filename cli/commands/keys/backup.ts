@@ -1,7 +1,6 @@
 // `signet keys backup`: writes a cluster's sealing keys to one encrypted file.
 // SPEC.md, "Backups".
 
-import { readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
@@ -9,16 +8,15 @@ import { formatManifests } from "../../../shared/manifest/manifest.ts";
 import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
 import { metadataOf, serverFieldsRemoved } from "../../../shared/kubernetes/object.ts";
 import { listKeySecrets } from "../../cluster/apiobjects.ts";
-import { statIfThere } from "../../../host/readfile.ts";
-import { writeFiles } from "../../../host/writefiles.ts";
-import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
+import { namesIn, statIfThere } from "../../../host/readfile.ts";
+import { removeFile, writeFiles } from "../../../host/writefiles.ts";
 import { count } from "../../terminal/counts.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
-import { ioError } from "../../../host/errno.ts";
+import { confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
-interface BackupOptions extends ClusterOptions {
+interface BackupOptions extends KeyPlace {
   readonly output?: string;
   readonly recipient: readonly string[];
   readonly passphraseFile?: string;
@@ -53,6 +51,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
       place: { file: output },
     });
   }
+  await confirmPlace(options);
   const objects = await listKeySecrets(options);
   const keys = objects.flatMap((object) => {
     const { name = null } = metadataOf(object);
@@ -90,7 +89,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
       "yaml",
     );
     const locked = await lockBackup(text, await chooseLock(options));
-    await writeFiles([{ path: output, text: locked, mode: 0o600 }]);
+    await writeFiles([{ path: output, root: undefined, text: locked, mode: 0o600 }]);
   }
   // Only after the new one is written.
   const removed = keep === undefined || dryRun ? [] : removeOlder(pattern, keep);
@@ -118,17 +117,13 @@ function removeOlder(pattern: string, keep: number): string[] {
   // A date that appears twice is the same date.
   const again = more.map((text) => `\\k<date>${text}`).join("");
   const named = new RegExp(`^${first}(?<date>\\d{8}T\\d{6}Z)${second}${again}$`);
-  try {
-    const older = readdirSync(folder)
-      .filter((name) => named.test(name))
-      .sort()
-      .slice(0, -keep)
-      .map((name) => join(folder, name));
-    for (const file of older) rmSync(file);
-    return older;
-  } catch (error) {
-    throw ioError("cannot remove older backups", error, folder);
-  }
+  const older = namesIn(folder)
+    .filter((name) => named.test(name))
+    .sort()
+    .slice(0, -keep)
+    .map((name) => join(folder, name));
+  for (const file of older) removeFile(file);
+  return older;
 }
 
 /** Without fields that the cluster wrote; the certificate has the time of creation. */

@@ -3,20 +3,17 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SignetError } from "../../../shared/errors.ts";
-import { clusterOptions, type ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { projectClusterOptions } from "../../repository/clustercertificates.ts";
-import { clusterNamed, findProject } from "../../repository/project.ts";
-import type { ProjectCluster } from "../../repository/projectfile.ts";
+import { findProject } from "../../repository/project.ts";
 import {
   clusterOption,
   type Connected,
-  connection,
   dryRunOption,
   flag,
   jsonOption,
   list,
   withConnection,
 } from "../../options.ts";
+import { type KeyFlags, keyPlace } from "./keyplace.ts";
 
 const LIST_HELP = `
 The controller counts what is in its cluster. Before you retire a key, think of Git: an older commit,
@@ -25,6 +22,10 @@ or a file that was never applied, may still be under it. \`signet status --live\
 Examples:
   $ signet keys
   $ signet keys --json | jq -r '.keys[] | select(.unused) | .secret'`;
+
+const PLACE_HELP = `
+It says first which cluster it works on. Where signet.yaml chose a part of that place (context, namespace or
+name of the controller), it asks whether it is right; without a terminal, say it with the flags.`;
 
 const ROTATE_HELP = `
 The controller makes the key; the older ones still open what is under them. It needs the right to
@@ -48,11 +49,34 @@ Examples:
   $ signet keys backup --output 'backups/prod-{date}.age' --keep 90 --recipient age1...`;
 
 const RESTORE_HELP = `
+It shows the keys and asks. They open, and none of them seals: a backup can be forged, as anyone who
+knows the recipient can make one. So the key that seals stays the same; in a new cluster that is the one
+that its controller made. --adopt lets a key of the backup seal too: give its fingerprint as you know it
+from elsewhere, such as the certificate in Git. \`signet keys adopt\` does the same later.
+
 Keys that are there already are left alone, so that it may be run again. It waits until the controller
 holds them; every SealedSecret that they open follows by itself.
 
-Example:
-  $ signet keys restore prod.age --context new-prod`;
+Examples:
+  $ signet keys restore prod.age --context new-prod
+  $ signet keys restore prod.age --context new-prod --identity restore.key --yes`;
+
+const ADOPT_HELP = `
+A key that neither the controller made nor a person confirmed is unconfirmed: it opens values and never
+seals. It may be one of a backup, one that you brought along, or one that an attacker put there. KEY is the
+name of its Secret, its fingerprint or the beginning of it. It shows the key, which key seals now and which
+one will, and asks. --undo takes it back: the key opens only, until you adopt it again.
+
+Where there is nobody to ask, it needs --yes, and the whole fingerprint: a name says nothing about the key.
+
+Examples:
+  $ signet keys adopt sealed-secrets-keyx7k2p --context prod
+  $ signet keys adopt SHA256:pV1EkPSmXA6h2Ab4Gc9q2dV7xTn0uYwLr8sJfKz3Bto --context prod --yes
+  $ signet keys adopt --undo sealed-secrets-keyx7k2p --context prod`;
+
+const yesOption = (): Option => flag("--yes", "do not ask whether to do it");
+
+const waitOption = (): Option => new Option("--no-wait", "do not wait for the controller");
 
 const RETIRE_HELP = `
 KEY is the name of the key's Secret, its fingerprint or the beginning of it. The Secret stays, relabelled,
@@ -69,28 +93,6 @@ const keepOption = (): Option =>
       return Number(text);
     },
   );
-
-interface KeyFlags {
-  readonly cluster?: string;
-  readonly json: boolean;
-}
-
-/** The cluster of signet.yaml that --cluster names, or else that of the kubeconfig. */
-function place(flags: Connected<KeyFlags>): ClusterOptions & {
-  readonly projectCluster: ProjectCluster | null;
-} {
-  const project = findProject();
-  if (flags.cluster === undefined) {
-    return { ...clusterOptions(connection(flags)), projectCluster: null };
-  }
-  if (project === null) {
-    throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
-      hint: "for a context of the kubeconfig say --context",
-    });
-  }
-  const projectCluster = clusterNamed(project, flags.cluster);
-  return { ...projectClusterOptions(projectCluster, connection(flags)), projectCluster };
-}
 
 /** Requires --cluster where files of the repository count. @throws SignetError usage */
 function needCluster(flags: KeyFlags): void {
@@ -113,12 +115,13 @@ type Flags<T = object> = Connected<KeyFlags & T>;
 export function define(command: Command): void {
   command
     .usage("[COMMAND] [OPTION...]")
-    .description("Lists, renews, backs up, restores and retires a cluster's sealing keys.")
+    .description("Lists, renews, backs up, restores, adopts and retires a cluster's sealing keys.")
     .helpCommand(false);
   defineList(command);
   defineRotate(command);
   defineBackup(command);
   defineRestore(command);
+  defineAdopt(command);
   defineRetire(command);
 }
 
@@ -136,7 +139,7 @@ function defineList(command: Command): void {
     .addHelpText("after", LIST_HELP)
     .action(async (flags: Flags) => {
       const { runKeysList } = await import("./list.ts");
-      await runKeysList({ ...flags, ...place(flags) });
+      await runKeysList({ ...flags, ...keyPlace(flags) });
     });
 }
 
@@ -149,10 +152,10 @@ function defineRotate(command: Command): void {
       .description("Has the controller make a new sealing key, which seals from now on.")
       .addOption(dryRunOption()),
   )
-    .addHelpText("after", ROTATE_HELP)
+    .addHelpText("after", PLACE_HELP + "\n" + ROTATE_HELP)
     .action(async (flags: Flags<{ dryRun: boolean }>) => {
       const { runKeysRotate } = await import("./rotate.ts");
-      await runKeysRotate({ ...flags, ...place(flags) });
+      await runKeysRotate({ ...flags, ...keyPlace(flags) });
     });
 }
 
@@ -173,7 +176,7 @@ function defineBackup(command: Command): void {
       .addOption(flag("--force", "replace the file that is there"))
       .addOption(dryRunOption()),
   )
-    .addHelpText("after", BACKUP_HELP)
+    .addHelpText("after", PLACE_HELP + "\n" + BACKUP_HELP)
     .action(
       async (
         flags: Flags<{
@@ -186,7 +189,7 @@ function defineBackup(command: Command): void {
         }>,
       ) => {
         const { runKeysBackup } = await import("./backup.ts");
-        await runKeysBackup({ ...flags, ...place(flags) });
+        await runKeysBackup({ ...flags, ...keyPlace(flags) });
       },
     );
 }
@@ -206,22 +209,51 @@ function defineRestore(command: Command): void {
       .addOption(
         list("--identity <FILE>", "age identities to unlock it with, or $SIGNET_AGE_IDENTITY"),
       )
-      .option("--no-wait", "do not wait until the controller holds them")
+      .addOption(list("--adopt <SHA256:...>", "let the key with this fingerprint seal too"))
+      .addOption(waitOption())
+      .addOption(yesOption())
       .addOption(dryRunOption()),
   )
-    .addHelpText("after", RESTORE_HELP)
+    .addHelpText("after", PLACE_HELP + "\n" + RESTORE_HELP)
     .action(
       async (
         file: string,
         flags: Flags<{
           passphraseFile?: string;
           identity: string[];
+          adopt: string[];
           wait: boolean;
+          yes: boolean;
           dryRun: boolean;
         }>,
       ) => {
         const { runKeysRestore } = await import("./restore.ts");
-        await runKeysRestore(file, { ...flags, ...place(flags) });
+        await runKeysRestore(file, { ...flags, ...keyPlace(flags) });
+      },
+    );
+}
+
+function defineAdopt(command: Command): void {
+  withPlace(
+    command
+      .command("adopt")
+      .argument("<KEY>")
+      .usage("[OPTION...] KEY")
+      .summary("let a key that is in the cluster seal")
+      .description("Lets a key that is in the cluster seal, or takes that back.")
+      .addOption(flag("--undo", "take it back: the key opens only"))
+      .addOption(waitOption())
+      .addOption(yesOption())
+      .addOption(dryRunOption()),
+  )
+    .addHelpText("after", PLACE_HELP + "\n" + ADOPT_HELP)
+    .action(
+      async (
+        key: string,
+        flags: Flags<{ undo: boolean; wait: boolean; yes: boolean; dryRun: boolean }>,
+      ) => {
+        const { runKeysAdopt } = await import("./adopt.ts");
+        await runKeysAdopt(key, { ...flags, ...keyPlace(flags) });
       },
     );
 }
@@ -237,10 +269,10 @@ function defineRetire(command: Command): void {
       .addOption(flag("--force", "also where something needs it"))
       .addOption(dryRunOption()),
   )
-    .addHelpText("after", RETIRE_HELP)
+    .addHelpText("after", PLACE_HELP + "\n" + RETIRE_HELP)
     .action(async (key: string, flags: Flags<{ force: boolean; dryRun: boolean }>) => {
       needCluster(flags);
       const { runKeysRetire } = await import("./retire.ts");
-      await runKeysRetire(key, { ...flags, ...place(flags) });
+      await runKeysRetire(key, { ...flags, ...keyPlace(flags) });
     });
 }

@@ -39,5 +39,13 @@ export async function runKeysList(
       "only in Git, or was never applied here, is not counted.",
     );
   }
+  const unconfirmed = keys.filter(({ state }) => state === "unconfirmed").length;
+  if (unconfirmed > 0) {
+    lines.push(
+      "",
+      `${count(unconfirmed, "key")} unconfirmed: opens only. If it is yours and has to seal: \`signet keys adopt\`;`,
+      "if you do not know it, find out who put it there.",
+    );
+  }
   await printLines(lines);
 }

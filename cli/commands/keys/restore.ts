@@ -1,172 +1,257 @@
-// `signet keys restore`: creates the keys of a backup in a cluster.
+// `signet keys restore`: creates the keys of a backup in a cluster. They open; none of them seals
+// unless a person names it.
 // SPEC.md, "Backups".
 
 import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { locate, SignetError } from "../../../shared/errors.ts";
 import { HELD_KEY_LABELS, KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
 import { parseManifests } from "../../../shared/manifest/manifest.ts";
-import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
-import { objectsOf, serverFieldsRemoved } from "../../../shared/kubernetes/object.ts";
-import { createKeySecret, listKeySecrets } from "../../cluster/apiobjects.ts";
+import { formatSecret, parseSecret } from "../../../shared/kubernetes/secret.ts";
+import { objectsOf } from "../../../shared/kubernetes/object.ts";
+import { createKeySecret } from "../../cluster/apiobjects.ts";
 import { readBytes } from "../../../host/readfile.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { count } from "../../terminal/counts.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
-import { fetchKeyReport } from "../../cluster/reportedkeys.ts";
+import { table } from "../../terminal/table.ts";
+import type { KeyReport } from "../../cluster/reportedkeys.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
+import {
+  type ClusterKey,
+  type FoundKeys,
+  labelOf,
+  readClusterKeys,
+  sealingAfter,
+  sealingNow,
+  sealingWords,
+  withConfirmation,
+} from "./keysecrets.ts";
+import { confirm, confirmPlace, type KeyPlace } from "./keyplace.ts";
+import { untilReported } from "./untilreported.ts";
 
-interface RestoreOptions extends ClusterOptions {
+interface RestoreOptions extends KeyPlace {
   readonly passphraseFile?: string;
   readonly identity: readonly string[];
+  /** Whole fingerprints of keys that may seal. */
+  readonly adopt: readonly string[];
   readonly wait: boolean;
+  readonly yes: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
 
-interface RestoredKey {
-  readonly secret: string;
-  readonly fingerprint: string;
-  /** From its label. */
-  readonly state: string;
-  readonly result: "created" | "there already" | "would be created";
+/** A key of the backup, and what becomes of it. */
+interface PlannedKey {
+  readonly key: ClusterKey;
+  /** The label of the Secret that is in the cluster already; undefined where there is none. */
+  readonly there: string | undefined;
 }
-
-const WAIT_MS = 60_000;
-const POLL_MS = 500;
 
 /** Skips existing keys, so that it can be run again after a failure. @throws SignetError */
 export async function runKeysRestore(file: string, options: RestoreOptions): Promise<void> {
-  const { passphraseFile, identity } = options;
+  const { passphraseFile, identity, dryRun, adopt } = options;
   const text = await unlockBackup(readBytes(file), file, {
     ...(passphraseFile === undefined ? {} : { passphraseFile }),
     ...(identity.length === 0 ? {} : { identity }),
   });
-  const keys = readBackup(text, file, options.controllerNamespace);
-  const done: RestoredKey[] = [];
-  const there = await keysThere(options);
-  for (const key of keys) done.push(await restoreOne(key, there, options));
-  for (const { secret, state, result } of done) {
-    if (result !== "there already" || HELD_KEY_LABELS.includes(state)) continue;
-    warn(
-      `${secret}: the controller opens nothing with it, as its label in the cluster is "${state}"; ` +
-        `to change that: kubectl label secret -n ${options.controllerNamespace} ${secret} ` +
-        `${KEY_LABEL}=active --overwrite`,
-    );
+  const backup = chosenConfirmed(readBackup(text, file, options.controllerNamespace), adopt);
+  await confirmPlace(options);
+  const cluster = await readClusterKeys(options);
+  const plan = planned(backup, cluster);
+  const created = plan.filter(({ there }) => there === undefined).map(({ key }) => key);
+  const before = await sealingNow(options, cluster.keys);
+  const after = adopt.length === 0 ? before : sealingAfter(cluster.keys, before, created);
+  for (const line of planLines(plan, adopt, before, after)) say(line);
+  if (created.length > 0 && !dryRun) {
+    if (!options.yes) await confirmRestore(created.length, file);
+    for (const key of created) await create(key, options);
   }
-  const held = done
-    .filter(({ state }) => HELD_KEY_LABELS.includes(state))
-    .map(({ fingerprint }) => fingerprint);
-  const waits = options.wait && !options.dryRun && held.length > 0;
-  if (waits) await untilHeld(held, options);
+  warnOfIdle(plan, options);
+  const report = await waited(plan, options);
+  if (report !== null) checkSealing(report, created, adopt);
   if (options.json) {
-    await printJson({ file, dryRun: options.dryRun, keys: done });
+    await printJson({
+      file,
+      dryRun,
+      keys: plan.map((each) => factsOf(each, dryRun)),
+      before,
+      after,
+    });
     return;
   }
-  for (const { secret, fingerprint, result } of done) say(`${secret}: ${result} (${fingerprint})`);
-  const told = waits ? `; the controller holds ${held.length} of them` : "";
-  say(`${count(done.length, "key")} of ${file}${told}`);
+  for (const each of plan) {
+    const { secret, fingerprint, result } = factsOf(each, dryRun);
+    say(`${secret}: ${result} (${fingerprint})`);
+  }
+  const held = report === null ? "" : `; the controller holds ${heldOf(plan).length} of them`;
+  say(`${count(plan.length, "key")} of ${file}${held}`);
 }
 
-interface BackupKey {
-  readonly secret: Secret;
-  readonly fingerprint: string;
+function factsOf({ key: { secret, key }, there }: PlannedKey, dryRun: boolean) {
+  return {
+    secret: secret.metadata.name,
+    fingerprint: key.fingerprint,
+    /** From its label. */
+    state: there ?? labelOf(secret),
+    result: there !== undefined ? "there already" : dryRun ? "would be created" : "created",
+  };
 }
 
-/** Checks every key before the first is created. */
-function readBackup(text: string, file: string, namespace: string): BackupKey[] {
+/**
+ * Checks every key before the first is created. Of each Secret only what makes it a key is kept:
+ * the backup may be forged, as its recipient is no secret, and annotations, owners and finalizers
+ * tell other programs what to do with a Secret.
+ */
+function readBackup(text: string, file: string, namespace: string): ClusterKey[] {
   const keys = locate({ file }, () =>
     parseManifests(text)
       .flatMap(objectsOf)
       .map((object) => {
-        const secret = parseSecret(object);
-        const key = readKeySecret(secret);
+        const { metadata, data, type } = parseSecret(object);
+        const { name } = metadata;
         // The new controller may run in another namespace, and finds a key without a label by one
         // name only.
-        const labels = { [KEY_LABEL]: "active", ...secret.metadata.labels };
-        const rest = serverFieldsRemoved(secret.metadata.rest);
-        const metadata = { ...secret.metadata, namespace, labels, rest };
-        return { secret: { ...secret, metadata }, fingerprint: key.fingerprint };
+        const labels = { [KEY_LABEL]: metadata.labels[KEY_LABEL] ?? "active" };
+        const kept = new Map([...data].filter(([item]) => KEY_ITEMS.includes(item)));
+        if (!KEY_TYPES.includes(type)) {
+          throw new SignetError("key-invalid", `is a Secret of type ${type}, not a sealing key`, {
+            place: { object: name },
+          });
+        }
+        const secret = {
+          metadata: { name, namespace, labels, annotations: {}, rest: {} },
+          type,
+          immutable: undefined,
+          data: kept,
+        };
+        return { secret, key: readKeySecret(secret) };
       }),
   );
   if (keys.length > 0) return keys;
   throw new SignetError("key-invalid", "there is no sealing key in it", { place: { file } });
 }
 
-/**
- * Creates a key Secret; under another name where the cluster already has another key of that name,
- * as a new cluster does.
- */
-async function restoreOne(
-  { secret, fingerprint }: BackupKey,
-  there: ReadonlyMap<string, KeyThere>,
-  options: RestoreOptions,
-): Promise<RestoredKey> {
-  const existing = there.get(fingerprint);
-  if (existing !== undefined) return { ...existing, fingerprint, result: "there already" };
-  const { metadata } = secret;
-  const state = metadata.labels[KEY_LABEL] ?? "";
-  const suffix = createHash("sha256").update(fingerprint).digest("hex").slice(0, 8);
-  const isTaken = [...there.values()].some((each) => each.secret === metadata.name);
-  const named = isTaken ? `${metadata.name}-${suffix}` : metadata.name;
-  if (options.dryRun) return { secret: named, fingerprint, state, result: "would be created" };
-  const object = formatSecret({ ...secret, metadata: { ...metadata, name: named } });
-  if (await createKeySecret(options, object)) {
-    return { secret: named, fingerprint, state, result: "created" };
+const KEY_ITEMS = ["tls.key", "tls.crt"];
+const KEY_TYPES = ["", "Opaque", "kubernetes.io/tls"];
+
+/** @throws SignetError usage where a key to adopt is not in the backup, or is not named in full */
+function chosenConfirmed(keys: readonly ClusterKey[], adopt: readonly string[]): ClusterKey[] {
+  for (const wanted of adopt) {
+    if (keys.some(({ key }) => key.fingerprint === wanted)) continue;
+    throw new SignetError("usage", `no key of the backup has the fingerprint ${wanted}`, {
+      hint: "--adopt takes a whole fingerprint, as `signet cert show` prints it",
+    });
   }
-  throw new SignetError("io", "there is a Secret of this name already, which is no sealing key", {
-    hint: "it was left as it is; rename it, and run this again",
-    place: { object: `${options.controllerNamespace}/${named}` },
+  return keys.map((each) => (adopt.includes(each.key.fingerprint) ? withConfirmation(each) : each));
+}
+
+/**
+ * A key gets another name where the cluster already has another Secret of that name, as a new
+ * cluster does.
+ */
+function planned(backup: readonly ClusterKey[], { keys, broken }: FoundKeys): PlannedKey[] {
+  const taken = new Set([...keys.map(({ secret }) => secret.metadata.name), ...broken.keys()]);
+  return backup.map((each) => {
+    const { fingerprint } = each.key;
+    const existing = keys.find(({ key }) => key.fingerprint === fingerprint);
+    if (existing !== undefined) return { key: existing, there: labelOf(existing.secret) };
+    const { metadata } = each.secret;
+    const suffix = createHash("sha256").update(fingerprint).digest("hex").slice(0, 8);
+    const name = taken.has(metadata.name) ? `${metadata.name}-${suffix}` : metadata.name;
+    taken.add(name);
+    const rest = { creationTimestamp: new Date().toISOString() };
+    const secret = { ...each.secret, metadata: { ...metadata, name, rest } };
+    return { key: { secret, key: readKeySecret(secret) }, there: undefined };
   });
 }
 
-type KeyThere = Pick<RestoredKey, "secret" | "state">;
-
-/** The key Secrets of the cluster, by fingerprint. */
-async function keysThere(options: ClusterOptions): Promise<Map<string, KeyThere>> {
-  const there = new Map<string, KeyThere>();
-  for (const object of await listKeySecrets(options)) {
-    const secret = parseSecret(object);
-    const { name, labels } = secret.metadata;
-    let fingerprint = `unreadable ${name}`;
-    try {
-      fingerprint = readKeySecret(secret).fingerprint;
-    } catch (error) {
-      if (!(error instanceof SignetError)) throw error;
-    }
-    // The controller holds the one without a label too.
-    there.set(fingerprint, { secret: name, state: labels[KEY_LABEL] ?? "active" });
-  }
-  return there;
+function planLines(
+  plan: readonly PlannedKey[],
+  adopt: readonly string[],
+  before: string | null,
+  after: string | null,
+): string[] {
+  const day = (date: Date | undefined): string => date?.toISOString().slice(0, 10) ?? "-";
+  const rows = plan.map(({ key: { secret, key }, there }) => [
+    secret.metadata.name,
+    there === undefined ? labelOf(secret) : "there already",
+    there === undefined && adopt.includes(key.fingerprint) ? "may seal" : "opens only",
+    day(key.certificate?.notBefore),
+    day(key.certificate?.notAfter),
+    key.fingerprint,
+  ]);
+  return [
+    ...table([["SECRET", "STATE", "USE", "SINCE", "UNTIL", "FINGERPRINT"], ...rows]),
+    ...sealingWords(before, after),
+  ];
 }
 
-async function untilHeld(wanted: readonly string[], options: RestoreOptions): Promise<void> {
-  const end = Date.now() + WAIT_MS;
-  for (;;) {
-    try {
-      const { keys } = await fetchKeyReport(options);
-      const isHeld = (wantedOne: string): boolean =>
-        keys.some(({ fingerprint }) => fingerprint === wantedOne);
-      if (wanted.every(isHeld)) return;
-    } catch (error) {
-      if (!(error instanceof SignetError) || Date.now() > end) {
-        throw new SignetError(
-          "network",
-          "the keys are in the cluster, but its controller does not answer",
-          { cause: error, hint: "it reads them when it starts; --no-wait does not ask it" },
-        );
-      }
-    }
-    if (Date.now() > end) {
-      throw new SignetError(
-        "network",
-        "the keys are in the cluster, but its controller holds them not",
-        {
-          hint: "see its log, and `signet keys`",
-        },
+async function confirmRestore(keys: number, file: string): Promise<void> {
+  await confirm(`Put ${count(keys, "key")} of ${file} into this cluster?`, {
+    message: "standard input is not a terminal, and these keys were not confirmed",
+    hint: "see with --dry-run what would be done, then say --yes",
+  });
+}
+
+/** @throws SignetError network; io where the name is that of another Secret */
+async function create({ secret }: ClusterKey, options: ClusterOptions): Promise<void> {
+  const object = formatSecret({ ...secret, metadata: { ...secret.metadata, rest: {} } });
+  if (await createKeySecret(options, object)) return;
+  throw new SignetError("io", "there is a Secret of this name already, which is no sealing key", {
+    hint: "it was left as it is; rename it, and run this again",
+    place: { object: `${options.controllerNamespace}/${secret.metadata.name}` },
+  });
+}
+
+function warnOfIdle(plan: readonly PlannedKey[], options: RestoreOptions): void {
+  for (const { key, there } of plan) {
+    const { name } = key.secret.metadata;
+    if (there === undefined) continue;
+    if (!HELD_KEY_LABELS.includes(there)) {
+      warn(
+        `${name}: the controller opens nothing with it, as its label in the cluster is "${there}"; ` +
+          `to change that: kubectl label secret -n ${options.controllerNamespace} ${name} ` +
+          `${KEY_LABEL}=active --overwrite`,
       );
+    } else if (options.adopt.includes(key.key.fingerprint)) {
+      warn(`${name}: is there already, so it was not adopted; \`signet keys adopt\` does that`);
     }
-    await sleep(POLL_MS);
   }
+}
+
+/** Fingerprints of the keys that the controller loads. */
+function heldOf(plan: readonly PlannedKey[]): string[] {
+  return plan
+    .filter(({ key, there }) => HELD_KEY_LABELS.includes(there ?? labelOf(key.secret)))
+    .map(({ key }) => key.key.fingerprint);
+}
+
+async function waited(
+  plan: readonly PlannedKey[],
+  options: RestoreOptions,
+): Promise<KeyReport | null> {
+  const held = heldOf(plan);
+  if (!options.wait || options.dryRun || held.length === 0) return null;
+  return untilReported(options, "the keys are in the cluster", ({ keys }) =>
+    held.every((wanted) => keys.some(({ fingerprint }) => fingerprint === wanted)),
+  );
+}
+
+/**
+ * A controller that does not know of confirmation seals with the newest key, whoever made it.
+ * @throws SignetError check-found
+ */
+function checkSealing(
+  { keys }: KeyReport,
+  created: readonly ClusterKey[],
+  adopt: readonly string[],
+): void {
+  const sealing = keys.find(({ state }) => state === "sealing");
+  const wrong = created.find(({ key }) => key.fingerprint === sealing?.fingerprint);
+  if (wrong === undefined || adopt.includes(wrong.key.fingerprint)) return;
+  throw new SignetError("check-found", "this key of the backup seals now, and nobody adopted it", {
+    hint: "the controller is too old to wait for a confirmation: upgrade it, then `signet keys rotate`",
+    place: { object: wrong.secret.metadata.name },
+  });
 }

@@ -4,11 +4,11 @@
 import { SignetError } from "../../../shared/errors.ts";
 import { KEY_LABEL } from "../../../shared/keys/keyfile.ts";
 import { patchKeySecret } from "../../cluster/apiobjects.ts";
-import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { blockersOf } from "../../repository/keyusage.ts";
 import { findProject } from "../../repository/project.ts";
-import type { ProjectCluster } from "../../repository/projectfile.ts";
 import { readSealedFiles } from "../../repository/sealedfiles.ts";
+import { chooseKey } from "./choosekey.ts";
+import { confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
 import {
@@ -18,9 +18,7 @@ import {
   type ValueCount,
 } from "../../cluster/reportedkeys.ts";
 
-interface RetireOptions extends ClusterOptions {
-  /** The project's cluster; null without one, where only the cluster itself is asked. */
-  readonly projectCluster: ProjectCluster | null;
+interface RetireOptions extends KeyPlace {
   readonly force: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -31,8 +29,9 @@ interface RetireOptions extends ClusterOptions {
  * @throws SignetError check-found where something still needs it; usage, network
  */
 export async function runKeysRetire(named: string, options: RetireOptions): Promise<void> {
+  await confirmPlace(options);
   const { keys, unknown } = await fetchKeyReport(options);
-  const key = chooseKey(keys, named);
+  const key = chooseKey(keys, named, ({ secret }) => secret);
   const { secret, fingerprint, state } = key;
   if (state === "sealing") {
     throw new SignetError("usage", "this key seals: what is sealed next would be under it", {
@@ -67,22 +66,6 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
   say("its Secret is still there: keep it in a backup, as older commits may be under it");
   say(
     `undo with: kubectl label secret -n ${options.controllerNamespace} ${secret} ${KEY_LABEL}=active --overwrite`,
-  );
-}
-
-function chooseKey(keys: readonly ReportedKey[], named: string): ReportedKey {
-  const fitting = keys.filter(
-    ({ secret, fingerprint }) =>
-      secret === named || (named.length >= "SHA256:".length + 6 && fingerprint.startsWith(named)),
-  );
-  const [key] = fitting;
-  if (key !== undefined && fitting.length === 1) return key;
-  throw new SignetError(
-    "usage",
-    `${fitting.length === 0 ? "no key" : "more than one key"} is meant by ${named}`,
-    {
-      hint: "`signet keys` shows fingerprints and names",
-    },
   );
 }
 

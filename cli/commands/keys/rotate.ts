@@ -8,6 +8,7 @@ import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
+import { confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { fetchKeyReport, type KeyReport, type ReportedKey } from "../../cluster/reportedkeys.ts";
 
 const WAIT_MS = 60_000;
@@ -15,8 +16,9 @@ const POLL_MS = 500;
 
 /** @throws SignetError network, usage */
 export async function runKeysRotate(
-  options: ClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
+  options: KeyPlace & { readonly dryRun: boolean; readonly json: boolean },
 ): Promise<void> {
+  await confirmPlace(options);
   const before = sealingKey(await fetchKeyReport(options));
   let after = before;
   if (!options.dryRun) {

@@ -1,0 +1,117 @@
+// The key Secrets of a cluster: which keys they hold, which are confirmed, and which one seals.
+// SPEC.md, "Choosing a key".
+
+import { locate, SignetError } from "../../../shared/errors.ts";
+import {
+  CONFIRMED_ANNOTATION,
+  HELD_KEY_LABELS,
+  KEY_LABEL,
+  readKeySecret,
+} from "../../../shared/keys/keyfile.ts";
+import { Keyring } from "../../../shared/keys/keyring.ts";
+import { maySeal, type SealingKey } from "../../../shared/keys/sealingkey.ts";
+import { parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
+import { listKeySecrets } from "../../cluster/apiobjects.ts";
+import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
+import { fetchKeyReport } from "../../cluster/reportedkeys.ts";
+
+/** A key Secret that can be read. */
+export interface ClusterKey {
+  readonly secret: Secret;
+  readonly key: SealingKey;
+}
+
+/** The key Secrets of a cluster. */
+export interface FoundKeys {
+  readonly keys: readonly ClusterKey[];
+  /** By the name of the Secret, why it cannot be read. */
+  readonly broken: ReadonlyMap<string, SignetError>;
+}
+
+/** @throws SignetError network */
+export async function readClusterKeys(options: ClusterOptions): Promise<FoundKeys> {
+  const keys: ClusterKey[] = [];
+  const broken = new Map<string, SignetError>();
+  for (const object of await listKeySecrets(options)) {
+    const secret = parseSecret(object);
+    const { name } = secret.metadata;
+    try {
+      locate({ object: `${options.controllerNamespace}/${name}` }, () => {
+        keys.push({ secret, key: readKeySecret(secret) });
+      });
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      broken.set(name, error);
+    }
+  }
+  return { keys, broken };
+}
+
+/** What the label says; the controller holds the one without a label too. */
+export function labelOf({ metadata }: Secret): string {
+  return metadata.labels[KEY_LABEL] ?? "active";
+}
+
+/** Whether the Secret says that a person, or the controller, lets its key seal. */
+export function isConfirmed({ secret, key }: ClusterKey): boolean {
+  return secret.metadata.annotations[CONFIRMED_ANNOTATION] === key.fingerprint;
+}
+
+/** The same Secret with its key confirmed, or no longer. */
+export function withConfirmation({ secret, key }: ClusterKey, confirmed = true): ClusterKey {
+  const { [CONFIRMED_ANNOTATION]: _, ...others } = secret.metadata.annotations;
+  const annotations = confirmed ? { ...others, [CONFIRMED_ANNOTATION]: key.fingerprint } : others;
+  const changed = { ...secret, metadata: { ...secret.metadata, annotations } };
+  return { secret: changed, key: readKeySecret(changed) };
+}
+
+/**
+ * The fingerprint of the key that seals: the controller's word, or without a controller what the
+ * Secrets say. Null where none does.
+ */
+export async function sealingNow(
+  options: ClusterOptions,
+  keys: readonly ClusterKey[],
+): Promise<string | null> {
+  try {
+    const report = await fetchKeyReport(options);
+    return report.keys.find(({ state }) => state === "sealing")?.fingerprint ?? null;
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    return sealingAmong(keys);
+  }
+}
+
+/** The fingerprint of the key that a controller with these key Secrets seals with. */
+function sealingAmong(keys: readonly ClusterKey[]): string | null {
+  const held = keys.filter(({ secret }) => HELD_KEY_LABELS.includes(labelOf(secret)));
+  const confirmed = new Set(held.filter(isConfirmed).map(({ key }) => key.fingerprint));
+  const ordered = new Keyring(held.map(({ key }) => key)).keys;
+  const sealing = ordered.find((key) => maySeal(key) && confirmed.has(key.fingerprint));
+  return sealing?.fingerprint ?? null;
+}
+
+/** Who seals before and after a change, as two lines. */
+export function sealingWords(before: string | null, after: string | null): string[] {
+  return [
+    `seals now: ${before ?? "none"}`,
+    `will seal: ${after === null ? "none: the controller makes a new one" : after === before ? "the same key" : after}`,
+  ];
+}
+
+/**
+ * Which key will seal once `changed` are as they are given. `before`: the one that seals now, which
+ * counts as confirmed whatever its Secret says.
+ */
+export function sealingAfter(
+  keys: readonly ClusterKey[],
+  before: string | null,
+  changed: readonly ClusterKey[],
+): string | null {
+  const names = new Set(changed.map(({ secret }) => secret.metadata.name));
+  const others = keys.filter(({ secret }) => !names.has(secret.metadata.name));
+  return sealingAmong([
+    ...others.map((each) => (each.key.fingerprint === before ? withConfirmation(each) : each)),
+    ...changed,
+  ]);
+}
