@@ -8,15 +8,8 @@ import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
-import {
-  blobsOf,
-  type Change,
-  type CommitChanges,
-  commitOf,
-  historyOf,
-  needWorkTree,
-  readBlobs,
-} from "../git/gitprocess.ts";
+import { blobsOf, commitOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
+import { type Change, type CommitChanges, historyOf } from "../git/history.ts";
 import {
   changesBetween,
   formatItemChange,

@@ -5,23 +5,49 @@ import { SignetError } from "../../shared/errors.ts";
 
 const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024;
 
+/**
+ * What every call of Git begins with. A folder of the working tree can be a bare repository with a
+ * configuration of its own, which came with the clone: Git must neither use it nor start a program
+ * for us. The objects that were committed count, not local replacements.
+ */
+const SAFELY = [
+  "--no-pager",
+  "--no-replace-objects",
+  ...["-c", "safe.bareRepository=explicit"],
+  ...["-c", "core.fsmonitor=false"],
+];
+
 interface GitOptions {
   readonly cwd?: string;
   readonly input?: string;
 }
 
-/** What `git ARGS` prints. @throws SignetError io with Git's own words */
-export function git(args: readonly string[], { cwd, input }: GitOptions = {}): Buffer {
-  const { status, stdout, stderr, error } = spawnSync("git", ["--no-pager", ...args], {
+/** Runs `git ARGS`, whatever its exit status is. @throws SignetError io if it cannot run */
+export function runGit(
+  args: readonly string[],
+  { cwd, input }: GitOptions = {},
+): { readonly status: number | null; readonly stdout: Buffer; readonly stderr: Buffer } {
+  const { status, stdout, stderr, error } = spawnSync("git", [...SAFELY, ...args], {
     ...(cwd === undefined ? {} : { cwd }),
     ...(input === undefined ? {} : { input }),
     maxBuffer: MAX_OUTPUT_BYTES,
     stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
-  if (status === 0) return stdout;
-  if (error !== undefined && "code" in error && error.code === "ENOENT") {
-    throw new SignetError("io", "Git is not there: the command `git` is missing");
+  if (error !== undefined && "code" in error) {
+    if (error.code === "ENOENT") {
+      throw new SignetError("io", "Git is not there: the command `git` is missing");
+    }
+    if (error.code === "ENOBUFS") {
+      throw new SignetError("io", `git ${args[0] ?? ""}: it prints more than 1 GiB`);
+    }
   }
+  return { status, stdout, stderr };
+}
+
+/** What `git ARGS` prints. @throws SignetError io with Git's own words */
+export function git(args: readonly string[], options: GitOptions = {}): Buffer {
+  const { status, stdout, stderr } = runGit(args, options);
+  if (status === 0) return stdout;
   const words = stderr
     .toString()
     .trim()
@@ -94,28 +120,66 @@ export function blobsOf(commit: string, cwd: string, paths: readonly string[] = 
   });
 }
 
-/** The texts of blobs by their id, read in one go; null for what is no UTF-8 text or too large. */
+/** The texts of one call of Git: a call that reads more is split. */
+const READ_AT_ONCE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * The texts of blobs by their id; null for what is no text or too large.
+ * @throws SignetError io for a blob that Git does not have
+ */
 export function readBlobs(ids: Iterable<string>, cwd: string): Map<string, string | null> {
-  const wanted = [...new Set(ids)];
   const texts = new Map<string, string | null>();
-  if (wanted.length === 0) return texts;
-  const output = git(["cat-file", "--batch"], {
-    cwd,
-    input: wanted.map((id) => `${id}\n`).join(""),
-  });
-  let at = 0;
-  for (const id of wanted) {
-    const lineEnd = output.indexOf(0x0a, at);
-    const header = output.toString("latin1", at, lineEnd);
-    at = lineEnd + 1;
-    const [, type, digits] = / (\w+) (\d+)$/.exec(header) ?? [];
-    if (digits === undefined) continue;
-    const size = Number(digits);
-    const bytes = output.subarray(at, at + size);
-    at += size + 1;
-    if (type === "blob") texts.set(id, looseText(bytes));
+  let batch: SizedBlob[] = [];
+  let bytes = 0;
+  const read = (): void => {
+    for (const [id, text] of readBatch(batch, cwd)) texts.set(id, text);
+    batch = [];
+    bytes = 0;
+  };
+  for (const blob of sizesOf([...new Set(ids)], cwd)) {
+    texts.set(blob.id, null);
+    if (blob.size > MAX_TEXT_BYTES) continue;
+    if (bytes + blob.size > READ_AT_ONCE_BYTES) read();
+    batch.push(blob);
+    bytes += blob.size;
   }
+  read();
   return texts;
+}
+
+interface SizedBlob {
+  readonly id: string;
+  readonly size: number;
+}
+
+/** @throws SignetError io for a blob that Git does not have */
+function sizesOf(ids: readonly string[], cwd: string): SizedBlob[] {
+  if (ids.length === 0) return [];
+  const input = ids.map((id) => `${id}\n`).join("");
+  const lines = gitText(["cat-file", "--batch-check"], { cwd, input }).split("\n");
+  return ids.map((id, index) => {
+    const [, type, size] = /^[0-9a-f]+ (\w+) (\d+)$/.exec(lines[index] ?? "") ?? [];
+    if (type === "blob" && size !== undefined) return { id, size: Number(size) };
+    throw new SignetError("io", `Git has no file with the id ${id.slice(0, 12)}`, {
+      hint: "in a partial clone, `git fetch --refetch --no-filter` brings what is missing",
+    });
+  });
+}
+
+function* readBatch(
+  blobs: readonly SizedBlob[],
+  cwd: string,
+): Generator<readonly [string, string | null]> {
+  if (blobs.length === 0) return;
+  const input = blobs.map(({ id }) => `${id}\n`).join("");
+  const output = git(["cat-file", "--batch"], { cwd, input });
+  let at = 0;
+  for (const { id, size } of blobs) {
+    // A line `ID TYPE SIZE`, the bytes, and a line end.
+    const from = output.indexOf(0x0a, at) + 1;
+    at = from + size + 1;
+    yield [id, looseText(output.subarray(from, from + size))];
+  }
 }
 
 /** No manifest that a cluster takes is larger. */
@@ -129,109 +193,26 @@ export function looseText(bytes: Buffer): string | null {
   return bytes.subarray(0, 8000).includes(0) ? null : bytes.toString("utf8");
 }
 
-/** What the next commit would add or change, paths from the top. */
+/** The mode of a submodule, whose id is that of a commit in another repository. */
+export const SUBMODULE = "160000";
+
+/** What the next commit would add or change, without submodules; paths from the top. */
 export function stagedBlobs(paths: readonly string[]): Blob[] {
-  const args = [
-    "diff",
-    "--cached",
-    "--raw",
-    "--no-abbrev",
-    "-z",
-    "--no-renames",
-    "--no-relative",
-    "--diff-filter=d",
-  ];
-  const entries = gitList([...args, "--", ...paths]);
+  const args = ["diff", "--cached", "--raw", "--no-abbrev", "-z", "--no-renames", "--no-relative"];
+  const entries = gitText([...args, "--diff-filter=d", "--", ...paths]).split("\0");
   const blobs: Blob[] = [];
   for (let at = 0; at + 1 < entries.length; at += 2) {
-    const id = (entries[at] ?? "").split(" ")[3] ?? "";
+    const [, mode, , id = "", status] = (entries[at] ?? "").split(" ");
+    if (mode === SUBMODULE || status === "U") continue;
     blobs.push({ id, path: entries[at + 1] ?? "" });
   }
   return blobs;
 }
 
-/** What the index has, conflicts left out, paths from the top. */
+/** What the index has, conflicts and submodules left out, paths from the top. */
 export function indexBlobs(top: string): Blob[] {
   return gitList(["ls-files", "--stage", "-z"], { cwd: top }).flatMap((entry) => {
-    const [, id, path] = /^\d+ ([0-9a-f]+) 0\t(.*)$/s.exec(entry) ?? [];
-    return id !== undefined && path !== undefined ? [{ id, path }] : [];
+    const [, mode, id, path] = /^(\d+) ([0-9a-f]+) 0\t(.*)$/s.exec(entry) ?? [];
+    return mode !== SUBMODULE && id !== undefined && path !== undefined ? [{ id, path }] : [];
   });
-}
-
-interface Commit {
-  readonly id: string;
-  readonly author: string;
-  /** ISO 8601. */
-  readonly date: string;
-  readonly subject: string;
-  readonly parents: readonly string[];
-}
-
-/** A file that a commit changed; for a merge, one that is as none of its parents has it. */
-export interface Change {
-  readonly path: string;
-  /** Its path and blob in each parent; null where it was not there. One of each for a root. */
-  readonly oldPaths: readonly string[];
-  readonly before: readonly (string | null)[];
-  /** Null where it is taken away. */
-  readonly after: string | null;
-}
-
-export interface CommitChanges extends Commit {
-  readonly changes: readonly Change[];
-}
-
-const RECORD = "\u001e";
-const FIELD = "\u001f";
-
-/**
- * Commits with what each changed, every commit before its parents, else the newest first. What a
- * merge only brings together is told at the commits that it comes from. `args`: which commits and
- * paths, as `git log` takes them.
- */
-export function historyOf(args: readonly string[], cwd: string): CommitChanges[] {
-  const format = `--format=${RECORD}%H${FIELD}%P${FIELD}%an <%ae>${FIELD}%aI${FIELD}%s`;
-  const options = ["-z", "--raw", "--no-abbrev", "-c", "--combined-all-paths", "--root"];
-  // Nothing that a user's settings add; and no branch left out because its changes were undone.
-  const plain = ["--no-color", "--no-show-signature", "--date-order", "--full-history"];
-  const output = gitText(["log", ...options, ...plain, format, ...args], { cwd });
-  return output.split(RECORD).slice(1).map(parseCommit);
-}
-
-function parseCommit(record: string): CommitChanges {
-  const [header = "", ...entries] = record.split("\0").filter((part) => part.trim() !== "");
-  const [id = "", parents = "", author = "", date = "", subject = ""] = header.split(FIELD);
-  const changes: Change[] = [];
-  const there = (blob: string): string | null => (/^0+$/.test(blob) ? null : blob);
-  for (let at = 0; at < entries.length; at++) {
-    // `:MODE MODE BLOB BLOB STATUS`; a merge has a colon, a mode and a blob for each parent.
-    const match = /^\n?(:+)([0-9a-f ]+) ([A-Z]+)\d*$/.exec(entries[at] ?? "");
-    if (match === null) continue;
-    const [, colons = "", numbers = "", kind = ""] = match;
-    const blobs = numbers
-      .split(" ")
-      .slice(colons.length + 1)
-      .map(there);
-    const isRename = colons.length === 1 && /^[RC]/.test(kind);
-    const paths = entries.slice(
-      at + 1,
-      at + 1 + (colons.length > 1 ? colons.length + 1 : isRename ? 2 : 1),
-    );
-    at += paths.length;
-    const path = paths.at(-1) ?? "";
-    changes.push({
-      path,
-      oldPaths: paths.length === 1 ? paths : paths.slice(0, -1),
-      before: blobs.slice(0, -1),
-      after: blobs.at(-1) ?? null,
-    });
-  }
-  return {
-    id,
-    author,
-    date,
-    subject: subject.trim(),
-    parents: parents.split(" ").filter((each) => each !== ""),
-    changes,
-  };
 }

@@ -4,7 +4,8 @@
 import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
-import { decodeText, readText, stat } from "../../host/readfile.ts";
+import { decodeText, readText, readTextWithin, stat } from "../../host/readfile.ts";
+import { rootOf } from "../../host/rootedfiles.ts";
 import { readStdin } from "./stdin.ts";
 
 const STDIN_NAME = "standard input";
@@ -19,6 +20,8 @@ export interface Input {
    * Path below the folder that the command line names; undefined for a file that it names itself.
    */
   readonly inFolder?: string;
+  /** What the file must be below, for a file in such a folder. */
+  readonly root?: string;
   readonly text: string;
 }
 
@@ -37,9 +40,10 @@ export async function readInputs(names: readonly string[], expected: string): Pr
       stdinRead = true;
       inputs.push({ name: STDIN_NAME, text: decodeText(await readStdin(prompt), STDIN_NAME) });
     } else if (stat(name).isDirectory()) {
+      const root = rootOf(name);
       for (const inFolder of manifestsBelow(name)) {
         const path = join(name, inFolder);
-        inputs.push({ name: path, path, inFolder, text: readText(path) });
+        inputs.push({ name: path, path, inFolder, root, text: readTextWithin(root, path) });
       }
     } else {
       inputs.push({ name, path: name, text: readText(name) });

@@ -4,6 +4,7 @@
 // No message quotes a Secret's value or a line of a confidential file.
 
 import { fstatSync, writeSync } from "node:fs";
+import { shownLine } from "./shown.ts";
 
 const STDERR = 2;
 
@@ -17,9 +18,9 @@ export function speakAsKubeseal(verbosity: number): void {
   voice = { prefix: "", advises: verbosity > 0 || toPerson, tellsDetails: verbosity > 0 };
 }
 
-/** Prints one line. Control characters, which a quoted name may hold, are replaced. */
+/** Prints one line. What a stranger wrote and a terminal would act upon is replaced. */
 export function say(text: string): void {
-  const line = Buffer.from(`${voice.prefix}${text.replace(/\p{Cc}/gu, "?")}\n`);
+  const line = Buffer.from(`${voice.prefix}${shownLine(text)}\n`);
   try {
     writeSync(STDERR, line);
   } catch {

@@ -3,6 +3,7 @@
 
 import { writeSync } from "node:fs";
 import { errnoOf, ioError } from "../../host/errno.ts";
+import { shownLine } from "./shown.ts";
 
 const STDOUT = 1;
 
@@ -34,10 +35,10 @@ export async function printResult(text: string): Promise<void> {
 }
 
 /**
- * Prints a result for people. Control characters, which names and commits may hold, are replaced.
+ * Prints a result for people. What a stranger wrote and a terminal would act upon is replaced.
  */
 export function printLines(lines: readonly string[]): Promise<void> {
-  return printResult(lines.map((line) => `${line.replace(/\p{Cc}/gu, "?")}\n`).join(""));
+  return printResult(lines.map((line) => `${shownLine(line)}\n`).join(""));
 }
 
 /** Prints a result for programs. */

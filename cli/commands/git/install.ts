@@ -1,12 +1,12 @@
 // `signet git install` and `uninstall`: the hook, attributes and settings of a repository.
 // SPEC.md, "Git".
 
-import { chmodSync, rmSync } from "node:fs";
-import { join, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { SignetError } from "../../../shared/errors.ts";
-import { readText, samePlace, statIfThere } from "../../../host/readfile.ts";
-import { writeFiles } from "../../../host/writefiles.ts";
-import { findProjectFolder } from "../../repository/projectfolder.ts";
+import { readTextWithin, samePlace, statIfThere } from "../../../host/readfile.ts";
+import { isWithin, MAX_SETTINGS_BYTES, targetOf } from "../../../host/rootedfiles.ts";
+import { removeFile, writeFiles } from "../../../host/writefiles.ts";
+import { findProjectFolder, PROJECT_FILE } from "../../repository/projectfolder.ts";
 import { findProject } from "../../repository/project.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
@@ -42,11 +42,12 @@ if [ -d ${quoted} ]; then cd ${quoted} || exit 1; fi
 `;
 }
 
+/** The `--` is for files whose names begin with a dash. */
 const SETTINGS: readonly (readonly [string, string])[] = [
-  ["diff.signet.textconv", "signet git textconv"],
+  ["diff.signet.textconv", "signet git textconv --"],
   ["diff.signet.cachetextconv", "true"],
   ["merge.signet.name", "sealed files, item by item"],
-  ["merge.signet.driver", "signet git merge %O %A %B %P"],
+  ["merge.signet.driver", "signet git merge -- %O %A %B %P"],
 ];
 
 /** Where Git caches the output of the diff driver. */
@@ -59,15 +60,18 @@ const ATTRIBUTES_END = "# signet: end";
 
 /** @throws SignetError; then nothing was changed */
 export async function runGitInstall(options: InstallOptions): Promise<void> {
-  const top = needWorkTree();
+  const top = samePlace(needWorkTree());
   const hook = hookPath(top);
-  if (!isOwn(hook, top) && !options.force) {
+  const hookRoot = rootOfHook(hook, top);
+  if (hookRoot === undefined && !options.force) {
     throw new SignetError("io", "Git's core.hooksPath leads out of this repository", {
       hint: "`git config --local core.hooksPath .git/hooks` keeps its hooks to itself; --force writes it there",
       place: { file: shown(hook) },
     });
   }
-  const existing = statIfThere(hook) === undefined ? undefined : readText(hook);
+  // A folder of hooks outside is a choice of the user; a link in it is not.
+  const root = hookRoot ?? targetOf(dirname(hook));
+  const existing = textOf(root, hook);
   if (existing !== undefined && !existing.includes(MARK) && !options.force) {
     throw new SignetError("io", "there is another pre-commit hook, which is left as it is", {
       hint: "add `signet scan --staged && signet verify --staged` to it; --force replaces it",
@@ -75,16 +79,15 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
     });
   }
   const attributes = join(top, ".gitattributes");
-  const before = statIfThere(attributes) === undefined ? "" : readText(attributes);
+  const before = textOf(top, attributes) ?? "";
   const patterns = attributePatterns(top);
   const lines = patterns.map((pattern) => `${pattern} diff=signet merge=signet`);
   const after = withoutOurs(before) + [ATTRIBUTES_START, ...lines, ATTRIBUTES_END, ""].join("\n");
   if (!options.dryRun) {
     await writeFiles([
-      { path: hook, text: hookText(projectFolder(top)), mode: 0o755 },
-      { path: attributes, text: after },
+      { path: hook, text: hookText(projectFolder(top)), mode: 0o755, root },
+      { path: attributes, text: after, root: top },
     ]);
-    chmodSync(hook, 0o755);
     for (const [key, value] of SETTINGS) git(["config", "--local", key, value], { cwd: top });
   }
   await tell(options, "install", [
@@ -96,22 +99,22 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
 
 /** @throws SignetError io */
 export async function runGitUninstall(options: Omit<InstallOptions, "force">): Promise<void> {
-  const top = needWorkTree();
+  const top = samePlace(needWorkTree());
   const hook = hookPath(top);
   const attributes = join(top, ".gitattributes");
   const done: string[] = [];
-  if (statIfThere(hook) !== undefined && readText(hook).includes(MARK)) {
-    if (!options.dryRun) rmSync(hook);
+  if (isInstalled(hook, top)) {
+    if (!options.dryRun) removeFile(hook);
     done.push(`${shown(hook)}: removed`);
   }
-  if (statIfThere(attributes) !== undefined) {
-    const before = readText(attributes);
+  const before = textOf(top, attributes);
+  if (before !== undefined) {
     const after = withoutOurs(before);
     if (after !== before) {
       const isEmpty = after.trim() === "";
       if (!options.dryRun) {
-        if (isEmpty) rmSync(attributes);
-        else await writeFiles([{ path: attributes, text: after }]);
+        if (isEmpty) removeFile(attributes);
+        else await writeFiles([{ path: attributes, text: after, root: top }]);
       }
       done.push(`${shown(attributes)}: ${isEmpty ? "removed" : "our lines removed"}`);
     }
@@ -143,10 +146,31 @@ function hookPath(top: string): string {
   return resolve(top, path.replace(/\n$/, ""));
 }
 
-/** Whether a hook belongs to this repository only. */
-function isOwn(hook: string, top: string): boolean {
+/**
+ * The folder that a hook must be below, with its links resolved: the working tree, or Git's folder
+ * for all working trees of the repository. Undefined if the hook's folder is in neither.
+ */
+function rootOfHook(hook: string, top: string): string | undefined {
   const common = gitText(["rev-parse", "--git-common-dir"], { cwd: top }).replace(/\n$/, "");
-  return [top, resolve(top, common)].some((folder) => !relative(folder, hook).startsWith(".."));
+  const folder = targetOf(dirname(hook));
+  return [top, samePlace(resolve(top, common))].find((root) => isWithin(root, folder));
+}
+
+/** A hook that cannot be read, or leads elsewhere, is somebody else's. */
+function isInstalled(hook: string, top: string): boolean {
+  try {
+    const root = rootOfHook(hook, top) ?? targetOf(dirname(hook));
+    return textOf(root, hook)?.includes(MARK) === true;
+  } catch (error) {
+    if (error instanceof SignetError) return false;
+    throw error;
+  }
+}
+
+/** Undefined if there is no such file. @throws SignetError io if it is not below `root` */
+function textOf(root: string, path: string): string | undefined {
+  if (statIfThere(path) === undefined) return undefined;
+  return readTextWithin(root, path, MAX_SETTINGS_BYTES);
 }
 
 /** Whether Git succeeds. */
@@ -183,13 +207,31 @@ function attributePatterns(top: string): string[] {
     withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
   );
   // Git's patterns cannot express these: use every manifest below signet.yaml.
-  const said = globs.some((glob) => /^!|[()]/.test(glob)) ? ["**"] : globs;
+  const isExtended = globs.some((glob) => /^!|[()]/.test(glob));
+  if (isExtended) for (const glob of globs) checkPlain(glob.replace(/[()|]/g, ""));
+  const said = isExtended ? ["**"] : globs;
   return said.flatMap((glob) => {
-    const rooted = `/${prefix === "" ? "" : `${prefix}/`}${glob}`.replace(/ /g, "[[:space:]]");
+    const path = `/${prefix === "" ? "" : `${prefix}/`}${glob}`;
+    checkPlain(path);
+    // The `?` of Git's patterns is any one character.
+    const rooted = path.replace(/ /g, "[[:space:]]").replace(/'/g, "?");
     // A folder may hold files of other kinds, for which Git's own drivers are right.
     const [, folder, last = ""] = /^(.*\/)(\*|\*\*|\*\*\/\*)$/.exec(rooted) ?? [];
     const deeper = last.startsWith("**") ? "**/" : "";
     return folder === undefined ? [rooted] : MANIFESTS.map((name) => `${folder}${deeper}${name}`);
+  });
+}
+
+/**
+ * What signet.yaml says is written to a file that may be read by other programs than Git: no line of
+ * it may mean anything to a shell, nor be more than one line.
+ * @throws SignetError project-invalid
+ */
+function checkPlain(pattern: string): void {
+  if (!/[\p{C}\p{Z}"`$;&|<>()\\]/u.test(pattern.replaceAll(" ", ""))) return;
+  throw new SignetError("project-invalid", "a path has characters that mean something to a shell", {
+    hint: "use * or ? in their place; a folder needs another name",
+    place: { file: PROJECT_FILE, field: `paths.${JSON.stringify(pattern)}` },
   });
 }
 

@@ -1,7 +1,7 @@
 // `signet git merge`: merges sealed files item by item, as a merge driver of Git.
 // SPEC.md, "Git".
 
-import { spawnSync } from "node:child_process";
+import { dirname } from "node:path";
 import { SignetError } from "../../../shared/errors.ts";
 import { type Edit, editManifests } from "../../../shared/manifest/edit.ts";
 import {
@@ -18,7 +18,8 @@ import {
 import { scopeOf } from "../../../shared/sealing/scope.ts";
 import { asObject, metadataOf } from "../../../shared/kubernetes/object.ts";
 import { formatStamp, STAMP_ANNOTATION } from "../../../shared/sealing/stamp.ts";
-import { readBytes } from "../../../host/readfile.ts";
+import { runGit } from "../../git/gitprocess.ts";
+import { readBeside, rootOf } from "../../../host/rootedfiles.ts";
 import { writeFiles } from "../../../host/writefiles.ts";
 
 /**
@@ -33,7 +34,7 @@ export async function runMergeDriver(
 ): Promise<void> {
   const sides = [ours, base, theirs];
   const [mine = "", before = "", yours = ""] = sides.map((file) =>
-    readBytes(file).toString("utf8"),
+    readBeside(file).toString("utf8"),
   );
   // Text that is not UTF-8 would not be written as it was read.
   const isText = ![mine, before, yours].some((text) => text.includes("\ufffd"));
@@ -44,14 +45,15 @@ export async function runMergeDriver(
       })
     : null;
   if (merged !== null && "text" in merged) {
-    if (merged.text !== mine) await writeFiles([{ path: ours, text: merged.text }]);
+    if (merged.text !== mine)
+      await writeFiles([{ path: ours, root: rootOf(dirname(ours)), text: merged.text }]);
     return;
   }
   const { status } = mergeFile(["-L", "ours", "-L", "base", "-L", "theirs", ...sides]);
   const conflicts = merged?.conflicts ?? [];
   if (status === 0 && conflicts.length === 0) return;
   // A merge by lines may succeed in spite of a conflict, and mix the halves of two ciphertexts.
-  if (status === 0) await writeFiles([{ path: ours, text: mine }]);
+  if (status === 0) await writeFiles([{ path: ours, root: rootOf(dirname(ours)), text: mine }]);
   const what = conflicts.length === 0 ? "" : `${conflicts.join(", ")} changed on both sides: `;
   const isMarked = status !== null && status > 0 && status < 128;
   throw new SignetError(
@@ -68,10 +70,8 @@ export async function runMergeDriver(
 
 /** Git's own merge by lines; the status is the number of conflicts. */
 function mergeFile(args: readonly string[]): { status: number | null; stdout: Buffer } {
-  const { status, stdout } = spawnSync("git", ["merge-file", "-q", ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-    maxBuffer: 1024 * 1024 * 1024,
-  });
+  const { status, stdout, stderr } = runGit(["merge-file", "-q", ...args]);
+  if (stderr.length > 0) process.stderr.write(stderr);
   return { status, stdout };
 }
 

@@ -6,12 +6,12 @@ import { SignetError } from "../../../shared/errors.ts";
 import { type ManifestDocument, parseManifests } from "../../../shared/manifest/manifest.ts";
 import { type Entry, type Node, nodeAt } from "../../../shared/manifest/tree.ts";
 import { asObject, placedObjectsOf, quotesObject } from "../../../shared/kubernetes/object.ts";
-import { readBytes } from "../../../host/readfile.ts";
+import { readBeside } from "../../../host/rootedfiles.ts";
 import { printResult } from "../../terminal/results.ts";
 
 /** @throws SignetError io */
 export async function runTextconv(path: string): Promise<void> {
-  await printResult(withoutValues(readBytes(path).toString("utf8")));
+  await printResult(withoutValues(readBeside(path).toString("utf8")));
 }
 
 /** The fields of each kind that hold values. */
