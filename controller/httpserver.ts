@@ -1,22 +1,27 @@
-// HTTP servers: listening, TLS and certificate reload, timeouts, body size limits, closing.
+// HTTP servers: listening, TLS and certificate reload, timeouts, closing.
 // SPEC.md, "HTTP".
 
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { createSecureContext } from "node:tls";
+import { type ConnectionLimits, limitConnections } from "./connections.ts";
 import type { Log } from "./log.ts";
 
-const HEADERS_TIMEOUT_MS = 30_000;
+/** For the TLS handshake, and for the headers of a request. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const TIMEOUT_CHECK_INTERVAL_MS = 1_000;
+const MAX_HEADER_BYTES = 16 * 1024;
 /** More than any cluster's proxies need, and few enough to bound the process's memory. */
-const MAX_CONNECTIONS = 512;
+const CONNECTIONS: ConnectionLimits = { perAddress: 256, total: 512 };
 /** How often the certificate files are checked: a mounted Secret changes without notice. */
 const TLS_CHECK_INTERVAL_MS = 10_000;
 
 export interface ServerOptions {
   readonly readTimeoutMs: number;
   readonly writeTimeoutMs: number;
+  readonly connections?: ConnectionLimits;
   /** Serve HTTPS with this certificate and key, PEM files. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined;
   readonly log: Log;
@@ -29,20 +34,24 @@ export interface ServerOptions {
 export async function listen(
   address: string,
   routes: RequestListener,
-  { readTimeoutMs, writeTimeoutMs, tls, log }: ServerOptions,
+  { readTimeoutMs, writeTimeoutMs, connections = CONNECTIONS, tls, log }: ServerOptions,
 ): Promise<Server | TlsServer> {
   const { host, port } = parseAddress(address);
   const limits = {
     requestTimeout: readTimeoutMs,
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, readTimeoutMs || HEADERS_TIMEOUT_MS),
-    maxHeaderSize: 16384,
+    connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
   };
   const pair = tls === undefined ? undefined : readPair(tls);
   const server =
     pair === undefined
       ? createServer(limits, routes)
-      : createTlsServer({ ...limits, ...pair, minVersion: "TLSv1.2" }, routes);
-  server.maxConnections = MAX_CONNECTIONS;
+      : createTlsServer(
+          { ...limits, ...pair, minVersion: "TLSv1.2", handshakeTimeout: HEADERS_TIMEOUT_MS },
+          routes,
+        );
+  limitConnections(server, connections);
   server.setTimeout(writeTimeoutMs);
   if (tls !== undefined && pair !== undefined) {
     reloadOnChange(server as TlsServer, pair.cert + pair.key, tls, log);
@@ -93,21 +102,6 @@ function reloadOnChange(
   server.once("close", () => {
     clearInterval(timer);
   });
-}
-
-export class BodyTooLarge extends Error {}
-
-/** Reads a request's body. @throws BodyTooLarge as soon as it exceeds `maxBytes` */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw new BodyTooLarge();
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    length += (chunk as Buffer).length;
-    if (length > maxBytes) throw new BodyTooLarge();
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks);
 }
 
 /** The `host:port` that a server listens on. */

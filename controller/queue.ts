@@ -32,15 +32,20 @@ export function backoffMs(failures: number): number {
   return Math.min(BACKOFF_MIN_MS * 2 ** Math.min(failures - 1, 20), BACKOFF_MAX_MS);
 }
 
+/** The part of the workers that one namespace never has, so that slow names leave room for others. */
+const RESERVED = 1 / 4;
+
 /**
- * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, so
- * that many names in one do not delay another.
+ * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, and
+ * none has all workers, so that many or slow names in one do not delay another.
  */
 export class Queue {
   readonly #options: QueueOptions;
   /** By namespace; the namespace whose turn it is comes first. */
   readonly #waiting = new Map<string, Set<string>>();
   readonly #running = new Set<string>();
+  /** How many of the running names are in each namespace. */
+  readonly #busy = new Map<string, number>();
   /** Added while running, to be run again afterwards. */
   readonly #dirty = new Set<string>();
   readonly #failures = new Map<string, number>();
@@ -61,7 +66,7 @@ export class Queue {
     if (this.#running.has(key)) {
       this.#dirty.add(key);
     } else {
-      const namespace = key.slice(0, key.indexOf("/"));
+      const namespace = namespaceOf(key);
       const names = this.#waiting.get(namespace) ?? new Set();
       names.add(key);
       this.#waiting.set(namespace, names);
@@ -110,14 +115,17 @@ export class Queue {
       const key = this.#take();
       if (key === undefined) return;
       this.#running.add(key);
+      this.#count(key, 1);
       void this.#run(key);
     }
   }
 
   #take(): string | undefined {
+    const { workers } = this.#options;
+    const most = Math.max(1, workers - Math.max(1, Math.floor(workers * RESERVED)));
     for (const [namespace, names] of this.#waiting) {
       const [key] = names;
-      if (key === undefined) continue;
+      if (key === undefined || (this.#busy.get(namespace) ?? 0) >= most) continue;
       names.delete(key);
       // The namespace goes to the end of the queue, if it has more names.
       this.#waiting.delete(namespace);
@@ -125,6 +133,13 @@ export class Queue {
       return key;
     }
     return undefined;
+  }
+
+  #count(key: string, change: 1 | -1): void {
+    const namespace = namespaceOf(key);
+    const busy = (this.#busy.get(namespace) ?? 0) + change;
+    if (busy === 0) this.#busy.delete(namespace);
+    else this.#busy.set(namespace, busy);
   }
 
   async #run(key: string): Promise<void> {
@@ -138,6 +153,7 @@ export class Queue {
     }
     this.#options.onOutcome(key, outcome.kind, performance.now() - startedMs);
     this.#running.delete(key);
+    this.#count(key, -1);
     const dirty = this.#dirty.delete(key);
     if (outcome.kind === "retry") {
       this.#retry(key, outcome.afterMs ?? 0, dirty);
@@ -168,4 +184,8 @@ export class Queue {
       }, delayMs),
     );
   }
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf("/"));
 }

@@ -1,4 +1,4 @@
-// Limits the requests of each client, and the work done at once for all clients.
+// Limits how often each client may send a request.
 // SPEC.md, "HTTP".
 
 export interface Allowance {
@@ -53,34 +53,5 @@ export class RateLimit {
     const [oldest] = this.#clients.keys();
     if (this.#clients.size > MAX_CLIENTS && oldest !== undefined) this.#clients.delete(oldest);
     return bucket;
-  }
-}
-
-/** Runs at most `atOnce` pieces of work concurrently, with at most `waiting` more in a queue. */
-export class Gate {
-  #free: number;
-  readonly #waiting: number;
-  readonly #queue: (() => void)[] = [];
-
-  constructor(atOnce: number, waiting: number) {
-    this.#free = atOnce;
-    this.#waiting = waiting;
-  }
-
-  /** Runs `work` when its turn comes; undefined if the queue is full. */
-  async run<T>(work: () => Promise<T>): Promise<T | undefined> {
-    if (this.#free > 0) {
-      this.#free--;
-    } else {
-      if (this.#queue.length >= this.#waiting) return undefined;
-      await new Promise<void>((resolve) => this.#queue.push(resolve));
-    }
-    try {
-      return await work();
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
   }
 }

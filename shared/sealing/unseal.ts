@@ -2,7 +2,7 @@
 // SPEC.md, "SealedSecrets".
 
 import { decodeEnvelope, parseEnvelope } from "../keys/kinds.ts";
-import { locate, SignetError } from "../errors.ts";
+import { SignetError } from "../errors.ts";
 import type { Keyring, OpenedValue } from "../keys/keyring.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
@@ -13,19 +13,21 @@ import {
   type ObjectMeta,
   serverFieldsRemoved,
 } from "../kubernetes/object.ts";
+import { checkExtent } from "../kubernetes/extent.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 import type { Stamp } from "./stamp.ts";
 
 /**
- * Renders one item of `spec.template.data`. Callers pass the renderer in, so that programs that
- * never render templates need not load it.
+ * Renders templates of `spec.template.data` by item, all of one object at once, because they share a
+ * budget. Callers pass the renderer in, so that programs that never render templates need not load
+ * it, and a controller can render in another thread.
  */
-export type RenderTemplate = (
-  source: string,
+export type RenderTemplates = (
+  templates: ReadonlyMap<string, string>,
   values: ReadonlyMap<string, Uint8Array>,
-  /** The item's name, under which the template may include itself. */
-  name: string,
-) => Uint8Array;
+  /** The object's namespace. */
+  namespace: string,
+) => ReadonlyMap<string, Uint8Array> | Promise<ReadonlyMap<string, Uint8Array>>;
 
 /** The result of unsealing. */
 export interface UnsealedSecret {
@@ -43,26 +45,21 @@ export interface UnsealedSecret {
 export async function unseal(
   sealed: SealedSecret,
   keyring: Keyring,
-  options: { readonly render: RenderTemplate; readonly acceptLegacy?: boolean },
+  options: { readonly render: RenderTemplates; readonly acceptLegacy?: boolean },
 ): Promise<UnsealedSecret> {
   if (sealed.legacyData !== undefined) {
     return unsealLegacy(sealed, sealed.legacyData, keyring, options.acceptLegacy ?? true);
   }
   const { values, stamp } = await openValues(sealed, keyring);
-  const data = new Map(values);
-  const context = new Map(values);
-  for (const [item, source] of sealed.template.data) {
-    if (!context.has(item)) context.set(item, new TextEncoder().encode(source));
-  }
-  for (const [item, source] of sealed.template.data) {
-    if (values.has(item)) continue;
-    const field = `spec.template.data.${item}`;
-    data.set(
-      item,
-      locate({ field }, () => options.render(source, context, item)),
-    );
-  }
   const { template, metadata } = sealed;
+  const data = new Map(values);
+  const templates = new Map([...template.data].filter(([item]) => !values.has(item)));
+  if (templates.size > 0) {
+    const context = new Map(values);
+    for (const [item, source] of templates) context.set(item, new TextEncoder().encode(source));
+    const rendered = await options.render(templates, context, metadata.namespace);
+    for (const [item, bytes] of rendered) data.set(item, bytes);
+  }
   return {
     secret: {
       metadata: { ...template.metadata, name: metadata.name, namespace: metadata.namespace },
@@ -105,6 +102,7 @@ async function unsealLegacy(
     object = null;
   }
   if (object === null) throw sealedSecretError("holds no Secret", "spec.data");
+  checkExtent(object);
   const secret = parseSecret({ ...object, kind: "Secret", apiVersion: "v1" });
   return {
     secret: {

@@ -1,17 +1,17 @@
-// Renders one value of a SealedSecret's spec.template.data within limits.
-import { SignetError } from "../errors.ts";
+// Renders a SealedSecret's spec.template.data within limits that all its items share.
+import { locate, SignetError } from "../errors.ts";
 import { execute } from "./execute.ts";
 import { checkFunction, FUNCTIONS } from "./functions.ts";
 import { SourceFault } from "./lexer.ts";
 import { parse } from "./parser.ts";
 import { output } from "./show.ts";
 import { encode } from "./unicode.ts";
-import { Budget, type Bytes, Dict } from "./value.ts";
+import { Budget, type Bytes, Dict, Fault } from "./value.ts";
 
 export interface TemplateLimits {
   /** A step is an evaluated node, a new list item, or 128 bytes that a function reads or writes. */
   readonly maxSteps: number;
-  /** Applies to the output, to every intermediate text, and to the source. */
+  /** Applies to all outputs together, to every intermediate text, and to each source. */
   readonly maxOutputBytes: number;
   /** Enforced only if `TemplateOptions` has a clock. */
   readonly maxMs: number;
@@ -27,47 +27,80 @@ export interface TemplateOptions {
   readonly limits?: TemplateLimits;
   /** Returns a time in milliseconds; without a clock, `maxMs` is not enforced. */
   readonly clock?: () => number;
-  /** The template's own name, which `{{ template }}` can call: its key in spec.template.data. */
-  readonly name?: string;
 }
 
 export type TemplateValues = ReadonlyMap<string, Uint8Array> | Readonly<Record<string, Uint8Array>>;
 
 /**
- * Renders one template. `values` maps names to decrypted bytes; the output is bytes too.
- * The error names the line and the function. It never contains a value or anything derived from one.
+ * Renders the templates of one object, by item, within one budget. `values` maps names to decrypted
+ * bytes; the outputs are bytes too. An item's name is its template's name, which `{{ template }}`
+ * can call. The error names the item, the line and the function. It never contains a value or
+ * anything derived from one.
  *
+ * @throws SignetError template-failed
+ */
+export function renderTemplates(
+  templates: ReadonlyMap<string, string>,
+  values: TemplateValues,
+  options: TemplateOptions = {},
+): Map<string, Uint8Array> {
+  const limits = options.limits ?? DEFAULT_TEMPLATE_LIMITS;
+  const budget = budgetOf(limits, options.clock);
+  // Converted once: each item would copy all values again.
+  const data = dataOf(values);
+  const rendered = new Map<string, Uint8Array>();
+  let bytes = 0;
+  for (const [item, source] of templates) {
+    const output = locate({ field: `spec.template.data.${item}` }, () => {
+      const result = render(source, data, item, budget);
+      bytes += result.length;
+      if (bytes <= limits.maxOutputBytes) return result;
+      throw new SignetError("template-failed", "the templates together make too much text");
+    });
+    rendered.set(item, output);
+  }
+  return rendered;
+}
+
+/**
+ * Renders one template with a budget of its own. `name`: the template's own name.
  * @throws SignetError template-failed
  */
 export function renderTemplate(
   source: string,
   values: TemplateValues,
-  options: TemplateOptions = {},
+  options: TemplateOptions & { readonly name?: string } = {},
 ): Uint8Array {
   const limits = options.limits ?? DEFAULT_TEMPLATE_LIMITS;
-  const { clock } = options;
+  return render(source, dataOf(values), options.name ?? "", budgetOf(limits, options.clock));
+}
+
+function budgetOf(limits: TemplateLimits, clock: (() => number) | undefined): Budget {
   const start = clock?.() ?? 0;
   const outOfTime = (): boolean => clock !== undefined && clock() - start > limits.maxMs;
-  const budget = new Budget(limits.maxSteps, limits.maxOutputBytes, outOfTime);
+  return new Budget(limits.maxSteps, limits.maxOutputBytes, outOfTime);
+}
+
+function render(source: string, data: Dict, item: string, budget: Budget): Uint8Array {
   try {
-    if (source.length > limits.maxOutputBytes) {
-      throw new SourceFault("the template is too long", 1);
-    }
+    if (source.length > budget.maxBytes) throw new SourceFault("the template is too long", 1);
     budget.bytes(source.length);
-    const name = encode(options.name ?? "");
+    const name = encode(item);
     const definitions = parse(name, source, checkFunction);
     const program = {
       definitions,
       functions: FUNCTIONS,
       print: (value: Parameters<typeof output>[1]): Bytes => output(budget, value),
     };
-    return Buffer.from(execute(program, name, dataOf(values), budget), "latin1");
+    return new Uint8Array(Buffer.from(execute(program, name, data, budget), "latin1"));
   } catch (error) {
     // The error has no cause, because JavaScript's own errors may quote a value.
-    if (!(error instanceof SourceFault)) {
-      throw new SignetError("template-failed", "the template could not be rendered");
+    if (error instanceof SourceFault) {
+      throw new SignetError("template-failed", `line ${error.line}: ${error.message}`);
     }
-    throw new SignetError("template-failed", `line ${error.line}: ${error.message}`);
+    // The budget ended before there was a line to name.
+    const reason = error instanceof Fault ? error.message : "the template could not be rendered";
+    throw new SignetError("template-failed", reason);
   }
 }
 

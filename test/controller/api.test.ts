@@ -3,11 +3,14 @@
 import { request as httpRequest, type Server } from "node:http";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { reviewAccess } from "../../controller/access.ts";
-import { apiRoutes, type ApiWiring, metricsRoutes } from "../../controller/api.ts";
+import { apiRoutes, type ApiWiring, metricsRoutes, probeRoutes } from "../../controller/api.ts";
 import { addressOf, closeServer, listen } from "../../controller/httpserver.ts";
+import { CHANGE_REASONS } from "../../controller/keychanges.ts";
 import { keyReport } from "../../controller/keyreport.ts";
 import { createLog } from "../../controller/log.ts";
 import { createMetrics, type Metrics } from "../../controller/metrics.ts";
+import { JobLost } from "../../controller/sandbox.ts";
+import { parseSubmission } from "../../controller/submission.ts";
 import type { Keyring } from "../../shared/keys/keyring.ts";
 import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
@@ -60,6 +63,7 @@ async function serve(wiring: Partial<ApiWiring> = {}): Promise<Service> {
     log,
     ready: () => true,
     keyReport: () => keyReport(keyring, []),
+    parse: (_client, body) => Promise.resolve().then(() => parseSubmission(body)),
     rate: 1000,
     burst: 1000,
     clock: () => time.ms,
@@ -164,6 +168,61 @@ describe("what everybody may read", () => {
     ready = true;
     expect(await read("/readyz")).toEqual([200, "ok\n"]);
     expect(await read("/readyz", "HEAD")).toEqual([200, ""]);
+  });
+});
+
+describe("what is cheap to read", () => {
+  it("is limited for each address, and health is not", async () => {
+    const { url, time } = await serve();
+    const ask = async (path: string): Promise<number> => {
+      const answer = await fetch(url + path);
+      await answer.text();
+      return answer.status;
+    };
+    for (let count = 0; count < 400; count++) await ask("/v1/cert.pem");
+    expect([await ask("/v1/cert.pem"), await ask("/v1/keys")]).toEqual([429, 429]);
+    expect([await ask("/healthz"), await ask("/readyz")]).toEqual([200, 200]);
+    time.ms += 10;
+    expect(await ask("/v1/keys")).toBe(200);
+  });
+
+  it("is made once for many: the report of the keys takes a tenth of the time at most", async () => {
+    let made = 0;
+    const service = await serve({
+      keyReport: () => {
+        service.time.ms += 10;
+        return ++made;
+      },
+    });
+    const ask = async (): Promise<string> => (await fetch(`${service.url}/v1/keys`)).text();
+    expect([await ask(), await ask()]).toEqual(["1", "1"]);
+    service.time.ms += 89;
+    expect(await ask()).toBe("1");
+    service.time.ms += 1;
+    expect(await ask()).toBe("2");
+  });
+});
+
+describe("the server for probes", () => {
+  it("answers health and readiness, nothing else, and keeps no connection", async () => {
+    const log = createLog("ERROR", "text", () => undefined);
+    const limits = { readTimeoutMs: 5_000, writeTimeoutMs: 5_000, log };
+    let ready = false;
+    const server = (await listen(
+      "127.0.0.1:0",
+      probeRoutes(() => ready),
+      limits,
+    )) as Server;
+    servers.push(server);
+    const ask = async (path: string): Promise<[number, string | null]> => {
+      const answer = await fetch(`http://${addressOf(server)}${path}`);
+      return [answer.status, answer.headers.get("connection")];
+    };
+    expect(await ask("/healthz")).toEqual([200, "close"]);
+    expect(await ask("/readyz")).toEqual([503, "close"]);
+    ready = true;
+    expect(await ask("/readyz?verbose")).toEqual([200, "close"]);
+    expect(await ask("/v1/cert.pem")).toEqual([404, "close"]);
   });
 });
 
@@ -403,7 +462,7 @@ describe("the rate", () => {
     // The last proxy's word counts; what the client itself put before it does not.
     expect([await ask("x, a"), await ask("y, c")]).toEqual([429, 400]);
     // Five times the burst in all, whatever names are made up.
-    expect(await ask("d")).toBe(429);
+    expect([await ask("d"), await ask("e"), await ask("f")]).toEqual([400, 400, 429]);
   });
 
   it("counts a request with many values, or a large one, for more", async () => {
@@ -421,6 +480,52 @@ describe("the rate", () => {
       await remaining(JSON.stringify({ ...object, spec: { ...spec, encryptedData: many } })),
     ).toBe(4);
     expect(await remaining("#".padEnd(3 * 64 * 1024, "x"))).toBe(5);
+  });
+
+  it("counts the size of a body for its address, whatever clients it claims", async () => {
+    const service = await serve({ rate: 0.001, burst: 10 });
+    const large = "#".padEnd(MAX_BODY - 1, "x");
+    const statuses: number[] = [];
+    for (let client = 0; client < 10; client++) {
+      const answer = await post(service, "/v1/verify", large, { "x-forwarded-for": `c${client}` });
+      statuses.push(answer.status);
+    }
+    expect(statuses).toEqual([400, 400, ...Array<number>(8).fill(429)]);
+  });
+
+  it("is not used up for an address by what one of its clients is refused", async () => {
+    const service = await serve({ rate: 0.001, burst: 2 });
+    const ask = async (client: string): Promise<number> =>
+      (await post(service, "/v1/verify", "x", { "x-forwarded-for": client })).status;
+    for (let count = 0; count < 50; count++) await ask("greedy");
+    expect(await ask("modest")).toBe(400);
+  });
+
+  it("is used up by a body that takes too much time or memory", async () => {
+    const service = await serve({
+      rate: 1,
+      burst: 2,
+      parse: () => Promise.reject(new JobLost("memory")),
+    });
+    const ask = (): Promise<Response> => post(service, "/v1/verify", "x");
+    expect((await ask()).status).toBe(400);
+    expect((await ask()).headers.get("retry-after")).toBe("20");
+  });
+
+  it("leaves a thread of the sandbox to the reconciler: one body is parsed at a time", async () => {
+    let parsing = 0;
+    let most = 0;
+    const service = await serve({
+      parse: async (_client, body) => {
+        most = Math.max(most, ++parsing);
+        await new Promise((resolve) => setImmediate(resolve));
+        parsing--;
+        return parseSubmission(body);
+      },
+    });
+    const body = await sealed();
+    await Promise.all(Array.from({ length: 10 }, () => post(service, "/v1/verify", body)));
+    expect(most).toBe(1);
   });
 
   it("leaves threads to the reconciler: two pieces of work at once, and a short line", async () => {
@@ -522,7 +627,11 @@ it("serves metrics, and nothing else, on their own address", async () => {
   const { metrics } = await serve();
   const log = createLog("ERROR", "text", () => undefined);
   const limits = { readTimeoutMs: 5_000, writeTimeoutMs: 5_000, log };
-  const server = (await listen("127.0.0.1:0", metricsRoutes(metrics), limits)) as Server;
+  const server = (await listen(
+    "127.0.0.1:0",
+    metricsRoutes(metrics, () => 0),
+    limits,
+  )) as Server;
   servers.push(server);
   const url = `http://${addressOf(server)}`;
   const answer = await fetch(`${url}/metrics`);
@@ -531,4 +640,12 @@ it("serves metrics, and nothing else, on their own address", async () => {
     'sealed_secrets_controller_sealing_keys{state="sealing"} 1\n',
   );
   expect((await fetch(`${url}/v1/cert.pem`)).status).toBe(404);
+});
+
+it("has a series for each reason of another sealing key before there is one, so that an alert sees the first", async () => {
+  const registry = (await serve()).metrics.registry;
+  const text = await registry.metrics();
+  const series = text.split("\n").filter((line) => /^\w+sealing_key_changes_total\{/.test(line));
+  expect(series).toHaveLength(CHANGE_REASONS.length);
+  expect(series.every((line) => line.endsWith("} 0"))).toBe(true);
 });

@@ -2,11 +2,12 @@
 // SPEC.md, "HTTP".
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { get, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ConnectionLimits } from "../../controller/connections.ts";
 import { addressOf, closeServer, listen, parseAddress } from "../../controller/httpserver.ts";
 import { createLog } from "../../controller/log.ts";
 import { until } from "./waiting.ts";
@@ -119,6 +120,131 @@ describe("TLS", () => {
     copyFileSync("test/fixtures/other-key.pem", tls.keyFile);
     await expect(start()).rejects.toThrow("the TLS certificate or key cannot be used: ERR_OSSL");
     expect(servers).toEqual([]);
+  });
+});
+
+describe("connections", () => {
+  const PIECE = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx";
+  const WHOLE = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+  /** Opens a connection from `address`, sends `text`, and tells whether it has been closed. */
+  async function open(server: Server, address: string, text: string) {
+    const { port } = server.address() as AddressInfo;
+    const socket = connectPlain({ port, host: "127.0.0.1", localAddress: address });
+    let received = "";
+    socket.on("data", (chunk: Buffer) => {
+      received += chunk.toString();
+    });
+    socket.on("error", () => undefined);
+    const accepted = new Promise((resolve) => server.once("connection", resolve));
+    await new Promise((resolve) => socket.once("connect", resolve));
+    await accepted;
+    if (text !== "") socket.write(text);
+    return { socket, received: () => received };
+  }
+
+  async function limited(connections: ConnectionLimits, routes: RequestListener): Promise<Server> {
+    const log = createLog("INFO", "text", () => undefined);
+    const options = { readTimeoutMs: 0, writeTimeoutMs: 0, connections, log };
+    const server = (await listen("127.0.0.1:0", routes, options)) as Server;
+    servers.push(server);
+    return server;
+  }
+
+  it.each([
+    ["nothing", ""],
+    ["half of the headers", "GET / HTTP/1.1\r\nhost"],
+    ["a body that never ends", PIECE],
+    ["a request that was answered", WHOLE],
+  ])("that sent %s give way to a new one, the oldest first", async (_what, text) => {
+    let answered = 0;
+    const server = await limited({ perAddress: 4, total: 8 }, (request, response) => {
+      if (request.method === "GET") response.end("served", () => answered++);
+    });
+    const first: Awaited<ReturnType<typeof open>>[] = [];
+    for (let count = 0; count < 4; count++) first.push(await open(server, "127.0.0.1", text));
+    if (text === WHOLE) await until(() => answered === 4);
+    const honest = await open(server, "127.0.0.1", WHOLE);
+    await until(() => honest.received().endsWith("served"));
+    await until(() => first[0]?.socket.destroyed === true);
+    expect(first.map(({ socket }) => socket.destroyed)).toEqual([true, false, false, false]);
+    for (const { socket } of [...first, honest]) socket.destroy();
+  });
+
+  it("in all, give way at the address that has the most", async () => {
+    const server = await limited({ perAddress: 4, total: 4 }, (_request, response) => {
+      response.end("served");
+    });
+    const modest = await open(server, "127.0.0.2", "");
+    const greedy: Awaited<ReturnType<typeof open>>[] = [];
+    for (let count = 0; count < 6; count++) greedy.push(await open(server, "127.0.0.3", ""));
+    const other = await open(server, "127.0.0.4", WHOLE);
+    await until(() => other.received().endsWith("served"));
+    await until(() => greedy.filter(({ socket }) => socket.destroyed).length === 4);
+    expect(modest.socket.destroyed).toBe(false);
+    for (const { socket } of [...greedy, modest, other]) socket.destroy();
+  });
+
+  it("that wait for their answer never give way: a new one is refused", async () => {
+    const answers: (() => void)[] = [];
+    const server = await limited({ perAddress: 2, total: 2 }, (_request, response) => {
+      answers.push(() => response.end("served"));
+    });
+    const waiting = [
+      await open(server, "127.0.0.1", WHOLE),
+      await open(server, "127.0.0.1", WHOLE),
+    ];
+    await until(() => answers.length === 2);
+    const refused = await open(server, "127.0.0.1", "");
+    await until(() => refused.socket.destroyed);
+    for (const answer of answers) answer();
+    await until(() => waiting.every(({ received }) => received().endsWith("served")));
+    for (const { socket } of waiting) socket.destroy();
+  });
+
+  it("are counted behind TLS as well", async () => {
+    const tls = { certFile: "test/fixtures/cert.pem", keyFile: "test/fixtures/key.pem" };
+    const log = createLog("INFO", "text", () => undefined);
+    const connections = { perAddress: 1, total: 1 };
+    const options = { readTimeoutMs: 0, writeTimeoutMs: 0, connections, tls, log };
+    let arrived = false;
+    let answer: (() => void) | undefined;
+    const server = (await listen(
+      "127.0.0.1:0",
+      (_request, response) => {
+        arrived = true;
+        answer = () => response.end("served");
+      },
+      options,
+    )) as Server;
+    servers.push(server);
+    const { port } = server.address() as AddressInfo;
+    const working = connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+    let received = "";
+    working.on("data", (chunk: Buffer) => {
+      received += chunk.toString();
+    });
+    working.write(WHOLE);
+    await until(() => arrived);
+    const refused = await open(server, "127.0.0.1", "");
+    await until(() => refused.socket.destroyed);
+    answer?.();
+    await until(() => received.endsWith("served"));
+    working.destroy();
+  });
+
+  it.each([
+    ["half of the headers", "GET / HTTP/1.1\r\nhost"],
+    ["a body that never ends", PIECE],
+    ["nothing", ""],
+  ])("are closed in time with %s", async (_what, text) => {
+    const log = createLog("INFO", "text", () => undefined);
+    const options = { readTimeoutMs: 100, writeTimeoutMs: 0, log };
+    const server = (await listen("127.0.0.1:0", () => undefined, options)) as Server;
+    servers.push(server);
+    const { socket, received } = await open(server, "127.0.0.1", text);
+    await until(() => socket.destroyed);
+    expect(received()).toMatch(/^HTTP\/1\.1 408 /);
   });
 });
 

@@ -55,11 +55,23 @@ describe("the queue", () => {
   it("runs as many names at once as it has workers", async () => {
     const { runs, end, run } = held();
     const queue = queueOf(run, 2);
-    for (const key of ["a", "b", "c"]) queue.add(key);
-    expect(runs).toEqual(["a", "b"]);
+    for (const key of ["a/1", "b/1", "c/1"]) queue.add(key);
+    expect(runs).toEqual(["a/1", "b/1"]);
     end();
     await vi.advanceTimersByTimeAsync(0);
-    expect(runs).toEqual(["a", "b", "c"]);
+    expect(runs).toEqual(["a/1", "b/1", "c/1"]);
+  });
+
+  it("keeps a worker free for other namespaces, however many names one has", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 4);
+    for (let i = 0; i < 9; i++) queue.add(`flood/${i}`);
+    expect(runs).toEqual(["flood/0", "flood/1", "flood/2"]);
+    queue.add("honest/1");
+    expect(runs.at(-1)).toBe("honest/1");
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs.at(-1)).toBe("flood/3");
   });
 
   it("lets namespaces take turns, so that a flood in one does not delay another", async () => {

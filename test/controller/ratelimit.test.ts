@@ -1,7 +1,7 @@
-// Allowances of requests, and the gate in front of work.
+// Allowances of requests.
 // SPEC.md, "HTTP".
 import { describe, expect, it } from "vitest";
-import { Gate, RateLimit } from "../../controller/ratelimit.ts";
+import { RateLimit } from "../../controller/ratelimit.ts";
 
 describe("an allowance", () => {
   it("allows a burst, then as many as come back with time, and says when", () => {
@@ -38,34 +38,5 @@ describe("an allowance", () => {
     for (let client = 0; client < 4095; client++) limit.take(`client-${client}`, 0);
     expect(limit.take("second", 0).allowed).toBe(false);
     expect(limit.take("first", 0).allowed).toBe(true);
-  });
-});
-
-describe("a gate", () => {
-  const held = (): { work: () => Promise<string>; end: () => void } => {
-    let end = (): void => undefined;
-    const ended = new Promise<string>((resolve) => {
-      end = () => {
-        resolve("done");
-      };
-    });
-    return { work: () => ended, end };
-  };
-
-  it("lets so many through, keeps so many in line, and turns the others away", async () => {
-    const gate = new Gate(1, 1);
-    const first = held();
-    const through = gate.run(first.work);
-    const inLine = gate.run(() => Promise.resolve("second"));
-    expect(await gate.run(() => Promise.resolve("third"))).toBeUndefined();
-    first.end();
-    expect([await through, await inLine]).toEqual(["done", "second"]);
-    expect(await gate.run(() => Promise.resolve("fourth"))).toBe("fourth");
-  });
-
-  it("stays open after work that failed", async () => {
-    const gate = new Gate(1, 0);
-    await expect(gate.run(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
-    expect(await gate.run(() => Promise.resolve("next"))).toBe("next");
   });
 });

@@ -7,6 +7,7 @@ import { FUNCTIONS, REFUSED_FUNCTIONS } from "../../shared/template/functions.ts
 import {
   DEFAULT_TEMPLATE_LIMITS,
   renderTemplate,
+  renderTemplates,
   type TemplateOptions,
   type TemplateValues,
 } from "../../shared/template/template.ts";
@@ -16,7 +17,7 @@ const bytes = (text: string): Uint8Array => Buffer.from(text);
 function render(
   source: string,
   values: Readonly<Record<string, string>> = {},
-  options: TemplateOptions = {},
+  options: TemplateOptions & { name?: string } = {},
 ): string {
   const asBytes = Object.fromEntries(Object.entries(values).map(([k, v]) => [k, bytes(v)]));
   return Buffer.from(renderTemplate(source, asBytes, options)).toString();
@@ -350,5 +351,45 @@ describe("a template's budget", () => {
     expect(render(source)).toBe("");
     const slow = failure(source, {}, { clock, limits: { ...limits, maxMs: 50 } });
     expect(slow.message).toBe("line 1: until: the template takes too long");
+  });
+});
+
+describe("the templates of one object", () => {
+  const failureOf = (templates: ReadonlyMap<string, string>): SignetError => {
+    try {
+      renderTemplates(templates, { v: bytes("hunter2") });
+    } catch (error) {
+      if (error instanceof SignetError) return error;
+      throw error;
+    }
+    throw new Error("rendered");
+  };
+  const many = (count: number, source: string): Map<string, string> =>
+    new Map(Array.from({ length: count }, (_, i) => [`item${i}`, source]));
+
+  test("share one budget of steps", () => {
+    const source = "{{ range until 9000 }}{{ end }}";
+    expect(renderTemplates(many(1, source), {}).size).toBe(1);
+    const error = failureOf(many(60, source));
+    expect(error.message).toContain("the template does too much work");
+    expect(error.place.field).toMatch(/^spec\.template\.data\.item\d$/);
+  });
+
+  test("share one limit of output", () => {
+    const source = `{{ repeat 600000 "x" }}`;
+    expect(renderTemplates(many(1, source), {}).get("item0")?.length).toBe(600_000);
+    const error = failureOf(many(2, source));
+    expect(error.message).toBe("the templates together make too much text");
+    expect(error.place.field).toBe("spec.template.data.item1");
+  });
+
+  test("cost no more if there are more of them than the budget allows", () => {
+    const took = (count: number): number => {
+      const startedMs = performance.now();
+      failureOf(many(count, "{{ range until 9000 }}{{ end }}"));
+      return performance.now() - startedMs;
+    };
+    took(30);
+    expect(took(1200)).toBeLessThan(10 * took(60) + 200);
   });
 });

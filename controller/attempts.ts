@@ -1,0 +1,23 @@
+// How often to try an object again that did not fail by itself, but for want of time.
+// SPEC.md, "Limits".
+
+/** A busy machine may make an honest object late, but not this many times. */
+const MAX_ATTEMPTS = 4;
+const FIRST_WAIT_MS = 60_000;
+
+/** Counts attempts by name, as long as the source is the same. */
+export class Attempts {
+  readonly #failed = new Map<string, { readonly source: string; readonly count: number }>();
+
+  /** Counts a failure. Returns the milliseconds until the next attempt; null if it was the last. */
+  failed(key: string, source: string): number | null {
+    const before = this.#failed.get(key);
+    const count = before?.source === source ? before.count + 1 : 1;
+    this.#failed.set(key, { source, count });
+    return count < MAX_ATTEMPTS ? FIRST_WAIT_MS * 2 ** (count - 1) : null;
+  }
+
+  forget(key: string): void {
+    this.#failed.delete(key);
+  }
+}
