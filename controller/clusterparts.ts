@@ -5,7 +5,6 @@ import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
 import { replicaIdentity } from "../host/pod.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
-import { renderTemplate } from "../shared/template/template.ts";
 import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
 import { apiRoutes } from "./api.ts";
@@ -17,6 +16,7 @@ import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
+import { Sandbox } from "./sandbox.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import type { Drift, Verdict } from "./verdict.ts";
 import { WorldError } from "./world.ts";
@@ -29,6 +29,9 @@ interface Surroundings {
   readonly stopping: AbortSignal;
 }
 
+/** The API server accepts no larger Secret. */
+const MAX_SECRET_BYTES = 1024 * 1024;
+
 const now = (): Date => new Date();
 const clock = (): number => performance.now();
 
@@ -40,6 +43,10 @@ export class ClusterParts {
   readonly lease: Pick<Lease, "held" | "guard" | "run">;
   readonly world: ClusterWorld;
   readonly keys: ClusterKeys;
+  /** Where templates are rendered. */
+  readonly renderers = new Sandbox();
+  /** Where bodies of requests are parsed: they never wait for templates, nor templates for them. */
+  readonly parsers = new Sandbox();
   readonly #keyring = new Keyring();
   readonly #reconciler: Reconciler;
   readonly #flags: ServeFlags;
@@ -75,16 +82,22 @@ export class ClusterParts {
     });
   }
 
+  /** Sealing keys are held, everything has been listed once, and the controller does not stop. */
+  get isReady(): boolean {
+    return this.#isSynced && this.#keyring.newest !== null && !this.#surroundings.stopping.aborted;
+  }
+
   apiRoutes(): RequestListener {
     const { requireToken, rateLimit, rateLimitBurst } = this.#flags;
-    const { log, stopping } = this.#surroundings;
+    const { log } = this.#surroundings;
     const keyring = this.#keyring;
     return apiRoutes({
       keyring,
       metrics: this.metrics,
       log,
-      ready: () => this.#isSynced && keyring.newest !== null && !stopping.aborted,
+      ready: () => this.isReady,
       keyReport: () => keyReport(keyring, this.world.sealedSecrets()),
+      parse: (client, body) => this.parsers.parse(client, body),
       rate: rateLimit,
       burst: rateLimitBurst,
       clock,
@@ -175,14 +188,18 @@ export class ClusterParts {
   }
 
   #createReconciler(): Reconciler {
-    const { acceptDeprecatedV1Data, updateStatus, repairDrift, skipRecreate } = this.#flags;
+    const flags = this.#flags;
+    const { repairDrift } = flags;
     return new Reconciler({
       world: this.world,
       keyring: this.#keyring,
-      render: (source, values, name) => renderTemplate(source, values, { name, clock }),
-      acceptLegacy: acceptDeprecatedV1Data,
-      updateStatus,
-      repair: { changed: repairDrift, deleted: repairDrift && !skipRecreate },
+      render: (templates, values, namespace) => this.renderers.render(namespace, templates, values),
+      maxSecretBytes: MAX_SECRET_BYTES,
+      acceptLegacy: flags.acceptDeprecatedV1Data,
+      keyPlace: { namespace: this.#surroundings.namespace, prefix: flags.keyPrefix },
+      allowedTypes: new Set(flags.allowSecretTypes),
+      updateStatus: flags.updateStatus,
+      repair: { changed: repairDrift, deleted: repairDrift && !flags.skipRecreate },
       log: this.#surroundings.log,
       now,
       clock,
@@ -223,6 +240,9 @@ export class ClusterParts {
         now,
         clock,
         guard: this.lease.guard,
+        onSealingKeyChange: (reason) => {
+          this.metrics.sealingKeyChanges.inc({ reason });
+        },
         onChange: () => {
           this.#reconciler.forgetFailures();
           // Also those in sync, at the cost of a look: a key may have been marked as compromised,

@@ -4,14 +4,12 @@ import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import { formatEvent } from "./events.ts";
 import type { Log } from "./log.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
-/** The component in the original's Events, which dashboards and alerts filter by. */
-const EVENT_COMPONENT = "sealed-secrets";
-const MAX_EVENT_MESSAGE = 1024;
 
 export interface ClusterOptions {
   readonly client: KubernetesClient;
@@ -121,7 +119,7 @@ export class ClusterWorld implements World {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 404) return null;
-      throw worldErrorOf(error);
+      throw worldErrorOf(error, "GET");
     }
   }
 
@@ -160,48 +158,23 @@ export class ClusterWorld implements World {
     const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`;
     await this.#cacheOf(this.#sealedSecrets, namespace).observe(key, async () =>
       withoutManagedFields(
-        // A PUT of the whole object as last seen: the server rejects it if that is out of date.
+        // The server rejects it if the version in the metadata is out of date, and ignores the spec,
+        // which may be nested too deeply to be written out.
         await this.#call("PUT", path, {
           query: { fieldManager: FIELD_MANAGER },
-          body: { ...sealed, status },
+          body: { ...sealed, spec: { encryptedData: {} }, status },
           guard: this.#options.guard,
         }),
       ),
     );
   }
 
-  async recordEvent(sealed: JsonObject, { type, reason, message }: Event): Promise<void> {
-    const { name, namespace, uid, resourceVersion } = metadataOf(sealed);
-    const now = this.#options.now().toISOString();
-    const seconds = `${now.slice(0, 19)}Z`;
-    await this.#call("POST", `/api/v1/namespaces/${text(namespace)}/events`, {
+  async recordEvent(sealed: JsonObject, event: Event): Promise<void> {
+    const namespace = text(metadataOf(sealed)["namespace"]);
+    await this.#call("POST", `/api/v1/namespaces/${namespace}/events`, {
       query: { fieldManager: FIELD_MANAGER },
       guard: this.#options.guard,
-      body: {
-        apiVersion: "v1",
-        kind: "Event",
-        metadata: { generateName: `${text(name).slice(0, 200)}.`, namespace: text(namespace) },
-        involvedObject: {
-          apiVersion: text(sealed["apiVersion"]),
-          kind: text(sealed["kind"]),
-          name: text(name),
-          namespace: text(namespace),
-          uid: text(uid),
-          resourceVersion: text(resourceVersion),
-        },
-        type,
-        reason,
-        message:
-          message.length > MAX_EVENT_MESSAGE
-            ? `${message.slice(0, MAX_EVENT_MESSAGE - 1)}…`
-            : message,
-        source: { component: EVENT_COMPONENT },
-        firstTimestamp: seconds,
-        lastTimestamp: seconds,
-        count: 1,
-        reportingComponent: EVENT_COMPONENT,
-        reportingInstance: FIELD_MANAGER,
-      },
+      body: formatEvent(sealed, event, this.#options.now()),
     });
   }
 
@@ -210,7 +183,7 @@ export class ClusterWorld implements World {
     try {
       return await this.#options.client.call(method, path, options);
     } catch (error) {
-      throw error instanceof ApiError ? worldErrorOf(error) : error;
+      throw error instanceof ApiError ? worldErrorOf(error, method) : error;
     }
   }
 
@@ -222,8 +195,13 @@ export class ClusterWorld implements World {
   }
 }
 
-function worldErrorOf({ status, reason, message, retryAfterMs }: ApiError): WorldError {
-  const passes = status === 0 || status === 409 || status === 429 || status >= 500;
+function worldErrorOf(
+  { status, reason, message, retryAfterMs }: ApiError,
+  method: string,
+): WorldError {
+  // The object was deleted after we last saw it: as with a conflict, the next look finds out.
+  const isGone = status === 404 && (method === "PUT" || method === "DELETE");
+  const passes = isGone || status === 0 || status === 409 || status === 429 || status >= 500;
   const failure = reason === "AlreadyExists" ? "exists" : passes ? "transient" : "refused";
   return new WorldError(failure, message, retryAfterMs);
 }

@@ -12,8 +12,9 @@ import {
 } from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
+import type { Left } from "./record.ts";
+import { actingTypeOf } from "./secrettypes.ts";
 import type { SecretMark } from "./world.ts";
-import type { Left } from "./status.ts";
 
 /** Marks the Secrets that the controller manages, so that a label selector finds them. */
 export const SECRET_LABEL = "kube-signet/secret";
@@ -21,7 +22,19 @@ export const SECRET_LABEL = "kube-signet/secret";
 export const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
 /** @internal for its test */
 export const PATCH_ANNOTATION = "sealedsecrets.bitnami.com/patch";
+/**
+ * The uid of the SealedSecret that a Secret was made from. A label alone would also be on copies of
+ * the Secret, and on one that was kept when its SealedSecret was deleted.
+ * @internal for its test
+ */
+export const MADE_FROM_ANNOTATION = "kube-signet/sealedsecret-uid";
 const SKIP_OWNER_ANNOTATION = "sealedsecrets.bitnami.com/skip-set-owner-references";
+
+const OWNERSHIP_ANNOTATIONS: ReadonlySet<string> = new Set([
+  MANAGED_ANNOTATION,
+  PATCH_ANNOTATION,
+  MADE_FROM_ANNOTATION,
+]);
 
 /** Field managers whose labels and annotations we may remove: this program and the original. */
 export const FIELD_MANAGER = "signet-controller";
@@ -38,19 +51,29 @@ export type Decision =
   | { readonly act: "keep"; readonly secret: Secret }
   | { readonly act: "refuse"; readonly verdict: Verdict };
 
-/**
- * Decides how to get from the existing Secret to the desired one. `left` is our last write of it.
- * `drifted` means that it was in sync with the same SealedSecret before. Reads and writes nothing.
- */
+/** What a decision depends on, besides the two Secrets. */
+interface Circumstances {
+  /** Types that are written although something in the cluster acts on them; see secrettypes.ts. */
+  readonly allowedTypes: ReadonlySet<string>;
+  /** Our last write of the Secret, from a source that nobody else can write. */
+  readonly left?: Pick<Left, "uid" | "patched"> | null;
+  /** The Secret was in sync with the same SealedSecret before. */
+  readonly drifted?: boolean;
+}
+
+/** Decides how to get from the existing Secret to the desired one. Reads and writes nothing. */
 export function decide(
   desired: Secret,
   existing: Secret | null,
-  left: Pick<Left, "uid" | "patched"> | null = null,
-  drifted = false,
+  { allowedTypes, left = null, drifted = false }: Circumstances,
 ): Decision {
+  const refusedType = refusedTypeOf(desired, allowedTypes);
+  if (refusedType !== null) {
+    return { act: "refuse", verdict: verdicts.typeNotAllowed(refusedType) };
+  }
   if (existing === null) return { act: "create" };
   const { name, namespace } = desired.metadata;
-  const ownership = ownershipOf(existing, name, left);
+  const ownership = ownershipOf(existing, desired, left);
 
   // Someone else created a Secret with this name: it is theirs until an annotation hands it over.
   if (ownership === "none") return { act: "refuse", verdict: verdicts.notManaged(name) };
@@ -60,6 +83,11 @@ export function decide(
   const recreated = revertsChange && markOf(existing).uid !== left?.uid;
   const merged =
     ownership === "patch" ? patched(desired, existing) : replaced(desired, existing, recreated);
+  // With no type in the template, or added items and labels, the existing Secret decides.
+  const mergedType = refusedTypeOf(merged, allowedTypes);
+  if (mergedType !== null) {
+    return { act: "refuse", verdict: verdicts.typeNotAllowed(mergedType) };
+  }
   const contentDiffers = !sameData(merged.data, existing.data);
   const typeDiffers = merged.type !== existing.type;
   const becomesMutable = existing.immutable === true && merged.immutable !== true;
@@ -79,6 +107,11 @@ export function decide(
   return drift.fields.length > 0
     ? { act: "replace", secret: merged, drift }
     : { act: "keep", secret: existing };
+}
+
+function refusedTypeOf(secret: Secret, allowedTypes: ReadonlySet<string>): string | null {
+  const type = actingTypeOf(secret);
+  return type === null || allowedTypes.has(type) ? null : type;
 }
 
 /** The fields in which `existing` differs from `wanted`, and the field managers that set them. */
@@ -145,11 +178,12 @@ function printable(manager: string): string {
 
 /**
  * Who owns an existing Secret. `own`: the controller created it; `managed`: its owner handed it over;
- * `patch`: its owner lets the controller add to it; `none`: someone else owns it.
+ * `patch`: its owner lets the controller add to it; `none`: someone else owns it. Nothing that the
+ * writers of SealedSecrets or of their status say can tell that.
  */
 function ownershipOf(
   existing: Secret,
-  name: string,
+  { metadata: { name, annotations: declared } }: Secret,
   left: Pick<Left, "uid" | "patched"> | null,
 ): "own" | "managed" | "patch" | "none" {
   const { annotations, labels, rest } = existing.metadata;
@@ -157,11 +191,14 @@ function ownershipOf(
   // The reference may be to a deleted SealedSecret with this name: when a user re-creates it, the
   // cluster's garbage collector may not have run yet.
   if (owner !== undefined && isSealedSecretRef(owner, name)) return "own";
-  const labelled = owner === undefined && labels[SECRET_LABEL] === "owned";
+  const labelled =
+    owner === undefined &&
+    labels[SECRET_LABEL] === "owned" &&
+    annotations[MADE_FROM_ANNOTATION] === declared[MADE_FROM_ANNOTATION];
   if (annotations[MANAGED_ANNOTATION] === "true") return labelled ? "own" : "managed";
   if (annotations[PATCH_ANNOTATION] === "true") return "patch";
   if (labelled) return "own";
-  // Someone removed our label and owner reference from the Secret that we wrote.
+  // Someone removed our marks from the Secret that we wrote.
   const { uid } = markOf(existing);
   return owner === undefined && uid !== "" && uid === left?.uid && !left.patched ? "own" : "none";
 }
@@ -207,13 +244,13 @@ function patched(desired: Secret, existing: Secret): Secret {
       // Only its owner can hand it over to us; the SealedSecret cannot.
       annotations: {
         ...metadata.annotations,
-        ...without(desired.metadata.annotations, new Set([MANAGED_ANNOTATION, PATCH_ANNOTATION])),
+        ...without(desired.metadata.annotations, OWNERSHIP_ANNOTATIONS),
       },
     },
   };
 }
 
-/** Adds our label, and the SealedSecret as the owner unless an annotation forbids it. */
+/** Adds our marks, and the SealedSecret as the owner unless an annotation forbids it. */
 export function withOwner(secret: Secret, sealed: JsonObject): Secret {
   const { metadata } = secret;
   const { name, uid } = metadataOf(sealed);
@@ -231,6 +268,10 @@ export function withOwner(secret: Secret, sealed: JsonObject): Secret {
     metadata: {
       ...metadata,
       labels: { ...metadata.labels, [SECRET_LABEL]: "owned" },
+      annotations: {
+        ...without(metadata.annotations, new Set([MADE_FROM_ANNOTATION])),
+        ...(typeof uid === "string" ? { [MADE_FROM_ANNOTATION]: uid } : {}),
+      },
       rest: withOwners(finalizers === undefined ? {} : { finalizers }, skip ? [] : [reference]),
     },
   };

@@ -1,9 +1,19 @@
 // The sealing keys of the standalone mode: files in a folder.
 // SPEC.md, "Standalone mode".
 
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { writeAtomically } from "../host/atomicwrite.ts";
+import { errnoOf } from "../host/errno.ts";
 import { filesInKeyFolder, ACCESSIBLE_TO_OTHERS } from "../host/keyfolder.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
 import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
@@ -21,7 +31,7 @@ export async function createKeyFile(
   now: Date,
   log: Log,
 ): Promise<void> {
-  const notBefore = nextNotBefore(keyring.newest, now);
+  const notBefore = nextNotBefore(keyring.keys[0] ?? null, now);
   const pair = await createSealingKey({
     bits: flags.keySize,
     notBefore,
@@ -29,15 +39,37 @@ export async function createKeyFile(
     commonName: flags.myCn,
   });
   const stamp = notBefore.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
-  const name = `${flags.keyPrefix}-${stamp}`;
-  const manifest = formatKeySecret(pair, {
-    name,
-    creationTimestamp: `${now.toISOString().slice(0, 19)}Z`,
-  });
   mkdirSync(flags.keys, { recursive: true, mode: 0o700 });
-  const file = join(flags.keys, `${name}.yaml`);
-  writeAtomically(file, new TextEncoder().encode(formatManifests([manifest], "yaml")));
-  log.info("sealing key created", { file });
+  const creationTimestamp = `${now.toISOString().slice(0, 19)}Z`;
+  for (let attempt = 1; ; attempt++) {
+    const name = `${flags.keyPrefix}-${stamp}${attempt === 1 ? "" : `-${attempt}`}`;
+    const manifest = formatKeySecret(pair, { name, creationTimestamp });
+    const file = join(flags.keys, `${name}.yaml`);
+    if (!writeNewFile(file, formatManifests([manifest], "yaml"))) continue;
+    log.info("sealing key created", { file });
+    return;
+  }
+}
+
+/** Returns false if something of that name exists, which may be the only copy of another key. */
+function writeNewFile(file: string, text: string): boolean {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, "wx", 0o600);
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
+  try {
+    writeFileSync(descriptor, text);
+    fsyncSync(descriptor);
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+  return true;
 }
 
 /** The state of the key files, taken without reading them. Equal states mean equal keys. */

@@ -5,6 +5,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { text } from "./cache.ts";
+import { CHANGE_REASONS } from "./keychanges.ts";
 import { keyUse } from "./keyreport.ts";
 import { currentVerdict } from "./status.ts";
 
@@ -52,6 +53,8 @@ export function createMetrics(version: string, facts: Facts) {
     ...httpMetrics(registers),
   };
   metrics.buildInfo.set({ revision: version }, 0);
+  // A series that begins with 1 has not increased, as far as an alert can tell.
+  for (const reason of CHANGE_REASONS) metrics.sealingKeyChanges.inc({ reason }, 0);
   return metrics;
 }
 
@@ -155,15 +158,27 @@ function sealingKeyMetrics(registers: Registry[], facts: Facts) {
   return {
     sealingKeys: new Gauge({
       name: `${PREFIX}sealing_keys`,
-      help: "Sealing keys: the one that seals, those that only open, compromised and malformed ones.",
+      help: "Sealing keys: the one that seals, those that only open, compromised, unconfirmed and malformed ones.",
       labelNames: ["state"],
       registers,
       collect() {
         const { keyring, malformedKeys } = facts;
-        const counts = { sealing: 0, former: 0, compromised: 0, malformed: malformedKeys() };
+        const counts = {
+          sealing: 0,
+          former: 0,
+          compromised: 0,
+          unconfirmed: 0,
+          malformed: malformedKeys(),
+        };
         for (const key of keyring.keys) counts[keyring.stateOf(key)]++;
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },
+    }),
+    sealingKeyChanges: new Counter({
+      name: `${PREFIX}sealing_key_changes_total`,
+      help: "Changes of the key that seals, by reason (first, created, removed, compromised, unconfirmed, confirmed).",
+      labelNames: ["reason"],
+      registers,
     }),
     sealingKeyValues: new Gauge({
       name: `${PREFIX}sealing_key_values`,

@@ -6,16 +6,22 @@ import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { scopeOf } from "../shared/sealing/scope.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
-import { type RenderTemplate, unseal } from "../shared/sealing/unseal.ts";
+import { type RenderTemplates, unseal } from "../shared/sealing/unseal.ts";
+import type { Json } from "../shared/manifest/manifest.ts";
+import { checkExtent } from "../shared/kubernetes/extent.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
+import { Attempts } from "./attempts.ts";
 import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, withOwner } from "./decide.ts";
+import { type KeyPlace, keyMarkOf } from "./keymarks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
+import { JobLost } from "./sandbox.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
-import { compromisedMessage, currentVerdict, type Left, leftOf, nextStatus } from "./status.ts";
+import { formatLeft, type Left, leftOf } from "./record.ts";
+import { compromisedMessage, currentVerdict, nextStatus } from "./status.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 
@@ -31,8 +37,14 @@ const SOURCE_FORMAT = 1;
 export interface ReconcilerOptions {
   readonly world: World;
   readonly keyring: Keyring;
-  readonly render: RenderTemplate;
+  readonly render: RenderTemplates;
   readonly acceptLegacy: boolean;
+  /** Where sealing keys are, which no SealedSecret may make; undefined without a cluster. */
+  readonly keyPlace?: KeyPlace;
+  /** Types of Secrets that are made although something in the cluster acts on them. */
+  readonly allowedTypes: ReadonlySet<string>;
+  /** The largest Secret that the world takes, all values together; undefined without a limit. */
+  readonly maxSecretBytes?: number;
   readonly updateStatus: boolean;
   /** Which changes by others are reverted, unless the SealedSecret forbids it. */
   readonly repair: { readonly changed: boolean; readonly deleted: boolean };
@@ -53,9 +65,10 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   /** The inputs and the result of each name's last run: equal inputs need no second run. */
   readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
-  /** Our last writes of Secrets that no status records yet, or for which none may be written. */
-  readonly #left = new Map<string, { readonly left: Left; readonly stamp: Stamp | undefined }>();
+  /** Our last writes of Secrets, and the stamps that no status records yet. */
+  readonly #left = new Map<string, { readonly left: Left; readonly stamp?: Stamp | undefined }>();
   readonly #contest = new Contest();
+  readonly #attempts = new Attempts();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -80,23 +93,28 @@ export class Reconciler {
   }
 
   async reconcile(key: string): Promise<Outcome> {
-    const { world } = this.#options;
+    const { world, updateStatus } = this.#options;
     const object = world.sealedSecret(key);
     if (object === undefined || metadataOf(object)["deletionTimestamp"] !== undefined) {
       // Its Secret is deleted by the owner reference in a cluster, and by the world in folders.
       this.#settled.delete(key);
       this.#left.delete(key);
       this.#contest.forget(key);
+      this.#attempts.forget(key);
       return { kind: "done" };
     }
-    const source = sourceOf(object);
+    const excess = excessOf(object);
+    const source = excess === null ? sourceOf(object) : versionOf(object);
     const mark = world.secretMark(key);
     const settled = this.#settled.get(key);
     if (settled?.seen === this.#inputsOf(object, source, mark)) {
       return { kind: settled.failed ? "terminal" : "done" };
     }
 
-    const result = await this.#bringInSync(key, object, source, mark);
+    const result =
+      excess === null
+        ? await this.#bringInSync(key, object, source, mark)
+        : { verdict: verdicts.unsealFailed(excess), wrote: false };
     if ("kind" in result) return result;
     const { verdict, drift } = result;
     if (result.mark !== undefined) {
@@ -105,13 +123,16 @@ export class Reconciler {
       this.#left.set(key, { left, stamp: result.stamp });
     }
     if (drift !== undefined) this.#options.onRepair?.(key, drift);
-    await this.#report(key, object, result);
-    // What the status records need not be kept in memory.
-    const { left } = this.#left.get(key) ?? {};
-    const recorded = leftOf(world.sealedSecret(key) ?? {});
-    if (left !== undefined && JSON.stringify(recorded) === JSON.stringify(left))
-      this.#left.delete(key);
-    if (verdict.next === "retry") return { kind: "retry" };
+    // A status that is itself too deep is not read, only replaced.
+    const { status: _excess, ...rest } = object;
+    await this.#report(key, excessOf(object["status"] ?? null) === null ? object : rest, result);
+    const known = this.#left.get(key);
+    // The status has the stamp now.
+    if (known !== undefined && updateStatus) this.#left.set(key, { left: known.left });
+    if (verdict.next === "retry") {
+      const { retryAfterMs: afterMs } = result;
+      return { kind: "retry", ...(afterMs === undefined ? {} : { afterMs }) };
+    }
     // With the mark of this run's write: later changes by others need another run.
     const seen = this.#inputsOf(object, source, result.mark ?? mark);
     this.#settled.set(key, { seen, failed: !verdict.synced });
@@ -125,10 +146,13 @@ export class Reconciler {
 
   /** Writes status, Events and log lines, unless they were written before. */
   async #report(key: string, object: JsonObject, { verdict, wrote, stamp }: Result): Promise<void> {
-    const { world, now, updateStatus, onVerdict } = this.#options;
+    const { world, keyring, now, updateStatus, onVerdict } = this.#options;
+    const { left } = this.#left.get(key) ?? {};
+    const recorded = leftOf(object, keyring);
+    const isNew = left !== undefined && JSON.stringify(recorded) !== JSON.stringify(left);
     const status = nextStatus(object, verdict, {
       now: now(),
-      left: this.#left.get(key)?.left,
+      left: isNew ? formatLeft(object, left, keyring) : undefined,
       stamp,
       compromised: this.#compromised(),
     });
@@ -174,7 +198,7 @@ export class Reconciler {
   ): Promise<Result | Outcome> {
     const { keyring, render, acceptLegacy, repair, clock } = this.#options;
     const known = this.#left.get(key);
-    const left = known?.left ?? leftOf(object);
+    const left = known?.left ?? leftOf(object, keyring);
     const sameSource = left?.source === source;
     if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
       const contested = this.#contest.isContested(key, clock());
@@ -199,10 +223,14 @@ export class Reconciler {
       const unsealed = await unseal(sealed, keyring, { render, acceptLegacy });
       desired = withOwner(unsealed.secret, object);
       stamp = unsealed.stamp;
+      this.#attempts.forget(key);
     } catch (error) {
-      if (!(error instanceof SignetError)) throw error;
-      return { verdict: verdicts.unsealFailed(error), wrote: false };
+      return this.#failure(key, source, error);
     }
+    const keyMark = keyMarkOf(desired.metadata, this.#options.keyPlace);
+    if (keyMark !== null) return { verdict: verdicts.keySecret(keyMark), stamp, wrote: false };
+    const excess = sizeError(desired, this.#options.maxSecretBytes);
+    if (excess !== null) return { verdict: verdicts.unsealFailed(excess), stamp, wrote: false };
     try {
       const done = await this.#write(key, desired, left, sameSource);
       const result = { ...done, stamp };
@@ -220,6 +248,30 @@ export class Reconciler {
     }
   }
 
+  /** The result for a SealedSecret that gives no Secret. @throws JobLost if the controller stops */
+  #failure(key: string, source: string, error: unknown): Result {
+    if (error instanceof SignetError)
+      return { verdict: verdicts.unsealFailed(error), wrote: false };
+    if (error instanceof JobLost) {
+      if (error.loss === "closed") throw error;
+      const lost = new SignetError("template-failed", error.message, {
+        place: { field: "spec.template.data" },
+      });
+      const verdict = verdicts.unsealFailed(lost);
+      // Memory does not depend on what else the machine does, time does.
+      const retryAfterMs = error.loss === "memory" ? null : this.#attempts.failed(key, source);
+      if (retryAfterMs === null) return { verdict, wrote: false };
+      return { verdict: { ...verdict, next: "retry" }, retryAfterMs, wrote: false };
+    }
+    // A fault of ours that this object brings about: it would be the same at the next try.
+    const { name, message, stack = "" } = error as Error;
+    // Without its message, which may quote a value.
+    const at = /^ +at .*$/m.exec(stack.replace(message, () => ""))?.[0].trim();
+    this.#options.log.error("unexpected failure", { object: key, error: name, at });
+    const failed = new SignetError("sealedsecret-invalid", "it cannot be processed");
+    return { verdict: verdicts.unsealFailed(failed), wrote: false };
+  }
+
   /** Writes the desired Secret. The result has `drift` if that reverted changes by others. */
   async #write(
     key: string,
@@ -227,7 +279,8 @@ export class Reconciler {
     left: Left | null,
     drifted: boolean,
   ): Promise<Omit<Result, "stamp">> {
-    const { world } = this.#options;
+    const { world, allowedTypes } = this.#options;
+    const refused = (verdict: Verdict): Omit<Result, "stamp"> => ({ verdict, wrote: false });
     const written = (mark: SecretMark, drift: Drift, secret = desired): Omit<Result, "stamp"> => ({
       verdict: verdicts.unsealed(),
       mark,
@@ -238,6 +291,8 @@ export class Reconciler {
     const create = async (): Promise<Omit<Result, "stamp">> =>
       written(await world.createSecret(key, desired), { change: "deleted", fields: [], by: [] });
 
+    const first = decide(desired, null, { allowedTypes });
+    if (first.act === "refuse") return refused(first.verdict);
     const watched = world.secretMark(key) !== undefined;
     if (!watched) {
       try {
@@ -248,7 +303,9 @@ export class Reconciler {
     }
     const found = await world.readSecret(key);
     const existing = found === null ? null : parseSecret(found);
-    const decision = decide(desired, existing, left, drifted);
+    const keyMark = existing && keyMarkOf(existing.metadata, this.#options.keyPlace);
+    if (keyMark !== null) return { verdict: verdicts.keySecret(keyMark), wrote: false };
+    const decision = decide(desired, existing, { left, drifted, allowedTypes });
     switch (decision.act) {
       case "create":
         return create();
@@ -270,7 +327,7 @@ export class Reconciler {
       case "refuse": {
         // No event reports the deletion of a Secret that we do not watch, so retry.
         const next = watched ? decision.verdict.next : "retry";
-        return { verdict: { ...decision.verdict, next }, wrote: false };
+        return refused({ ...decision.verdict, next });
       }
     }
   }
@@ -292,6 +349,8 @@ interface Result {
   readonly wrote: boolean;
   /** The changes by others that were reverted. */
   readonly drift?: Drift;
+  /** The shortest time until a retry. */
+  readonly retryAfterMs?: number;
 }
 
 /**
@@ -304,6 +363,32 @@ export function sourceOf(sealed: JsonObject): string {
   const scope = scopeOf((asObject(annotations ?? {}) ?? {}) as Record<string, string>);
   const recorded = [SOURCE_FORMAT, namespace, name, uid, scope, sealed["spec"]];
   return createHash("sha256").update(JSON.stringify(recorded)).digest("base64url").slice(0, 22);
+}
+
+/** Why nothing may walk through the object; null if it has an ordinary depth and size. */
+function excessOf(object: Json): SignetError | null {
+  try {
+    checkExtent(object);
+    return null;
+  } catch (error) {
+    if (error instanceof SignetError) return error;
+    throw error;
+  }
+}
+
+/** Tells versions of an object apart that `sourceOf` could not walk through. */
+function versionOf(object: JsonObject): string {
+  const { uid, generation } = metadataOf(object);
+  return JSON.stringify([uid, generation]);
+}
+
+/** Why a world would refuse the Secret; null if it is small enough. */
+function sizeError({ data }: Secret, maxBytes = Infinity): SignetError | null {
+  let bytes = 0;
+  for (const value of data.values()) bytes += value.length;
+  return bytes <= maxBytes
+    ? null
+    : new SignetError("secret-invalid", `the Secret would be larger than ${maxBytes} bytes`);
 }
 
 function ignoresDrift(sealed: JsonObject): boolean {

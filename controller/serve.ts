@@ -4,7 +4,7 @@ import type { Server } from "node:http";
 import v8 from "node:v8";
 import { VERSION } from "../shared/version.ts";
 import { ownNamespace } from "../host/pod.ts";
-import { metricsRoutes } from "./api.ts";
+import { metricsRoutes, probeRoutes } from "./api.ts";
 import { ClusterParts } from "./clusterparts.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { createLog, type Log } from "./log.ts";
@@ -16,6 +16,12 @@ v8.setFlagsFromString("--max-semi-space-size=4");
 v8.setFlagsFromString("--semi-space-growth-factor=1");
 
 const STOP_GRACE_MS = 10_000;
+/** A probe is one small request. */
+const HEALTH_LIMITS = {
+  readTimeoutMs: 2_000,
+  writeTimeoutMs: 2_000,
+  connections: { perAddress: 32, total: 64 },
+};
 
 /** Runs until SIGTERM or SIGINT. @throws Error if it cannot start */
 export async function serve(flags: ServeFlags): Promise<void> {
@@ -25,8 +31,8 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const parts = new ClusterParts(flags, { namespace, log, stopping: stopping.signal });
 
   const servers = await startServers(flags, parts, log);
-  const [api, metrics] = servers.map(addressOf);
-  log.info("controller starting", { version: VERSION, listen: api, metrics, namespace });
+  const [api, metrics, health] = servers.map(addressOf);
+  log.info("controller starting", { version: VERSION, listen: api, metrics, health, namespace });
   const stopped = stopOnSignal(stopping, log);
   process.on("SIGUSR1", () => {
     parts.keys.request();
@@ -41,11 +47,14 @@ export async function serve(flags: ServeFlags): Promise<void> {
   await stopped;
   parts.keys.follow();
   await Promise.race([parts.queue.stop(), delay(STOP_GRACE_MS)]);
+  await parts.renderers.close();
   // The Lease is released last: no other replica writes before that.
   lastWrite.abort();
   await Promise.race([election, delay(STOP_GRACE_MS)]);
-  parts.client.close();
+  // Answers under way may still need the API server.
   await Promise.all(servers.map((server) => closeServer(server, STOP_GRACE_MS)));
+  await parts.parsers.close();
+  parts.client.close();
 }
 
 function processLog(flags: ServeFlags): Log {
@@ -55,14 +64,18 @@ function processLog(flags: ServeFlags): Log {
   });
 }
 
-/** The API server, then the metrics server. */
+/** The servers of the API and of metrics, then that of health, if it has an address of its own. */
 async function startServers(flags: ServeFlags, parts: ClusterParts, log: Log): Promise<Server[]> {
   const options = { readTimeoutMs: flags.readTimeout, writeTimeoutMs: flags.writeTimeout, log };
+  const clock = (): number => performance.now();
   const routes = parts.apiRoutes();
-  return [
+  const servers = [
     await listen(flags.listenAddr, routes, { ...options, tls: tlsFiles(flags) }),
-    await listen(flags.listenMetricsAddr, metricsRoutes(parts.metrics), options),
+    await listen(flags.listenMetricsAddr, metricsRoutes(parts.metrics, clock), options),
   ];
+  if (flags.listenHealthAddr === undefined) return servers;
+  const health = probeRoutes(() => parts.isReady);
+  return [...servers, await listen(flags.listenHealthAddr, health, { ...HEALTH_LIMITS, log })];
 }
 
 /** @throws Error if only one of the two files is given */

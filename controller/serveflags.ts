@@ -29,6 +29,7 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly additionalNamespaces: string[];
   readonly labelSelector?: string;
   readonly namespaceSelector?: string;
+  readonly allowSecretTypes: string[];
   readonly repairDrift: boolean;
   readonly skipRecreate: boolean;
   readonly keyRenewPeriod: number;
@@ -55,6 +56,7 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly requireToken: boolean;
   readonly listenAddr: string;
   readonly listenMetricsAddr: string;
+  readonly listenHealthAddr?: string;
 }
 
 /** Which SealedSecrets, and what becomes of their Secrets. */
@@ -80,6 +82,13 @@ const SCOPE_FLAGS: readonly FlagRow[] = [
   {
     flag: "--namespace-selector <selector>",
     words: "look after namespaces with these labels only",
+  },
+  {
+    flag: "--allow-secret-types <list>",
+    words: "also create Secrets of these types, which give SealedSecrets' writers others' rights",
+    read: readList,
+    byDefault: "",
+    shownDefault: "none",
   },
   {
     flag: "--repair-drift [bool]",
@@ -205,6 +214,11 @@ const HTTP_FLAGS: readonly FlagRow[] = [
     byDefault: ":8081",
   },
   {
+    flag: "--listen-health-addr <address>",
+    words: "where health is served as well, apart from all else",
+    read: readListenAddress,
+  },
+  {
     flag: "--rate-limit <number>",
     words: "verify and rotate requests a second, for each client",
     read: readPositiveNumber,
@@ -220,7 +234,7 @@ const HTTP_FLAGS: readonly FlagRow[] = [
     flag: "--read-timeout <duration>",
     words: "time for a request to arrive",
     read: readDuration,
-    byDefault: "2m",
+    byDefault: "15s",
   },
   {
     flag: "--write-timeout <duration>",

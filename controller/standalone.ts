@@ -4,7 +4,6 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Keyring } from "../shared/keys/keyring.ts";
-import { renderTemplate } from "../shared/template/template.ts";
 import {
   createKeyFile,
   keyFolderState,
@@ -15,6 +14,8 @@ import {
 import { FolderWorld } from "./folderworld.ts";
 import { createLog, type Log } from "./log.ts";
 import { Reconciler } from "./reconcile.ts";
+import { Sandbox } from "./sandbox.ts";
+import { ACTING_TYPES } from "./secrettypes.ts";
 import type { StandaloneFlags } from "./standaloneflags.ts";
 
 /** What one pass did. */
@@ -22,6 +23,7 @@ interface Summary {
   sealedSecrets: number;
   written: number;
   repaired: number;
+  unchanged: number;
   removed: number;
   failed: number;
 }
@@ -49,22 +51,54 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
   return summary.failed === 0 ? 0 : 1;
 }
 
+/** Logs each problem once, not in each pass that meets it again. */
+class Problems {
+  readonly #log: Log;
+  #before = new Set<string>();
+  #now = new Set<string>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** The number of different problems since `startPass`. */
+  get count(): number {
+    return this.#now.size;
+  }
+
+  startPass(): void {
+    this.#before = this.#now;
+    this.#now = new Set();
+  }
+
+  /** `where`: the file or the SealedSecret. */
+  report(message: string, where: string): void {
+    const problem = `${where}: ${message}`;
+    if (!this.#before.has(problem) && !this.#now.has(problem)) {
+      this.#log.error(message, { object: where });
+    }
+    this.#now.add(problem);
+  }
+}
+
 /** The function that reads keys and manifests, and brings all Secret files in sync, once a call. */
 function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => Promise<Summary> {
   const clock = (): number => performance.now();
-  const world = new FolderWorld({
-    from: flags.from,
-    to: flags.to,
-    envFiles: flags.envFiles === true,
-    namespace: flags.namespace,
-    log,
-  });
+  const problems = new Problems(log);
+  const onProblem = (message: string, where: string): void => {
+    problems.report(message, where);
+  };
+  const { from, to, namespace, envFiles = false } = flags;
+  const world = new FolderWorld({ from, to, envFiles, namespace, onProblem, log });
+  const renderers = new Sandbox();
   const counts = { written: 0, repaired: 0 };
   const reconciler = new Reconciler({
     world,
     keyring,
-    render: (source, values, name) => renderTemplate(source, values, { name, clock }),
+    render: (templates, values, namespace) => renderers.render(namespace, templates, values),
     acceptLegacy: true,
+    // Nobody acts on files.
+    allowedTypes: new Set(ACTING_TYPES),
     updateStatus: true,
     repair: { changed: true, deleted: true },
     log,
@@ -77,30 +111,58 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
       else if (synced) counts.written++;
     },
   });
+  /** Whether the Secret is in sync. An error of one Secret does not keep the others. */
+  const bringInSync = async (key: string): Promise<boolean> => {
+    try {
+      const { kind } = await reconciler.reconcile(key);
+      return kind === "done" || kind === "later";
+    } catch (error) {
+      onProblem(`the Secret cannot be brought in sync: ${reasonOf(error)}`, key);
+      return false;
+    }
+  };
   let loaded = "";
   return async () => {
+    problems.startPass();
+    counts.written = counts.repaired = 0;
     const found = keyFolderState(flags.keys);
     if (found !== loaded) {
       keyring.replace(loadKeyFiles(flags.keys, log));
       loaded = found;
-      if (flags.writeCert !== undefined) writeCertificateFile(flags.writeCert, keyring);
       reconciler.forgetFailures();
+      if (flags.writeCert !== undefined) {
+        try {
+          writeCertificateFile(flags.writeCert, keyring);
+        } catch (error) {
+          onProblem(`the certificate cannot be written: ${reasonOf(error)}`, flags.writeCert);
+          loaded = "";
+        }
+      }
     }
-    const isComplete = world.scan();
-    counts.written = counts.repaired = 0;
-    let failed = isComplete ? 0 : 1;
+    world.scan();
+    let inSync = 0;
+    let failed = 0;
     for (const key of world.keys) {
-      const outcome = await reconciler.reconcile(key);
-      if (outcome.kind !== "done" && outcome.kind !== "later") failed++;
+      const before = problems.count;
+      if (await bringInSync(key)) inSync++;
+      else if (problems.count === before) failed++;
     }
-    const removed = world.prune().length;
-    return { ...counts, sealedSecrets: world.keys.length, removed, failed };
+    const removed = world.prune();
+    const unchanged = Math.max(0, inSync - counts.written - counts.repaired);
+    failed += problems.count;
+    return { ...counts, sealedSecrets: world.keys.length, unchanged, removed, failed };
   };
 }
 
 /** One line for standard output. */
-function formatSummary({ sealedSecrets, written, repaired, removed, failed }: Summary): string {
-  const unchanged = sealedSecrets - written - repaired - failed;
+function formatSummary({
+  sealedSecrets,
+  written,
+  repaired,
+  unchanged,
+  removed,
+  failed,
+}: Summary): string {
   return (
     `${sealedSecrets} SealedSecret${sealedSecrets === 1 ? "" : "s"}: ${written} written, ` +
     `${repaired} put back, ${unchanged} unchanged, ${removed} removed, ${failed} failed\n`

@@ -42,7 +42,7 @@ const FOLDER_FLAGS: readonly FlagRow[] = [
     isRequired: true,
   },
   { flag: "--namespace <name>", words: "of SealedSecrets that name none", byDefault: "default" },
-  { flag: "--env-files", words: "also write NAMESPACE/NAME.env" },
+  { flag: "--env-files", words: "also write NAMESPACE/_env/NAME" },
   { flag: "--write-cert <file>", words: "write the certificate to seal with" },
   {
     flag: "--new-key",

@@ -6,15 +6,6 @@ import type { Json } from "../shared/manifest/manifest.ts";
 import { itemsUnder, type SealedUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
 import { listed, type Reason, type Verdict } from "./verdict.ts";
-import type { SecretMark } from "./world.ts";
-
-/** The Secret as the controller last wrote it. */
-export interface Left extends SecretMark {
-  /** Hash of everything that the Secret was generated from. */
-  readonly source: string;
-  /** Whether someone else owns the Secret and the controller only added items to it. */
-  readonly patched: boolean;
-}
 
 /** The controller's conditions, in order. The original's printer columns read the first one. */
 const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised"] as const;
@@ -39,21 +30,11 @@ export function compromisedMessage(sealed: JsonObject): string {
   return typeof found?.["message"] === "string" ? found["message"] : "";
 }
 
-/** Returns the Secret as last written, according to the status; null if it is not recorded. */
-export function leftOf(sealed: JsonObject): Left | null {
-  const { secret = null } = asObject(sealed["status"] ?? null) ?? {};
-  const { uid, resourceVersion, source, patched } = asObject(secret) ?? {};
-  if (typeof uid !== "string" || typeof resourceVersion !== "string") return null;
-  return typeof source === "string"
-    ? { uid, resourceVersion, source, patched: patched === true }
-    : null;
-}
-
 /** The facts, besides the verdict, that the next status depends on. */
 export interface StatusFacts {
   readonly now: Date;
-  /** The Secret as last written; undefined to keep what the status records. */
-  readonly left?: Left | undefined;
+  /** The record of the Secret as last written; undefined to keep what the status records. */
+  readonly left?: JsonObject | undefined;
   /** The key that each value is sealed with; undefined to keep what the status records. */
   readonly stamp?: Stamp | undefined;
   /** Fingerprints of the compromised keys. */
@@ -106,7 +87,7 @@ export function nextStatus(
     ...others,
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     conditions: [...ours, ...theirs],
-    ...(left === undefined ? {} : { secret: { ...left } }),
+    ...(left === undefined ? {} : { secret: left }),
     ...(Object.keys(sealedUnder).length === 0 ? {} : { sealedUnder }),
   };
   return canonical(before) === canonical(status) ? null : status;

@@ -37,7 +37,9 @@ export type Reason =
   | "Invalid"
   | "NotManaged"
   | "TypeChanged"
+  | "TypeNotAllowed"
   | "Immutable"
+  | "KeySecret"
   | "WriteFailed";
 
 type EventReason =
@@ -51,6 +53,16 @@ type EventReason =
 
 /** The maximum number of names to list in a message. */
 const MAX_NAMED = 8;
+
+/**
+ * A message may name what the SealedSecret holds, such as a function of a template. A status that is
+ * as long as the object makes the object too large, and the API server would refuse it for ever.
+ */
+const MAX_MESSAGE = 2048;
+
+function bounded(message: string): string {
+  return message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE - 1)}…` : message;
+}
 
 /** Joins names for a message: `a, b and 3 more`. */
 export function listed(names: readonly string[]): string {
@@ -129,7 +141,7 @@ export const verdicts = {
 
   unsealFailed: (error: SignetError): Verdict => {
     const place = formatPlace(error.place);
-    const message = place === "" ? error.message : `${place}: ${error.message}`;
+    const message = bounded(place === "" ? error.message : `${place}: ${error.message}`);
     const reason =
       error.code === "decrypt-failed"
         ? "DecryptFailed"
@@ -154,11 +166,28 @@ export const verdicts = {
       "wait",
     ),
 
+  keySecret: (mark: string): Verdict =>
+    updateFailed(
+      "KeySecret",
+      `a Secret with ${mark} is a sealing key of the cluster, which no SealedSecret may make or change`,
+      "update",
+      "wait",
+    ),
+
   typeChanged: (name: string, from: string, to: string): Verdict =>
     updateFailed(
       "TypeChanged",
       `the type of Secret "${name}" is ${from} and cannot become ${to}: delete the Secret, ` +
         "it will be created anew",
+      "update",
+      "wait",
+    ),
+
+  typeNotAllowed: (type: string): Verdict =>
+    updateFailed(
+      "TypeNotAllowed",
+      `a SealedSecret must not write a Secret of type ${type}, which gives its writer the rights ` +
+        `of others: to allow it, start the controller with --allow-secret-types=${type}`,
       "update",
       "wait",
     ),

@@ -159,7 +159,7 @@ const AUDIT_POLICY = {
 
 const CONTROLLERS =
   "garbage-collector-controller,namespace-controller,serviceaccount-controller," +
-  "clusterrole-aggregation-controller";
+  "clusterrole-aggregation-controller,serviceaccount-token-controller";
 
 interface Call {
   port: number;
@@ -333,6 +333,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       partPath("kube-controller-manager"),
       ...[`--kubeconfig=${await kubeconfig()}`, `--controllers=${CONTROLLERS}`],
       ...["--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=false"],
+      `--service-account-private-key-file=${file("service-account.key")}`,
     ]);
     controllerManager = program;
     // Its first visible work: every namespace gets its default service account.

@@ -245,7 +245,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     expect(await readSecret(plane, "shop", "db")).toBeUndefined();
 
     const restored = await repository.attempt(
-      "signet keys restore prod.age --cluster prod --passphrase-file passphrase",
+      "signet keys restore prod.age --cluster prod --passphrase-file passphrase --yes",
     );
     expect([restored.status, restored.stderr]).toEqual([
       0,

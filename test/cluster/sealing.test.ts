@@ -142,7 +142,6 @@ describe("a SealedSecret that is declared", () => {
     ["kubernetes.io/tls", { "tls.crt": "plain-c", "tls.key": "plain-k" }],
     ["kubernetes.io/dockerconfigjson", { ".dockerconfigjson": '{"auths":{"plain-":{}}}' }],
     ["kubernetes.io/dockercfg", { ".dockercfg": '{"plain-":{}}' }],
-    ["bootstrap.kubernetes.io/token", { "token-id": "plain-" }],
     ["example.org/own", { any: "plain-1" }],
   ])("makes a Secret of type %s", async (type, stringData) => {
     const namespace = await newNamespace();

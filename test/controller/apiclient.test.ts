@@ -206,8 +206,7 @@ describe("a watch", () => {
   it("hands events over in order, in whatever pieces they come, and ends with the server", async () => {
     const text = Buffer.from(
       watchLine("ADDED", event("größe")) +
-        "not JSON\n" +
-        '{"type":"ADDED"}\n' +
+        "\n" +
         watchLine("BOOKMARK", event("")) +
         watchLine("DELETED", event("b")),
     );
@@ -234,6 +233,34 @@ describe("a watch", () => {
     );
     const { ended } = follow();
     expect(await refusal(ended)).toMatchObject({ status: 429, retryAfterMs: 2_000 });
+  });
+
+  it.each(["not JSON", "{}", '{"type":"ADDED"}', '{"object":{}}', "[]"])(
+    "ends at %s, so that all is listed again",
+    async (line) => {
+      server.once("watch", SECRETS, (response) => {
+        response.write(
+          `${watchLine("ADDED", event("a"))}${line}\n${watchLine("ADDED", event("b"))}`,
+        );
+      });
+      const { told, ended } = follow();
+      expect(await refusal(ended)).toMatchObject({ status: 410, reason: "Malformed" });
+      expect(told).toEqual(["ADDED a"]);
+    },
+  );
+
+  it.each([
+    ["0", 1_000],
+    ["-5", 1_000],
+    ["99999999", 60_000],
+  ])("waits no less than a second and no more than a minute: %s", async (said, waits) => {
+    server.once(
+      "watch",
+      SECRETS,
+      refuse(429, "TooManyRequests", { headers: { "retry-after": said } }),
+    );
+    const { ended } = follow();
+    expect(await refusal(ended)).toMatchObject({ status: 429, retryAfterMs: waits });
   });
 
   it("fails when it is cut, with what came before handed over and half a line not", async () => {

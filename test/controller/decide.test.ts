@@ -1,6 +1,12 @@
 // The decision about a Secret, as a table; no cluster and no files.
 import { describe, expect, it } from "vitest";
-import { decide, type Decision, SECRET_LABEL, withOwner } from "../../controller/decide.ts";
+import {
+  decide,
+  type Decision,
+  MADE_FROM_ANNOTATION,
+  SECRET_LABEL,
+  withOwner,
+} from "../../controller/decide.ts";
 import { sourceOf } from "../../controller/reconcile.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
@@ -64,7 +70,12 @@ function desired(shape: Shape = {}): Secret {
   return withOwner({ ...secret(shape), type: shape.type ?? "" }, SEALED);
 }
 
-const OURS = { labels: { [SECRET_LABEL]: "owned" }, owners: [OWNER] };
+const MARKS = {
+  labels: { [SECRET_LABEL]: "owned" },
+  annotations: { [MADE_FROM_ANNOTATION]: "owner-uid" },
+};
+const OURS = { ...MARKS, owners: [OWNER] };
+const allowedTypes = new Set<string>();
 
 function reasonOf(decision: Decision): string {
   return decision.act === "refuse" ? decision.verdict.reason : decision.act;
@@ -83,7 +94,14 @@ describe("what is done about a Secret", () => {
     ["replaces one with another value", { data: { a: "2" } }, OURS, "replace"],
     ["replaces one with an item too many", {}, { ...OURS, data: { a: "1", b: "2" } }, "replace"],
     ["replaces one that lost its label", {}, { owners: [OWNER] }, "replace"],
-    ["replaces one that lost its owner", {}, { labels: OURS.labels }, "replace"],
+    ["replaces one that lost its owner", {}, MARKS, "replace"],
+    ["refuses a copy that has our label alone", {}, { labels: MARKS.labels }, "NotManaged"],
+    [
+      "refuses one that was kept from an earlier SealedSecret of its name",
+      {},
+      { ...MARKS, annotations: { [MADE_FROM_ANNOTATION]: "earlier" } },
+      "NotManaged",
+    ],
     ["makes one immutable", { immutable: true }, OURS, "replace"],
     ["keeps others' labels", {}, { ...OURS, labels: { ...OURS.labels, x: "1" } }, "keep"],
     ["refuses someone else's", {}, {}, "NotManaged"],
@@ -134,19 +152,16 @@ describe("what is done about a Secret", () => {
     ],
   ])("%s", (_name, asked, found, expected) => {
     const existing = found === null ? null : secret(found);
-    expect(reasonOf(decide(desired(asked), existing))).toBe(expected);
+    expect(reasonOf(decide(desired(asked), existing, { allowedTypes }))).toBe(expected);
   });
 
   it("knows its own Secret by uid when every mark was taken off", () => {
     const stripped = secret({ data: { a: "evil" } });
-    expect(reasonOf(decide(desired(), stripped, { uid: "secret-uid", patched: false }))).toBe(
-      "replace",
-    );
-    expect(reasonOf(decide(desired(), stripped, { uid: "another", patched: false }))).toBe(
-      "NotManaged",
-    );
-    const patched = { uid: "secret-uid", patched: true };
-    expect(reasonOf(decide(desired(), stripped, patched))).toBe("NotManaged");
+    const reason = (uid: string, patched: boolean): string =>
+      reasonOf(decide(desired(), stripped, { allowedTypes, left: { uid, patched } }));
+    expect(reason("secret-uid", false)).toBe("replace");
+    expect(reason("another", false)).toBe("NotManaged");
+    expect(reason("secret-uid", true)).toBe("NotManaged");
   });
 
   const left = { uid: "secret-uid", patched: false };
@@ -165,18 +180,28 @@ describe("what is done about a Secret", () => {
     "after drift deletes and creates only what no update can mend: %s",
     (_name, asked, found, act) => {
       const existing = secret({ ...OURS, ...found });
-      expect(reasonOf(decide(desired(asked), existing, left, true))).toBe(act);
+      expect(
+        reasonOf(decide(desired(asked), existing, { allowedTypes, left, drifted: true })),
+      ).toBe(act);
     },
   );
 
   it("deletes nothing where the declaration changed, or the Secret was handed to us", () => {
     const managed = { annotations: { "sealedsecrets.bitnami.com/managed": "true" } };
     const theirs = secret({ ...managed, type: "x/y", immutable: true, rest: { uid: "new" } });
-    expect(reasonOf(decide(desired({ data: { a: "2" } }), theirs, left, true))).toBe("Immutable");
+    expect(
+      reasonOf(
+        decide(desired({ data: { a: "2" } }), theirs, { allowedTypes, left, drifted: true }),
+      ),
+    ).toBe("Immutable");
     const frozen = secret({ ...OURS, immutable: true });
-    expect(reasonOf(decide(desired({ data: { a: "2" } }), frozen, left, false))).toBe("Immutable");
+    expect(reasonOf(decide(desired({ data: { a: "2" } }), frozen, { allowedTypes, left }))).toBe(
+      "Immutable",
+    );
     const typed = secret({ ...OURS, type: "x/y", rest: { uid: "new" } });
-    expect(reasonOf(decide(desired({ type: "a/b" }), typed, left, false))).toBe("TypeChanged");
+    expect(reasonOf(decide(desired({ type: "a/b" }), typed, { allowedTypes, left }))).toBe(
+      "TypeChanged",
+    );
   });
 
   it.each<[string, JsonObject[], string[]]>([
@@ -218,7 +243,7 @@ describe("what is done about a Secret", () => {
     ],
   ])("names who changed it: %s", (_what, managedFields, by) => {
     const existing = secret({ ...OURS, data: { a: "evil" }, rest: { managedFields } });
-    const decision = decide(desired(), existing, left, true);
+    const decision = decide(desired(), existing, { allowedTypes, left, drifted: true });
     expect(decision).toMatchObject({
       act: "replace",
       drift: { change: "changed", fields: ["data.a"], by },
@@ -240,22 +265,21 @@ describe("what is done about a Secret", () => {
     const existing = secret({
       ...OURS,
       labels: { ...OURS.labels, old: "1", theirs: "1" },
-      annotations: { note: "1", kept: "1" },
+      annotations: { ...OURS.annotations, note: "1", kept: "1" },
       rest: { managedFields },
     });
-    const { metadata } = written(decide(desired(), existing));
+    const { metadata } = written(decide(desired(), existing, { allowedTypes }));
     expect(metadata.labels).toEqual({ [SECRET_LABEL]: "owned", theirs: "1" });
-    expect(metadata.annotations).toEqual({ kept: "1" });
+    expect(metadata.annotations).toEqual({ ...OURS.annotations, kept: "1" });
   });
 
   it("keeps other owners, and takes the place of its own former self", () => {
     const gone = { ...OWNER, uid: "earlier" };
     const bystander = { ...DEPLOYMENT, controller: false };
     const existing = secret({ ...OURS, owners: [gone, bystander] });
-    expect(written(decide(desired(), existing)).metadata.rest["ownerReferences"]).toEqual([
-      bystander,
-      OWNER,
-    ]);
+    expect(
+      written(decide(desired(), existing, { allowedTypes })).metadata.rest["ownerReferences"],
+    ).toEqual([bystander, OWNER]);
   });
 
   it("adds to a Secret that says patch, and cannot make it its own", () => {
@@ -265,7 +289,7 @@ describe("what is done about a Secret", () => {
       data: { both: "new", ours: "2" },
       annotations: { "sealedsecrets.bitnami.com/managed": "true", note: "1" },
     });
-    const merged = written(decide(asked, existing));
+    const merged = written(decide(asked, existing, { allowedTypes }));
     expect(
       Object.fromEntries([...merged.data].map(([k, v]) => [k, Buffer.from(v).toString()])),
     ).toEqual({ own: "1", both: "new", ours: "2" });
@@ -273,13 +297,79 @@ describe("what is done about a Secret", () => {
     expect(merged.metadata.annotations).toEqual({ ...patch, note: "1" });
     expect(merged.metadata.labels).toEqual({ [SECRET_LABEL]: "patched" });
     expect(merged.metadata.rest["ownerReferences"]).toBeUndefined();
-    expect(reasonOf(decide(asked, merged))).toBe("keep");
+    expect(reasonOf(decide(asked, merged, { allowedTypes }))).toBe("keep");
   });
 
   it("writes the resourceVersion that it saw, so that a later edit is not overwritten", () => {
-    const merged = written(decide(desired({ data: { a: "2" } }), secret(OURS)));
+    const merged = written(decide(desired({ data: { a: "2" } }), secret(OURS), { allowedTypes }));
     expect(merged.metadata.rest).toMatchObject({ uid: "secret-uid", resourceVersion: "1" });
   });
+});
+
+describe("a Secret on which something in the cluster acts", () => {
+  const TOKEN = "kubernetes.io/service-account-token";
+  const HELM = "helm.sh/release.v1";
+  const patch = { "sealedsecrets.bitnami.com/patch": "true" };
+  const managed = { "sealedsecrets.bitnami.com/managed": "true" };
+  const release = { data: { release: "x" }, labels: { owner: "helm" } };
+
+  it.each<[string, Shape, Shape | null, string]>([
+    ["a service account's token", { type: TOKEN }, null, TOKEN],
+    [
+      "a bootstrap token",
+      { type: "bootstrap.kubernetes.io/token" },
+      null,
+      "bootstrap.kubernetes.io/token",
+    ],
+    ["a Helm release", { type: HELM }, null, HELM],
+    ["a Helm release by its label", release, null, HELM],
+    ["one that was made before", { type: TOKEN }, { ...OURS, type: TOKEN }, TOKEN],
+    ["one whose type only the existing Secret has", {}, { ...OURS, type: TOKEN }, TOKEN],
+    ["one that its owner hands over", {}, { annotations: managed, type: TOKEN }, TOKEN],
+    ["one that its owner lets us add to", {}, { annotations: patch, type: TOKEN }, TOKEN],
+    [
+      "one that becomes a Helm release by what is added",
+      { labels: { owner: "helm" } },
+      { annotations: patch, data: { release: "x" } },
+      HELM,
+    ],
+  ])("is not written unless that is allowed: %s", (_what, asked, found, type) => {
+    const existing = found === null ? null : secret(found);
+    const decision = decide(desired(asked), existing, { allowedTypes });
+    expect(decision).toMatchObject({
+      act: "refuse",
+      verdict: { synced: false, reason: "TypeNotAllowed", next: "wait" },
+    });
+    const { message } = (decision as { verdict: { message: string } }).verdict;
+    expect(message).toContain(`--allow-secret-types=${type}`);
+    const allowed = decide(desired(asked), existing, { allowedTypes: new Set([type]) });
+    expect(reasonOf(allowed)).not.toBe("TypeNotAllowed");
+  });
+
+  it("is a Helm release by its name as well", () => {
+    const asked = desired();
+    const named = { ...asked, metadata: { ...asked.metadata, name: "sh.helm.release.v1.web.v1" } };
+    expect(reasonOf(decide(named, null, { allowedTypes }))).toBe("TypeNotAllowed");
+  });
+
+  it.each<[string, Shape]>([
+    ["a certificate", { type: "kubernetes.io/tls" }],
+    ["a registry's password", { type: "kubernetes.io/dockerconfigjson" }],
+    ["a type of someone's own", { type: "example.org/service-account-token" }],
+    ["a label that Helm would need an item for", { labels: { owner: "helm" } }],
+    ["the annotation of a token", { annotations: { "kubernetes.io/service-account.name": "x" } }],
+  ])("is none: %s", (_what, asked) => {
+    expect(reasonOf(decide(desired(asked), null, { allowedTypes }))).toBe("create");
+  });
+});
+
+it("our mark is the SealedSecret's uid, whatever the template says, and never on others' Secrets", () => {
+  const annotations = { [MADE_FROM_ANNOTATION]: "forged" };
+  expect(desired({ annotations }).metadata.annotations).toEqual(OURS.annotations);
+  const patch = { "sealedsecrets.bitnami.com/patch": "true" };
+  const existing = secret({ annotations: patch, data: { own: "1" } });
+  const merged = written(decide(desired({ annotations }), existing, { allowedTypes }));
+  expect(merged.metadata.annotations).toEqual(patch);
 });
 
 describe("the source of a Secret", () => {

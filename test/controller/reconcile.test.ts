@@ -7,7 +7,9 @@ import {
   DRIFT_ANNOTATION,
   Reconciler,
   type ReconcilerOptions,
+  sourceOf,
 } from "../../controller/reconcile.ts";
+import { JobLost } from "../../controller/sandbox.ts";
 import { currentVerdict } from "../../controller/status.ts";
 import { formatDrift } from "../../controller/verdict.ts";
 import { WorldError } from "../../controller/world.ts";
@@ -75,6 +77,7 @@ function theirs(metadata: JsonObject = {}, data: Record<string, string> = {}): J
   };
 }
 
+const bytes = (text: string): Uint8Array => Buffer.from(text);
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /** A reconciler over a world of its own, and all that it tells. */
@@ -87,11 +90,19 @@ function bench(options: Partial<ReconcilerOptions> = {}) {
   const all: ReconcilerOptions = {
     world,
     keyring,
-    render: (source, values) => {
-      if (source === "fail") throw new SignetError("template-failed", "line 1: no such function");
-      return Buffer.concat([Buffer.from(source), values.get("password") ?? Buffer.from("")]);
-    },
+    render: (templates, values) =>
+      new Map(
+        [...templates].map(([item, source]) => {
+          if (source === "fail") {
+            throw new SignetError("template-failed", "line 1: no such function", {
+              place: { field: `spec.template.data.${item}` },
+            });
+          }
+          return [item, Buffer.concat([Buffer.from(source), values.get("password") ?? bytes("")])];
+        }),
+      ),
     acceptLegacy: true,
+    allowedTypes: new Set(),
     updateStatus: true,
     repair: { changed: true, deleted: true },
     log: createLog(
@@ -324,7 +335,8 @@ describe("drift", () => {
   it("which changed nothing that is ours only renews what the status says", async () => {
     const { world, told, reconciler } = await settled();
     const metadata = metadataOf(world.secrets.get(NAME) ?? {});
-    edit(world, { metadata: { ...metadata, annotations: { note: "theirs" } } });
+    const { annotations } = metadata as { annotations: JsonObject };
+    edit(world, { metadata: { ...metadata, annotations: { ...annotations, note: "theirs" } } });
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
     expect(newCalls(world)).toEqual(["read demo/db", "status demo/db"]);
     expect(told.repairs).toEqual([]);
@@ -474,6 +486,111 @@ describe("a Secret that was there before", () => {
     vandalise(world);
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
     expect(held(world)).toEqual({ password: VALUE });
+  });
+});
+
+describe("a status that someone else wrote", () => {
+  /** What anybody can compute who may read the SealedSecret and the Secret's metadata. */
+  const forge = (world: MemoryWorld, more: JsonObject = {}): void => {
+    const object = world.sealed.get(NAME) ?? {};
+    const { uid, resourceVersion } = metadataOf(world.secrets.get(NAME) ?? {});
+    const left = { uid, resourceVersion, source: sourceOf(object), patched: false } as JsonObject;
+    const { secret = {} } = (object["status"] ?? {}) as { secret?: JsonObject };
+    const status = { ...(object["status"] as JsonObject), secret: { ...secret, ...left, ...more } };
+    world.put("sealed", { ...object, status });
+  };
+
+  it.each<[string, JsonObject]>([
+    ["as if it were ours", {}],
+    ["as if it were ours, of another version", { resourceVersion: "0" }],
+  ])("makes us neither overwrite nor delete a Secret: %s", async (_what, more) => {
+    for (const immutable of [false, true]) {
+      const { world, start } = bench();
+      world.put("secrets", { ...theirs({}, { a: "1" }), immutable });
+      world.put("sealed", await sealed());
+      forge(world, more);
+      const before = world.secrets.get(NAME);
+      for (let run = 0; run < 2; run++) await start().reconcile(NAME);
+      expect([world.secrets.get(NAME), reason(world)]).toEqual([before, "NotManaged"]);
+      expect(newCalls(world).filter((call) => /^(replace|delete)/.test(call))).toEqual([]);
+    }
+  });
+
+  it("does not hide a changed Secret, neither at once nor after a restart", async () => {
+    for (const restart of [false, true]) {
+      const { world, reconciler, start } = await settled();
+      vandalise(world);
+      forge(world);
+      await (restart ? start() : reconciler).reconcile(NAME);
+      expect(held(world)).toEqual({ password: VALUE });
+    }
+  });
+
+  it("does not keep a changed SealedSecret from its Secret", async () => {
+    for (const restart of [false, true]) {
+      const { world, reconciler, start } = await settled();
+      const { status = {} } = world.sealed.get(NAME) ?? {};
+      world.put("sealed", { ...(await sealed({ data: { password: OTHER_VALUE } })), status });
+      forge(world);
+      await (restart ? start() : reconciler).reconcile(NAME);
+      expect(held(world)).toEqual({ password: OTHER_VALUE });
+    }
+  });
+
+  it("deletes no Secret of ours that only people may delete", async () => {
+    const { world, start } = await settled({ immutable: true });
+    const before = world.secrets.get(NAME);
+    const { status = {} } = world.sealed.get(NAME) ?? {};
+    const changed = await sealed({ immutable: true, data: { password: OTHER_VALUE } });
+    world.put("sealed", { ...changed, status });
+    forge(world, { resourceVersion: "0" });
+    expect(await start().reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([world.secrets.get(NAME), reason(world)]).toEqual([before, "Immutable"]);
+  });
+
+  it("of an earlier SealedSecret of its name says nothing of the next one's", async () => {
+    const annotations = { "sealedsecrets.bitnami.com/skip-set-owner-references": "true" };
+    const { world, start } = bench();
+    const withSkip = async (uid: string, status: JsonObject = {}): Promise<void> => {
+      const object = await sealed();
+      const spec = object["spec"] as { template: JsonObject };
+      const template = { ...spec.template, metadata: { annotations } };
+      const metadata = { ...metadataOf(object), uid };
+      world.put("sealed", { ...object, metadata, spec: { ...spec, template }, status });
+    };
+    await withSkip("first");
+    await start().reconcile(NAME);
+    const status = world.sealed.get(NAME)?.["status"] as JsonObject;
+    vandalise(world);
+    await withSkip("second", status);
+    await start().reconcile(NAME);
+    expect([held(world), reason(world)]).toEqual([{ password: OTHER_VALUE }, "NotManaged"]);
+  });
+});
+
+describe("a Secret of a type that gives rights", () => {
+  const type = "kubernetes.io/service-account-token";
+
+  it("is not created, for good, and is with the flag that the verdict names", async () => {
+    const { world, reconciler } = bench();
+    world.put("sealed", await sealed({ type }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([world.secrets.size, reason(world)]).toEqual([0, "TypeNotAllowed"]);
+    expect(condition(world, "Stalled")).toBe("True");
+    const allowed = bench({ allowedTypes: new Set([type]) });
+    allowed.world.put("sealed", await sealed({ type }));
+    expect(await allowed.reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+  });
+
+  it("that the original created stays as it is", async () => {
+    const { world, reconciler } = bench();
+    const owner = { apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", name: "db" };
+    const ownerReferences = [{ ...owner, uid: "owner-uid", controller: true }];
+    world.put("secrets", { ...theirs({ ownerReferences }, { token: "t" }), type });
+    const before = world.secrets.get(NAME);
+    world.put("sealed", await sealed({ type }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([world.secrets.get(NAME), reason(world)]).toEqual([before, "TypeNotAllowed"]);
   });
 });
 
@@ -718,4 +835,93 @@ it("tells no value, whatever happens to it", async () => {
   for (const value of [VALUE, OTHER_VALUE]) {
     for (const form of [value, base64(value)]) expect(text).not.toContain(form);
   }
+});
+
+describe("an object that costs too much", () => {
+  const nested = (depth: number): JsonObject =>
+    JSON.parse(`${'{"a":'.repeat(depth)}{}${"}".repeat(depth)}`) as JsonObject;
+
+  it("gets a verdict for its depth, once", async () => {
+    const { world, reconciler, counts } = bench();
+    const object = await sealed();
+    const spec = object["spec"] as JsonObject;
+    const template = { ...(spec["template"] as JsonObject), metadata: { rest: nested(9000) } };
+    world.put("sealed", { ...object, spec: { ...spec, template } });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(world.statuses.map((status) => currentVerdict({ status }))).toEqual([
+      { synced: false, reason: "Invalid", message: "nested deeper than 200 levels" },
+    ]);
+    newCalls(world);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([newCalls(world), counts.unsealed]).toEqual([[], 0]);
+  });
+
+  it("gets a verdict for values that no Secret holds", async () => {
+    const { world, reconciler } = bench({ maxSecretBytes: 10 });
+    world.put("sealed", await sealed({ data: { a: "123456", b: "123456" } }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(currentVerdict({ status: world.statuses[0] ?? null })).toMatchObject({
+      reason: "Invalid",
+      message: "the Secret would be larger than 10 bytes",
+    });
+  });
+
+  it("gets a verdict for a fault that is ours, without the fault's own message", async () => {
+    const { world, reconciler, told } = bench({
+      render: () => {
+        throw new RangeError(`cannot repeat\n    at ${VALUE}`);
+      },
+    });
+    world.put("sealed", await sealed({ templates: { url: "x" } }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(told.verdicts).toEqual(["Invalid"]);
+    expect(told.lines.join()).toContain("RangeError");
+    expect(JSON.stringify([told.lines, world.statuses, world.events])).not.toContain(VALUE);
+  });
+
+  it("is tried a few times, ever later, if time ran out, and then no more", async () => {
+    let renders = 0;
+    const { world, reconciler, told } = bench({
+      render: () => {
+        renders++;
+        return Promise.reject(new JobLost("deadline"));
+      },
+    });
+    world.put("sealed", await sealed({ templates: { url: "x" } }));
+    const outcomes = [];
+    for (let i = 0; i < 6; i++) outcomes.push(await reconciler.reconcile(NAME));
+    expect(outcomes).toEqual([
+      { kind: "retry", afterMs: 60_000 },
+      { kind: "retry", afterMs: 120_000 },
+      { kind: "retry", afterMs: 240_000 },
+      { kind: "terminal" },
+      { kind: "terminal" },
+      { kind: "terminal" },
+    ]);
+    expect([renders, told.verdicts]).toEqual([4, ["TemplateFailed"]]);
+  });
+
+  it("is tried once if memory ran out, and again when it changes", async () => {
+    let renders = 0;
+    const { world, reconciler } = bench({
+      render: () => {
+        renders++;
+        return Promise.reject(new JobLost("memory"));
+      },
+    });
+    world.put("sealed", await sealed({ templates: { url: "x" } }));
+    for (let i = 0; i < 3; i++) await reconciler.reconcile(NAME);
+    expect(renders).toBe(1);
+    world.put("sealed", await sealed({ templates: { url: "y" } }));
+    await reconciler.reconcile(NAME);
+    expect(renders).toBe(2);
+  });
+
+  it("is no verdict if the controller stops", async () => {
+    const { world, reconciler } = bench({ render: () => Promise.reject(new JobLost("closed")) });
+    world.put("sealed", await sealed({ templates: { url: "x" } }));
+    await expect(reconciler.reconcile(NAME)).rejects.toThrow(JobLost);
+    expect(world.statuses).toEqual([]);
+  });
 });

@@ -10,14 +10,20 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createKeyFile, loadKeyFiles } from "../../controller/folderkeys.ts";
+import { createLog } from "../../controller/log.ts";
+import type { StandaloneFlags } from "../../controller/standaloneflags.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { waitFor } from "../cluster/program.ts";
 
@@ -39,8 +45,9 @@ async function declare(
   file: string,
   name: string,
   stringData: Record<string, string>,
+  namespace = "shop",
 ): Promise<void> {
-  const metadata = { name, namespace: "shop" };
+  const metadata = { name, namespace };
   const secret = parseSecret({ apiVersion: "v1", kind: "Secret", metadata, stringData });
   const certificate = parseCertificate(readFileSync(at("cert.pem"), "utf8"));
   const object = formatSealedSecret(await seal(secret, certificate));
@@ -62,6 +69,292 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+describe("what is wrong with one Secret or one manifest", () => {
+  /** What blocks `shop/db`, and words of the log about it. */
+  const BLOCKS: [string, () => void, string][] = [
+    [
+      "a file in the place of its namespace's folder",
+      () => {
+        writeFileSync(at("out/shop"), "theirs");
+      },
+      "out/shop is a link or a file",
+    ],
+    [
+      "a folder in the place of its record",
+      () => {
+        mkdirSync(at("out/.signet/shop/db"), { recursive: true });
+      },
+      "EISDIR",
+    ],
+    [
+      "a foreign env file",
+      () => {
+        mkdirSync(at("out/shop/_env"), { recursive: true });
+        writeFileSync(at("out/shop/_env/db"), "theirs");
+      },
+      "out/shop/_env/db exists and was not written by this program",
+    ],
+    [
+      "a link in the place of the folder of env files",
+      () => {
+        mkdirSync(at("out/shop"), { recursive: true });
+        symlinkSync(at("config"), at("out/shop/_env"));
+      },
+      "out/shop/_env is a link or a file",
+    ],
+  ];
+
+  it.each(BLOCKS)(
+    "keeps no other from being written or removed: %s",
+    async (_what, block, words) => {
+      await declare("old.json", "old", { a: "1" }, "alpha");
+      expect(sync("--env-files").status).toBe(0);
+      rmSync(at("config/old.json"));
+      await declare("db.json", "db", { a: "1" });
+      await declare("web.json", "web", { a: "1" }, "zulu");
+      block();
+      const { status, stdout, stderr } = sync("--env-files");
+      expect([status, stdout]).toEqual([
+        1,
+        "2 SealedSecrets: 1 written, 0 put back, 0 unchanged, 1 removed, 1 failed\n",
+      ]);
+      expect(stderr).toContain("shop/db");
+      expect(stderr).toContain(words);
+      expect(readFileSync(at("out/zulu/_env/web"), "utf8")).toBe("a=1\n");
+      expect(existsSync(at("out/alpha/old"))).toBe(false);
+      expect(existsSync(at("out/shop/db"))).toBe(false);
+      const theirs = [at("out/shop"), at("out/shop/_env/db")].find(
+        (path) => existsSync(path) && statSync(path).isFile(),
+      );
+      if (theirs !== undefined) expect(readFileSync(theirs, "utf8")).toBe("theirs");
+      expect(readdirSync(at("config")).sort()).toEqual(["db.json", "web.json"]);
+    },
+  );
+
+  it("keeps no other from being written: a value for which there is no room", async () => {
+    await declare("db.json", "db", { a: "1", b: "x".repeat(20_000) });
+    await declare("web.json", "web", { a: "1" }, "zulu");
+    // As on a full disk: no file may be larger than 8 KiB.
+    const limited = 'trap "" XFSZ; ulimit -f 8; exec "$@"';
+    const command = ["-c", limited, "bash", process.execPath, ...args()];
+    const { status, stderr } = spawnSync("bash", command, { encoding: "utf8" });
+    expect(status).toBe(1);
+    expect(stderr).toContain("the Secret cannot be written: EFBIG");
+    expect(readFileSync(at("out/zulu/web/a"), "utf8")).toBe("1");
+    expect(readdirSync(at("out/shop/db"))).toEqual(["a"]);
+    expect(sync().stdout).toContain("0 failed");
+    expect(readFileSync(at("out/shop/db/b"), "utf8")).toHaveLength(20_000);
+  });
+
+  it.each<[string, (spec: JsonObject) => void, string]>([
+    [
+      "templates that take all the time there is",
+      (spec) => {
+        const bomb = `{{ $t := repeat 9000 "x" }}{{ range until 900 }}{{ $x := sha256sum $t }}{{ end }}`;
+        const items = Array.from({ length: 60 }, (_, index) => [`item${index}`, bomb]);
+        spec["template"] = { data: Object.fromEntries(items) as JsonObject };
+      },
+      "too much work",
+    ],
+    [
+      "annotations of a wrong kind",
+      (spec) => {
+        spec["template"] = { metadata: { annotations: { a: {} } } };
+      },
+      "spec.template.metadata.annotations",
+    ],
+  ])("keeps no other from being written: %s", async (_what, damage, words) => {
+    await declare("db.json", "db", { a: "1" });
+    await declare("web.json", "web", { a: "1" }, "zulu");
+    const object = JSON.parse(readFileSync(at("config/db.json"), "utf8")) as JsonObject;
+    damage(object["spec"] as JsonObject);
+    writeFileSync(at("config/db.json"), JSON.stringify(object));
+    const { status, stderr } = sync();
+    expect(status).toBe(1);
+    expect(stderr).toContain(words);
+    expect(readFileSync(at("out/zulu/web/a"), "utf8")).toBe("1");
+    expect(existsSync(at("out/shop/db"))).toBe(false);
+  });
+
+  it("an object without a usable name keeps no other of its file, and is told of in each run", async () => {
+    await declare("db.json", "db", { a: "1" });
+    await declare("gone.json", "gone", { a: "1" });
+    sync();
+    rmSync(at("config/gone.json"));
+    const text = readFileSync(at("config/db.json"), "utf8");
+    const nameless = text.replaceAll('"name":"db"', '"name":"../db"');
+    const misshapen = text.replaceAll('"db"', '"web"').replace('"a":', '"a":1,"b":');
+    expect([nameless, misshapen]).not.toContain(text);
+    await declare("db.json", "db", { a: "2" });
+    const documents = [nameless, misshapen, readFileSync(at("config/db.json"), "utf8")];
+    writeFileSync(at("config/all.yaml"), documents.join("\n---\n"));
+    rmSync(at("config/db.json"));
+    const { status, stdout, stderr } = sync();
+    // Nobody can say which Secret the nameless one declares, so nothing is removed.
+    expect([status, stdout]).toEqual([
+      1,
+      "2 SealedSecrets: 1 written, 0 put back, 0 unchanged, 0 removed, 2 failed\n",
+    ]);
+    expect(stderr).toContain("metadata.name");
+    expect(stderr).toContain("object=shop/web");
+    expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("2");
+    expect(existsSync(at("out/shop/web"))).toBe(false);
+  });
+
+  it("a Secret that cannot be removed keeps no other from being removed", async () => {
+    for (const namespace of ["alpha", "beta", "gamma"]) {
+      await declare(`${namespace}.json`, "db", { a: "1" }, namespace);
+    }
+    sync();
+    for (const namespace of ["alpha", "beta", "gamma"]) rmSync(at(`config/${namespace}.json`));
+    // What a link leads to is not the Secret that was written.
+    mkdirSync(at("theirs/db"), { recursive: true });
+    writeFileSync(at("theirs/db/a"), "precious");
+    rmSync(at("out/beta"), { recursive: true });
+    symlinkSync(at("theirs"), at("out/beta"));
+    const { status, stdout } = sync();
+    expect([status, stdout]).toEqual([
+      1,
+      "0 SealedSecrets: 0 written, 0 put back, 0 unchanged, 2 removed, 1 failed\n",
+    ]);
+    expect(existsSync(at("out/alpha")) || existsSync(at("out/gamma"))).toBe(false);
+    expect(readFileSync(at("theirs/db/a"), "utf8")).toBe("precious");
+  });
+
+  it("a link below --to is not followed, and its target's mode stays", async () => {
+    mkdirSync(at("theirs"), { mode: 0o755 });
+    chmodSync(at("theirs"), 0o755);
+    symlinkSync(at("theirs"), at("out/shop"));
+    await declare("db.json", "db", { a: "1" });
+    const { status, stderr } = sync();
+    expect(status).toBe(1);
+    expect(stderr).toContain("out/shop is a link or a file");
+    expect([mode(at("theirs")), readdirSync(at("theirs"))]).toEqual(["755", []]);
+  });
+
+  it("a namespace's folder that others made keeps its mode", async () => {
+    mkdirSync(at("out/shop"), { mode: 0o755 });
+    chmodSync(at("out/shop"), 0o755);
+    await declare("db.json", "db", { a: "1" });
+    expect(sync().status).toBe(0);
+    expect([mode(at("out/shop")), mode(at("out/shop/db"))]).toEqual(["755", "700"]);
+  });
+
+  it.each<[string, () => void, string]>([
+    [
+      "a FIFO",
+      () => {
+        expect(spawnSync("mkfifo", [at("config/a.yaml")]).status).toBe(0);
+      },
+      "it is not a regular file",
+    ],
+    [
+      "a link to a device",
+      () => {
+        symlinkSync("/dev/zero", at("config/a.yaml"));
+      },
+      "it is not a regular file",
+    ],
+    [
+      "a link out of the folder",
+      () => {
+        writeFileSync(at("outside.yaml"), "a: 1\n");
+        symlinkSync(at("outside.yaml"), at("config/a.yaml"));
+      },
+      "it leads out of the folder or repository by a link",
+    ],
+    [
+      "a file without end",
+      () => {
+        writeFileSync(at("config/a.yaml"), "");
+        truncateSync(at("config/a.yaml"), 2 ** 33);
+      },
+      "it is larger than 16 MiB",
+    ],
+    [
+      "a link to itself",
+      () => {
+        symlinkSync(at("config/a.yaml"), at("config/a.yaml"));
+      },
+      "ELOOP",
+    ],
+  ])("a manifest that is %s keeps no Secret from being written", async (_what, make, words) => {
+    await declare("db.json", "db", { a: "1" });
+    make();
+    const { status, stderr } = sync();
+    expect(status).toBe(1);
+    expect(stderr).toContain(words);
+    expect(stderr).toContain("config/a.yaml");
+    expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+  });
+
+  it("links within the folder are followed, as volumes of ConfigMaps have them", async () => {
+    mkdirSync(at("config/..data"));
+    await declare("..data/db.json", "db", { a: "1" });
+    symlinkSync("..data/db.json", at("config/db.json"));
+    expect(sync().status).toBe(0);
+    expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+  });
+});
+
+describe("env files", () => {
+  it("meet no Secret of any name, even the longest", async () => {
+    const long = `${"a".repeat(248)}.json`;
+    const names = ["db", "db.env", "env", "db.json", long, long.slice(0, 252)];
+    for (const [index, name] of names.entries()) {
+      await declare(`${index}.json`, name, { a: String(index) });
+    }
+    const { status, stdout } = sync("--env-files");
+    expect([status, stdout]).toEqual([
+      0,
+      "6 SealedSecrets: 6 written, 0 put back, 0 unchanged, 0 removed, 0 failed\n",
+    ]);
+    for (const [index, name] of names.entries()) {
+      expect(readFileSync(at("out/shop", name, "a"), "utf8")).toBe(String(index));
+      expect(readFileSync(at("out/shop/_env", name), "utf8")).toBe(`a=${index}\n`);
+    }
+    for (const index of names.keys()) rmSync(at(`config/${index}.json`));
+    expect(sync("--env-files").stdout).toContain("6 removed, 0 failed");
+    expect(existsSync(at("out/shop"))).toBe(false);
+  });
+
+  it("go when they are no longer asked for, so that none is stale", async () => {
+    await declare("db.json", "db", { a: "1" });
+    sync("--env-files");
+    expect(sync().stdout).toContain("1 put back");
+    expect(existsSync(at("out/shop/_env/db"))).toBe(false);
+    expect(sync().stdout).toContain("1 unchanged");
+  });
+});
+
+describe("a new key", () => {
+  const FLAGS = { keySize: 2048, keyTtl: 3_600_000, myCn: "", keyPrefix: "key" };
+  const log = createLog("ERROR", "text", () => undefined);
+  const now = new Date("2026-11-24T12:00:00Z");
+
+  it("never replaces a file of its name", async () => {
+    const flags = { ...FLAGS, keys: at("more") } as unknown as StandaloneFlags;
+    // Two processes that start in the same second, and a link to somewhere else.
+    await createKeyFile(flags, new Keyring(), now, log);
+    const first = readFileSync(at("more/key-20261124120000.yaml"), "utf8");
+    symlinkSync(at("elsewhere"), at("more/key-20261124120000-2.yaml"));
+    await createKeyFile(flags, new Keyring(), now, log);
+    expect(readFileSync(at("more/key-20261124120000.yaml"), "utf8")).toBe(first);
+    expect(existsSync(at("elsewhere"))).toBe(false);
+    expect(mode(at("more/key-20261124120000-3.yaml"))).toBe("600");
+    expect(loadKeyFiles(at("more"), log)).toHaveLength(2);
+  });
+
+  it("is newer than one that may not seal", async () => {
+    const flags = { ...FLAGS, keys: at("more") } as unknown as StandaloneFlags;
+    await createKeyFile(flags, new Keyring(), new Date("2026-11-24T13:00:00Z"), log);
+    const [held] = loadKeyFiles(at("more"), log);
+    if (held === undefined) throw new Error("there is no key");
+    await createKeyFile(flags, new Keyring([{ ...held, compromised: true }]), now, log);
+    expect(readdirSync(at("more"))).toEqual(["key-20261124130000.yaml", "key-20261124130001.yaml"]);
+  });
+});
+
 describe("signet-controller standalone", () => {
   it("makes a key that only its owner can read, and a certificate that all can", () => {
     expect(mode(at("keys"))).toBe("700");
@@ -78,11 +371,11 @@ describe("signet-controller standalone", () => {
       "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 0 removed, 0 failed\n",
     ]);
     expect(readFileSync(at("out/shop/db/PASSWORD"), "utf8")).toBe("two words");
-    expect(readFileSync(at("out/shop/db.env"), "utf8")).toBe('PASSWORD="two words"\nUSER=bob\n');
-    for (const path of ["out", "out/shop", "out/shop/db", "out/.signet"]) {
+    expect(readFileSync(at("out/shop/_env/db"), "utf8")).toBe('PASSWORD="two words"\nUSER=bob\n');
+    for (const path of ["out", "out/shop", "out/shop/db", "out/shop/_env", "out/.signet"]) {
       expect(mode(at(path))).toBe("700");
     }
-    for (const path of ["out/shop/db/PASSWORD", "out/shop/db.env", "out/.signet/shop/db.json"]) {
+    for (const path of ["out/shop/db/PASSWORD", "out/shop/_env/db", "out/.signet/shop/db"]) {
       expect(mode(at(path))).toBe("600");
     }
     expect(sync("--env-files").stdout).toContain("0 written, 0 put back, 1 unchanged");
@@ -201,12 +494,22 @@ describe("signet-controller standalone", () => {
     expect(readdirSync(at("out")).filter((entry) => entry !== ".signet")).toEqual([]);
   });
 
-  it("refuses two declarations of one Secret", async () => {
-    await declare("a.json", "db", { a: "1" });
-    await declare("b.json", "db", { a: "2" });
-    const { status, stderr } = sync();
-    expect(status).toBe(1);
+  it("leaves a Secret as it is that two manifests declare, and goes on with the others", async () => {
+    await declare("b.json", "db", { a: "1" });
+    await declare("gone.json", "gone", { a: "1" });
+    sync();
+    rmSync(at("config/gone.json"));
+    await declare("a.json", "db", { a: "2" });
+    await declare("c.json", "db", { a: "3" });
+    await declare("web.json", "web", { a: "1" });
+    const { status, stdout, stderr } = sync();
+    expect([status, stdout]).toEqual([
+      1,
+      "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 1 removed, 2 failed\n",
+    ]);
     expect(stderr).toContain("shop/db is declared more than once");
+    expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+    expect(existsSync(at("out/shop/gone"))).toBe(false);
   });
 
   it("opens what older keys sealed, and says what no key opens without a value", async () => {

@@ -1,20 +1,24 @@
 // The status that a verdict makes, and what is read back from it.
 import { describe, expect, it } from "vitest";
 import { keyUse } from "../../controller/keyreport.ts";
-import { leftOf, nextStatus } from "../../controller/status.ts";
+import { formatLeft, leftOf } from "../../controller/record.ts";
+import { nextStatus } from "../../controller/status.ts";
 import { type Verdict, verdicts } from "../../controller/verdict.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { keyringOf, testKey } from "../vectors/fixtures.ts";
 
 const NOW = new Date("2026-11-24T12:00:00.500Z");
 const LEFT = { uid: "u", resourceVersion: "7", source: "s", patched: false };
+const KEYRING = keyringOf(["first"]);
 const STAMP = new Map([
   ["b", "SHA256:new"],
   ["a", "SHA256:new"],
   ["old", "SHA256:old"],
 ]);
 const SEALED: JsonObject = {
-  metadata: { name: "db", namespace: "demo", generation: 3 },
+  metadata: { name: "db", namespace: "demo", uid: "owner", generation: 3 },
   spec: { encryptedData: { a: "x", b: "x", old: "x" } },
 };
 
@@ -24,7 +28,12 @@ function after(
   compromised: string[] = [],
   now = NOW,
 ): JsonObject {
-  const facts = { now, left: LEFT, stamp: STAMP, compromised: new Set(compromised) };
+  const facts = {
+    now,
+    left: formatLeft(SEALED, LEFT, KEYRING),
+    stamp: STAMP,
+    compromised: new Set(compromised),
+  };
   const status = nextStatus(sealed, verdict, facts);
   return status === null ? sealed : { ...sealed, status };
 }
@@ -37,6 +46,14 @@ function conditions(sealed: JsonObject): Record<string, JsonObject> {
 }
 
 const DAMAGED = verdicts.unsealFailed(new SignetError("decrypt-failed", "no key could"));
+
+it("has a message of bounded length, whatever names are in it", () => {
+  const reason = `function "${"x".repeat(1_000_000)}" not defined`;
+  const verdict = verdicts.unsealFailed(new SignetError("template-failed", reason));
+  const status = JSON.stringify(after(SEALED, verdict)["status"]);
+  expect(status).toContain("xxx…");
+  expect(status.length).toBeLessThan(10_000);
+});
 
 describe("the status", () => {
   it("tells success, the Secret as it was left, and the key of each value", () => {
@@ -51,7 +68,7 @@ describe("the status", () => {
         lastUpdateTime: "2026-11-24T12:00:00Z",
         lastTransitionTime: "2026-11-24T12:00:00Z",
       })),
-      secret: LEFT,
+      secret: { ...LEFT, tag: expect.stringMatching(/^[\w-]{43}$/) as string },
       sealedUnder: { "SHA256:new": ["a", "b"], "SHA256:old": ["old"] },
     });
   });
@@ -110,11 +127,37 @@ describe("the status", () => {
   });
 
   it("gives back what it says of the Secret, and nothing where that is not whole", () => {
-    expect(leftOf(after(SEALED, verdicts.unsealed()))).toEqual(LEFT);
-    expect(leftOf(SEALED)).toBeNull();
+    const recorded = after(SEALED, verdicts.unsealed());
+    expect(leftOf(recorded, KEYRING)).toEqual(LEFT);
+    expect(leftOf(SEALED, KEYRING)).toBeNull();
+    const { secret } = recorded["status"] as { secret: JsonObject };
     expect(
-      leftOf({ status: { secret: { uid: "u", resourceVersion: 7, source: "s" } } }),
+      leftOf({ ...SEALED, status: { secret: { ...secret, resourceVersion: 7 } } }, KEYRING),
     ).toBeNull();
+  });
+
+  it.each<[string, JsonObject]>([
+    ["another uid", { uid: "v" }],
+    ["another version", { resourceVersion: "8" }],
+    ["another source", { source: "t" }],
+    ["another owner", { patched: true }],
+    ["no tag", { tag: null }],
+    ["a tag of another record", { uid: "v", tag: formatLeft(SEALED, LEFT, KEYRING)["tag"] ?? "" }],
+    ["a tag by another key", formatLeft(SEALED, LEFT, keyringOf(["second"]))],
+  ])("is not believed where someone else wrote it: %s", (_what, forged) => {
+    const secret = { ...formatLeft(SEALED, LEFT, KEYRING), ...forged };
+    expect(leftOf({ ...SEALED, status: { secret } }, KEYRING)).toBeNull();
+  });
+
+  it("is believed under a former key, but not under one whose private half others know", () => {
+    const sealed = { ...SEALED, status: { secret: formatLeft(SEALED, LEFT, KEYRING) } };
+    expect(leftOf(sealed, keyringOf(["first", "second"]))).toEqual(LEFT);
+    const next = { ...sealed, metadata: { name: "db", namespace: "demo", uid: "next" } };
+    expect(leftOf(next, KEYRING)).toBeNull();
+    const leaked = new Keyring([{ ...testKey("first"), compromised: true }, testKey("second")]);
+    expect(leftOf(sealed, leaked)).toBeNull();
+    const alone = new Keyring([{ ...testKey("first"), compromised: true }]);
+    expect(formatLeft(SEALED, LEFT, alone)).toEqual(LEFT);
   });
 });
 

@@ -1,0 +1,199 @@
+// What a tenant gets by the controller's rights that the tenant's own rights do not give: nothing.
+// SPEC.md, "Reconciling", "Status".
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { sourceOf } from "../../controller/reconcile.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
+import { certificateOf, readSecret, sealed, SEALED_SECRETS, untilData } from "./objects.ts";
+import { statusOf, untilVerdict } from "./objects.ts";
+import { type RunningController, startCluster, startSignet } from "./signet.ts";
+
+const FLAGS = ["--key-size=2048"];
+const NAMESPACE = "tenant";
+const TOKEN_TYPE = "kubernetes.io/service-account-token";
+
+let plane: ControlPlane;
+let controller: RunningController;
+let certificate: string;
+/** May create SealedSecrets and write their status, and read Secrets. */
+let tenant: string;
+let count = 0;
+let name: string;
+
+beforeAll(async () => {
+  ({ plane, controller } = await startCluster({ flags: FLAGS, namespaces: [NAMESPACE] }));
+  certificate = await certificateOf(controller);
+  tenant = await account("tenant", [
+    { apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["create", "get"] },
+    {
+      apiGroups: ["bitnami.com"],
+      resources: ["sealedsecrets/status"],
+      verbs: ["update", "patch"],
+    },
+    { apiGroups: [""], resources: ["secrets"], verbs: ["get"] },
+  ]);
+});
+
+afterAll(async () => {
+  await controller.stop();
+  await plane.stop();
+});
+
+beforeEach(() => {
+  name = `deputy-${++count}`;
+});
+
+/** The token of a service account with these rights in the namespace. */
+async function account(user: string, rules: object[]): Promise<string> {
+  const apiGroup = "rbac.authorization.k8s.io";
+  const metadata = { name: user, namespace: NAMESPACE };
+  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata });
+  await plane.apply({ apiVersion: `${apiGroup}/v1`, kind: "Role", metadata, rules });
+  await plane.apply({
+    apiVersion: `${apiGroup}/v1`,
+    kind: "RoleBinding",
+    metadata,
+    roleRef: { apiGroup, kind: "Role", name: user },
+    subjects: [{ kind: "ServiceAccount", ...metadata }],
+  });
+  return plane.serviceAccountToken(NAMESPACE, user);
+}
+
+const sealedPath = (): string => `${SEALED_SECRETS}/namespaces/${NAMESPACE}/sealedsecrets/${name}`;
+const secretPath = (): string => `/api/v1/namespaces/${NAMESPACE}/secrets/${name}`;
+
+/** The tenant creates a SealedSecret. */
+async function declare(more: Partial<Parameters<typeof sealed>[1]> = {}): Promise<void> {
+  const stringData = { password: "of-the-tenant" };
+  const object = await sealed(certificate, { namespace: NAMESPACE, name, stringData, ...more });
+  const path = sealedPath().replace(/\/[^/]*$/, "");
+  expect((await plane.request("POST", path, object, { token: tenant })).status).toBe(201);
+}
+
+/** A Secret of someone else. */
+async function foreign(more: KubeObject = {}): Promise<KubeObject> {
+  return plane.apply({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name, namespace: NAMESPACE },
+    data: { password: Buffer.from("of-the-owner").toString("base64") },
+    ...more,
+  });
+}
+
+/**
+ * The tenant writes in the status that the controller left the Secret in this state. The verdict is
+ * taken out, so that it tells when the controller has looked again.
+ */
+async function forge(secret: JsonObject, token = tenant): Promise<void> {
+  await plane.waitFor("the status to be forged", async () => {
+    const { body } = await plane.request("GET", sealedPath(), undefined, { token });
+    const source = sourceOf(body as JsonObject);
+    const recorded = (body["status"] as { secret?: JsonObject } | undefined)?.secret ?? {};
+    const status = { conditions: [], secret: { ...recorded, patched: false, source, ...secret } };
+    const answer = await plane.request(
+      "PUT",
+      `${sealedPath()}/status`,
+      { ...body, status },
+      { token },
+    );
+    return answer.status === 200;
+  });
+}
+
+const untilNotManaged = (): Promise<unknown> =>
+  plane.waitFor("the controller to look again", async () => {
+    const { synced } = await statusOf(plane, NAMESPACE, name);
+    return synced?.reason === "NotManaged";
+  });
+
+describe("a forged status", () => {
+  it.each<[string, KubeObject, JsonObject]>([
+    ["in its version of now", {}, {}],
+    ["in another version", {}, { resourceVersion: "1" }],
+    ["in another version, immutable", { immutable: true }, { resourceVersion: "1" }],
+  ])("neither overwrites nor deletes a foreign Secret: %s", async (_what, more, forged) => {
+    const { metadata } = await foreign(more);
+    await declare();
+    await untilNotManaged();
+    const { uid = "", resourceVersion = "" } = metadata ?? {};
+    for (let turn = 0; turn < 2; turn++) {
+      await forge({ uid, resourceVersion, ...forged });
+      await untilNotManaged();
+      const secret = await readSecret(plane, NAMESPACE, name);
+      expect(secret?.metadata).toMatchObject({ uid, resourceVersion });
+    }
+  });
+
+  it("does not hide that our Secret was changed", async () => {
+    const editor = await account("editor", [
+      { apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["get"] },
+      { apiGroups: ["bitnami.com"], resources: ["sealedsecrets/status"], verbs: ["update"] },
+      { apiGroups: [""], resources: ["secrets"], verbs: ["get", "patch"] },
+    ]);
+    await declare();
+    await untilData(plane, NAMESPACE, name, { password: "of-the-tenant" });
+    await untilVerdict(plane, NAMESPACE, name, "Unsealed");
+    // While the controller is away, so that it has only the status to go by.
+    await controller.stop();
+    const edit = { stringData: { password: "of-the-editor" } };
+    const edited = await plane.request("PATCH", secretPath(), edit, { ...MERGE, token: editor });
+    expect(edited.status).toBe(200);
+    const { uid = "", resourceVersion = "" } = edited.body.metadata ?? {};
+    await forge({ uid, resourceVersion }, editor);
+    controller = await startSignet(plane, { flags: FLAGS });
+    await untilData(plane, NAMESPACE, name, { password: "of-the-tenant" });
+  });
+});
+
+describe("a Secret that Kubernetes turns into a credential", () => {
+  const annotations = { "kubernetes.io/service-account.name": "default" };
+
+  it("is not created for a tenant, and nobody's token comes out", async () => {
+    await declare({ type: TOKEN_TYPE, annotations });
+    const seen = await untilVerdict(plane, NAMESPACE, name, "TypeNotAllowed");
+    expect(seen.synced?.message).toContain(`--allow-secret-types=${TOKEN_TYPE}`);
+    const answer = await plane.request("GET", secretPath(), undefined, { token: tenant });
+    expect(answer.status).toBe(404);
+  });
+
+  it("is left as it is where the original created it", async () => {
+    await foreign({ metadata: { name, namespace: NAMESPACE, annotations }, type: TOKEN_TYPE });
+    const before = await plane.waitFor("its token", async () => {
+      const secret = await readSecret(plane, NAMESPACE, name);
+      return secret?.data?.["token"] === undefined ? undefined : secret;
+    });
+    await declare({ type: TOKEN_TYPE, annotations });
+    await untilVerdict(plane, NAMESPACE, name, "TypeNotAllowed");
+    expect(await readSecret(plane, NAMESPACE, name)).toEqual(before);
+  });
+
+  it("is created where the operator allows it, and then holds the token", async () => {
+    await declare({ type: TOKEN_TYPE, annotations });
+    await untilVerdict(plane, NAMESPACE, name, "TypeNotAllowed");
+    await controller.stop();
+    const allowed = [...FLAGS, `--allow-secret-types=${TOKEN_TYPE}`];
+    controller = await startSignet(plane, { flags: allowed });
+    await plane.waitFor("the token of the service account", async () => {
+      const answer = await plane.request("GET", secretPath(), undefined, { token: tenant });
+      return answer.body.data?.["token"] !== undefined;
+    });
+  });
+
+  it.each<[string, string, Partial<Parameters<typeof sealed>[1]>]>([
+    [
+      "a bootstrap token",
+      "kube-system",
+      { name: "bootstrap-token-abcdef", type: "bootstrap.kubernetes.io/token" },
+    ],
+    ["a Helm release", NAMESPACE, { type: "helm.sh/release.v1" }],
+    ["a Helm release by its name", NAMESPACE, { name: "sh.helm.release.v1.web.v1" }],
+    ["a Helm release by its label", NAMESPACE, { labels: { owner: "helm" } }],
+  ])("is not created: %s", async (_what, namespace, more) => {
+    const stringData = { release: "x" };
+    const object = await sealed(certificate, { namespace, name, stringData, ...more });
+    await plane.apply(object);
+    await untilVerdict(plane, namespace, object.metadata?.name ?? "", "TypeNotAllowed");
+    expect(await readSecret(plane, namespace, object.metadata?.name ?? "")).toBeUndefined();
+  });
+});
