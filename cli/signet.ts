@@ -85,7 +85,7 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
       }),
       entry(
         "keys",
-        "list, renew, back up, restore or retire a cluster's sealing keys",
+        "list, renew, back up, restore, adopt or retire a cluster's sealing keys",
         async () => {
           return (await import("./commands/keys/keys.ts")).define;
         },

@@ -41,8 +41,8 @@ export { type UnsealedSecret } from "../shared/sealing/unseal.ts";
 export type { Stamp } from "../shared/sealing/stamp.ts";
 
 /** Replaces the renderer for SealedSecrets without templates. */
-function renderNothing(): Uint8Array {
-  return new Uint8Array();
+function renderNothing(): Map<string, Uint8Array> {
+  return new Map();
 }
 
 /**
@@ -63,10 +63,9 @@ export async function unseal(
   const render =
     sealed.template.data.size === 0
       ? renderNothing
-      : (await import("../shared/template/template.ts")).renderTemplate;
+      : (await import("../shared/template/template.ts")).renderTemplates;
   return unsealWith(sealed, keyring, {
     ...options,
-    render: (source, values, name) =>
-      render(source, values, { name, clock: () => performance.now() }),
+    render: (templates, values) => render(templates, values, { clock: () => performance.now() }),
   });
 }

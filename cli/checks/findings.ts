@@ -6,6 +6,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
 import { count } from "../terminal/counts.ts";
 import { printResult } from "../terminal/results.ts";
+import { shownLine } from "../terminal/shown.ts";
 import { say } from "../terminal/messages.ts";
 
 export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
@@ -61,8 +62,7 @@ function formatFinding({ file, line, object, severity, message, rule }: Finding)
   // As compilers write it, so that terminals and editors open the place.
   const where = line === undefined ? file : `${file}:${line}`;
   const place = [where, object].filter((part) => part !== undefined).join(": ");
-  // Names come from files: replace control characters.
-  return `${place}: ${severity}: ${message} [${rule}]`.replace(/\p{Cc}/gu, "?");
+  return shownLine(`${place}: ${severity}: ${message} [${rule}]`);
 }
 
 type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolean) => string;
@@ -173,7 +173,7 @@ function percent(character: string): string {
 }
 
 function escapeCommand(text: string): string {
-  return text.replace(/[%\r\n]/g, percent);
+  return shownLine(text.replace(/[%\r\n]/g, percent));
 }
 
 function xml(text: string): string {
@@ -183,5 +183,7 @@ function xml(text: string): string {
     "&": "&amp;",
     '"': "&quot;",
   };
-  return text.replace(/[<>&"]/g, (character) => entities[character] ?? "").replace(/\p{Cc}/gu, "?");
+  return text
+    .replace(/[<>&"]/g, (character) => entities[character] ?? "")
+    .replace(/[\p{Cc}\p{Cf}]/gu, "?");
 }

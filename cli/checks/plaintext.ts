@@ -5,10 +5,11 @@ import { decodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
 import {
   type Json,
+  lineCounter,
   type ManifestDocument,
   parseManifests,
 } from "../../shared/manifest/manifest.ts";
-import { nodeAt } from "../../shared/manifest/tree.ts";
+import { MAX_DEPTH, nodeAt } from "../../shared/manifest/tree.ts";
 import {
   asObject,
   type JsonObject,
@@ -27,8 +28,6 @@ export interface Plaintext {
 
 /** Every Secret in a text that holds a value. */
 export function findPlaintext(text: string): Plaintext[] {
-  // Most files need not be parsed.
-  if (!/Secret|secretGenerator|\\u00/.test(text)) return [];
   if (!mayHold(text)) return [];
   const documents = parsed(text);
   if (documents !== null) return findInDocuments(documents, text);
@@ -44,11 +43,15 @@ export function findPlaintext(text: string): Plaintext[] {
   return found;
 }
 
-/** Whether it may hold anything but SealedSecrets. */
+/**
+ * Whether it may hold anything but SealedSecrets; most files need not be parsed. An escape or a tag
+ * can write the kind in other letters.
+ */
 function mayHold(text: string): boolean {
   return (
     /(^|[^A-Za-z])Secret(List)?([^A-Za-z]|$)/m.test(text) ||
-    /secretGenerator|last-applied-configuration|\\u00/.test(text)
+    /secretGenerator|last-applied-configuration|\\|!/.test(text) ||
+    (text.includes("SealedSecret") && text.includes("template"))
   );
 }
 
@@ -70,11 +73,10 @@ function newlinesIn(text: string): number {
 type LineAt = (path: readonly string[]) => number;
 
 function findInDocuments(documents: readonly ManifestDocument[], text: string): Plaintext[] {
+  const lineOf = lineCounter(text);
   return documents.flatMap((document) => {
-    const lineAt: LineAt = (path) => {
-      const offset = nodeAt(document.root, path)?.start ?? document.root.start;
-      return newlinesIn(text.slice(0, offset)) + 1;
-    };
+    const lineAt: LineAt = (path) =>
+      lineOf(nodeAt(document.root, path)?.start ?? document.root.start);
     return inValue(document.value, [], lineAt, 0);
   });
 }
@@ -88,6 +90,9 @@ const MAX_NESTING = 4;
  */
 function within(value: Json, path: readonly string[], lineAt: LineAt, depth: number): Plaintext[] {
   if (typeof value !== "object" || value === null) return [];
+  if (path.length > MAX_DEPTH) {
+    throw new SignetError("manifest-syntax", `nested deeper than ${MAX_DEPTH} levels`);
+  }
   return Object.entries(value).flatMap(([key, inner]) => {
     const below = [...path, key];
     const object = asObject(inner);
@@ -121,6 +126,14 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
     }
   } else {
     found.push(...within(object, path, lineAt, depth));
+  }
+  if (kind === "SealedSecret") {
+    const template = asObject(asObject(object["spec"] ?? null)?.["template"] ?? null);
+    const items = filledItems(template?.["data"], false);
+    if (items.length > 0) {
+      const line = lineAt([...path, "spec", "template", "data"]);
+      found.push({ rule: "plaintext-secret", line, object: nameOf(object), items });
+    }
   }
   const generators = object["secretGenerator"];
   for (const [index, each] of (Array.isArray(generators) ? generators : []).entries()) {
@@ -180,21 +193,86 @@ function isHarmless(text: string, isBase64: boolean): boolean {
 }
 
 /** What Helm, envsubst, Argo CD's Vault plugin and similar tools replace later. */
-const HOLE = /\{\{[^]*?\}\}|\$\{[^}]*\}|\$\([A-Za-z0-9_]+\)|<path:[^>]*>/g;
+const HOLES = [
+  ["{{", "}}"],
+  ["${", "}"],
+  ["<path:", ">"],
+] as const;
+const VARIABLE = /\$\([A-Za-z0-9_]+\)/y;
 /** Placeholders that people write, references to secret stores, and values encrypted by SOPS. */
 const STAND_IN =
   /^(<[A-Za-z0-9_ .-]+>|x{3,}|\*{3,}|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo|(ref\+|vault:|op:\/\/)\S+|ENC\[AES256_GCM,[^\]]*\])$/i;
 /** A template with a constant result, such as `{{ "text" | b64enc }}`. */
-const CONSTANT = /\{\{-?\s*(["'`])[^"'`]+\1\s*(\|[^}]*)?-?\}\}/;
-/** A password in an address, or an entry of a configuration file whose name suggests one. */
-const CREDENTIAL =
-  /:\/\/[^/@\s]*:[^/@\s\0]+@|(passw(or)?d|passphrase|secret|token|api_?key)["']?\s*[:=]\s*["']?[^\s"'\0]/i;
+const CONSTANT = /\{\{-?\s*(["'`])[^"'`]+\1\s*/g;
+/** What stands before the host of an address. */
+const USER = /:\/\/([^/@\s]*)@/g;
+/** An entry of a configuration file whose name suggests a password. */
+const CREDENTIAL = /(passw(or)?d|passphrase|secret|token|api_?key)["']?\s*[:=]\s*["']?[^\s"'\0]/i;
 
 function isPlaceholder(text: string): boolean {
   if (STAND_IN.test(text.trim())) return true;
-  if (CONSTANT.test(text)) return false;
-  const rest = text.replace(HOLE, "\0");
-  return rest !== text && !CREDENTIAL.test(rest);
+  if (hasConstant(text)) return false;
+  const rest = withoutHoles(text);
+  return rest !== text && !CREDENTIAL.test(rest) && !hasPassword(rest);
+}
+
+/**
+ * `indexOf` for calls with ascending offsets: each looks only where none looked before, so that all
+ * together take one pass.
+ */
+function ascendingIndexOf(text: string, wanted: string): (from: number) => number {
+  let found = text.indexOf(wanted);
+  return (from) => {
+    if (found !== -1 && found < from) found = text.indexOf(wanted, from);
+    return found;
+  };
+}
+
+/** The text with NUL in place of each hole. */
+function withoutHoles(text: string): string {
+  const kinds = HOLES.map(([open, close]) => ({
+    open,
+    close,
+    closeFrom: ascendingIndexOf(text, close),
+  }));
+  let rest = "";
+  let copied = 0;
+  for (let at = 0; at < text.length; at++) {
+    let end = -1;
+    for (const { open, close, closeFrom } of kinds) {
+      if (end !== -1 || !text.startsWith(open, at)) continue;
+      const closed = closeFrom(at + open.length);
+      if (closed !== -1) end = closed + close.length;
+    }
+    VARIABLE.lastIndex = at;
+    if (end === -1 && VARIABLE.test(text)) end = VARIABLE.lastIndex;
+    if (end === -1) continue;
+    rest += `${text.slice(copied, at)}\0`;
+    copied = end;
+    at = end - 1;
+  }
+  return rest + text.slice(copied);
+}
+
+function hasConstant(text: string): boolean {
+  const braceFrom = ascendingIndexOf(text, "}");
+  CONSTANT.lastIndex = 0;
+  for (let head = CONSTANT.exec(text); head !== null; head = CONSTANT.exec(text)) {
+    const after = CONSTANT.lastIndex;
+    const end = text[after] === "|" ? braceFrom(after) : after + Number(text[after] === "-");
+    if (end !== -1 && text.startsWith("}}", end)) return true;
+    // Another may begin within this one.
+    CONSTANT.lastIndex = head.index + 2;
+  }
+  return false;
+}
+
+/** Whether an address has a password that is no hole. */
+function hasPassword(text: string): boolean {
+  return [...text.matchAll(USER)].some(([, user = ""]) => {
+    const colon = user.indexOf(":", user.lastIndexOf("\0") + 1);
+    return colon !== -1 && colon < user.length - 1;
+  });
 }
 
 function nameOf(object: JsonObject): string | undefined {
@@ -208,10 +286,14 @@ function nameOf(object: JsonObject): string | undefined {
 /** A chart's template is not valid YAML: its lines must look exactly like a Secret. */
 function findInTemplate(text: string): Plaintext[] {
   const lines = text.split(/\r?\n/);
+  const flat = lines.map((line) => line.replace(/^( *)-(?= )/, "$1 "));
+  // Where the last object of each indentation ends: a second kind in it is the same object.
+  const ends = new Map<number, number>();
   return lines.flatMap((line, index): Plaintext[] => {
     const lead = /^( *(?:- +)?)kind: *["']?Secret["']? *(?:#.*)?$/.exec(line)?.[1];
-    if (lead === undefined) return [];
-    const own = linesOfObject(lines, index, lead.length);
+    if (lead === undefined || index < (ends.get(lead.length) ?? 0)) return [];
+    const { own, end } = linesOfObject(lines, flat, index, lead.length);
+    ends.set(lead.length, end);
     const items = ["data", "stringData"].flatMap((field) => itemsInLines(own, lead.length, field));
     const name = own.flatMap(
       (each) => /^ +name: *["']?([-.a-z0-9]+)["']? *$/.exec(each)?.[1] ?? [],
@@ -231,8 +313,12 @@ function isFiller(line: string): boolean {
 const indentOf = (line: string): number => /^ */.exec(line)?.[0].length ?? 0;
 
 /** The lines of the object with a key on line `index`, without the dashes of a list. */
-function linesOfObject(lines: readonly string[], index: number, indent: number): string[] {
-  const flat = lines.map((line) => line.replace(/^( *)-(?= )/, "$1 "));
+function linesOfObject(
+  lines: readonly string[],
+  flat: readonly string[],
+  index: number,
+  indent: number,
+): { own: string[]; end: number } {
   const isInside = (at: number): boolean =>
     isFiller(flat[at] ?? "") || indentOf(flat[at] ?? "") >= indent;
   const begins = (at: number): boolean =>
@@ -241,7 +327,7 @@ function linesOfObject(lines: readonly string[], index: number, indent: number):
   while (!begins(from) && from > 0 && isInside(from - 1)) from--;
   let to = index + 1;
   while (to < lines.length && isInside(to) && !begins(to)) to++;
-  return flat.slice(from, to);
+  return { own: flat.slice(from, to), end: to };
 }
 
 /** Names of a field's items that have a value, in block form or as `{name: value}`. */
@@ -253,12 +339,15 @@ function itemsInLines(lines: readonly string[], indent: number, field: string): 
   let inner: number | undefined;
   for (const [at, line] of lines.entries()) {
     const inBraces = flow.exec(line)?.[1];
-    for (const [, item = "", value = ""] of inBraces?.matchAll(/([-._\w]+)["']?: *([^,]+)/g) ??
-      []) {
+    for (const [, item = "", value = ""] of inBraces?.matchAll(
+      /(?<![-._\w])([-._\w]+)["']?: *([^,]+)/g,
+    ) ?? []) {
       values.push([item, value]);
     }
     if (head.test(line)) {
-      const next = lines.slice(at + 1).find((each) => !isFiller(each));
+      let below = at + 1;
+      while (below < lines.length && isFiller(lines[below] ?? "")) below++;
+      const next = lines[below];
       inner = next !== undefined && indentOf(next) > indent ? indentOf(next) : undefined;
       continue;
     }

@@ -153,9 +153,10 @@ function checkValues(
       );
     } else if (key === "unknown" && fingerprint !== undefined && cluster !== null) {
       const short = shortFingerprint(fingerprint);
+      // Without a certificate there is nothing to compare with.
       add(
         "unknown-key",
-        "warning",
+        cluster.current === null ? "warning" : "error",
         `${item}: its key ${short} is none that ${cluster.file} knows`,
         path,
       );

@@ -12,7 +12,6 @@ import {
   withConnection,
 } from "../options.ts";
 import { X509Certificate } from "node:crypto";
-import { join } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
 import {
@@ -24,6 +23,7 @@ import {
 import { readCertificate } from "../cluster/certificateaddress.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
 import {
+  certificateOutput,
   Certificates,
   checkNotOfOther,
   type ClusterKeys,
@@ -144,7 +144,7 @@ async function runCertFetch(
   }
   warnOfValidity(found, now);
   if (options.output === undefined) await printResult(certificate.pem);
-  else await writeFiles([{ path: options.output, text: certificate.pem }]);
+  else await writeFiles([{ path: options.output, root: undefined, text: certificate.pem }]);
 }
 
 /** @throws SignetError io, network, certificate-invalid */
@@ -273,7 +273,7 @@ async function runCertRefresh(
       const changed = certificate.fingerprint !== keys.current?.fingerprint;
       facts.push({ cluster: cluster.name, fingerprint: certificate.fingerprint, changed });
       const text = withNewest(certificate, keys);
-      if (changed) outputs.push({ path: join(project.root, cluster.certificate), text });
+      if (changed) outputs.push(certificateOutput(project, cluster, text));
       if (!options.json) {
         const state = changed ? (options.dryRun ? "would be new" : "new") : "unchanged";
         const left = daysLeft(certificate, new Date());

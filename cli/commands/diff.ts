@@ -5,7 +5,8 @@ import { createHmac, randomBytes } from "node:crypto";
 import { join, relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
-import { readText, statIfThere } from "../../host/readfile.ts";
+import { readTextWithin, statIfThere } from "../../host/readfile.ts";
+import { rootOf } from "../../host/rootedfiles.ts";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
@@ -175,15 +176,16 @@ function workingTexts(
 ): Map<string, string> {
   const named = paths.length === 0 ? [relative(process.cwd(), top) || "."] : [...paths];
   const files = new Set([
-    ...filesBelow(named.filter((path) => statIfThere(path) !== undefined)).map((path) =>
+    ...filesBelow(named.filter((path) => statIfThere(path) !== undefined)).map(({ path }) =>
       relative(top, resolve(path)),
     ),
     ...known,
   ]);
+  const root = rootOf(top);
   const texts = new Map<string, string>();
   for (const file of files) {
     const path = join(top, file);
-    if (statIfThere(path)?.isFile() === true) texts.set(file, readText(path));
+    if (statIfThere(path)?.isDirectory() === false) texts.set(file, readTextWithin(root, path));
   }
   return texts;
 }

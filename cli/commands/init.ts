@@ -14,9 +14,15 @@ import { join, relative, resolve } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { editManifest } from "../../shared/manifest/edit.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
-import { fetchClusterCertificate, withNewest } from "../repository/clustercertificates.ts";
+import {
+  certificateOutput,
+  fetchClusterCertificate,
+  withNewest,
+} from "../repository/clustercertificates.ts";
+import { readProjectText } from "../repository/project.ts";
+import { rootOf } from "../../host/rootedfiles.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
-import { readText, statIfThere } from "../../host/readfile.ts";
+import { statIfThere } from "../../host/readfile.ts";
 import { workTree } from "../git/gitprocess.ts";
 import { currentContext, namesCluster } from "../../host/kubernetes/kubeconfigfiles.ts";
 import type { GivenClusterOptions } from "../cluster/clusteroptions.ts";
@@ -93,7 +99,7 @@ async function runInit(options: InitOptions): Promise<void> {
   const isNew = statIfThere(path) === undefined;
   const before = isNew
     ? `${HEADER}clusters: {}\npaths: {}\nnewFile: "${DEFAULT_NEW_FILE}"\n`
-    : readText(path);
+    : readProjectText(root);
   const given = await givenClusters(options, isNew);
   const names = Object.keys(given);
   const rules = saidRules(options);
@@ -102,7 +108,8 @@ async function runInit(options: InitOptions): Promise<void> {
   const further = furtherRules(parseProject(asSaid, root), Object.keys(given));
   const text = edited(asSaid, {}, further);
   const project = parseProject(text, root);
-  const outputs: Output[] = text === before && !isNew ? [] : [{ path, text }];
+  const within = rootOf(root);
+  const outputs: Output[] = text === before && !isNew ? [] : [{ path, root: within, text }];
   const missing: string[] = [];
   const unreachable: ProjectCluster[] = [];
   const canReach = namesCluster(options.kubeconfig);
@@ -118,8 +125,8 @@ async function runInit(options: InitOptions): Promise<void> {
     }
     try {
       const { certificate } = await fetchClusterCertificate(cluster, options);
-      const keys = { cluster, file, current: null, known: new Map() };
-      outputs.push({ path: file, text: withNewest(certificate, keys) });
+      const keys = { cluster, file, text: "", current: null, known: new Map() };
+      outputs.push(certificateOutput(project, cluster, withNewest(certificate, keys)));
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       missing.push(name);

@@ -1,28 +1,28 @@
 // `signet scan`: finds Secrets in plain text in the working tree, the index or a range of commits.
 // SPEC.md, "Whole repositories".
 
-import { readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { SignetError } from "../../shared/errors.ts";
+import { locate, SignetError } from "../../shared/errors.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { readInputs } from "../terminal/inputs.ts";
-import { stat } from "../../host/readfile.ts";
+import { errnoOf } from "../../host/errno.ts";
+import { readBytes, stat } from "../../host/readfile.ts";
+import { MAX_FOUND_BYTES, readWithin, rootOf } from "../../host/rootedfiles.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import {
   gitList,
-  historyOf,
   looseText,
   needWorkTree,
   readBlobs,
   stagedBlobs,
   workTree,
 } from "../git/gitprocess.ts";
+import { historyOf } from "../git/history.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
 import type { AllowedPlaintext, Project } from "../repository/projectfile.ts";
 import { findProject } from "../repository/project.ts";
 import { count } from "../terminal/counts.ts";
 import { say } from "../terminal/messages.ts";
-import { errnoOf, ioError } from "../../host/errno.ts";
 import type { Command } from "commander";
 import { findingFormatOption, flag, jsonOption } from "../options.ts";
 
@@ -88,7 +88,7 @@ async function runScan(paths: readonly string[], options: ScanOptions): Promise<
   let scanned = 0;
   for await (const { path, text, commit } of texts) {
     scanned++;
-    const found = findPlaintext(text);
+    const found = locate({ file: path }, () => findPlaintext(text));
     const allowed = allowedBy(project, path);
     if (found.length > 0 && allowed !== undefined) used.add(allowed);
     if (found.length === 0 || allowed !== undefined) passed.push(path);
@@ -139,8 +139,9 @@ async function* treeTexts(paths: readonly string[]): AsyncGenerator<Text> {
       if (input !== undefined) yield { path: input.name, text: input.text };
       continue;
     }
-    for (const file of stat(path).isDirectory() ? filesIn(path) : [path]) {
-      const text = textOf(file);
+    const root = stat(path).isDirectory() ? rootOf(path) : undefined;
+    for (const file of root === undefined ? [path] : filesIn(path)) {
+      const text = textOf(file, root);
       if (text !== null) yield { path: file, text };
     }
   }
@@ -154,13 +155,17 @@ function filesIn(folder: string): string[] {
     .map((path) => join(folder, path));
 }
 
-function textOf(path: string): string | null {
+function textOf(path: string, root: string | undefined): string | null {
+  if (root === undefined) return looseText(readBytes(path));
   try {
-    return looseText(readFileSync(path));
+    // A submodule.
+    if (stat(path).isDirectory()) return null;
+    return looseText(readWithin(root, path, MAX_FOUND_BYTES));
   } catch (error) {
-    // The index still has a file that was removed or replaced by a folder; or a submodule.
-    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return null;
-    throw ioError("cannot read", error, path);
+    // The index still has a file that was removed or replaced by a folder.
+    const code = error instanceof SignetError ? errnoOf(error.cause) : undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw error;
   }
 }
 

@@ -59,7 +59,8 @@ async function runUnseal(names: readonly string[], options: UnsealOptions): Prom
   const { secrets, format } = await openInputs(inputs, options.recoveryKey, options);
   const text = formatManifests(secrets, options.format ?? format);
   if (options.output === undefined) await printResult(text);
-  else await writeFiles([{ path: options.output, text, mode: 0o600, isPlain: true }]);
+  else
+    await writeFiles([{ path: options.output, root: undefined, text, mode: 0o600, isPlain: true }]);
 }
 
 /** @throws SignetError io where others may read the file that the plaintext would go to */

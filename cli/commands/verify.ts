@@ -5,6 +5,7 @@ import { join, relative } from "node:path";
 import type { Command } from "commander";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
+import { checkCertificateFile, checkHeldKey } from "../checks/certificaterules.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import { verifyFiles } from "../checks/verifyrules.ts";
 import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
@@ -34,7 +35,10 @@ import { count } from "../terminal/counts.ts";
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
 the cluster that its path is for, still where it was sealed for, not declared twice, and not under a
-key that is older than policy allows. --live asks the controllers whether each opens as well.
+key that is older than policy allows; and whether a certificate file holds what does not belong there.
+
+--live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
+of a key which the controller holds and trusts. Only that shows that nobody put another certificate in its place.
 
 Exit status: 0 nothing wrong, 3 something found (with --strict, a warning too), 1 it could not run.
 
@@ -83,7 +87,11 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
     options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
   const beside = options.staged ? committedBeside(inventory, project) : [];
   const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
-  if (options.live) findings.push(...(await verifyLive(inventory, options)));
+  for (const keys of inventory.clusters.values()) findings.push(...checkCertificateFile(keys));
+  if (options.live) {
+    findings.push(...(await verifyLive(inventory, options)));
+    findings.push(...(await checkHeldKeys(inventory, options)));
+  }
   const wrong = new Set(findings.map(({ file }) => file));
   const objects = inventory.files.reduce((sum, file) => sum + file.objects.length, 0);
   await report(
@@ -138,6 +146,27 @@ function committedBeside({ files }: Inventory, project: Project | null): readonl
     return [...names].some((name) => text.includes(name));
   });
   return readSealedTexts(sources, project).files;
+}
+
+/**
+ * Asks each cluster's controller for its keys, also where no file is for that cluster: the next one
+ * would be sealed with its certificate.
+ */
+async function checkHeldKeys(
+  { clusters }: Inventory,
+  { cluster: only, ...options }: VerifyOptions,
+): Promise<Finding[]> {
+  const { fetchHeldKeys } = await import("../cluster/reportedkeys.ts");
+  const findings: Finding[] = [];
+  for (const keys of clusters.values()) {
+    const { cluster, current } = keys;
+    if (current === null || (only !== undefined && only !== cluster.name)) continue;
+    // Its address is in signet.yaml too, and so shows nothing of a certificate beside it.
+    const isAsked = cluster.url === undefined || (options.context ?? cluster.context) !== undefined;
+    const held = isAsked ? await fetchHeldKeys(connectionTo(cluster, options)) : null;
+    findings.push(...checkHeldKey(keys, held));
+  }
+  return findings;
 }
 
 /** Asks each cluster's controller whether it can open the SealedSecrets; no value is returned. */

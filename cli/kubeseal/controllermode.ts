@@ -111,7 +111,7 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
   const text = converts
     ? formatObjects(renewed.map(declared), format)
     : spliced(input.text, found, renewed);
-  if (text !== input.text) await writeFiles([{ path, text }]);
+  if (text !== input.text) await writeFiles([{ path, root: undefined, text }]);
 }
 
 async function reEncrypt(controller: Controller, found: Found): Promise<SealedSecret> {

@@ -1,6 +1,5 @@
 // The input of `kubeseal`: its file, its Secrets, and their namespace. docs/kubeseal.md.
 
-import { readFileSync } from "node:fs";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
@@ -121,7 +120,7 @@ function defaultNamespace(flags: Flags): string | null {
   const inPod = process.env["POD_NAMESPACE"];
   if ((process.env["KUBERNETES_SERVICE_HOST"] ?? "") === "") return null;
   try {
-    return inPod || readFileSync(POD_NAMESPACE_FILE, "utf8").trim() || "default";
+    return inPod || readText(POD_NAMESPACE_FILE).trim() || "default";
   } catch {
     return "default";
   }

@@ -40,7 +40,7 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
   const certificate = await usableCertificate(certificateOptions(flags));
   const secrets = secretsIn(files);
   const merged = await mergeSecrets({ file, text }, secrets, chosen, certificate);
-  await writeFiles([{ path: file, text: merged }]);
+  await writeFiles([{ path: file, root: undefined, text: merged }]);
 }
 
 /** Like the original, takes name and namespace from the file, whatever the input has. */

@@ -99,5 +99,8 @@ export function checkOutput(flags: Flags): void {
 export async function deliver(text: string, flags: Flags, mode?: number): Promise<void> {
   const path = flags.text("sealed-secret-file");
   if (path === undefined) await printResult(text);
-  else await writeFiles([{ path, text, ...(mode === undefined ? {} : { mode, isPlain: true }) }]);
+  else
+    await writeFiles([
+      { path, root: undefined, text, ...(mode === undefined ? {} : { mode, isPlain: true }) },
+    ]);
 }

@@ -13,7 +13,9 @@ import {
   warnOfValidity,
 } from "../cluster/certificatesource.ts";
 import type { FoundCertificate } from "../cluster/certificateaddress.ts";
-import { readText, statIfThere } from "../../host/readfile.ts";
+import { readTextWithin, statIfThere } from "../../host/readfile.ts";
+import { MAX_SETTINGS_BYTES, rootOf } from "../../host/rootedfiles.ts";
+import type { Output } from "../../host/writefiles.ts";
 import {
   clusterOptions,
   type ClusterOptions,
@@ -28,6 +30,8 @@ export interface ClusterKeys {
   readonly cluster: ProjectCluster;
   /** The certificate file, as messages name it. */
   readonly file: string;
+  /** Its text; empty where there is no file yet. */
+  readonly text: string;
   /** The one that seals; null where there is no file yet. */
   readonly current: Certificate | null;
   /** By fingerprint, including the current one. */
@@ -38,10 +42,13 @@ export interface ClusterKeys {
 export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterKeys {
   const path = join(project.root, cluster.certificate);
   const file = relative(process.cwd(), path) || path;
-  if (statIfThere(path) === undefined) return { cluster, file, current: null, known: new Map() };
-  const certificates = locate({ file }, () => parseCertificates(readText(path)));
+  if (statIfThere(path) === undefined) {
+    return { cluster, file, text: "", current: null, known: new Map() };
+  }
+  const text = readTextWithin(rootOf(project.root), path, MAX_SETTINGS_BYTES);
+  const certificates = locate({ file }, () => parseCertificates(text));
   const known = new Map(certificates.map((each) => [each.fingerprint, each]));
-  return { cluster, file, current: certificates[0], known };
+  return { cluster, file, text, current: certificates[0], known };
 }
 
 /**
@@ -139,7 +146,15 @@ export class Certificates {
   }
 
   /** @throws SignetError certificate-expired and all that finding one throws */
-  for(path: string | undefined): Promise<Certificate> {
+  async for(path: string | undefined): Promise<Certificate> {
+    return (await this.chosenFor(path)).certificate;
+  }
+
+  /** The same with the project's cluster that it is of; null where signet.yaml did not choose it. */
+  async chosenFor(path: string | undefined): Promise<{
+    readonly certificate: Certificate;
+    readonly cluster: ProjectCluster | null;
+  }> {
     const cluster = this.clusterFor(path);
     const key = cluster?.name ?? "";
     let found = this.#found.get(key);
@@ -147,7 +162,7 @@ export class Certificates {
       found = cluster === null ? this.#byFlags(path) : this.#ofCluster(cluster);
       this.#found.set(key, found);
     }
-    return found;
+    return { certificate: await found, cluster };
   }
 
   #ofCluster(cluster: ProjectCluster): Promise<Certificate> {
@@ -240,6 +255,15 @@ export function checkNotOfOther(
       { hint: "see that context and url in signet.yaml, or --context, lead to the right cluster" },
     );
   }
+}
+
+/** A cluster's certificate file with a new text. @throws SignetError io */
+export function certificateOutput(
+  project: Project,
+  { certificate }: ProjectCluster,
+  text: string,
+): Output {
+  return { path: join(project.root, certificate), root: rootOf(project.root), text };
 }
 
 /** The text of a certificate file, with `newest` before the certificates it already has. */

@@ -2,7 +2,8 @@
 // SPEC.md, "Projects".
 
 import { dirname, join, parse, relative, sep } from "node:path";
-import { readText, samePlace } from "../../host/readfile.ts";
+import { readTextWithin, samePlace } from "../../host/readfile.ts";
+import { MAX_SETTINGS_BYTES, rootOf } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { parseProject, type Project, type ProjectCluster } from "./projectfile.ts";
 import { findProjectFolder, PROJECT_FILE } from "./projectfolder.ts";
@@ -21,7 +22,12 @@ export interface PathMeaning {
  */
 export function findProject(): Project | null {
   const root = findProjectFolder();
-  return root === null ? null : parseProject(readText(join(root, PROJECT_FILE)), root);
+  return root === null ? null : parseProject(readProjectText(root), root);
+}
+
+/** The text of a folder's signet.yaml. @throws SignetError io, manifest-syntax */
+export function readProjectText(root: string): string {
+  return readTextWithin(rootOf(root), join(root, PROJECT_FILE), MAX_SETTINGS_BYTES);
 }
 
 /** @throws SignetError project-invalid where there is none */

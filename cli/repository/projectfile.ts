@@ -140,6 +140,7 @@ function patternExpression(pattern: string, field: string): RegExp {
   const fail = (): SignetError =>
     invalid("is not a pattern of paths below this folder", field, "such as prod/** or *.yaml");
   if (pattern === "" || leavesRoot(pattern)) throw fail();
+  refuseSlowPattern(pattern, field);
   const words: string[] = pattern.match(/\{[A-Za-z]+\}/g) ?? [];
   const isWrong = (word: string, index: number): boolean =>
     words.indexOf(word) < index || !CAPTURES.some((name) => word === `{${name}}`);
@@ -160,6 +161,31 @@ function patternExpression(pattern: string, field: string): RegExp {
     );
   } catch {
     throw fail();
+  }
+}
+
+const MAX_PATTERN = 256;
+const MAX_STARS_IN_PART = 3;
+const MAX_DEEP_STARS = 2;
+
+/** Groups that repeat, and many stars, can take longer than anybody waits for a path. */
+function refuseSlowPattern(pattern: string, field: string): void {
+  if (pattern.length > MAX_PATTERN) {
+    throw invalid(`is longer than ${MAX_PATTERN} characters`, field);
+  }
+  if (/[()|]/.test(pattern) || pattern.startsWith("!") || /\{[^}]*\.\./.test(pattern)) {
+    throw invalid("has a group, a range or a '!', which patterns of paths may not have", field);
+  }
+  const deep = pattern.match(/\*\*+/g)?.length ?? 0;
+  const inPart = pattern
+    .replace(/\*\*+/g, "*")
+    .split("/")
+    .map((part) => part.match(/\*|\{name/g)?.length ?? 0);
+  if (deep > MAX_DEEP_STARS || Math.max(...inPart) > MAX_STARS_IN_PART) {
+    throw invalid(
+      `has more than ${MAX_DEEP_STARS} '**', or more than ${MAX_STARS_IN_PART} stars in one part`,
+      field,
+    );
   }
 }
 

@@ -58,7 +58,7 @@ export async function applyChanges(
         fingerprint,
       });
     }
-    outputs.push({ path: file.path, text: editedText(file, after) });
+    outputs.push({ path: file.path, root: file.root, text: editedText(file, after) });
   }
   if (!options.dryRun) await writeFiles(outputs);
   if (options.json) await printJson({ dryRun: options.dryRun, changed: facts });

@@ -20,7 +20,8 @@ import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/o
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
-import { readText, stat, statIfThere } from "../../host/readfile.ts";
+import { readText, readTextWithin, stat, statIfThere } from "../../host/readfile.ts";
+import { rootOf } from "../../host/rootedfiles.ts";
 import { meaningBelow, pathBelow, type PathMeaning } from "./project.ts";
 import type { Project } from "./projectfile.ts";
 
@@ -30,6 +31,8 @@ export interface SealedFile {
   readonly path: string;
   /** Relative to the root of the project; without a project the same as `path`. */
   readonly below: string;
+  /** What the file must be below when it is written; undefined if the command line names it. */
+  readonly root: string | undefined;
   readonly text: string;
   readonly objects: readonly SealedObject[];
 }
@@ -78,7 +81,7 @@ export interface Inventory {
 export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
   const named = paths.length > 0 ? paths : [relative(process.cwd(), project?.root ?? ".") || "."];
   return readSealedTexts(
-    filesBelow(named).map((path) => ({ path, read: () => readText(path) })),
+    filesBelow(named).map((file) => ({ ...file, read: () => readFoundText(file) })),
     project,
   );
 }
@@ -86,6 +89,8 @@ export function readSealedFiles(paths: readonly string[], project: Project | nul
 /** A file whose text may come from another place, such as the index of Git. */
 export interface TextSource {
   readonly path: string;
+  /** What the file must be below when it is written. */
+  readonly root?: string | undefined;
   /** @throws SignetError io, manifest-syntax */
   readonly read: () => string;
 }
@@ -95,11 +100,11 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   const clusters = keysOfClusters(project);
   const files: SealedFile[] = [];
   const unreadable: SignetError[] = [];
-  for (const { path, read } of sources) {
+  for (const { path, root, read } of sources) {
     try {
       const text = read();
       if (!text.includes(KIND)) continue;
-      const file = parseSealedFile(path, text, project, clusters);
+      const file = parseSealedFile({ path, root }, text, project, clusters);
       if (file.objects.length > 0) files.push(file);
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
@@ -111,7 +116,12 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
 
 /** The same for one file. @throws SignetError also where it cannot be parsed */
 export function readSealedFile(path: string, project: Project | null): SealedFile {
-  return parseSealedFile(path, readText(path), project, keysOfClusters(project));
+  return parseSealedFile(
+    { path, root: undefined },
+    readText(path),
+    project,
+    keysOfClusters(project),
+  );
 }
 
 function keysOfClusters(project: Project | null): Map<string, ClusterKeys> {
@@ -161,19 +171,37 @@ export function isChartTemplate(path: string): boolean {
   );
 }
 
+interface FoundFile {
+  readonly path: string;
+  /** What the file must be below; undefined if the command line names it. */
+  readonly root: string | undefined;
+}
+
 /** The named files, and the manifests in named folders; each once. */
-export function filesBelow(paths: readonly string[]): string[] {
-  const found = paths.flatMap((path) =>
-    stat(path).isDirectory()
-      ? // Including hidden folders: their values need their keys too.
-        manifestsBelow(path, { hidden: true }).map((below) => join(path, below))
-      : [path],
-  );
-  return [...new Set(found)];
+export function filesBelow(paths: readonly string[]): FoundFile[] {
+  const found = new Map<string, string | undefined>();
+  for (const path of paths) {
+    if (!stat(path).isDirectory()) {
+      found.set(path, undefined);
+      continue;
+    }
+    const root = rootOf(path);
+    // Including hidden folders: their values need their keys too.
+    for (const below of manifestsBelow(path, { hidden: true })) {
+      const file = join(path, below);
+      if (!found.has(file)) found.set(file, root);
+    }
+  }
+  return [...found].map(([path, root]) => ({ path, root }));
+}
+
+/** @throws SignetError io, manifest-syntax */
+export function readFoundText({ path, root }: FoundFile): string {
+  return root === undefined ? readText(path) : readTextWithin(root, path);
 }
 
 function parseSealedFile(
-  path: string,
+  { path, root }: FoundFile,
   text: string,
   project: Project | null,
   clusters: ReadonlyMap<string, ClusterKeys>,
@@ -209,7 +237,7 @@ function parseSealedFile(
       }),
     );
   });
-  return { path, below, text, objects };
+  return { path, below, root, text, objects };
 }
 
 function judgeValue(

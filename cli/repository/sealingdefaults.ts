@@ -5,11 +5,16 @@ import type { Certificate } from "../../shared/keys/keykind.ts";
 import type { Scope } from "../../shared/sealing/scope.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { clusterOptions } from "../cluster/clusteroptions.ts";
+import { shortFingerprint } from "../terminal/counts.ts";
+import { say } from "../terminal/messages.ts";
 import type { GivenCertificate } from "./clustercertificates.ts";
 import { findProjectFolder } from "./projectfolder.ts";
 
 interface SealingDefaults {
-  /** `path`: the file that the result goes to, or else the one that it comes from. */
+  /**
+   * `path`: the file that the result goes to, or else the one that it comes from. Says on standard
+   * error, once for each cluster, which certificate signet.yaml chose: whoever seals named none.
+   */
   readonly certificateFor: (path: string | undefined) => Promise<Certificate>;
   /** The scope where neither the command line nor the Secret names one. */
   readonly defaultScope: Scope | undefined;
@@ -30,8 +35,16 @@ export async function sealingDefaults(given: GivenCertificate): Promise<SealingD
   const { findProject } = await import("./project.ts");
   const project = findProject();
   const certificates = new Certificates(given, project);
+  const said = new Set<string>();
   return {
-    certificateFor: (path) => certificates.for(path),
+    certificateFor: async (path) => {
+      const { certificate, cluster } = await certificates.chosenFor(path);
+      if (cluster !== null && !said.has(cluster.name)) {
+        say(`sealing for ${cluster.name} under ${shortFingerprint(certificate.fingerprint)}`);
+        said.add(cluster.name);
+      }
+      return certificate;
+    },
     defaultScope: project?.scope,
   };
 }

@@ -3,6 +3,7 @@
 
 import { basename, extname, join } from "node:path";
 import { statIfThere } from "../../host/readfile.ts";
+import { rootOfNew } from "../../host/rootedfiles.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
@@ -26,6 +27,8 @@ export interface SealedOutput {
   readonly file: GatheredFile;
   /** Undefined for standard output. */
   readonly path: string | undefined;
+  /** What that path must be below, if the command line names only a folder. */
+  readonly root: string | undefined;
   readonly documents: readonly (readonly JsonObject[])[];
 }
 
@@ -67,13 +70,27 @@ export async function writeSealed(
   }
 }
 
+/** What the path of a file's sealed form must be below; undefined if the command line names it. */
+export function outputRoot(
+  input: Input,
+  path: string | undefined,
+  { inPlace, output }: OutputOptions,
+): string | undefined {
+  if (inPlace) return input.root;
+  return output === undefined || path === output ? undefined : rootOfNew(output);
+}
+
 function toOutputs(sealed: readonly SealedOutput[], options: OutputOptions): Output[] {
   const single = options.output;
   // Several files into one: a stream of documents.
   if (single !== undefined && sealed.every(({ path }) => path === single)) {
-    return [{ path: single, text: asOneText(sealed, options) }];
+    return [{ path: single, root: undefined, text: asOneText(sealed, options) }];
   }
-  return sealed.map((each) => ({ path: each.path ?? "", text: asText(each, options) }));
+  return sealed.map((each) => ({
+    path: each.path ?? "",
+    text: asText(each, options),
+    root: each.root,
+  }));
 }
 
 function asOneText(sealed: readonly SealedOutput[], options: OutputOptions): string {

@@ -2,10 +2,9 @@
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ioError } from "../../host/errno.ts";
-import { readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
+import { namesIn, readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
+import { MAX_FOUND_BYTES, readWithin, rootOf } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
 import { checkItem } from "./itemnames.ts";
@@ -37,15 +36,9 @@ export function fromFile(source: string): [string, Uint8Array][] {
       place: { file: source },
     });
   }
-  return items.map((name) => [name, readBytes(join(source, name))]);
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    throw ioError("cannot read", error, folder);
-  }
+  // The command line names the folder, and no link in it: one must not take a file from elsewhere.
+  const root = rootOf(source);
+  return items.map((name) => [name, readWithin(root, join(source, name), MAX_FOUND_BYTES)]);
 }
 
 /** Never quotes a path that cannot be read: ITEM=VALUE may stand where ITEM=FILE is meant. */

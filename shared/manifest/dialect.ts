@@ -50,13 +50,18 @@ export function refuseTabs(c: Source, events: readonly Event[]): void {
     if (event.style !== SCALAR_STYLE.PLAIN) safe.push([event.valueStart, event.valueEnd]);
   }
   let range = 0;
+  // One pass: a walk back from each tab would take the square of a line of tabs.
+  let at = 0;
+  let leads = true;
   for (; tab !== -1; tab = c.text.indexOf("\t", tab + 1)) {
+    for (; at < tab; at++) {
+      const char = c.text.charAt(at);
+      if (char === "\n" || char === "\r") leads = true;
+      else if (leads) leads = /[\s?:-]/.test(char);
+    }
     while (range < safe.length && (safe[range]?.[1] ?? 0) <= tab) range++;
     if ((safe[range]?.[0] ?? Infinity) <= tab) continue;
-    let line = tab;
-    while (line > 0 && !/[\r\n]/.test(c.text.charAt(line - 1))) line--;
-    if (/^[\s?:-]*$/.test(c.text.slice(line, tab)))
-      c.fail("a tab where only spaces may indent", c.base + tab);
+    if (leads) c.fail("a tab where only spaces may indent", c.base + tab);
   }
 }
 

@@ -73,13 +73,24 @@ export function height(node: Node): number {
   }
 }
 
+/** The value of each key of a mapping that was asked before: a search for each would be slow. */
+const indexes = new WeakMap<MappingNode, ReadonlyMap<string, Node>>();
+
+function valueAt(node: MappingNode, key: string): Node | undefined {
+  const known = indexes.get(node);
+  if (known !== undefined) return known.get(key);
+  const index = new Map(node.entries.map((entry) => [entry.key, entry.value]));
+  indexes.set(node, index);
+  return index.get(key);
+}
+
 /** Finds the node at a path of keys and list positions; follows aliases. */
 export function nodeAt(root: Node, path: readonly (string | number)[]): Node | undefined {
   let node: Node | undefined = root;
   for (const step of path) {
     while (node?.type === "alias") node = node.target;
     if (node?.type === "mapping") {
-      node = node.entries.find((entry) => entry.key === String(step))?.value;
+      node = valueAt(node, String(step));
     } else if (node?.type === "sequence") {
       node = node.items[Number(step)];
     } else {

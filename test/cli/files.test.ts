@@ -29,7 +29,7 @@ afterEach(() => {
 
 describe("writing files", () => {
   it("makes a new file with its folders, readable to all", async () => {
-    await writeFiles([{ path: at("a/b/new.yaml"), text: "new" }]);
+    await writeFiles([{ path: at("a/b/new.yaml"), root: undefined, text: "new" }]);
     expect(readFileSync(at("a/b/new.yaml"), "utf8")).toBe("new");
     expect(statSync(at("a/b/new.yaml")).mode & 0o777).toBe(0o644);
   });
@@ -37,9 +37,9 @@ describe("writing files", () => {
   it("keeps the mode of what it replaces, and sets one that is asked for", async () => {
     writeFileSync(at("old"), "old");
     chmodSync(at("old"), 0o640);
-    await writeFiles([{ path: at("old"), text: "new" }]);
+    await writeFiles([{ path: at("old"), root: undefined, text: "new" }]);
     expect(statSync(at("old")).mode & 0o777).toBe(0o640);
-    await writeFiles([{ path: at("old"), text: "new", mode: 0o600 }]);
+    await writeFiles([{ path: at("old"), root: undefined, text: "new", mode: 0o600 }]);
     expect(statSync(at("old")).mode & 0o777).toBe(0o600);
   });
 
@@ -47,7 +47,7 @@ describe("writing files", () => {
     mkdirSync(at("real"));
     writeFileSync(at("real/file"), "old");
     symlinkSync("real/file", at("link"));
-    await writeFiles([{ path: at("link"), text: "new" }]);
+    await writeFiles([{ path: at("link"), root: undefined, text: "new" }]);
     expect(lstatSync(at("link")).isSymbolicLink()).toBe(true);
     expect(readFileSync(at("real/file"), "utf8")).toBe("new");
     expect(readdirSync(at("real"))).toEqual(["file"]);
@@ -56,7 +56,7 @@ describe("writing files", () => {
   it("refuses a folder, a pipe and a device, and names them", async () => {
     mkdirSync(at("folder"));
     for (const path of [at("folder"), "/dev/null"]) {
-      await expect(writeFiles([{ path, text: "x" }])).rejects.toEqual(
+      await expect(writeFiles([{ path, root: undefined, text: "x" }])).rejects.toEqual(
         expect.objectContaining({ code: "io", place: { file: path } }),
       );
     }
@@ -68,8 +68,8 @@ describe("writing files", () => {
     writeFileSync(at("blocked"), "a file where a folder would have to be");
     await expect(
       writeFiles([
-        { path: at("first"), text: "new" },
-        { path: at("blocked/second"), text: "new" },
+        { path: at("first"), root: undefined, text: "new" },
+        { path: at("blocked/second"), root: undefined, text: "new" },
       ]),
     ).rejects.toEqual(expect.objectContaining({ code: "io" }));
     expect(readFileSync(at("first"), "utf8")).toBe("old");
@@ -81,8 +81,8 @@ describe("writing files", () => {
     symlinkSync("file", at("link"));
     await expect(
       writeFiles([
-        { path: at("file"), text: "a" },
-        { path: at("link"), text: "b" },
+        { path: at("file"), root: undefined, text: "a" },
+        { path: at("link"), root: undefined, text: "b" },
       ]),
     ).rejects.toEqual(expect.objectContaining({ code: "usage" }));
     expect(readFileSync(at("file"), "utf8")).toBe("old");

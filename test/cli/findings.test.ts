@@ -10,7 +10,7 @@ const findings: readonly Finding[] = [
     file: 'a "b"/c,d:e%f#g.yaml',
     line: 7,
     object: "shop/db",
-    message: "50% of <it>\nis & was\u0007",
+    message: "50% of <it>\nis & was?",
   },
   { rule: "unknown-key", severity: "warning", file: "b.yaml", message: "is not known" },
   { rule: "unknown-key", severity: "warning", file: "b.yaml", message: "is not known" },
@@ -51,7 +51,7 @@ it("tells as JSON all that is known", () => {
 describe("commands of GitHub Actions", () => {
   it("are a line each, escaped", () => {
     expect(FORMATTERS.github(findings, checked, false).split("\n")).toEqual([
-      '::error file=a "b"/c%2Cd%3Ae%25f#g.yaml,line=7,title=malformed::shop/db: 50%25 of <it>%0Ais & was\u0007',
+      '::error file=a "b"/c%2Cd%3Ae%25f#g.yaml,line=7,title=malformed::shop/db: 50%25 of <it>%0Ais & was?',
       "::warning file=b.yaml,title=unknown-key::is not known",
       "::warning file=b.yaml,title=unknown-key::is not known",
       "",

@@ -14,7 +14,13 @@ function keys(name: string, ...known: Certificate[]): [string, ClusterKeys] {
   const byFingerprint = new Map(known.map((each) => [each.fingerprint, each]));
   return [
     name,
-    { cluster, file: cluster.certificate, current: known[0] ?? null, known: byFingerprint },
+    {
+      cluster,
+      file: cluster.certificate,
+      text: "",
+      current: known[0] ?? null,
+      known: byFingerprint,
+    },
   ];
 }
 
@@ -25,7 +31,7 @@ function file(path: string, cluster: string | null, ...under: (string | undefine
     meaning: cluster === null ? null : { cluster: { name: cluster } },
     values: under.map((fingerprint, index) => ({ item: `item${index}`, fingerprint })),
   } as unknown as SealedObject;
-  return { path, below: path, text: "", objects: [object] };
+  return { path, below: path, root: undefined, text: "", objects: [object] };
 }
 
 const inventory = (

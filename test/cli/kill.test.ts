@@ -297,8 +297,8 @@ describe("a signal that can be caught", () => {
     process.on("SIGHUP", listener);
     try {
       const writing = writeFiles([
-        { path: join(place.folder, "a"), text: "a" },
-        { path: join(place.folder, "b"), text: "b" },
+        { path: join(place.folder, "a"), root: undefined, text: "a" },
+        { path: join(place.folder, "b"), root: undefined, text: "b" },
       ]);
       process.kill(process.pid, "SIGHUP");
       await writing;

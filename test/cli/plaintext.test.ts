@@ -23,6 +23,21 @@ describe("a Secret with a value", () => {
       "1 plaintext-secret shop/db a",
     ],
     [
+      "a kind in base64",
+      "kind: !!binary U2VjcmV0\nstringData: {a: hunter2}\n",
+      "1 plaintext-secret - a",
+    ],
+    [
+      "a kind in escapes of YAML",
+      'kind: "\\x53ecret"\nstringData: {a: hunter2}\n',
+      "1 plaintext-secret - a",
+    ],
+    [
+      "a literal in a SealedSecret's template",
+      "kind: SealedSecret\nspec: {template: {data: {a: hunter2, b: '{{ .b }}'}}}\n",
+      "2 plaintext-secret - a",
+    ],
+    [
       "both fields",
       `${HEAD}data: {a: ${BASE64}}\nstringData: {b: x1, c: ""}\n`,
       "1 plaintext-secret shop/db a,b",
@@ -218,4 +233,13 @@ it("never tells a value, also where it looks like a name", () => {
     expect(findPlaintext(text)).toHaveLength(1);
     expect(JSON.stringify(findPlaintext(text))).not.toContain("hunter2");
   }
+});
+
+describe("what nests deeply in an annotation", () => {
+  it("is an error, and no stack overflow", () => {
+    const deep = `${'{"a":'.repeat(50_000)}1${"}".repeat(50_000)}`;
+    const annotations = { "kubectl.kubernetes.io/last-applied-configuration": deep };
+    const text = JSON.stringify({ kind: "ConfigMap", metadata: { annotations } });
+    expect(() => findPlaintext(text)).toThrow(/nested deeper than 200 levels/);
+  });
 });

@@ -131,6 +131,19 @@ describe("patterns", () => {
     },
   );
 
+  it.for([
+    "(a+)+c/*",
+    "@(a|b)/**",
+    "+(a)/x",
+    "!prod/**",
+    "{1..9}/**",
+    "**/a/**/b/**",
+    "*a*a*a*b",
+    "a".repeat(257),
+  ])("refuses %j, which can take long", (pattern) => {
+    expect(() => rules(pattern)).toThrow(/has a group|has more than 2|is longer than 256/);
+  });
+
   it("are not needed with one cluster", () => {
     const one = project("clusters: {only: {}}");
     expect(meaningOf(one, resolve(ROOT, "any/a.yaml"))?.cluster.name).toBe("only");

@@ -10,11 +10,12 @@ import {
 } from "../../shared/sealing/sealedsecret.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
-import type { RenderTemplate } from "../../shared/sealing/unseal.ts";
+import type { RenderTemplates } from "../../shared/sealing/unseal.ts";
 import { testKey } from "../vectors/fixtures.ts";
 
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-export const render: RenderTemplate = () => bytes("rendered");
+export const render: RenderTemplates = (templates) =>
+  new Map([...templates.keys()].map((item) => [item, bytes("rendered")]));
 export const first = testKey("first");
 export const second = testKey("second");
 export const FIRST = first.certificate.fingerprint;

@@ -14,10 +14,10 @@ import { decodeEnvelope } from "../../shared/keys/kinds.ts";
 import { readKeyFile } from "../../shared/keys/keyfile.ts";
 import { labelBytes, type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
-import { type RenderTemplate, unseal } from "../../shared/sealing/unseal.ts";
+import { type RenderTemplates, unseal } from "../../shared/sealing/unseal.ts";
 import { formatSecret, parseSecret } from "../../shared/kubernetes/secret.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
-import { renderTemplate } from "../../shared/template/template.ts";
+import { renderTemplates } from "../../shared/template/template.ts";
 import { errorOf, keyringOf, onlyObject, testKey, toldBy } from "../vectors/fixtures.ts";
 import {
   header,
@@ -162,7 +162,7 @@ describe("values", () => {
   });
 });
 
-const render: RenderTemplate = (source, values, name) => renderTemplate(source, values, { name });
+const render: RenderTemplates = (templates, values) => renderTemplates(templates, values);
 const CLEAR = /hunter2|aHVudGVyMg/;
 
 describe("SealedSecrets", () => {

@@ -95,7 +95,7 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
   const facts: object[] = [];
   const lines: string[] = [];
   for (const cluster of targets) {
-    const { path, certificate } = await places.for(plan, cluster);
+    const { path, root, certificate } = await places.for(plan, cluster);
     if (outputs.has(path)) {
       throw new SignetError("usage", "several clusters would have this file", {
         hint: "newFile of signet.yaml needs {cluster} in it",
@@ -106,7 +106,8 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
     const secret = secretOf(plan, data);
     const sealed = await seal(secret, certificate, plan.scope);
     const format = extname(path).toLowerCase() === ".json" ? "json" : "yaml";
-    outputs.set(path, { path, text: formatManifests([formatSealedSecret(sealed)], format) });
+    const text = formatManifests([formatSealedSecret(sealed)], format);
+    outputs.set(path, { path, root, text });
     facts.push({
       file: path,
       cluster: cluster?.name ?? null,

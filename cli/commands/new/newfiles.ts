@@ -1,6 +1,7 @@
 // The path and certificate of each cluster's file that `signet new` writes.
 
 import { statIfThere } from "../../../host/readfile.ts";
+import { rootOf } from "../../../host/rootedfiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
 import { Certificates } from "../../repository/clustercertificates.ts";
@@ -10,6 +11,8 @@ import type { NewOptions, Plan } from "./newplan.ts";
 
 interface Place {
   readonly path: string;
+  /** What the path must be below, unless the command line names it. */
+  readonly root: string | undefined;
   readonly certificate: Certificate;
 }
 
@@ -47,6 +50,8 @@ export class Places {
       });
     }
     const given = { ...this.#options, ...(cluster === null ? {} : { cluster: cluster.name }) };
-    return { path, certificate: await new Certificates(given, this.#project).for(path) };
+    const root =
+      this.#options.output === undefined ? rootOf(this.#project?.root ?? ".") : undefined;
+    return { path, root, certificate: await new Certificates(given, this.#project).for(path) };
   }
 }

@@ -1,7 +1,6 @@
 // `signet reseal`: re-seals every value that its cluster's newest key did not seal.
 // SPEC.md, "Whole repositories".
 
-import { join } from "node:path";
 import type { Command } from "commander";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { locate, SignetError, throwAll } from "../../../shared/errors.ts";
@@ -18,6 +17,7 @@ import {
   withConnection,
 } from "../../options.ts";
 import {
+  certificateOutput,
   checkNotOfOther,
   type ClusterKeys,
   currentCertificate,
@@ -169,9 +169,7 @@ async function keepNewest(
 ): Promise<void> {
   const { cluster, current, file } = keys;
   if (certificate.fingerprint === current?.fingerprint) return;
-  await writeFiles([
-    { path: join(project.root, cluster.certificate), text: withNewest(certificate, keys) },
-  ]);
+  await writeFiles([certificateOutput(project, cluster, withNewest(certificate, keys))]);
   say(`${file}: the newest key of ${cluster.name} is ${shortFingerprint(certificate.fingerprint)}`);
 }
 

@@ -2,7 +2,6 @@
 // SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
-import { readText } from "../../../host/readfile.ts";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
@@ -15,6 +14,7 @@ import { projectClusterOptions } from "../../repository/clustercertificates.ts";
 import {
   byCluster,
   editedText,
+  readFoundText,
   type SealedFile,
   type SealedObject,
 } from "../../repository/sealedfiles.ts";
@@ -174,7 +174,7 @@ export class ResealWork {
           return [];
         }
       });
-      await writeFiles(edited.map(({ file, text }) => ({ path: file.path, text })));
+      await writeFiles(edited.map(({ file: { path, root }, text }) => ({ path, root, text })));
       for (const { file, after } of edited) {
         for (const object of after.keys()) {
           const { certificate } = this.#byObject.get(object) as StaleObject;
@@ -187,8 +187,9 @@ export class ResealWork {
 }
 
 /** Does not replace a file that changed meanwhile. @throws SignetError io */
-function checkUnchanged({ path, text }: SealedFile): void {
-  if (readText(path) === text) return;
+function checkUnchanged(file: SealedFile): void {
+  const { path, text } = file;
+  if (readFoundText(file) === text) return;
   throw new SignetError("io", "was changed meanwhile, and is left as it is", {
     hint: "run it again",
     place: { file: path },

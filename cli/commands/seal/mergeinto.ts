@@ -37,7 +37,7 @@ export async function runMerge(
   const { files } = await gatherSecrets(names, options, prepare);
   const certificate = await certificateFor(file);
   const result = await mergeSecrets({ file, text }, secretsIn(files), chosen, certificate);
-  await writeFiles([{ path: file, text: result }]);
+  await writeFiles([{ path: file, root: undefined, text: result }]);
 }
 
 function checkUsage(names: readonly string[], { inPlace, output, format }: MergeOptions): void {

@@ -26,6 +26,7 @@ import { preparing, type SecretOptions } from "../../sealing/preparesecret.ts";
 import {
   type OutputOptions,
   outputPath,
+  outputRoot,
   type SealedOutput,
   writeSealed,
 } from "../../sealing/sealedoutputs.ts";
@@ -106,7 +107,8 @@ async function runSeal(names: readonly string[], options: SealOptions): Promise<
   const sealed: SealedOutput[] = [];
   for (const { file, path } of plan) {
     const certificate = await certificateFor(path ?? file.input.path);
-    sealed.push({ file, path, documents: await sealFile(file, certificate) });
+    const root = outputRoot(file.input, path, { inPlace, output });
+    sealed.push({ file, path, root, documents: await sealFile(file, certificate) });
   }
   await writeSealed(sealed, { inPlace, output, format });
   if (gathered.hasFolder) say(summary(gathered, output));

@@ -107,8 +107,9 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
     // Nothing more can be known of a file without a cluster.
-    facts.filter(({ state, cluster }) => state !== "current" && (cluster ?? state) !== "unknown")
-      .length +
+    facts.filter(
+      ({ state, cluster }) => state !== "current" && !(cluster === null && state === "unknown"),
+    ).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "thing")} to be done`);
 }

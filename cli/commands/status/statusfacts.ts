@@ -7,6 +7,8 @@ import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts
 import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";
 
+/** What the controller says of keys that do not seal, whatever the repository takes them for. */
+const NEVER_SEAL = ["compromised", "unconfirmed"] as const;
 const DAY_MS = 86_400_000;
 
 export function factsOf(
@@ -17,15 +19,20 @@ export function factsOf(
 ) {
   const { sealed, scope, values, meaning, file } = object;
   const keys = values.map(({ key }) => key);
+  const asked = live.get(meaning?.cluster.name ?? "");
+  const isUnsafe = values.some(({ fingerprint }) =>
+    asked?.report.keys.some(
+      (key) => NEVER_SEAL.some((each) => each === key.state) && key.fingerprint === fingerprint,
+    ),
+  );
   const state =
     problems.length > 0
       ? "wrong"
-      : keys.includes("former") || keys.includes("foreign")
+      : isUnsafe || keys.includes("former") || keys.includes("foreign")
         ? "stale"
         : keys.every((key) => key === "sealing")
           ? "current"
           : "unknown";
-  const asked = live.get(meaning?.cluster.name ?? "");
   return {
     cluster: meaning?.cluster.name ?? null,
     namespace: sealed.metadata.namespace,
@@ -95,12 +102,12 @@ function keyFact(
   now: Date,
 ) {
   const reported = asked?.report.keys.find((key) => key.fingerprint === fingerprint);
-  const isCompromised = reported?.state === "compromised";
-  const seals = !isCompromised && (state === "sealing" || reported?.state === "sealing");
+  const held = NEVER_SEAL.find((each) => each === reported?.state);
+  const seals = held === undefined && (state === "sealing" || reported?.state === "sealing");
   const blockedBy = [...inFiles, ...clusterBlockers(reported, asked)];
   return {
     fingerprint,
-    state: isCompromised ? "compromised" : seals ? "sealing" : state,
+    state: held ?? (seals ? "sealing" : state),
     secret: reported?.secret ?? null,
     since: since?.toISOString() ?? null,
     ageDays: since === undefined ? null : ageDays(since, now),

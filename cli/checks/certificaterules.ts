@@ -1,0 +1,72 @@
+// What is wrong with the certificate files of a repository: what does not belong in one, and
+// certificates of keys that the cluster's controller does not seal with.
+// SPEC.md, "Whole repositories".
+
+import type { HeldKeys } from "../cluster/reportedkeys.ts";
+import type { ClusterKeys } from "../repository/clustercertificates.ts";
+import type { Finding } from "./findings.ts";
+
+/**
+ * The first certificate of a file seals; each further block is the certificate of an earlier key.
+ * Sealing skips anything else, so that only a check finds it.
+ */
+export function checkCertificateFile({ text, current, known, file }: ClusterKeys): Finding[] {
+  if (current === null) return [];
+  const found = (severity: Finding["severity"], message: string): Finding => ({
+    rule: "certificate-file",
+    severity,
+    file,
+    message,
+  });
+  const blocks = [...text.matchAll(/-----BEGIN ([^\n]*?)-----/g)].map(([, kind = ""]) => kind);
+  const certificates = blocks.filter((kind) => kind === "CERTIFICATE").length;
+  const findings = [...new Set(blocks.filter((kind) => kind !== "CERTIFICATE"))].map((kind) =>
+    found(
+      "error",
+      `holds a block ${JSON.stringify(kind)}, which does not belong in a certificate file`,
+    ),
+  );
+  if (certificates > known.size) {
+    findings.push(
+      found("error", `${certificates} certificates, but only ${known.size} can be read and differ`),
+    );
+  }
+  for (const { fingerprint, notBefore } of known.values()) {
+    if (notBefore <= current.notBefore) continue;
+    // It happens where the cluster's newest key was taken out of use.
+    const message = `the certificate of ${fingerprint} is newer than the first one, which seals`;
+    findings.push(found("warning", message));
+  }
+  return findings;
+}
+
+/**
+ * Whether the certificate that seals for a cluster is that of a key which its controller seals with,
+ * or did. `held`: null where nothing says how to reach the controller.
+ */
+export function checkHeldKey(
+  { current, file, cluster: { name } }: ClusterKeys,
+  held: HeldKeys | null,
+): Finding[] {
+  if (current === null) return [];
+  const { fingerprint } = current;
+  const found = (rule: string, severity: Finding["severity"], message: string): Finding[] => [
+    { rule, severity, file, message },
+  ];
+  if (held === null) {
+    const message = `signet.yaml names no context to ask ${name} for its keys by`;
+    return found("certificate-unknown", "warning", message);
+  }
+  const state = held.states.get(fingerprint);
+  if (state === undefined && !held.isComplete) {
+    const message = `${fingerprint} is not the newest key of ${name}, whose controller has no report on older ones`;
+    return found("certificate-unknown", "warning", message);
+  }
+  if (state === undefined) {
+    const message = `the controller of ${name} does not hold the key ${fingerprint}: someone else can read what is sealed with this certificate`;
+    return found("certificate-unknown", "error", message);
+  }
+  if (state === "sealing" || state === "former") return [];
+  const word = state === "compromised" ? "compromised" : "unconfirmed";
+  return found(`certificate-${word}`, "error", `the key ${fingerprint} of ${name} is ${word}`);
+}

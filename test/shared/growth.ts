@@ -1,0 +1,122 @@
+// Measures how the time of a function grows with its input.
+
+/** Fragments that make a scanner look back, look ahead, nest or remember. */
+export const FRAGMENTS: readonly string[] = [
+  ...Array.from("\t \n\r,:-?#&*!|>%@`'\"{}[]()~\\/$<=.0a"),
+  ...Array.from("\u0000\u0085\u2028\uFEFF\uD800é😀"),
+  ...[
+    "\r\n",
+    "\t\n",
+    " \t",
+    "\n\t",
+    "\n ",
+    "\n\n ",
+    "- ",
+    "\n- ",
+    "? ",
+    "\n? ",
+    ": ",
+    "a: ",
+    "\na:",
+  ],
+  ...[
+    "a: b\n",
+    "- a\n",
+    "-\n",
+    "---\n",
+    "\n---",
+    "...\n",
+    "%YAML 1.1\n",
+    "# a\n",
+    "&a ",
+    "*a ",
+    "!t ",
+  ],
+  ...[
+    "!!binary ",
+    "&a a\n",
+    "- *a\n",
+    "<<: ",
+    "|\n",
+    ">\n ",
+    "[\n",
+    "{\n",
+    "[a, ",
+    "{a: ",
+    "[]",
+    "{},",
+  ],
+  ...["'a' ", '"a" ', '"\\\n', "''", '\\"', "\\u0041", "9", "1e9", "0x", "1_0", "1:0", "-1.", ".."],
+  ...[
+    "{{",
+    "}}",
+    "{{ a }}",
+    "{{/*",
+    "*/}}",
+    "{{- ",
+    '{{ "',
+    "| a ",
+    "${",
+    "$(",
+    "<path:",
+    "://",
+    "@",
+    "a@",
+  ],
+  ...[
+    "token",
+    "token: ",
+    "kind: Secret\n",
+    "data:\n",
+    '{{"a"|',
+    "://a:",
+    "Secret ",
+    "stringData: ",
+    "data:\n",
+    "- kind: Secret\n  data: {a: b}\n",
+  ],
+];
+
+function cpu(run: () => void): number {
+  const before = process.cpuUsage();
+  run();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+/** Times below this, in milliseconds, are noise. */
+const NOISE_MS = 15;
+/** The least of so many times counts: on a busy machine, one of a few is not enough. */
+const ATTEMPTS = 12;
+
+/**
+ * The ratio of the times for an input of `size` and of twice that; undefined where it is linear,
+ * or too fast to measure.
+ */
+export function superlinear(
+  run: (text: string) => void,
+  input: (size: number) => string,
+  size: number,
+): string | undefined {
+  const small = input(size);
+  const large = input(2 * size);
+  let atSmall = Infinity;
+  let atLarge = Infinity;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    atLarge = Math.min(
+      atLarge,
+      cpu(() => {
+        run(large);
+      }),
+    );
+    if (atLarge < NOISE_MS) return undefined;
+    atSmall = Math.min(
+      atSmall,
+      cpu(() => {
+        run(small);
+      }),
+    );
+    if (atLarge <= 2.5 * Math.max(atSmall, NOISE_MS / 2.5)) return undefined;
+  }
+  return `${atSmall.toFixed(1)} ms, then ${atLarge.toFixed(1)} ms`;
+}
