@@ -186,6 +186,7 @@ describe("flags and image", () => {
     expect(args(render())).toEqual([
       "--listen-addr=:8080",
       "--listen-metrics-addr=:8081",
+      "--listen-health-addr=:8082",
       "--leader-elect-lease-name=signet-controller",
       "--key-prefix=sealed-secrets-key",
       "--key-renew-period=720h",

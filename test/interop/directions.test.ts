@@ -111,7 +111,7 @@ async function theirsToOurs(secret: JsonObject, pair: Pair, scope: Scope): Promi
   const [object] = document === undefined ? [] : objectsOf(document);
   if (object === undefined) throw new Error("kubeseal printed nothing");
   const unsealed = await unseal(parseSealedSecret(object), pair.keyring, {
-    render: () => new Uint8Array(),
+    render: () => new Map(),
   });
   return formatSecret(unsealed.secret);
 }

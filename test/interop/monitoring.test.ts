@@ -108,6 +108,10 @@ describe("the alerts", () => {
     SealedSecretsKeyCompromised: {
       [`${P}sealing_key_values{fingerprint="f",state="compromised"}`]: "2x120",
     },
+    SealedSecretsKeyUnconfirmed: { [`${P}sealing_keys{state="unconfirmed"}`]: "1x120" },
+    SealedSecretsSealingKeyChanged: {
+      [`${P}sealing_key_changes_total{reason="confirmed"}`]: "0x100 1x20",
+    },
     SealedSecretsKeyMalformed: { [`${P}sealing_keys{state="malformed"}`]: "1x120" },
   };
 

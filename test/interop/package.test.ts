@@ -35,6 +35,7 @@ const CONTENT = [
   /^dist\/cli\/[-a-z]+(-[A-Z0-9]{8})?\.js$/,
   /^dist\/cli\/(signet|kubeseal)\.cache$/,
   /^dist\/signet-controller\.mjs$/,
+  /^dist\/sandbox-worker\.mjs$/,
   /^dist\/chunks\/[-.a-z]+-[A-Z0-9]{8}\.mjs$/,
   /^dist\/(library|browser)\.mjs$/,
   /^dist\/(library|browser)\.d\.mts$/,

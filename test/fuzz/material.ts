@@ -1,0 +1,159 @@
+// Seeds and keys for the targets, from the vectors, the fixtures and the scenarios.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { parsePrivateKey, rsaHalf } from "../../shared/keys/rsakey.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import { seal } from "../../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { bytesOf, CANARY } from "./target.ts";
+
+export const fixture = (name: string): string => readFileSync(`test/fixtures/${name}`, "utf8");
+
+/** The sections of every vector of a kind. */
+export function vectorTexts(kind: string): string[] {
+  return readdirSync(join("test/vectors", kind)).flatMap((name) =>
+    readFileSync(join("test/vectors", kind, name), "utf8")
+      .split(/^-- [a-z-]+ --\n/m)
+      .slice(1),
+  );
+}
+
+/** The manifests of the scenarios, of the examples, and of other projects' hands. */
+export function manifestTexts(): string[] {
+  const scenarios = readdirSync("test/scenarios").filter((name) => name.endsWith(".txt"));
+  const files = scenarios.flatMap((name) =>
+    readFileSync(join("test/scenarios", name), "utf8")
+      .split(/^-- .* --\n/m)
+      .slice(1),
+  );
+  const examples = readdirSync("examples", { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".yaml"))
+    .map((name) => readFileSync(join("examples", name), "utf8"));
+  return [...files, ...examples, ...vectorTexts("secret"), ...vectorTexts("object")].filter(
+    (text) => text.length < 8000 && isManifest(text),
+  );
+}
+
+function isManifest(text: string): boolean {
+  try {
+    return parseManifests(text).some(({ value }) => asObject(value) !== null);
+  } catch {
+    return false;
+  }
+}
+
+export const seedsOf = (texts: readonly string[]): Uint8Array[] => texts.map(bytesOf);
+
+const keyText = (end: "crt" | "key"): string =>
+  readFileSync(`test/vectors/keys/first.${end}`, "utf8");
+
+function certificate(): Certificate {
+  return parseCertificate(keyText("crt"));
+}
+
+function sealingKey(): SealingKey {
+  const privateKey = parsePrivateKey(keyText("key"));
+  return {
+    name: "first",
+    fingerprint: privateKey.fingerprint,
+    halves: [rsaHalf(privateKey)],
+    certificate: certificate(),
+    orderedAt: new Date(0),
+    createdAt: new Date(0),
+    compromised: false,
+    confirmed: true,
+  };
+}
+
+/** The sealing key as the Secret that holds it. */
+export function keyManifest(): string {
+  const data = { "tls.crt": btoa(keyText("crt")), "tls.key": btoa(keyText("key")) };
+  const metadata = { name: "first", namespace: "demo" };
+  return JSON.stringify({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata,
+    type: "kubernetes.io/tls",
+    data,
+  });
+}
+
+export function keyring(): Keyring {
+  return new Keyring([sealingKey()]);
+}
+
+/** A Secret with a canary for a value. */
+export function plainSecret(stringData: Record<string, string> = { password: CANARY }): JsonObject {
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "db", namespace: "demo" },
+    stringData,
+  };
+}
+
+/** SealedSecrets that open, with a canary inside: plain, with templates, in wider scopes. */
+export async function sealedObjects(): Promise<JsonObject[]> {
+  const secret = parseSecret(plainSecret({ password: CANARY, user: `${CANARY}-2` }));
+  const strict = formatSealedSecret(await seal(secret, certificate(), "strict"));
+  const wide = formatSealedSecret(await seal(secret, certificate(), "cluster-wide"));
+  const spec = strict["spec"] as JsonObject;
+  const template = {
+    data: {
+      "db.url":
+        "pg://{{ .user }}:{{ .password | urlquery }}@db{{ range $k, $v := . }}{{ $k }}{{ end }}",
+    },
+    metadata: {
+      labels: { app: "db" },
+      annotations: { "sealedsecrets.bitnami.com/managed": "true" },
+    },
+    type: "Opaque",
+  };
+  return [strict, wide, { ...strict, spec: { ...spec, template } }];
+}
+
+/** Words of SealedSecrets and of what the controller does with them. */
+export const SEALED_WORDS = [
+  ...[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "spec",
+    "uid",
+  ],
+  ...[
+    "encryptedData",
+    "template",
+    "data",
+    "type",
+    "immutable",
+    "status",
+    "List",
+    "items",
+    "Secret",
+  ],
+  ...["SealedSecret", "bitnami.com/v1alpha1", "v1", "demo", "db", "kube-system", "finalizers"],
+  ...["ownerReferences", "resourceVersion", "generation", "deletionTimestamp", "managedFields"],
+  ...["sealedsecrets.bitnami.com/cluster-wide", "sealedsecrets.bitnami.com/namespace-wide"],
+  ...["sealedsecrets.bitnami.com/managed", "sealedsecrets.bitnami.com/patch"],
+  ...["sealedsecrets.bitnami.com/sealed-secrets-key", "active", "kubernetes.io/tls"],
+  ...["sealedsecrets.bitnami.com/skip-set-owner-references", "kubernetes.io/service-account-token"],
+  ...[
+    "kube-signet/sealed-under",
+    "kube-signet/sealed-for",
+    "kube-signet/drift",
+    "kube-signet/secret",
+  ],
+  ...["observedGeneration", "conditions", "secret", "Synced", "reason", "message", "sealedUnder"],
+];

@@ -1,0 +1,33 @@
+// Every boundary that is tried, in the order of a run.
+
+import type { Target } from "./target.ts";
+import { backups } from "./targets/backups.ts";
+import { certificates } from "./targets/certificates.ts";
+import { edits } from "./targets/edits.ts";
+import { envelopes } from "./targets/envelopes.ts";
+import { folders } from "./targets/folders.ts";
+import { histories } from "./targets/histories.ts";
+import { keys } from "./targets/keys.ts";
+import { manifests } from "./targets/manifests.ts";
+import { reconciles } from "./targets/reconciles.ts";
+import { requests } from "./targets/requests.ts";
+import { sealedSecrets } from "./targets/sealedsecrets.ts";
+import { kubeconfigs, projects } from "./targets/settings.ts";
+import { templates } from "./targets/templates.ts";
+import { texts } from "./targets/texts.ts";
+import { scans, trees } from "./targets/trees.ts";
+
+export const TARGETS: readonly Target[] = [
+  ...[
+    manifests,
+    edits,
+    sealedSecrets,
+    envelopes,
+    certificates,
+    keys,
+    backups,
+    kubeconfigs,
+    projects,
+  ],
+  ...[scans, histories, templates, texts, requests, reconciles, folders, trees],
+];
