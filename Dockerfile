@@ -51,5 +51,5 @@ COPY --from=build /out /
 ENV PATH=/usr/local/bin NODE_ENV=production
 # Numeric, or the kubelet cannot tell that it is not root.
 USER 65532:65532
-EXPOSE 8080 8081
+EXPOSE 8080 8081 8082
 ENTRYPOINT ["signet-controller"]

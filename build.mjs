@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { build, transform } from "esbuild";
 import { bundledPackages, formatBill, formatLicences } from "./build/bill.mjs";
 
@@ -46,6 +46,7 @@ async function buildPrograms() {
       buildLibrary(outdir),
     ]);
     await writeBills(outdir, metafiles);
+    await keepMetafiles(metafiles);
     await keepCompiled(outdir);
     await rm(resolve(root, "dist"), { recursive: true, force: true });
     await rename(outdir, resolve(root, "dist"));
@@ -59,7 +60,12 @@ async function buildController(outdir) {
   const program = join(outdir, "signet-controller.mjs");
   const { metafile } = await build({
     ...split,
-    entryPoints: [{ in: "controller/main.ts", out: "signet-controller" }],
+    entryPoints: [
+      { in: "controller/main.ts", out: "signet-controller" },
+      { in: "controller/sandboxworker.ts", out: "sandbox-worker" },
+    ],
+    // The mode that starts a worker is imported on demand, so it is in chunks/.
+    define: { ...common.define, __SANDBOX_WORKER__: JSON.stringify("../sandbox-worker.mjs") },
     outdir,
     outExtension: { ".js": ".mjs" },
     keepNames: true,
@@ -196,6 +202,13 @@ async function writeBills(outdir, metafiles) {
   await writeFile(join(outdir, "THIRD-PARTY-LICENSES.txt"), formatLicences(packages));
 }
 
+/** What esbuild says is in each output, for the test that compares the bill of materials with it. */
+async function keepMetafiles(metafiles) {
+  const folder = resolve(root, "node_modules/.cache/kube-signet");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "metafiles.json"), JSON.stringify(metafiles));
+}
+
 /**
  * Returns the commit being built: SIGNET_COMMIT, or else Git's HEAD; empty if unknown. HEAD does
  * not count if this folder is not the root of the repository: then it belongs to another project.
@@ -322,7 +335,9 @@ function runNode(args, input = "") {
 async function runScript(entry, args) {
   const outfile = resolve(root, "node_modules/.cache/kube-signet", entry.replace(/\.ts$/, ".mjs"));
   await mkdir(dirname(outfile), { recursive: true });
-  await build({ ...common, entryPoints: [entry], outfile, packages: "external" });
+  const worker = pathToFileURL(resolve(root, "dist/sandbox-worker.mjs")).href;
+  const define = { ...common.define, __SANDBOX_WORKER__: JSON.stringify(worker) };
+  await build({ ...common, define, entryPoints: [entry], outfile, packages: "external" });
   // Ctrl-C also reaches the script, which may need to clean up. Wait until it exits.
   process.on("SIGINT", () => undefined);
   const { status, signal } = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" });

@@ -11,7 +11,12 @@ const PATIENT = {
 };
 
 export default defineConfig({
-  define: { __VERSION__: JSON.stringify("0.0.0-test"), __COMMIT__: JSON.stringify("") },
+  define: {
+    __VERSION__: JSON.stringify("0.0.0-test"),
+    __COMMIT__: JSON.stringify(""),
+    // Seen from controller/: a worker thread cannot run TypeScript, so tests need `npm run build`.
+    __SANDBOX_WORKER__: JSON.stringify("../dist/sandbox-worker.mjs"),
+  },
   test: {
     teardownTimeout: 60_000,
     projects: [

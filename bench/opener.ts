@@ -68,7 +68,7 @@ async function openAll(
 ): Promise<number> {
   let next = 0;
   let opened = 0;
-  const render = (): Uint8Array => new Uint8Array();
+  const render = (): Map<string, Uint8Array> => new Map();
   const started = performance.now();
   const work = async (): Promise<void> => {
     while (next < sealed.length || performance.now() - started < forMs) {
