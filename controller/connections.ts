@@ -20,7 +20,7 @@ interface Connection {
  * Keeps the connections of `server` within the limits. A new connection above a limit takes the place
  * of the one that has been quiet for longest and for which nothing is being worked out: it is idle, or
  * its request has not arrived, or it does not take its answer. In all, that is one of the address with
- * the most connections. Where there is none, the new connection is closed.
+ * the most connections. If no connection can give way, the new one is closed.
  */
 export function limitConnections(server: Server | TlsServer, limits: ConnectionLimits): void {
   // The connection that was active last comes last.

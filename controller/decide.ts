@@ -300,9 +300,13 @@ function withOwners(rest: JsonObject, references: JsonObject[]): JsonObject {
 }
 
 function isSealedSecretRef(reference: JsonObject, name: string): boolean {
-  const { apiVersion, kind } = reference;
+  return refersToSealedSecret(reference) && reference["name"] === name;
+}
+
+/** Whether an owner reference is to a SealedSecret, of whatever name and version. */
+export function refersToSealedSecret({ apiVersion, kind }: JsonObject): boolean {
   const group = typeof apiVersion === "string" ? apiVersion.split("/")[0] : "";
-  return group === API_VERSION.split("/")[0] && kind === KIND && reference["name"] === name;
+  return group === API_VERSION.split("/")[0] && kind === KIND;
 }
 
 /** The labels and annotations that our field managers own, according to the managed fields. */

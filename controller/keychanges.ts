@@ -50,7 +50,7 @@ export interface KeyChangesWiring {
 export class KeyChanges {
   readonly #namespace: string;
   readonly #wiring: KeyChangesWiring;
-  /** Fingerprints of unconfirmed keys that operators were told of, with the names of their Secrets. */
+  /** Unconfirmed keys that operators already know of, as `FINGERPRINT SECRET`. */
   readonly #waiting = new Set<string>();
   /** Fingerprints of the keys that this process created, and that have not sealed yet. */
   readonly #created = new Set<string>();

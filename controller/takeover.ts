@@ -1,14 +1,13 @@
 // Which keys of an earlier controller may go on sealing when this one starts for the first time.
 // SPEC.md, "Confirmed keys".
 
-import { API_VERSION, KIND } from "../shared/sealing/sealedsecret.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import { CONFIRMED_ANNOTATION, KEY_LABEL } from "../shared/keys/keyfile.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
-import { SECRET_LABEL } from "./decide.ts";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import { pagesOf } from "../host/kubernetes/paging.ts";
+import { refersToSealedSecret, SECRET_LABEL } from "./decide.ts";
 import type { KeyAnnotations, KeyAnnotationsWiring } from "./keyannotations.ts";
 
 /** How far clocks of one cluster may differ. */
@@ -30,10 +29,7 @@ const ORIGINAL_MANAGER = "controller";
  */
 export function doubtAbout(secret: JsonObject, key: SealingKey, now: Date): string | null {
   const { annotations = null, labels = null, managedFields, ownerReferences } = metadataOf(secret);
-  const isOwned = objectsIn(ownerReferences).some(
-    ({ apiVersion, kind }) => kind === KIND && groupOf(apiVersion) === groupOf(API_VERSION),
-  );
-  if (isOwned) return "a SealedSecret owns it";
+  if (objectsIn(ownerReferences).some(refersToSealedSecret)) return "a SealedSecret owns it";
   // An orphaned Secret keeps the label, which is on all that we make from SealedSecrets.
   if (SECRET_LABEL in (asObject(labels) ?? {})) return "it was made from a SealedSecret";
   const strange = Object.keys(asObject(annotations) ?? {}).find((name) =>
@@ -62,10 +58,6 @@ function isNameGenerated(secret: JsonObject): boolean {
   const { name, generateName } = metadataOf(secret);
   if (typeof name !== "string" || typeof generateName !== "string") return false;
   return name.startsWith(generateName) && name.length === generateName.length + GENERATED_LENGTH;
-}
-
-function groupOf(apiVersion: unknown): string {
-  return typeof apiVersion === "string" ? (apiVersion.split("/")[0] ?? "") : "";
 }
 
 /** A key Secret, judged by itself. */

@@ -7,8 +7,8 @@ import { statIfThere } from "../../host/readfile.ts";
 export const PROJECT_FILE = "signet.yaml";
 
 /**
- * The nearest folder, from `folder` upwards, with a signet.yaml; null where there is none.
- * @throws SignetError project-invalid where a folder above it in the same repository has one too
+ * The nearest folder, from `folder` upwards, with a signet.yaml; null if no folder has one.
+ * @throws SignetError project-invalid if a folder above it in the same repository has one too
  */
 export function findProjectFolder(folder = process.cwd()): string | null {
   const here = nearest(resolve(folder), () => false);

@@ -60,6 +60,25 @@ export async function addAccount(
   });
 }
 
+/** Creates a service account with these rights in its namespace. Returns its token. */
+export async function addTenant(
+  plane: ControlPlane,
+  { namespace, name, rules }: { namespace: string; name: string; rules: object[] },
+): Promise<string> {
+  const apiGroup = "rbac.authorization.k8s.io";
+  const metadata = { name, namespace };
+  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata });
+  await plane.apply({ apiVersion: `${apiGroup}/v1`, kind: "Role", metadata, rules });
+  await plane.apply({
+    apiVersion: `${apiGroup}/v1`,
+    kind: "RoleBinding",
+    metadata,
+    roleRef: { apiGroup, kind: "Role", name },
+    subjects: [{ kind: "ServiceAccount", ...metadata }],
+  });
+  return plane.serviceAccountToken(namespace, name);
+}
+
 /** Creates a namespace where it is not there yet. */
 export async function ensureNamespace(plane: ControlPlane, name: string): Promise<void> {
   await plane.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name } });

@@ -12,7 +12,7 @@ import {
   untilData,
   untilVerdict,
 } from "./objects.ts";
-import { type RunningController, startCluster } from "./signet.ts";
+import { addTenant, type RunningController, startCluster } from "./signet.ts";
 
 const SEALED = "/apis/bitnami.com/v1alpha1/namespaces/tenant/sealedsecrets";
 const LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
@@ -31,21 +31,8 @@ beforeAll(async () => {
     namespaces: ["tenant", "honest"],
   }));
   certificate = await certificateOf(controller);
-  const metadata = { name: "tenant", namespace: "tenant" };
-  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
-  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata });
-  await plane.apply({
-    ...rbac,
-    kind: "Role",
-    rules: [{ apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["create"] }],
-  });
-  await plane.apply({
-    ...rbac,
-    kind: "RoleBinding",
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "tenant" },
-    subjects: [{ kind: "ServiceAccount", ...metadata }],
-  });
-  token = await plane.serviceAccountToken("tenant", "tenant");
+  const rules = [{ apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["create"] }];
+  token = await addTenant(plane, { namespace: "tenant", name: "tenant", rules });
 });
 
 afterAll(async () => {

@@ -6,7 +6,7 @@ import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { certificateOf, readSecret, sealed, SEALED_SECRETS, untilData } from "./objects.ts";
 import { statusOf, untilVerdict } from "./objects.ts";
-import { type RunningController, startCluster, startSignet } from "./signet.ts";
+import { addTenant, type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];
 const NAMESPACE = "tenant";
@@ -43,21 +43,8 @@ beforeEach(() => {
   name = `deputy-${++count}`;
 });
 
-/** The token of a service account with these rights in the namespace. */
-async function account(user: string, rules: object[]): Promise<string> {
-  const apiGroup = "rbac.authorization.k8s.io";
-  const metadata = { name: user, namespace: NAMESPACE };
-  await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata });
-  await plane.apply({ apiVersion: `${apiGroup}/v1`, kind: "Role", metadata, rules });
-  await plane.apply({
-    apiVersion: `${apiGroup}/v1`,
-    kind: "RoleBinding",
-    metadata,
-    roleRef: { apiGroup, kind: "Role", name: user },
-    subjects: [{ kind: "ServiceAccount", ...metadata }],
-  });
-  return plane.serviceAccountToken(NAMESPACE, user);
-}
+const account = (user: string, rules: object[]): Promise<string> =>
+  addTenant(plane, { namespace: NAMESPACE, name: user, rules });
 
 const sealedPath = (): string => `${SEALED_SECRETS}/namespaces/${NAMESPACE}/sealedsecrets/${name}`;
 const secretPath = (): string => `/api/v1/namespaces/${NAMESPACE}/secrets/${name}`;

@@ -8,7 +8,7 @@ import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { certificateOf, eventsOf, metricOf, readSecret, sealed, untilVerdict } from "./objects.ts";
-import { type RunningController, startCluster } from "./signet.ts";
+import { addTenant, type RunningController, startCluster } from "./signet.ts";
 
 const NAMESPACE = "kube-system";
 const SECRETS = `/api/v1/namespaces/${NAMESPACE}/secrets`;
@@ -29,32 +29,12 @@ beforeAll(async () => {
   certificate = await certificateOf(controller);
   const notBefore = new Date("2999-01-01T00:00:00Z");
   planted = await createSealingKey({ bits: 2048, notBefore, validForMs: 1e12 });
-  await plane.apply({
-    apiVersion: "v1",
-    kind: "ServiceAccount",
-    metadata: { name: "tenant", namespace: NAMESPACE },
-  });
-  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1" };
-  await plane.apply({
-    ...rbac,
-    kind: "Role",
-    metadata: { name: "tenant", namespace: NAMESPACE },
-    rules: [
-      {
-        apiGroups: ["bitnami.com"],
-        resources: ["sealedsecrets", "sealedsecrets/status"],
-        verbs: ["get", "list", "create", "update", "patch", "delete"],
-      },
-    ],
-  });
-  await plane.apply({
-    ...rbac,
-    kind: "RoleBinding",
-    metadata: { name: "tenant", namespace: NAMESPACE },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "tenant" },
-    subjects: [{ kind: "ServiceAccount", name: "tenant", namespace: NAMESPACE }],
-  });
-  token = await plane.serviceAccountToken(NAMESPACE, "tenant");
+  const rule = {
+    apiGroups: ["bitnami.com"],
+    resources: ["sealedsecrets", "sealedsecrets/status"],
+    verbs: ["get", "list", "create", "update", "patch", "delete"],
+  };
+  token = await addTenant(plane, { namespace: NAMESPACE, name: "tenant", rules: [rule] });
 });
 
 afterAll(async () => {

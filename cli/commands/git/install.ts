@@ -206,11 +206,7 @@ function attributePatterns(top: string): string[] {
   const globs = project.rules.flatMap(({ pattern }) =>
     withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
   );
-  // Git's patterns cannot express these: use every manifest below signet.yaml.
-  const isExtended = globs.some((glob) => /^!|[()]/.test(glob));
-  if (isExtended) for (const glob of globs) checkPlain(glob.replace(/[()|]/g, ""));
-  const said = isExtended ? ["**"] : globs;
-  return said.flatMap((glob) => {
+  return globs.flatMap((glob) => {
     const path = `/${prefix === "" ? "" : `${prefix}/`}${glob}`;
     checkPlain(path);
     // The `?` of Git's patterns is any one character.

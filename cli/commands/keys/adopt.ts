@@ -8,7 +8,6 @@ import { say } from "../../terminal/messages.ts";
 import { printJson } from "../../terminal/results.ts";
 import {
   type ClusterKey,
-  isConfirmed,
   labelOf,
   readClusterKeys,
   sealingAfter,
@@ -60,7 +59,7 @@ export async function runKeysAdopt(named: string, options: AdoptOptions): Promis
   const changed = withConfirmation(chosen, !undo);
   const before = await sealingNow(options, keys);
   const after = sealingAfter(keys, before, [changed]);
-  const isDone = isConfirmed(chosen) !== undo;
+  const isDone = chosen.key.confirmed !== undo;
   say(`${options.controllerNamespace}/${name}: ${fingerprint}`);
   say(`made ${day(chosen.key.certificate?.notBefore)}, in the cluster since ${createdOf(chosen)}`);
   for (const line of sealingWords(before, isDone ? before : after)) say(line);

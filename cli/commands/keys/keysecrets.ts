@@ -9,7 +9,7 @@ import {
   readKeySecret,
 } from "../../../shared/keys/keyfile.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
-import { maySeal, type SealingKey } from "../../../shared/keys/sealingkey.ts";
+import type { SealingKey } from "../../../shared/keys/sealingkey.ts";
 import { parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
 import { listKeySecrets } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
@@ -52,11 +52,6 @@ export function labelOf({ metadata }: Secret): string {
   return metadata.labels[KEY_LABEL] ?? "active";
 }
 
-/** Whether the Secret says that a person, or the controller, lets its key seal. */
-export function isConfirmed({ secret, key }: ClusterKey): boolean {
-  return secret.metadata.annotations[CONFIRMED_ANNOTATION] === key.fingerprint;
-}
-
 /** The same Secret with its key confirmed, or no longer. */
 export function withConfirmation({ secret, key }: ClusterKey, confirmed = true): ClusterKey {
   const { [CONFIRMED_ANNOTATION]: _, ...others } = secret.metadata.annotations;
@@ -85,10 +80,7 @@ export async function sealingNow(
 /** The fingerprint of the key that a controller with these key Secrets seals with. */
 function sealingAmong(keys: readonly ClusterKey[]): string | null {
   const held = keys.filter(({ secret }) => HELD_KEY_LABELS.includes(labelOf(secret)));
-  const confirmed = new Set(held.filter(isConfirmed).map(({ key }) => key.fingerprint));
-  const ordered = new Keyring(held.map(({ key }) => key)).keys;
-  const sealing = ordered.find((key) => maySeal(key) && confirmed.has(key.fingerprint));
-  return sealing?.fingerprint ?? null;
+  return new Keyring(held.map(({ key }) => key)).newest?.fingerprint ?? null;
 }
 
 /** Who seals before and after a change, as two lines. */

@@ -44,7 +44,7 @@ interface RestoreOptions extends KeyPlace {
 /** A key of the backup, and what becomes of it. */
 interface PlannedKey {
   readonly key: ClusterKey;
-  /** The label of the Secret that is in the cluster already; undefined where there is none. */
+  /** The label of the Secret that already holds this key in the cluster; undefined if none does. */
   readonly there: string | undefined;
 }
 

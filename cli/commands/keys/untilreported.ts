@@ -11,7 +11,7 @@ const POLL_MS = 500;
 
 /**
  * `done`: what was done to the Secrets, for errors. Returns the first report that satisfies.
- * @throws SignetError network where there is none in a minute
+ * @throws SignetError network if no report satisfies within a minute
  */
 export async function untilReported(
   options: ClusterOptions,
