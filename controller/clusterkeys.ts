@@ -23,13 +23,15 @@ import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import { KeyAnnotations } from "./keyannotations.ts";
 import { KeyChanges, type KeyChangesWiring, SEALING_SINCE_ANNOTATION } from "./keychanges.ts";
-import { doubtAbout, TakeOver } from "./takeover.ts";
+import { TakeOver } from "./takeover.ts";
 
 export interface KeyOptions {
   /** The namespace of the key Secrets. */
   readonly namespace: string;
   /** Prefix of a new key Secret's name; also the full name of the single key used before 2019. */
   readonly prefix: string;
+  /** The name of the Lease by which replicas elect their leader. */
+  readonly leaseName: string;
   /** Size of the RSA modulus of a new key, in bits. */
   readonly bits: number;
   readonly validForMs: number;
@@ -61,8 +63,6 @@ interface Found {
   readonly key: SealingKey | null;
   /** Whether the renew annotation is set. */
   readonly renew: boolean;
-  /** Why it may not be a key of an earlier controller; null if nothing tells. */
-  readonly doubt: string | null;
   readonly sealingSince: string;
 }
 
@@ -116,6 +116,7 @@ export class ClusterKeys {
   #held = "";
   #loaded = false;
   #leading = false;
+  #createsFirst = false;
   #requested = false;
   /** A look is under way; `again`: the keys changed since it began. */
   #working = false;
@@ -128,7 +129,7 @@ export class ClusterKeys {
     this.#wiring = wiring;
     const annotations = new KeyAnnotations(options.namespace, wiring);
     this.#changes = new KeyChanges(options.namespace, wiring, annotations);
-    this.#takeOver = new TakeOver(options.namespace, wiring, annotations);
+    this.#takeOver = new TakeOver(options, wiring, annotations);
     const { client, log } = wiring;
     const cacheOptions = {
       keep: (object: JsonObject) => this.#read(object),
@@ -152,7 +153,7 @@ export class ClusterKeys {
   async start(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#labelled.start(signal), this.#legacy.start(signal)]);
     if (signal.aborted) return;
-    await this.#takeOver.judge(this.#candidates(), signal);
+    await this.#takeOver.judge(this.#heldKeys(), signal);
     this.#loaded = true;
     this.#refill();
   }
@@ -161,6 +162,15 @@ export class ClusterKeys {
   lead(): void {
     this.#leading = true;
     this.#changes.forget();
+    this.#look();
+  }
+
+  /**
+   * Creates a key if none seals, although this replica may not lead: without a Lease, nobody leads for
+   * a while. Replicas choose the same name for it, so only one of their keys is stored.
+   */
+  createFirst(): void {
+    this.#createsFirst = true;
     this.#look();
   }
 
@@ -207,9 +217,14 @@ export class ClusterKeys {
     return [...this.#labelled.values(), ...this.#legacy.values()];
   }
 
+  /** The keys of these Secrets, as they say of themselves. */
+  #heldKeys(): SealingKey[] {
+    return this.#candidates().flatMap(({ key }) => (key === null ? [] : [key]));
+  }
+
   #refill(): void {
     if (!this.#loaded) return;
-    this.#takeOver.settle(this.#candidates());
+    this.#takeOver.settle(this.#heldKeys());
     const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
     const held = JSON.stringify(
       keys.map((key) => {
@@ -229,7 +244,8 @@ export class ClusterKeys {
   /** Creates a key if one is due, tells which key seals, and schedules the next check. */
   #look(): void {
     clearTimeout(this.#timer);
-    if (!this.#leading || !this.#loaded) return;
+    if (this.#wiring.keyring.newest !== null) this.#createsFirst = false;
+    if (!this.#mayCreate || !this.#loaded) return;
     this.#again = this.#working;
     if (this.#working) return;
     const dueInMs = this.#dueInMs();
@@ -260,17 +276,21 @@ export class ClusterKeys {
     const found = this.#found().flatMap(({ key, sealingSince }) =>
       key === null ? [] : [{ key, sealingSince }],
     );
-    await this.#takeOver.confirm(this.#candidates(), newest.name);
+    await this.#takeOver.confirm(this.#heldKeys());
     await this.#changes.look(newest, found);
   }
 
   #lookIn(delayMs: number): void {
     clearTimeout(this.#timer);
-    if (!this.#leading) return;
+    if (!this.#mayCreate) return;
     this.#timer = setTimeout(() => {
       this.#look();
     }, delayMs);
     this.#timer.unref();
+  }
+
+  get #mayCreate(): boolean {
+    return this.#leading || this.#createsFirst;
   }
 
   #dueInMs(): number {
@@ -302,7 +322,7 @@ export class ClusterKeys {
             await client.call("POST", this.#path, {
               query: { fieldManager: FIELD_MANAGER },
               body: formatKeySecret(pair, { name, namespace }, labels, confirmed),
-              guard,
+              ...(this.#leading ? { guard } : {}),
             }),
           ),
         );
@@ -339,8 +359,7 @@ export class ClusterKeys {
     const sealingSince = text(annotations[SEALING_SINCE_ANNOTATION]);
     try {
       const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...object });
-      const key = readKeySecret(secret, this.#options.order);
-      return { key, renew, sealingSince, doubt: doubtAbout(object, key, this.#wiring.now()) };
+      return { key: readKeySecret(secret, this.#options.order), renew, sealingSince };
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       this.#wiring.log.error("sealing key Secret is malformed, skipped", {
@@ -348,7 +367,7 @@ export class ClusterKeys {
         error: error.message,
         field: error.place.field,
       });
-      return { key: null, renew, sealingSince, doubt: null };
+      return { key: null, renew, sealingSince };
     }
   }
 }

@@ -13,7 +13,7 @@ export const SEALING_SINCE_ANNOTATION = "kube-signet/sealing-since";
 
 /**
  * Why another key seals than before.
- * - `first`: none did. `created`: the controller made the key, because none could seal or the key
+ * - `first`: no replica led before. `created`: the controller made the key, because none could seal or the key
  *   before was due for renewal.
  * - `removed`, `compromised`: the key before is gone, or is marked as compromised.
  * - `unconfirmed`: the confirmation of the key before was taken back.
@@ -42,6 +42,8 @@ export interface KeyChangesWiring {
   readonly now: () => Date;
   /** Throws if this replica may not write. */
   readonly guard: () => void;
+  /** Whether a replica led before this one, and so left its mark on a key. */
+  readonly ledBefore: () => boolean;
   /** Called for each change of the key that seals. */
   readonly onSealingKeyChange: (reason: ChangeReason) => void;
 }
@@ -84,7 +86,9 @@ export class KeyChanges {
     const marked = found
       .filter(({ sealingSince }) => sealingSince !== "")
       .sort((a, b) => (a.sealingSince < b.sealingSince ? 1 : -1));
-    const before = this.#sealing ?? marked[0]?.key.fingerprint;
+    // Whoever puts in a key can mark it too. Only the leader takes marks away, so another one tells.
+    const formerly = marked.find(({ key }) => key.fingerprint !== fingerprint) ?? marked[0];
+    const before = this.#sealing ?? formerly?.key.fingerprint;
     if (before !== fingerprint) await this.#tellOfChange(sealing, before, found);
     this.#sealing = fingerprint;
     for (const { key } of marked) {
@@ -120,7 +124,7 @@ export class KeyChanges {
     found: readonly WatchedKey[],
   ): ChangeReason {
     if (this.#created.delete(fingerprint)) return "created";
-    if (before === undefined) return "first";
+    if (before === undefined) return this.#wiring.ledBefore() ? "removed" : "first";
     const former = found.find(({ key }) => key.fingerprint === before);
     if (former === undefined) return "removed";
     if (former.key.compromised) return "compromised";

@@ -24,6 +24,8 @@ export interface LeaseWiring {
   readonly clock: () => number;
   readonly onLead: () => void;
   readonly onFollow: () => void;
+  /** Called when the right to the Lease is found missing, before the work without an election. */
+  readonly onForbidden: () => void;
 }
 
 /** How many times per duration a leader renews the Lease and a follower checks it. */
@@ -74,6 +76,12 @@ export class Lease {
     const { clock, now } = this.#wiring;
     const until = this.#heldUntil;
     return until !== undefined && clock() < until.clockMs && now().getTime() < until.wallMs;
+  }
+
+  /** Whether a replica led before the present one. */
+  get ledBefore(): boolean {
+    const { leaseTransitions = 0 } = asObject(this.#record?.["spec"] ?? null) ?? {};
+    return Number(leaseTransitions) > 1;
   }
 
   /** Call right before a write is sent. @throws ApiError NotLeader if this replica may not write */
@@ -201,6 +209,7 @@ export class Lease {
   /** A deployment of the original grants no Lease permissions, and runs a single replica. */
   #forbidden(): void {
     const nowMs = this.#wiring.clock();
+    if (this.#forbiddenSinceMs === undefined) this.#wiring.onForbidden();
     this.#forbiddenSinceMs ??= nowMs;
     if (this.#withoutElection || nowMs - this.#forbiddenSinceMs < FORBIDDEN_MS) return;
     this.#withoutElection = true;

@@ -1,4 +1,4 @@
-// Which keys of an earlier controller may go on sealing when this one starts for the first time.
+// Whether the key of an earlier controller may go on sealing when this one starts for the first time.
 // SPEC.md, "Confirmed keys".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,47 +7,35 @@ import { CONFIRMED_ANNOTATION, KEY_LABEL } from "../shared/keys/keyfile.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import { pagesOf } from "../host/kubernetes/paging.ts";
-import { refersToSealedSecret, SECRET_LABEL } from "./decide.ts";
+import { refersToSealedSecret } from "./decide.ts";
 import type { KeyAnnotations, KeyAnnotationsWiring } from "./keyannotations.ts";
-
-/** How far clocks of one cluster may differ. */
-const CLOCKS_DIFFER_MS = 300_000;
 
 /**
  * Annotations of the original that a Secret gets only through the template of a SealedSecret, and
- * our own.
+ * our own, such as the one on a key that was restored from a backup.
  */
 const STRANGE_ANNOTATION = /^(sealedsecrets\.bitnami\.com|kube-signet)\//;
 
 /** The field manager of the Go original. */
 const ORIGINAL_MANAGER = "controller";
 
-/**
- * Returns why a key Secret may have been made from a SealedSecret, or null if nothing tells. The Go
- * original lets a SealedSecret carry the label of a key, so whoever may create SealedSecrets in its
- * namespace can have it make a key Secret.
- */
-export function doubtAbout(secret: JsonObject, key: SealingKey, now: Date): string | null {
-  const { annotations = null, labels = null, managedFields, ownerReferences } = metadataOf(secret);
+/** Returns why a key Secret may not be the work of the original or of a person; null if it may. */
+function doubtAbout(secret: JsonObject): string | null {
+  const { annotations = null, managedFields, ownerReferences } = metadataOf(secret);
   if (objectsIn(ownerReferences).some(refersToSealedSecret)) return "a SealedSecret owns it";
-  // An orphaned Secret keeps the label, which is on all that we make from SealedSecrets.
-  if (SECRET_LABEL in (asObject(labels) ?? {})) return "it was made from a SealedSecret";
   const strange = Object.keys(asObject(annotations) ?? {}).find((name) =>
     STRANGE_ANNOTATION.test(name),
   );
-  if (strange !== undefined) return "it has an annotation that Secrets from SealedSecrets have";
-  const soon = now.getTime() + CLOCKS_DIFFER_MS;
-  if ((key.certificate?.notBefore.getTime() ?? 0) > soon) return "its certificate is of the future";
-  // The original lets the API server choose the names of its keys. What else it writes comes from
-  // SealedSecrets.
-  const isOfOriginal = objectsIn(managedFields).some(
-    ({ manager, fieldsV1 }) =>
-      manager === ORIGINAL_MANAGER && asObject(asObject(fieldsV1 ?? null)?.["f:data"] ?? null),
-  );
-  if (isOfOriginal && !isNameGenerated(secret)) {
-    return "a controller wrote it under a name that was given";
-  }
-  return null;
+  if (strange !== undefined) return `it has the annotation ${strange}`;
+  const writers = objectsIn(managedFields)
+    .filter(({ fieldsV1 }) => asObject(asObject(fieldsV1 ?? null)?.["f:data"] ?? null) !== null)
+    .map(({ manager }) => manager);
+  if (writers.length === 0) return "its managedFields do not say who wrote it";
+  // The original lets the API server choose the names of its keys. Whatever else it writes comes
+  // from SealedSecrets.
+  return writers.includes(ORIGINAL_MANAGER) && !isNameGenerated(secret)
+    ? "a controller wrote it under a name that was given"
+    : null;
 }
 
 /** Characters that the API server appends to a `generateName`. */
@@ -60,114 +48,128 @@ function isNameGenerated(secret: JsonObject): boolean {
   return name.startsWith(generateName) && name.length === generateName.length + GENERATED_LENGTH;
 }
 
-/** A key Secret, judged by itself. */
-interface Candidate {
-  /** Null if the Secret is malformed. */
-  readonly key: SealingKey | null;
-  /** See `doubtAbout`. */
-  readonly doubt: string | null;
+/** Where an earlier controller would have left its traces. */
+interface TakeOverPlace {
+  readonly namespace: string;
+  /** The name of the single key Secret used before 2019, which has no label. */
+  readonly prefix: string;
+  /** The Lease of this controller: it outlives the controller, and all of its keys. */
+  readonly leaseName: string;
 }
 
 const RETRY_MS = 1_000;
 
-/** The keys of an earlier controller that may seal, decided once at the start. */
+/**
+ * The key of an earlier controller that may seal, decided once at the start. It must be the only
+ * key Secret: the original lets a SealedSecret make a key Secret, but has a key of its own before it
+ * handles the first SealedSecret.
+ */
 export class TakeOver {
-  readonly #namespace: string;
+  readonly #place: TakeOverPlace;
   readonly #wiring: KeyAnnotationsWiring;
   readonly #annotations: KeyAnnotations;
-  readonly #inherited = new Set<string>();
+  /** The fingerprint of the key that may seal although its Secret has no confirmation yet. */
+  #inherited: string | null = null;
 
-  constructor(namespace: string, wiring: KeyAnnotationsWiring, annotations: KeyAnnotations) {
-    this.#namespace = namespace;
+  constructor(place: TakeOverPlace, wiring: KeyAnnotationsWiring, annotations: KeyAnnotations) {
+    this.#place = place;
     this.#wiring = wiring;
     this.#annotations = annotations;
   }
 
   /** Whether a key may seal although its Secret has no confirmation yet. */
   inherits({ fingerprint, confirmed }: SealingKey): boolean {
-    return !confirmed && this.#inherited.has(fingerprint);
+    return !confirmed && fingerprint === this.#inherited;
   }
 
-  /**
-   * Decides about the keys that are there. Unless no key Secret was ever confirmed, none may seal
-   * without a confirmation. Failures are retried until `signal` aborts.
-   */
-  async judge(candidates: readonly Candidate[], signal: AbortSignal): Promise<void> {
-    if (candidates.length === 0 || candidates.some(({ key }) => key?.confirmed === true)) return;
+  /** Decides about the keys that are held. Failures are retried until `signal` aborts. */
+  async judge(held: readonly SealingKey[], signal: AbortSignal): Promise<void> {
+    const [key] = held;
+    if (key === undefined || held.some(({ confirmed }) => confirmed)) return;
+    const { log } = this.#wiring;
     while (!signal.aborted) {
       try {
-        if (!(await this.#wasConfirmed())) await this.#inheritFrom(candidates);
+        const reason = await this.#reasonAgainst(key);
+        if (reason === null) {
+          const { fingerprint, name } = key;
+          const secret = `${this.#place.namespace}/${name}`;
+          this.#inherited = fingerprint;
+          log.warn("sealing key of an earlier controller taken over", { secret, fingerprint });
+        } else {
+          const message = "no sealing key was taken over: existing keys open values and seal none";
+          log.warn(message, { reason });
+        }
         return;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        this.#wiring.log.warn("sealing keys could not be judged, trying again", {
-          error: error.message,
-        });
+        log.warn("sealing keys could not be judged, trying again", { error: error.message });
         await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     }
   }
 
   /**
-   * Notes which confirmations are written down. From then on the annotation alone counts, so that a
-   * person can take it back.
+   * Forgets the decision once any confirmation is written down. From then on annotations alone
+   * count, so that a person can take one back, and all replicas agree.
    */
-  settle(candidates: readonly Candidate[]): void {
-    for (const { key } of candidates) {
-      if (key?.confirmed === true) this.#inherited.delete(key.fingerprint);
+  settle(held: readonly SealingKey[]): void {
+    if (held.some(({ confirmed }) => confirmed)) this.#inherited = null;
+  }
+
+  /** Writes down what was decided. To be called by the leader. @throws ApiError; call it again */
+  async confirm(held: readonly SealingKey[]): Promise<void> {
+    const key = held.find((each) => this.inherits(each));
+    if (key === undefined) return;
+    await this.#annotations.set(key.name, CONFIRMED_ANNOTATION, key.fingerprint);
+  }
+
+  /** Why `key`, which is held, must not seal; null if it may. @throws ApiError */
+  async #reasonAgainst(key: SealingKey): Promise<string | null> {
+    const secrets = await this.#keySecrets();
+    if (secrets.some(isConfirmed) || (await this.#hasLease())) {
+      return "this controller ran here before";
     }
+    const [secret, ...others] = secrets;
+    if (others.length > 0) return `there are ${secrets.length} key Secrets`;
+    // It was replaced since it was read, so its fingerprint is not known.
+    if (secret === undefined || metadataOf(secret)["name"] !== key.name) return "it is gone";
+    return key.compromised ? "it is marked as compromised" : doubtAbout(secret);
+  }
+
+  /** All key Secrets, in use or not, well-formed or not. */
+  async #keySecrets(): Promise<JsonObject[]> {
+    const { namespace, prefix } = this.#place;
+    const path = `/api/v1/namespaces/${namespace}/secrets`;
+    const unlabelled = { labelSelector: `!${KEY_LABEL}`, fieldSelector: `metadata.name=${prefix}` };
+    const found: JsonObject[] = [];
+    for (const query of [{ labelSelector: KEY_LABEL }, unlabelled]) {
+      for await (const { items } of pagesOf((page) =>
+        this.#wiring.client.call("GET", path, { query: { ...query, ...page } }),
+      )) {
+        found.push(...objectsIn(items));
+      }
+    }
+    return found;
   }
 
   /**
-   * Writes down what was decided, for the key in the Secret `sealing` first: after a kill between
-   * two writes no key is taken over any more, and an older one would seal. To be called by the
-   * leader. @throws ApiError; call it again
+   * Whether a replica of this controller ever led here. Someone may have deleted every confirmed
+   * key since.
    */
-  async confirm(candidates: readonly Candidate[], sealing: string): Promise<void> {
-    const isFirst = ({ key }: Candidate): number => Number(key?.name === sealing);
-    for (const { key } of [...candidates].sort((a, b) => isFirst(b) - isFirst(a))) {
-      if (key === null || !this.inherits(key)) continue;
-      await this.#annotations.set(key.name, CONFIRMED_ANNOTATION, key.fingerprint);
+  async #hasLease(): Promise<boolean> {
+    const { namespace, leaseName } = this.#place;
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${leaseName}`;
+    try {
+      await this.#wiring.client.call("GET", path);
+      return true;
+    } catch (error) {
+      // A deployment of the original grants no right to Leases, so there is none.
+      if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return false;
+      throw error;
     }
   }
+}
 
-  async #inheritFrom(candidates: readonly Candidate[]): Promise<void> {
-    const { log } = this.#wiring;
-    for (const { key, doubt } of candidates) {
-      if (key === null || key.compromised) continue;
-      const { name, fingerprint } = key;
-      const told = { secret: `${this.#namespace}/${name}`, fingerprint };
-      const reason = doubt ?? (await this.#sealedSecretOf(name));
-      if (reason === null) {
-        this.#inherited.add(fingerprint);
-        log.warn("sealing key of an earlier controller taken over", told);
-      } else {
-        const hint = `signet keys adopt ${name}`;
-        const message = "sealing key found, and not taken over: it opens values and seals none";
-        log.warn(message, { ...told, reason, hint });
-      }
-    }
-  }
-
-  /** Whether any key Secret, in use or not, has a confirmation. */
-  async #wasConfirmed(): Promise<boolean> {
-    const path = `/api/v1/namespaces/${this.#namespace}/secrets`;
-    for await (const { items } of pagesOf((page) =>
-      this.#wiring.client.call("GET", path, { query: { labelSelector: KEY_LABEL, ...page } }),
-    )) {
-      const annotations = objectsIn(items).map((secret) => metadataOf(secret)["annotations"]);
-      if (annotations.some((each) => CONFIRMED_ANNOTATION in (asObject(each ?? null) ?? {}))) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /** Why a key may have been made from a SealedSecret that is still there. */
-  async #sealedSecretOf(name: string): Promise<string | null> {
-    const path = `/apis/bitnami.com/v1alpha1/namespaces/${this.#namespace}/sealedsecrets`;
-    const query = { fieldSelector: `metadata.name=${name}`, limit: "1" };
-    const { items } = await this.#wiring.client.call("GET", path, { query });
-    return objectsIn(items).length === 0 ? null : "there is a SealedSecret of its name";
-  }
+function isConfirmed(secret: JsonObject): boolean {
+  return CONFIRMED_ANNOTATION in (asObject(metadataOf(secret)["annotations"] ?? null) ?? {});
 }

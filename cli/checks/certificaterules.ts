@@ -66,7 +66,18 @@ export function checkHeldKey(
     const message = `the controller of ${name} does not hold the key ${fingerprint}: someone else can read what is sealed with this certificate`;
     return found("certificate-unknown", "error", message);
   }
-  if (state === "sealing" || state === "former") return [];
-  const word = state === "compromised" ? "compromised" : "unconfirmed";
-  return found(`certificate-${word}`, "error", `the key ${fingerprint} of ${name} is ${word}`);
+  if (state === "sealing") return [];
+  if (state === "former") {
+    const message = `the certificate is of a former key of ${name}; run "signet cert refresh ${name}"`;
+    return found("certificate-former", "warning", message);
+  }
+  if (state === "compromised") {
+    return found(
+      "certificate-compromised",
+      "error",
+      `the key ${fingerprint} of ${name} is compromised`,
+    );
+  }
+  const message = `nobody confirmed the key ${fingerprint} of ${name}: whoever put it there may read what is sealed with this certificate; run "signet cert refresh ${name}"`;
+  return found("certificate-unconfirmed", "error", message);
 }

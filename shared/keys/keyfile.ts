@@ -34,6 +34,12 @@ export const RENEW_ANNOTATION = "kube-signet/renew";
  */
 export const CONFIRMED_ANNOTATION = "kube-signet/confirmed";
 
+/**
+ * An annotation on a key Secret that came out of a backup, with the fingerprint of its key. A
+ * controller that starts later does not take such a key for one of an earlier controller.
+ */
+export const RESTORED_ANNOTATION = "kube-signet/restored";
+
 /** The first bytes of a locked backup, which is an age file: armored and binary. */
 const LOCKED_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"];
 

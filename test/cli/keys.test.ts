@@ -6,7 +6,12 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { CONFIRMED_ANNOTATION, KEY_LABEL, RENEW_ANNOTATION } from "../../shared/keys/keyfile.ts";
+import {
+  CONFIRMED_ANNOTATION,
+  KEY_LABEL,
+  RENEW_ANNOTATION,
+  RESTORED_ANNOTATION,
+} from "../../shared/keys/keyfile.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Finished } from "../cluster/program.ts";
 import { KEYS, Workplace } from "./workplace.ts";
@@ -215,6 +220,7 @@ describe("a backup that somebody else made", () => {
             labels: { [KEY_LABEL]: "active" },
             name: "one",
             namespace: "kube-system",
+            annotations: { [RESTORED_ANNOTATION]: DEV },
           },
           data: keySecret("one", KEYS.dev).data,
         },
@@ -246,7 +252,10 @@ describe("a backup that somebody else made", () => {
       expect([refused.status, there]).toEqual([2, []]);
     }
     const { status, stderr } = await restore("--no-wait", "--adopt", DEV);
-    expect([status, there[0]?.metadata.annotations]).toEqual([0, { [CONFIRMED_ANNOTATION]: DEV }]);
+    expect([status, there[0]?.metadata.annotations]).toEqual([
+      0,
+      { [CONFIRMED_ANNOTATION]: DEV, [RESTORED_ANNOTATION]: DEV },
+    ]);
     expect(stderr).toMatch(/one +active +may seal/);
     expect(stderr).toContain(`signet: will seal: ${DEV}\n`);
   });
@@ -383,14 +392,13 @@ describe("verify --live", () => {
 
   it.each([
     [{ [DEV]: "sealing" }, null],
-    [{ [PROD]: "sealing", [DEV]: "former" }, null],
     [
       { [PROD]: "sealing" },
       `the controller of dev does not hold the key ${DEV}: someone else can read what is sealed with this certificate [certificate-unknown]`,
     ],
     [
       { [PROD]: "sealing", [DEV]: "unconfirmed" },
-      `the key ${DEV} of dev is unconfirmed [certificate-unconfirmed]`,
+      `nobody confirmed the key ${DEV} of dev: whoever put it there may read what is sealed with this certificate; run "signet cert refresh dev" [certificate-unconfirmed]`,
     ],
     [
       { [PROD]: "sealing", [DEV]: "compromised" },
@@ -402,6 +410,15 @@ describe("verify --live", () => {
     expect([status, stdout]).toEqual(
       finding === null ? [0, ""] : [3, `certificates/dev.pem: error: ${finding}\n`],
     );
+  });
+
+  it("warns of a former key", async () => {
+    answer = reporting(() => ({ [PROD]: "sealing", [DEV]: "former" }));
+    expect(await verify()).toMatchObject({
+      status: 0,
+      stdout:
+        'certificates/dev.pem: warning: the certificate is of a former key of dev; run "signet cert refresh dev" [certificate-former]\n',
+    });
   });
 
   it("finds another certificate that was put in front of the old one", async () => {

@@ -10,6 +10,7 @@ import {
   formatKeySecret,
   KEY_LABEL,
   RENEW_ANNOTATION,
+  RESTORED_ANNOTATION,
 } from "../../shared/keys/keyfile.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
@@ -56,11 +57,15 @@ interface Replica {
 
 const replicas: Replica[] = [];
 
+/** Whether the replicas that are made from now on are not the first. */
+let ledBefore = false;
+
 /** A replica that has read the keys that there are. */
 async function replica(
   options: Partial<KeyOptions> = {},
   guard: () => void = () => undefined,
 ): Promise<Replica> {
+  const isLater = ledBefore;
   const keyring = new Keyring();
   const lines: string[] = [];
   const ahead = { wall: 0 };
@@ -69,6 +74,7 @@ async function replica(
   const all: KeyOptions = {
     namespace: "signet",
     prefix: PREFIX,
+    leaseName: "signet-controller",
     bits: BITS,
     validForMs: 10 * DAY_MS,
     commonName: "",
@@ -85,6 +91,7 @@ async function replica(
     now: () => new Date(Date.now() + ahead.wall),
     clock: () => Date.now(),
     guard,
+    ledBefore: () => isLater,
     onSealingKeyChange: (reason) => reasons.push(reason),
     onChange: () => changes++,
   });
@@ -129,6 +136,17 @@ async function pass(totalMs: number, stepMs: number): Promise<void> {
 }
 
 describe("the first key", () => {
+  it("is made by a follower too, once, where nobody can be elected", async () => {
+    const followers = [await replica(), await replica()];
+    for (const { keys } of followers) keys.createFirst();
+    await until(() => followers.every(({ keyring }) => keyring.newest !== null));
+    expect(new Set(followers.map(({ keyring }) => keyring.newest?.fingerprint)).size).toBe(1);
+    expect(names()).toHaveLength(1);
+    for (const { keys } of followers) keys.createFirst();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(names()).toHaveLength(1);
+  });
+
   let leads = true;
 
   it("is made by the leader alone, stored, and then held", async () => {
@@ -398,6 +416,35 @@ describe("the keys that are held", () => {
   });
 });
 
+describe("a change of the sealing key while no replica led", () => {
+  const since = (day: number): JsonObject => ({
+    annotations: { [SEALING_SINCE_ANNOTATION]: `2026-01-0${day}T00:00:00.000Z` },
+  });
+
+  it.each([
+    ["later than", since(9)],
+    ["earlier than", since(1)],
+    ["in place of none on", {}],
+  ])("is told, though somebody marked the new key %s the former", async (_what, mark) => {
+    await stored("former", DAY_MS, since(5));
+    await stored("new", 0, mark);
+    const { keys, keyring, reasons } = await replica();
+    keys.lead();
+    await until(() => reasons.length === 1);
+    expect([keyring.newest?.name, reasons]).toEqual(["new", ["confirmed"]]);
+  });
+
+  it("is told where the former key is gone, and with it the mark", async () => {
+    await stored("older", DAY_MS);
+    ledBefore = true;
+    const { keys, reasons } = await replica();
+    ledBefore = false;
+    keys.lead();
+    await until(() => reasons.length === 1);
+    expect(reasons).toEqual(["removed"]);
+  });
+});
+
 describe("a key that nobody vouched for", () => {
   const unconfirmed = { annotations: { [CONFIRMED_ANNOTATION]: "SHA256:of-another-key" } };
 
@@ -457,35 +504,90 @@ describe("a key that nobody vouched for", () => {
   });
 });
 
-describe("the keys of an earlier controller", () => {
-  const bare = { annotations: { [CONFIRMED_ANNOTATION]: undefined as unknown as string } };
+describe("the key of an earlier controller", () => {
+  const NAME = "sealed-secrets-keyabcde";
+  const LEASE = "/apis/coordination.k8s.io/v1/namespaces/signet/leases/signet-controller";
+  const writtenBy = (manager: string): JsonObject[] => [
+    { manager, fieldsV1: { "f:data": { ".": {}, "f:tls.key": {} } } },
+  ];
+  /** As the original makes it. */
+  const bare = {
+    annotations: { [CONFIRMED_ANNOTATION]: undefined as unknown as string },
+    generateName: PREFIX,
+    managedFields: writtenBy("controller"),
+  };
 
-  it("are confirmed once, by the leader, and the newest of them seals", async () => {
-    await stored("sealed-secrets-keyabcde", 2 * DAY_MS, bare);
-    await stored(PREFIX, 3 * DAY_MS, { ...bare, labels: {} });
-    const { keys, keyring, lines, reasons } = await replica();
-    // A follower seals with it as well, and leaves the confirmation to the leader.
-    const isConfirmed = (): boolean =>
-      [...server.objects.values()].every((object) =>
-        Boolean(asObject(metadataOf(object)["annotations"] ?? null)?.[CONFIRMED_ANNOTATION]),
-      );
-    expect([keyring.newest?.name, isConfirmed()]).toEqual(["sealed-secrets-keyabcde", false]);
+  const annotationOf = (name: string): unknown => {
+    const { annotations = null } = metadataOf(server.objects.get(`${SECRETS}/${name}`) ?? {});
+    return asObject(annotations)?.[CONFIRMED_ANNOTATION];
+  };
+
+  /** The states after this replica has led: where nothing is inherited, it made a key of its own. */
+  async function statesOnceLed({ keys, keyring, reasons }: Replica): Promise<string[]> {
     keys.lead();
-    await until(() => reasons.length === 1 && isConfirmed());
-    expect([keyring.newest?.name, posts(), reasons]).toEqual([
-      "sealed-secrets-keyabcde",
+    await until(() => reasons.length === 1);
+    return keyring.keys.map((key) => `${key.name} ${keyring.stateOf(key)}`).sort();
+  }
+
+  it.each<[string, JsonObject]>([
+    ["the original", bare],
+    [
+      "a person",
+      { ...bare, generateName: undefined as never, managedFields: writtenBy("kubectl") },
+    ],
+  ])("goes on sealing if it is the only one, and %s made it", async (_who, metadata) => {
+    await stored(NAME, 2 * DAY_MS, metadata);
+    const first = await replica();
+    // A follower seals with it as well, and leaves the confirmation to the leader.
+    expect([first.keyring.newest?.name, annotationOf(NAME)]).toEqual([NAME, undefined]);
+    expect(await statesOnceLed(first)).toEqual([`${NAME} sealing`]);
+    expect([posts(), first.reasons, annotationOf(NAME)]).toEqual([
       0,
       ["first"],
+      first.keyring.newest?.fingerprint,
     ]);
-    expect(keyring.keys.every(({ confirmed }) => confirmed)).toBe(true);
-    expect(messages(lines).sort()).toEqual([
+    expect(messages(first.lines)).toEqual([
+      "sealing key of an earlier controller taken over",
       "another sealing key seals from now on",
-      "sealing key of an earlier controller taken over",
-      "sealing key of an earlier controller taken over",
     ]);
-    await stored("late", DAY_MS, bare);
-    await until(() => keyring.keys.length === 3);
-    expect(keyring.newest?.name).toBe("sealed-secrets-keyabcde");
+  });
+
+  it("from before there was a label goes on sealing as well", async () => {
+    await stored(PREFIX, 3 * DAY_MS, {
+      ...bare,
+      labels: {},
+      managedFields: writtenBy("kubectl"),
+    });
+    expect(await statesOnceLed(await replica())).toEqual([`${PREFIX} sealing`]);
+  });
+
+  it.each<[string, JsonObject]>([
+    ["another", { labels: { [KEY_LABEL]: "active" } }],
+    ["one that is compromised", { labels: { [KEY_LABEL]: "compromised" } }],
+    ["one that is out of use", { labels: { [KEY_LABEL]: "retired" } }],
+    ["one with an empty label", { labels: { [KEY_LABEL]: "" } }],
+    ["one from before there was a label", { name: PREFIX, labels: {} }],
+  ])("opens only where there is %s", async (_what, metadata) => {
+    await stored(NAME, 2 * DAY_MS, bare);
+    const name = (metadata["name"] as string | undefined) ?? "sealed-secrets-keyfghij";
+    await stored(name, -400_000 * DAY_MS, { ...bare, ...metadata });
+    const first = await replica();
+    expect(first.keyring.newest).toBeNull();
+    const states = await statesOnceLed(first);
+    expect(states).toContain(`${NAME} unconfirmed`);
+    expect(states.filter((state) => state.endsWith(" sealing"))).toEqual([
+      `${first.keyring.newest?.name ?? ""} sealing`,
+    ]);
+    expect([NAME, name]).not.toContain(first.keyring.newest?.name);
+    expect([annotationOf(NAME), annotationOf(name)]).toEqual([undefined, undefined]);
+    expect(first.reasons).toEqual(["created"]);
+  });
+
+  it("opens only where there is a key Secret that cannot be read", async () => {
+    await stored(NAME, 2 * DAY_MS, bare);
+    const metadata = { name: "broken", labels: { [KEY_LABEL]: "active" } };
+    server.put(`${SECRETS}/broken`, { metadata, data: { "tls.key": "" } });
+    expect(await statesOnceLed(await replica())).toContain(`${NAME} unconfirmed`);
   });
 
   it.each<[string, JsonObject]>([
@@ -495,78 +597,60 @@ describe("the keys of an earlier controller", () => {
       { annotations: { "sealedsecrets.bitnami.com/skip-set-owner-references": "true" } },
     ],
     ["marked", { annotations: { [CONFIRMED_ANNOTATION]: "" } }],
-    ["labelled", { labels: { [KEY_LABEL]: "active", "kube-signet/secret": "owned" } }],
-    [
-      "misnamed",
-      {
-        generateName: "sealed-secrets-key",
-        managedFields: [{ manager: "controller", fieldsV1: { "f:data": { "f:tls.key": {} } } }],
-      },
-    ],
-    [
-      "named",
-      { managedFields: [{ manager: "controller", fieldsV1: { "f:data": { "f:tls.key": {} } } }] },
-    ],
-  ])("are not one that is %s, as from a SealedSecret", async (name, metadata) => {
+    ["restored", { annotations: { [RESTORED_ANNOTATION]: "SHA256:x" } }],
+    ["misnamed", { generateName: "sealed-secrets-key" }],
+    ["named", { generateName: undefined as never }],
+    ["of nobody", { managedFields: undefined as never }],
+    ["of nobody's data", { managedFields: [{ manager: "kubectl-label", fieldsV1: {} }] }],
+    ["compromised", { labels: { [KEY_LABEL]: "compromised" } }],
+  ])("is not one that is %s", async (what, metadata) => {
+    const name = what === "misnamed" ? "sealed-secrets-key-of-a-tenant" : NAME;
     await stored(name, 0, {
       ...bare,
       ...metadata,
       ...{ annotations: { ...bare.annotations, ...(metadata["annotations"] as JsonObject) } },
     });
-    const { keys, keyring, reasons } = await replica();
-    keys.lead();
-    await until(() => reasons.length === 1);
-    expect([reasons, keyring.keys.length]).toEqual([["created"], 2]);
-    expect(keyring.keys.map((key) => keyring.stateOf(key)).sort()).toEqual([
-      "sealing",
-      "unconfirmed",
-    ]);
+    const first = await replica();
+    await statesOnceLed(first);
+    expect([first.reasons, first.keyring.keys.length]).toEqual([["created"], 2]);
+    expect(first.keyring.newest?.name).not.toBe(name);
+    expect(messages(first.lines)).toContain(
+      "no sealing key was taken over: existing keys open values and seal none",
+    );
   });
 
-  const annotationOf = (name: string): unknown => {
-    const { annotations = null } = metadataOf(server.objects.get(`${SECRETS}/${name}`) ?? {});
-    return asObject(annotations)?.[CONFIRMED_ANNOTATION];
-  };
-
-  it("no longer seal once a person takes the confirmation back", async () => {
-    await stored("older", 3 * DAY_MS, bare);
-    const newer = await stored("newer", 2 * DAY_MS, bare);
+  it("no longer seals once a person takes the confirmation back", async () => {
+    const original = await stored(NAME, 2 * DAY_MS, bare);
     const { keys, keyring, reasons } = await replica();
     keys.lead();
-    await until(() => reasons.length === 1 && ["older", "newer"].every(annotationOf));
+    await until(() => reasons.length === 1 && Boolean(annotationOf(NAME)));
     await pass(60_000, 30_000);
-    server.put(`${SECRETS}/newer`, newer);
+    server.put(`${SECRETS}/${NAME}`, original);
     await until(() => reasons.length === 2);
-    await pass(60_000, 30_000);
-    expect([keyring.newest?.name, annotationOf("newer"), reasons]).toEqual([
-      "older",
-      undefined,
-      ["first", "unconfirmed"],
-    ]);
+    expect([keyring.newest?.name === NAME, annotationOf(NAME)]).toEqual([false, undefined]);
   });
 
-  it("are confirmed from the one that seals on, so that a kill lets no older one seal", async () => {
-    await stored("a-older", 3 * DAY_MS, bare);
-    await stored("b-newer", 2 * DAY_MS, bare);
-    server.always("PUT", `${SECRETS}/a-older`, refuse(500, "InternalError"));
-    const killed = await replica();
-    killed.keys.lead();
-    await until(() => Boolean(annotationOf("b-newer")));
-    killed.keys.follow();
+  it("no longer seals for a follower once the leader has decided otherwise", async () => {
+    await stored(NAME, 2 * DAY_MS, bare);
     const { keyring } = await replica();
-    expect(keyring.newest?.name).toBe("b-newer");
+    expect(keyring.newest?.name).toBe(NAME);
+    await stored("by-the-leader", DAY_MS);
+    await until(() => keyring.newest?.name === "by-the-leader");
+    server.remove(`${SECRETS}/by-the-leader`);
+    await until(() => keyring.keys.length === 1);
+    expect(keyring.newest).toBeNull();
   });
 
-  it("seal also where the rights to confirm them are missing, as with the original's", async () => {
-    const name = "sealed-secrets-keyabcde";
-    await stored(name, 2 * DAY_MS, bare);
-    server.always("PUT", `${SECRETS}/${name}`, refuse(403, "Forbidden"));
+  it("seals also where the rights to confirm it are missing, as with the original's", async () => {
+    await stored(NAME, 2 * DAY_MS, bare);
+    server.always("PUT", `${SECRETS}/${NAME}`, refuse(403, "Forbidden"));
+    server.always("GET", LEASE, refuse(403, "Forbidden"));
     const { keys, keyring, lines } = await replica();
     keys.lead();
     await until(() => lines.length === 3);
     await pass(90_000, 30_000);
     expect([keyring.newest?.name, posts(), messages(lines)]).toEqual([
-      name,
+      NAME,
       0,
       [
         "sealing key of an earlier controller taken over",
@@ -576,26 +660,31 @@ describe("the keys of an earlier controller", () => {
     ]);
   });
 
-  it("are not one whose SealedSecret is there, nor one while another was ever confirmed", async () => {
-    const path = "/apis/bitnami.com/v1alpha1/namespaces/signet/sealedsecrets/made";
-    server.put(path, { metadata: { name: "made", namespace: "signet" } });
-    await stored("made", 0, bare);
-    const first = await replica();
-    first.keys.lead();
-    await until(() => first.reasons.length === 1);
-    expect(first.reasons).toEqual(["created"]);
-    first.keys.follow();
-    const own = first.keyring.newest?.name ?? "";
-    const secret = server.objects.get(`${SECRETS}/${own}`) ?? {};
-    server.remove(path);
-    server.put(`${SECRETS}/${own}`, {
-      ...secret,
-      metadata: { ...metadataOf(secret), labels: { [KEY_LABEL]: "retired" } },
-    });
-    const second = await replica();
-    second.keys.lead();
-    await until(() => second.reasons.length === 1);
-    expect(second.reasons).toEqual(["created"]);
-    expect(second.keyring.newest?.name).not.toBe("made");
+  it("is none where this controller led before, although every confirmed key was deleted", async () => {
+    await stored(NAME, 2 * DAY_MS, bare);
+    server.put(LEASE, { metadata: { name: "signet-controller", namespace: "signet" } });
+    expect(await statesOnceLed(await replica())).toContain(`${NAME} unconfirmed`);
+  });
+
+  it("is judged only once it is known whether this controller led before", async () => {
+    await stored(NAME, 2 * DAY_MS, bare);
+    server.put(LEASE, { metadata: { name: "signet-controller", namespace: "signet" } });
+    server.once("GET", LEASE, refuse(500, "InternalError"));
+    const asked = (): number => server.seen.filter(({ path }) => path === LEASE).length;
+    const starting = replica();
+    await until(() => asked() === 1 && vi.getTimerCount() > 0);
+    await vi.advanceTimersByTimeAsync(1_000);
+    const { keyring, lines } = await starting;
+    expect([keyring.newest, asked(), messages(lines)[0]]).toEqual([
+      null,
+      2,
+      "sealing keys could not be judged, trying again",
+    ]);
+  });
+
+  it("is none while another was ever confirmed, also one that is out of use", async () => {
+    await stored(NAME, 2 * DAY_MS, bare);
+    await stored("own", DAY_MS, { labels: { [KEY_LABEL]: "retired" } });
+    expect(await statesOnceLed(await replica())).toContain(`${NAME} unconfirmed`);
   });
 });

@@ -32,6 +32,7 @@ afterEach(async () => {
 /** A replica that takes part, with its turns and what it logged. */
 function replica(identity = "me") {
   const turns: string[] = [];
+  const missing: boolean[] = [];
   const lines: string[] = [];
   /** How far each of its clocks is ahead of the test's. */
   const ahead = { clock: 0, wall: 0 };
@@ -46,11 +47,12 @@ function replica(identity = "me") {
     clock: () => Date.now() + ahead.clock,
     onLead: () => turns.push("lead"),
     onFollow: () => turns.push("follow"),
+    onForbidden: () => missing.push(lease.held),
   });
   const stop = new AbortController();
   running.push(stop);
   const ended = lease.run(stop.signal);
-  return { lease, turns, lines, ahead, stop, ended };
+  return { lease, turns, missing, lines, ahead, stop, ended };
 }
 
 /** Until so many replicas have looked and wait for their next look. */
@@ -266,10 +268,10 @@ describe("without the right to a Lease", () => {
 
   it("a replica works alone after 15 seconds, and says once what to grant", async () => {
     forbid(true);
-    const { lease, turns, lines, stop, ended } = replica();
+    const { lease, turns, missing, lines, stop, ended } = replica();
     await looked();
     await looks(9);
-    expect([lease.held, turns]).toEqual([false, []]);
+    expect([lease.held, turns, missing]).toEqual([false, [], [false]]);
     await looks(1);
     expect([lease.held, turns]).toEqual([true, ["lead"]]);
     await looks(3);

@@ -108,7 +108,7 @@ describe("the alerts", () => {
     SealedSecretsKeyCompromised: {
       [`${P}sealing_key_values{fingerprint="f",state="compromised"}`]: "2x120",
     },
-    SealedSecretsKeyUnconfirmed: { [`${P}sealing_keys{state="unconfirmed"}`]: "1x120" },
+    SealedSecretsKeyUnconfirmed: { [`${P}sealing_keys{state="unconfirmed"}`]: "3x100 4x20" },
     SealedSecretsSealingKeyChanged: {
       [`${P}sealing_key_changes_total{reason="confirmed"}`]: "0x100 1x20",
     },

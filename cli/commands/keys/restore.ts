@@ -4,7 +4,12 @@
 
 import { createHash } from "node:crypto";
 import { locate, SignetError } from "../../../shared/errors.ts";
-import { HELD_KEY_LABELS, KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
+import {
+  HELD_KEY_LABELS,
+  KEY_LABEL,
+  readKeySecret,
+  RESTORED_ANNOTATION,
+} from "../../../shared/keys/keyfile.ts";
 import { parseManifests } from "../../../shared/manifest/manifest.ts";
 import { formatSecret, parseSecret } from "../../../shared/kubernetes/secret.ts";
 import { objectsOf } from "../../../shared/kubernetes/object.ts";
@@ -125,7 +130,9 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
           immutable: undefined,
           data: kept,
         };
-        return { secret, key: readKeySecret(secret) };
+        const key = readKeySecret(secret);
+        const annotations = { [RESTORED_ANNOTATION]: key.fingerprint };
+        return { secret: { ...secret, metadata: { ...secret.metadata, annotations } }, key };
       }),
   );
   if (keys.length > 0) return keys;
