@@ -8,15 +8,16 @@ import { reseal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { opens } from "../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { Allowances } from "./allowances.ts";
+import { callerOf } from "./caller.ts";
 import { type Answer, type GuardWiring, guardedRoute, type Route, tooMany } from "./guard.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { RateLimit } from "./ratelimit.ts";
 import { shared } from "./sharedanswer.ts";
 
-/** Requests a second that each address may send to the routes that are cheap to answer, and at once. */
-const READ_RATE = 100;
-const READ_BURST = 400;
+/** Requests a second that each client may send to `/v1/keys`, and at once. */
+const READ_RATE = 20;
+const READ_BURST = 80;
 
 export interface ApiWiring extends GuardWiring {
   readonly keyring: Keyring;
@@ -36,52 +37,52 @@ const JSON_TYPE = "application/json";
 export function apiRoutes(wiring: ApiWiring): RequestListener {
   const { keyring, metrics, ready, keyReport, log } = wiring;
   const guarded = guardedRoute(wiring);
-  const readers = new RateLimit(READ_RATE, READ_BURST);
-  const limited =
-    (route: Route): Route =>
-    (request, path) => {
-      const address = request.socket.remoteAddress ?? "";
-      const { allowed, retryAfterMs } = readers.take(address, wiring.clock());
-      return allowed ? route(request, path) : tooMany(retryAfterMs, {});
-    };
-  const keysText = shared(() => JSON.stringify(keyReport()), wiring.clock);
+  const { clock } = wiring;
+  const readers = new Allowances({ rate: READ_RATE, burst: READ_BURST, clock });
+  const keysText = shared(() => JSON.stringify(keyReport()), clock);
   const routes: Routes = {
     ...healthRoutes(ready),
     "/v1/cert.pem": {
       methods: ["GET", "HEAD"],
-      route: limited(() => {
+      // Not limited: it costs as little as refusing it.
+      route: () => {
         const { newest } = keyring;
         return newest === null
           ? { code: 500, body: "cannot get certificate\n" }
           : { code: 200, body: newest.certificate.pem, contentType: "application/x-pem-file" };
-      }),
+      },
     },
     "/v1/keys": {
       methods: ["GET", "HEAD"],
-      route: limited(async () => ({ code: 200, body: await keysText(), contentType: JSON_TYPE })),
+      route: async (request) => {
+        const { retryAfterMs } = readers.take(callerOf(request));
+        if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
+        return { code: 200, body: await keysText(), contentType: JSON_TYPE };
+      },
     },
     "/v1/verify": {
       methods: ["POST"],
-      route: guarded(async ({ objects }) => {
-        for (const { sealed } of objects) if (!(await opens(sealed, keyring))) return { code: 409 };
+      route: guarded(async ({ sealed }, trials) => {
+        for (const each of sealed) if (!(await opens(each, keyring, trials))) return { code: 409 };
         return { code: 200 };
       }),
     },
     "/v1/rotate": {
       methods: ["POST"],
-      route: guarded(async ({ objects, list }) => {
-        const items: JsonObject[] = [];
-        for (const { object, sealed } of objects) {
-          items.push(withResealedValues(object, sealed, await reseal(sealed, keyring, 1)));
+      route: guarded(async ({ sealed, json, isList }, trials) => {
+        const resealed: SealedSecret[] = [];
+        for (const each of sealed) {
+          resealed.push(await reseal(each, keyring, 1, undefined, trials));
         }
-        const body = list === null ? items[0] : { ...list, items };
-        return { code: 200, body: JSON.stringify(body), contentType: JSON_TYPE };
+        const isSame = resealed.every((each, index) => each === sealed[index]);
+        const body = isSame ? json : withResealedValues(json, isList, sealed, resealed);
+        return { code: 200, body, contentType: JSON_TYPE };
       }),
     },
   };
 
   return (request, response) => {
-    const startedMs = wiring.clock();
+    const startedMs = clock();
     const path = pathOf(request);
     const known = Object.hasOwn(routes, path) ? path : "other";
     const method = METHODS.has(request.method ?? "") ? (request.method ?? "") : "other";
@@ -94,7 +95,7 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
         (answered) => {
           send(request, response, answered);
           metrics.httpRequests.inc({ path: known, code: answered.code, method });
-          const seconds = (wiring.clock() - startedMs) / 1000;
+          const seconds = (clock() - startedMs) / 1000;
           if (known.startsWith("/v1/"))
             metrics.httpSeconds.observe({ path: known, method }, seconds);
         },
@@ -137,13 +138,23 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? "").split("?")[0] ?? "";
 }
 
-/** The submitted object with the values and the stamp of `after`; everything else is unchanged. */
+/** What was posted with the values and the stamps of `after`; everything else is unchanged. */
 function withResealedValues(
-  object: JsonObject,
-  before: SealedSecret,
-  after: SealedSecret,
-): JsonObject {
-  if (after === before) return object;
+  json: Uint8Array,
+  isList: boolean,
+  before: readonly SealedSecret[],
+  after: readonly SealedSecret[],
+): string {
+  const posted = JSON.parse(new TextDecoder().decode(json)) as JsonObject;
+  const objects = isList ? (posted["items"] as JsonObject[]) : [posted];
+  const items = objects.map((object, index) => {
+    const [old, fresh] = [before[index], after[index]];
+    return fresh === undefined || fresh === old ? object : withValuesOf(object, fresh);
+  });
+  return JSON.stringify(isList ? { ...posted, items } : items[0]);
+}
+
+function withValuesOf(object: JsonObject, after: SealedSecret): JsonObject {
   const fresh = formatSealedSecret(after);
   const { encryptedData, data } = asObject(fresh["spec"] ?? null) ?? {};
   const { annotations } = metadataOf(fresh);

@@ -2,27 +2,53 @@
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage } from "node:http";
+import type { Caller } from "./caller.ts";
 
-export interface BodyLimits {
-  readonly perBody: number;
+interface Pool {
   readonly perAddress: number;
   readonly total: number;
 }
 
+export interface BodyLimits {
+  readonly perBody: number;
+  /** Bodies of at most `small` bytes have memory of their own, which large ones cannot use up. */
+  readonly small: number;
+  readonly pools: { readonly small: Pool; readonly large: Pool };
+}
+
 export class BodyTooLarge extends Error {}
-/** The memory for bodies is used up, by this address or by all. */
+/** The memory for bodies is used up, by this client, by its address or by all. */
 export class TooManyBodies extends Error {}
 /** The client went away, or did not send its body in time. */
 export class BodyCutOff extends Error {}
 
 /** Bytes that a body gets at first. A body gets twice as many each time that they do not suffice. */
 const FIRST_BYTES = 4096;
+/** A body that has arrived is parsed and answered: that many copies of it exist at some time. */
+const COPIES = 3;
 
-interface Held {
-  readonly address: string;
-  bytes: number;
-  /** Ends the reading of a body; null once the body has arrived. */
-  giveUp: ((error: Error) => void) | null;
+class Held {
+  readonly caller: Caller;
+  readonly #giveUp = new AbortController();
+  /** Room for what has arrived. */
+  room = 0;
+  isArriving = true;
+
+  constructor(caller: Caller) {
+    this.caller = caller;
+  }
+
+  get bytes(): number {
+    return this.isArriving ? this.room : this.room * COPIES;
+  }
+
+  get signal(): AbortSignal {
+    return this.#giveUp.signal;
+  }
+
+  giveUp(error: Error): void {
+    this.#giveUp.abort(error);
+  }
 }
 
 export class Bodies {
@@ -36,28 +62,38 @@ export class Bodies {
 
   /**
    * Reads a body and passes it to `use`; its bytes count until that has ended. `onBytes` is told how
-   * many bytes have arrived, whenever more have.
+   * many bytes have arrived, whenever more have. `signal` is aborted, with one of the errors below, if
+   * the client goes away or the body has to give way: then `use` is to end soon.
    *
-   * Above a limit, the oldest body that is still arriving is given up: of the address, or in all of
-   * the address that holds the most. So bodies that never end cannot keep others out.
+   * Above a limit a body gives way: of the address that holds the most, or that is above its own
+   * limit, and there of the client that holds the most; the oldest that is still arriving, else the
+   * newest. So whoever holds less than others is not refused because of them, and bodies that never
+   * end or wait for long keep nobody out.
    * @throws BodyTooLarge, TooManyBodies, BodyCutOff, or what `use` throws
    */
   async hold<T>(
     request: IncomingMessage,
-    address: string,
+    caller: Caller,
     onBytes: (length: number) => void,
-    use: (body: Uint8Array) => Promise<T>,
+    use: (body: Uint8Array, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     if (Number(request.headers["content-length"] ?? 0) > this.#limits.perBody) {
       throw new BodyTooLarge();
     }
-    const held: Held = { address, bytes: 0, giveUp: null };
+    const held = new Held(caller);
+    const cutOff = (): void => {
+      held.giveUp(new BodyCutOff());
+    };
+    // The request itself is closed once its body has arrived, whether its client is there or not.
+    request.socket.once("close", cutOff);
     this.#held.add(held);
     try {
       const body = await this.#read(request, held, onBytes);
-      held.giveUp = null;
-      return await use(body);
+      held.isArriving = false;
+      this.#grow(held, body.length);
+      return await use(body, held.signal);
     } finally {
+      request.socket.off("close", cutOff);
       this.#held.delete(held);
     }
   }
@@ -66,7 +102,7 @@ export class Bodies {
     request: IncomingMessage,
     held: Held,
     onBytes: (length: number) => void,
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array<ArrayBuffer>> {
     // Copied: a chunk of one byte would keep the whole buffer that it was received in.
     let buffer = new Uint8Array(0);
     let length = 0;
@@ -74,9 +110,9 @@ export class Bodies {
       const needed = length + chunk.length;
       if (needed > this.#limits.perBody) throw new BodyTooLarge();
       if (needed > buffer.length) {
-        const size = Math.max(FIRST_BYTES, 2 ** Math.ceil(Math.log2(needed)));
-        this.#grow(held, size);
-        const larger = new Uint8Array(size);
+        const room = Math.max(FIRST_BYTES, 2 ** Math.ceil(Math.log2(needed)));
+        this.#grow(held, room);
+        const larger = new Uint8Array(room);
         larger.set(buffer.subarray(0, length));
         buffer = larger;
       }
@@ -84,14 +120,18 @@ export class Bodies {
       length = needed;
       onBytes(length);
     };
-    return new Promise<Uint8Array>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       const stop = (error: Error): void => {
         request.removeAllListeners("data");
         request.pause();
         buffer = new Uint8Array(0);
         reject(error);
       };
-      held.giveUp = stop;
+      const { signal } = held;
+      const giveUp = (): void => {
+        stop(signal.reason as Error);
+      };
+      signal.addEventListener("abort", giveUp);
       request.on("data", (chunk: Uint8Array) => {
         try {
           onData(chunk);
@@ -100,6 +140,7 @@ export class Bodies {
         }
       });
       request.once("end", () => {
+        signal.removeEventListener("abort", giveUp);
         resolve(buffer.slice(0, length));
       });
       request.once("error", () => {
@@ -111,39 +152,51 @@ export class Bodies {
     });
   }
 
-  /** @throws TooManyBodies if `held` itself must give way, or nothing else can */
-  #grow(held: Held, bytes: number): void {
-    held.bytes = bytes;
-    const { perAddress, total } = this.#limits;
-    while (this.#bytesOf(held.address) > perAddress) this.#giveUpOneOf(held.address, held);
+  /** @throws TooManyBodies if `held` itself must give way */
+  #grow(held: Held, room: number): void {
+    held.room = room;
     for (;;) {
-      const sums = new Map<string, number>();
-      let all = 0;
-      for (const each of this.#held) {
-        sums.set(each.address, (sums.get(each.address) ?? 0) + each.bytes);
-        all += each.bytes;
-      }
-      if (all <= total) return;
-      const [largest] = [...sums].sort(([, a], [, b]) => b - a);
-      this.#giveUpOneOf(largest?.[0] ?? held.address, held);
+      const victim = this.#victimFor(held);
+      if (victim === undefined) return;
+      this.#held.delete(victim);
+      if (victim === held) throw new TooManyBodies();
+      victim.giveUp(new TooManyBodies());
     }
   }
 
-  #bytesOf(address: string): number {
-    let sum = 0;
-    for (const each of this.#held) if (each.address === address) sum += each.bytes;
-    return sum;
+  /** The body that must give way; undefined if there is room for all. */
+  #victimFor(growing: Held): Held | undefined {
+    const { small, pools } = this.#limits;
+    const isSmall = (held: Held): boolean => held.room <= small;
+    const pool = isSmall(growing) ? pools.small : pools.large;
+    const bodies = [...this.#held].filter((each) => isSmall(each) === isSmall(growing));
+    const addresses = sums(bodies, ({ address }) => address);
+    const isAbove = (addresses.get(growing.caller.address) ?? 0) > pool.perAddress;
+    const all = [...addresses.values()].reduce((sum, bytes) => sum + bytes, 0);
+    if (!isAbove && all <= pool.total) return undefined;
+    const address = isAbove ? growing.caller.address : largest(addresses);
+    const ofAddress = bodies.filter(({ caller }) => caller.address === address);
+    const client = largest(sums(ofAddress, (caller) => caller.client));
+    const ofClient = ofAddress.filter(({ caller }) => caller.client === client);
+    // One that has not begun holds nothing.
+    const holding = ofClient.filter(({ room }) => room > 0);
+    return holding.find(({ isArriving }) => isArriving) ?? holding.at(-1);
   }
+}
 
-  #giveUpOneOf(address: string, growing: Held): void {
-    for (const each of this.#held) {
-      // One that has not begun holds nothing.
-      if (each.address !== address || each.giveUp === null || each.bytes === 0) continue;
-      if (each === growing) break;
-      this.#held.delete(each);
-      each.giveUp(new TooManyBodies());
-      return;
-    }
-    throw new TooManyBodies();
+function sums(bodies: readonly Held[], nameOf: (caller: Caller) => string): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const { caller, bytes } of bodies) {
+    const name = nameOf(caller);
+    found.set(name, (found.get(name) ?? 0) + bytes);
   }
+  return found;
+}
+
+/** The name with the most; of several, the first. */
+function largest(amounts: ReadonlyMap<string, number>): string | undefined {
+  let found: string | undefined;
+  let most = 0;
+  for (const [name, amount] of amounts) if (amount > most) [found, most] = [name, amount];
+  return found;
 }

@@ -10,6 +10,7 @@ import { reviewAccess } from "./access.ts";
 import { apiRoutes } from "./api.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorld } from "./clusterworld.ts";
+import { Gate } from "./gate.ts";
 import { keyReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
@@ -31,6 +32,8 @@ interface Surroundings {
 
 /** The API server accepts no larger Secret. */
 const MAX_SECRET_BYTES = 1024 * 1024;
+/** As many values as there are threads for RSA. The queue is as long as reconciles are many. */
+const MAX_OPENED = 4;
 
 const now = (): Date => new Date();
 const clock = (): number => performance.now();
@@ -40,13 +43,15 @@ export class ClusterParts {
   readonly client: KubernetesClient;
   readonly metrics: Metrics;
   readonly queue: Queue;
-  readonly lease: Pick<Lease, "held" | "guard" | "run">;
+  readonly lease: Election;
   readonly world: ClusterWorld;
   readonly keys: ClusterKeys;
   /** Where templates are rendered. */
   readonly renderers = new Sandbox();
   /** Where bodies of requests are parsed: they never wait for templates, nor templates for them. */
   readonly parsers = new Sandbox();
+  /** Where values are opened for the reconciler, of each namespace in turn. */
+  readonly #openers = new Gate(MAX_OPENED, Infinity, clock);
   readonly #keyring = new Keyring();
   readonly #reconciler: Reconciler;
   readonly #flags: ServeFlags;
@@ -142,7 +147,7 @@ export class ClusterParts {
     });
   }
 
-  #createLease(identity: string): Pick<Lease, "held" | "guard" | "run"> {
+  #createLease(identity: string): Election {
     const { leaderElect, leaderElectLeaseName, leaderElectLeaseDuration } = this.#flags;
     const { namespace, log } = this.#surroundings;
     const onLead = (): void => {
@@ -165,6 +170,9 @@ export class ClusterParts {
         onFollow: () => {
           this.keys.follow();
           this.queue.pause();
+        },
+        onForbidden: () => {
+          this.keys.createFirst();
         },
       },
     );
@@ -194,6 +202,8 @@ export class ClusterParts {
       world: this.world,
       keyring: this.#keyring,
       render: (templates, values, namespace) => this.renderers.render(namespace, templates, values),
+      openIn: (namespace) => (operation) =>
+        this.#openers.run({ address: namespace, client: "" }, operation),
       maxSecretBytes: MAX_SECRET_BYTES,
       acceptLegacy: flags.acceptDeprecatedV1Data,
       keyPlace: { namespace: this.#surroundings.namespace, prefix: flags.keyPrefix },
@@ -222,6 +232,7 @@ export class ClusterParts {
       {
         namespace,
         prefix: flags.keyPrefix,
+        leaseName: flags.leaderElectLeaseName,
         bits: flags.keySize,
         validForMs: flags.keyTtl,
         commonName: flags.myCn,
@@ -240,6 +251,7 @@ export class ClusterParts {
         now,
         clock,
         guard: this.lease.guard,
+        ledBefore: () => this.lease.ledBefore,
         onSealingKeyChange: (reason) => {
           this.metrics.sealingKeyChanges.inc({ reason });
         },
@@ -292,10 +304,13 @@ function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined
   return flags.allNamespaces ? undefined : [own];
 }
 
+type Election = Pick<Lease, "held" | "ledBefore" | "guard" | "run">;
+
 /** A single replica, which always leads. */
-function withoutElection(lead: () => void): Pick<Lease, "held" | "guard" | "run"> {
+function withoutElection(lead: () => void): Election {
   return {
     held: true,
+    ledBefore: false,
     guard: () => undefined,
     run: () => {
       lead();

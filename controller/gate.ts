@@ -1,92 +1,164 @@
 // Limits the work that is done at once for all clients, and is fair to them.
 // SPEC.md, "HTTP".
 
-/** Who asks. Many clients may share an address, and a client may claim any name. */
-export interface Caller {
-  readonly address: string;
-  readonly client: string;
+import type { Caller } from "./caller.ts";
+import { Usage } from "./usage.ts";
+
+/** A request that may pass gates many times. */
+export interface Ticket extends Caller {
+  /** When it came. Where several may give way, the latest does. */
+  readonly since?: number;
+  /** How long a turn may take. It counts as used already: what is quick comes before it. */
+  readonly expectedMs?: number;
+  /** Takes it out of the queue. */
+  readonly signal?: AbortSignal;
 }
+
+/** The queue is full, and the request gave way to others. */
+export class GateFull extends Error {}
 
 interface Waiting {
-  readonly caller: Caller;
-  /** `passes`: whether its turn has come; false where it gave way to another. */
-  readonly go: (passes: boolean) => void;
+  readonly ticket: Ticket;
+  readonly go: () => void;
+  readonly refuse: (error: Error) => void;
 }
 
+/** What a turn counts as, in milliseconds, however short it is. */
+const SHORTEST_TURN_MS = 1;
+
 /**
- * Runs at most `atOnce` pieces of work concurrently, with at most `waiting` more in a queue. Addresses
- * take turns, and so do the clients of an address. Where the queue is full, whoever has the most in it
- * gives way to whoever has less.
+ * Runs at most `atOnce` pieces of work concurrently, with at most `waiting` more in a queue. The
+ * address that used the least time lately comes first, and of its clients the one that did. Where the
+ * queue is full, whoever has the most in it gives way to whoever has less.
  */
 export class Gate {
   #free: number;
   readonly #limit: number;
+  readonly #clock: () => number;
   readonly #queue: Waiting[] = [];
-  /** The turn in which an address or a client was served last; only of those that wait. */
-  readonly #served = new Map<string, number>();
-  #turn = 0;
+  readonly #addresses: Usage;
+  readonly #clients: Usage;
 
-  constructor(atOnce: number, waiting: number) {
+  /** `clock`: milliseconds of a monotonic clock. */
+  constructor(atOnce: number, waiting: number, clock: () => number) {
     this.#free = atOnce;
     this.#limit = waiting;
+    this.#clock = clock;
+    this.#addresses = new Usage(clock);
+    this.#clients = new Usage(clock);
   }
 
-  /** Runs `work` when its turn comes; undefined if the queue is full. */
-  async run<T>(caller: Caller, work: () => Promise<T>): Promise<T | undefined> {
+  /**
+   * Runs `work` when its turn comes.
+   * @throws GateFull, the reason of the ticket's signal, or what `work` throws
+   */
+  async run<T>(ticket: Ticket, work: () => Promise<T>): Promise<T> {
+    ticket.signal?.throwIfAborted();
     if (this.#free > 0) {
       this.#free--;
     } else {
-      const passes = await new Promise<boolean>((go) => {
-        this.#queue.push({ caller, go });
-        if (this.#queue.length > this.#limit) this.#dropOne();
-      });
-      if (!passes) return undefined;
+      await this.#turnOf(ticket);
     }
+    const startedMs = this.#clock();
+    this.#count(ticket, SHORTEST_TURN_MS);
     try {
       return await work();
     } finally {
+      this.#count(ticket, Math.max(0, this.#clock() - startedMs - SHORTEST_TURN_MS));
       const next = this.#takeNext();
       if (next === undefined) this.#free++;
-      else next.go(true);
+      else next.go();
     }
   }
 
-  /** Drops the newest of the client that has the most waiting, of the address that has. */
+  /** Refuses all that this client has in the queue. */
+  refuse({ address, client }: Caller): void {
+    for (const each of [...this.#queue]) {
+      if (each.ticket.address === address && each.ticket.client === client) this.#drop(each);
+    }
+  }
+
+  #turnOf(ticket: Ticket): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const { signal } = ticket;
+      const leave = (): void => {
+        this.#remove(waiting);
+        reject(signal?.reason as Error);
+      };
+      const waiting: Waiting = {
+        ticket,
+        go: () => {
+          signal?.removeEventListener("abort", leave);
+          resolve();
+        },
+        refuse: (error) => {
+          signal?.removeEventListener("abort", leave);
+          reject(error);
+        },
+      };
+      signal?.addEventListener("abort", leave);
+      this.#queue.push(waiting);
+      if (this.#queue.length > this.#limit) this.#dropOne();
+    });
+  }
+
+  /** Drops the latest of the client that has the most waiting, of the address that has. */
   #dropOne(): void {
-    const address = mostFrequent(this.#queue.map(({ caller }) => caller.address));
-    const ofAddress = this.#queue.filter(({ caller }) => caller.address === address);
-    const client = mostFrequent(ofAddress.map(({ caller }) => caller.client));
-    const dropped = ofAddress.findLast(({ caller }) => caller.client === client);
-    if (dropped === undefined) return;
-    this.#queue.splice(this.#queue.indexOf(dropped), 1);
-    dropped.go(false);
+    const queue = [...this.#queue];
+    queue.sort((a, b) => (a.ticket.since ?? 0) - (b.ticket.since ?? 0));
+    const address = mostFrequent(queue.map(({ ticket }) => ticket.address));
+    const ofAddress = queue.filter(({ ticket }) => ticket.address === address);
+    const client = mostFrequent(ofAddress.map(({ ticket }) => ticket.client));
+    const dropped = ofAddress.findLast(({ ticket }) => ticket.client === client);
+    if (dropped !== undefined) this.#drop(dropped);
+  }
+
+  #drop(waiting: Waiting): void {
+    this.#remove(waiting);
+    waiting.refuse(new GateFull());
+  }
+
+  #remove(waiting: Waiting): void {
+    const at = this.#queue.indexOf(waiting);
+    if (at >= 0) this.#queue.splice(at, 1);
   }
 
   #takeNext(): Waiting | undefined {
-    const turnOf = (key: string): number => this.#served.get(key) ?? 0;
-    const [first, ...others] = this.#queue;
-    if (first === undefined) return undefined;
-    let next = first;
-    for (const each of others) {
-      const byAddress = turnOf(addressKey(each)) - turnOf(addressKey(next));
-      const byClient = turnOf(clientKey(each)) - turnOf(clientKey(next));
-      if (byAddress < 0 || (byAddress === 0 && byClient < 0)) next = each;
-    }
-    this.#queue.splice(this.#queue.indexOf(next), 1);
-    this.#served.set(addressKey(next), ++this.#turn);
-    this.#served.set(clientKey(next), this.#turn);
-    const waiting = new Set(this.#queue.flatMap((each) => [addressKey(each), clientKey(each)]));
-    for (const key of this.#served.keys()) if (!waiting.has(key)) this.#served.delete(key);
+    const expected = ({ ticket }: Waiting): number => ticket.expectedMs ?? 0;
+    const first = least(
+      this.#queue,
+      (each) => this.#addresses.of(each.ticket.address) + expected(each),
+    );
+    const ofAddress = this.#queue.filter(({ ticket }) => ticket.address === first?.ticket.address);
+    const next = least(
+      ofAddress,
+      (each) => this.#clients.of(clientKey(each.ticket)) + expected(each),
+    );
+    if (next !== undefined) this.#remove(next);
     return next;
+  }
+
+  #count(ticket: Ticket, ms: number): void {
+    this.#addresses.add(ticket.address, ms);
+    this.#clients.add(clientKey(ticket), ms);
   }
 }
 
-function addressKey({ caller }: Waiting): string {
-  return caller.address;
+function clientKey({ address, client }: Caller): string {
+  return `${address} ${client}`;
 }
 
-function clientKey({ caller }: Waiting): string {
-  return `${caller.address} ${caller.client}`;
+/** The one with the least; of several, the first. */
+function least(
+  queue: readonly Waiting[],
+  amountOf: (waiting: Waiting) => number,
+): Waiting | undefined {
+  let found: { waiting: Waiting; amount: number } | undefined;
+  for (const waiting of queue) {
+    const amount = amountOf(waiting);
+    if (found === undefined || amount < found.amount) found = { waiting, amount };
+  }
+  return found?.waiting;
 }
 
 /** The text that occurs most often; of several, the one that came last. */

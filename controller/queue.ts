@@ -1,5 +1,7 @@
 // The queue of names to reconcile: one run per name at a time, with backoff, retried forever.
 
+import { Usage } from "./usage.ts";
+
 /** The result of a reconcile. */
 export type Outcome =
   /** Nothing to do until something changes. */
@@ -34,10 +36,20 @@ export function backoffMs(failures: number): number {
 
 /** The part of the workers that one namespace never has, so that slow names leave room for others. */
 const RESERVED = 1 / 4;
+/** A run that takes longer gives its worker to other names. As many runs as there are workers may. */
+const SLOW_MS = 1_000;
 
 /**
- * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, and
- * none has all workers, so that many or slow names in one do not delay another.
+ * Of so many waiting namespaces, whose turn has come, the one goes first that had the workers for the
+ * least time lately. A bound, because there may be thousands.
+ */
+const MAX_COMPARED = 256;
+
+/**
+ * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, those
+ * that used little time before those that used much, and none has all workers. Slow runs hold no worker, and namespaces that have one get none while together
+ * they have as many runs as there are workers. So many or slow names in some namespaces do not delay
+ * another.
  */
 export class Queue {
   readonly #options: QueueOptions;
@@ -46,10 +58,16 @@ export class Queue {
   readonly #running = new Set<string>();
   /** How many of the running names are in each namespace. */
   readonly #busy = new Map<string, number>();
+  /** Running names that have been running for long, the longest first. */
+  readonly #overdue = new Set<string>();
+  /** Those of them that no longer hold a worker. */
+  readonly #slow = new Set<string>();
   /** Added while running, to be run again afterwards. */
   readonly #dirty = new Set<string>();
   readonly #failures = new Map<string, number>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** Milliseconds of workers, by namespace. */
+  readonly #used = new Usage(() => performance.now());
   #started = false;
   #stopped = false;
   #onIdle: (() => void) | undefined;
@@ -111,7 +129,9 @@ export class Queue {
 
   #fill(): void {
     if (!this.#started || this.#stopped) return;
-    while (this.#running.size < this.#options.workers) {
+    const { workers } = this.#options;
+    for (const key of this.#overdue) if (this.#slow.size < workers) this.#slow.add(key);
+    while (this.#running.size - this.#slow.size < workers) {
       const key = this.#take();
       if (key === undefined) return;
       this.#running.add(key);
@@ -123,16 +143,29 @@ export class Queue {
   #take(): string | undefined {
     const { workers } = this.#options;
     const most = Math.max(1, workers - Math.max(1, Math.floor(workers * RESERVED)));
-    for (const [namespace, names] of this.#waiting) {
-      const [key] = names;
-      if (key === undefined || (this.#busy.get(namespace) ?? 0) >= most) continue;
-      names.delete(key);
-      // The namespace goes to the end of the queue, if it has more names.
-      this.#waiting.delete(namespace);
-      if (names.size > 0) this.#waiting.set(namespace, names);
-      return key;
+    const slow = new Set([...this.#overdue].map(namespaceOf));
+    let ofSlow = 0;
+    for (const namespace of slow) ofSlow += this.#busy.get(namespace) ?? 0;
+    let found: { namespace: string; used: number } | undefined;
+    let compared = 0;
+    for (const namespace of this.#waiting.keys()) {
+      if (ofSlow >= workers && slow.has(namespace)) continue;
+      if ((this.#busy.get(namespace) ?? 0) >= most) continue;
+      const used = this.#used.of(namespace);
+      if (found === undefined || used < found.used) found = { namespace, used };
+      if (used === 0 || ++compared >= MAX_COMPARED) break;
     }
-    return undefined;
+    return found === undefined ? undefined : this.#takeOf(found.namespace);
+  }
+
+  #takeOf(namespace: string): string | undefined {
+    const names = this.#waiting.get(namespace) ?? new Set();
+    const [key] = names;
+    if (key !== undefined) names.delete(key);
+    // The namespace goes to the end of the queue, if it has more names.
+    this.#waiting.delete(namespace);
+    if (names.size > 0) this.#waiting.set(namespace, names);
+    return key;
   }
 
   #count(key: string, change: 1 | -1): void {
@@ -144,6 +177,10 @@ export class Queue {
 
   async #run(key: string): Promise<void> {
     const startedMs = performance.now();
+    const timer = setTimeout(() => {
+      this.#overdue.add(key);
+      this.#fill();
+    }, SLOW_MS);
     let outcome: Outcome;
     try {
       outcome = await this.#options.reconcile(key);
@@ -151,8 +188,11 @@ export class Queue {
       this.#options.onError(key, error);
       outcome = { kind: "retry", afterMs: this.#options.retryAfterMs?.(error) ?? 0 };
     }
-    this.#options.onOutcome(key, outcome.kind, performance.now() - startedMs);
-    this.#running.delete(key);
+    const tookMs = performance.now() - startedMs;
+    this.#used.add(namespaceOf(key), tookMs);
+    this.#options.onOutcome(key, outcome.kind, tookMs);
+    clearTimeout(timer);
+    for (const keys of [this.#running, this.#overdue, this.#slow]) keys.delete(key);
     this.#count(key, -1);
     const dirty = this.#dirty.delete(key);
     if (outcome.kind === "retry") {

@@ -18,40 +18,62 @@ const MAX_CLIENTS = 4096;
 export class RateLimit {
   readonly #rate: number;
   readonly #burst: number;
-  readonly #clients = new Map<string, { tokens: number; atMs: number }>();
+  readonly #limit: number;
+  readonly #clients = new Map<string, { readonly tokens: number; readonly atMs: number }>();
 
-  constructor(rate: number, burst: number) {
+  constructor(rate: number, burst: number, maxClients = MAX_CLIENTS) {
     this.#rate = rate;
     this.#burst = burst;
+    this.#limit = maxClients;
+  }
+
+  /** What `take` would return now; nothing is taken, and the client is not remembered. */
+  look(client: string, nowMs: number): Allowance {
+    const tokens = this.#tokensOf(client, nowMs);
+    return this.#allowance(tokens, tokens >= 1);
   }
 
   /** Takes one request from the client's allowance, if it has one. */
   take(client: string, nowMs: number): Allowance {
-    const bucket = this.#bucket(client, nowMs);
-    const allowed = bucket.tokens >= 1;
-    if (allowed) bucket.tokens -= 1;
-    const msFor = (tokens: number): number => Math.max(0, (tokens / this.#rate) * 1000);
+    const tokens = this.#tokensOf(client, nowMs);
+    const allowed = tokens >= 1;
+    const left = allowed ? tokens - 1 : tokens;
+    this.#remember(client, left, nowMs);
+    return this.#allowance(left, allowed);
+  }
+
+  /**
+   * Charges the client for `requests` more, for a request that was as much work as several. A client
+   * owes one burst at most: whoever shares its name or address waits for that long, and no longer.
+   * Returns how many it was charged for.
+   */
+  charge(client: string, requests: number, nowMs: number): number {
+    const tokens = this.#tokensOf(client, nowMs);
+    const charged = Math.max(0, Math.min(requests, tokens + this.#burst));
+    this.#remember(client, tokens - charged, nowMs);
+    return charged;
+  }
+
+  #allowance(tokens: number, allowed: boolean): Allowance {
+    const msFor = (missing: number): number => Math.max(0, (missing / this.#rate) * 1000);
     return {
       allowed,
-      remaining: Math.max(0, Math.floor(bucket.tokens)),
-      retryAfterMs: msFor(1 - bucket.tokens),
-      resetMs: msFor(this.#burst - bucket.tokens),
+      remaining: Math.max(0, Math.floor(tokens)),
+      retryAfterMs: msFor(1 - tokens),
+      resetMs: msFor(this.#burst - tokens),
     };
   }
 
-  /** Charges the client for `requests` more, for a request that was as much work as several. */
-  charge(client: string, requests: number, nowMs: number): void {
-    this.#bucket(client, nowMs).tokens -= requests;
+  #tokensOf(client: string, nowMs: number): number {
+    const known = this.#clients.get(client);
+    if (known === undefined) return this.#burst;
+    return Math.min(this.#burst, known.tokens + ((nowMs - known.atMs) / 1000) * this.#rate);
   }
 
-  #bucket(client: string, nowMs: number): { tokens: number; atMs: number } {
-    const known = this.#clients.get(client) ?? { tokens: this.#burst, atMs: nowMs };
-    const gained = ((nowMs - known.atMs) / 1000) * this.#rate;
-    const bucket = { tokens: Math.min(this.#burst, known.tokens + gained), atMs: nowMs };
+  #remember(client: string, tokens: number, atMs: number): void {
     this.#clients.delete(client);
-    this.#clients.set(client, bucket);
+    this.#clients.set(client, { tokens, atMs });
     const [oldest] = this.#clients.keys();
-    if (this.#clients.size > MAX_CLIENTS && oldest !== undefined) this.#clients.delete(oldest);
-    return bucket;
+    if (this.#clients.size > this.#limit && oldest !== undefined) this.#clients.delete(oldest);
   }
 }

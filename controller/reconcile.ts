@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
+import { MAX_TRIALS, Trials, type TrialsOptions } from "../shared/keys/trials.ts";
 import { scopeOf } from "../shared/sealing/scope.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { type RenderTemplates, unseal } from "../shared/sealing/unseal.ts";
@@ -13,6 +14,7 @@ import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/obje
 import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
 import { Attempts } from "./attempts.ts";
+import { bounded } from "./bounded.ts";
 import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, withOwner } from "./decide.ts";
 import { type KeyPlace, keyMarkOf } from "./keymarks.ts";
@@ -38,6 +40,8 @@ export interface ReconcilerOptions {
   readonly world: World;
   readonly keyring: Keyring;
   readonly render: RenderTemplates;
+  /** Runs each operation with a private key for an object of this namespace; default: at once. */
+  readonly openIn?: (namespace: string) => NonNullable<TrialsOptions["run"]>;
   readonly acceptLegacy: boolean;
   /** Where sealing keys are, which no SealedSecret may make; undefined without a cluster. */
   readonly keyPlace?: KeyPlace;
@@ -196,7 +200,7 @@ export class Reconciler {
     source: string,
     mark: SecretMark | undefined,
   ): Promise<Result | Outcome> {
-    const { keyring, render, acceptLegacy, repair, clock } = this.#options;
+    const { keyring, render, openIn, acceptLegacy, repair, clock } = this.#options;
     const known = this.#left.get(key);
     const left = known?.left ?? leftOf(object, keyring);
     const sameSource = left?.source === source;
@@ -220,7 +224,9 @@ export class Reconciler {
     this.#options.onUnseal?.();
     try {
       sealed = parseSealedSecret(object);
-      const unsealed = await unseal(sealed, keyring, { render, acceptLegacy });
+      const run = openIn?.(sealed.metadata.namespace);
+      const trials = new Trials({ limit: MAX_TRIALS, ...(run === undefined ? {} : { run }) });
+      const unsealed = await unseal(sealed, keyring, { render, acceptLegacy, trials });
       desired = withOwner(unsealed.secret, object);
       stamp = unsealed.stamp;
       this.#attempts.forget(key);
@@ -243,7 +249,8 @@ export class Reconciler {
       return { ...result, verdict };
     } catch (error) {
       // The world changed after we read it, or is unreachable: a retry follows, so no verdict yet.
-      if (!(error instanceof WorldError) || error.failure !== "refused") throw error;
+      const isFinal = error instanceof WorldError && ["refused", "invalid"].includes(error.failure);
+      if (!isFinal) throw error;
       return { verdict: verdicts.writeFailed(error), stamp, wrote: false };
     }
   }
@@ -397,6 +404,6 @@ function ignoresDrift(sealed: JsonObject): boolean {
 
 /** The verdict of a contest that goes on, with the message that the status has. */
 function stillContested(sealed: JsonObject): Verdict {
-  const message = currentVerdict(sealed)?.message ?? "";
+  const message = bounded(currentVerdict(sealed)?.message ?? "");
   return { ...verdicts.contested([]), message };
 }

@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { SignetError } from "../shared/errors.ts";
 import type { Answer, Job } from "./sandboxworker.ts";
 import type { Submission } from "./submission.ts";
+import { Usage } from "./usage.ts";
 
 /** The worker's program, from this module's own place. Set by build.mjs and vitest.config.ts. */
 declare const __SANDBOX_WORKER__: string;
@@ -52,6 +53,7 @@ export interface SandboxOptions {
 }
 
 interface Task {
+  readonly source: string;
   readonly job: Job;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
@@ -60,6 +62,7 @@ interface Task {
 interface Place {
   readonly worker: Worker;
   task: Task | undefined;
+  startedMs: number;
   timer: NodeJS.Timeout | undefined;
   /** Why it is being ended, if it is. */
   loss: Loss | undefined;
@@ -67,12 +70,15 @@ interface Place {
 
 /**
  * Runs jobs in worker threads, which start on demand. A worker that dies is replaced for the next
- * job. Sources (a namespace, an address) take turns, so whoever sends many jobs delays only himself.
+ * job. Of the sources (a namespace, an address) the one that used the least time lately comes first:
+ * whoever sends many or long jobs delays others by the one that runs.
  */
 export class Sandbox {
   readonly #options: Required<SandboxOptions>;
-  /** By source; the source whose turn it is comes first. */
+  /** By source. */
   readonly #waiting = new Map<string, Task[]>();
+  /** Milliseconds of workers, by source. A job counts for one at least. */
+  readonly #used = new Usage(() => performance.now());
   readonly #places = new Set<Place>();
   #closed = false;
 
@@ -92,7 +98,7 @@ export class Sandbox {
    * @throws JobLost
    */
   async parse(source: string, body: Uint8Array): Promise<Submission> {
-    // A copy, because a clone of a view takes the whole buffer with it.
+    // A copy, which is then moved to the worker: the buffer may be part of a larger one.
     const answer = await this.#run(source, { kind: "parse", body: new Uint8Array(body) });
     if ("submission" in answer) return answer.submission;
     throw new JobLost("died");
@@ -128,7 +134,7 @@ export class Sandbox {
     if (this.#closed) throw new JobLost("closed");
     const answer = await new Promise<Answer>((resolve, reject) => {
       const tasks = this.#waiting.get(source) ?? [];
-      tasks.push({ job, resolve, reject });
+      tasks.push({ source, job, resolve, reject });
       this.#waiting.set(source, tasks);
       this.#fill();
     });
@@ -149,22 +155,27 @@ export class Sandbox {
   }
 
   #take(): Task | undefined {
-    for (const [source, tasks] of this.#waiting) {
-      const task = tasks.shift();
-      // The source goes to the end of the queue, if it has more jobs.
-      this.#waiting.delete(source);
-      if (tasks.length > 0) this.#waiting.set(source, tasks);
-      return task;
-    }
-    return undefined;
+    const byUse = [...this.#waiting.keys()].map((source) => ({
+      source,
+      used: this.#used.of(source),
+    }));
+    // Sorting keeps the order of those that used the same.
+    const source = byUse.sort((a, b) => a.used - b.used)[0]?.source ?? "";
+    const tasks = this.#waiting.get(source);
+    const task = tasks?.shift();
+    if (tasks?.length === 0) this.#waiting.delete(source);
+    return task;
   }
 
   #assign(place: Place, task: Task): void {
     clearTimeout(place.timer);
     place.task = task;
+    place.startedMs = performance.now();
+    this.#used.add(task.source, 1);
     place.timer = setTimeout(() => void this.#end(place, "deadline"), this.#options.deadlineMs);
     place.worker.ref();
-    place.worker.postMessage(task.job);
+    const { job } = task;
+    place.worker.postMessage(job, job.kind === "parse" ? [job.body.buffer] : []);
   }
 
   #start(): Place {
@@ -182,10 +193,17 @@ export class Sandbox {
         maxYoungGenerationSizeMb: YOUNG_MIB,
       },
     });
-    const place: Place = { worker, task: undefined, timer: undefined, loss: undefined };
+    const place: Place = {
+      worker,
+      task: undefined,
+      startedMs: 0,
+      timer: undefined,
+      loss: undefined,
+    };
     this.#places.add(place);
     worker.on("message", (answer: Answer) => {
       const { task } = place;
+      this.#charge(place);
       this.#rest(place);
       task?.resolve(answer);
       this.#fill();
@@ -209,8 +227,13 @@ export class Sandbox {
     place.timer = setTimeout(() => void this.#end(place, "closed"), this.#options.idleMs).unref();
   }
 
+  #charge({ task, startedMs }: Place): void {
+    if (task !== undefined) this.#used.add(task.source, performance.now() - startedMs);
+  }
+
   #lose(place: Place): void {
     clearTimeout(place.timer);
+    this.#charge(place);
     place.task?.reject(new JobLost(place.loss ?? "died"));
     place.task = undefined;
   }

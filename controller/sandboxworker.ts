@@ -7,7 +7,7 @@ import { renderTemplates } from "../shared/template/template.ts";
 import { parseSubmission, type Submission } from "./submission.ts";
 
 export type Job =
-  | { readonly kind: "parse"; readonly body: Uint8Array }
+  | { readonly kind: "parse"; readonly body: Uint8Array<ArrayBuffer> }
   | {
       readonly kind: "render";
       readonly templates: ReadonlyMap<string, string>;
@@ -44,5 +44,7 @@ function answerTo(job: Job): Answer {
 }
 
 parentPort?.on("message", (job: Job) => {
-  parentPort?.postMessage(answerTo(job));
+  const answer = answerTo(job);
+  // Moved, not copied.
+  parentPort?.postMessage(answer, "submission" in answer ? [answer.submission.json.buffer] : []);
 });

@@ -3,14 +3,21 @@
 
 import { SignetError } from "../shared/errors.ts";
 import { checkExtent } from "../shared/kubernetes/extent.ts";
-import { asObject, type JsonObject, objectsOf } from "../shared/kubernetes/object.ts";
+import { asObject, objectsOf } from "../shared/kubernetes/object.ts";
 import { parseManifests } from "../shared/manifest/manifest.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 
+/** JSON may be longer than YAML, which can repeat a part by an alias. */
+const MAX_JSON_BYTES = 4 * 1024 * 1024;
+
+/** What the routes need of it, and nothing else: it is copied from one thread to another. */
 export interface Submission {
-  readonly objects: readonly { readonly object: JsonObject; readonly sealed: SealedSecret }[];
-  /** The List that holds them; null for a single object, which is all that the original accepts. */
-  readonly list: JsonObject | null;
+  /** Without their templates. */
+  readonly sealed: readonly SealedSecret[];
+  /** The object as JSON, or the List whose items `sealed` are; UTF-8. */
+  readonly json: Uint8Array<ArrayBuffer>;
+  /** A single object is all that the original accepts. */
+  readonly isList: boolean;
 }
 
 /** @throws SignetError if `body` is not one SealedSecret or a List of them, as YAML or JSON */
@@ -29,10 +36,20 @@ export function parseSubmission(body: Uint8Array): Submission {
   // A response would write out every YAML alias.
   checkExtent(object);
   const isList = object["kind"] === "List";
-  const objects = (isList ? objectsOf({ value: object }) : [object]).map((each) => ({
-    object: each,
-    sealed: parseSealedSecret(each),
-  }));
+  const objects = isList ? objectsOf({ value: object }) : [object];
+  const sealed = objects.map((each) => withoutTemplate(parseSealedSecret(each)));
   if (objects.length === 0) throw new SignetError("wrong-kind", "there is no object");
-  return { objects, list: isList ? object : null };
+  const json = JSON.stringify(isList ? { ...object, items: objects } : object);
+  const bytes = new TextEncoder().encode(json);
+  if (bytes.length > MAX_JSON_BYTES) {
+    throw new SignetError("sealedsecret-invalid", "the object is too large");
+  }
+  return { sealed, json: bytes, isList };
+}
+
+function withoutTemplate(sealed: SealedSecret): SealedSecret {
+  const metadata = { ...sealed.metadata, labels: {}, rest: {} };
+  const nothing = { name: "", namespace: "", labels: {}, annotations: {}, rest: {} };
+  const template = { metadata: nothing, type: "", immutable: undefined, data: new Map() };
+  return { ...sealed, metadata, template };
 }

@@ -4,6 +4,7 @@
 import type { Envelope } from "../envelopes/envelope.ts";
 import type { Certificate } from "./keykind.ts";
 import { couldOpen, maySeal, openWith, type SealingKey } from "./sealingkey.ts";
+import { Trials } from "./trials.ts";
 
 /** A decrypted value, and the fingerprint of the key that opened it. */
 export interface OpenedValue {
@@ -70,23 +71,36 @@ export class Keyring {
 
   /**
    * Opens `envelope` with whichever key fits. `hint`: the fingerprint of the key that it was
-   * probably sealed with; a wrong hint only costs time. Returns null if no key opens the envelope
-   * with this label.
+   * probably sealed with; a wrong hint only costs time. `trials`: those of all values of the object.
+   * Returns null if no key opens the envelope with this label.
+   * @throws TrialsExceeded, or what `trials` throws
    */
-  async open(envelope: Envelope, label: Uint8Array, hint?: string): Promise<OpenedValue | null> {
-    for (const key of this.#candidates(envelope, hint)) {
-      const plaintext = await openWith(key, envelope, label);
+  async open(
+    envelope: Envelope,
+    label: Uint8Array,
+    hint?: string,
+    trials = new Trials(),
+  ): Promise<OpenedValue | null> {
+    for (const key of this.#candidates(envelope, hint, trials.proven)) {
+      const plaintext = await trials.try(() => openWith(key, envelope, label));
       if (plaintext !== null) {
         this.#lastSuccess = key;
+        trials.opened(key);
         return { plaintext, fingerprint: key.fingerprint };
       }
     }
     return null;
   }
 
-  #candidates(envelope: Envelope, hint: string | undefined): SealingKey[] {
+  #candidates(
+    envelope: Envelope,
+    hint: string | undefined,
+    proven: readonly SealingKey[],
+  ): SealingKey[] {
     const hinted = this.#keys.find((key) => key.fingerprint === hint);
-    const ordered = new Set([hinted, this.#lastSuccess, ...this.#keys]);
+    // A key that was taken away since it opened a value opens no more.
+    const held = proven.filter((key) => this.#keys.includes(key));
+    const ordered = new Set([hinted, ...held, this.#lastSuccess, ...this.#keys]);
     return [...ordered].filter(
       (key): key is SealingKey => key !== undefined && couldOpen(key, envelope),
     );
@@ -103,12 +117,17 @@ function worth({ certificate, confirmed }: SealingKey): number {
   return certificate === null ? 0 : confirmed ? 2 : 1;
 }
 
+/** A certificate that is further in the future is not of a key that was made just now. */
+const NEAR_MS = 60_000;
+
 /**
  * Returns the notBefore for a key created at `now`: a whole second, as certificates require, and
  * later than `newest`, which the new key replaces.
  */
 export function nextNotBefore(newest: SealingKey | null, now: Date): Date {
   const second = Math.floor(now.getTime() / 1000);
-  const last = newest === null ? 0 : Math.floor(newest.orderedAt.getTime() / 1000);
+  // Of keys made in one second, the certificates are of the seconds to come.
+  const nearMs = newest === null ? 0 : Math.min(notBeforeOf(newest), now.getTime() + NEAR_MS);
+  const last = Math.floor(Math.max(newest?.orderedAt.getTime() ?? 0, nearMs) / 1000);
   return new Date(Math.max(second, last + 1) * 1000);
 }

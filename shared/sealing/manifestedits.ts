@@ -26,7 +26,7 @@ export function editsBetween(
     for (const [key, value] of now) {
       if (old.get(key) === value) continue;
       // The same ciphertext under another name: rename the entry in place.
-      const from = gone.findIndex((each) => !old.has(key) && old.get(each) === value);
+      const from = old.has(key) ? -1 : gone.findIndex((each) => old.get(each) === value);
       const [oldName] = from === -1 ? [] : gone.splice(from, 1);
       if (oldName === undefined) edits.push({ path: [...path, ...field, key], value });
       else edits.push({ path: [...path, ...field, oldName], value, rename: key });

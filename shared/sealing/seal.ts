@@ -10,6 +10,7 @@ import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts
 import { isItemName, type Secret } from "../kubernetes/secret.ts";
 import { quotesObject, serverFieldsRemoved } from "../kubernetes/object.ts";
 import { formatSealedFor, SEALED_FOR_ANNOTATION, withSealedFor, withStamp } from "./stamp.ts";
+import { Trials } from "../keys/trials.ts";
 import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
 
 /**
@@ -158,13 +159,14 @@ function itemError(reason: string, item: string): SignetError {
  * Returns a copy of a SealedSecret in which every value is sealed with `certificate`, by default
  * that of the current sealing key. Values that were already sealed with it keep their ciphertext.
  * Does not change the name, namespace, scope or template, and does not render templates.
- * @throws SignetError decrypt-failed; key-invalid if there is no certificate
+ * @throws SignetError decrypt-failed; key-invalid if there is no certificate; or what `trials` throws
  */
 export async function reseal(
   sealed: SealedSecret,
   keyring: Keyring,
   maxFailures = MAX_FAILURES,
   certificate = keyring.newest?.certificate,
+  trials = new Trials(),
 ): Promise<SealedSecret> {
   if (certificate === undefined) {
     throw new SignetError("key-invalid", "no key held has a certificate");
@@ -173,12 +175,12 @@ export async function reseal(
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
   if (sealed.legacyData !== undefined) {
-    const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring);
+    const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring, trials);
     if (opened.fingerprint === fingerprint) return sealed;
     const legacyData = await sealToBytes(certificate, opened.plaintext, label);
     return { ...sealed, legacyData };
   }
-  const { values, stamp } = await openValues(sealed, keyring, maxFailures);
+  const { values, stamp } = await openValues(sealed, keyring, maxFailures, trials);
   const encryptedData = new Map(sealed.encryptedData);
   for (const [item, value] of values) {
     if (stamp.get(item) === fingerprint) continue;

@@ -4,6 +4,7 @@
 import { decodeEnvelope, parseEnvelope } from "../keys/kinds.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring, OpenedValue } from "../keys/keyring.ts";
+import { Trials } from "../keys/trials.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
@@ -40,24 +41,29 @@ export interface UnsealedSecret {
  * Opens every value, renders the templates, and returns the Secret without an owner reference.
  * Fails if any value does not open. `acceptLegacy`: whether to open the legacy form; default: true.
  * @throws SignetError decrypt-failed, naming the items; template-failed; sealedsecret-invalid; for
- *   the legacy form, secret-invalid
+ *   the legacy form, secret-invalid; or what `trials` throws
  */
 export async function unseal(
   sealed: SealedSecret,
   keyring: Keyring,
-  options: { readonly render: RenderTemplates; readonly acceptLegacy?: boolean },
+  options: {
+    readonly render: RenderTemplates;
+    readonly acceptLegacy?: boolean;
+    readonly trials?: Trials;
+  },
 ): Promise<UnsealedSecret> {
+  const { render, acceptLegacy = true, trials = new Trials() } = options;
   if (sealed.legacyData !== undefined) {
-    return unsealLegacy(sealed, sealed.legacyData, keyring, options.acceptLegacy ?? true);
+    return unsealLegacy(sealed, sealed.legacyData, keyring, acceptLegacy, trials);
   }
-  const { values, stamp } = await openValues(sealed, keyring);
+  const { values, stamp } = await openValues(sealed, keyring, MAX_FAILURES, trials);
   const { template, metadata } = sealed;
   const data = new Map(values);
   const templates = new Map([...template.data].filter(([item]) => !values.has(item)));
   if (templates.size > 0) {
     const context = new Map(values);
     for (const [item, source] of templates) context.set(item, new TextEncoder().encode(source));
-    const rendered = await options.render(templates, context, metadata.namespace);
+    const rendered = await render(templates, context, metadata.namespace);
     for (const [item, bytes] of rendered) data.set(item, bytes);
   }
   return {
@@ -79,6 +85,7 @@ async function unsealLegacy(
   legacyData: Uint8Array,
   keyring: Keyring,
   accept: boolean,
+  trials: Trials,
 ): Promise<UnsealedSecret> {
   if (!accept) {
     throw new SignetError(
@@ -93,7 +100,7 @@ async function unsealLegacy(
     );
   }
   const { name, namespace } = metadata;
-  const opened = await openLegacy(metadata, legacyData, keyring);
+  const opened = await openLegacy(metadata, legacyData, keyring, trials);
   let object: JsonObject | null;
   try {
     object = asObject(JSON.parse(new TextDecoder().decode(opened.plaintext)) as Json);
@@ -123,28 +130,28 @@ export async function openLegacy(
   { name, namespace, annotations }: ObjectMeta,
   legacyData: Uint8Array,
   keyring: Keyring,
+  trials: Trials,
 ): Promise<OpenedValue> {
   const envelope = parseEnvelope(legacyData);
   const label = labelBytes(scopeOf(annotations), namespace, name);
-  const opened = envelope === null ? null : await keyring.open(envelope, label);
+  const opened = envelope === null ? null : await keyring.open(envelope, label, undefined, trials);
   if (opened === null) throw decryptFailed([]);
   return opened;
 }
 
-/** How many values of one object to open in parallel. A limit leaves threads for other objects. */
-const OPEN_AT_ONCE = 4;
 /** How many values may fail before the rest is skipped. Each failure costs a try with every key. */
 export const MAX_FAILURES = 8;
 
 /**
  * Opens the values and ignores the templates. Stops after `maxFailures` values that do not open.
  * Returns the values and the fingerprints of their keys, by item name.
- * @throws SignetError decrypt-failed, naming the items that no key opens
+ * @throws SignetError decrypt-failed, naming the items that no key opens; or what `trials` throws
  */
 export async function openValues(
   sealed: SealedSecret,
   keyring: Keyring,
   maxFailures = MAX_FAILURES,
+  trials = new Trials(),
 ): Promise<{ values: Map<string, Uint8Array>; stamp: Map<string, string> }> {
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
@@ -155,13 +162,14 @@ export async function openValues(
   const work = async (): Promise<void> => {
     for (const [item, text] of waiting) {
       const envelope = decodeEnvelope(text);
-      const value = envelope === null ? null : await keyring.open(envelope, label, hints.get(item));
+      const value =
+        envelope === null ? null : await keyring.open(envelope, label, hints.get(item), trials);
       if (value === null) failed.push(item);
       else opened.set(item, value);
       if (failed.length >= maxFailures) return;
     }
   };
-  await Promise.all(Array.from({ length: OPEN_AT_ONCE }, work));
+  await Promise.all(Array.from({ length: trials.atOnce }, work));
   if (failed.length > 0) {
     throw decryptFailed(failed, opened.size + failed.length < sealed.encryptedData.size);
   }
@@ -176,13 +184,20 @@ export async function openValues(
   return { values, stamp };
 }
 
-/** Whether the keyring opens every value, in current or legacy form. Ignores the templates. */
-export async function opens(sealed: SealedSecret, keyring: Keyring): Promise<boolean> {
+/**
+ * Whether the keyring opens every value, in current or legacy form. Ignores the templates.
+ * @throws what `trials` throws
+ */
+export async function opens(
+  sealed: SealedSecret,
+  keyring: Keyring,
+  trials = new Trials(),
+): Promise<boolean> {
   try {
     if (sealed.legacyData !== undefined) {
-      await openLegacy(sealed.metadata, sealed.legacyData, keyring);
+      await openLegacy(sealed.metadata, sealed.legacyData, keyring, trials);
     }
-    await openValues(sealed, keyring, 1);
+    await openValues(sealed, keyring, 1, trials);
     return true;
   } catch (error) {
     if (error instanceof SignetError && error.code === "decrypt-failed") return false;

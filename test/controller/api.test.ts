@@ -1,9 +1,10 @@
 // The routes over a real socket: what each answers, to whom, how often, and what it never tells.
 // SPEC.md, "HTTP".
-import { request as httpRequest, type Server } from "node:http";
+import { type IncomingMessage, request as httpRequest, type Server } from "node:http";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { reviewAccess } from "../../controller/access.ts";
 import { apiRoutes, type ApiWiring, metricsRoutes, probeRoutes } from "../../controller/api.ts";
+import { Gate } from "../../controller/gate.ts";
 import { addressOf, closeServer, listen } from "../../controller/httpserver.ts";
 import { CHANGE_REASONS } from "../../controller/keychanges.ts";
 import { keyReport } from "../../controller/keyreport.ts";
@@ -19,6 +20,7 @@ import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret, parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { openValues } from "../../shared/sealing/unseal.ts";
 import { keyringOf, testKey } from "../vectors/fixtures.ts";
+import { type CountingKeys, countingKeys, valuesUnder } from "../shared/countingkeys.ts";
 import { startApiServer } from "./apiserver.ts";
 import { until } from "./waiting.ts";
 
@@ -172,17 +174,18 @@ describe("what everybody may read", () => {
 });
 
 describe("what is cheap to read", () => {
-  it("is limited for each address, and health is not", async () => {
+  it("is limited for each client if it is the report of the keys, and else not", async () => {
     const { url, time } = await serve();
-    const ask = async (path: string): Promise<number> => {
-      const answer = await fetch(url + path);
+    const ask = async (path: string, client = "greedy"): Promise<number> => {
+      const answer = await fetch(url + path, { headers: { "x-forwarded-for": client } });
       await answer.text();
       return answer.status;
     };
-    for (let count = 0; count < 400; count++) await ask("/v1/cert.pem");
-    expect([await ask("/v1/cert.pem"), await ask("/v1/keys")]).toEqual([429, 429]);
+    for (let count = 0; count < 500; count++) expect(await ask("/v1/cert.pem")).toBe(200);
+    for (let count = 0; count < 80; count++) expect(await ask("/v1/keys")).toBe(200);
+    expect([await ask("/v1/keys"), await ask("/v1/keys", "other")]).toEqual([429, 200]);
     expect([await ask("/healthz"), await ask("/readyz")]).toEqual([200, 200]);
-    time.ms += 10;
+    time.ms += 50;
     expect(await ask("/v1/keys")).toBe(200);
   });
 
@@ -482,6 +485,18 @@ describe("the rate", () => {
     expect(await remaining("#".padEnd(3 * 64 * 1024, "x"))).toBe(5);
   });
 
+  it("counts what the aliases of a small body write out to", async () => {
+    const service = await serve({ rate: 0.001, burst: 100 });
+    const kind = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\n";
+    const wide = `a: &a ${"x".repeat(1000)}\nb: [${"*a,".repeat(1000)}]\n`;
+    const body = `${kind}${wide}metadata: {name: a, namespace: b}\nspec: {}\n`;
+    const before = Number(limits(await post(service, "/v1/rotate", ""))[1]);
+    expect((await post(service, "/v1/rotate", body)).status).toBe(200);
+    // 1 MB of JSON.
+    const after = Number(limits(await post(service, "/v1/rotate", ""))[1]);
+    expect(before - after).toBe(2 + Math.floor(1_004_100 / (64 * 1024)));
+  });
+
   it("counts the size of a body for its address, whatever clients it claims", async () => {
     const service = await serve({ rate: 0.001, burst: 10 });
     const large = "#".padEnd(MAX_BODY - 1, "x");
@@ -490,7 +505,7 @@ describe("the rate", () => {
       const answer = await post(service, "/v1/verify", large, { "x-forwarded-for": `c${client}` });
       statuses.push(answer.status);
     }
-    expect(statuses).toEqual([400, 400, ...Array<number>(8).fill(429)]);
+    expect(statuses).toEqual([400, 400, 400, ...Array<number>(7).fill(429)]);
   });
 
   it("is not used up for an address by what one of its clients is refused", async () => {
@@ -507,9 +522,37 @@ describe("the rate", () => {
       burst: 2,
       parse: () => Promise.reject(new JobLost("memory")),
     });
-    const ask = (): Promise<Response> => post(service, "/v1/verify", "x");
-    expect((await ask()).status).toBe(400);
-    expect((await ask()).headers.get("retry-after")).toBe("20");
+    const ask = (client: string): Promise<Response> =>
+      post(service, "/v1/verify", "x", { "x-forwarded-for": client });
+    expect((await ask("bomb")).status).toBe(400);
+    expect((await ask("bomb")).headers.get("retry-after")).toBe("3");
+    // Only the sender waits, though all of them share the address of a proxy.
+    expect((await ask("other")).status).toBe(400);
+  });
+
+  it("is used up also for the bodies that the sender of such a body has waiting", async () => {
+    const bombs: ((error: Error) => void)[] = [];
+    const parsed: string[] = [];
+    const service = await serve({
+      parse: (_client, body) => {
+        const text = Buffer.from(body).toString();
+        parsed.push(text);
+        if (text !== "bomb") return Promise.resolve().then(() => parseSubmission(body));
+        return new Promise((_, reject) => bombs.push(reject));
+      },
+    });
+    const ask = async (client: string): Promise<number> =>
+      (await post(service, "/v1/verify", client, { "x-forwarded-for": client })).status;
+    const first = ask("bomb");
+    await until(() => bombs.length === 1);
+    const others = [ask("bomb"), ask("bomb"), ask("honest"), ask("bomb")];
+    const waiting = vi.spyOn(Gate.prototype, "run");
+    await until(() => waiting.mock.calls.length === 4);
+    bombs[0]?.(new JobLost("deadline"));
+    expect(await first).toBe(503);
+    const answers = await Promise.race([Promise.all(others), until(() => bombs.length > 1)]);
+    expect(answers).toEqual([429, 429, 400, 429]);
+    expect(parsed).toEqual(["bomb", "honest"]);
   });
 
   it("leaves a thread of the sandbox to the reconciler: one body is parsed at a time", async () => {
@@ -530,26 +573,186 @@ describe("the rate", () => {
 
   it("leaves threads to the reconciler: two pieces of work at once, and a short line", async () => {
     const service = await serve();
-    const body = await sealed();
-    let begun = 0;
+    const body = valuesUnder(1, () => 9);
+    const counting = countingKeys(1);
+    service.keyring.replace(counting.keys);
     const waiting: (() => void)[] = [];
-    vi.spyOn(service.keyring, "open").mockImplementation(async () => {
-      begun++;
-      await new Promise<void>((resolve) => waiting.push(resolve));
-      return null;
-    });
+    counting.onTrial = () => new Promise((resolve) => waiting.push(resolve));
     const answers: number[] = [];
-    const asked = Array.from({ length: 36 }, async () => {
+    const asked = Array.from({ length: 68 }, async () => {
       answers.push((await post(service, "/v1/verify", body)).status);
     });
     await until(() => answers.length === 2);
-    expect([answers, begun]).toEqual([[429, 429], 2]);
-    for (let ended = 0; ended < 34; ended++) {
+    expect([answers, counting.count()]).toEqual([[429, 429], 2]);
+    for (let ended = 0; ended < 66; ended++) {
       await until(() => waiting.length > 0);
       waiting.shift()?.();
     }
     await Promise.all(asked);
-    expect(answers.slice(2)).toEqual(Array.from({ length: 34 }, () => 409));
+    expect(answers.slice(2)).toEqual(Array.from({ length: 66 }, () => 409));
+  });
+});
+
+describe.each(["/v1/verify", "/v1/rotate"])("tries of keys by %s", (path) => {
+  const MANY = 2400;
+
+  async function start(wiring: Partial<ApiWiring> = {}): Promise<Service & CountingKeys> {
+    const counting = countingKeys(24);
+    const service = await serve(wiring);
+    service.keyring.replace(counting.keys);
+    return Object.assign(counting, service);
+  }
+
+  it("are about as many as values, if they are under few old keys", async () => {
+    const service = await start();
+    const answer = await post(
+      service,
+      path,
+      valuesUnder(MANY, (index) => 22 + (index % 2)),
+    );
+    expect(answer.status).toBe(200);
+    expect(service.count()).toBeLessThanOrEqual(2 * MANY + 2 * 24);
+  });
+
+  it("are bounded for a request, which is told that it is too large", async () => {
+    const service = await start();
+    const object = valuesUnder(MANY, (index) => index % 24);
+    const answer = await post(service, path, object);
+    expect([answer.status, await answer.text()]).toEqual([
+      413,
+      "too many values of different keys: send fewer at a time\n",
+    ]);
+    expect(service.count()).toBe(10_000);
+    expect(
+      (
+        await post(
+          service,
+          path,
+          valuesUnder(10, (index) => index % 24),
+        )
+      ).status,
+    ).toBe(200);
+  });
+
+  it("are charged to their sender as they happen, and not to others of its address", async () => {
+    const service = await start({ rate: 0.001, burst: 40 });
+    const ask = async (client: string, body: JsonObject): Promise<number> =>
+      (await post(service, path, body, { "x-forwarded-for": client })).status;
+    let duringIt = 0;
+    service.onTrial = async () => {
+      if (service.count() === 1100)
+        duringIt = await ask(
+          "greedy",
+          valuesUnder(1, () => 0),
+        );
+    };
+    // One value counts for little; its tries of 24 keys each are what it costs.
+    expect(
+      await ask(
+        "greedy",
+        valuesUnder(60, (index) => index % 24),
+      ),
+    ).toBe(200);
+    expect(duringIt).toBe(429);
+    expect(
+      await ask(
+        "modest",
+        valuesUnder(1, () => 0),
+      ),
+    ).toBe(200);
+  });
+
+  it("end when the client goes away", async () => {
+    const service = await start();
+    const client = new AbortController();
+    let release = (): void => undefined;
+    service.onTrial = () => {
+      if (service.count() !== 50) return Promise.resolve();
+      return new Promise((resolve) => {
+        release = resolve;
+        client.abort();
+      });
+    };
+    const closed = new Promise<void>((resolve) => {
+      servers.at(-1)?.on("request", ({ socket }: IncomingMessage) => {
+        socket.once("close", () => {
+          resolve();
+        });
+      });
+    });
+    const counted = vi.spyOn(service.metrics.httpRequests, "inc");
+    const body = JSON.stringify(valuesUnder(MANY, (index) => index % 24));
+    const sent = fetch(service.url + path, { method: "POST", body, signal: client.signal });
+    await expect(sent).rejects.toThrow();
+    await closed;
+    release();
+    await until(() => counted.mock.calls.length > 0);
+    expect(counted.mock.calls[0]?.[0]).toMatchObject({ path, code: 408 });
+    expect(service.count()).toBe(50);
+  });
+
+  it("of others come in between, one value at a time of each request", async () => {
+    const service = await start();
+    const waiting: (() => void)[] = [];
+    const large = valuesUnder(MANY, (index) => index % 24);
+    let most = 0;
+    service.onTrial = async () => {
+      await new Promise<void>((resolve) => (most = Math.max(most, waiting.push(resolve))));
+    };
+    let honest = 0;
+    const floods = [0, 1, 2, 3].map((n) =>
+      post(service, path, large, { "x-forwarded-for": `greedy-${n}` }),
+    );
+    await until(() => waiting.length === 2);
+    const asked = post(
+      service,
+      path,
+      valuesUnder(3, () => 0),
+      { "x-forwarded-for": "honest" },
+    );
+    void asked.then(({ status }) => (honest = status));
+    for (let turns = 0; turns < 600 && honest === 0; turns++) {
+      await until(() => waiting.length > 0);
+      waiting.shift()?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect([honest, most]).toEqual([200, 2]);
+    service.onTrial = () => Promise.resolve();
+    for (const go of waiting.splice(0)) go();
+    await Promise.all(floods);
+  });
+});
+
+describe("bodies that wait", () => {
+  it("give way to those of other clients, small and large, before and after they are parsed", async () => {
+    let parse = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      parse = resolve;
+    });
+    const service = await serve({
+      parse: async (_client, body) => {
+        await held;
+        return parseSubmission(body);
+      },
+    });
+    const object = await sealed();
+    const ask = async (client: string, bytes: number): Promise<number> => {
+      const body = JSON.stringify(object).padEnd(bytes, " ");
+      return (await post(service, "/v1/verify", body, { "x-forwarded-for": client })).status;
+    };
+    const refused: number[] = [];
+    const flood = Array.from({ length: 12 }, async () => {
+      const status = await ask("greedy", MAX_BODY);
+      refused.push(status);
+      return status;
+    });
+    // As many as there is memory for have arrived once one is refused.
+    await until(() => refused.length > 0);
+    expect(new Set(refused)).toEqual(new Set([429]));
+    const honest = [ask("modest", 100), ask("other", MAX_BODY / 2)];
+    setImmediate(parse);
+    expect(await Promise.all(honest)).toEqual([200, 200]);
+    expect(await Promise.all(flood)).toContain(200);
   });
 });
 

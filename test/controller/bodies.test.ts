@@ -1,15 +1,35 @@
 // The memory that bodies of requests may use.
 // SPEC.md, "HTTP".
+import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { Bodies, BodyCutOff, BodyTooLarge, TooManyBodies } from "../../controller/bodies.ts";
+import {
+  Bodies,
+  BodyCutOff,
+  type BodyLimits,
+  BodyTooLarge,
+  TooManyBodies,
+} from "../../controller/bodies.ts";
 
 const KIB = 1024;
-const LIMITS = { perBody: 64 * KIB, perAddress: 128 * KIB, total: 192 * KIB };
+const LIMITS: BodyLimits = {
+  perBody: 64 * KIB,
+  small: 4 * KIB,
+  pools: {
+    small: { perAddress: 8 * KIB, total: 16 * KIB },
+    large: { perAddress: 128 * KIB, total: 192 * KIB },
+  },
+};
+/** Room for two bodies that have arrived, which count three times. */
+const WIDE: BodyLimits = {
+  ...LIMITS,
+  pools: { ...LIMITS.pools, large: { perAddress: 384 * KIB, total: 384 * KIB } },
+};
 
 class Upload extends PassThrough {
   readonly headers: Record<string, string> = {};
+  readonly socket = new EventEmitter();
   complete = false;
 
   /** Sends `bytes`, and waits until they were read. */
@@ -24,7 +44,7 @@ class Upload extends PassThrough {
   }
 }
 
-function begin(bodies: Bodies, address: string) {
+function begin(bodies: Bodies, address: string, client = "") {
   const upload = new Upload();
   let charged = 0;
   let outcome: unknown = "arriving";
@@ -35,13 +55,18 @@ function begin(bodies: Bodies, address: string) {
   const ended = bodies
     .hold(
       upload as unknown as IncomingMessage,
-      address,
+      { address, client },
       (length) => {
         charged = length;
       },
-      async (body) => {
+      async (body, signal) => {
         outcome = body.length;
-        await used;
+        const cut = new Promise((_, reject) => {
+          signal.addEventListener("abort", () => {
+            reject(signal.reason as Error);
+          });
+        });
+        await Promise.race([used, cut]);
       },
     )
     .catch((error: unknown) => {
@@ -49,6 +74,8 @@ function begin(bodies: Bodies, address: string) {
     });
   return { upload, charged: () => charged, outcome: () => outcome, use, ended };
 }
+
+type Begun = ReturnType<typeof begin>;
 
 describe("a body", () => {
   it("arrives as it was sent, in pieces of any size, and its bytes are told", async () => {
@@ -58,7 +85,7 @@ describe("a body", () => {
     const text = "0123456789".repeat(1000);
     const held = bodies.hold(
       upload as unknown as IncomingMessage,
-      "a",
+      { address: "a", client: "" },
       (length) => seen.push(length),
       (body) => Promise.resolve([Buffer.from(body).toString(), body.buffer.byteLength]),
     );
@@ -80,7 +107,7 @@ describe("a body", () => {
     upload.headers["content-length"] = String(64 * KIB + 1);
     const held = bodies.hold(
       upload as unknown as IncomingMessage,
-      "a",
+      { address: "a", client: "" },
       () => undefined,
       () => Promise.resolve(),
     );
@@ -104,7 +131,7 @@ describe("above the limit", () => {
     const other = begin(bodies, "b");
     await other.upload.send(64 * KIB);
     const honest = begin(bodies, "a");
-    await honest.upload.send(10);
+    await honest.upload.send(8 * KIB);
     honest.upload.finish();
     await slow[0]?.ended;
     expect([...slow, other].map(({ outcome }) => outcome())).toEqual([
@@ -114,7 +141,7 @@ describe("above the limit", () => {
     ]);
     honest.use();
     await honest.ended;
-    expect(honest.outcome()).toBe(10);
+    expect(honest.outcome()).toBe(8 * KIB);
   });
 
   it("in all, one of the address that holds the most gives way", async () => {
@@ -130,22 +157,64 @@ describe("above the limit", () => {
     expect(third.outcome()).toBe("arriving");
   });
 
-  it("a body that is in use stays, and a new one is refused", async () => {
-    const bodies = new Bodies(LIMITS);
-    const inUse = [begin(bodies, "a"), begin(bodies, "a")];
-    for (const { upload } of inUse) {
+  /** Two large bodies of one client that have arrived, and fill the address's memory. */
+  async function filled(): Promise<{ bodies: Bodies; first: Begun; second: Begun }> {
+    const bodies = new Bodies(WIDE);
+    const [first, second] = [begin(bodies, "a", "greedy"), begin(bodies, "a", "greedy")];
+    for (const { upload } of [first, second]) {
       await upload.send(64 * KIB);
       upload.finish();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    const late = begin(bodies, "a");
-    await late.upload.send(1);
+    expect([first.outcome(), second.outcome()]).toEqual([64 * KIB, 64 * KIB]);
+    return { bodies, first, second };
+  }
+
+  it("a client's next body is refused, while its others wait", async () => {
+    const { bodies, first, second } = await filled();
+    const late = begin(bodies, "a", "greedy");
+    await late.upload.send(8 * KIB);
     await late.ended;
     expect(late.outcome()).toBe(TooManyBodies);
-    for (const { use } of inUse) use();
-    await Promise.all(inUse.map(({ ended }) => ended));
-    const next = begin(bodies, "a");
-    await next.upload.send(1);
-    expect([next.outcome(), next.charged()]).toEqual(["arriving", 1]);
+    for (const { use } of [first, second]) use();
+    await Promise.all([first, second].map(({ ended }) => ended));
+    const next = begin(bodies, "a", "greedy");
+    await next.upload.send(8 * KIB);
+    expect([next.outcome(), next.charged()]).toEqual(["arriving", 8 * KIB]);
+  });
+
+  it.each([
+    ["a", "modest"],
+    ["b", ""],
+  ])("bodies that wait give way to those of address %s, client %j", async (address, client) => {
+    const { bodies, first, second } = await filled();
+    const honest = begin(bodies, address, client);
+    await honest.upload.send(8 * KIB);
+    await second.ended;
+    expect([honest, first, second].map(({ outcome }) => outcome())).toEqual([
+      "arriving",
+      64 * KIB,
+      TooManyBodies,
+    ]);
+  });
+
+  it("small bodies have memory of their own", async () => {
+    const { bodies, first, second } = await filled();
+    const small = begin(bodies, "a", "greedy");
+    await small.upload.send(1 * KIB);
+    small.upload.finish();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([small, first, second].map(({ outcome }) => outcome())).toEqual([
+      1 * KIB,
+      64 * KIB,
+      64 * KIB,
+    ]);
+  });
+
+  it("ends the use of a body whose client goes away", async () => {
+    const { first } = await filled();
+    first.upload.socket.emit("close");
+    await first.ended;
+    expect(first.outcome()).toBe(BodyCutOff);
   });
 });

@@ -1,7 +1,11 @@
 // The gate in front of work: how much at once, and whose turn it is.
 // SPEC.md, "HTTP".
 import { describe, expect, it } from "vitest";
-import { type Caller, Gate } from "../../controller/gate.ts";
+import type { Caller } from "../../controller/caller.ts";
+import { Gate, GateFull } from "../../controller/gate.ts";
+
+let nowMs = 0;
+const clock = (): number => nowMs;
 
 const from = (address: string, client = ""): Caller => ({ address, client });
 
@@ -17,25 +21,26 @@ describe("a gate", () => {
   };
 
   it("lets so many through, keeps so many in line, and turns the others away", async () => {
-    const gate = new Gate(1, 1);
+    const gate = new Gate(1, 1, clock);
     const first = held();
     const through = gate.run(from("a"), first.work);
     const inLine = gate.run(from("a"), () => Promise.resolve("second"));
-    expect(await gate.run(from("a"), () => Promise.resolve("third"))).toBeUndefined();
+    const third = gate.run(from("a"), () => Promise.resolve("third"));
+    await expect(third).rejects.toThrow(GateFull);
     first.end();
     expect([await through, await inLine]).toEqual(["done", "second"]);
     expect(await gate.run(from("a"), () => Promise.resolve("fourth"))).toBe("fourth");
   });
 
   it("stays open after work that failed", async () => {
-    const gate = new Gate(1, 0);
+    const gate = new Gate(1, 0, clock);
     await expect(gate.run(from("a"), () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     expect(await gate.run(from("a"), () => Promise.resolve("next"))).toBe("next");
   });
 
   /** What ran, in order, of callers that all came while the gate was busy. */
   async function order(waiting: number, callers: readonly Caller[]): Promise<string[]> {
-    const gate = new Gate(1, waiting);
+    const gate = new Gate(1, waiting, clock);
     const first = held();
     const ran: string[] = [];
     const all: Promise<unknown>[] = [gate.run(from("first"), first.work)];
@@ -47,7 +52,7 @@ describe("a gate", () => {
       all.push(gate.run(each, work));
     }
     first.end();
-    await Promise.all(all);
+    await Promise.allSettled(all);
     return ran;
   }
 
@@ -64,5 +69,77 @@ describe("a gate", () => {
     expect(await order(4, [...names, from("b")])).toEqual(["a00", "b6", "a11", "a22"]);
     const a1 = from("a", "1");
     expect(await order(3, [a1, a1, a1, from("a", "2")])).toEqual(["a10", "a23", "a11"]);
+  });
+
+  it("prefers whoever used less time lately, not only those that wait", async () => {
+    const gate = new Gate(1, 9, clock);
+    const costly = async (): Promise<void> => {
+      await gate.run(from("greedy"), () => {
+        nowMs += 10_000;
+        return Promise.resolve();
+      });
+    };
+    await costly();
+    for (let turns = 0; turns < 5; turns++) {
+      await gate.run(from("honest"), () => Promise.resolve());
+    }
+    const first = held();
+    const ran: string[] = [];
+    const all: Promise<unknown>[] = [gate.run(from("first"), first.work)];
+    for (const address of ["greedy", "greedy", "honest"]) {
+      const work = (): Promise<number> => Promise.resolve(ran.push(address));
+      all.push(gate.run(from(address), work));
+    }
+    first.end();
+    await Promise.all(all);
+    expect(ran).toEqual(["honest", "greedy", "greedy"]);
+  });
+
+  it("prefers what is quick to what may take long, of those that are as unknown", async () => {
+    const gate = new Gate(1, 9, clock);
+    const first = held();
+    const ran: string[] = [];
+    const run = (address: string, expectedMs: number): Promise<unknown> =>
+      gate.run({ ...from(address), expectedMs }, () => Promise.resolve(ran.push(address)));
+    const all = [
+      gate.run(from("first"), first.work),
+      run("a", 9_000),
+      run("b", 9_000),
+      run("c", 9),
+    ];
+    first.end();
+    await Promise.all(all);
+    expect(ran).toEqual(["c", "a", "b"]);
+  });
+
+  it("lets one leave that was cut off, and turns away all that a client has in line", async () => {
+    const gate = new Gate(1, 9, clock);
+    const first = held();
+    const through = gate.run(from("a"), first.work);
+    const controller = new AbortController();
+    const run = (client: string, signal?: AbortSignal): Promise<string> =>
+      gate.run({ ...from("a", client), ...(signal && { signal }) }, () => Promise.resolve(client));
+    const cut = run("cut", controller.signal);
+    const bombs = [run("bomb"), run("bomb")];
+    const other = run("other");
+    controller.abort(new Error("gone"));
+    await expect(cut).rejects.toThrow("gone");
+    gate.refuse(from("a", "bomb"));
+    for (const bomb of bombs) await expect(bomb).rejects.toThrow(GateFull);
+    first.end();
+    expect([await through, await other]).toEqual(["done", "other"]);
+    await expect(run("cut", controller.signal)).rejects.toThrow("gone");
+  });
+
+  it("turns away the request that came last, not one that was through before", async () => {
+    const gate = new Gate(1, 2, clock);
+    const first = held();
+    const through = gate.run(from("a"), first.work);
+    const outcome = async (client: string, since: number): Promise<string> =>
+      gate.run({ ...from("b", client), since }, () => Promise.resolve(client)).catch(() => "full");
+    const all = [outcome("1", 5), outcome("2", 9), outcome("3", 1)];
+    first.end();
+    await through;
+    expect(await Promise.all(all)).toEqual(["1", "full", "3"]);
   });
 });

@@ -74,6 +74,40 @@ describe("the queue", () => {
     expect(runs.at(-1)).toBe("flood/3");
   });
 
+  it("lets a name wait for one slow run of others at most, however many namespaces have them", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 4);
+    for (let round = 0; round < 9; round++) {
+      for (const namespace of ["a", "b", "c", "d", "e", "f"]) queue.add(`${namespace}/${round}`);
+    }
+    await vi.advanceTimersByTimeAsync(2_000);
+    queue.add("honest/1");
+    if (!runs.includes("honest/1")) end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toContain("honest/1");
+    expect(runs.length).toBeLessThanOrEqual(9);
+  });
+
+  it("gives no worker to namespaces of slow runs, while there are as many as may be", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 4);
+    for (let index = 0; index < 9; index++) {
+      queue.add(`a/${index}`);
+      queue.add(`b/${index}`);
+    }
+    expect(runs).toHaveLength(4);
+    await vi.advanceTimersByTimeAsync(1_000);
+    // One more, which came when only one run was known as slow.
+    expect(runs).toHaveLength(5);
+    for (let index = 0; index < 3; index++) queue.add(`honest/${index}`);
+    expect(runs.slice(5)).toEqual(["honest/0", "honest/1", "honest/2"]);
+    for (let ended = 0; ended < 40; ended++) {
+      end();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    expect([new Set(runs).size, queue.depth]).toEqual([21, 0]);
+  });
+
   it("lets namespaces take turns, so that a flood in one does not delay another", async () => {
     const { runs, end, run } = held();
     const queue = queueOf(run, 1);
@@ -83,6 +117,24 @@ describe("the queue", () => {
       await vi.advanceTimersByTimeAsync(0);
     }
     expect(runs).toEqual(["flood/1", "flood/2", "calm/1", "flood/3", "flood/4"]);
+  });
+
+  it("lets a namespace that used little time come before all that used much", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 1);
+    const floods = ["a", "b", "c"].flatMap((name) => [1, 2, 3].map((n) => `flood-${name}/${n}`));
+    for (const key of floods) queue.add(key);
+    for (let ended = 0; ended < 3; ended++) {
+      await vi.advanceTimersByTimeAsync(500);
+      end();
+    }
+    for (const key of ["calm-a/1", "calm-b/1"]) queue.add(key);
+    for (let ended = 0; ended < 3; ended++) {
+      await vi.advanceTimersByTimeAsync(500);
+      end();
+    }
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs.slice(3, 6)).toEqual(["calm-a/1", "calm-b/1", "flood-a/2"]);
   });
 
   it("tries again at once what failed, when told that the reason is gone", async () => {

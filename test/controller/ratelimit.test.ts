@@ -26,9 +26,21 @@ describe("an allowance", () => {
   it("is used up by work that turned out large", () => {
     const limit = new RateLimit(1, 2);
     limit.take("a", 0);
-    limit.charge("a", 5, 0);
-    expect(limit.take("a", 0)).toMatchObject({ allowed: false, retryAfterMs: 5_000 });
-    expect(limit.take("a", 5_000).allowed).toBe(true);
+    expect(limit.charge("a", 2, 0)).toBe(2);
+    expect(limit.take("a", 0)).toMatchObject({ allowed: false, retryAfterMs: 2_000 });
+    expect(limit.take("a", 2_000).allowed).toBe(true);
+  });
+
+  it("owes one burst at most", () => {
+    const limit = new RateLimit(1, 2);
+    limit.take("a", 0);
+    expect([limit.charge("a", 100, 0), limit.charge("a", 1, 0)]).toEqual([3, 0]);
+    expect(limit.look("a", 0)).toMatchObject({ allowed: false, retryAfterMs: 3_000 });
+  });
+
+  it("is not used up by a look", () => {
+    const limit = new RateLimit(1, 1);
+    for (let count = 0; count < 3; count++) expect(limit.look("a", 0).allowed).toBe(true);
   });
 
   it("is forgotten for the client that was quiet for longest, where there are very many", () => {

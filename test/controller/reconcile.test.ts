@@ -19,6 +19,7 @@ import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { countingKeys, valuesUnder } from "../shared/countingkeys.ts";
 import { keyringOf, testKey } from "../vectors/fixtures.ts";
 import type { KeyName } from "../vectors/vectors.ts";
 import { MemoryWorld } from "./memoryworld.ts";
@@ -166,6 +167,58 @@ async function settled(declared: Declared = {}, options: Partial<ReconcilerOptio
   given.world.calls.length = 0;
   return given;
 }
+
+describe("values under many keys", () => {
+  const metadata = { name: "db", namespace: "demo", uid: "owner-uid", generation: 1 };
+
+  it("get a verdict once, after a bounded number of tries", async () => {
+    const { world, keyring, reconciler } = bench();
+    const counting = countingKeys(24);
+    keyring.replace(counting.keys);
+    world.put(
+      "sealed",
+      valuesUnder(2400, (index) => index % 24, metadata),
+    );
+    for (let looks = 0; looks < 3; looks++) {
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    }
+    expect(counting.count()).toBe(10_000);
+    expect(currentVerdict(world.sealed.get(NAME) ?? {})).toMatchObject({
+      reason: "Invalid",
+      message: "its values need more than 10000 tries of sealing keys",
+    });
+    expect(held(world)).toBeUndefined();
+  });
+
+  it("open, as many as an object can have, under two old keys in turn", async () => {
+    const { world, keyring, reconciler } = bench();
+    const counting = countingKeys(60);
+    keyring.replace(counting.keys);
+    world.put(
+      "sealed",
+      valuesUnder(4000, (index) => 58 + (index % 2), metadata),
+    );
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(counting.count()).toBeLessThanOrEqual(9_000);
+  });
+
+  it("are tried where the objects of the namespace are", async () => {
+    const tried: string[] = [];
+    const { world, keyring, reconciler } = bench({
+      openIn: (namespace) => (operation) => {
+        tried.push(namespace);
+        return operation();
+      },
+    });
+    keyring.replace(countingKeys(3).keys);
+    world.put(
+      "sealed",
+      valuesUnder(1, () => 2, metadata),
+    );
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(tried).toEqual(["demo", "demo", "demo"]);
+  });
+});
 
 describe("a declared Secret", () => {
   it("is created with our label and its owner, then the status and an Event say so", async () => {

@@ -56,9 +56,12 @@ describe("Sandbox", () => {
     const manifest =
       "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: b}\n" +
       "spec: {encryptedData: {c: AAAA}}\n";
-    const { objects, list } = await sandbox.parse("192.0.2.1", Buffer.from(manifest));
-    expect(list).toBeNull();
-    expect(objects[0]?.sealed.encryptedData).toEqual(new Map([["c", "AAAA"]]));
+    const { sealed, json, isList } = await sandbox.parse("192.0.2.1", Buffer.from(manifest));
+    expect([isList, JSON.parse(new TextDecoder().decode(json))]).toMatchObject([
+      false,
+      { kind: "SealedSecret", spec: { encryptedData: { c: "AAAA" } } },
+    ]);
+    expect(sealed[0]?.encryptedData).toEqual(new Map([["c", "AAAA"]]));
     await expect(sandbox.parse("192.0.2.1", Buffer.from([0xff]))).rejects.toMatchObject({
       code: "manifest-syntax",
       message: "is not UTF-8 text",
@@ -96,6 +99,22 @@ describe("Sandbox", () => {
     const honest = render(sandbox, "honest").then(() => order.push("honest"));
     await Promise.all([...flood, honest]);
     expect(order.indexOf("honest")).toBeLessThan(3);
+  });
+
+  it("lets a source that used little time come before all that used much", async () => {
+    const sandbox = start({ deadlineMs: 200 });
+    const endless = new Map([["a", "{{ range until 99000 }}{{ . }}{{ end }}"]]);
+    const bomb = (source: string): Promise<unknown> => lossOf(render(sandbox, source, endless));
+    await Promise.all([bomb("tenant-1"), bomb("tenant-2"), bomb("tenant-3")]);
+    const order: string[] = [];
+    const say = (work: Promise<unknown>, name: string): Promise<unknown> =>
+      work.then(() => order.push(name));
+    const all = ["tenant-1", "tenant-2", "tenant-3", "tenant-1"].map((name) =>
+      say(bomb(name), name),
+    );
+    all.push(say(lossOf(render(sandbox, "honest")), "honest"));
+    await Promise.all(all);
+    expect(order.indexOf("honest")).toBe(1);
   });
 
   it("cancels what runs and what waits when it closes", async () => {

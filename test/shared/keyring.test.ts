@@ -280,4 +280,16 @@ describe("a new key", () => {
     const later = new Date("2026-03-01T12:00:07Z");
     expect(nextNotBefore(newest, later)).toEqual(later);
   });
+
+  test("is newer than the third of one second, and not dated after a certificate of the far future", () => {
+    const now = new Date("2026-03-01T12:00:00.500Z");
+    const after = (notBefore: string): string => {
+      const key = testKey("first");
+      const certificate = { ...key.certificate, notBefore: new Date(notBefore) };
+      const orderedAt = new Date("2026-03-01T12:00:00Z");
+      return nextNotBefore({ ...key, certificate, orderedAt }, now).toISOString();
+    };
+    expect(after("2026-03-01T12:00:02Z")).toBe("2026-03-01T12:00:03.000Z");
+    expect(after("2999-01-01T00:00:00Z")).toBe("2026-03-01T12:01:01.000Z");
+  });
 });
