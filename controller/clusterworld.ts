@@ -196,13 +196,21 @@ export class ClusterWorld implements World {
 }
 
 function worldErrorOf(
-  { status, reason, message, retryAfterMs }: ApiError,
+  { status, reason, message, retryAfterMs, invalidFields }: ApiError,
   method: string,
 ): WorldError {
   // The object was deleted after we last saw it: as with a conflict, the next look finds out.
   const isGone = status === 404 && (method === "PUT" || method === "DELETE");
   const passes = isGone || status === 0 || status === 409 || status === 429 || status >= 500;
-  const failure = reason === "AlreadyExists" ? "exists" : passes ? "transient" : "refused";
+  const failure =
+    reason === "AlreadyExists"
+      ? "exists"
+      : passes
+        ? "transient"
+        : // A policy that refuses an object names no field.
+          status === 422 && invalidFields > 0
+          ? "invalid"
+          : "refused";
   return new WorldError(failure, message, retryAfterMs);
 }
 

@@ -1,6 +1,7 @@
 // Events of Kubernetes about an object.
 
 import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { bounded } from "./bounded.ts";
 import { text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import type { Event } from "./world.ts";
@@ -31,8 +32,7 @@ export function formatEvent(
     },
     type,
     reason,
-    message:
-      message.length > MAX_EVENT_MESSAGE ? `${message.slice(0, MAX_EVENT_MESSAGE - 1)}…` : message,
+    message: bounded(message, MAX_EVENT_MESSAGE),
     source: { component: EVENT_COMPONENT },
     firstTimestamp: seconds,
     lastTimestamp: seconds,

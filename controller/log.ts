@@ -1,5 +1,7 @@
 // Structured log lines: constant messages, with variables as fields.
 
+import { bounded } from "./bounded.ts";
+
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 export type LogFormat = "text" | "json";
 type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -24,10 +26,25 @@ export function createLog(
     (lineLevel: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
       if (RANK[lineLevel] < RANK[level]) return;
-      const line = { time: now().toISOString(), level: lineLevel, msg: message, ...fields };
+      const line = {
+        time: now().toISOString(),
+        level: lineLevel,
+        msg: message,
+        ...fieldsOf(fields),
+      };
       write(format === "json" ? JSON.stringify(line) : formatText(line), lineLevel);
     };
   return { debug: at("DEBUG"), info: at("INFO"), warn: at("WARN"), error: at("ERROR") };
+}
+
+/** No reason of a failure fills the log. */
+function fieldsOf(fields: LogFields): LogFields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === "string" ? bounded(value) : value,
+    ]),
+  );
 }
 
 function formatText(line: LogFields): string {

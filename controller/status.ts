@@ -5,10 +5,18 @@ import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/objec
 import type { Json } from "../shared/manifest/manifest.ts";
 import { itemsUnder, type SealedUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
+import { bounded } from "./bounded.ts";
 import { listed, type Reason, type Verdict } from "./verdict.ts";
 
 /** The controller's conditions, in order. The original's printer columns read the first one. */
 const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised"] as const;
+
+/**
+ * How much of a status others may have written, and how much of it may tell keys of values, in
+ * characters of JSON. The API server refuses an object that is too large, with each retry.
+ */
+const MAX_OTHERS = 16_384;
+const MAX_SEALED_UNDER = 131_072;
 
 /** Returns the verdict that the status records; undefined if there is none. */
 export function currentVerdict(
@@ -50,7 +58,9 @@ export function nextStatus(
   const before = asObject(sealed["status"] ?? null) ?? {};
   const { observedGeneration: _observed, sealedUnder: _under, ...others } = before;
   const generation = asObject(sealed["metadata"] ?? null)?.["generation"];
-  const sealedUnder = stamp === undefined ? sealedUnderOf(sealed) : itemsByKey(stamp);
+  const sealedUnder =
+    withinSize(stamp === undefined ? sealedUnderOf(sealed) : itemsByKey(stamp), MAX_SEALED_UNDER) ??
+    {};
   const told: [(typeof OUR_CONDITIONS)[number], boolean, string, string][] = [
     ["Synced", verdict.synced, verdict.reason, verdict.message],
     ["Ready", verdict.synced, verdict.reason, verdict.message],
@@ -74,23 +84,35 @@ export function nextStatus(
       message,
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     };
-    if (old !== undefined && Object.entries(fresh).every(([name, value]) => old[name] === value)) {
-      return old;
-    }
-    const since = old?.["status"] === status ? old["lastTransitionTime"] : undefined;
-    return { ...fresh, lastUpdateTime: time, lastTransitionTime: since ?? time };
+    const isSame = Object.entries(fresh).every(([name, value]) => old?.[name] === value);
+    const since = old?.["status"] === status ? timeOf(old["lastTransitionTime"]) : undefined;
+    return {
+      ...fresh,
+      lastUpdateTime: (isSame ? timeOf(old?.["lastUpdateTime"]) : undefined) ?? time,
+      lastTransitionTime: since ?? time,
+    };
   });
   const theirs = conditionsOf(sealed).filter(
     ({ type }) => !(OUR_CONDITIONS as readonly Json[]).includes(type ?? null),
   );
   const status: JsonObject = {
-    ...others,
+    ...withinSize(others, MAX_OTHERS),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
-    conditions: [...ours, ...theirs],
+    conditions: [...ours, ...(withinSize(theirs, MAX_OTHERS) ?? [])],
     ...(left === undefined ? {} : { secret: left }),
     ...(Object.keys(sealedUnder).length === 0 ? {} : { sealedUnder }),
   };
   return canonical(before) === canonical(status) ? null : status;
+}
+
+/** Undefined if it is too large, which nobody needs it to be. */
+function withinSize<T>(part: T, max: number): T | undefined {
+  return JSON.stringify(part).length <= max ? part : undefined;
+}
+
+/** A time as the controller writes it, from a status that others can write too. */
+function timeOf(value: Json | undefined): string | undefined {
+  return typeof value === "string" && value.length <= 32 ? value : undefined;
 }
 
 function itemsByKey(stamp: Stamp): SealedUnder {
@@ -102,7 +124,9 @@ function itemsByKey(stamp: Stamp): SealedUnder {
 }
 
 function formatExposed(items: readonly string[]): string {
-  return `sealed under a compromised key: ${listed(items)}; change these values and seal them anew`;
+  return bounded(
+    `sealed under a compromised key: ${listed(items)}; change these values and seal them anew`,
+  );
 }
 
 function canonical(value: unknown): string {

@@ -2,6 +2,7 @@
 // SPEC.md, "Status".
 
 import { ERROR_CODES, formatPlace, type SignetError } from "../shared/errors.ts";
+import { bounded } from "./bounded.ts";
 import type { WorldError } from "./world.ts";
 
 /** How others changed a Secret that was in sync. Contains only names, never a value. */
@@ -54,20 +55,14 @@ type EventReason =
 /** The maximum number of names to list in a message. */
 const MAX_NAMED = 8;
 
-/**
- * A message may name what the SealedSecret holds, such as a function of a template. A status that is
- * as long as the object makes the object too large, and the API server would refuse it for ever.
- */
-const MAX_MESSAGE = 2048;
-
-function bounded(message: string): string {
-  return message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE - 1)}…` : message;
-}
+/** Leaves room for the rest of the message. */
+const MAX_NAME = 256;
 
 /** Joins names for a message: `a, b and 3 more`. */
 export function listed(names: readonly string[]): string {
   const more = names.length - MAX_NAMED;
-  return names.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  const told = names.slice(0, MAX_NAMED).map((name) => bounded(name, MAX_NAME));
+  return told.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 /**
@@ -81,10 +76,11 @@ export function formatDrift({ change, fields, by }: Drift): string {
 
 function updateFailed(
   reason: Reason,
-  message: string,
+  text: string,
   metric: "unmanaged" | "update",
   next: "retry" | "wait",
 ): Verdict {
+  const message = bounded(text);
   return {
     synced: false,
     reason,
@@ -177,7 +173,8 @@ export const verdicts = {
   typeChanged: (name: string, from: string, to: string): Verdict =>
     updateFailed(
       "TypeChanged",
-      `the type of Secret "${name}" is ${from} and cannot become ${to}: delete the Secret, ` +
+      `the type of Secret "${name}" is ${bounded(from, MAX_NAME)} and cannot become ` +
+        `${bounded(to, MAX_NAME)}: delete the Secret, ` +
         "it will be created anew",
       "update",
       "wait",
@@ -207,6 +204,7 @@ export const verdicts = {
       "WriteFailed",
       `the Secret cannot be written: ${error.message}`,
       "update",
-      "retry",
+      // Time changes policies, quotas and rights, and not what the Secret is.
+      error.failure === "invalid" ? "wait" : "retry",
     ),
 };

@@ -14,9 +14,10 @@ export interface SecretMark {
  * Why a call to a world failed.
  * - `exists`: a Secret of that name already exists.
  * - `transient`: a retry may succeed, such as after a conflict or when a server is back.
- * - `refused`: the call is rejected permanently.
+ * - `refused`: the call is rejected, and a retry succeeds only after someone else changed something.
+ * - `invalid`: the call is rejected for what the Secret contains, and so would be each retry.
  */
-export type WorldFailure = "exists" | "transient" | "refused";
+export type WorldFailure = "exists" | "transient" | "refused" | "invalid";
 
 /** The only error that the calls of a world throw on purpose. */
 export class WorldError extends Error {

@@ -17,13 +17,22 @@ export class ApiError extends Error {
   /** The server's machine-readable reason, such as `AlreadyExists`. */
   readonly reason: string;
   readonly retryAfterMs: number | undefined;
+  /** How many fields of the object the server names as invalid. */
+  readonly invalidFields: number;
 
   /** `message` must hold no part of a request body, which servers quote when they reject it. */
-  constructor(status: number, reason: string, message: string, retryAfterMs?: number) {
+  constructor(
+    status: number,
+    reason: string,
+    message: string,
+    retryAfterMs?: number,
+    invalidFields = 0,
+  ) {
     super(message);
     this.status = status;
     this.reason = reason;
     this.retryAfterMs = retryAfterMs;
+    this.invalidFields = invalidFields;
   }
 }
 
@@ -228,6 +237,7 @@ function refusal(status: number, response: IncomingMessage, text: string): ApiEr
     reason,
     `the API server answered ${status} ${reason}${where}`,
     Number.isFinite(seconds) ? 1000 * Math.min(Math.max(seconds, 1), MAX_RETRY_AFTER_S) : undefined,
+    fields.length,
   );
 }
 

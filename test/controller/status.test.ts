@@ -4,6 +4,7 @@ import { keyUse } from "../../controller/keyreport.ts";
 import { formatLeft, leftOf } from "../../controller/record.ts";
 import { nextStatus } from "../../controller/status.ts";
 import { type Verdict, verdicts } from "../../controller/verdict.ts";
+import { WorldError } from "../../controller/world.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
@@ -47,12 +48,54 @@ function conditions(sealed: JsonObject): Record<string, JsonObject> {
 
 const DAMAGED = verdicts.unsealFailed(new SignetError("decrypt-failed", "no key could"));
 
-it("has a message of bounded length, whatever names are in it", () => {
-  const reason = `function "${"x".repeat(1_000_000)}" not defined`;
-  const verdict = verdicts.unsealFailed(new SignetError("template-failed", reason));
+const LONG = "x".repeat(600_000);
+
+it.each<[string, Verdict]>([
+  [
+    "DecryptFailed",
+    verdicts.unsealFailed(new SignetError("template-failed", `function "${LONG}" not defined`)),
+  ],
+  ["NotManaged", verdicts.notManaged(LONG)],
+  ["TypeChanged", verdicts.typeChanged("db", LONG, LONG)],
+  ["TypeNotAllowed", verdicts.typeNotAllowed(LONG)],
+  ["Immutable", verdicts.immutable(LONG)],
+  ["KeySecret", verdicts.keySecret(LONG)],
+  ["WriteFailed", verdicts.writeFailed(new WorldError("refused", LONG))],
+  ["DriftContested", verdicts.contested([LONG])],
+])("has a message of bounded length, whatever names are in it: %s", (_reason, verdict) => {
   const status = JSON.stringify(after(SEALED, verdict)["status"]);
   expect(status).toContain("xxx…");
   expect(status.length).toBeLessThan(10_000);
+});
+
+it("keeps what a type is to become, however long the type was", () => {
+  const { message } = verdicts.typeChanged("db", LONG, "Opaque");
+  expect(message).toContain("… and cannot become Opaque: delete the Secret");
+});
+
+it("has a bounded length, whatever others wrote into it", () => {
+  const time = "2026-11-24T12:00:00Z";
+  const forged: JsonObject = {
+    others: LONG,
+    secret: { uid: LONG },
+    sealedUnder: { "SHA256:old": [LONG] },
+    conditions: [
+      { type: "Synced", status: "True", reason: "Unsealed", message: "", lastTransitionTime: LONG },
+      { type: "Theirs", status: "True", message: LONG },
+    ],
+  };
+  const facts = { now: NOW, stamp: undefined, compromised: new Set(["SHA256:old"]) };
+  const status = nextStatus({ ...SEALED, status: forged }, verdicts.unsealed(), facts);
+  expect(JSON.stringify(status).length).toBeLessThan(10_000);
+  expect(conditions({ status })["Synced"]).toMatchObject({ lastTransitionTime: time });
+});
+
+it("does not tell the keys of values where their names would fill it", () => {
+  const stamp = new Map(
+    Array.from({ length: 900 }, (_, i) => [`${i}${"n".repeat(249)}`, "SHA256:new"]),
+  );
+  const facts = { now: NOW, stamp, compromised: new Set<string>() };
+  expect(nextStatus(SEALED, verdicts.unsealed(), facts)).not.toHaveProperty("sealedUnder");
 });
 
 describe("the status", () => {

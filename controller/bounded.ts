@@ -1,0 +1,11 @@
+// The length of what is told: a text may hold what strangers wrote, such as a type or a label.
+// SPEC.md, "Status".
+
+/** A status that is as long as its object makes the object too large, and is refused each time. */
+const MAX_TEXT = 2048;
+
+/** Cuts a text for a status, an Event or a log line. `max`: in characters. */
+export function bounded(text: string, max = MAX_TEXT): string {
+  // Not in the middle of a pair of surrogates.
+  return text.length > max ? `${text.slice(0, max - 1).replace(/[\ud800-\udbff]$/, "")}…` : text;
+}
