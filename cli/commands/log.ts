@@ -111,7 +111,9 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
  */
 function historyOfFile(path: string, top: string): CommitChanges[] {
   const manifests = ["yaml", "yml", "json"].map((ending) => `:(top,icase)*.${ending}`);
-  const commits = historyOf(["-M", "--", `:(top,literal)${path}`, ...manifests], top);
+  const commits = historyOf(["-M", "--", `:(top,literal)${path}`, ...manifests], top, {
+    hasPatterns: true,
+  });
   const names = new Set([path]);
   return commits.flatMap((commit) => {
     const changes = commit.changes.filter((change) => names.has(change.path));

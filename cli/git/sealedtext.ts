@@ -13,9 +13,10 @@ import {
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
 import {
   asObject,
+  mayDeclare,
   type JsonObject,
   objectName,
-  objectsOf,
+  placedObjectsOfKind,
 } from "../../shared/kubernetes/object.ts";
 
 export interface SealedText {
@@ -46,18 +47,19 @@ export function isReadable(text: string): boolean {
 }
 
 function readSealedTexts(text: string): SealedText[] | null {
-  if (!text.includes(KIND)) return [];
+  if (!mayDeclare(KIND, text)) return [];
   try {
     return parseManifests(text).flatMap((document) => {
       if (asObject(document.value) === null) return [];
-      return objectsOf(document).flatMap((object) => {
-        if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
+      const type = { kind: KIND, apiVersion: API_VERSION };
+      return placedObjectsOfKind(document, type).flatMap(({ object }) => {
         const sealed = parseSealedSecret(object);
         return [{ name: objectName(sealed.metadata), sealed, items: itemsOf(sealed) }];
       });
     });
   } catch (error) {
-    if (error instanceof SignetError) return null;
+    // Without the word, it is a file of another kind.
+    if (error instanceof SignetError) return text.includes(KIND) ? null : [];
     throw error;
   }
 }
@@ -89,22 +91,30 @@ export interface ItemChange {
   readonly from?: string;
 }
 
+type NamedItems = Pick<SealedText, "name" | "items">;
+
+/** The first text of each name. */
+function itemsByName(texts: readonly NamedItems[]): Map<string, SealedText["items"]> {
+  return new Map(texts.toReversed().map(({ name, items }) => [name, items]));
+}
+
 /** What changed in each item, sorted by name. */
 export function changesBetween(
-  before: readonly Pick<SealedText, "name" | "items">[],
-  after: readonly Pick<SealedText, "name" | "items">[],
+  before: readonly NamedItems[],
+  after: readonly NamedItems[],
 ): ItemChange[] {
-  const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
+  const [oldItems, newItems] = [itemsByName(before), itemsByName(after)];
+  const names = [...new Set([...oldItems.keys(), ...newItems.keys()])].sort();
   return names.flatMap((name) => {
-    const old = before.find((each) => each.name === name)?.items ?? new Map<string, SealedItem>();
-    const now = after.find((each) => each.name === name)?.items ?? new Map<string, SealedItem>();
-    const gone = [...old.keys()].filter((item) => !now.has(item));
+    const old = oldItems.get(name) ?? new Map<string, SealedItem>();
+    const now = newItems.get(name) ?? new Map<string, SealedItem>();
+    const gone = new Set([...old.keys()].filter((item) => !now.has(item)));
+    const sources = new Map([...gone].reverse().map((item) => [old.get(item)?.ciphertext, item]));
     const changes: ItemChange[] = [];
     for (const [item, { ciphertext, fingerprint }] of now) {
       if (old.get(item)?.ciphertext === ciphertext) continue;
-      const from = gone.find((each) => old.get(each)?.ciphertext === ciphertext);
-      if (from !== undefined && !old.has(item)) {
-        gone.splice(gone.indexOf(from), 1);
+      const from = sources.get(ciphertext);
+      if (from !== undefined && !old.has(item) && gone.delete(from)) {
         changes.push({ name, item, change: "renamed", fingerprint, from });
       } else {
         changes.push({ name, item, change: old.has(item) ? "resealed" : "added", fingerprint });

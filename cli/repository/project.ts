@@ -50,11 +50,11 @@ export function meaningOf(project: Project, path: string): PathMeaning | null {
 
 /** The same for a path below the root. */
 export function meaningBelow(project: Project, below: string): PathMeaning | null {
-  for (const { expression, cluster: name } of project.rules) {
-    const match = expression.exec(below);
+  for (const { match, cluster: name } of project.rules) {
+    const captured = match(below);
     const cluster = project.clusters.get(name);
-    if (match === null || cluster === undefined) continue;
-    const { namespace, name: object } = match.groups ?? {};
+    if (captured === null || cluster === undefined) continue;
+    const { namespace, name: object } = captured;
     return {
       cluster,
       ...(namespace === undefined ? {} : { namespace }),

@@ -2,11 +2,11 @@
 // SPEC.md, "Projects".
 
 import { join, relative } from "node:path";
-import picomatch from "picomatch";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { type PathPattern, PatternFault, pathPattern } from "./pathpattern.ts";
 import { PROJECT_FILE } from "./projectfolder.ts";
 
 /** A cluster that files of the repository are sealed for. */
@@ -25,7 +25,7 @@ export interface ProjectCluster {
 interface PathRule {
   readonly pattern: string;
   readonly cluster: string;
-  readonly expression: RegExp;
+  readonly match: PathPattern["match"];
 }
 
 /** Plaintext that is allowed in the repository. */
@@ -65,13 +65,14 @@ export function parseProject(text: string, root: string): Project {
         return [name, parseCluster(name, mappingOf(value, field), field)] as const;
       }),
     );
+    const matcher = matcherOf("paths");
     const rules = Object.entries(mappingAt(top, "paths")).map(([pattern, value]) => {
       const field = `paths.${pattern}`;
       const cluster = textOf(value, field);
       if (!clusters.has(cluster)) {
         throw invalid(`names a cluster that is not under clusters: ${cluster}`, field);
       }
-      return { pattern, cluster, expression: patternExpression(pattern, field) };
+      return { pattern, cluster, match: matcher(pattern, field) };
     });
     const scan = mappingAt(top, "scan");
     known(scan, ["allow"], "scan.");
@@ -120,6 +121,7 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
 
 function parseAllow(value: Json): AllowedPlaintext[] {
   if (!Array.isArray(value)) throw invalid("must be a list", "scan.allow");
+  const matcher = matcherOf("scan.allow");
   return value.map((each, index) => {
     const field = `scan.allow[${index}]`;
     const object = mappingOf(each, field);
@@ -127,65 +129,43 @@ function parseAllow(value: Json): AllowedPlaintext[] {
     const pattern = textOf(object["files"] ?? null, `${field}.files`);
     const reason = textOf(object["reason"] ?? null, `${field}.reason`);
     if (reason.trim() === "") throw invalid("say why", `${field}.reason`);
-    const expression = patternExpression(pattern, `${field}.files`);
-    return { pattern, reason, matches: (path: string) => expression.test(path) };
+    const match = matcher(pattern, `${field}.files`);
+    return { pattern, reason, matches: (path: string) => match(path) !== null };
   });
 }
 
-/** Names in braces that a pattern may have. */
-const CAPTURES = ["namespace", "name"] as const;
+/** Each file's path is tried with each pattern. */
+const MAX_PATTERNS = 1000;
 
-/** A glob in which {namespace} and {name} each match text within one part of the path. */
-function patternExpression(pattern: string, field: string): RegExp {
-  const fail = (): SignetError =>
-    invalid("is not a pattern of paths below this folder", field, "such as prod/** or *.yaml");
-  if (pattern === "" || leavesRoot(pattern)) throw fail();
-  refuseSlowPattern(pattern, field);
-  const words: string[] = pattern.match(/\{[A-Za-z]+\}/g) ?? [];
-  const isWrong = (word: string, index: number): boolean =>
-    words.indexOf(word) < index || !CAPTURES.some((name) => word === `{${name}}`);
-  if (words.some(isWrong)) {
-    throw invalid("has more in braces than {namespace} and {name}, once each", field);
-  }
-  const marked = CAPTURES.reduce(
-    (text, name) => text.replace(`{${name}}`, `signet0${name}0`),
-    pattern,
-  );
-  try {
-    const { source } = picomatch.makeRe(marked, { dot: true });
-    return new RegExp(
-      CAPTURES.reduce(
-        (text, name) => text.replace(`signet0${name}0`, `(?<${name}>[^/]+?)`),
-        source,
-      ),
+/** Reads the patterns of one list, as long as they are not too many. */
+function matcherOf(list: string): (pattern: string, field: string) => PathPattern["match"] {
+  let count = 0;
+  return (pattern, field) => {
+    const { match, size } = patternAt(pattern, field);
+    count += size;
+    if (count <= MAX_PATTERNS) return match;
+    throw invalid(
+      `has more than ${MAX_PATTERNS} patterns, counted with all that braces make`,
+      list,
+      "let stars, {namespace} and {name} stand for what differs",
     );
-  } catch {
-    throw fail();
-  }
+  };
 }
 
-const MAX_PATTERN = 256;
-const MAX_STARS_IN_PART = 3;
-const MAX_DEEP_STARS = 2;
-
-/** Groups that repeat, and many stars, can take longer than anybody waits for a path. */
-function refuseSlowPattern(pattern: string, field: string): void {
-  if (pattern.length > MAX_PATTERN) {
-    throw invalid(`is longer than ${MAX_PATTERN} characters`, field);
-  }
-  if (/[()|]/.test(pattern) || pattern.startsWith("!") || /\{[^}]*\.\./.test(pattern)) {
-    throw invalid("has a group, a range or a '!', which patterns of paths may not have", field);
-  }
-  const deep = pattern.match(/\*\*+/g)?.length ?? 0;
-  const inPart = pattern
-    .replace(/\*\*+/g, "*")
-    .split("/")
-    .map((part) => part.match(/\*|\{name/g)?.length ?? 0);
-  if (deep > MAX_DEEP_STARS || Math.max(...inPart) > MAX_STARS_IN_PART) {
+function patternAt(pattern: string, field: string): PathPattern {
+  if (pattern === "" || leavesRoot(pattern)) {
     throw invalid(
-      `has more than ${MAX_DEEP_STARS} '**', or more than ${MAX_STARS_IN_PART} stars in one part`,
+      "is not a pattern of paths below this folder",
       field,
+      "such as prod/** or *.yaml",
     );
+  }
+  try {
+    return pathPattern(pattern);
+  } catch (error) {
+    if (!(error instanceof PatternFault)) throw error;
+    const hint = "a pattern may have *, **, ?, [a-z], {a,b}, {namespace} and {name}";
+    throw invalid(error.message, field, hint);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Certificate } from "./keykind.ts";
 import { kindsIn } from "./kinds.ts";
 import { checkExponent, checkKeySize, fingerprintOf, modulusBits } from "./rsakey.ts";
 import { damagedCertificate, extensionIn } from "./der.ts";
-import { findCertificatePem } from "./x509.ts";
+import { certificatePems, findCertificatePem } from "./x509.ts";
 
 /**
  * Reads the first certificate in a PEM text.
@@ -57,7 +57,7 @@ export function parseCertificate(text: string): Certificate {
  */
 export function parseCertificates(text: string): [Certificate, ...Certificate[]] {
   const first = parseCertificate(text);
-  const [, ...others] = text.match(CERTIFICATE_PEM) ?? [];
+  const [, ...others] = certificatePems(text);
   const readable = others.flatMap((pem) => {
     try {
       return [parseCertificate(pem)];
@@ -67,8 +67,6 @@ export function parseCertificates(text: string): [Certificate, ...Certificate[]]
   });
   return [first, ...readable];
 }
-
-const CERTIFICATE_PEM = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /**
  * Checks that the certificate has not expired. `remedy`: the command that the hint suggests.

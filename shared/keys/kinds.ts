@@ -11,6 +11,7 @@ import type {
   Sealer,
 } from "./keykind.ts";
 import { KEY_KINDS } from "./kindtable.ts";
+import { pemBlocks } from "./pem.ts";
 
 /** @throws Error if there is no such kind: names come from our own code, or from this table */
 function kindNamed(name: string): KeyKind {
@@ -78,7 +79,7 @@ export async function sealToText(
 
 /** Returns every PEM block in the text that holds a private key, in order. */
 export function privateKeyBlocks(text: string): readonly string[] {
-  return text.match(/-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----[\s\S]*?-----END \1-----/g) ?? [];
+  return pemBlocks(text, "[A-Z0-9 ]{0,64}PRIVATE KEY");
 }
 
 /**

@@ -16,6 +16,7 @@ import {
 import { type ErrorCode, SignetError } from "../errors.ts";
 import { type NodeCrypto, nodeCrypto } from "../nodecrypto.ts";
 import type { Certificate, KeyKind, PrivateHalf } from "./keykind.ts";
+import { pemBlocks } from "./pem.ts";
 
 /** The smallest accepted RSA modulus, in bits. The original's runtime has the same limit. */
 const MIN_RSA_BITS = 1024;
@@ -51,12 +52,11 @@ function needNode(): NodeCrypto {
   return nodeCrypto;
 }
 
-const PRIVATE_KEY_PEM =
-  /-----BEGIN ((?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----[\s\S]*?-----END \1-----/;
+const PRIVATE_KEY_LABEL = "(?:RSA |EC |ENCRYPTED )?PRIVATE KEY";
 
 /** Whether `parsePrivateKey` reads or refuses a PEM block of this name, and does not skip it. */
 export function isPrivateKeyBlock(pem: string): boolean {
-  return PRIVATE_KEY_PEM.test(pem);
+  return pemBlocks(pem, PRIVATE_KEY_LABEL).length > 0;
 }
 
 /**
@@ -65,7 +65,7 @@ export function isPrivateKeyBlock(pem: string): boolean {
  *   small; the message never quotes the text
  */
 export function parsePrivateKey(text: string): PrivateKey {
-  const pem = PRIVATE_KEY_PEM.exec(text)?.[0];
+  const [pem] = pemBlocks(text, PRIVATE_KEY_LABEL);
   if (pem === undefined) throw new SignetError("key-invalid", "there is no PEM private key in it");
   const { createPrivateKey, createPublicKey } = needNode();
   let key: KeyObject;

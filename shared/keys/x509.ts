@@ -6,17 +6,23 @@ import { SignetError } from "../errors.ts";
 import type { Certificate } from "./keykind.ts";
 import { damagedCertificate, extensionIn, partsOf, Reader, TAG } from "./der.ts";
 import { kindsIn } from "./kinds.ts";
+import { pemBlocks } from "./pem.ts";
 import { checkExponent, checkKeySize } from "./rsakey.ts";
 
 /** The DER content of the object identifier 1.2.840.113549.1.1.1. */
 const RSA_ENCRYPTION = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/** Returns the PEM block of each certificate in the text, in order. */
+export function certificatePems(text: string): string[] {
+  return pemBlocks(text, "CERTIFICATE");
+}
 
 /**
  * Returns the first certificate's PEM block.
  * @throws SignetError certificate-invalid if there is none
  */
 export function findCertificatePem(text: string): string {
-  const pem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/.exec(text)?.[0];
+  const [pem] = certificatePems(text);
   if (pem !== undefined) return pem;
   throw new SignetError(
     "certificate-invalid",

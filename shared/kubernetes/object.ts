@@ -70,6 +70,40 @@ export function placedObjectsOf(
   });
 }
 
+/**
+ * Returns the whole objects of a kind in a document: itself, members of a List, and those inside
+ * another object, such as a template of OpenShift. What only refers to one has no `spec`.
+ * @throws SignetError as `placedObjectsOf`
+ */
+export function placedObjectsOfKind(
+  document: { readonly value: Json },
+  { kind, apiVersion }: { readonly kind: string; readonly apiVersion: string },
+): PlacedObject[] {
+  const isWanted = (object: JsonObject): boolean =>
+    object["kind"] === kind && object["apiVersion"] === apiVersion;
+  const inside = (value: Json, path: readonly string[]): PlacedObject[] => {
+    if (typeof value !== "object" || value === null) return [];
+    return Object.entries(value).flatMap(([key, inner]) => {
+      const object = asObject(inner);
+      const below = [...path, key];
+      const isWhole =
+        object !== null && isWanted(object) && asObject(object["spec"] ?? null) !== null;
+      return isWhole ? [{ object, path: below }] : inside(inner, below);
+    });
+  };
+  return placedObjectsOf(document).flatMap((placed) =>
+    isWanted(placed.object) ? [placed] : inside(placed.object, placed.path),
+  );
+}
+
+/**
+ * Whether a text may declare an object of a kind; most files need not be parsed. An escape or a tag
+ * can write the kind in other letters.
+ */
+export function mayDeclare(kind: string, text: string): boolean {
+  return text.includes(kind) || /\\|!/.test(text);
+}
+
 /** Returns the object, with `kind` and `apiVersion` added if they are missing. */
 export function withKind(object: JsonObject, kind: string, apiVersion: string): JsonObject {
   return {
@@ -79,13 +113,21 @@ export function withKind(object: JsonObject, kind: string, apiVersion: string): 
   };
 }
 
-/** Describes an object for error messages: `Secret (v1) "demo/db"`. */
+/**
+ * Describes an object for error messages: `Secret (v1) "demo/db"`. Leaves out what cannot be a kind, a
+ * version or a name: in a broken manifest it may be a value.
+ */
 export function describeObject(object: JsonObject): string {
   const { apiVersion, kind } = object;
   const metadata = asObject(object["metadata"] ?? null) ?? {};
-  const what = typeof kind === "string" && kind !== "" ? kind : "object without a kind";
-  const version = typeof apiVersion === "string" ? ` (${apiVersion})` : "";
-  const name = [metadata["namespace"], metadata["name"]].filter((part) => typeof part === "string");
+  const isKind = typeof kind === "string" && /^[A-Za-z]{1,63}$/.test(kind);
+  const what = isKind ? kind : kind ? "object of an unknown kind" : "object without a kind";
+  const isVersion =
+    typeof apiVersion === "string" && /^[a-z0-9.-]{1,100}(\/[a-z0-9]{1,20})?$/.test(apiVersion);
+  const version = isVersion ? ` (${apiVersion})` : "";
+  const name = [metadata["namespace"], metadata["name"]].filter(
+    (part): part is string => typeof part === "string" && part.length <= 253 && NAME.test(part),
+  );
   return name.length === 0 ? `${what}${version}` : `${what}${version} "${name.join("/")}"`;
 }
 

@@ -10,7 +10,7 @@ import {
   parseManifests,
 } from "./manifest.ts";
 import { quote } from "./scalar.ts";
-import type { Entry, MappingNode, Node, ScalarNode } from "./tree.ts";
+import { type Entry, indexOf, type MappingNode, type Node, type ScalarNode } from "./tree.ts";
 
 export interface Edit {
   /** The keys that lead to the entry; a position in a list is a decimal string. */
@@ -70,16 +70,15 @@ export function editManifests(
 }
 
 /**
- * Applies all edits in one pass. Returns undefined if an edit removes or renames an entry, if edits
- * overlap, or if the result does not parse to the expected value; then each is applied separately.
+ * Applies all edits in one pass. Returns undefined if they depend on each other, if they overlap, or
+ * if the result does not parse to the expected value.
  */
 function editTogether(
   body: string,
   document: ManifestDocument,
   edits: readonly Edit[],
 ): string | undefined {
-  const simple = edits.every(({ value, rename }) => value !== undefined && rename === undefined);
-  if (!simple || edits.length < 2) return undefined;
+  if (edits.length < 2 || !areIndependent(edits)) return undefined;
   const [parsed] = parseManifests(body);
   if (parsed === undefined) return undefined;
   const draft = draftOf(body, parsed, { blocks: true, trim: true });
@@ -91,28 +90,43 @@ function editTogether(
     throw error;
   }
   const inOrder = splices.sort((a, b) => a.from - b.from);
-  const touching = inOrder.some(({ from }, index) => {
+  const touching = inOrder.some(({ from, to }, index) => {
     const before = inOrder[index - 1];
-    return before !== undefined && (from < before.to || from === before.from);
+    if (before === undefined || from > before.from) return from < (before?.to ?? 0);
+    // New entries at the end of one mapping follow each other.
+    return to > from || before.to > from;
   });
   if (touching) return undefined;
   const result = splice(draft, inOrder);
-  const expected = edits.reduce((value, edit) => applied(value, edit), document.value);
+  const copies = new Set<Json>();
+  const expected = edits.reduce((value, edit) => applied(value, edit, copies), document.value);
   return readsAs(result, document.format, expected) ? result : undefined;
 }
 
+/** Whether the order of the edits does not matter: none renames, and none is below another. */
+function areIndependent(edits: readonly Edit[]): boolean {
+  if (edits.some(({ rename }) => rename !== undefined)) return false;
+  const paths = edits.map(({ path }) => path.map((step) => `${step}\0`).join("")).sort();
+  return paths.every((path, index) => index === 0 || !path.startsWith(paths[index - 1] ?? ""));
+}
+
+/** Applies the first edit, then tries to apply the rest in one pass, and so on. */
 function editInTurn(body: string, document: ManifestDocument, edits: readonly Edit[]): string {
   let result = body;
   let value = document.value;
-  for (const edit of edits) {
-    value = applied(value, edit);
+  for (const [index, edit] of edits.entries()) {
+    value = applied(value, edit, new Set());
     result = editOnce(result, document, edit, value);
+    const rest = edits.slice(index + 1);
+    const together = editTogether(result, { ...document, value }, rest);
+    if (together !== undefined) return together;
   }
   return result;
 }
 
-function applied(value: Json, { path, value: change, rename }: Edit): Json {
-  return rename === undefined ? applyTo(value, path, change) : renamed(value, path, rename);
+/** `copies`: objects and lists that were made here, and may be changed. */
+function applied(value: Json, { path, value: change, rename }: Edit, copies: Set<Json>): Json {
+  return rename === undefined ? applyTo(value, path, change, copies) : renamed(value, path, rename);
 }
 
 function refuse(reason: string, edit: Pick<Edit, "path">): never {
@@ -176,19 +190,29 @@ function sameJson(left: Json, right: Json): boolean {
 }
 
 /** Returns the value that the document must have after the edit. */
-function applyTo(value: Json, path: readonly string[], change: Json | undefined): Json {
+function applyTo(
+  value: Json,
+  path: readonly string[],
+  change: Json | undefined,
+  copies: Set<Json>,
+): Json {
   const [step, ...rest] = path;
   if (step === undefined) return change ?? null;
   if (Array.isArray(value)) {
-    return value.map((item, index) =>
-      index === Number(step) ? applyTo(item, rest, change) : item,
-    );
+    const copy = copies.has(value) ? value : [...value];
+    copies.add(copy);
+    const inner = copy[Number(step)];
+    if (inner !== undefined) copy[Number(step)] = applyTo(inner, rest, change, copies);
+    return copy;
   }
   if (typeof value === "object" && value !== null) {
-    const copy = Object.assign(Object.create(null) as { [key: string]: Json }, value);
+    const copy = copies.has(value)
+      ? value
+      : Object.assign(Object.create(null) as { [key: string]: Json }, value);
+    copies.add(copy);
     const inner = Object.hasOwn(value, step) ? (value[step] ?? null) : null;
     if (change !== undefined || (rest.length > 0 && inner !== null)) {
-      copy[step] = applyTo(inner, rest, change);
+      copy[step] = applyTo(inner, rest, change, copies);
     } else if (rest.length === 0) {
       Reflect.deleteProperty(copy, step);
     }
@@ -252,8 +276,9 @@ function plan(draft: Draft, root: Node, edit: Edit): Splice[] {
     }
     if (node.type !== "mapping") return refuse("this is not a mapping", edit);
     const mapping = node;
-    if (mapping.entries.some((entry) => entry.merged)) refuse("a merge key << stands here", edit);
-    const entry = mapping.entries.find(({ key }) => key === step);
+    const { entries, merged } = indexOf(mapping);
+    if (merged) refuse("a merge key << stands here", edit);
+    const entry = entries.get(step);
     const empty = entry?.value.type === "scalar" && entry.value.resolved.kind === "null";
     if (entry !== undefined && edit.rename !== undefined && rest.length === 0) {
       if (entry.keyNode.marked) refuse("an anchor, alias or tag stands here", edit);
@@ -304,8 +329,11 @@ function blockEnd(draft: Draft, node: Node): number {
   if (node.type === "scalar" && node.style === "empty") return nextLine(draft, end);
   if (end === 0 || draft.text[end - 1] !== "\n") return nextLine(draft, end);
   if (!draft.trim) return end;
-  const blank = /(?:\n[ \t\r]*)*\n$/.exec(draft.text.slice(0, end));
-  return blank === null ? end : nextLine(draft, blank.index);
+  let last = end - 1;
+  for (let at = last; " \t\r\n".includes(draft.text[at] ?? "-"); at--) {
+    if (draft.text[at] === "\n") last = at;
+  }
+  return last + 1;
 }
 
 function columnOf(draft: Draft, offset: number): string {

@@ -73,15 +73,25 @@ export function height(node: Node): number {
   }
 }
 
-/** The value of each key of a mapping that was asked before: a search for each would be slow. */
-const indexes = new WeakMap<MappingNode, ReadonlyMap<string, Node>>();
+interface Index {
+  readonly entries: ReadonlyMap<string, Entry>;
+  /** Whether an entry comes from a merge key. */
+  readonly merged: boolean;
+}
 
-function valueAt(node: MappingNode, key: string): Node | undefined {
-  const known = indexes.get(node);
-  if (known !== undefined) return known.get(key);
-  const index = new Map(node.entries.map((entry) => [entry.key, entry.value]));
-  indexes.set(node, index);
-  return index.get(key);
+/** Of each mapping that was asked before: a search for each key would be slow. */
+const indexes = new WeakMap<MappingNode, Index>();
+
+export function indexOf(node: MappingNode): Index {
+  let index = indexes.get(node);
+  if (index === undefined) {
+    index = {
+      entries: new Map(node.entries.map((entry) => [entry.key, entry])),
+      merged: node.entries.some(({ merged }) => merged),
+    };
+    indexes.set(node, index);
+  }
+  return index;
 }
 
 /** Finds the node at a path of keys and list positions; follows aliases. */
@@ -90,7 +100,7 @@ export function nodeAt(root: Node, path: readonly (string | number)[]): Node | u
   for (const step of path) {
     while (node?.type === "alias") node = node.target;
     if (node?.type === "mapping") {
-      node = valueAt(node, String(step));
+      node = indexOf(node).entries.get(String(step))?.value;
     } else if (node?.type === "sequence") {
       node = node.items[Number(step)];
     } else {

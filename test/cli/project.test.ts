@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { meaningOf, newFilePath } from "../../cli/repository/project.ts";
 import { parseProject, type Project } from "../../cli/repository/projectfile.ts";
 import { SignetError } from "../../shared/errors.ts";
+import { superlinear } from "../shared/growth.ts";
 
 const ROOT = resolve("/repo");
 const project = (text: string): Project => parseProject(text, ROOT);
@@ -114,6 +115,31 @@ describe("patterns", () => {
     ["{name}.prod.json", "db.prod.json", { name: "db" }],
     ["{name}.prod.json", "db-prod.json", null],
     ["apps/{name}-{namespace}/*", "apps/a-b-c/x", { name: "a", namespace: "b-c" }],
+    ["./prod/*", "prod/a", {}],
+    ["prod/**", "prod", {}],
+    ["prod/**", "production/a", null],
+    ["**", "a/b", {}],
+    ["a**c", "abc", {}],
+    ["a**c", "a/c", null],
+    ["**/a/**/b/**", "x/a/y/z/b/c", {}],
+    ["*a*b*c*d*", "xaxbxcxdx", {}],
+    ["*a*b*c*d*", "xaxbx/cxd", null],
+    ["a?c", "abc", {}],
+    ["a?c", "a/c", null],
+    ["[a-c]x", "bx", {}],
+    ["[!a-c]x", "bx", null],
+    ["[^a-c]x", "dx", {}],
+    ["a[^b]c", "a/c", null],
+    ["[a", "[a", {}],
+    ["a.c", "abc", null],
+    ["a+", "aa", null],
+    ["[ab]+", "a+", {}],
+    ["\\*", "*", {}],
+    ["\\*", "a", null],
+    ["x{,.prod}.yaml", "x.yaml", {}],
+    ["{a,b{c,d}}/x", "bd/x", {}],
+    ["{a,{name}}/x", "c/x", { name: "c" }],
+    ["*-{name}.yaml", "a-b-c.yaml", { name: "b-c" }],
   ] as const)("%s says of %s: %j", ([pattern, path, said]) => {
     expect(meaning(pattern, path)).toEqual(said === null ? null : { cluster: "a", ...said });
   });
@@ -131,17 +157,69 @@ describe("patterns", () => {
     },
   );
 
+  it.for(["(a+)+c/*", "@(a|b)/**", "+(a)/x", "!prod/**", "{1..9}/**", "[z-a]", "a".repeat(257)])(
+    "refuses %j, and says what a pattern may have",
+    (pattern) => {
+      expect(() => rules(pattern)).toThrow(/has a group|has a range|is longer than 256/);
+      expect(caught(`clusters: {a: }\npaths: {${JSON.stringify(pattern)}: a}`).hint).toBe(
+        "a pattern may have *, **, ?, [a-z], {a,b}, {namespace} and {name}",
+      );
+    },
+  );
+
   it.for([
-    "(a+)+c/*",
-    "@(a|b)/**",
-    "+(a)/x",
-    "!prod/**",
-    "{1..9}/**",
-    "**/a/**/b/**",
-    "*a*a*a*b",
-    "a".repeat(257),
-  ])("refuses %j, which can take long", (pattern) => {
-    expect(() => rules(pattern)).toThrow(/has a group|has more than 2|is longer than 256/);
+    "{a,b}".repeat(40),
+    "{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}",
+    "{a*b*c*d*e*,f*g*h*}".repeat(5),
+  ])("refuses %j, whose braces make too many", (pattern) => {
+    expect(() => rules(pattern)).toThrow(/has braces that make more than 64|has more than 128/);
+  });
+
+  it.for([
+    [
+      "paths",
+      (patterns: string[]) => `paths:\n${patterns.map((each) => `  ${each}: a\n`).join("")}`,
+    ],
+    [
+      "scan.allow",
+      (patterns: string[]) =>
+        `scan: {allow: [${patterns.map((each) => `{files: ${each}, reason: r}`).join()}]}`,
+    ],
+  ] as const)("of %s are 1,000 at most, counted with all that braces make", ([field, list]) => {
+    const text = (count: number, pattern: string): string =>
+      `clusters: {a: }\n${list(Array.from({ length: count }, (_, index) => `"${index}${pattern}"`))}`;
+    expect(() => project(text(1000, "/*"))).not.toThrow();
+    expect(() => project(text(500, "/{a,b}"))).not.toThrow();
+    for (const tooMany of [text(1001, "/*"), text(501, "/{a,b}")]) {
+      expect(caught(tooMany)).toMatchObject({
+        message: "has more than 1000 patterns, counted with all that braces make",
+        place: { field },
+      });
+    }
+  });
+
+  it.for([
+    ["{a,aa}+c/*", "a"],
+    ["[ab]+[ab]+[ab]+[ab]+[ab]+[ab]+[ab]+[ab]+[ab]+[ab]+[ab]+c", "a"],
+    ["{a,aa}{a,aa}{a,aa}{a,aa}{a,aa}{a,aa}b", "a"],
+    ["*a*a*ab", "a"],
+    ["*a".repeat(100), "a"],
+    ["*a*a*a/".repeat(20), "aaaa/"],
+    [`${"**/a/".repeat(40)}b`, "a/"],
+    ["{name}*a*a/{namespace}*a*a*b", "aaaaa/aaaaa"],
+    ["*?*?*?*?*?*?*?*?*?*?*?b", "a"],
+  ] as const)("%j is matched in time that grows with the path", ([pattern, fragment]) => {
+    const [rule] = rules(pattern).rules;
+    // The small ones first: what is exponential shows there, and would not end with the large one.
+    const slow = [4, 6, 9, 13, 20, 30, 45, 70, 100, 200, 1000].find(
+      (size) =>
+        superlinear(
+          (path) => rule?.match(path),
+          (length) => `${fragment.repeat(length)}!`,
+          size,
+        ) !== undefined,
+    );
+    expect(slow).toBe(undefined);
   });
 
   it("are not needed with one cluster", () => {

@@ -347,7 +347,7 @@ describe("the bill of materials", () => {
       expect(purl).toBe(`pkg:npm/${name.replace("@", "%40")}@${version}`);
     }
     const own = ["js-yaml", "commander", "@kubernetes/client-node", "node-forge", "prom-client"];
-    for (const name of [...own, "re2js", "inquirer", "picomatch", "age-encryption"]) {
+    for (const name of [...own, "re2js", "inquirer", "age-encryption"]) {
       const { version } = lock.packages[`node_modules/${name}`] ?? {};
       expect(bill.components, name).toContainEqual(expect.objectContaining({ name, version }));
     }

@@ -8,6 +8,7 @@ import {
   X509Certificate,
 } from "node:crypto";
 import fc from "fast-check";
+import forge from "node-forge";
 import { describe, expect, test } from "vitest";
 import { checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
 import { parsePrivateKey } from "../../shared/keys/rsakey.ts";
@@ -210,6 +211,22 @@ describe("untrusted input", () => {
       { numRuns: 1000 },
     );
   });
+
+  test.each(["1", "2", "65536", "4294967297"])(
+    "of a certificate with the exponent %s is refused: values would be readable",
+    (exponent) => {
+      const made = (e: string): string => {
+        const certificate = forge.pki.certificateFromPem(pair.certificatePem);
+        const { n } = certificate.publicKey as forge.pki.rsa.PublicKey;
+        certificate.publicKey = forge.pki.rsa.setPublicKey(n, new forge.jsbn.BigInteger(e));
+        certificate.sign(forge.pki.privateKeyFromPem(pair.privateKeyPem), forge.md.sha256.create());
+        return forge.pki.certificateToPem(certificate);
+      };
+      expect(parseCertificate(made("3")).bits).toBe(2048);
+      const refusal = refusalOf(() => parseCertificate(made(exponent)));
+      expect(refusal?.code).toBe("certificate-invalid");
+    },
+  );
 
   test("of a private key too small to be safe is refused", async () => {
     const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 512 });

@@ -1,10 +1,31 @@
 // Proofs that the time to read what a stranger wrote grows no faster than its length.
 
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { FORMATTERS } from "../../cli/checks/findings.ts";
 import { findPlaintext } from "../../cli/checks/plaintext.ts";
+import { parseBuffer } from "../../cli/commands/edit/buffer.ts";
+import { mergeTexts } from "../../cli/commands/git/mergedriver.ts";
+import { withoutValues } from "../../cli/commands/git/textconv.ts";
+import { changesBetween, sealedTextsIn } from "../../cli/git/sealedtext.ts";
+import { parseProject } from "../../cli/repository/projectfile.ts";
+import { shownLine } from "../../cli/terminal/shown.ts";
+import { formatEnvFile } from "../../controller/envfile.ts";
+import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
+import { decodeBase64 } from "../../shared/base64.ts";
+import { parseDuration } from "../../shared/duration.ts";
+import { bytesOfEnvelopeText } from "../../shared/envelopes/envelope.ts";
 import { SignetError } from "../../shared/errors.ts";
+import { parseCertificates } from "../../shared/keys/certificate.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { parsePrivateKey } from "../../shared/keys/rsakey.ts";
+import { editManifest } from "../../shared/manifest/edit.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
-import { FRAGMENTS, superlinear } from "./growth.ts";
+import { parseStamp } from "../../shared/sealing/stamp.ts";
+import { renderTemplate } from "../../shared/template/template.ts";
+import { FRAGMENTS, PAIRED, superlinear } from "./growth.ts";
 
 /** Faults are answers too; any other error is not. */
 const judged = (read: (text: string) => unknown) => (text: string) => {
@@ -14,6 +35,41 @@ const judged = (read: (text: string) => unknown) => (text: string) => {
     if (!(error instanceof SignetError)) throw error;
   }
 };
+
+const CERTIFICATE = readFileSync(join(import.meta.dirname, "../fixtures/cert.pem"), "utf8");
+const folder = mkdtempSync(join(tmpdir(), "signet-growth-"));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** Adds an entry to each document, and replaces and removes its first one. */
+function edited(text: string): void {
+  for (const document of parseManifests(text)) {
+    const [first = "none"] = Object.keys(document.value ?? {});
+    for (const edit of [
+      { path: ["new"], value: "b" },
+      { path: [first], value: "b" },
+      { path: [first], value: undefined },
+    ]) {
+      judged((body) => editManifest(body, document, [edit]))(text);
+    }
+  }
+}
+
+const finding = (message: string) =>
+  ({ rule: "plaintext-secret", severity: "error", file: message, line: 1, message }) as const;
+
+function reported(text: string): void {
+  // No path has half of a character.
+  const path = Buffer.from(text).toString();
+  const checked = { command: "scan", what: "files", files: 1, passed: [path] } as const;
+  for (const format of Object.values(FORMATTERS)) format([finding(path)], checked, false);
+}
+
+function kubeconfig(text: string): void {
+  writeFileSync(join(folder, "config"), text);
+  currentContext({ kubeconfig: join(folder, "config") });
+}
 
 const SECRET = "kind: Secret\nstringData:\n  a: ";
 const READERS: readonly (readonly [string, string, string, (text: string) => unknown])[] = [
@@ -26,16 +82,166 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
   ["plaintext of a chart", "{{ if a }}\nkind: Secret\nstringData:\n  a: ", "\n", findPlaintext],
   ["plaintext beside a hole", `${SECRET}'{{ a }}`, "'\n", findPlaintext],
   ["plaintext of literals", "kind: Secret\nstringData:\n  a: |\n    {{ a }}", "\n", findPlaintext],
+  ["a JSON manifest", '{"a": "', '"}', parseManifests],
+  ["a JSON list", '{"a": [', "]}", parseManifests],
+  ["an edit", "first: a\n", "", edited],
+  ["an edit of a value", "first: ", "\n", edited],
+  ["an edit of a block", "first: |\n  a\n", "last: a\n", edited],
+  ["a text without its values", "kind: Secret\ndata:\n  a: b\n  ", "\n", withoutValues],
+  ["a text with conflict marks", "<<<<<<<\nkind: Secret\ndata:\n  ", "\n", withoutValues],
+  ["certificates", CERTIFICATE, "", parseCertificates],
+  ["a private key", "", "", parsePrivateKey],
+  ["a key file", "-----BEGIN \n", "", (text) => readKeyFile(text, "a.pem")],
+  ["base64", "", "", decodeBase64],
+  ["an envelope", "", "", bytesOfEnvelopeText],
+  ["a duration", "", "", parseDuration],
+  ["a stamp", "", "", (text) => parseStamp(text, ["a", "b"])],
+  ["signet.yaml", "clusters: {a: {}}\npaths:\n  ", ": a\n", (text) => parseProject(text, "/")],
+  ["a kubeconfig", "apiVersion: v1\nkind: Config\nusers: [", "]\n", kubeconfig],
+  ["a template", "", "", (text) => renderTemplate(text, {})],
+  ["a template's action", "{{ a ", " }}", (text) => renderTemplate(text, {})],
+  ["a line that is shown", "", "", shownLine],
+  ["a finding", "", "", reported],
+  ["an env file", "", "", (text) => formatEnvFile(new Map([["A", Buffer.from(text)]]))],
+  ["SealedSecrets of a text", "kind: SealedSecret\n", "", sealedTextsIn],
 ];
+
+const filled = (fragment: string, size: number): string =>
+  fragment.repeat(Math.ceil(size / fragment.length));
 
 describe("time grows with the length of", () => {
   test.each(READERS)("%s", (_, before, after, read) => {
     const found = FRAGMENTS.flatMap((fragment) => {
-      const input = (size: number) =>
-        before + fragment.repeat(Math.ceil(size / fragment.length)) + after;
+      const input = (size: number) => before + filled(fragment, size) + after;
       const slow = superlinear(judged(read), input, 10_000);
       return slow === undefined ? [] : [`${JSON.stringify(fragment)}: ${slow}`];
     });
     expect(found).toEqual([]);
   });
+});
+
+/** Readers with scanners of their own; pairs of the others would take many minutes. */
+const OWN_SCANNERS = READERS.filter(([name]) =>
+  [
+    "plaintext of a chart",
+    "an edit",
+    "a text with conflict marks",
+    "certificates",
+    "a template",
+    "a template's action",
+  ].includes(name),
+);
+
+describe("time grows with the length, of two fragments, of", () => {
+  test.each(OWN_SCANNERS)("%s", (_, before, after, read) => {
+    const found = PAIRED.flatMap((one) =>
+      PAIRED.flatMap((other) => {
+        const shapes = [
+          (size: number) => filled(one + other, size),
+          (size: number) => filled(one, size / 2) + filled(other, size / 2),
+        ];
+        return shapes.flatMap((shape) => {
+          const input = (size: number) => before + shape(size) + after;
+          const slow = one === other ? undefined : superlinear(judged(read), input, 3000);
+          return slow === undefined ? [] : [`${JSON.stringify([one, other])}: ${slow}`];
+        });
+      }),
+    );
+    expect(found).toEqual([]);
+  });
+});
+
+/** So many lines of their own, numbered. */
+const numbered = (count: number, line: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => line(index)).join("");
+const sealed = (count: number, value: string): string =>
+  "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a}\nspec:\n  encryptedData:\n" +
+  numbered(count, (index) => `    a${index}: ${value}${index}\n`);
+/** Secrets at ever smaller indentations: about `size` characters. */
+const stairs = (size: number): string => {
+  const steps = Math.floor(Math.sqrt(size));
+  return numbered(steps, (index) => `${" ".repeat(steps - index)}kind: Secret\n`);
+};
+const EMPTY = sealed(0, "").trimEnd();
+
+describe("time grows with the number of", () => {
+  test.each<readonly [string, (size: number) => string, (text: string) => unknown, number]>([
+    [
+      "Secrets at ever smaller indentations of a chart, with lines that belong to none",
+      (size) => "{{ if a }}\n" + stairs(size) + "\n".repeat(size),
+      findPlaintext,
+      40_000,
+    ],
+    [
+      "list items of filler at ever smaller indentations of a chart",
+      (size) => "{{ if a }}\n" + stairs(size) + "- #\n".repeat(size),
+      findPlaintext,
+      20_000,
+    ],
+    ["values that are hidden", (size) => sealed(size, "x"), withoutValues, 2000],
+    [
+      "values that a merge changes",
+      (size) => sealed(size, "x"),
+      (text) => mergeTexts(text, text, text.replaceAll(": x", ": y")),
+      500,
+    ],
+    [
+      "values that a merge adds",
+      (size) => sealed(size, "x"),
+      (text) => mergeTexts(`${EMPTY} {}\n`, `${EMPTY} {}\n`, text),
+      500,
+    ],
+    [
+      "values that a merge removes",
+      (size) => sealed(size, "x"),
+      (text) => mergeTexts(text, text, text.slice(0, text.indexOf("    a1:"))),
+      500,
+    ],
+    [
+      "values that were renamed",
+      (size) => sealed(size, "x"),
+      (text) => {
+        const before = [...sealedTextsIn(text)];
+        return changesBetween(before, sealedTextsIn(text.replaceAll("    a", "    b")));
+      },
+      2000,
+    ],
+    [
+      "labels of keys",
+      (size) => numbered(size, (index) => `-----BEGIN ${index} PRIVATE KEY-----\n`),
+      (text) => readKeyFile(`-----BEGIN \n${text}`, "a.pem"),
+      8000,
+    ],
+    [
+      "certificates without an end",
+      (size) => "-----BEGIN CERTIFICATE-----\n".repeat(size),
+      parseCertificates,
+      8000,
+    ],
+    [
+      "private keys without an end",
+      (size) => "-----BEGIN PRIVATE KEY-----\n".repeat(size),
+      parsePrivateKey,
+      8000,
+    ],
+    [
+      "values that are edited by hand",
+      (size) => numbered(size, (index) => `a${index}: b\n`),
+      (text) => parseBuffer(text, []),
+      2000,
+    ],
+    [
+      "Secrets of a file",
+      (size) => numbered(size, () => "---\nkind: Secret\nstringData: {a: b}\n"),
+      findPlaintext,
+      1000,
+    ],
+  ])("%s", (_, input, read, size) => {
+    expect(superlinear(judged(read), input, size)).toBe(undefined);
+  });
+});
+
+test("a file with very many findings is no stack overflow", () => {
+  const chart = `{{ if a }}\n${"- kind: Secret\n  data: {a: b}\n".repeat(150_000)}`;
+  expect(findPlaintext(chart)).toHaveLength(150_000);
 });

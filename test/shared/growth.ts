@@ -72,9 +72,27 @@ export const FRAGMENTS: readonly string[] = [
     "://a:",
     "Secret ",
     "stringData: ",
-    "data:\n",
     "- kind: Secret\n  data: {a: b}\n",
   ],
+  ...[
+    "-----BEGIN CERTIFICATE-----",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----BEGIN A PRIVATE KEY-----\n",
+    "-----END CERTIFICATE-----",
+    "-----",
+    "PRIVATE KEY",
+    "1h",
+    "::",
+    "##[",
+    ";a=",
+    "**/",
+  ],
+];
+
+/** Fragments of which each is tried together with each other one. */
+export const PAIRED: readonly string[] = [
+  ...["\n", " ", "a", "\\", '"', "{{", "}}", "[", "- ", "? ", "a: ", "|\n"],
+  ...["kind: Secret\n", "data:\n"],
 ];
 
 function cpu(run: () => void): number {

@@ -180,7 +180,9 @@ describe("a Secret", () => {
     [{}, "object without a kind"],
     [{ kind: "ConfigMap", apiVersion: "v1" }, "ConfigMap (v1)"],
     [{ ...BASE, apiVersion: "v2" }, 'Secret (v2) "demo/db"'],
-    [{ kind: 7, metadata: "x" }, "object without a kind"],
+    [{ kind: 7, metadata: "x" }, "object of an unknown kind"],
+    [{ ...BASE, kind: "hunter2 hunter2" }, 'object of an unknown kind (v1) "demo/db"'],
+    [{ ...BASE, apiVersion: "v1\nMIIEow", metadata: { name: "hunter2\n" } }, "Secret"],
   ])("is not %j, which is named", async (object, name) => {
     expect(describeObject(object)).toBe(name);
     const error = await errorOf(() => parseSecret(object));

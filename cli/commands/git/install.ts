@@ -8,6 +8,7 @@ import { isWithin, MAX_SETTINGS_BYTES, targetOf } from "../../../host/rootedfile
 import { removeFile, writeFiles } from "../../../host/writefiles.ts";
 import { findProjectFolder, PROJECT_FILE } from "../../repository/projectfolder.ts";
 import { findProject } from "../../repository/project.ts";
+import { alternatives } from "../../repository/pathpattern.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say } from "../../terminal/messages.ts";
 import { git, gitText, needWorkTree } from "../../git/gitprocess.ts";
@@ -204,7 +205,8 @@ function attributePatterns(top: string): string[] {
   if (project === null || project.rules.length === 0) return MANIFESTS;
   const prefix = projectFolder(top);
   const globs = project.rules.flatMap(({ pattern }) =>
-    withoutBraces(pattern.replace(/\{(namespace|name)\}/g, "*")),
+    // Git has no braces.
+    alternatives(pattern.replace(/\{(namespace|name)\}/g, "*")),
   );
   return globs.flatMap((glob) => {
     const path = `/${prefix === "" ? "" : `${prefix}/`}${glob}`;
@@ -229,13 +231,6 @@ function checkPlain(pattern: string): void {
     hint: "use * or ? in their place; a folder needs another name",
     place: { file: PROJECT_FILE, field: `paths.${JSON.stringify(pattern)}` },
   });
-}
-
-/** `{a,b}` as two patterns, as Git has no braces. */
-function withoutBraces(pattern: string): string[] {
-  const [, before = "", inner, after = ""] = /^(.*?)\{([^{}]*,[^{}]*)\}(.*)$/.exec(pattern) ?? [];
-  if (inner === undefined) return [pattern];
-  return inner.split(",").flatMap((each) => withoutBraces(before + each + after));
 }
 
 function withoutOurs(text: string): string {

@@ -161,7 +161,8 @@ function mergeObject(
   const edits = mergeValue([], base, ours, theirs, stamp, conflicts);
   const [mine, yours] = [sealedOf(ours), sealedOf(theirs)];
   const before = base === undefined ? undefined : sealedOf(base);
-  conflicts.push(...otherScope(before, mine, yours).filter((each) => !conflicts.includes(each)));
+  const known = new Set(conflicts);
+  for (const each of otherScope(before, mine, yours)) if (!known.has(each)) conflicts.push(each);
   const merged = mergedStamp(before, mine, yours);
   const { annotations } = mine.metadata;
   // Without any in ours, the merge may have taken all of theirs.
@@ -197,6 +198,9 @@ function mergedStamp(
   ours: SealedSecret,
   theirs: SealedSecret,
 ): string | undefined {
+  const stamps = [base, ours, theirs].map((side) =>
+    side === undefined ? undefined : stampOf(side),
+  );
   const stamp = new Map<string, string>();
   const items = new Set<string>();
   for (const item of new Set([...ours.encryptedData.keys(), ...theirs.encryptedData.keys()])) {
@@ -204,9 +208,7 @@ function mergedStamp(
     const isMine = mine !== old;
     if ((isMine ? mine : yours) === undefined) continue;
     items.add(item);
-    const [before, here, there] = [base, ours, theirs].map((side) =>
-      side === undefined ? undefined : stampOf(side).get(item),
-    );
+    const [before, here, there] = stamps.map((side) => side?.get(item));
     // Where both have the same ciphertext, one side may have added its key.
     const isOurs = isMine || (yours === old && here !== before);
     const fingerprint = isOurs ? here : there;

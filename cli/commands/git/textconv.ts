@@ -45,7 +45,7 @@ export function withoutValues(text: string): string {
     if (node.type === "alias" || (node.type === "scalar" && node.style === "empty")) return;
     const isBlock = node.type === "scalar" && node.style === "block";
     const from = isBlock ? blockStart(text, node.start) : node.start;
-    const end = text.slice(node.start, node.end).endsWith("\n") ? "\n" : "";
+    const end = text[node.end - 1] === "\n" && node.end > node.start ? "\n" : "";
     splices.push({ from, to: node.end, text: `${isBlock ? " " : ""}${shown}${end}` });
   };
   for (const document of documents) {
@@ -67,11 +67,14 @@ export function withoutValues(text: string): string {
       }
     }
   }
-  let result = text;
-  for (const { from, to, text: shown } of splices.sort((a, b) => b.from - a.from)) {
-    result = result.slice(0, from) + shown + result.slice(to);
+  let result = "";
+  let done = 0;
+  for (const { from, to, text: shown } of splices.sort((a, b) => a.from - b.from)) {
+    // An alias leads to the same value again.
+    if (from >= done) result += text.slice(done, from) + shown;
+    done = Math.max(done, to);
   }
-  return result;
+  return result + text.slice(done);
 }
 
 function entriesAt({ root }: ManifestDocument, path: readonly string[]): readonly Entry[] {
