@@ -11,13 +11,16 @@ import { isWithin, rootOf } from "./rootedfiles.ts";
 export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
 /**
- * Paths of the manifests below a folder, sorted. `.git`, `node_modules` and, unless `hidden` is set,
- * other hidden folders are skipped. A file or folder that is reachable twice by links counts once. A
+ * Paths of the manifests below a folder, sorted. `.git`, `node_modules` unless `modules` is set, and
+ * other hidden folders unless `hidden` is set, are skipped. A file or folder that is reachable twice by links counts once. A
  * link to a folder outside of the folder's repository is not followed, as Git does not follow it. A
  * link to a file is listed wherever it leads: who opens it decides.
  * @throws SignetError io
  */
-export function manifestsBelow(folder: string, { hidden = false } = {}): string[] {
+export function manifestsBelow(
+  folder: string,
+  { hidden = false, modules = false, names = MANIFEST_NAME } = {},
+): string[] {
   const root = rootOf(folder);
   // Resolved paths.
   const seen = new Set<string>();
@@ -35,8 +38,8 @@ export function manifestsBelow(folder: string, { hidden = false } = {}): string[
         const target = isLink ? targetOfLink(join(folder, path)) : entry;
         if (target?.isDirectory() === true) {
           const isHidden = entry.name.startsWith(".") && (!hidden || entry.name === ".git");
-          if (!isHidden && entry.name !== "node_modules") walk(path);
-        } else if (target !== undefined && MANIFEST_NAME.test(entry.name)) {
+          if (!isHidden && (modules || entry.name !== "node_modules")) walk(path);
+        } else if (target !== undefined && names.test(entry.name)) {
           const inFolder = join(realHere, entry.name);
           if (isNew(isLink ? realpathSync(inFolder) : inFolder)) found.push(path);
         }

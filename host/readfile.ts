@@ -5,7 +5,7 @@ import { closeSync, openSync, readdirSync, realpathSync, statSync, type Stats } 
 import { resolve } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
-import { MAX_FOUND_BYTES, readUpTo, readWithin } from "./rootedfiles.ts";
+import { MAX_FOUND_BYTES, readUpTo, readWithin, rootOfNamed } from "./rootedfiles.ts";
 
 /**
  * The most that is read of a file that a person named, in bytes. Far more than any manifest, and
@@ -19,6 +19,16 @@ const MAX_NAMED_BYTES = 256 * 1024 * 1024;
  */
 export function readText(path: string): string {
   return decodeText(readBytes(path), path);
+}
+
+/**
+ * Reads a manifest that a person named. It may be a pipe; below a repository no link in its path may
+ * lead out of it.
+ * @throws SignetError io; manifest-syntax if it is not UTF-8
+ */
+export function readNamed(path: string): string {
+  rootOfNamed(path);
+  return readText(path);
 }
 
 /**

@@ -7,12 +7,13 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
   statSync,
 } from "node:fs";
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, isAbsolute, join, parse, relative, resolve, sep } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
 
@@ -36,14 +37,37 @@ export function rootOf(folder: string): string {
 
 function repositoryOf(start: string): string {
   for (let here = start; ; here = dirname(here)) {
-    if (existsItself(join(here, ".git"))) return here;
-    if (dirname(here) === here) return start;
+    const above = dirname(here);
+    if (existsItself(join(here, ".git"))) {
+      return above !== here && isSubmodule(here) ? repositoryOf(above) : here;
+    }
+    if (above === here) return start;
   }
 }
 
-/** The same for a folder that may not exist yet. @throws SignetError io */
+/**
+ * Whether a folder is a submodule of the repository around it, whose files it may link to. No commit
+ * can have a file `.git`, so this one is the work of the user's own Git.
+ */
+function isSubmodule(folder: string): boolean {
+  const file = join(folder, ".git");
+  const { size } = lstatSync(file);
+  if (!lstatSync(file).isFile() || size > MAX_SETTINGS_BYTES) return false;
+  const [, named] = /^gitdir: ([^\n]+)/.exec(readFileSync(file, "utf8")) ?? [];
+  if (named === undefined) return false;
+  const parts = relative(dirname(folder), resolve(folder, named)).split(sep);
+  const at = parts.indexOf(".git");
+  return (
+    at !== -1 && parts[at + 1] === "modules" && parts.slice(0, at).every((part) => part === "..")
+  );
+}
+
+/**
+ * The same for a folder that a person names, and that may not exist yet.
+ * @throws SignetError io if a link in its path leads out of the repository that it is in
+ */
 export function rootOfNew(folder: string): string {
-  return repositoryOf(targetOf(folder));
+  return rootOfNamed(folder) ?? repositoryOf(targetOf(folder));
 }
 
 /**
@@ -58,6 +82,35 @@ export function isWithin(root: string, real: string): boolean {
   return parts[0] !== ".." && !parts.some((part) => part.toLowerCase() === ".git");
 }
 
+/** Whether a path exists, and leads out of `root`. */
+export function leadsOut(root: string, path: string): boolean {
+  try {
+    return !isWithin(root, realpathSync.native(path));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * What a path that a person names must not lead out of: the repository that it is in as it is
+ * written. Links in it came with the repository, and the person may not know of them. Undefined for
+ * a path outside of any repository, which is the person's own.
+ * @throws SignetError io if a folder on the way leads out
+ */
+export function rootOfNamed(path: string): string | undefined {
+  const written = resolve(path);
+  let root: string | undefined;
+  let here = parse(written).root;
+  for (const part of relative(here, written).split(sep)) {
+    // Git's own folder is no content of a repository.
+    if (part.toLowerCase() === ".git") return undefined;
+    here = join(here, part);
+    if (root !== undefined && leadsOut(root, here)) throw leadsOutError("cannot use it", path);
+    if (existsItself(join(here, ".git"))) root = rootOf(here);
+  }
+  return root;
+}
+
 /**
  * Reads a regular file that is below `root`, with all links resolved. Never waits for a pipe, and
  * never reads a device.
@@ -70,7 +123,7 @@ export function readWithin(root: string, path: string, limit: number): Buffer {
     const file = openSync(path, constants.O_RDONLY | ifKnown(constants.O_NONBLOCK));
     try {
       if (!fstatSync(file).isFile()) throw notRegular(path);
-      if (!isWithin(root, placeOfOpen(file, path))) throw leadsOut("cannot read", path);
+      if (!isWithin(root, placeOfOpen(file, path))) throw leadsOutError("cannot read", path);
       return readUpTo(file, limit, path);
     } finally {
       closeSync(file);
@@ -112,7 +165,7 @@ export function readUpTo(file: number, limit: number, path: string): Buffer {
 export function targetWithin(root: string, path: string): string {
   return onDisk("cannot write", path, () => {
     const target = resolveExisting(resolve(path));
-    if (!isWithin(root, target)) throw leadsOut("cannot write", path);
+    if (!isWithin(root, target)) throw leadsOutError("cannot write", path);
     return target;
   });
 }
@@ -138,7 +191,7 @@ export function targetOf(path: string): string {
  * @throws SignetError io if the file is not below `root`
  */
 export function checkOpenWithin(root: string, file: number, path: string, shown: string): void {
-  if (!isWithin(root, placeOfOpen(file, path))) throw leadsOut("cannot write", shown);
+  if (!isWithin(root, placeOfOpen(file, path))) throw leadsOutError("cannot write", shown);
 }
 
 /** The resolved path of an open file, also if `path` leads to another one by now. */
@@ -157,7 +210,12 @@ function placeOfOpen(file: number, path: string): string {
 }
 
 function existsItself(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Windows lacks some flags. */
@@ -165,12 +223,16 @@ function ifKnown(flag: number | undefined): number {
   return flag ?? 0;
 }
 
-function leadsOut(what: string, path: string): SignetError {
+/** The cause of an error about a path that leads out. */
+export const LEADS_OUT = Symbol("leads out");
+
+function leadsOutError(what: string, path: string): SignetError {
   return new SignetError(
     "io",
-    `${what}: it leads out of the folder or repository by a link, or into .git`,
+    `${what}: a link in this path leads outside the repository or into .git`,
     {
-      hint: "replace the link with what it leads to",
+      hint: "replace the link with what it leads to, or name that path itself",
+      cause: LEADS_OUT,
       place: { file: path },
     },
   );

@@ -7,7 +7,7 @@ import { SignetError } from "../shared/errors.ts";
 import { createFile } from "./atomicwrite.ts";
 import { errnoOf, ioError } from "./errno.ts";
 import { statIfThere } from "./readfile.ts";
-import { targetOf, targetWithin } from "./rootedfiles.ts";
+import { rootOfNamed, targetOf, targetWithin } from "./rootedfiles.ts";
 
 /** A file to be written. */
 export interface Output {
@@ -15,7 +15,8 @@ export interface Output {
   readonly text: string;
   /**
    * The folder, with links resolved, that the file must be below, if its path comes from a
-   * repository's content. Undefined for a path that a person named: a link may lead anywhere.
+   * repository's content. Undefined for a path that a person named: below a repository no link may
+   * lead out of it, and elsewhere it may lead anywhere.
    */
   readonly root: string | undefined;
   /** Permission bits. Default: those of the file that it replaces, or 0644. */
@@ -47,7 +48,8 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
   const release = deferSignals();
   const folders = new Set<string>();
   try {
-    for (const output of outputs) {
+    for (const named of outputs) {
+      const output = { ...named, root: named.root ?? rootOfNamed(named.path) };
       const target = resolveTarget(output);
       folders.add(dirname(target));
       const temporary = join(dirname(target), `.${basename(target)}.${unique}.tmp`);

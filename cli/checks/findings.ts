@@ -6,7 +6,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
 import { count } from "../terminal/counts.ts";
 import { printResult } from "../terminal/results.ts";
-import { shownLine } from "../terminal/shown.ts";
+import { shownJson, shownLine } from "../terminal/shown.ts";
 import { say } from "../terminal/messages.ts";
 
 export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
@@ -29,6 +29,8 @@ export interface Checked {
   readonly command: "verify" | "scan";
   /** Such as `12 SealedSecrets in 9 files`. */
   readonly what: string;
+  /** How many files were looked at. */
+  readonly files: number;
   /** Files without a finding. */
   readonly passed: readonly string[];
 }
@@ -50,12 +52,15 @@ export async function report(
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const failed = strict ? findings.length : errors;
   if (failed > 0) {
-    throw new SignetError("check-found", `${count(failed, "finding")} in ${checked.what}`);
+    throw new SignetError("check-found", `${count(failed, "finding")} (${checked.what} checked)`);
   }
-  if (format !== "text") return;
-  say(
-    `${checked.what}: ${findings.length === 0 ? "nothing wrong" : count(findings.length, "warning")}`,
-  );
+  if (format !== "text" && checked.files > 0) return;
+  // Never reads as if all were well.
+  if (checked.files === 0 && findings.length === 0) say("no file to check");
+  else {
+    const result = findings.length === 0 ? "no problems found" : count(findings.length, "warning");
+    say(`${checked.what} checked: ${result}`);
+  }
 }
 
 function formatFinding({ file, line, object, severity, message, rule }: Finding): string {
@@ -72,7 +77,7 @@ type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolea
  * @internal for its test
  */
 export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
-  json: (findings, { what }) => json({ checked: what, findings }),
+  json: (findings, { what }) => shownJson({ checked: what, findings }),
 
   // Workflow commands of GitHub Actions.
   github: (findings) =>
@@ -90,7 +95,7 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
   // A Code Quality report.
   gitlab: (findings) => {
     const seen = new Map<string, number>();
-    return json(
+    return shownJson(
       findings.map(({ rule, severity, file, line = 1, object = "", message }) => {
         // Without the line, which changes. Findings that are equal otherwise are numbered, as
         // GitLab would show one of them only.
@@ -111,7 +116,7 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
   },
 
   sarif: (findings, { command }) =>
-    json({
+    shownJson({
       $schema: "https://json.schemastore.org/sarif-2.1.0.json",
       version: "2.1.0",
       runs: [
@@ -164,10 +169,6 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
   },
 };
 
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
-}
-
 function percent(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
@@ -182,8 +183,10 @@ function xml(text: string): string {
     ">": "&gt;",
     "&": "&amp;",
     '"': "&quot;",
+    // Two of them begin a command of a forge.
+    "#": "&#35;",
   };
   return text
-    .replace(/[<>&"]/g, (character) => entities[character] ?? "")
-    .replace(/[\p{Cc}\p{Cf}]/gu, "?");
+    .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "?")
+    .replace(/[<>&"]|#(?=#)/g, (character) => entities[character] ?? "");
 }

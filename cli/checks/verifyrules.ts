@@ -2,17 +2,20 @@
 // SPEC.md, "Whole repositories".
 
 import { dirname } from "node:path";
+import { LEADS_OUT } from "../../host/rootedfiles.ts";
 import { decodeEnvelope, fitsCertificate } from "../../shared/keys/kinds.ts";
 import { formatPlace, type SignetError } from "../../shared/errors.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
 import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
+import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
 import type { Project } from "../repository/projectfile.ts";
 import {
   type Inventory,
   isChartTemplate,
   type SealedFile,
   type SealedObject,
+  type SealedValue,
 } from "../repository/sealedfiles.ts";
 import { shortFingerprint } from "../terminal/counts.ts";
 import type { Finding } from "./findings.ts";
@@ -36,26 +39,30 @@ export function verifyFiles(
     const key = placeKey(object);
     if (key !== null) seen.set(key, object.file);
   }
+  const objects = [...files, ...beside].flatMap((file) => file.objects);
+  const hasStamps = objects.some(({ values }) => values.some(isStamped));
   for (const file of files) {
     const lineAt = lineCounter(file.text);
     for (const object of file.objects) {
       const add = adderFor(findings, object, lineAt);
       checkPlace(object, project, add);
       checkDuplicate(object, file, seen, add);
+      if (hasStamps && maxKeyAgeDays === undefined) checkStamps(object, add);
       checkValues(object, maxKeyAgeDays, now, add);
     }
   }
   return findings;
 }
 
-function unreadableFinding({ place, message }: SignetError): Finding {
+function unreadableFinding({ place, message, cause }: SignetError): Finding {
   const { file = "", line, ...within } = place;
   const where = formatPlace(within);
   const words = where === "" ? message : `${where}: ${message}`;
   const isTemplate = isChartTemplate(file);
   return {
     rule: "unreadable",
-    severity: isTemplate ? "warning" : "error",
+    // Of a link that leads out, the repository has no more than the link.
+    severity: isTemplate || cause === LEADS_OUT ? "warning" : "error",
     file,
     ...(line === undefined ? {} : { line }),
     message: isTemplate ? `a chart's template, of which nothing can be told: ${words}` : words,
@@ -85,7 +92,7 @@ function checkPlace(object: SealedObject, project: Project | null, add: Add): vo
   const { meaning, sealed } = object;
   const { name, namespace } = sealed.metadata;
   if (project !== null && project.clusters.size > 0 && meaning === null) {
-    add("no-cluster", "error", "no path of signet.yaml fits this file");
+    add("no-cluster", "error", "no path in signet.yaml matches this file");
   }
   if (name === "") add("no-name", "error", "declares no name");
   for (const field of ["namespace", "name"] as const) {
@@ -129,6 +136,29 @@ function checkDuplicate(
   else seen.set(key, path);
 }
 
+function isStamped({ fingerprint }: SealedValue): boolean {
+  return fingerprint !== undefined;
+}
+
+/**
+ * Without its stamps, an object may be of another cluster or place: nothing shows it. Where none has
+ * stamps, all were sealed by the original.
+ */
+function checkStamps({ sealed, values }: SealedObject, add: Add): void {
+  if (sealed.legacyData !== undefined) return;
+  const items = values.filter((value) => !isStamped(value)).map(({ item }) => item);
+  if (items.length > 0) {
+    const what = `${STAMP_ANNOTATION} does not say which key sealed ${items.join(", ")}`;
+    add("unstamped", "warning", what, ["metadata"]);
+  } else if (
+    values.length > 0 &&
+    sealed.metadata.annotations[SEALED_FOR_ANNOTATION] === undefined
+  ) {
+    const what = `has no ${SEALED_FOR_ANNOTATION}: nothing shows for which place it was sealed`;
+    add("unstamped", "warning", what, ["metadata"]);
+  }
+}
+
 function checkValues(
   { sealed, values, cluster, meaning }: SealedObject,
   maxKeyAgeDays: number | undefined,
@@ -157,7 +187,7 @@ function checkValues(
       add(
         "unknown-key",
         cluster.current === null ? "warning" : "error",
-        `${item}: its key ${short} is none that ${cluster.file} knows`,
+        `${item}: its key ${short} is not in ${cluster.file}; if the key was renewed, run "signet cert refresh ${cluster.cluster.name}"`,
         path,
       );
     }

@@ -228,7 +228,7 @@ function furtherRules(
       ? `${name}/**`
       : path.replaceAll(/\{\w+\}/g, "*");
     const example = path.replaceAll(/\{\w+\}/g, "any");
-    const isSaid = rules.some((rule) => rule.cluster === name || rule.expression.test(example));
+    const isSaid = rules.some((rule) => rule.cluster === name || rule.match(example) !== null);
     return isSaid || !newFile.includes("{cluster}") ? [] : [[pattern, name]];
   });
   return Object.fromEntries(further);

@@ -1,37 +1,36 @@
 // `signet scan`: finds Secrets in plain text in the working tree, the index or a range of commits.
 // SPEC.md, "Whole repositories".
 
-import { join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import type { Command } from "commander";
+import { samePlace } from "../../host/readfile.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
-import { manifestsBelow } from "../../host/manifestfiles.ts";
-import { readInputs } from "../terminal/inputs.ts";
-import { errnoOf } from "../../host/errno.ts";
-import { readBytes, stat } from "../../host/readfile.ts";
-import { MAX_FOUND_BYTES, readWithin, rootOf } from "../../host/rootedfiles.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
-import {
-  gitList,
-  looseText,
-  needWorkTree,
-  readBlobs,
-  stagedBlobs,
-  workTree,
-} from "../git/gitprocess.ts";
-import { historyOf } from "../git/history.ts";
+import { findInGeneratorFile, type GeneratorFile, generatorFilesIn } from "../checks/generators.ts";
 import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
-import type { AllowedPlaintext, Project } from "../repository/projectfile.ts";
+import {
+  rangeSource,
+  type ScannedFile,
+  stagedSource,
+  treeSource,
+  type UnreadFile,
+} from "../checks/scannedfiles.ts";
+import { basesOf, fileAt, needWorkTree } from "../git/gitprocess.ts";
+import { isEncrypted, looseText } from "../git/loosetext.ts";
+import { findingFormatOption, flag, jsonOption } from "../options.ts";
 import { findProject } from "../repository/project.ts";
+import { type AllowedPlaintext, parseProject, type Project } from "../repository/projectfile.ts";
+import { PROJECT_FILE } from "../repository/projectfolder.ts";
 import { count } from "../terminal/counts.ts";
 import { say } from "../terminal/messages.ts";
-import type { Command } from "commander";
-import { findingFormatOption, flag, jsonOption } from "../options.ts";
 
 const HELP = `
-YAML and JSON are looked through, with Lists, several documents, charts' templates, literals of a
-Kustomization, and Secrets that kubectl quotes in an annotation. SealedSecrets, empty values and
-placeholders are no findings. Plaintext that may be there is allowed in signet.yaml, with a reason.
+YAML and JSON are searched, with Lists, several documents, charts' templates, literals and files of a
+Kustomization, and Secrets that another text quotes. SealedSecrets, empty values and placeholders are
+no findings. What cannot be read is one. Plaintext that may be there is allowed in signet.yaml, with a
+reason; with --range, an entry that these commits add is reported as a warning.
 
-Exit status: 0 nothing found, 3 plaintext found, 1 it could not run.
+Exit status: 0 no problems found or no file to check, 3 plaintext found, 1 it could not run.
 
 Examples:
   $ signet scan
@@ -60,46 +59,148 @@ interface ScanOptions {
   readonly format: FindingFormat;
 }
 
-/** A text to scan. `path`: relative to the current folder, as messages name it. */
-interface Text {
-  readonly path: string;
-  readonly text: string;
-  /** The commit that added it, in a range. */
-  readonly commit?: string;
-}
-
-/** Names of files that hold manifests, including templates of charts. */
-const MANIFEST = /\.(ya?ml|json|tpl)(\.(tmpl|gotmpl|j2|tpl))?$/i;
-
 /** @throws SignetError check-found where there is plaintext; io, usage */
 async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
   if (options.staged && options.range !== undefined) {
     throw new SignetError("usage", "--staged and --range exclude each other");
   }
-  const project = findProject();
-  const texts = options.staged
-    ? stagedTexts(paths)
-    : options.range !== undefined
-      ? rangeTexts(options.range, paths)
-      : treeTexts(paths);
-  const findings: Finding[] = [];
-  const passed: string[] = [];
-  const used = new Set<AllowedPlaintext>();
-  let scanned = 0;
-  for await (const { path, text, commit } of texts) {
-    scanned++;
-    const found = locate({ file: path }, () => findPlaintext(text));
-    const allowed = allowedBy(project, path);
-    if (found.length > 0 && allowed !== undefined) used.add(allowed);
-    if (found.length === 0 || allowed !== undefined) passed.push(path);
-    else findings.push(...found.map((each) => findingOf(each, path, commit)));
+  const { range } = options;
+  if (range?.startsWith("-") === true) {
+    throw new SignetError("usage", `${range} is no range of commits`, {
+      hint: "such as main..HEAD",
+    });
   }
-  for (const { pattern, reason } of used) say(`allowed: ${pattern}: ${reason}`);
-  await report(
-    findings,
-    { command: "scan", what: `${count(scanned, "file")} scanned`, passed },
-    { format: options.format, strict: false },
-  );
+  const project = findProject();
+  const source = options.staged
+    ? stagedSource(paths)
+    : range !== undefined
+      ? rangeSource(range, paths)
+      : treeSource(paths);
+  const isOld =
+    range === undefined || project === null ? () => true : allowedBefore(range, project);
+  const result = new Report(project, isOld);
+  const generated = new Map<string, GeneratorFile>();
+  const ofOthers = new Map<string, GeneratorFile>();
+  for await (const file of source.manifests()) {
+    const text = textOf(file);
+    result.add(file, text === null ? unreadFindings(file) : findingsIn(file.path, text));
+    for (const each of generatorFilesIn(text ?? "")) generated.set(besides(file, each), each);
+  }
+  for (const file of source.beside()) {
+    for (const each of generatorFilesIn(textOf(file) ?? ""))
+      ofOthers.set(besides(file, each), each);
+  }
+  for (const [named, isNew] of [
+    [generated, false],
+    [ofOthers, true],
+  ] as const) {
+    for (const file of source.others([...named.keys()], isNew)) {
+      const generator = named.get(file.path);
+      if (generator === undefined || (isNew && generated.has(file.path))) continue;
+      const isRead = "bytes" in file && file.bytes !== null;
+      const found = isRead ? findInGeneratorFile(file.bytes, generator) : unreadFindings(file);
+      result.add(file, found);
+    }
+  }
+  await result.print(options.format);
+}
+
+/** The path of a file that a generator in another file reads. */
+function besides({ path }: { readonly path: string }, generator: GeneratorFile): string {
+  return join(dirname(path), generator.path);
+}
+
+/** Null where it is none, or cannot be read. */
+function textOf(file: ScannedFile | UnreadFile): string | null {
+  return "bytes" in file && file.bytes !== null ? looseText(file.bytes) : null;
+}
+
+function findingsIn(path: string, text: string): Plaintext[] {
+  try {
+    return locate({ file: path }, () => findPlaintext(text));
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    return [unread("error", error.message)];
+  }
+}
+
+function unread(severity: Plaintext["severity"], reason: string): Plaintext {
+  return { rule: "unreadable", severity, line: 1, object: undefined, items: [], reason };
+}
+
+/** Of a file without a text. */
+function unreadFindings(file: ScannedFile | UnreadFile): Plaintext[] {
+  if ("reason" in file) return [unread(file.severity, file.reason)];
+  if (file.bytes === null) return [unread("error", "it is too large")];
+  return isEncrypted(file.bytes) ? [] : [unread("error", "it is not text")];
+}
+
+/** What was found, and what of it signet.yaml allows. */
+class Report {
+  readonly #findings: Finding[] = [];
+  readonly #passed: string[] = [];
+  readonly #used = new Set<AllowedPlaintext>();
+  readonly #project: Project | null;
+  readonly #isOld: (allowed: AllowedPlaintext) => boolean;
+  #files = 0;
+
+  /** `isOld`: whether an entry of signet.yaml is from before the range of commits. */
+  constructor(project: Project | null, isOld: (allowed: AllowedPlaintext) => boolean) {
+    this.#project = project;
+    this.#isOld = isOld;
+  }
+
+  add(
+    { path, commit }: { readonly path: string; readonly commit?: string },
+    found: readonly Plaintext[],
+  ): void {
+    this.#files++;
+    const allowed = found.length === 0 ? undefined : allowedBy(this.#project, path);
+    if (allowed !== undefined) this.#used.add(allowed);
+    if (found.length === 0 || (allowed !== undefined && this.#isOld(allowed))) {
+      this.#passed.push(path);
+      return;
+    }
+    for (const each of found) {
+      const finding = findingOf(each, path, commit);
+      this.#findings.push(allowed === undefined ? finding : allowedFinding(finding, allowed));
+    }
+  }
+
+  async print(format: FindingFormat): Promise<void> {
+    for (const { pattern, reason } of this.#used) say(`allowed: ${pattern}: ${reason}`);
+    const what = count(this.#files, "file");
+    const checked = { command: "scan", what, files: this.#files, passed: this.#passed } as const;
+    await report(this.#findings, checked, { format, strict: false });
+  }
+}
+
+/** A range of commits may add the plaintext and the permission for it: then a reviewer decides. */
+function allowedFinding(finding: Finding, { pattern, reason }: AllowedPlaintext): Finding {
+  const by = `allowed by the entry ${JSON.stringify(pattern)} (${reason}), which these commits add to scan.allow`;
+  return {
+    ...finding,
+    rule: "allowed-by-this-range",
+    severity: "warning",
+    message: `${finding.message}; ${by}`,
+  };
+}
+
+/** Whether an entry of `scan.allow` is from before a range of commits. */
+function allowedBefore(range: string, project: Project): (allowed: AllowedPlaintext) => boolean {
+  const top = needWorkTree();
+  const path = relative(samePlace(top), join(samePlace(project.root), PROJECT_FILE));
+  const before = basesOf(range, top).map((commit) => {
+    try {
+      const text = fileAt(commit, path.split(sep).join("/"), top);
+      return text === null ? [] : parseProject(text, project.root).allow;
+    } catch (error) {
+      if (error instanceof SignetError) return [];
+      throw error;
+    }
+  });
+  return ({ pattern }) =>
+    before.length > 0 && before.every((allow) => allow.some((each) => each.pattern === pattern));
 }
 
 /** The rule that allows a path. Rules are relative to signet.yaml, which may be below the top. */
@@ -109,98 +210,23 @@ function allowedBy(project: Project | null, path: string): AllowedPlaintext | un
   return project.allow.find(({ matches }) => matches(below));
 }
 
-const WORDS: Record<Plaintext["rule"], string> = {
+const WORDS: Record<Exclude<Plaintext["rule"], "unreadable">, string> = {
   "plaintext-secret": "a Secret in plain text",
+  "quoted-secret": "a Secret in plain text, quoted in another text",
   "last-applied": "a Secret in plain text, quoted in an annotation",
   "kustomize-literal": "literals of a secretGenerator in plain text",
+  "kustomize-file": "values in plain text, which a secretGenerator reads",
 };
 
 function findingOf(
-  { rule, line, object, items }: Plaintext,
+  { rule, severity, line, object, items, reason = "" }: Plaintext,
   file: string,
   commit?: string,
 ): Finding {
   const since = commit === undefined ? "" : `, by commit ${commit.slice(0, 12)}`;
-  return {
-    rule,
-    severity: "error",
-    file,
-    line,
-    ...(object === undefined ? {} : { object }),
-    message: `${WORDS[rule]} (${items.join(", ")})${since}: seal it, and change what was ever pushed`,
-  };
-}
-
-/** In a working tree the files that Git does not ignore; elsewhere every manifest. */
-async function* treeTexts(paths: readonly string[]): AsyncGenerator<Text> {
-  for (const path of paths.length === 0 ? ["."] : paths) {
-    if (path === "-") {
-      const [input] = await readInputs(["-"], "manifests");
-      if (input !== undefined) yield { path: input.name, text: input.text };
-      continue;
-    }
-    const root = stat(path).isDirectory() ? rootOf(path) : undefined;
-    for (const file of root === undefined ? [path] : filesIn(path)) {
-      const text = textOf(file, root);
-      if (text !== null) yield { path: file, text };
-    }
-  }
-}
-
-function filesIn(folder: string): string[] {
-  if (workTree(folder) === null) return manifestsBelow(folder).map((path) => join(folder, path));
-  const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
-  return gitList(args, { cwd: folder })
-    .filter((path) => MANIFEST.test(path))
-    .map((path) => join(folder, path));
-}
-
-function textOf(path: string, root: string | undefined): string | null {
-  if (root === undefined) return looseText(readBytes(path));
-  try {
-    // A submodule.
-    if (stat(path).isDirectory()) return null;
-    return looseText(readWithin(root, path, MAX_FOUND_BYTES));
-  } catch (error) {
-    // The index still has a file that was removed or replaced by a folder.
-    const code = error instanceof SignetError ? errnoOf(error.cause) : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw error;
-  }
-}
-
-function* stagedTexts(paths: readonly string[]): Generator<Text> {
-  const top = needWorkTree();
-  yield* blobTexts(stagedBlobs(paths), top);
-}
-
-function* rangeTexts(range: string, paths: readonly string[]): Generator<Text> {
-  const top = needWorkTree();
-  if (range.startsWith("-"))
-    throw new SignetError("usage", `${range} is no range of commits`, {
-      hint: "such as main..HEAD",
-    });
-  const args = range.includes("..") ? [range] : ["-1", range];
-  const commits = historyOf([...args, "--no-renames", "--", ...paths], top);
-  const blobs = commits.flatMap(({ id: commit, changes }) =>
-    changes.flatMap(({ path, after }) => (after === null ? [] : [{ id: after, path, commit }])),
-  );
-  yield* blobTexts(blobs, top);
-}
-
-function* blobTexts(
-  blobs: readonly { id: string; path: string; commit?: string }[],
-  top: string,
-): Generator<Text> {
-  const manifests = blobs.filter(({ path }) => MANIFEST.test(path));
-  const texts = readBlobs(
-    manifests.map(({ id }) => id),
-    top,
-  );
-  for (const { id, path, commit } of manifests) {
-    const text = texts.get(id) ?? null;
-    if (text === null) continue;
-    const shown = relative(process.cwd(), join(top, path));
-    yield { path: shown, text, ...(commit === undefined ? {} : { commit }) };
-  }
+  const message =
+    rule === "unreadable"
+      ? `cannot be checked for Secrets${since}: ${reason}`
+      : `${WORDS[rule]} (${items.join(", ")})${since}: seal it, and rotate any value that was ever pushed`;
+  return { rule, severity, file, line, ...(object === undefined ? {} : { object }), message };
 }

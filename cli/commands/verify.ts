@@ -1,14 +1,24 @@
 // `signet verify`: checks sealed files without a key, and with --live in the clusters.
 // SPEC.md, "Whole repositories".
 
-import { join, relative } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
+import { samePlace, stat, statIfThere } from "../../host/readfile.ts";
+import { isWithin } from "../../host/rootedfiles.ts";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { checkCertificateFile, checkHeldKey } from "../checks/certificaterules.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import { verifyFiles } from "../checks/verifyrules.ts";
-import { type Blob, indexBlobs, needWorkTree, readBlobs, stagedBlobs } from "../git/gitprocess.ts";
+import {
+  type Blob,
+  indexBlobs,
+  needWorkTree,
+  readBlobs,
+  sparseBlobs,
+  stagedBlobs,
+  workTree,
+} from "../git/gitprocess.ts";
 import {
   clusterOption,
   type Connected,
@@ -19,14 +29,16 @@ import {
   withConnection,
 } from "../options.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
+import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
 import {
   byCluster,
   type Inventory,
   objectsToAsk,
-  readSealedFiles,
+  foldersToRead,
   readSealedTexts,
+  sealedSources,
   type SealedFile,
   type TextSource,
 } from "../repository/sealedfiles.ts";
@@ -40,7 +52,7 @@ key that is older than policy allows; and whether a certificate file holds what 
 --live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
 of a key which the controller holds and trusts. Only that shows that nobody put another certificate in its place.
 
-Exit status: 0 nothing wrong, 3 something found (with --strict, a warning too), 1 it could not run.
+Exit status: 0 no problems found or no file to check, 3 something found (with --strict, a warning too), 1 it could not run.
 
 Examples:
   $ signet verify
@@ -80,18 +92,19 @@ interface VerifyOptions extends GivenCertificate {
 /** @throws SignetError check-found where there is a problem; io, network */
 async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
   const project = findProject();
-  const inventory = options.staged
-    ? readSealedTexts(stagedTexts(paths), project)
-    : readSealedFiles(paths, project);
+  const sources = options.staged ? stagedTexts(paths) : treeTexts(foldersToRead(paths, project));
+  const inventory = readSealedTexts(sources, project);
   const maxAge =
     options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
   const beside = options.staged ? committedBeside(inventory, project) : [];
   const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
-  for (const keys of inventory.clusters.values()) findings.push(...checkCertificateFile(keys));
-  if (options.live) {
-    findings.push(...(await verifyLive(inventory, options)));
-    findings.push(...(await checkHeldKeys(inventory, options)));
-  }
+  const more = [
+    nestedProjects(sources, project),
+    ...[...inventory.clusters.values()].map(checkCertificateFile),
+    options.live ? await verifyLive(inventory, options) : [],
+    options.live ? await checkHeldKeys(inventory, options) : [],
+  ];
+  for (const finding of more.flat()) findings.push(finding);
   const wrong = new Set(findings.map(({ file }) => file));
   const objects = inventory.files.reduce((sum, file) => sum + file.objects.length, 0);
   await report(
@@ -99,6 +112,7 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
     {
       command: "verify",
       what: `${count(objects, "SealedSecret")} in ${count(inventory.files.length, "file")}`,
+      files: inventory.files.length,
       passed: inventory.files.map(({ path }) => path).filter((path) => !wrong.has(path)),
     },
     options,
@@ -115,6 +129,42 @@ function askedAge(text: string): number {
   }
 }
 
+/** Also what a sparse checkout leaves out. */
+function treeTexts(paths: readonly string[]): TextSource[] {
+  const folders = paths.filter((path) => stat(path).isDirectory() && workTree(path) !== null);
+  const sparse = folders.flatMap((folder) =>
+    textSources(
+      sparseBlobs(folder).filter(({ path }) => statIfThere(join(folder, path)) === undefined),
+      folder,
+    ),
+  );
+  return [...sealedSources(paths), ...sparse];
+}
+
+/** Each signet.yaml below another: commands refuse to run there, and it names other certificates. */
+function nestedProjects(sources: readonly TextSource[], project: Project | null): Finding[] {
+  if (project === null) return [];
+  const root = samePlace(project.root);
+  const isNested = ({ path }: TextSource): boolean => {
+    if (basename(path) !== PROJECT_FILE || samePlace(dirname(path)) === root) return false;
+    try {
+      findProjectFolder(dirname(path));
+      // A repository of its own may have one; what is only in the index is of this one.
+      return statIfThere(path) === undefined && isWithin(root, resolve(path));
+    } catch (error) {
+      if (error instanceof SignetError) return true;
+      throw error;
+    }
+  };
+  const above = relative(process.cwd(), join(project.root, PROJECT_FILE)) || PROJECT_FILE;
+  return sources.filter(isNested).map(({ path }) => ({
+    rule: "nested-project",
+    severity: "error",
+    file: path,
+    message: `a repository has one ${PROJECT_FILE}: move what this one says to ${above}, and remove it`,
+  }));
+}
+
 function stagedTexts(paths: readonly string[]): TextSource[] {
   const top = needWorkTree();
   return textSources(stagedBlobs(paths), top);
@@ -128,7 +178,11 @@ function textSources(blobs: readonly Blob[], top: string): TextSource[] {
   );
   return manifests.map(({ id, path }) => ({
     path: relative(process.cwd(), join(top, path)),
-    read: () => texts.get(id) ?? "",
+    read: () => {
+      const text = texts.get(id) ?? null;
+      if (text !== null) return text;
+      throw new SignetError("io", "cannot read: it is not text, or larger than 128 MiB");
+    },
   }));
 }
 
@@ -141,11 +195,10 @@ function committedBeside({ files }: Inventory, project: Project | null): readonl
   const top = needWorkTree();
   const staged = new Set(stagedBlobs([]).map(({ path }) => path));
   const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
-  const sources = textSources(others, top).filter(({ read }) => {
-    const text = read();
-    return [...names].some((name) => text.includes(name));
-  });
-  return readSealedTexts(sources, project).files;
+  const sources = textSources(others, top);
+  return readSealedTexts(sources, project).files.filter(({ objects }) =>
+    objects.some(({ sealed }) => names.has(sealed.metadata.name)),
+  );
 }
 
 /**

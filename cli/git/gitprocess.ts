@@ -1,7 +1,10 @@
 // Calls of Git: its folders, revisions and commits, and the texts of files in them.
 
 import { spawnSync } from "node:child_process";
+import { MAX_FOUND_BYTES } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
+import { bareRepositoryAt } from "./barerepository.ts";
+import { looseText } from "./loosetext.ts";
 
 const MAX_OUTPUT_BYTES = 1024 * 1024 * 1024;
 
@@ -20,14 +23,23 @@ const SAFELY = [
 interface GitOptions {
   readonly cwd?: string;
   readonly input?: string;
+  /** The pathspecs are our own patterns. Else a name is a name, with a colon or a star in it too. */
+  readonly hasPatterns?: boolean;
 }
 
 /** Runs `git ARGS`, whatever its exit status is. @throws SignetError io if it cannot run */
 export function runGit(
   args: readonly string[],
-  { cwd, input }: GitOptions = {},
+  { cwd, input, hasPatterns = false }: GitOptions = {},
 ): { readonly status: number | null; readonly stdout: Buffer; readonly stderr: Buffer } {
-  const { status, stdout, stderr, error } = spawnSync("git", [...SAFELY, ...args], {
+  // Git does not search for a repository that the environment names, as in a hook.
+  const bare = process.env["GIT_DIR"] === undefined ? bareRepositoryAt(cwd ?? ".") : null;
+  if (bare !== null) {
+    const stderr = Buffer.from(`fatal: cannot use bare repository '${bare}'`);
+    return { status: 128, stdout: Buffer.alloc(0), stderr };
+  }
+  const words = hasPatterns ? [] : ["--literal-pathspecs"];
+  const { status, stdout, stderr, error } = spawnSync("git", [...SAFELY, ...words, ...args], {
     ...(cwd === undefined ? {} : { cwd }),
     ...(input === undefined ? {} : { input }),
     maxBuffer: MAX_OUTPUT_BYTES,
@@ -104,6 +116,34 @@ export function mergeBaseOf(one: string, other: string, cwd: string): string {
   }
 }
 
+/** The commits that a range of commits leaves out, such as `main` of `main..HEAD`. */
+export function basesOf(range: string, cwd: string): string[] {
+  const args = ["rev-parse", "--revs-only", range.includes("..") ? range : `${range}^@`];
+  const commits = gitText(args, { cwd }).split("\n").filter(Boolean);
+  return range.includes("..")
+    ? commits.filter((each) => each.startsWith("^")).map((each) => each.slice(1))
+    : commits;
+}
+
+/** The text of a file in a commit; null if it has none there. */
+export function fileAt(commit: string, path: string, cwd: string): string | null {
+  const { status, stdout } = runGit(["cat-file", "blob", `${commit}:${path}`], { cwd });
+  return status === 0 ? stdout.toString() : null;
+}
+
+/** Files whose text has a word, in a commit or, without one, in the index; paths from the top. */
+export function filesWithWord(word: string, commit: string | undefined, top: string): string[] {
+  const where = commit === undefined ? "--cached" : commit;
+  const args = ["grep", "-z", "-l", "-i", "-F", "--full-name", "-e", word, where];
+  const { stdout } = runGit(args, { cwd: top });
+  const prefix = commit === undefined ? "" : `${commit}:`;
+  return stdout
+    .toString()
+    .split("\0")
+    .filter((entry) => entry !== "")
+    .map((entry) => entry.slice(prefix.length));
+}
+
 /** A file as some commit, or the index, has it. */
 export interface Blob {
   readonly id: string;
@@ -129,22 +169,36 @@ const READ_AT_ONCE_BYTES = 64 * 1024 * 1024;
  */
 export function readBlobs(ids: Iterable<string>, cwd: string): Map<string, string | null> {
   const texts = new Map<string, string | null>();
+  for (const [id, bytes] of blobsById(ids, cwd)) {
+    texts.set(id, bytes === null ? null : looseText(bytes));
+  }
+  return texts;
+}
+
+/**
+ * The bytes of blobs by their id, each once, and a few at a time; null for what is too large.
+ * @throws SignetError io for a blob that Git does not have
+ */
+export function* blobsById(
+  ids: Iterable<string>,
+  cwd: string,
+): Generator<readonly [id: string, bytes: Buffer | null]> {
   let batch: SizedBlob[] = [];
   let bytes = 0;
-  const read = (): void => {
-    for (const [id, text] of readBatch(batch, cwd)) texts.set(id, text);
-    batch = [];
-    bytes = 0;
-  };
   for (const blob of sizesOf([...new Set(ids)], cwd)) {
-    texts.set(blob.id, null);
-    if (blob.size > MAX_TEXT_BYTES) continue;
-    if (bytes + blob.size > READ_AT_ONCE_BYTES) read();
+    if (blob.size > MAX_FOUND_BYTES) {
+      yield [blob.id, null];
+      continue;
+    }
+    if (bytes + blob.size > READ_AT_ONCE_BYTES) {
+      yield* readBatch(batch, cwd);
+      batch = [];
+      bytes = 0;
+    }
     batch.push(blob);
     bytes += blob.size;
   }
-  read();
-  return texts;
+  yield* readBatch(batch, cwd);
 }
 
 interface SizedBlob {
@@ -169,7 +223,7 @@ function sizesOf(ids: readonly string[], cwd: string): SizedBlob[] {
 function* readBatch(
   blobs: readonly SizedBlob[],
   cwd: string,
-): Generator<readonly [string, string | null]> {
+): Generator<readonly [string, Buffer]> {
   if (blobs.length === 0) return;
   const input = blobs.map(({ id }) => `${id}\n`).join("");
   const output = git(["cat-file", "--batch"], { cwd, input });
@@ -178,19 +232,8 @@ function* readBatch(
     // A line `ID TYPE SIZE`, the bytes, and a line end.
     const from = output.indexOf(0x0a, at) + 1;
     at = from + size + 1;
-    yield [id, looseText(output.subarray(from, from + size))];
+    yield [id, output.subarray(from, from + size)];
   }
-}
-
-/** No manifest that a cluster takes is larger. */
-const MAX_TEXT_BYTES = 32 * 1024 * 1024;
-
-/** The text of a file in whatever encoding; null for what is no text or too large. */
-export function looseText(bytes: Buffer): string | null {
-  if (bytes.length > MAX_TEXT_BYTES) return null;
-  // What `kubectl ... > secret.yaml` writes in older PowerShells.
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString("utf16le", 2);
-  return bytes.subarray(0, 8000).includes(0) ? null : bytes.toString("utf8");
 }
 
 /** The mode of a submodule, whose id is that of a commit in another repository. */
@@ -209,9 +252,19 @@ export function stagedBlobs(paths: readonly string[]): Blob[] {
   return blobs;
 }
 
-/** What the index has, conflicts and submodules left out, paths from the top. */
-export function indexBlobs(top: string): Blob[] {
-  return gitList(["ls-files", "--stage", "-z"], { cwd: top }).flatMap((entry) => {
+/** Files of the index that a sparse checkout leaves out of a folder; paths from that folder. */
+export function sparseBlobs(folder: string, paths: readonly string[] = []): Blob[] {
+  const skipped = gitList(["ls-files", "-t", "-z", "--", ...paths], { cwd: folder })
+    .filter((entry) => entry.startsWith("S "))
+    .map((entry) => entry.slice(2));
+  if (skipped.length === 0) return [];
+  const wanted = new Set(skipped);
+  return indexBlobs(folder).filter(({ path }) => wanted.has(path));
+}
+
+/** What the index has in a folder, conflicts and submodules left out; paths from that folder. */
+export function indexBlobs(folder: string): Blob[] {
+  return gitList(["ls-files", "--stage", "-z"], { cwd: folder }).flatMap((entry) => {
     const [, mode, id, path] = /^(\d+) ([0-9a-f]+) 0\t(.*)$/s.exec(entry) ?? [];
     return mode !== SUBMODULE && id !== undefined && path !== undefined ? [{ id, path }] : [];
   });

@@ -38,12 +38,16 @@ const FORMAT = ["%H", "%P", "%an <%ae>", "%aI", "%s"].map((field) => `${field}%x
  * paths, as `git log` takes them.
  * @throws SignetError io
  */
-export function historyOf(args: readonly string[], cwd: string): CommitChanges[] {
+export function historyOf(
+  args: readonly string[],
+  cwd: string,
+  { hasPatterns = false } = {},
+): CommitChanges[] {
   const options = ["-z", "--raw", "--no-abbrev", "-c", "--combined-all-paths", "--root"];
   // Nothing that a user's settings add; and no branch left out because its changes were undone.
   const plain = ["--no-color", "--no-show-signature", "--no-relative", "--encoding=none"];
   const order = ["--date-order", "--full-history", `--format=${FORMAT}`];
-  const output = gitText(["log", ...options, ...plain, ...order, ...args], { cwd });
+  const output = gitText(["log", ...options, ...plain, ...order, ...args], { cwd, hasPatterns });
   return new LogReader(output.split("\0")).commits();
 }
 

@@ -199,7 +199,7 @@ export class Certificates {
         ? new SignetError("usage", "signet.yaml has several clusters: which one is it for?", {
             hint: "say --cluster, or name the file to write with --output",
           })
-        : new SignetError("usage", "no path of signet.yaml fits this file", {
+        : new SignetError("usage", "no path in signet.yaml matches this file", {
             hint: "add a rule for it, or say --cluster or --cert",
             place: { file: path },
           });

@@ -16,12 +16,18 @@ import {
   stampOf,
 } from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
-import { asObject, objectName, placedObjectsOf } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  mayDeclare,
+  objectName,
+  placedObjectsOfKind,
+} from "../../shared/kubernetes/object.ts";
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
-import { manifestsBelow } from "../../host/manifestfiles.ts";
-import { readText, readTextWithin, stat, statIfThere } from "../../host/readfile.ts";
-import { rootOf } from "../../host/rootedfiles.ts";
+import { MANIFEST_NAME, manifestsBelow } from "../../host/manifestfiles.ts";
+import { readNamed, readTextWithin, stat, statIfThere } from "../../host/readfile.ts";
+import { rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
+import { gitList, workTree } from "../git/gitprocess.ts";
 import { meaningBelow, pathBelow, type PathMeaning } from "./project.ts";
 import type { Project } from "./projectfile.ts";
 
@@ -79,11 +85,20 @@ export interface Inventory {
  * @throws SignetError io, certificate-invalid
  */
 export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
-  const named = paths.length > 0 ? paths : [relative(process.cwd(), project?.root ?? ".") || "."];
-  return readSealedTexts(
-    filesBelow(named).map((file) => ({ ...file, read: () => readFoundText(file) })),
-    project,
-  );
+  return readSealedTexts(sealedSources(foldersToRead(paths, project)), project);
+}
+
+/** The named paths; without any, the project or the current folder. */
+export function foldersToRead(
+  paths: readonly string[],
+  project: Project | null,
+): readonly string[] {
+  return paths.length > 0 ? paths : [relative(process.cwd(), project?.root ?? ".") || "."];
+}
+
+/** The files that may hold SealedSecrets. @throws SignetError io */
+export function sealedSources(paths: readonly string[]): TextSource[] {
+  return filesBelow(paths).map((file) => ({ ...file, read: () => readFoundText(file) }));
 }
 
 /** A file whose text may come from another place, such as the index of Git. */
@@ -101,14 +116,17 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   const files: SealedFile[] = [];
   const unreadable: SignetError[] = [];
   for (const { path, root, read } of sources) {
+    let isSealed = true;
     try {
       const text = read();
-      if (!text.includes(KIND)) continue;
+      if (!mayDeclare(KIND, text)) continue;
+      // Without the word, what cannot be parsed is a file of another kind.
+      isSealed = text.includes(KIND);
       const file = parseSealedFile({ path, root }, text, project, clusters);
       if (file.objects.length > 0) files.push(file);
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      unreadable.push(error.at({ file: path }));
+      if (isSealed) unreadable.push(error.at({ file: path }));
     }
   }
   return { files, unreadable, clusters };
@@ -118,7 +136,7 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
 export function readSealedFile(path: string, project: Project | null): SealedFile {
   return parseSealedFile(
     { path, root: undefined },
-    readText(path),
+    readNamed(path),
     project,
     keysOfClusters(project),
   );
@@ -171,6 +189,8 @@ export function isChartTemplate(path: string): boolean {
   );
 }
 
+const TYPE = { kind: KIND, apiVersion: API_VERSION };
+
 interface FoundFile {
   readonly path: string;
   /** What the file must be below; undefined if the command line names it. */
@@ -181,23 +201,35 @@ interface FoundFile {
 export function filesBelow(paths: readonly string[]): FoundFile[] {
   const found = new Map<string, string | undefined>();
   for (const path of paths) {
+    rootOfNamed(path);
     if (!stat(path).isDirectory()) {
       found.set(path, undefined);
       continue;
     }
     const root = rootOf(path);
     // Including hidden folders: their values need their keys too.
-    for (const below of manifestsBelow(path, { hidden: true })) {
-      const file = join(path, below);
+    const tracked = trackedModules(path).map((each) => join(path, each));
+    for (const file of [
+      ...manifestsBelow(path, { hidden: true }).map((below) => join(path, below)),
+      ...tracked.filter((each) => statIfThere(each)?.isFile() === true),
+    ]) {
       if (!found.has(file)) found.set(file, root);
     }
   }
   return [...found].map(([path, root]) => ({ path, root }));
 }
 
+/** Manifests in folders `node_modules` that Git tracks all the same. */
+function trackedModules(folder: string): string[] {
+  if (workTree(folder) === null) return [];
+  return gitList(["ls-files", "-z", "--cached"], { cwd: folder }).filter(
+    (path) => path.split("/").includes("node_modules") && MANIFEST_NAME.test(path),
+  );
+}
+
 /** @throws SignetError io, manifest-syntax */
 export function readFoundText({ path, root }: FoundFile): string {
-  return root === undefined ? readText(path) : readTextWithin(root, path);
+  return root === undefined ? readNamed(path) : readTextWithin(root, path);
 }
 
 function parseSealedFile(
@@ -214,8 +246,7 @@ function parseSealedFile(
     if (asObject(document.value) === null) return [];
     const place = placeOf(path, document, documents.length);
     return locate(place, () =>
-      placedObjectsOf(document).flatMap(({ object, path: within }) => {
-        if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) return [];
+      placedObjectsOfKind(document, TYPE).flatMap(({ object, path: within }) => {
         const sealed = parseSealedSecret(object);
         const stamp = stampOf(sealed);
         const items =

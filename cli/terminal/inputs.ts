@@ -4,8 +4,9 @@
 import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
-import { decodeText, readText, readTextWithin, stat } from "../../host/readfile.ts";
-import { rootOf } from "../../host/rootedfiles.ts";
+import { decodeText, readNamed, readTextWithin, stat } from "../../host/readfile.ts";
+import { leadsOut, rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
+import { warn } from "./messages.ts";
 import { readStdin } from "./stdin.ts";
 
 const STDIN_NAME = "standard input";
@@ -40,13 +41,18 @@ export async function readInputs(names: readonly string[], expected: string): Pr
       stdinRead = true;
       inputs.push({ name: STDIN_NAME, text: decodeText(await readStdin(prompt), STDIN_NAME) });
     } else if (stat(name).isDirectory()) {
+      rootOfNamed(name);
       const root = rootOf(name);
       for (const inFolder of manifestsBelow(name)) {
         const path = join(name, inFolder);
+        if (leadsOut(root, path)) {
+          warn(`${path}: skipped, because a link in this path leads outside the repository`);
+          continue;
+        }
         inputs.push({ name: path, path, inFolder, root, text: readTextWithin(root, path) });
       }
     } else {
-      inputs.push({ name, path: name, text: readText(name) });
+      inputs.push({ name, path: name, text: readNamed(name) });
     }
   }
   return inputs;

@@ -3,7 +3,7 @@
 
 import { writeSync } from "node:fs";
 import { errnoOf, ioError } from "../../host/errno.ts";
-import { shownLine } from "./shown.ts";
+import { shownJson, shownLine } from "./shown.ts";
 
 const STDOUT = 1;
 
@@ -43,5 +43,5 @@ export function printLines(lines: readonly string[]): Promise<void> {
 
 /** Prints a result for programs. */
 export function printJson(value: unknown): Promise<void> {
-  return printResult(`${JSON.stringify(value, null, 2)}\n`);
+  return printResult(shownJson(value));
 }

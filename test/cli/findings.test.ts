@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { type Checked, type Finding, FORMATTERS } from "../../cli/checks/findings.ts";
 
-const checked: Checked = { command: "verify", what: "2 files", passed: ["good & <fine>.yaml"] };
+const checked: Checked = {
+  command: "verify",
+  what: "2 files",
+  files: 2,
+  passed: ["good & <fine>.yaml"],
+};
 
 const findings: readonly Finding[] = [
   {

@@ -236,10 +236,155 @@ it("never tells a value, also where it looks like a name", () => {
 });
 
 describe("what nests deeply in an annotation", () => {
-  it("is an error, and no stack overflow", () => {
-    const deep = `${'{"a":'.repeat(50_000)}1${"}".repeat(50_000)}`;
+  it("is a finding, and no stack overflow", () => {
+    const deep = `${'{"kind":"Secret","a":'.repeat(50_000)}1${"}".repeat(50_000)}`;
     const annotations = { "kubectl.kubernetes.io/last-applied-configuration": deep };
     const text = JSON.stringify({ kind: "ConfigMap", metadata: { annotations } });
-    expect(() => findPlaintext(text)).toThrow(/nested deeper than 200 levels/);
+    expect(findPlaintext(text)).toMatchObject([
+      {
+        rule: "unreadable",
+        reason: expect.stringMatching(/nested deeper than 200 levels/) as string,
+      },
+    ]);
   });
+});
+
+describe("a text that quotes nothing but itself", () => {
+  it.each([
+    "the kind Secret\nof a secretGenerator\n",
+    "- a secretGenerator\n",
+    '"secretGenerator"',
+  ])("is no manifest: %j", (text) => {
+    expect(findPlaintext(text)).toEqual([]);
+  });
+
+  it("and is quoted too often is a finding", () => {
+    let text = `${HEAD}stringData: {a: hunter2}\n`;
+    for (let times = 0; times < 10; times++) text = JSON.stringify([text]);
+    expect(findPlaintext(text)).toMatchObject([{ rule: "unreadable" }]);
+  });
+});
+
+describe("a Secret that another text quotes", () => {
+  const quote = (text: string): string => text.replaceAll("\n", "\n    ");
+  const secret = `${HEAD}stringData: {a: hunter2}\n`;
+
+  it.for([
+    ["a patch", `patches:\n- patch: |-\n    ${quote(secret)}\n`],
+    ["an item of a ConfigMap", `kind: ConfigMap\ndata:\n  x.yaml: |\n    ${quote(secret)}\n`],
+    ["an annotation of any name", JSON.stringify({ metadata: { annotations: { x: secret } } })],
+    ["several documents", JSON.stringify({ x: `a: b\n---\n${secret}` })],
+    [
+      "a chart's template",
+      JSON.stringify({ x: `{{ if x }}\n${HEAD}stringData:\n  a: hunter2\n{{ end }}` }),
+    ],
+    ["escapes", JSON.stringify({ x: '{"kind": "\\u0053ecret", "stringData": {"a": "hunter2"}}' })],
+    [
+      "a patch of operations",
+      "patches:\n- target: {kind: Secret, name: db}\n  patch: |-\n    - {op: add, path: /data/a, value: aHVudGVyMg==}\n",
+    ],
+    [
+      "a patch of operations without a kind",
+      "patches:\n- target: {name: db}\n  patch: |-\n    - {op: add, path: /stringData/a, value: hunter2}\n",
+    ],
+    ["a file of operations", '[{"op": "add", "path": "/stringData", "value": {"a": "hunter2"}}]'],
+  ])("is found: %s", ([, text]) => {
+    expect(found(text as string)).toEqual([expect.stringMatching(/^\d quoted-secret .* a$/)]);
+  });
+
+  it("is none where a text only speaks of Secrets, or patches something else", () => {
+    for (const text of [
+      "kind: ConfigMap\ndata: {readme: 'kind: a Secret: see there'}\n",
+      "patches: [{target: {kind: ConfigMap}, patch: '[{op: add, path: /data/a, value: b}]'}]\n# Secret\n",
+      JSON.stringify({ x: `${HEAD}stringData: {a: "{{ .a }}"}` }),
+    ]) {
+      expect(found(text)).toEqual([]);
+    }
+  });
+});
+
+describe("what cannot be read", () => {
+  const severities = (text: string): string[] =>
+    findPlaintext(text).map(({ rule, line, severity }) => `${line} ${rule} ${severity}`);
+
+  it.for([
+    ["a broken document before another", "kind: Secret\n a: b: c\n---\nkind: Other\n", 2],
+    ["a duplicate key", "a: b\n---\n{kind: Secret, kind: Secret, data: {a: aHVudGVyMg==}}\n", 3],
+    ["a kind in escapes", '"kind": "Sec\\x72et"\nstringData: {a: hunter2}\nx: y: z\n', 3],
+    ["text on the line of a separator", "a: b\n--- {kind: Secret, stringData: {a: hunter2}}\n", 2],
+    ["a broken Kustomization", "secretGenerator:\n- literals: [a=b]\n x: y\n", 3],
+    [
+      "a Secret in more Lists than are followed",
+      `${'{"kind":"List","items":['.repeat(6)}{"kind":"Secret","data":{"a":"aA=="}}${"]}".repeat(6)}`,
+      1,
+    ],
+  ])("is a finding: %s", ([, text, line]) => {
+    expect(severities(text as string)).toEqual([`${line} unreadable error`]);
+  });
+
+  it("hides no other document", () => {
+    expect(severities(`kind: Secret\n a: b: c\n---\n${HEAD}stringData: {a: hunter2}\n`)).toEqual([
+      "2 unreadable error",
+      "4 plaintext-secret error",
+    ]);
+  });
+
+  it.for([
+    "{kind: Secret, stringData: {a: hunter2}}\n{{ if x }}\n",
+    "{{ if x }}kind: Secret{{ end }}\nstringData:\n  a: hunter2\n",
+  ])("is a warning in a chart's template whose lines do not show it: %j", (text) => {
+    expect(severities(text)).toEqual([expect.stringMatching(/^\d unreadable warning$/)]);
+  });
+
+  it("is nothing where no Secret can be in it", () => {
+    for (const text of [
+      "Resources: {A: {Type: AWS::SecretsManager::Secret, Name: !Sub 'x'}}\n  b: c\n",
+      "The Secret: is\n this: that\n",
+      "nav: !!python/name:x\n a: b\n",
+    ]) {
+      expect(severities(text)).toEqual([]);
+    }
+  });
+});
+
+describe("text beside a placeholder", () => {
+  it.for([
+    "hunter2{{ x }}",
+    "{{ x }}hunter2",
+    "hunter2 {{/* x */}}",
+    "hunter2-${X}",
+    "correcthorse{{ x }}",
+    "vault:hunter2",
+    "vault:hunter2#a",
+    "ref+hunter2",
+    "ref+echo://hunter2/a",
+    "op://hunter2",
+    "<path:hunter2>",
+  ])("may be a password: %j", (value) => {
+    expect(found(`${HEAD}stringData: {p: ${JSON.stringify(value)}}\n`)).toHaveLength(1);
+    const encoded = Buffer.from(value).toString("base64");
+    expect(found(`${HEAD}data: {p: ${encoded}}\n`)).toHaveLength(1);
+  });
+
+  it.for([
+    "{{ .Release.Name }}-postgresql14.shop.svc",
+    "mysql://${USER}:${PASSWORD}@db14:3306/shop?charset=utf8mb4",
+    ">>vault:secret/data/db#password",
+    "op://vault/db/section/password",
+    "secretref+k8s://v1/Secret/shop/db/password",
+    "<path:secret/data/db#password | base64encode>",
+  ])("is part of a name or an address, or a reference: %j", (value) => {
+    expect(found(`${HEAD}stringData: {p: ${JSON.stringify(value)}}\n`)).toEqual([]);
+  });
+});
+
+it("finds literals of a generator of its own, and the kind by its result in a template", () => {
+  expect(
+    found(
+      "apiVersion: builtin\nkind: SecretGenerator\nmetadata: {name: db}\nliterals: [a=hunter2]\n",
+    ),
+  ).toEqual(["1 kustomize-literal db a"]);
+  expect(found('kind: {{ "Secret" }}\nstringData:\n  a: hunter2\n')).toEqual([
+    "1 plaintext-secret - a",
+  ]);
 });

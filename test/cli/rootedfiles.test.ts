@@ -42,7 +42,7 @@ afterEach(() => {
 
 const leadsOut = expect.objectContaining({
   code: "io",
-  message: expect.stringContaining("leads out of the folder or repository by a link") as string,
+  message: expect.stringContaining("a link in this path leads outside the repository") as string,
 }) as Error;
 
 describe("reading below a root", () => {

@@ -104,7 +104,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     const verified = await repository.attempt("signet verify --live");
     expect([verified.status, verified.stderr]).toEqual([
       0,
-      "signet: 1 SealedSecret in 1 file: nothing wrong\n",
+      "signet: 1 SealedSecret in 1 file checked: no problems found\n",
     ]);
   });
 

@@ -1,7 +1,7 @@
 // `signet seal --merge-into`: adds values to the SealedSecrets of a file.
 // SPEC.md, "Command line", "Merging".
 
-import { readText, stat } from "../../../host/readfile.ts";
+import { readNamed, stat } from "../../../host/readfile.ts";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import { parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
@@ -29,7 +29,7 @@ export async function runMerge(
   options: MergeOptions,
 ): Promise<void> {
   checkUsage(names, options);
-  const text = readText(file);
+  const text = readNamed(file);
   const targets = targetsIn(text, file, options);
   const { certificateFor } = await sealingDefaults(options);
   const chosen = new Map<Secret, MergeTarget>();

@@ -123,7 +123,8 @@ function problemsByObject(
 ): Map<string, string[]> {
   const problems = new Map<string, string[]>();
   for (const { file, object, rule, message } of verifyFiles(inventory, project, undefined, now)) {
-    if (object === undefined || rule === "unknown-key") continue;
+    // The state tells these already.
+    if (object === undefined || rule === "unknown-key" || rule === "unstamped") continue;
     const key = keyOf({ file, name: object });
     problems.set(key, [...(problems.get(key) ?? []), message]);
   }

@@ -1,0 +1,63 @@
+// Files that the secretGenerator of a Kustomization reads: each becomes values of a Secret.
+
+import type { Json } from "../../shared/manifest/manifest.ts";
+import { asObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { isEncrypted, looseText } from "../git/loosetext.ts";
+import { documentsIn, generatorsOf, isHarmless, literalItem, type Plaintext } from "./plaintext.ts";
+
+export interface GeneratorFile {
+  /** As it is written: relative to the folder of the Kustomization. */
+  readonly path: string;
+  /** Whether its lines are values, or it is one. */
+  readonly isEnv: boolean;
+  /** The name of the Secret, if it is known. */
+  readonly object: string | undefined;
+}
+
+/** The files that generators of Secrets in a text read. */
+export function generatorFilesIn(text: string): GeneratorFile[] {
+  if (!/secretGenerator|\\[xuU]/i.test(text)) return [];
+  return documentsIn(text).flatMap(({ value }) =>
+    generatorsOf(asObject(value) ?? {}).flatMap(({ generator }) => {
+      const name = generator["name"] ?? metadataOf(generator)["name"];
+      const object = typeof name === "string" ? name : undefined;
+      const named = (field: string): string[] => textsOf(generator[field]);
+      return [
+        ...named("files").map((path) => ({
+          path: path.slice(path.indexOf("=") + 1),
+          isEnv: false,
+          object,
+        })),
+        ...[...named("envs"), ...named("env")].map((path) => ({ path, isEnv: true, object })),
+      ];
+    }),
+  );
+}
+
+function textsOf(value: Json | undefined): string[] {
+  const listed = Array.isArray(value) ? value : [value];
+  return listed.filter((each): each is string => typeof each === "string");
+}
+
+/** The mark of a file whose values SOPS encrypted. */
+const SOPS = /\b(sops_)?mac["']?\s*[:=]\s*["']?ENC\[AES256_GCM,/;
+
+/** What is in plain text in a file that a generator reads. */
+export function findInGeneratorFile(
+  bytes: Buffer,
+  { isEnv, object, path }: GeneratorFile,
+): Plaintext[] {
+  const found = (items: readonly string[], line: number): Plaintext[] => [
+    { rule: "kustomize-file", severity: "error", line, object, items },
+  ];
+  if (isEncrypted(bytes)) return [];
+  const item = path.split("/").at(-1) ?? path;
+  const text = looseText(bytes);
+  if (text === null) return found([item], 1);
+  if (SOPS.test(text)) return [];
+  if (!isEnv) return isHarmless(text, false) ? [] : found([item], 1);
+  const lines = text.split("\n").map((line) => line.trimStart());
+  const items = lines.map((line) => (line.startsWith("#") ? [] : literalItem(line.trimEnd())));
+  const first = items.findIndex((each) => each.length > 0);
+  return first === -1 ? [] : found(items.flat(), first + 1);
+}

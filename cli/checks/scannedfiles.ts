@@ -1,0 +1,222 @@
+// The files that `signet scan` looks at: of the working tree, of the index, or of a range of commits.
+// SPEC.md, "Whole repositories".
+
+import { basename, dirname, join, relative, sep } from "node:path";
+import { manifestsBelow } from "../../host/manifestfiles.ts";
+import { readBytes, stat, statIfThere } from "../../host/readfile.ts";
+import {
+  leadsOut,
+  MAX_FOUND_BYTES,
+  readWithin,
+  rootOf,
+  rootOfNamed,
+} from "../../host/rootedfiles.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { errnoOf } from "../../host/errno.ts";
+import {
+  type Blob,
+  blobsById,
+  blobsOf,
+  filesWithWord,
+  gitList,
+  indexBlobs,
+  needWorkTree,
+  sparseBlobs,
+  stagedBlobs,
+  workTree,
+} from "../git/gitprocess.ts";
+import { historyOf } from "../git/history.ts";
+import { readStdin } from "../terminal/stdin.ts";
+
+/** A file to scan. */
+export interface ScannedFile {
+  /** Relative to the current folder, as messages name it. */
+  readonly path: string;
+  /** The commit that added it, in a range. */
+  readonly commit?: string;
+  /** Null if it is too large to be read. */
+  readonly bytes: Buffer | null;
+}
+
+/** A file that cannot be read. */
+export interface UnreadFile {
+  readonly path: string;
+  readonly severity: "error" | "warning";
+  readonly reason: string;
+}
+
+export interface ScanSource {
+  /** Files with the name of a manifest. */
+  readonly manifests: () =>
+    AsyncIterable<ScannedFile | UnreadFile> | Iterable<ScannedFile | UnreadFile>;
+  /** Manifests that are not scanned, but may name files that are. */
+  readonly beside: () => Iterable<ScannedFile>;
+  /** Those of some paths that Git has, or would have; with `isNew`, only those that are scanned. */
+  readonly others: (paths: readonly string[], isNew: boolean) => Iterable<ScannedFile | UnreadFile>;
+}
+
+/** Names of files that hold manifests, including templates of charts. */
+const MANIFEST = /\.(ya?ml|json|tpl)(\.(tmpl|gotmpl|j2|tpl))?$|(^|\/)kustomization$/i;
+
+/** The files that Git does not ignore; outside of a working tree, every file. */
+export function treeSource(paths: readonly string[]): ScanSource {
+  return {
+    manifests: () => treeFiles(paths.length === 0 ? ["."] : paths),
+    beside: () => [],
+    others: (named) => keptFiles(named),
+  };
+}
+
+async function* treeFiles(paths: readonly string[]): AsyncGenerator<ScannedFile | UnreadFile> {
+  for (const path of paths) {
+    if (path === "-") {
+      yield { path: "standard input", bytes: await readStdin("reading manifests, up to Ctrl-D") };
+      continue;
+    }
+    rootOfNamed(path);
+    if (!stat(path).isDirectory()) {
+      yield { path, bytes: readBytes(path) };
+      continue;
+    }
+    const root = rootOf(path);
+    if (workTree(path) === null) {
+      const all = manifestsBelow(path, { hidden: true, modules: true, names: MANIFEST });
+      for (const below of all) yield* foundFile(join(path, below), root);
+      continue;
+    }
+    const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+    const listed = gitList(args, { cwd: path }).filter((below) => MANIFEST.test(below));
+    for (const below of listed) yield* foundFile(join(path, below), root);
+    const sparse = sparseBlobs(path).filter(({ path: below }) => MANIFEST.test(below));
+    yield* blobFiles(
+      sparse.filter(({ path: below }) => statIfThere(join(path, below)) === undefined),
+      path,
+    );
+  }
+}
+
+function* foundFile(path: string, root: string): Generator<ScannedFile | UnreadFile> {
+  try {
+    if (leadsOut(root, path)) {
+      const reason = "a link in this path leads outside the repository or into .git";
+      yield { path, severity: "warning", reason };
+    } else if (!stat(path).isDirectory()) {
+      // A folder is a submodule, which is a repository of its own.
+      yield { path, bytes: readWithin(root, path, MAX_FOUND_BYTES) };
+    }
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    // The index still has a file that was removed or replaced by a folder.
+    const code = errnoOf(error.cause);
+    if (code === "ENOENT" || code === "ENOTDIR") return;
+    yield { path, severity: "error", reason: error.message };
+  }
+}
+
+/** Of files that a Kustomization names, those that are in Git or would be. */
+function* keptFiles(paths: readonly string[]): Generator<ScannedFile | UnreadFile> {
+  const folders = new Map<string, Set<string>>();
+  for (const path of paths) {
+    if (leadsOut(rootOf("."), dirname(path)) || path.includes("\0")) continue;
+    const names = folders.get(dirname(path)) ?? new Set();
+    folders.set(dirname(path), names.add(basename(path)));
+  }
+  for (const [folder, names] of folders) {
+    const there = [...names].filter((name) => statIfThere(join(folder, name))?.isFile() === true);
+    const kept = new Set(statIfThere(folder) === undefined ? [] : keptIn(folder, there));
+    for (const name of there) {
+      if (kept.has(name)) yield* foundFile(join(folder, name), rootOf(folder));
+    }
+  }
+}
+
+const NAMES_AT_ONCE = 500;
+
+function keptIn(folder: string, names: readonly string[]): readonly string[] {
+  if (names.length === 0 || workTree(folder) === null) return names;
+  const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"];
+  const kept: string[] = [];
+  for (let at = 0; at < names.length; at += NAMES_AT_ONCE) {
+    const some = names.slice(at, at + NAMES_AT_ONCE);
+    for (const name of gitList([...args, ...some], { cwd: folder })) kept.push(name);
+  }
+  return kept;
+}
+
+interface CommittedBlob extends Blob {
+  readonly commit?: string;
+}
+
+/** What is about to be committed. @throws SignetError io */
+export function stagedSource(paths: readonly string[]): ScanSource {
+  const top = needWorkTree();
+  return blobSource(stagedBlobs(paths), top, undefined, () => indexBlobs(top));
+}
+
+/** What a range of commits brought. @throws SignetError io, usage */
+export function rangeSource(range: string, paths: readonly string[]): ScanSource {
+  const top = needWorkTree();
+  const args = range.includes("..") ? [range] : ["-1", range];
+  const commits = historyOf([...args, "--no-renames", "--", ...paths], process.cwd());
+  const blobs = commits.flatMap(({ id: commit, changes }) =>
+    changes.flatMap(({ path, after }) => (after === null ? [] : [{ id: after, path, commit }])),
+  );
+  const [newest] = commits;
+  return blobSource(blobs, top, newest?.id, () =>
+    newest === undefined ? [] : blobsOf(newest.id, top),
+  );
+}
+
+function blobSource(
+  changed: readonly CommittedBlob[],
+  top: string,
+  commit: string | undefined,
+  all: () => readonly Blob[],
+): ScanSource {
+  const shown = (blob: CommittedBlob): CommittedBlob => ({
+    ...blob,
+    path: relative(process.cwd(), join(top, blob.path)),
+  });
+  const here = changed.map(shown);
+  return {
+    *manifests() {
+      yield* blobFiles(
+        here.filter(({ path }) => MANIFEST.test(path.split(sep).join("/"))),
+        top,
+      );
+    },
+    *beside() {
+      if (changed.length === 0) return;
+      const generators = new Set(filesWithWord("secretgenerator", commit, top));
+      yield* blobFiles(
+        all()
+          .filter(({ path }) => generators.has(path))
+          .map(shown),
+        top,
+      );
+    },
+    *others(paths, isNew) {
+      if (paths.length === 0) return;
+      const wanted = new Set(paths);
+      const from = isNew ? here : all().map(shown);
+      yield* blobFiles(
+        from.filter(({ path }) => wanted.has(path)),
+        top,
+      );
+    },
+  };
+}
+
+function* blobFiles(blobs: readonly CommittedBlob[], folder: string): Generator<ScannedFile> {
+  const byId = new Map<string, CommittedBlob[]>();
+  for (const blob of blobs) {
+    const same = byId.get(blob.id) ?? [];
+    byId.set(blob.id, same);
+    same.push(blob);
+  }
+  for (const [id, bytes] of blobsById(byId.keys(), folder)) {
+    for (const { path, commit } of byId.get(id) ?? []) {
+      yield { path, bytes, ...(commit === undefined ? {} : { commit }) };
+    }
+  }
+}
