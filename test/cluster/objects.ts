@@ -88,6 +88,21 @@ export async function untilVerdict(
   });
 }
 
+/**
+ * Waits for a verdict on the current generation, whichever it is: so that a test first looks at what
+ * the controller did, and then at what it says.
+ */
+export async function untilJudged(
+  plane: ControlPlane,
+  namespace: string,
+  name: string,
+): Promise<Condition> {
+  return plane.waitFor(`a verdict on ${namespace}/${name}`, async () => {
+    const { generation, observedGeneration, synced } = await statusOf(plane, namespace, name);
+    return observedGeneration === generation ? synced : undefined;
+  });
+}
+
 export async function readSecret(
   plane: ControlPlane,
   namespace: string,

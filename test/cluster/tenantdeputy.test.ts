@@ -5,7 +5,7 @@ import { sourceOf } from "../../controller/reconcile.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { certificateOf, readSecret, sealed, SEALED_SECRETS, untilData } from "./objects.ts";
-import { statusOf, untilVerdict } from "./objects.ts";
+import { untilJudged, untilVerdict } from "./objects.ts";
 import { addTenant, type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];
@@ -88,12 +88,6 @@ async function forge(secret: JsonObject, token = tenant): Promise<void> {
   });
 }
 
-const untilNotManaged = (): Promise<unknown> =>
-  plane.waitFor("the controller to look again", async () => {
-    const { synced } = await statusOf(plane, NAMESPACE, name);
-    return synced?.reason === "NotManaged";
-  });
-
 describe("a forged status", () => {
   it.each<[string, KubeObject, JsonObject]>([
     ["in its version of now", {}, {}],
@@ -102,13 +96,14 @@ describe("a forged status", () => {
   ])("neither overwrites nor deletes a foreign Secret: %s", async (_what, more, forged) => {
     const { metadata } = await foreign(more);
     await declare();
-    await untilNotManaged();
+    await untilVerdict(plane, NAMESPACE, name, "NotManaged");
     const { uid = "", resourceVersion = "" } = metadata ?? {};
     for (let turn = 0; turn < 2; turn++) {
       await forge({ uid, resourceVersion, ...forged });
-      await untilNotManaged();
+      const { reason } = await untilJudged(plane, NAMESPACE, name);
       const secret = await readSecret(plane, NAMESPACE, name);
       expect(secret?.metadata).toMatchObject({ uid, resourceVersion });
+      expect(reason).toBe("NotManaged");
     }
   });
 
@@ -133,15 +128,37 @@ describe("a forged status", () => {
   });
 });
 
+it("a template moves its Secret nowhere, and names no owner but the SealedSecret", async () => {
+  const stringData = { password: "of-the-tenant" };
+  const object = await sealed(certificate, { namespace: NAMESPACE, name, stringData });
+  const { metadata } = (object["spec"] as { template: { metadata: JsonObject } }).template;
+  const owner = { apiVersion: "v1", kind: "Namespace", name: "default", uid: "u" };
+  Object.assign(metadata, { name: "moved", namespace: "default", ownerReferences: [owner] });
+  const path = sealedPath().replace(/\/[^/]*$/, "");
+  const declared = await plane.request("POST", path, object, { token: tenant });
+  expect(declared.status).toBe(201);
+  const secret = await untilData(plane, NAMESPACE, name, stringData);
+  const owners = secret.metadata?.ownerReferences?.map(({ kind, uid }) => [kind, uid]);
+  expect(owners).toEqual([["SealedSecret", declared.body.metadata?.uid]]);
+  for (const [namespace, other] of [
+    ["default", "moved"],
+    ["default", name],
+    [NAMESPACE, "moved"],
+  ] as const) {
+    expect(await readSecret(plane, namespace, other)).toBeUndefined();
+  }
+});
+
 describe("a Secret that Kubernetes turns into a credential", () => {
   const annotations = { "kubernetes.io/service-account.name": "default" };
 
   it("is not created for a tenant, and nobody's token comes out", async () => {
     await declare({ type: TOKEN_TYPE, annotations });
-    const seen = await untilVerdict(plane, NAMESPACE, name, "TypeNotAllowed");
-    expect(seen.synced?.message).toContain(`--allow-secret-types=${TOKEN_TYPE}`);
+    const { reason, message } = await untilJudged(plane, NAMESPACE, name);
     const answer = await plane.request("GET", secretPath(), undefined, { token: tenant });
     expect(answer.status).toBe(404);
+    expect(reason).toBe("TypeNotAllowed");
+    expect(message).toContain(`--allow-secret-types=${TOKEN_TYPE}`);
   });
 
   it("is left as it is where the original created it", async () => {
@@ -151,8 +168,9 @@ describe("a Secret that Kubernetes turns into a credential", () => {
       return secret?.data?.["token"] === undefined ? undefined : secret;
     });
     await declare({ type: TOKEN_TYPE, annotations });
-    await untilVerdict(plane, NAMESPACE, name, "TypeNotAllowed");
+    const { reason } = await untilJudged(plane, NAMESPACE, name);
     expect(await readSecret(plane, NAMESPACE, name)).toEqual(before);
+    expect(reason).toBe("TypeNotAllowed");
   });
 
   it("is created where the operator allows it, and then holds the token", async () => {
@@ -180,7 +198,9 @@ describe("a Secret that Kubernetes turns into a credential", () => {
     const stringData = { release: "x" };
     const object = await sealed(certificate, { namespace, name, stringData, ...more });
     await plane.apply(object);
-    await untilVerdict(plane, namespace, object.metadata?.name ?? "", "TypeNotAllowed");
-    expect(await readSecret(plane, namespace, object.metadata?.name ?? "")).toBeUndefined();
+    const made = object.metadata?.name ?? "";
+    const { reason } = await untilJudged(plane, namespace, made);
+    expect(await readSecret(plane, namespace, made)).toBeUndefined();
+    expect(reason).toBe("TypeNotAllowed");
   });
 });

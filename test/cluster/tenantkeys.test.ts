@@ -7,7 +7,7 @@ import { CONFIRMED_ANNOTATION, formatKeySecret, KEY_LABEL } from "../../shared/k
 import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
-import { certificateOf, eventsOf, metricOf, readSecret, sealed, untilVerdict } from "./objects.ts";
+import { certificateOf, eventsOf, metricOf, readSecret, sealed, untilJudged } from "./objects.ts";
 import { addTenant, type RunningController, startCluster } from "./signet.ts";
 
 const NAMESPACE = "kube-system";
@@ -88,10 +88,11 @@ describe("a SealedSecret in the controller's namespace", () => {
     const spec = object["spec"] as { template: { metadata?: JsonObject } };
     spec.template.metadata = { ...spec.template.metadata, ...metadata };
     await create(object);
-    const { synced } = await untilVerdict(plane, NAMESPACE, name, "KeySecret");
-    expect(synced?.message).toContain("no SealedSecret may make or change");
-    expect(await readSecret(plane, NAMESPACE, name)).toBeUndefined();
+    const { reason, message } = await untilJudged(plane, NAMESPACE, name);
     await expectNothingChanged();
+    expect(await readSecret(plane, NAMESPACE, name)).toBeUndefined();
+    expect(reason).toBe("KeySecret");
+    expect(message).toContain("no SealedSecret may make or change");
   });
 
   it("changes no key Secret, even one whose owner handed it over", async () => {
@@ -107,8 +108,9 @@ describe("a SealedSecret in the controller's namespace", () => {
     await plane.apply(formatKeySecret(pair, { name, namespace: NAMESPACE }, {}, annotations));
     const before = await readSecret(plane, NAMESPACE, name);
     await create(await sealed(certificate, { namespace: NAMESPACE, name, stringData: files() }));
-    await untilVerdict(plane, NAMESPACE, name, "KeySecret");
+    const { reason } = await untilJudged(plane, NAMESPACE, name);
     expect((await readSecret(plane, NAMESPACE, name))?.data).toEqual(before?.data);
+    expect(reason).toBe("KeySecret");
     expect(own?.metadata?.name).toMatch(/^sealed-secrets-key/);
     expect(await certificateOf(controller)).toBe(certificate);
     await plane.request("DELETE", `${SECRETS}/${name}`);

@@ -21,6 +21,7 @@ import { createLog } from "../../controller/log.ts";
 import type { StandaloneFlags } from "../../controller/standaloneflags.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
+import type { Scope } from "../../shared/sealing/scope.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
@@ -46,11 +47,12 @@ async function declare(
   name: string,
   stringData: Record<string, string>,
   namespace = "shop",
+  scope: Scope = "strict",
 ): Promise<void> {
   const metadata = { name, namespace };
   const secret = parseSecret({ apiVersion: "v1", kind: "Secret", metadata, stringData });
   const certificate = parseCertificate(readFileSync(at("cert.pem"), "utf8"));
-  const object = formatSealedSecret(await seal(secret, certificate));
+  const object = formatSealedSecret(await seal(secret, certificate, scope));
   writeFileSync(at("config", file), JSON.stringify(object));
 }
 
@@ -261,7 +263,7 @@ describe("what is wrong with one Secret or one manifest", () => {
         writeFileSync(at("outside.yaml"), "a: 1\n");
         symlinkSync(at("outside.yaml"), at("config/a.yaml"));
       },
-      "it leads out of the folder or repository by a link",
+      "a link in this path leads outside the repository",
     ],
     [
       "a file without end",
@@ -286,6 +288,24 @@ describe("what is wrong with one Secret or one manifest", () => {
     expect(stderr).toContain(words);
     expect(stderr).toContain("config/a.yaml");
     expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+  });
+
+  it.each<[string, string, string]>([
+    ["namespace", '"namespace":"shop"', '"namespace":"../../escaped"'],
+    ["name", '"name":"db"', '"name":"../../../escaped"'],
+    ["item", '"a":', '"../../../escaped":'],
+  ])("writes nothing outside of --to by its %s", async (_what, usual, hostile) => {
+    // It opens under any name, so that the path alone is in question.
+    await declare("db.json", "db", { a: "1" }, "shop", "cluster-wide");
+    await declare("web.json", "web", { a: "1" }, "zulu");
+    const text = readFileSync(at("config/db.json"), "utf8");
+    const changed = text.replaceAll(usual, hostile);
+    expect(changed).not.toBe(text);
+    writeFileSync(at("config/db.json"), changed);
+    expect(sync().status).toBe(1);
+    expect(readdirSync(folder).sort()).toEqual(["cert.pem", "config", "keys", "out"]);
+    expect(readdirSync(at("out")).sort()).toEqual([".signet", "zulu"]);
+    expect(readFileSync(at("out/zulu/web/a"), "utf8")).toBe("1");
   });
 
   it("links within the folder are followed, as volumes of ConfigMaps have them", async () => {

@@ -25,6 +25,7 @@ import { faultOf, smaller, tryInput } from "./trial.ts";
 const MAX_CPU_MS = 10_000;
 const MAX_WALL_MS = 120_000;
 const MAX_MEMORY_BYTES = 1024 ** 3;
+const TOO_MUCH_MEMORY = "takes over 1 GiB of memory";
 const HEAP_MB = 512;
 const POLL_MS = 250;
 /** A clock tick of Linux, in which /proc counts. */
@@ -140,7 +141,7 @@ function watch(child: ChildProcess, progress: Progress): Promise<string | null> 
     }
     if ((used?.cpuMs ?? 0) - last.cpuMs > MAX_CPU_MS) why = `takes over ${MAX_CPU_MS / 1000} s`;
     if (performance.now() - last.sinceMs > MAX_WALL_MS) why = "does not end";
-    if ((used?.memoryBytes ?? 0) > MAX_MEMORY_BYTES) why = "takes over 1 GiB of memory";
+    if ((used?.memoryBytes ?? 0) > MAX_MEMORY_BYTES) why = TOO_MUCH_MEMORY;
     if (why !== null) child.kill("SIGKILL");
   }, POLL_MS);
   return new Promise((resolve) => {
@@ -183,8 +184,12 @@ async function runTarget(target: Target, seed: number, ms: number): Promise<Tall
       const why = await watch(child, progress);
       const index = progress.read();
       progress.close();
-      if (why !== null) find(why, index, inputOf(target, await target.seeds(), seed, index));
-      next = index + 1;
+      // Memory may be of all inputs together: this one is tried once more, by a new process.
+      const isShared = why === TOO_MUCH_MEMORY && index > next;
+      if (why !== null && !isShared) {
+        find(why, index, inputOf(target, await target.seeds(), seed, index));
+      }
+      next = isShared ? index : index + 1;
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
