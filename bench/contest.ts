@@ -1,6 +1,5 @@
 // Runs one controller on waiting SealedSecrets, measures how long it takes, a restart without work,
 // and its memory, and then empties the control plane.
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Certificate } from "../shared/keys/keykind.ts";
@@ -19,8 +18,9 @@ import {
 import { ensureNamespace, type RunningController, signetManifest } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
 import type { NodeProgram } from "./nodes.ts";
+import { mostMemoryMb, sinceBoot, startOf } from "./procfs.ts";
 
-export type Running = Pick<RunningController, "pid" | "metricsUrl" | "stop" | "logs">;
+export type Running = Pick<RunningController, "pid" | "metricsUrl" | "stop" | "logs" | "kill">;
 
 export interface Contender {
   readonly program: string;
@@ -57,7 +57,6 @@ const CALLS_AT_ONCE = 16;
 /** Time for the API server's caches to settle. */
 const SETTLE_MS = 1000;
 const READY_TIMEOUT_MS = 60_000;
-const TICKS_PER_SECOND = 100;
 const NAMESPACE = "kube-system";
 
 const PREFIX = "sealed_secrets_controller_";
@@ -168,25 +167,6 @@ async function untilDone(
   throw new Error(`${program}: no ${what} within ${timeoutMs / 1000} s`);
 }
 
-async function sinceBoot(): Promise<number> {
-  return Number((await readFile("/proc/uptime", "utf8")).split(" ")[0]);
-}
-
-/** Returns the time when a process started, in seconds since the machine booted. */
-async function startOf(pid: number): Promise<number> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8");
-  // Field 22 in proc(5). Field 2 may contain spaces, and ends with the last parenthesis.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[19]) / TICKS_PER_SECOND;
-}
-
-async function mostMemoryMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  if (kibibytes === undefined) throw new Error(`no VmHWM of process ${pid}`);
-  return (Number(kibibytes) * 1024) / 1e6;
-}
-
 export async function createSealed(
   plane: ControlPlane,
   secrets: readonly Secret[],
@@ -285,13 +265,13 @@ export async function startOurs(
   node: NodeProgram,
   programs: string,
   flags: readonly string[],
-  namespace = NAMESPACE,
+  { namespace = NAMESPACE, port: wanted }: { namespace?: string; port?: number } = {},
 ): Promise<Running & { readonly port: number }> {
   const host = requireBed("the benchmark of controllers");
   const manifest = await signetManifest(namespace);
   const account = manifest.find(({ kind }) => kind === "ServiceAccount")?.metadata?.name ?? "";
   const token = await plane.serviceAccountToken(namespace, account);
-  const port = await freePort(host);
+  const port = wanted ?? (await freePort(host));
   const metricsPort = await freePort(host);
   const running = startProgram(
     [

@@ -5,7 +5,14 @@ import { ensureNamespace } from "../test/cluster/signet.ts";
 import { clean, countSecrets, createSealed, type Running, startOurs } from "./contest.ts";
 import { type Bench, benchSecret } from "./measure.ts";
 import { onBenchPlane } from "./plane.ts";
-import { type Check, type Figure, formatNumber, median, type PartReport } from "./report.ts";
+import {
+  type Check,
+  type Figure,
+  formatNumber,
+  median,
+  type PartReport,
+  percentile,
+} from "./report.ts";
 
 const ORIGINAL = "original, unlimited";
 const P99_AT_MOST_MS = 1_000;
@@ -102,11 +109,6 @@ async function times(
     took.push(performance.now() - startedMs);
   }
   return took;
-}
-
-function percentile(samples: readonly number[], share: number): number {
-  const ordered = [...samples].sort((a, b) => a - b);
-  return ordered[Math.ceil(ordered.length * share) - 1] ?? Number.NaN;
 }
 
 const TASKS = { edited: "edited Secret put back", deleted: "deleted Secret put back" } as const;

@@ -13,6 +13,8 @@ import type { Figure } from "./report.ts";
 export interface Bench {
   /** Whether to use fewer rounds and smaller numbers, to check that the benchmark works. */
   readonly quick: boolean;
+  /** How long an attack lasts; undefined for the default. */
+  readonly minutes: number | undefined;
   /** The Node versions to run our programs with; each is compared with the Go original. */
   readonly nodes: readonly NodeProgram[];
   /** A copy of dist/ from the start of the run, so that a build in between has no effect. */

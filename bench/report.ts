@@ -53,6 +53,12 @@ export function median(samples: readonly number[]): number {
   return summarize(samples).median;
 }
 
+/** Returns the smallest sample that at least `share` of all do not exceed. */
+export function percentile(samples: readonly number[], share: number): number {
+  const ordered = [...samples].sort((a, b) => a - b);
+  return ordered[Math.ceil(ordered.length * share) - 1] ?? Number.NaN;
+}
+
 /** Returns the median of one program among the figures of a task. */
 export function medianOf(figures: readonly Figure[], program: string): number {
   return median(figures.find((figure) => figure.program === program)?.samples ?? []);

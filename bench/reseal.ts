@@ -272,7 +272,7 @@ async function withOurs(
   const stops: (() => Promise<unknown>)[] = [];
   try {
     for (const { name: namespace } of checkout.clusters) {
-      const running = await startOurs(plane, node, bench.programs, [], namespace);
+      const running = await startOurs(plane, node, bench.programs, [], { namespace });
       stops.push(running.stop);
       await exposeController(plane, { service: SERVICE, namespace, port: running.port });
     }

@@ -1,7 +1,7 @@
 // `npm run bench`: chooses the parts and Node versions, enters the test bed if a part needs a
 // cluster, and sets the exit status.
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -9,6 +9,8 @@ import { checkBed, inBed } from "../test/cluster/bed.ts";
 import { BED_VARIABLE, insideBed } from "../test/cluster/program.ts";
 import { obtainParts, PartsUnavailable } from "../test/parts/build.ts";
 import { partPath, PARTS_VARIABLE } from "../test/parts/parts.ts";
+import { benchAttack } from "./attack.ts";
+import { type Attack, runAttacker } from "./attackers.ts";
 import { benchController } from "./controller.ts";
 import { benchDrift } from "./drift.ts";
 import { benchKeyring } from "./keyring.ts";
@@ -29,6 +31,7 @@ const PARTS = {
   controller: benchController,
   scale: benchScale,
   drift: benchDrift,
+  attack: benchAttack,
 };
 /** The parts that do not need a cluster. */
 const BARE: readonly Part[] = ["seal", "startup", "keyring"];
@@ -37,9 +40,10 @@ type Part = keyof typeof PARTS;
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
 Measures our programs beside the Go original: seal, startup, keyring, repository, controller, scale,
-drift; without a part, all of them. Results go to standard output, progress to standard error.
+drift, attack; without a part, all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
+  --minutes N         how long the attack lasts (default: 10, with --quick 1)
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --strict            exit 1 where a target is missed or its figure was not run
   --help              print this
@@ -57,16 +61,18 @@ interface Wishes {
   readonly parts: Part[];
   readonly nodes: string[];
   readonly quick: boolean;
+  readonly minutes: number | undefined;
   readonly strict: boolean;
 }
 
-/** Returns null if `--help` is given. @throws Error if an option or part is unknown */
+/** Returns null if `--help` is given. @throws Error if an option or part is unknown or invalid */
 function readArguments(args: string[]): Wishes | null {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
     options: {
       quick: { type: "boolean", default: false },
+      minutes: { type: "string" },
       strict: { type: "boolean", default: false },
       node: { type: "string", multiple: true, default: DEFAULT_NODES },
       help: { type: "boolean", default: false },
@@ -77,7 +83,9 @@ function readArguments(args: string[]): Wishes | null {
   if (unknown !== undefined) throw new Error(`there is no part named ${unknown}`);
   const named = positionals.filter(isPart);
   const parts = named.length === 0 ? (Object.keys(PARTS) as Part[]) : named;
-  return { parts, nodes: values.node, quick: values.quick, strict: values.strict };
+  const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
+  if (minutes !== undefined && !(minutes > 0)) throw new Error("--minutes takes a number above 0");
+  return { parts, nodes: values.node, quick: values.quick, minutes, strict: values.strict };
 }
 
 /** Runs this program again inside the Linux namespaces that a cluster needs. Returns its status. */
@@ -131,10 +139,11 @@ function describeRun({ nodes, quick }: Bench): string {
   return `${facts.join("; ")}.\n`;
 }
 
-async function runHere({ parts, nodes, quick, strict }: Wishes): Promise<number> {
+async function runHere({ parts, nodes, quick, minutes, strict }: Wishes): Promise<number> {
   const scratch = removedAtExit();
   const bench: Bench = {
     quick,
+    minutes,
     nodes: await Promise.all(nodes.map((wanted) => obtainNode(wanted, say))),
     programs: copyPrograms(scratch),
     scratch,
@@ -159,6 +168,10 @@ async function main(args: string[]): Promise<number> {
   const [mode, file = ""] = args;
   if (mode === "--opener") {
     process.stdout.write(`${JSON.stringify(await runOpener(file))}\n`);
+    return 0;
+  }
+  if (mode === "--attacker") {
+    await runAttacker(JSON.parse(readFileSync(file, "utf8")) as Attack);
     return 0;
   }
   let wishes: Wishes | null;

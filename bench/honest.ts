@@ -1,0 +1,242 @@
+// Honest tenants whose Secrets change all the time, and how long each change takes to arrive.
+import { get } from "node:https";
+import type { Certificate } from "../shared/keys/keykind.ts";
+import { seal } from "../shared/sealing/seal.ts";
+import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
+import type { JsonObject } from "../shared/kubernetes/object.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "../test/cluster/controlplane.ts";
+import { inLanes } from "../test/cluster/lanes.ts";
+import { ensureNamespace } from "../test/cluster/signet.ts";
+import { benchSecret } from "./measure.ts";
+import { repeatedly } from "./pace.ts";
+
+/** Each tenant's Secret changes once in this time, unless it still waits for a change. */
+const CHANGE_EVERY_MS = 10_000;
+export const GIVE_UP_MS = 60_000;
+/** Sealed before, so that RSA for sealing takes nothing from the controllers. */
+const VERSIONS = 6;
+const CALLS_AT_ONCE = 16;
+const NAME = "app";
+const LABEL = "bench";
+
+interface Version {
+  /** What a merge patch changes in the SealedSecret. */
+  readonly patch: JsonObject;
+  /** The Secret's data, as `textOf` writes it. */
+  readonly data: string;
+}
+
+export interface Tenant {
+  readonly namespace: string;
+  /** Whether its Secret has an item that a template makes. */
+  readonly hasTemplate: boolean;
+  readonly sealed: JsonObject;
+  readonly versions: readonly Version[];
+}
+
+/** One change of a SealedSecret. */
+export interface Change {
+  readonly hasTemplate: boolean;
+  /**
+   * From the API server's answer to the change until its watch tells of a Secret with the new values;
+   * `GIVE_UP_MS` if that takes longer.
+   */
+  readonly ms: number;
+  readonly served: boolean;
+  /** How long the API server took for the change itself. */
+  readonly apiMs: number;
+}
+
+/** Makes tenants, each with a namespace and a SealedSecret. Every second one uses a template. */
+export async function createTenants(
+  plane: ControlPlane,
+  count: number,
+  certificate: Certificate,
+): Promise<Tenant[]> {
+  const tenants: Tenant[] = [];
+  await inLanes(CALLS_AT_ONCE, Array(count).keys(), async (index) => {
+    const tenant = await sealTenant(`honest-${index}`, index % 2 === 1, certificate);
+    await ensureNamespace(plane, tenant.namespace);
+    const answer = await plane.request("POST", sealedPath(tenant.namespace), tenant.sealed);
+    if (answer.status !== 201) throw new Error(`creating a SealedSecret: ${answer.text}`);
+    tenants.push(tenant);
+  });
+  return tenants;
+}
+
+async function sealTenant(
+  namespace: string,
+  hasTemplate: boolean,
+  certificate: Certificate,
+): Promise<Tenant> {
+  const versions: Version[] = [];
+  let first: JsonObject | undefined;
+  for (let index = 0; index < VERSIONS; index++) {
+    const secret = benchSecret(namespace, NAME);
+    const metadata = { ...secret.metadata, labels: { [LABEL]: "honest" } };
+    const object = formatSealedSecret(await seal({ ...secret, metadata }, certificate));
+    const spec = object["spec"] as JsonObject;
+    const template = spec["template"] as JsonObject;
+    const values = [...secret.data].map(
+      ([item, value]) => [item, Buffer.from(value).toString()] as const,
+    );
+    const [[item, value] = ["", ""]] = values;
+    if (hasTemplate) template["data"] = { url: `db://app:{{ index . "${item}" }}@db` };
+    const data = hasTemplate ? [...values, ["url", `db://app:${value}@db`] as const] : values;
+    first ??= object;
+    versions.push({
+      patch: { spec: { encryptedData: spec["encryptedData"] ?? null } },
+      data: textOf(data.map(([name, text]) => [name, Buffer.from(text).toString("base64")])),
+    });
+  }
+  return { namespace, hasTemplate, sealed: first ?? {}, versions };
+}
+
+const textOf = (data: readonly (readonly [string, string])[]): string =>
+  JSON.stringify([...data].sort(([a], [b]) => (a < b ? -1 : 1)));
+
+const sealedPath = (namespace: string): string =>
+  `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`;
+
+/** A tenant's Secret as it is, and who waits for it to change. */
+interface Place {
+  readonly tenant: Tenant;
+  version: number;
+  data: string;
+  waiting: { readonly data: string; readonly arrived: () => void } | null;
+}
+
+export interface Fleet {
+  /** Waits until every tenant has its first Secret. */
+  readonly untilServed: (timeoutMs: number) => Promise<void>;
+  /** Changes the tenants' SealedSecrets in turn for that long, and waits for what is under way. */
+  readonly change: (forMs: number) => Promise<{ changes: Change[]; refused: number }>;
+  readonly stop: () => void;
+}
+
+/** Watches the tenants' Secrets by one watch. `token`: who changes their SealedSecrets. */
+export async function startFleet(
+  plane: ControlPlane,
+  tenants: readonly Tenant[],
+  token: string,
+): Promise<Fleet> {
+  const places = tenants.map((tenant): Place => ({ tenant, version: 0, data: "", waiting: null }));
+  const byNamespace = new Map(places.map((place) => [place.tenant.namespace, place]));
+  const stop = await watchSecrets(plane, ({ metadata, data = {} }) => {
+    const place = byNamespace.get(metadata?.namespace ?? "");
+    if (place === undefined || metadata?.name !== NAME) return;
+    place.data = textOf(Object.entries(data));
+    if (place.data === place.waiting?.data) place.waiting.arrived();
+  });
+
+  const change = async (forMs: number): Promise<{ changes: Change[]; refused: number }> => {
+    const changes: Change[] = [];
+    let refused = 0;
+    let next = 0;
+    const turn = async (): Promise<void> => {
+      const place = places[next++ % places.length];
+      // The tenant waits for what it changed before: it changes nothing until that arrives.
+      if (place === undefined || place.waiting !== null) return;
+      const changed = await changeOne(plane, place, token);
+      if (changed === null) refused++;
+      else changes.push(changed);
+    };
+    const end = repeatedly((places.length * 1000) / CHANGE_EVERY_MS, Infinity, turn);
+    await new Promise((done) => setTimeout(done, forMs));
+    await end();
+    return { changes, refused };
+  };
+
+  return {
+    change,
+    stop,
+    untilServed: async (timeoutMs) => {
+      const first = ({ data, tenant }: Place): boolean => data === tenant.versions[0]?.data;
+      await plane.waitFor("the tenants' Secrets", () => places.every(first), timeoutMs);
+    },
+  };
+}
+
+/** Returns null if the API server does not take the change. */
+async function changeOne(plane: ControlPlane, place: Place, token: string): Promise<Change | null> {
+  const { namespace, hasTemplate, versions } = place.tenant;
+  place.version = (place.version + 1) % versions.length;
+  const version = versions[place.version];
+  if (version === undefined) throw new Error("a tenant without versions");
+  const arrival = new Promise<number>((done) => {
+    const arrived = (): void => {
+      done(performance.now());
+    };
+    place.waiting = { data: version.data, arrived };
+  });
+  const startedMs = performance.now();
+  try {
+    const path = `${sealedPath(namespace)}/${NAME}`;
+    const answer = await plane.request("PATCH", path, version.patch, { ...MERGE, token });
+    if (answer.status !== 200) return null;
+    const answeredMs = performance.now();
+    const apiMs = answeredMs - startedMs;
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<null>((done) => {
+      timer = setTimeout(done, GIVE_UP_MS, null);
+    });
+    const arrivedMs = await Promise.race([arrival, tooLate]);
+    clearTimeout(timer);
+    if (arrivedMs === null) return { hasTemplate, ms: GIVE_UP_MS, served: false, apiMs };
+    return { hasTemplate, ms: Math.max(0, arrivedMs - answeredMs), served: true, apiMs };
+  } catch {
+    return null;
+  } finally {
+    place.waiting = null;
+  }
+}
+
+/** Tells `onSecret` of the tenants' Secrets as they are, and of each change, until it is stopped. */
+async function watchSecrets(
+  plane: ControlPlane,
+  onSecret: (secret: KubeObject) => void,
+): Promise<() => void> {
+  const path = `/api/v1/secrets?labelSelector=${LABEL}%3Dhonest`;
+  const stopped = new AbortController();
+  const list = async (): Promise<string> => {
+    const { status, body, text } = await plane.request("GET", path);
+    if (status !== 200) throw new Error(`listing Secrets: ${text}`);
+    for (const secret of body.items ?? []) onSecret(secret);
+    return body.metadata?.resourceVersion ?? "";
+  };
+  const read = (from: string): Promise<void> => {
+    const options = {
+      ...{ host: plane.host, port: plane.port, path: `${path}&watch=1&resourceVersion=${from}` },
+      ...{ ca: plane.certificateAuthority, signal: stopped.signal, agent: false },
+      headers: { authorization: `Bearer ${plane.adminToken}`, accept: "application/json" },
+    };
+    return new Promise((done) => {
+      get(options, (response) => {
+        let rest = "";
+        response.setEncoding("utf8").on("data", (text: string) => {
+          const lines = (rest + text).split("\n");
+          rest = lines.pop() ?? "";
+          for (const line of lines) {
+            const { type, object } = JSON.parse(line) as { type: string; object: KubeObject };
+            if (type === "ADDED" || type === "MODIFIED") onSecret(object);
+          }
+        });
+        response.on("error", done).on("close", done);
+      }).on("error", () => {
+        done();
+      });
+    });
+  };
+  let from = await list();
+  const follow = async (): Promise<void> => {
+    for (;;) {
+      await read(from);
+      if (stopped.signal.aborted) return;
+      from = await list();
+    }
+  };
+  follow().catch(() => undefined);
+  return () => {
+    stopped.abort();
+  };
+}
