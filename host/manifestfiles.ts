@@ -2,7 +2,7 @@
 // SPEC.md, "Command line", "Files".
 
 import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
 import { isWithin, rootOf } from "./rootedfiles.ts";
@@ -10,12 +10,23 @@ import { isWithin, rootOf } from "./rootedfiles.ts";
 /** Matches the names of manifest files. */
 export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
+/** How deeply folders may be nested. Every system call on a path takes a step for each folder in it. */
+const MAX_FOLDERS = 256;
+
+/** Why a path is refused that leads through too many folders. */
+export const TOO_MANY_FOLDERS = `cannot read: more than ${MAX_FOLDERS} folders within each other`;
+
+/** Whether a path leads through too many folders. */
+export function isTooDeep(path: string): boolean {
+  return path.split(sep).length > MAX_FOLDERS + 1;
+}
+
 /**
  * Paths of the manifests below a folder, sorted. `.git`, `node_modules` unless `modules` is set, and
  * other hidden folders unless `hidden` is set, are skipped. A file or folder that is reachable twice by links counts once. A
  * link to a folder outside of the folder's repository is not followed, as Git does not follow it. A
  * link to a file is listed wherever it leads: who opens it decides.
- * @throws SignetError io
+ * @throws SignetError io, also if folders are nested too deeply
  */
 export function manifestsBelow(
   folder: string,
@@ -26,38 +37,56 @@ export function manifestsBelow(
   const seen = new Set<string>();
   const isNew = (real: string): boolean => seen.size < seen.add(real).size;
   const found: string[] = [];
-  const walk = (below: string): void => {
+  // `real`: the resolved path of `below`. Resolving it again would take a step for each folder in it.
+  const walk = (below: string, real: string, depth: number): void => {
+    if (!isNew(real)) return;
     const here = join(folder, below);
-    try {
-      const realHere = realpathSync(here);
-      if (below !== "" && !isWithin(root, realHere)) return;
-      if (!isNew(realHere)) return;
-      for (const entry of readdirSync(here, { withFileTypes: true })) {
-        const path = join(below, entry.name);
-        const isLink = entry.isSymbolicLink();
-        const target = isLink ? targetOfLink(join(folder, path)) : entry;
-        if (target?.isDirectory() === true) {
-          const isHidden = entry.name.startsWith(".") && (!hidden || entry.name === ".git");
-          if (!isHidden && (modules || entry.name !== "node_modules")) walk(path);
-        } else if (target !== undefined && names.test(entry.name)) {
-          const inFolder = join(realHere, entry.name);
-          if (isNew(isLink ? realpathSync(inFolder) : inFolder)) found.push(path);
-        }
+    if (depth > MAX_FOLDERS) throw tooDeep(here);
+    for (const entry of onDisk(here, () => readdirSync(real, { withFileTypes: true }))) {
+      const path = join(below, entry.name);
+      const written = join(real, entry.name);
+      const shown = join(here, entry.name);
+      const target = entry.isSymbolicLink() ? targetOfLink(written, shown) : entry;
+      if (target === undefined) continue;
+      const place = target === entry ? written : onDisk(shown, () => realpathSync.native(written));
+      if (target.isDirectory()) {
+        const isHidden = entry.name.startsWith(".") && (!hidden || entry.name === ".git");
+        const isLeftOut = isHidden || (!modules && entry.name === "node_modules");
+        if (!isLeftOut && isWithin(root, place)) walk(path, place, depth + 1);
+      } else if (names.test(entry.name) && isNew(place)) {
+        found.push(path);
       }
-    } catch (error) {
-      throw error instanceof SignetError ? error : ioError("cannot read", error, here);
     }
   };
-  walk("");
+  walk(
+    "",
+    onDisk(folder, () => realpathSync.native(folder)),
+    0,
+  );
   return found.sort();
 }
 
-/** Undefined for a link that leads nowhere, or to itself. */
-function targetOfLink(path: string): Stats | undefined {
+function tooDeep(path: string): SignetError {
+  return new SignetError("io", TOO_MANY_FOLDERS, {
+    hint: "name a folder further down",
+    place: { file: path },
+  });
+}
+
+function onDisk<T>(path: string, action: () => T): T {
   try {
-    return statSync(path);
+    return action();
+  } catch (error) {
+    throw ioError("cannot read", error, path);
+  }
+}
+
+/** Undefined for a link that leads nowhere, or to itself. `shown`: the path that errors name. */
+function targetOfLink(link: string, shown: string): Stats | undefined {
+  try {
+    return statSync(link);
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
-    throw ioError("cannot read", error, path);
+    throw ioError("cannot read", error, shown);
   }
 }

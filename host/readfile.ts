@@ -1,7 +1,15 @@
 // Reads files, with readable errors.
 // SPEC.md, "Command line", "Files".
 
-import { closeSync, openSync, readdirSync, realpathSync, statSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  type Stats,
+} from "node:fs";
 import { resolve } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
@@ -80,7 +88,16 @@ export function statIfThere(path: string): Stats | undefined {
   try {
     return statSync(path);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
+    if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return undefined;
+    throw ioError("cannot read", error, path);
+  }
+}
+
+/** Whether a path is itself a symbolic link. @throws SignetError io */
+export function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch (error) {
     throw ioError("cannot read", error, path);
   }
 }

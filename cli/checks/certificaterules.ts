@@ -2,6 +2,7 @@
 // certificates of keys that the cluster's controller does not seal with.
 // SPEC.md, "Whole repositories".
 
+import { isShort } from "../../shared/keys/rsakey.ts";
 import type { HeldKeys } from "../cluster/reportedkeys.ts";
 import type { ClusterKeys } from "../repository/clustercertificates.ts";
 import type { Finding } from "./findings.ts";
@@ -30,6 +31,10 @@ export function checkCertificateFile({ text, current, known, file }: ClusterKeys
     findings.push(
       found("error", `${certificates} certificates, but only ${known.size} can be read and differ`),
     );
+  }
+  if (isShort(current)) {
+    const message = `the certificate's key has ${current.bits} bits only, and may be broken`;
+    findings.push({ ...found("warning", message), rule: "certificate-short" });
   }
   for (const { fingerprint, notBefore } of known.values()) {
     if (notBefore <= current.notBefore) continue;

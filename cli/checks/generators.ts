@@ -3,7 +3,9 @@
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { asObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { isEncrypted, looseText } from "../git/loosetext.ts";
-import { documentsIn, generatorsOf, isHarmless, literalItem, type Plaintext } from "./plaintext.ts";
+import { isHarmless, unquoted } from "./placeholders.ts";
+import { documentsIn, generatorsOf, literalItem, type Plaintext } from "./plaintext.ts";
+import { plainKeys, sopsEntries } from "./sopsfiles.ts";
 
 export interface GeneratorFile {
   /** As it is written: relative to the folder of the Kustomization. */
@@ -39,25 +41,25 @@ function textsOf(value: Json | undefined): string[] {
   return listed.filter((each): each is string => typeof each === "string");
 }
 
-/** The mark of a file whose values SOPS encrypted. */
-const SOPS = /\b(sops_)?mac["']?\s*[:=]\s*["']?ENC\[AES256_GCM,/;
-
 /** What is in plain text in a file that a generator reads. */
 export function findInGeneratorFile(
   bytes: Buffer,
   { isEnv, object, path }: GeneratorFile,
 ): Plaintext[] {
-  const found = (items: readonly string[], line: number): Plaintext[] => [
-    { rule: "kustomize-file", severity: "error", line, object, items },
-  ];
+  const found = (items: readonly string[], line: number): Plaintext[] =>
+    items.length === 0 ? [] : [{ rule: "kustomize-file", severity: "error", line, object, items }];
   if (isEncrypted(bytes)) return [];
   const item = path.split("/").at(-1) ?? path;
   const text = looseText(bytes);
   if (text === null) return found([item], 1);
-  if (SOPS.test(text)) return [];
+  const entries = sopsEntries(text);
+  const isPlaceholder = (value: string): boolean => isHarmless(unquoted(value), false);
+  if (entries !== null) {
+    const plain = plainKeys(entries, isPlaceholder);
+    return found(isEnv || plain.length === 0 ? plain : [item], 1);
+  }
   if (!isEnv) return isHarmless(text, false) ? [] : found([item], 1);
   const lines = text.split("\n").map((line) => line.trimStart());
   const items = lines.map((line) => (line.startsWith("#") ? [] : literalItem(line.trimEnd())));
-  const first = items.findIndex((each) => each.length > 0);
-  return first === -1 ? [] : found(items.flat(), first + 1);
+  return found(items.flat(), items.findIndex((each) => each.length > 0) + 1);
 }

@@ -2,9 +2,10 @@
 // SPEC.md, "Whole repositories".
 
 import { basename, dirname, join, relative, sep } from "node:path";
-import { manifestsBelow } from "../../host/manifestfiles.ts";
-import { readBytes, stat, statIfThere } from "../../host/readfile.ts";
+import { isTooDeep, manifestsBelow, TOO_MANY_FOLDERS } from "../../host/manifestfiles.ts";
+import { isLink, readBytes, stat, statIfThere } from "../../host/readfile.ts";
 import {
+  LEADS_OUT,
   leadsOut,
   MAX_FOUND_BYTES,
   readWithin,
@@ -96,16 +97,29 @@ async function* treeFiles(paths: readonly string[]): AsyncGenerator<ScannedFile 
 }
 
 function* foundFile(path: string, root: string): Generator<ScannedFile | UnreadFile> {
+  const leading = {
+    path,
+    severity: "warning",
+    reason: "a link in this path leads outside the repository or into .git",
+  } as const;
+  if (isTooDeep(path)) {
+    yield { path, severity: "error", reason: TOO_MANY_FOLDERS };
+    return;
+  }
   try {
-    if (leadsOut(root, path)) {
-      const reason = "a link in this path leads outside the repository or into .git";
-      yield { path, severity: "warning", reason };
+    // Reading compares the place too. Resolving every path as well would take long in deep folders.
+    if (isLink(path) && leadsOut(root, path)) {
+      yield leading;
     } else if (!stat(path).isDirectory()) {
       // A folder is a submodule, which is a repository of its own.
       yield { path, bytes: readWithin(root, path, MAX_FOUND_BYTES) };
     }
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
+    if (error.cause === LEADS_OUT) {
+      yield leading;
+      return;
+    }
     // The index still has a file that was removed or replaced by a folder.
     const code = errnoOf(error.cause);
     if (code === "ENOENT" || code === "ENOTDIR") return;
@@ -116,16 +130,24 @@ function* foundFile(path: string, root: string): Generator<ScannedFile | UnreadF
 /** Of files that a Kustomization names, those that are in Git or would be. */
 function* keptFiles(paths: readonly string[]): Generator<ScannedFile | UnreadFile> {
   const folders = new Map<string, Set<string>>();
+  const here = rootOf(".");
   for (const path of paths) {
-    if (leadsOut(rootOf("."), dirname(path)) || path.includes("\0")) continue;
+    if (path.includes("\0")) continue;
+    if (isTooDeep(path)) {
+      yield { path, severity: "error", reason: TOO_MANY_FOLDERS };
+      continue;
+    }
+    if (leadsOut(here, dirname(path))) continue;
     const names = folders.get(dirname(path)) ?? new Set();
     folders.set(dirname(path), names.add(basename(path)));
   }
   for (const [folder, names] of folders) {
     const there = [...names].filter((name) => statIfThere(join(folder, name))?.isFile() === true);
     const kept = new Set(statIfThere(folder) === undefined ? [] : keptIn(folder, there));
+    if (there.length === 0) continue;
+    const root = rootOf(folder);
     for (const name of there) {
-      if (kept.has(name)) yield* foundFile(join(folder, name), rootOf(folder));
+      if (kept.has(name)) yield* foundFile(join(folder, name), root);
     }
   }
 }

@@ -21,6 +21,7 @@ import { findingFormatOption, flag, jsonOption } from "../options.ts";
 import { findProject } from "../repository/project.ts";
 import { type AllowedPlaintext, parseProject, type Project } from "../repository/projectfile.ts";
 import { PROJECT_FILE } from "../repository/projectfolder.ts";
+import { isChartTemplate } from "../repository/sealedfiles.ts";
 import { count } from "../terminal/counts.ts";
 import { say } from "../terminal/messages.ts";
 
@@ -117,7 +118,9 @@ function textOf(file: ScannedFile | UnreadFile): string | null {
 
 function findingsIn(path: string, text: string): Plaintext[] {
   try {
-    return locate({ file: path }, () => findPlaintext(text));
+    return locate({ file: path }, () =>
+      findPlaintext(text, { isChartTemplate: isChartTemplate(path) }),
+    );
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
     return [unread("error", error.message)];

@@ -17,6 +17,8 @@ export interface PathPattern {
   readonly match: (path: string) => Captured | null;
   /** How many patterns it stands for by its braces. */
   readonly size: number;
+  /** How many passes over a path all of these take at most. */
+  readonly passes: number;
 }
 
 type Token =
@@ -35,6 +37,8 @@ type Token =
     };
 
 const MAX_LENGTH = 256;
+/** No pattern matches a longer path, in characters. */
+const MAX_PATH_LENGTH = 1024;
 /** How many patterns one may stand for by its braces. */
 const MAX_ALTERNATIVES = 64;
 /** Counted in all of these: each can cost one pass over a path. */
@@ -67,19 +71,21 @@ export function pathPattern(pattern: string): PathPattern {
     pattern.replace(/^\.\//, ""),
   );
   const tokens = alternatives(marked).map(tokensOf);
-  if (tokens.flat().filter(({ type }) => type !== "one").length > MAX_WILDCARDS) {
+  const passes = tokens.flat().filter(({ type }) => type === "many" || type === "folders").length;
+  if (passes > MAX_WILDCARDS) {
     throw new PatternFault(
       `has more than ${MAX_WILDCARDS} stars, counted in all that its braces make`,
     );
   }
   const match = (path: string): Captured | null => {
+    if (path.length > MAX_PATH_LENGTH) return null;
     for (const each of tokens) {
       const captured = matchTokens(each, path);
       if (captured !== null) return captured;
     }
     return null;
   };
-  return { match, size: tokens.length };
+  return { match, size: tokens.length, passes };
 }
 
 /**

@@ -136,19 +136,27 @@ function parseAllow(value: Json): AllowedPlaintext[] {
 
 /** Each file's path is tried with each pattern. */
 const MAX_PATTERNS = 1000;
+/** In all patterns of a list. */
+const MAX_PASSES = 2000;
 
 /** Reads the patterns of one list, as long as they are not too many. */
 function matcherOf(list: string): (pattern: string, field: string) => PathPattern["match"] {
-  let count = 0;
+  let patterns = 0;
+  let passes = 0;
   return (pattern, field) => {
-    const { match, size } = patternAt(pattern, field);
-    count += size;
-    if (count <= MAX_PATTERNS) return match;
-    throw invalid(
-      `has more than ${MAX_PATTERNS} patterns, counted with all that braces make`,
-      list,
-      "let stars, {namespace} and {name} stand for what differs",
-    );
+    const read = patternAt(pattern, field);
+    patterns += read.size;
+    passes += read.passes;
+    const hint = "let stars, {namespace} and {name} stand for what differs";
+    if (patterns > MAX_PATTERNS) {
+      const reason = `has more than ${MAX_PATTERNS} patterns, counted with all that braces make`;
+      throw invalid(reason, list, hint);
+    }
+    if (passes > MAX_PASSES) {
+      const reason = `has more than ${MAX_PASSES} stars, {namespace} and {name} in its patterns, counted with all that braces make`;
+      throw invalid(reason, list, "write fewer patterns, or patterns with fewer stars");
+    }
+    return read.match;
   };
 }
 

@@ -31,7 +31,7 @@ function elements(text: string): string[] {
   for (let match = token.exec(body); match !== null; match = token.exec(body)) {
     at = token.lastIndex;
     const [, closes, name = "", attributes = "", empty, inner = ""] = match;
-    if (/&(?!(lt|gt|amp|quot);)/.test(attributes + inner)) throw new Error("a bare &");
+    if (/&(?!(lt|gt|amp|quot|#35);)/.test(attributes + inner)) throw new Error("a bare &");
 
     if (/[\0-\x08\x0b-\x1f]/.test(attributes + inner)) throw new Error("a control character");
     if (name === "") continue;
@@ -135,5 +135,58 @@ describe("a report of JUnit", () => {
     expect(failures(true)).toBe(3);
     expect(FORMATTERS.junit(findings, checked, false)).toContain('tests="4" failures="1"');
     expect(FORMATTERS.junit(findings, checked, true)).toContain('tests="4" failures="3"');
+  });
+});
+
+describe("what a stranger wrote", () => {
+  const text = '\u001B[31m\n::stop-commands::x\r\n##[group]y\u0007\u202E\u2028##vso[task]%0A]]>&<"';
+  const hostile: Finding = {
+    rule: "malformed",
+    severity: "error",
+    file: text,
+    line: 1,
+    object: text,
+    message: text,
+  };
+  const names = ["json", "github", "gitlab", "sarif", "junit"] as const;
+
+  it.each(names)("neither moves a terminal nor commands a forge, as %s", (name) => {
+    const output = FORMATTERS[name]([hostile], { ...checked, passed: [text] }, false);
+    expect(output).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
+    expect(output).not.toMatch(/##[a-z]*\[/i);
+    const commands = output.split("\n").filter((line) => /^\s*::/.test(line));
+    expect(commands.map((line) => line.split(" ")[0])).toEqual(
+      name === "github" ? ["::error"] : [],
+    );
+  });
+
+  it("is one line and one value of a property on GitHub", () => {
+    const output = FORMATTERS.github([hostile], checked, false);
+    const [, properties = "", message = ""] = /^::error (.*?)::(.*)\n$/.exec(output) ?? [];
+    expect(properties.split(",").map((each) => each.split("=")[0])).toEqual([
+      "file",
+      "line",
+      "title",
+    ]);
+    expect(properties).toContain("%0A%3A%3Astop-commands%3A%3Ax%0D%0A");
+    expect(message).toContain("%250A]]>");
+  });
+
+  it("is whole in JSON, and well-formed in XML", () => {
+    const { findings: told } = JSON.parse(FORMATTERS.json([hostile], checked, false)) as {
+      findings: unknown;
+    };
+    expect(told).toEqual([hostile]);
+    const [entry] = JSON.parse(FORMATTERS.gitlab([hostile], checked, false)) as {
+      location: unknown;
+    }[];
+    expect(entry?.location).toEqual({ path: text, lines: { begin: 1 } });
+    expect(elements(FORMATTERS.junit([hostile], { ...checked, passed: [text] }, false))).toEqual([
+      "testsuites",
+      "testsuite",
+      "testcase",
+      "testcase",
+      "failure",
+    ]);
   });
 });

@@ -18,6 +18,8 @@ import { KEYS, Workplace } from "./workplace.ts";
 
 const LEADS_OUT = "a link in this path leads outside the repository";
 
+const DEEP = "more than 256 folders within each other";
+
 const SECRET = `apiVersion: v1
 kind: Secret
 metadata: {name: db, namespace: shop}
@@ -358,5 +360,17 @@ describe("`git install`", () => {
     expect(stderr).toContain("pre-commit");
     expect(status).toBe(0);
     expect(readFileSync(join(place.root, "tree/.gitattributes"), "utf8")).toContain("signet");
+  });
+});
+
+describe("folders that are nested too deeply", () => {
+  it("are an error of `verify`, `scan` and `seal`, with Git and without", async () => {
+    const deep = `${"d/".repeat(257)}db.yaml`;
+    place.write(deep, SECRET);
+    const commands = [["verify"], ["scan"], ["seal", "--in-place", "."]];
+    for (const args of commands) expectRefused(await place.signet(args), deep.slice(0, 512), DEEP);
+    rmSync(at(".git"), { recursive: true });
+    for (const args of commands) expectRefused(await place.signet(args), deep.slice(0, 512), DEEP);
+    expect(place.read(deep)).toBe(SECRET);
   });
 });

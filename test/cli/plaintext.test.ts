@@ -5,8 +5,8 @@ const BASE64 = Buffer.from("hunter2").toString("base64");
 const HEAD = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\n";
 
 /** Each finding as `LINE RULE OBJECT ITEMS`. */
-const found = (text: string): string[] =>
-  findPlaintext(text).map(({ line, rule, object, items }) =>
+const found = (text: string, isChartTemplate = false): string[] =>
+  findPlaintext(text, { isChartTemplate }).map(({ line, rule, object, items }) =>
     [line, rule, object ?? "-", items.join(",")].join(" "),
   );
 
@@ -121,6 +121,64 @@ describe("a Secret with a value", () => {
     ]);
   });
 
+  it.for(["kind: Secret\nextra: ", "kind: Secret\nitems: ", "{kind: List, items: [], extra: "])(
+    "is found in something that says it is a Secret or a List itself: %j",
+    (before) => {
+      const text = `${before}[{kind: Secret, data: {a: ${BASE64}}}]${before.startsWith("{") ? "}" : ""}\n`;
+      expect(found(text)).toEqual([expect.stringMatching(/^\d plaintext-secret - a$/)]);
+    },
+  );
+
+  it.for([
+    [
+      "what Kyverno makes",
+      `spec: {rules: [{generate: {apiVersion: v1, kind: Secret, name: db, namespace: shop, data: {type: Opaque, data: {a: ${BASE64}}}}}]}\n`,
+      "plaintext-secret shop/db a",
+    ],
+    [
+      "what Kyverno makes, without a version",
+      "spec: {generate: {kind: Secret, name: db, data: {stringData: {a: hunter2}}}}\n",
+      "plaintext-secret db a",
+    ],
+    [
+      "what Kyverno makes, with the kind once more",
+      "spec: {generate: {kind: Secret, name: db, data: {kind: Secret, stringData: {a: hunter2}}}}\n",
+      "plaintext-secret db a",
+    ],
+    [
+      "a template of Crossplane",
+      `base: {spec: {forProvider: {manifest: {apiVersion: v1, kind: Secret, data: {a: ${BASE64}}}}}}\n`,
+      "plaintext-secret - a",
+    ],
+    [
+      "values of a chart",
+      `extraObjects: [{kind: Secret, type: Opaque, data: {a: ${BASE64}}}]\n`,
+      "plaintext-secret - a",
+    ],
+    [
+      "a SecretList",
+      "x: {kind: SecretList, items: [{stringData: {a: hunter2}}]}\n",
+      "plaintext-secret - a",
+    ],
+    [
+      "a text in a ConfigMap",
+      JSON.stringify({
+        kind: "ConfigMap",
+        data: { x: `x: {kind: Secret, data: {a: ${BASE64}}}\n` },
+      }),
+      "quoted-secret - a",
+    ],
+    [
+      "a manifest of Argo Workflows",
+      JSON.stringify({
+        spec: { templates: [{ resource: { manifest: `kind: Secret\ndata: {a: ${BASE64}}` } }] },
+      }),
+      "quoted-secret - a",
+    ],
+  ])("is found in something else without metadata: %s", ([, text, expected]) => {
+    expect(found(text as string)).toEqual([`1 ${expected ?? ""}`]);
+  });
+
   it("is found as literals of a Kustomization", () => {
     const text =
       "secretGenerator:\n- name: a\n  literals: [x=hunter2, 'y=', 'z=${Z}', noise]\n- name: b\n";
@@ -141,7 +199,31 @@ describe("no alarm", () => {
     ["a ConfigMap that speaks of one", "kind: ConfigMap\ndata: {kind: Secret, a: hunter2}\n"],
     [
       "what refers to a Secret",
-      "kind: Policy\nspec: {source: {kind: Secret, name: a, data: x}, to: [{kind: Secret, data: {b: c}}]}\n",
+      "kind: Policy\nspec: {source: {kind: Secret, name: a, data: x}, to: [{kind: Secret, name: d, data: {b: c}}]}\n",
+    ],
+    [
+      "a policy that matches Secrets",
+      "kind: ClusterPolicy\nspec: {rules: [{match: {any: [{resources: {kinds: [Secret]}}]}, validate: {pattern: {kind: Secret, data: {a: '?*', b: '*'}}}}]}\n",
+    ],
+    [
+      "a policy that clones a Secret, and changes one",
+      "kind: ClusterPolicy\nspec: {rules: [{generate: {apiVersion: v1, kind: Secret, name: a, clone: {namespace: b, name: a}}}, {mutate: {targets: [{apiVersion: v1, kind: Secret, name: a}]}}]}\n",
+    ],
+    [
+      "a policy that makes a Secret of what it is given",
+      "kind: ClusterPolicy\nspec: {rules: [{generate: {kind: Secret, name: a, data: {type: Opaque, data: {a: '{{ x }}'}}}}]}\n",
+    ],
+    [
+      "a schema",
+      "kind: CustomResourceDefinition\nspec: {schema: {properties: {kind: {type: string, enum: [Secret], default: Secret}, data: {type: object}, stringData: {type: object}}}}\n",
+    ],
+    [
+      "the schema of an API",
+      '{"Secret": {"properties": {"data": {"type": "object"}, "kind": {"type": "string"}}, "x-kubernetes-group-version-kind": [{"group": "", "kind": "Secret", "version": "v1"}]}}',
+    ],
+    [
+      "what leaves differences of Secrets alone",
+      "spec: {ignoreDifferences: [{group: '', kind: Secret, name: a, jsonPointers: [/data]}]}\n",
     ],
     ["a generator of files", "secretGenerator: [{name: a, files: [a.txt], envs: [b.env]}]\n"],
     [
@@ -198,7 +280,7 @@ describe("a chart's template", () => {
     ["a name from a template", "stringData:\n  {{ .name }}: hunter2\n", "{{ .name }}"],
     ["CRLF", "stringData:\r\n  a: hunter2\r\n", "a"],
   ])("is looked at by its lines: %s", ([, lines, items]) => {
-    expect(found(template(lines as string))).toEqual([`3 plaintext-secret db ${items}`]);
+    expect(found(template(lines as string), true)).toEqual([`3 plaintext-secret db ${items}`]);
   });
 
   it.for([
@@ -208,19 +290,21 @@ describe("a chart's template", () => {
     ["a field of another name", "metadata2:\n  a: hunter2\ntype: Opaque\n"],
     ["a block that is filled in", "stringData:\n  a: |\n    log: debug\n    password: {{ .a }}\n"],
   ])("is no finding where it is %s", ([, lines]) => {
-    expect(found(template(lines as string))).toEqual([]);
+    expect(found(template(lines as string), true)).toEqual([]);
   });
 
   it("does not take the lines of another object for its own", () => {
     const text =
       "items:\n  - kind: ConfigMap\n    data:\n      a: hunter2\n  - kind: Secret\n    metadata:\n      name: b\n    data:\n      x: {{ .x }}\n  - kind: ConfigMap\n    data:\n      a: hunter2\n";
-    expect(found(text)).toEqual([]);
-    expect(found(text.replace("{{ .x }}", "aA==\n{{ end }}"))).toEqual(["5 plaintext-secret b x"]);
+    expect(found(text, true)).toEqual([]);
+    expect(found(text.replace("{{ .x }}", "aA==\n{{ end }}"), true)).toEqual([
+      "5 plaintext-secret b x",
+    ]);
   });
 
   it("does not hide the documents beside it", () => {
     const text = `${template("")}---\n${HEAD}stringData: {a: hunter2}\n`;
-    expect(found(text)).toEqual(["8 plaintext-secret shop/db a"]);
+    expect(found(text, true)).toEqual(["8 plaintext-secret shop/db a"]);
   });
 });
 
@@ -304,8 +388,10 @@ describe("a Secret that another text quotes", () => {
 });
 
 describe("what cannot be read", () => {
-  const severities = (text: string): string[] =>
-    findPlaintext(text).map(({ rule, line, severity }) => `${line} ${rule} ${severity}`);
+  const severities = (text: string, isChartTemplate = false): string[] =>
+    findPlaintext(text, { isChartTemplate }).map(
+      ({ rule, line, severity }) => `${line} ${rule} ${severity}`,
+    );
 
   it.for([
     ["a broken document before another", "kind: Secret\n a: b: c\n---\nkind: Other\n", 2],
@@ -333,7 +419,70 @@ describe("what cannot be read", () => {
     "{kind: Secret, stringData: {a: hunter2}}\n{{ if x }}\n",
     "{{ if x }}kind: Secret{{ end }}\nstringData:\n  a: hunter2\n",
   ])("is a warning in a chart's template whose lines do not show it: %j", (text) => {
-    expect(severities(text)).toEqual([expect.stringMatching(/^\d unreadable warning$/)]);
+    expect(severities(text, true)).toEqual([expect.stringMatching(/^\d unreadable warning$/)]);
+    expect(severities(text)).toEqual([expect.stringMatching(/^\d unreadable error$/)]);
+  });
+
+  it.for([
+    ["a duplicate key", "{{ }}: a\n---\n# {{\nkind: Secret\nkind: Secret\nx-stringData: {a: b}\n"],
+    ["a text without an action", "kind: Secret\n a: b: c\n"],
+  ])("is an error in a chart's template too: %s", ([, text]) => {
+    expect(severities(text as string, true)).toEqual([
+      expect.stringMatching(/^\d unreadable error$/),
+    ]);
+  });
+
+  it.for([
+    ["a key in quotes", '"stringData":\n  a: hunter2\n'],
+    ["a key with a question mark", "? stringData\n: {a: hunter2}\n"],
+    ["braces over several lines", "stringData: {\n  a: hunter2}\n"],
+    ["an alias", "stringData: *x\n"],
+    ["a merge", "<<: *x\n"],
+    ["an anchor", "stringData: &x\n  a: hunter2\n"],
+    ["a blank before the colon", "stringData :\n  a: hunter2\n"],
+    ["an item with a tag", "stringData:\n  !!str a: hunter2\n"],
+    ["an item with a question mark", "stringData:\n  ? a\n  : hunter2\n"],
+  ])("is a warning in a chart's template whose lines are not clear: %s", ([, lines]) => {
+    expect(severities(`{{ if x }}\nkind: Secret\n${lines ?? ""}`, true)).toEqual([
+      expect.stringMatching(/^\d unreadable warning$/),
+    ]);
+  });
+
+  it.for([
+    [
+      "JSON with a line end before the colon",
+      '{"a": 1, "a": 2, "kind"\n: "Secret", "data": {"a": "aA=="}}\n',
+    ],
+    [
+      "JSON with line ends around the colon",
+      '{"a": 1 "kind"\n\n:\n\n"Secret", "data": {"a": "aA=="}}\n',
+    ],
+    ["a comment before the value", "a: 1\na: 2\nkind: # of it\n  Secret\ndata: {a: aA==}\n"],
+    ["comments and blank lines", "a: b: c\nkind:\n\n  # of it\n\n  Secret\ndata: {a: aA==}\n"],
+    ["a comment before the colon", '{a: b: c, "kind" # of it\n : Secret, data: {a: aA==}}\n'],
+    ["an alias as the key", "x: &k kind\na: b: c\n*k : Secret\ndata: {a: aA==}\n"],
+    ["a key in base64", "a: b: c\n!!binary a2luZA==: Secret\ndata: {a: aA==}\n"],
+    ["a key in escapes over several lines", 'a: b: c\n{"k\\x69nd"\n: Secret, data: {a: aA==}}\n'],
+    [
+      "a key in escapes, far from its end and its colon",
+      `a: b: c\n{"\\x6b\\\n${" ".repeat(2000)}ind"${" ".repeat(2000)}: Secret, data: {a: aA==}}\n`,
+    ],
+    ["a key with an escaped line end", 'a: b: c\nx: {"ki\\\n  nd": Secret, data: {a: aA==}}\n'],
+    [
+      "a second kind on the line",
+      "a: b: c\nx: {y: {kind: A}, kind: &a\n  Secret, data: {a: aA==}}\n",
+    ],
+    [
+      "a SealedSecret's template",
+      "a: 1\na: 2\nkind: SealedSecret\nspec: {template: {data: {a: b}}}\n",
+    ],
+    ["braces in a comment", '# {{\na: b: c\nkind: Secret\n"data":\n  a: aA==\n'],
+    [
+      "braces in a comment beside a duplicate key",
+      '# {{\nkind: Secret\nkind: Secret\n"data":\n  a: aA==\n',
+    ],
+  ])("is a finding however the kind is written: %s", ([, text]) => {
+    expect(severities(text as string)).toEqual([expect.stringMatching(/^\d+ unreadable error$/)]);
   });
 
   it("is nothing where no Secret can be in it", () => {

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { meaningOf, newFilePath } from "../../cli/repository/project.ts";
+import { meaningBelow, meaningOf, newFilePath } from "../../cli/repository/project.ts";
 import { parseProject, type Project } from "../../cli/repository/projectfile.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { superlinear } from "../shared/growth.ts";
+import { cpu, superlinear } from "../shared/growth.ts";
 
 const ROOT = resolve("/repo");
 const project = (text: string): Project => parseProject(text, ROOT);
@@ -196,6 +196,45 @@ describe("patterns", () => {
         place: { field },
       });
     }
+  });
+
+  it("of a list have 2,000 stars at most, counted with all that braces make", () => {
+    const text = (count: number): string =>
+      `clusters: {a: }\npaths:\n${Array.from({ length: count }, (_, index) => `  "${index}/{namespace}/{name}.yaml": a\n`).join("")}`;
+    expect(() => project(text(1000))).not.toThrow();
+    expect(caught(`${text(999)}  "x/*/*/*/**": a\n`)).toMatchObject({
+      message: expect.stringContaining("has more than 2000 stars") as string,
+      place: { field: "paths" },
+    });
+  });
+
+  it("match no path above 1,024 characters", () => {
+    expect(meaning("prod/**", `prod/${"a".repeat(1019)}`)).toEqual({ cluster: "a" });
+    expect(meaning("prod/**", `prod/${"a".repeat(1020)}`)).toBe(null);
+    const { allow } = project('scan: {allow: [{files: "**", reason: made up}]}');
+    expect(allow[0]?.matches("a".repeat(1025))).toBe(false);
+  });
+
+  it("cost a path no more together than their stars do, however long it is", () => {
+    const slow = (index: number, stars: number): string => `${"*a".repeat(stars)}b${index}`;
+    const one = rules(slow(0, 100));
+    // As many as a list may have.
+    const many = rules(...Array.from({ length: 20 }, (_, index) => slow(index, 100)));
+    const time = (of: Project, path: string, times: number): number =>
+      Math.min(
+        ...Array.from({ length: 8 }, () =>
+          cpu(() => {
+            for (let time = 0; time < times; time++) meaningBelow(of, path);
+          }),
+        ),
+      );
+    const path = "a".repeat(1024);
+    // As a measure, as many matches of one pattern.
+    expect(time(many, path, 1) / time(one, path, 20)).toBeLessThan(3);
+    expect(time(many, "a".repeat(4000), 1)).toBeLessThan(time(many, path, 1));
+    expect(() => rules(...Array.from({ length: 21 }, (_, index) => slow(index, 100)))).toThrow(
+      /has more than 2000 stars/,
+    );
   });
 
   it.for([

@@ -19,10 +19,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { treeSource } from "../../cli/checks/scannedfiles.ts";
 import { writeAtomically } from "../../host/atomicwrite.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
 import { checkOpenWithin, isWithin, readWithin, rootOf } from "../../host/rootedfiles.ts";
 import { writeFiles } from "../../host/writefiles.ts";
+import { cpu } from "../shared/growth.ts";
 
 const LIMIT = 1000;
 let outside = "";
@@ -223,5 +225,96 @@ describe("looking for manifests", () => {
     symlinkSync("/dev/zero", at("zero.yaml"));
     symlinkSync(join(outside, "file"), at("link.yaml"));
     expect(manifestsBelow(root)).toEqual(["link.yaml", "pipe.yaml", "zero.yaml"]);
+  });
+});
+
+describe("a submodule", () => {
+  /** A folder with a link to a file of the repository around it. `git`: what its file `.git` says. */
+  const linking = (git: string): string => {
+    mkdirSync(at(".git/modules/sub"), { recursive: true });
+    mkdirSync(at("sub"));
+    writeFileSync(at("sub/.git"), git);
+    symlinkSync("../folder/file", at("sub/link"));
+    return at("sub/link");
+  };
+  const read = (path: string): string => readWithin(rootOf(at("sub")), path, LIMIT).toString();
+
+  it("may link to files of the repository around it, and no further", () => {
+    expect(read(linking("gitdir: ../.git/modules/sub\n"))).toBe("inside");
+    symlinkSync(join(outside, "file"), at("sub/out"));
+    expect(() => read(at("sub/out"))).toThrow(leadsOut);
+    symlinkSync("../.git/config", at("sub/config"));
+    writeFileSync(at(".git/config"), "[core]");
+    expect(() => read(at("sub/config"))).toThrow(leadsOut);
+  });
+
+  it.each([
+    "gitdir: /elsewhere/.git/modules/sub\n",
+    "gitdir: ../.git/worktrees/sub\n",
+    "gitdir: ../other/.git/modules/sub\n",
+    "gitdir: modules/sub\n",
+    "hello\n",
+    "",
+  ])("is none by a file .git that says %j", (git) => {
+    expect(() => read(linking(git))).toThrow(leadsOut);
+  });
+
+  it("is none where it is a repository of its own", () => {
+    mkdirSync(at(".git"));
+    mkdirSync(at("sub/.git"), { recursive: true });
+    symlinkSync("../folder/file", at("sub/link"));
+    expect(() => read(at("sub/link"))).toThrow(leadsOut);
+  });
+});
+
+describe("folders within folders", () => {
+  /** So many folders, each with a manifest: within each other, or side by side. */
+  const folders = (count: number, isDeep: boolean): string => {
+    const top = mkdtempSync(join(outside, "folders-"));
+    let here = top;
+    for (let index = 0; index < count; index++) {
+      here = isDeep ? join(here, "d") : join(top, String(index));
+      mkdirSync(here);
+      writeFileSync(join(here, "a.yaml"), "");
+    }
+    return top;
+  };
+
+  it("cost little more than the same number side by side", () => {
+    const [deep, flat] = [folders(250, true), folders(250, false)];
+    const attempts = Array.from({ length: 12 }, () => ({
+      deep: cpu(() => manifestsBelow(deep)),
+      flat: cpu(() => manifestsBelow(flat)),
+    }));
+    const least = (which: "deep" | "flat"): number =>
+      Math.min(...attempts.map((attempt) => attempt[which]));
+    // Paths are longer there. Resolving each from its start would take 40 times as long.
+    expect(least("deep") / least("flat")).toBeLessThan(12);
+  });
+
+  it("cost `scan` little more than the same number side by side", async () => {
+    const time = async (top: string): Promise<number> => {
+      const before = process.cpuUsage();
+      const { manifests } = treeSource([top]);
+      let files = 0;
+      for await (const file of manifests()) files += "bytes" in file ? 1 : 0;
+      expect(files).toBe(240);
+      const { user, system } = process.cpuUsage(before);
+      return user + system;
+    };
+    const [deep, flat] = [folders(240, true), folders(240, false)];
+    let [leastDeep, leastFlat] = [Infinity, Infinity];
+    for (let attempt = 0; attempt < 12; attempt++) {
+      leastDeep = Math.min(leastDeep, await time(deep));
+      leastFlat = Math.min(leastFlat, await time(flat));
+    }
+    expect(leastDeep / leastFlat).toBeLessThan(5.5);
+  });
+
+  it("are an error where they are too many, and none is left out in silence", () => {
+    expect(manifestsBelow(folders(256, true))).toHaveLength(256);
+    expect(() => manifestsBelow(folders(257, true))).toThrow(
+      /more than 256 folders within each other/,
+    );
   });
 });
