@@ -1,7 +1,7 @@
 // Loads and watches the sealing keys in the cluster, creates the first one, and renews them.
 // SPEC.md, "Sealing keys and certificates", "Renewal".
 
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
@@ -23,6 +23,7 @@ import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import { KeyAnnotations } from "./keyannotations.ts";
 import { KeyChanges, type KeyChangesWiring, SEALING_SINCE_ANNOTATION } from "./keychanges.ts";
+import { ShortKeys } from "./shortkeys.ts";
 import { TakeOver } from "./takeover.ts";
 
 export interface KeyOptions {
@@ -74,6 +75,7 @@ const MIN_APART_MS = 3_600_000;
 /** The alphabet of generated names in Kubernetes, without vowels so that no words appear. */
 const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 const NAME_TRIES = 20;
+const RANDOM_LENGTH = 16;
 
 /**
  * Returns the milliseconds until `newest` is due for renewal: 0 for now, Infinity for never.
@@ -100,8 +102,11 @@ export function keyDueInMs(
 export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
   const fingerprint = predecessor?.fingerprint ?? "first";
   const hash = createHash("sha256").update(`${prefix} ${fingerprint} ${attempt}`).digest();
-  const suffix = [...hash.subarray(0, 5)].map((byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]);
-  return prefix + suffix.join("");
+  return prefix + letters(hash.subarray(0, 5));
+}
+
+function letters(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]).join("");
 }
 
 /** Keeps the keyring in sync with the cluster's key Secrets, and creates keys on the leader. */
@@ -113,6 +118,7 @@ export class ClusterKeys {
   readonly #legacy: Cache<Found>;
   readonly #changes: KeyChanges;
   readonly #takeOver: TakeOver;
+  readonly #shortKeys: ShortKeys;
   #held = "";
   #loaded = false;
   #leading = false;
@@ -130,6 +136,7 @@ export class ClusterKeys {
     const annotations = new KeyAnnotations(options.namespace, wiring);
     this.#changes = new KeyChanges(options.namespace, wiring, annotations);
     this.#takeOver = new TakeOver(options, wiring, annotations);
+    this.#shortKeys = new ShortKeys(wiring.log);
     const { client, log } = wiring;
     const cacheOptions = {
       keep: (object: JsonObject) => this.#read(object),
@@ -192,6 +199,11 @@ export class ClusterKeys {
     this.#look();
   }
 
+  /** The fingerprint of the key that seals, once this leader has told of it; else undefined. */
+  get sealingKey(): string | undefined {
+    return this.#leading ? this.#changes.sealing : undefined;
+  }
+
   /** Number of malformed key Secrets. */
   get malformed(): number {
     return this.#found().filter(({ key }) => key === null).length;
@@ -236,6 +248,7 @@ export class ClusterKeys {
     if (held !== this.#held) {
       this.#held = held;
       this.#wiring.keyring.replace(keys);
+      this.#shortKeys.tell(keys);
       this.#wiring.onChange();
     }
     this.#look();
@@ -314,8 +327,12 @@ export class ClusterKeys {
     const pair = await createSealingKey({ bits, validForMs, commonName, notBefore });
     const { fingerprint } = parseCertificate(pair.certificatePem);
     const confirmed = { ...annotations, [CONFIRMED_ANNOTATION]: fingerprint };
-    for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
-      const name = keyName(prefix, predecessor, attempt);
+    for (let attempt = 0; attempt <= NAME_TRIES; attempt++) {
+      // Whoever may create Secrets here can take every name that follows from a fingerprint.
+      const name =
+        attempt < NAME_TRIES
+          ? keyName(prefix, predecessor, attempt)
+          : prefix + letters(randomBytes(RANDOM_LENGTH));
       try {
         await this.#take(name, async () =>
           this.#read(

@@ -42,8 +42,10 @@ export interface KeyChangesWiring {
   readonly now: () => Date;
   /** Throws if this replica may not write. */
   readonly guard: () => void;
-  /** Whether a replica led before this one, and so left its mark on a key. */
+  /** Whether a replica led before this one. */
   readonly ledBefore: () => boolean;
+  /** The fingerprint of the key that sealed under the leader before; undefined if nothing tells. */
+  readonly sealedBefore: () => string | undefined;
   /** Called for each change of the key that seals. */
   readonly onSealingKeyChange: (reason: ChangeReason) => void;
 }
@@ -76,6 +78,11 @@ export class KeyChanges {
     this.#sealing = undefined;
   }
 
+  /** The fingerprint of the key that sealed at the last look; undefined before the first one. */
+  get sealing(): string | undefined {
+    return this.#sealing;
+  }
+
   /**
    * Compares the key that seals with the one before, and tells of a change and of unconfirmed keys.
    * @throws ApiError if the annotation of the key that seals cannot be written; call it again
@@ -86,9 +93,11 @@ export class KeyChanges {
     const marked = found
       .filter(({ sealingSince }) => sealingSince !== "")
       .sort((a, b) => (a.sealingSince < b.sealingSince ? 1 : -1));
-    // Whoever puts in a key can mark it too. Only the leader takes marks away, so another one tells.
-    const formerly = marked.find(({ key }) => key.fingerprint !== fingerprint) ?? marked[0];
-    const before = this.#sealing ?? formerly?.key.fingerprint;
+    // Whoever puts in a key can mark it too, and take the former one away, but not write the Lease.
+    // Only the leader takes marks away. So any witness of another key tells.
+    const witnesses = [this.#wiring.sealedBefore(), ...marked.map(({ key }) => key.fingerprint)];
+    const known = witnesses.filter((witness) => witness !== undefined);
+    const before = this.#sealing ?? known.find((each) => each !== fingerprint) ?? known[0];
     if (before !== fingerprint) await this.#tellOfChange(sealing, before, found);
     this.#sealing = fingerprint;
     for (const { key } of marked) {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
+import { FINGERPRINT } from "../shared/sealing/stamp.ts";
 import { text } from "./cache.ts";
 
 export interface LeaseOptions {
@@ -22,11 +23,16 @@ export interface LeaseWiring {
   readonly now: () => Date;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
+  /** The fingerprint of the key that seals, once this replica has told of it; else undefined. */
+  readonly sealingKey: () => string | undefined;
   readonly onLead: () => void;
   readonly onFollow: () => void;
   /** Called when the right to the Lease is found missing, before the work without an election. */
   readonly onForbidden: () => void;
 }
+
+/** An annotation of the Lease: the fingerprint of the key that seals, for the next leader. */
+const SEALING_KEY_ANNOTATION = "kube-signet/sealing-key";
 
 /** How many times per duration a leader renews the Lease and a follower checks it. */
 const CHECKS_PER_DURATION = 4;
@@ -82,6 +88,19 @@ export class Lease {
   get ledBefore(): boolean {
     const { leaseTransitions = 0 } = asObject(this.#record?.["spec"] ?? null) ?? {};
     return Number(leaseTransitions) > 1;
+  }
+
+  /** When a replica first led here; undefined without a Lease. The API server sets it. */
+  get createdAt(): Date | undefined {
+    const created = Date.parse(text(metadataOf(this.#record ?? {})["creationTimestamp"]));
+    return Number.isNaN(created) ? undefined : new Date(created);
+  }
+
+  /** The fingerprint of the key that last sealed under a leader; undefined if no leader recorded it. */
+  get sealedBefore(): string | undefined {
+    const { annotations = null } = metadataOf(this.#record ?? {});
+    const recorded = text(asObject(annotations)?.[SEALING_KEY_ANNOTATION]);
+    return FINGERPRINT.test(recorded) ? recorded : undefined;
   }
 
   /** Call right before a write is sent. @throws ApiError NotLeader if this replica may not write */
@@ -166,7 +185,7 @@ export class Lease {
   }
 
   async #write(holder: string): Promise<void> {
-    const { name, namespace, durationMs } = this.#options;
+    const { name, durationMs } = this.#options;
     const { clock, now } = this.#wiring;
     const spec = asObject(this.#record?.["spec"] ?? null) ?? {};
     const sent = { clockMs: clock(), wallMs: now().getTime() };
@@ -176,7 +195,7 @@ export class Lease {
     const body: JsonObject = {
       apiVersion: "coordination.k8s.io/v1",
       kind: "Lease",
-      metadata: this.#record === undefined ? { name, namespace } : metadataOf(this.#record),
+      metadata: this.#metadata(),
       spec: {
         ...spec,
         holderIdentity: holder,
@@ -195,6 +214,15 @@ export class Lease {
       holder === ""
         ? undefined
         : { clockMs: sent.clockMs + usableMs, wallMs: sent.wallMs + usableMs };
+  }
+
+  #metadata(): JsonObject {
+    const { name, namespace } = this.#options;
+    const metadata = this.#record === undefined ? { name, namespace } : metadataOf(this.#record);
+    const sealing = this.#wiring.sealingKey();
+    if (sealing === undefined) return metadata;
+    const others = asObject(metadata["annotations"] ?? null) ?? {};
+    return { ...metadata, annotations: { ...others, [SEALING_KEY_ANNOTATION]: sealing } };
   }
 
   async #call(method: string, path: string, body?: JsonObject): Promise<JsonObject> {

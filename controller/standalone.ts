@@ -15,6 +15,7 @@ import { FolderWorld } from "./folderworld.ts";
 import { createLog, type Log } from "./log.ts";
 import { Reconciler } from "./reconcile.ts";
 import { Sandbox } from "./sandbox.ts";
+import { ShortKeys } from "./shortkeys.ts";
 import { ACTING_TYPES } from "./secrettypes.ts";
 import type { StandaloneFlags } from "./standaloneflags.ts";
 
@@ -122,12 +123,14 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
     }
   };
   let loaded = "";
+  const shortKeys = new ShortKeys(log);
   return async () => {
     problems.startPass();
     counts.written = counts.repaired = 0;
     const found = keyFolderState(flags.keys);
     if (found !== loaded) {
       keyring.replace(loadKeyFiles(flags.keys, log));
+      shortKeys.tell(keyring.keys);
       loaded = found;
       reconciler.forgetFailures();
       if (flags.writeCert !== undefined) {

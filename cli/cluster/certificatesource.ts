@@ -4,7 +4,8 @@
 import { locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { checkNotExpired } from "../../shared/keys/certificate.ts";
-import { advise, detail } from "../terminal/messages.ts";
+import { isShort } from "../../shared/keys/rsakey.ts";
+import { advise, detail, warn } from "../terminal/messages.ts";
 import { count } from "../terminal/counts.ts";
 import { certificateIn, type FoundCertificate, readCertificate } from "./certificateaddress.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
@@ -78,7 +79,7 @@ export async function usableCertificate(options: CertificateOptions): Promise<Ce
   locate({ file: found.source }, () => {
     checkNotExpired(found.certificate, now);
   });
-  warnOfValidity(found, now);
+  warnOfCertificate(found, now);
   return found.certificate;
 }
 
@@ -87,11 +88,17 @@ export function daysLeft({ notAfter }: Certificate, now: Date): number {
   return Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
 }
 
-/** Warns of a certificate that expires soon or is not valid yet. */
-export function warnOfValidity(
+/** Warns of a certificate that expires soon, is not valid yet, or has a key that is too short. */
+export function warnOfCertificate(
   { certificate, source }: Pick<FoundCertificate, "certificate" | "source">,
   now: Date,
 ): void {
+  const { bits } = certificate;
+  if (isShort({ bits })) {
+    warn(
+      `${source}: the certificate's key has ${bits} bits only, and may be broken; ask for a longer one`,
+    );
+  }
   const left = daysLeft(certificate, now);
   if (certificate.notBefore > now) {
     advise(`${source}: the certificate is not valid before ${certificate.notBefore.toISOString()}`);

@@ -26,6 +26,8 @@ export interface ReportedKey extends ValueCount {
   readonly secret: string;
   /** `sealing`, `former`, `compromised`, `unconfirmed`. */
   readonly state: string;
+  /** The size of the RSA key; null if the controller does not tell. */
+  readonly bits: number | null;
   readonly notBefore: string | null;
   readonly notAfter: string | null;
   /** No SealedSecret in the cluster needs it. */
@@ -79,6 +81,7 @@ function reportIn(text: string, source: string): KeyReport {
       fingerprint: textOf(key["fingerprint"]) ?? "",
       secret: textOf(key["secret"]) ?? "",
       state,
+      bits: typeof key["bits"] === "number" ? key["bits"] : null,
       notBefore: textOf(key["notBefore"]),
       notAfter: textOf(key["notAfter"]),
       ...counted,

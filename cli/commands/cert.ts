@@ -18,7 +18,7 @@ import {
   type CertificateOptions,
   daysLeft,
   findCertificate,
-  warnOfValidity,
+  warnOfCertificate,
 } from "../cluster/certificatesource.ts";
 import { readCertificate } from "../cluster/certificateaddress.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
@@ -142,7 +142,7 @@ async function runCertFetch(
   if (now > certificate.notAfter) {
     warn(`${source}: the certificate expired ${certificate.notAfter.toISOString()}`);
   }
-  warnOfValidity(found, now);
+  warnOfCertificate(found, now);
   if (options.output === undefined) await printResult(certificate.pem);
   else await writeFiles([{ path: options.output, root: undefined, text: certificate.pem }]);
 }

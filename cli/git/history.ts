@@ -48,6 +48,15 @@ export function historyOf(
   const plain = ["--no-color", "--no-show-signature", "--no-relative", "--encoding=none"];
   const order = ["--date-order", "--full-history", `--format=${FORMAT}`];
   const output = gitText(["log", ...options, ...plain, ...order, ...args], { cwd, hasPatterns });
+  return commitsIn(output);
+}
+
+/**
+ * Reads the output of `git log`.
+ * @throws SignetError io if it is not as expected
+ * @internal for its test
+ */
+export function commitsIn(output: string): CommitChanges[] {
   return new LogReader(output.split("\0")).commits();
 }
 
@@ -88,7 +97,7 @@ class LogReader {
 
   /** `:MODE MODE BLOB BLOB STATUS` and paths; a merge has a colon, mode and blob for each parent. */
   #change(): Change {
-    const entry = this.#next(/^\n?:+[0-7 ]+[0-9a-f ]* [A-Z]+\d*$/).trimStart();
+    const entry = this.#next(/^\n?:+[0-9a-f ]+ [A-Z]+\d*$/).trimStart();
     const colons = entry.lastIndexOf(":") + 1;
     const numbers = entry.slice(colons).split(" ");
     const status = numbers.pop() ?? "";

@@ -10,7 +10,7 @@ import {
   findCertificate,
   pinnedFingerprint,
   usableCertificate,
-  warnOfValidity,
+  warnOfCertificate,
 } from "../cluster/certificatesource.ts";
 import type { FoundCertificate } from "../cluster/certificateaddress.ts";
 import { readTextWithin, statIfThere } from "../../host/readfile.ts";
@@ -186,7 +186,7 @@ export class Certificates {
       locate({ file }, () => {
         checkNotExpired(current, now, `signet cert refresh ${cluster.name}`);
       });
-      warnOfValidity({ certificate: current, source: file }, now);
+      warnOfCertificate({ certificate: current, source: file }, now);
       resolve(current);
     });
   }

@@ -28,6 +28,14 @@ export function checkKeySize(bits: number, code: ErrorCode): void {
   if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
+/** Keys below it are accepted, as the original does, and told of: they may be broken in our time. */
+export const SAFE_RSA_BITS = 2048;
+
+/** Whether an RSA key is shorter than it should be. */
+export function isShort({ bits }: { readonly bits: number }): boolean {
+  return bits < SAFE_RSA_BITS;
+}
+
 /** The largest exponent that the original's runtime takes. */
 const MAX_EXPONENT = 2n ** 31n - 1n;
 

@@ -8,6 +8,9 @@ import { MAX_DEPTH } from "../manifest/tree.ts";
 /** More than the largest object that etcd accepts, in characters of text and in nodes. */
 const MAX_SIZE = 4 * 1024 * 1024;
 
+/** An empty object takes a hundred times the memory of its two characters. Values are much longer. */
+const MAX_PARTS = 50_000;
+
 /**
  * Counts what the object is when it is written out: a YAML alias counts each time. The walk ends at
  * the first bound that it passes.
@@ -15,12 +18,15 @@ const MAX_SIZE = 4 * 1024 * 1024;
  */
 export function checkExtent(value: Json): void {
   let size = 0;
+  let parts = 0;
   const count = (amount: number): void => {
     size += amount;
     if (size > MAX_SIZE) throw new SignetError("sealedsecret-invalid", "the object is too large");
   };
   const walk = (part: Json, depth: number): void => {
     count(1);
+    if (++parts > MAX_PARTS)
+      throw new SignetError("sealedsecret-invalid", "the object has too many parts");
     if (typeof part === "string") count(part.length);
     if (typeof part !== "object" || part === null) return;
     if (depth >= MAX_DEPTH) {

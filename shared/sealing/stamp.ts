@@ -12,7 +12,8 @@ export const STAMP_ANNOTATION = "kube-signet/sealed-under";
 /** Key fingerprints by item name. */
 export type Stamp = ReadonlyMap<string, string>;
 
-const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
+/** The form of a key's fingerprint. */
+export const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
 
 /**
  * Formats the stamp annotation: the fingerprint that most items share, then `; item=fingerprint`

@@ -114,6 +114,23 @@ const restore = (...args: string[]): Promise<Finished> =>
 const where = (): string =>
   `signet: cluster ${address} (context x), namespace kube-system, controller sealed-secrets-controller\n`;
 
+it("a list of keys marks those that are too short", async () => {
+  const key = { state: "sealing", values: 1, sealedSecrets: 1, notBefore: null, notAfter: null };
+  const listed = [
+    { ...key, secret: "short", fingerprint: "SHA256:a", bits: 1024 },
+    { ...key, secret: "long", fingerprint: "SHA256:b", bits: 2048 },
+    { ...key, secret: "of-an-older-controller", fingerprint: "SHA256:c" },
+  ];
+  answer = (_method, path) => {
+    if (path.endsWith("/services/sealed-secrets-controller")) return [200, { spec: {} }];
+    return [200, { keys: listed, unknown: { values: 0, sealedSecrets: 0 } }];
+  };
+  const { stdout } = await keys("list");
+  expect(stdout.split("\n").filter((line) => line.includes("bits"))).toEqual([
+    "short has 1024 bits only, and may be broken: `signet keys rotate`, then `signet reseal`.",
+  ]);
+});
+
 describe("a backup", () => {
   it("holds the key from before 2019 too, which the new cluster then finds by its label", async () => {
     there = [keySecret("sealed-secrets-key", KEYS.dev), keySecret("newer", KEYS.prod, "active")];

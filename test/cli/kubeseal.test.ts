@@ -1,7 +1,15 @@
 // What `kubeseal` does over the network without a cluster, and with files that the original cannot
 // take. Runs the built program, dist/kubeseal.cjs.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import type { Duplex } from "node:stream";
@@ -72,6 +80,14 @@ function kubeseal(args: string[], stdin = "", env: Record<string, string> = {}):
 }
 
 const SEALED = /^A[A-Za-z0-9+/]{300,}=*$/;
+
+it("warns of a certificate whose key is too short, and seals all the same", async () => {
+  const cert = resolve("test/fixtures/short-cert.pem");
+  const { status, stdout, stderr } = await kubeseal([...VALUE, "--cert", cert], "x");
+  const told = `warning: ${cert}: the certificate's key has 1024 bits only, and may be broken; ask for a longer one\n`;
+  expect([status, stderr]).toEqual([0, told]);
+  expect(stdout.length).toBeGreaterThan(150);
+});
 
 describe("a certificate's address", () => {
   it("without TLS is warned about", async () => {
@@ -213,6 +229,47 @@ describe("the API server", () => {
 });
 
 describe("files", () => {
+  it("that a link in a repository leads out to are not written, but read", async () => {
+    const at = (path: string): string => join(folder, path);
+    const cert = ["--cert", "cert.pem"];
+    const secret = JSON.stringify({
+      kind: "Secret",
+      metadata: { name: "db", namespace: "demo" },
+      stringData: { a: "hunter2" },
+    });
+    mkdirSync(at("repository/.git"), { recursive: true });
+    mkdirSync(at("outside"));
+    writeFileSync(at("outside/cert.pem"), CERTIFICATE);
+    writeFileSync(at("outside/secret.json"), secret);
+    symlinkSync("../outside", at("repository/linked"));
+    symlinkSync("../outside/cert.pem", at("repository/cert.pem"));
+    symlinkSync("../outside/sealed.json", at("repository/sealed.json"));
+    const run = (...args: string[]): Promise<Finished> =>
+      runToEnd([process.execPath, resolve("dist/kubeseal.cjs"), ...cert, ...args], {
+        stdin: "",
+        cwd: at("repository"),
+        env: { HOME: folder },
+      });
+    const { status, stdout } = await run("-f", "linked/secret.json");
+    expect(status).toBe(0);
+    writeFileSync(at("outside/sealed.json"), stdout);
+    for (const [flag, path] of [
+      ["-w", "sealed.json"],
+      ["-w", "linked/new.json"],
+      ["--merge-into", "sealed.json"],
+    ] as const) {
+      expect(await run("-f", "linked/secret.json", flag, path)).toMatchObject({
+        status: 1,
+        stdout: "",
+        stderr: expect.stringContaining(
+          `error: ${path}: cannot use it: a link in this path leads outside the repository`,
+        ) as string,
+      });
+    }
+    expect(readdirSync(at("outside"))).toEqual(["cert.pem", "sealed.json", "secret.json"]);
+    expect(readFileSync(at("outside/sealed.json"), "utf8")).toBe(stdout);
+  });
+
   it("a folder as --secret-file is an error, at once", async () => {
     const { status, stderr } = await kubeseal([
       "--cert",

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sourceOf } from "../../controller/reconcile.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
-import { certificateOf, readSecret, sealed, SEALED_SECRETS, untilData } from "./objects.ts";
-import { untilJudged, untilVerdict } from "./objects.ts";
+import { certificateOf, metricOf, readSecret, sealed, SEALED_SECRETS } from "./objects.ts";
+import { statusOf, untilData, untilJudged, untilVerdict } from "./objects.ts";
 import { addTenant, type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const FLAGS = ["--key-size=2048"];
@@ -127,6 +127,45 @@ describe("a forged status", () => {
     await untilData(plane, NAMESPACE, name, { password: "of-the-tenant" });
   });
 });
+
+it("a forged status makes no key look unused, and is put right", async () => {
+  const auditor = await account("auditor", [
+    { apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["get"] },
+    { apiGroups: ["bitnami.com"], resources: ["sealedsecrets/status"], verbs: ["update"] },
+  ]);
+  await declare();
+  const { sealedUnder } = await untilVerdict(plane, NAMESPACE, name, "Unsealed");
+  const [fingerprint = ""] = Object.keys(sealedUnder);
+  const before = await valuesUnder(fingerprint);
+  for (const forged of [{ "SHA256:other": ["password"] }, { [fingerprint]: [] }, {}]) {
+    await plane.waitFor("the status to be forged", async () => {
+      const { body } = await plane.request("GET", sealedPath(), undefined, { token: auditor });
+      const status = { ...(body["status"] as JsonObject), sealedUnder: forged };
+      const changed = { ...body, status };
+      const path = `${sealedPath()}/status`;
+      return (await plane.request("PUT", path, changed, { token: auditor })).status === 200;
+    });
+    await plane.waitFor("the status to be put right", async () => {
+      const { counted, unknown } = await valuesUnder(fingerprint);
+      expect(counted + unknown).toBeGreaterThanOrEqual(before.counted);
+      const seen = await statusOf(plane, NAMESPACE, name);
+      return JSON.stringify(seen.sealedUnder) === JSON.stringify(sealedUnder);
+    });
+    await plane.waitFor("the count to be right", async () => {
+      const { counted, unknown } = await valuesUnder(fingerprint);
+      return counted === before.counted && unknown === before.unknown;
+    });
+  }
+});
+
+/** How many values the controller counts under a key, and how many under no key that it is sure of. */
+async function valuesUnder(fingerprint: string): Promise<{ counted: number; unknown: number }> {
+  const labels = { fingerprint };
+  return {
+    counted: await metricOf(controller, "sealing_key_values", labels),
+    unknown: await metricOf(controller, "sealing_key_values", { state: "unknown" }),
+  };
+}
 
 it("a template moves its Secret nowhere, and names no owner but the SealedSecret", async () => {
   const stringData = { password: "of-the-tenant" };

@@ -3,12 +3,21 @@
 // SPEC.md, "Confirmed keys".
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
-import { CONFIRMED_ANNOTATION, formatKeySecret, KEY_LABEL } from "../../shared/keys/keyfile.ts";
+import { keyName } from "../../controller/clusterkeys.ts";
+import { SEALING_SINCE_ANNOTATION } from "../../controller/keychanges.ts";
+import {
+  CONFIRMED_ANNOTATION,
+  formatKeySecret,
+  KEY_LABEL,
+  readKeySecret,
+} from "../../shared/keys/keyfile.ts";
 import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import { certificateOf, eventsOf, metricOf, readSecret, sealed, untilJudged } from "./objects.ts";
-import { addTenant, type RunningController, startCluster } from "./signet.ts";
+import { addTenant, type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const NAMESPACE = "kube-system";
 const SECRETS = `/api/v1/namespaces/${NAMESPACE}/secrets`;
@@ -130,6 +139,7 @@ describe("a key Secret that someone else put there", () => {
     expect(controller.logs()).toContain(`signet keys adopt ${name}`);
     expect(await certificateOf(controller)).toBe(certificate);
     expect(await metricOf(controller, "sealing_keys", { state: "unconfirmed" })).toBe(1);
+    expect(await metricOf(controller, "sealing_keys_appeared")).toBe(1);
     const rotated = await fetch(`${controller.url}/v1/rotate`, {
       method: "POST",
       body: JSON.stringify(
@@ -159,6 +169,7 @@ describe("a key Secret that someone else put there", () => {
         event.startsWith("Normal SealingKeyChanged"),
       ),
     );
+    expect(await metricOf(controller, "sealing_keys_appeared")).toBe(0);
     expect(await metricOf(controller, "sealing_key_changes_total", { reason: "confirmed" })).toBe(
       1,
     );
@@ -169,3 +180,77 @@ describe("a key Secret that someone else put there", () => {
     );
   });
 });
+
+describe("someone who may create and delete Secrets in the controller's namespace", () => {
+  let vandal: string;
+
+  beforeAll(async () => {
+    const rules = [
+      { apiGroups: [""], resources: ["secrets"], verbs: ["get", "list", "create", "delete"] },
+    ];
+    vandal = await addTenant(plane, { namespace: NAMESPACE, name: "vandal", rules });
+  });
+
+  async function call(method: string, path: string, object?: KubeObject): Promise<KubeObject> {
+    const { status, body } = await plane.request(method, path, object, { token: vandal });
+    expect(status).toBeLessThan(300);
+    return body;
+  }
+
+  it("does not keep a key from being made by taking the names that it would have", async () => {
+    const fingerprint = parseCertificate(certificate).fingerprint;
+    // What the name of the next key follows from is public.
+    const keys = (await call("GET", `${SECRETS}?labelSelector=${KEY_LABEL}`)).items ?? [];
+    const pairs = await Promise.all(keys.map(({ metadata = {} }) => readKey(metadata.name ?? "")));
+    for (const key of pairs) {
+      for (let attempt = 0; attempt < 25; attempt++) {
+        const name = keyName("sealed-secrets-key", key, attempt);
+        await call("POST", SECRETS, {
+          apiVersion: "v1",
+          kind: "Secret",
+          metadata: { name, namespace: NAMESPACE },
+        });
+      }
+    }
+    controller.kill("SIGUSR1");
+    await plane.waitFor("another key to seal", async () => {
+      const now = parseCertificate(await certificateOf(controller)).fingerprint;
+      return now !== fingerprint;
+    });
+    certificate = await certificateOf(controller);
+  });
+
+  it("does not change the key that seals unnoticed while nobody leads, whatever its marks", async () => {
+    await controller.stop();
+    const keys = (await call("GET", `${SECRETS}?labelSelector=${KEY_LABEL}`)).items ?? [];
+    for (const { metadata = {} } of keys) await call("DELETE", `${SECRETS}/${metadata.name ?? ""}`);
+    const pair = await createSealingKey({
+      bits: 2048,
+      notBefore: new Date(),
+      validForMs: 1e9,
+    });
+    const annotations = {
+      [CONFIRMED_ANNOTATION]: parseCertificate(pair.certificatePem).fingerprint,
+      [SEALING_SINCE_ANNOTATION]: new Date().toISOString(),
+    };
+    const secret = formatKeySecret(
+      pair,
+      { name: "exchanged", namespace: NAMESPACE },
+      {},
+      annotations,
+    );
+    await call("POST", SECRETS, secret);
+    controller = await startSignet(plane, { flags: ["--key-size=2048"] });
+    await plane.waitFor(
+      "the change to be told of",
+      async () =>
+        (await metricOf(controller, "sealing_key_changes_total", { reason: "removed" })) === 1,
+    );
+    expect(controller.logs()).toContain("another sealing key seals from now on");
+  });
+});
+
+async function readKey(name: string): Promise<SealingKey> {
+  const secret = await readSecret(plane, NAMESPACE, name);
+  return readKeySecret(parseSecret(secret as JsonObject));
+}

@@ -47,6 +47,8 @@ interface Replica {
   readonly keys: ClusterKeys;
   readonly keyring: Keyring;
   readonly lines: string[];
+  /** Of the keys here, all of which are short. */
+  readonly shortKeyLines: string[];
   /** Why another key seals, for each change. */
   readonly reasons: readonly string[];
   /** How far the wall clock is ahead of the other. */
@@ -59,6 +61,12 @@ const replicas: Replica[] = [];
 
 /** Whether the replicas that are made from now on are not the first. */
 let ledBefore = false;
+/** What the Lease tells these. */
+let sealedBefore: string | undefined;
+afterEach(() => {
+  ledBefore = false;
+  sealedBefore = undefined;
+});
 
 /** A replica that has read the keys that there are. */
 async function replica(
@@ -66,8 +74,10 @@ async function replica(
   guard: () => void = () => undefined,
 ): Promise<Replica> {
   const isLater = ledBefore;
+  const recorded = sealedBefore;
   const keyring = new Keyring();
   const lines: string[] = [];
+  const shortKeyLines: string[] = [];
   const ahead = { wall: 0 };
   const reasons: string[] = [];
   let changes = 0;
@@ -87,15 +97,18 @@ async function replica(
   const keys = new ClusterKeys(all, {
     client: server.client(),
     keyring,
-    log: createLog("INFO", "json", (line) => lines.push(line)),
+    log: createLog("INFO", "json", (line) => {
+      (line.includes("sealing key is shorter than") ? shortKeyLines : lines).push(line);
+    }),
     now: () => new Date(Date.now() + ahead.wall),
     clock: () => Date.now(),
     guard,
     ledBefore: () => isLater,
+    sealedBefore: () => recorded,
     onSealingKeyChange: (reason) => reasons.push(reason),
     onChange: () => changes++,
   });
-  const made = { keys, keyring, lines, ahead, reasons, changes: () => changes };
+  const made = { keys, keyring, lines, shortKeyLines, ahead, reasons, changes: () => changes };
   replicas.push(made);
   await keys.start(stop.signal);
   changes = 0;
@@ -248,6 +261,19 @@ describe("the first key", () => {
 });
 
 describe("the next key", () => {
+  it("gets a name of chance where somebody took all that follow from the key before", async () => {
+    await stored("old", DAY_MS);
+    const { keys, keyring } = await replica();
+    const old = keyring.newest;
+    const taken = Array.from({ length: 100 }, (_, attempt) => keyName(PREFIX, old, attempt));
+    for (const name of taken) server.put(`${SECRETS}/${name}`, { metadata: { name } });
+    keys.lead();
+    keys.request();
+    await until(() => keyring.newest !== old && keyring.newest !== null);
+    expect(taken).not.toContain(keyring.newest?.name);
+    expect(keyring.newest?.name).toMatch(/^sealed-secrets-key[a-z0-9]{16}$/);
+  });
+
   it("is made when the newest has the age for it, not before, and older ones stay", async () => {
     await stored("old", 29 * DAY_MS);
     const { keys, keyring } = await replica({
@@ -401,6 +427,21 @@ describe("the keys that are held", () => {
     expect(keyring.keys.map(({ name }) => name)).toEqual(["bad", metadataOf(good)["name"]]);
   });
 
+  it("are told of once where they are too short, and used all the same", async () => {
+    const old = await stored("old", DAY_MS);
+    const { keyring, shortKeyLines } = await replica();
+    expect(shortKeyLines.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { level: "WARN", name: "old", bits: BITS, fingerprint: keyring.newest?.fingerprint },
+    ]);
+    const labels = { [KEY_LABEL]: "compromised" };
+    server.put(`${SECRETS}/old`, { ...old, metadata: { ...metadataOf(old), labels } });
+    await until(() => keyring.newest === null);
+    const pair = await createSealingKey({ bits: 2048, notBefore: NOW, validForMs: DAY_MS });
+    server.put(`${SECRETS}/long`, formatKeySecret(pair, { name: "long" }));
+    await until(() => keyring.keys.length === 2);
+    expect(shortKeyLines.length).toBe(1);
+  });
+
   it("are ordered by the age of their Secrets where that is asked for", async () => {
     const created = (hour: string): JsonObject => ({
       creationTimestamp: `2026-11-24T${hour}:00:00Z`,
@@ -438,10 +479,56 @@ describe("a change of the sealing key while no replica led", () => {
     await stored("older", DAY_MS);
     ledBefore = true;
     const { keys, reasons } = await replica();
-    ledBefore = false;
     keys.lead();
     await until(() => reasons.length === 1);
     expect(reasons).toEqual(["removed"]);
+  });
+});
+
+describe("the key that the Lease says sealed before", () => {
+  const gone = `SHA256:${"g".repeat(43)}`;
+  const marked = { annotations: { [SEALING_SINCE_ANNOTATION]: "2026-01-09T00:00:00.000Z" } };
+  beforeEach(() => {
+    ledBefore = true;
+  });
+
+  it("tells of a change although it is gone, and the new key is marked as if it had sealed", async () => {
+    await stored("planted", 0, marked);
+    sealedBefore = gone;
+    const { keys, keyring, reasons, lines } = await replica();
+    keys.lead();
+    await until(() => reasons.length === 1);
+    expect(reasons).toEqual(["removed"]);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: "WARN", before: gone });
+    await until(() => keys.sealingKey === keyring.newest?.fingerprint);
+    keys.follow();
+    expect(keys.sealingKey).toBeUndefined();
+  });
+
+  it("makes no alarm where no mark may be written", async () => {
+    await stored("own", DAY_MS);
+    server.always("PUT", `${SECRETS}/own`, refuse(403, "Forbidden"));
+    const first = await replica();
+    sealedBefore = first.keyring.newest?.fingerprint;
+    const { keys, reasons, lines } = await replica();
+    keys.lead();
+    await until(() => lines.length === 1);
+    await pass(60_000, 30_000);
+    expect([messages(lines), reasons]).toEqual([
+      ["no right to annotate key Secrets: grant get and update of secrets, and restart"],
+      [],
+    ]);
+  });
+
+  it("does not hide a change that a mark tells of", async () => {
+    await stored("former", DAY_MS, marked);
+    await stored("new", 0, marked);
+    const first = await replica();
+    sealedBefore = first.keyring.newest?.fingerprint;
+    const { keys, reasons } = await replica();
+    keys.lead();
+    await until(() => reasons.length === 1);
+    expect(reasons).toEqual(["confirmed"]);
   });
 });
 

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Lease } from "../../controller/lease.ts";
 import { createLog } from "../../controller/log.ts";
-import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 import { stopClocks, until } from "./waiting.ts";
 
@@ -34,6 +34,8 @@ function replica(identity = "me") {
   const turns: string[] = [];
   const missing: boolean[] = [];
   const lines: string[] = [];
+  /** The key that it says seals. */
+  const sealing: { key: string | undefined } = { key: undefined };
   /** How far each of its clocks is ahead of the test's. */
   const ahead = { clock: 0, wall: 0 };
   const options = { namespace: "signet", name: "leader", identity, durationMs: 6_000 };
@@ -45,6 +47,7 @@ function replica(identity = "me") {
     }),
     now: () => new Date(Date.now() + ahead.wall),
     clock: () => Date.now() + ahead.clock,
+    sealingKey: () => sealing.key,
     onLead: () => turns.push("lead"),
     onFollow: () => turns.push("follow"),
     onForbidden: () => missing.push(lease.held),
@@ -52,7 +55,7 @@ function replica(identity = "me") {
   const stop = new AbortController();
   running.push(stop);
   const ended = lease.run(stop.signal);
-  return { lease, turns, missing, lines, ahead, stop, ended };
+  return { lease, turns, missing, lines, ahead, sealing, stop, ended };
 }
 
 /** Until so many replicas have looked and wait for their next look. */
@@ -123,6 +126,28 @@ describe("a replica", () => {
       await looks(1);
     }
     expect([lease.held, writes()]).toEqual([false, []]);
+  });
+
+  it("records the key that seals for the next leader, and keeps what the one before recorded", async () => {
+    const [former, next] = ["a", "b"].map((letter) => `SHA256:${letter.repeat(43)}`);
+    const annotations = { "kube-signet/sealing-key": former ?? "", theirs: "kept" };
+    server.put(LEADER, { metadata: { annotations }, spec: { holderIdentity: "" } });
+    const { lease, sealing } = replica();
+    const recorded = (): unknown => metadataOf(server.objects.get(LEADER) ?? {})["annotations"];
+    await looked();
+    await looks(1);
+    expect([lease.held, lease.sealedBefore, recorded()]).toEqual([true, former, annotations]);
+    sealing.key = next;
+    await looks(1);
+    expect(recorded()).toEqual({ ...annotations, "kube-signet/sealing-key": next });
+  });
+
+  it("believes no record that is no fingerprint", async () => {
+    const annotations = { "kube-signet/sealing-key": "x".repeat(10_000) };
+    server.put(LEADER, { metadata: { annotations }, spec: { holderIdentity: "" } });
+    const { lease } = replica();
+    await looked();
+    expect(lease.sealedBefore).toBeUndefined();
   });
 
   it("takes one that was given back at once", async () => {

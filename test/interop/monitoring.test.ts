@@ -108,7 +108,7 @@ describe("the alerts", () => {
     SealedSecretsKeyCompromised: {
       [`${P}sealing_key_values{fingerprint="f",state="compromised"}`]: "2x120",
     },
-    SealedSecretsKeyUnconfirmed: { [`${P}sealing_keys{state="unconfirmed"}`]: "3x100 4x20" },
+    SealedSecretsKeyUnconfirmed: { [`${P}sealing_keys_appeared`]: "0x119 1x1" },
     SealedSecretsSealingKeyChanged: {
       [`${P}sealing_key_changes_total{reason="confirmed"}`]: "0x100 1x20",
     },
@@ -124,6 +124,15 @@ describe("the alerts", () => {
     const time = alert === "SealedSecretsKeyOverdue" ? "49h" : "2h";
     expect(fires(alert, series, time)).toBe(true);
   });
+});
+
+it.each([
+  ["at once, without any history", "1x1", "0m", true],
+  ["as long as the key is not confirmed", "1x3000", "49h", true],
+  ["not any more once it is", "1x60 0x60", "2h", false],
+])("the alert for an unconfirmed key fires %s", (_when, values, time, expected) => {
+  const series = { [`${P}sealing_keys_appeared`]: values };
+  expect(fires("SealedSecretsKeyUnconfirmed", series, time)).toBe(expected);
 });
 
 describe("the dashboard", () => {

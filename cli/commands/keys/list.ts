@@ -1,6 +1,7 @@
 // `signet keys list`: a cluster's sealing keys, and how many values each of them sealed.
 // SPEC.md, "Retirement of keys".
 
+import { isShort } from "../../../shared/keys/rsakey.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { countWords, fetchKeyReport } from "../../cluster/reportedkeys.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
@@ -38,6 +39,11 @@ export async function runKeysList(
       `${count(unused, "key")} of no use to what is in this cluster. Before you retire one: what is`,
       "only in Git, or was never applied here, is not counted.",
     );
+  }
+  for (const { bits, secret } of keys) {
+    if (bits === null || !isShort({ bits })) continue;
+    const advice = "`signet keys rotate`, then `signet reseal`";
+    lines.push("", `${secret} has ${bits} bits only, and may be broken: ${advice}.`);
   }
   const unconfirmed = keys.filter(({ state }) => state === "unconfirmed").length;
   if (unconfirmed > 0) {

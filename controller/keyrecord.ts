@@ -1,0 +1,106 @@
+// The record of the key that each value is sealed with. It is in the status of the SealedSecret, which
+// others may be allowed to write, so it is authenticated.
+// SPEC.md, "Status".
+
+import { createHash } from "node:crypto";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import type { Json } from "../shared/manifest/manifest.ts";
+import type { Keyring } from "../shared/keys/keyring.ts";
+import { maySeal, type SealingKey } from "../shared/keys/sealingkey.ts";
+import { type SealedUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
+
+/** A record as a status has it: anyone may have written it. It keeps no reference to the object. */
+export interface Claim {
+  /** How many values are under each key, by fingerprint. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly message: string;
+  readonly tag: string;
+}
+
+/** `SHA256:` and 43 characters. */
+const MAX_FINGERPRINT = 64;
+/** More keys than this in one record are not counted. */
+const MAX_KEYS = 100;
+
+/** Metrics ask at each scrape. It holds as long as the keyring has the same keys. */
+const known = new WeakMap<Claim, { readonly keys: Keyring["keys"]; readonly isOurs: boolean }>();
+
+/** Returns null if the status has no record. */
+export function claimOf(sealed: JsonObject): Claim | null {
+  const { sealedUnderTag: tag } = asObject(sealed["status"] ?? null) ?? {};
+  if (typeof tag !== "string") return null;
+  const under = sealedUnderOf(sealed);
+  const counts = Object.entries(under)
+    .filter(([fingerprint]) => fingerprint.length <= MAX_FINGERPRINT)
+    .slice(0, MAX_KEYS)
+    .map(([fingerprint, items]): [string, number] => [fingerprint, items.length]);
+  return { counts: new Map(counts), message: messageOf(sealed, under), tag };
+}
+
+/** Whether the controller wrote the record, for the values that the object has now. */
+export function isOurs(claim: Claim, { keys }: Keyring): boolean {
+  const before = known.get(claim);
+  if (before?.keys === keys) return before.isOurs;
+  const { message, tag } = claim;
+  // Strangers may know the private half of a key that may not seal.
+  const isOurs = keys.some((key) => maySeal(key) && tagWith(key, message) === tag);
+  known.set(claim, { keys, isOurs });
+  return isOurs;
+}
+
+/**
+ * Returns the record in the status; null if there is none, if the controller did not write it, or
+ * if it is about other values than the object has now.
+ */
+export function keyRecordOf(sealed: JsonObject, keyring: Keyring): SealedUnder | null {
+  const claim = claimOf(sealed);
+  return claim !== null && isOurs(claim, keyring) ? sealedUnderOf(sealed) : null;
+}
+
+/** Returns the fields of the status that record `under`. Without a key that may seal, there are none. */
+export function formatKeyRecord(
+  sealed: JsonObject,
+  under: SealedUnder,
+  keyring: Keyring,
+): JsonObject {
+  if (Object.keys(under).length === 0) return {};
+  const { newest } = keyring;
+  const before = keyRecordOf(sealed, keyring);
+  const { sealedUnderTag } = asObject(sealed["status"] ?? null) ?? {};
+  // A new key is no reason to write every status.
+  const isSame =
+    before !== null && JSON.stringify(sorted(before)) === JSON.stringify(sorted(under));
+  const tag = isSame
+    ? sealedUnderTag
+    : newest === null
+      ? undefined
+      : tagWith(newest, messageOf(sealed, under));
+  return { sealedUnder: under, ...(tag === undefined ? {} : { sealedUnderTag: tag }) };
+}
+
+function tagWith({ halves }: SealingKey, message: string): string | undefined {
+  return halves.find(({ tag }) => tag !== undefined)?.tag?.(message);
+}
+
+/** Binds the record to one SealedSecret and its ciphertexts: it says nothing of any others. */
+function messageOf(sealed: JsonObject, under: SealedUnder): string {
+  const { namespace = null, name = null, uid = null } = metadataOf(sealed);
+  const { encryptedData = null, data = null } = asObject(sealed["spec"] ?? null) ?? {};
+  // Only texts: an object that nobody checked may be nested so deep that it cannot be formatted.
+  const texts = sorted(asObject(encryptedData) ?? {}).filter(
+    ([, text]) => typeof text === "string",
+  );
+  const ciphertexts = hashOf([texts, typeof data === "string" ? data : null]);
+  return JSON.stringify([
+    "status.sealedUnder",
+    ...[namespace, name, uid, ciphertexts, hashOf(sorted(under))],
+  ]);
+}
+
+function hashOf(value: Json): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("base64url");
+}
+
+function sorted<T extends Json>(record: Readonly<Record<string, T>>): [string, T][] {
+  return Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+}
