@@ -21,6 +21,8 @@ export interface CacheOptions<T> {
   readonly keep: (object: JsonObject) => T;
   /** Called after the cache has changed; `object` is undefined if it was deleted. */
   readonly onChange: (key: string, object: T | undefined) => void;
+  /** Called for what takes the place of `before`; undefined where there is nothing. */
+  readonly onStored?: (stored: T | undefined, before: T | undefined) => void;
   readonly log: Log;
 }
 
@@ -86,7 +88,7 @@ export class Cache<T> {
     this.#calls.set(key, awaited);
     try {
       const object = await call();
-      if (object !== undefined && !awaited.overtaken) this.#objects.set(key, object);
+      if (object !== undefined && !awaited.overtaken) this.#store(key, object);
       return object;
     } finally {
       this.#calls.delete(key);
@@ -193,14 +195,20 @@ export class Cache<T> {
     const key = objectKey(object);
     const kept = this.#options.keep(object);
     this.#overtake(key);
-    this.#objects.set(key, kept);
+    this.#store(key, kept);
     this.#options.onChange(key, kept);
   }
 
   #drop(key: string): void {
     this.#overtake(key);
-    this.#objects.delete(key);
+    this.#store(key, undefined);
     this.#options.onChange(key, undefined);
+  }
+
+  #store(key: string, object: T | undefined): void {
+    this.#options.onStored?.(object, this.#objects.get(key));
+    if (object === undefined) this.#objects.delete(key);
+    else this.#objects.set(key, object);
   }
 
   #overtake(key: string): void {

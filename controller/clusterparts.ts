@@ -120,6 +120,7 @@ export class ClusterParts {
       sealedSecrets: () => this.world.sealedSecrets(),
       nameThem: !this.#flags.metricsOmitSecretLabels,
       keyring: this.#keyring,
+      firstLedAt: () => this.lease.createdAt,
       malformedKeys: () => this.keys.malformed,
       renewalAt: () => this.keys.renewalAt,
       now,
@@ -166,6 +167,7 @@ export class ClusterParts {
         log,
         now,
         clock,
+        sealingKey: () => this.keys.sealingKey,
         onLead,
         onFollow: () => {
           this.keys.follow();
@@ -252,6 +254,7 @@ export class ClusterParts {
         clock,
         guard: this.lease.guard,
         ledBefore: () => this.lease.ledBefore,
+        sealedBefore: () => this.lease.sealedBefore,
         onSealingKeyChange: (reason) => {
           this.metrics.sealingKeyChanges.inc({ reason });
         },
@@ -304,13 +307,15 @@ function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined
   return flags.allNamespaces ? undefined : [own];
 }
 
-type Election = Pick<Lease, "held" | "ledBefore" | "guard" | "run">;
+type Election = Pick<Lease, "held" | "createdAt" | "ledBefore" | "sealedBefore" | "guard" | "run">;
 
 /** A single replica, which always leads. */
 function withoutElection(lead: () => void): Election {
   return {
     held: true,
     ledBefore: false,
+    createdAt: undefined,
+    sealedBefore: undefined,
     guard: () => undefined,
     run: () => {
       lead();

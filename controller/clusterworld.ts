@@ -1,11 +1,14 @@
 // A cluster as the reconciler's world: watches SealedSecrets and Secrets, and writes Secrets.
 
 import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
-import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
-import { Cache, objectKey, text } from "./cache.ts";
+import { type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
+import { Cache, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { formatEvent } from "./events.ts";
+import { Keeper, type Kept, observedIn } from "./kept.ts";
 import type { Log } from "./log.ts";
+import { type Observed, observedOf } from "./observed.ts";
+import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
@@ -30,7 +33,8 @@ export interface ClusterOptions {
 /** The watched part of a cluster. */
 export class ClusterWorld implements World {
   readonly #options: ClusterOptions;
-  readonly #sealedSecrets: Cache<JsonObject>[] = [];
+  readonly #keeper = new Keeper();
+  readonly #sealedSecrets: Cache<Kept>[] = [];
   readonly #secrets: Cache<SecretMark>[] = [];
   /** The namespaces that match the selector; undefined for all. */
   readonly #selectedNamespaces: Cache<true> | undefined;
@@ -58,7 +62,14 @@ export class ClusterWorld implements World {
           path: `${SEALED_SECRETS}${path}/sealedsecrets`,
           ...(labelSelector === undefined ? {} : { labelSelector }),
         },
-        { keep: withoutManagedFields, onChange: options.onChange, log },
+        {
+          keep: (object) => this.#keeper.keep(withoutManagedFields(object)),
+          onChange: options.onChange,
+          onStored: (stored, before) => {
+            this.#keeper.count(stored, before);
+          },
+          log,
+        },
       );
       const secrets = new Cache(
         client,
@@ -77,10 +88,23 @@ export class ClusterWorld implements World {
     await Promise.all(this.#sealedSecrets.map((cache) => cache.start(signal)));
   }
 
-  sealedSecret(key: string): JsonObject | undefined {
+  async sealedSecret(key: string): Promise<Observed | undefined> {
     const namespace = namespaceOf(key);
     if (!this.#isSelected(namespace)) return undefined;
-    return this.#cacheOf(this.#sealedSecrets, namespace).get(key);
+    const kept = this.#cacheOf(this.#sealedSecrets, namespace).get(key);
+    if (kept === undefined) return undefined;
+    return observedIn(kept) ?? this.#readSealedSecret(key);
+  }
+
+  /** By a list of one: the controller has no other right to read SealedSecrets. */
+  async #readSealedSecret(key: string): Promise<Observed | undefined> {
+    const [namespace = "", name = ""] = key.split("/");
+    const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets`;
+    const { items } = await this.#call("GET", path, {
+      query: { fieldSelector: `metadata.name=${name}` },
+    });
+    const [object] = objectsIn(items);
+    return object === undefined ? undefined : observedOf(withoutManagedFields(object));
   }
 
   secretMark(key: string): SecretMark | undefined {
@@ -88,17 +112,17 @@ export class ClusterWorld implements World {
   }
 
   /** Every selected SealedSecret, as last seen. */
-  *sealedSecrets(): Generator<JsonObject> {
+  *sealedSecrets(): Generator<Summary> {
     for (const cache of this.#sealedSecrets) {
-      for (const [key, sealed] of cache.entries()) {
-        if (this.#isSelected(namespaceOf(key))) yield sealed;
+      for (const [key, { summary }] of cache.entries()) {
+        if (this.#isSelected(namespaceOf(key))) yield summary;
       }
     }
   }
 
   /** Keys of all selected SealedSecrets. */
   *keys(): Generator<string> {
-    for (const sealed of this.sealedSecrets()) yield objectKey(sealed);
+    for (const { namespace, name } of this.sealedSecrets()) yield `${namespace}/${name}`;
   }
 
   #isSelected(namespace: string): boolean {
@@ -154,19 +178,15 @@ export class ClusterWorld implements World {
   }
 
   async writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void> {
-    const [namespace = "", name = ""] = key.split("/");
-    const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}/status`;
-    await this.#cacheOf(this.#sealedSecrets, namespace).observe(key, async () =>
-      withoutManagedFields(
-        // The server rejects it if the version in the metadata is out of date, and ignores the spec,
-        // which may be nested too deeply to be written out.
-        await this.#call("PUT", path, {
-          query: { fieldManager: FIELD_MANAGER },
-          body: { ...sealed, spec: { encryptedData: {} }, status },
-          guard: this.#options.guard,
-        }),
-      ),
-    );
+    await this.#cacheOf(this.#sealedSecrets, namespaceOf(key)).observe(key, async () => {
+      // The server rejects it if the version in the metadata is out of date, and ignores the spec.
+      const written = await this.#call("PUT", `${sealedSecretPath(key)}/status`, {
+        query: { fieldManager: FIELD_MANAGER },
+        body: { ...sealed, spec: { encryptedData: {} }, status },
+        guard: this.#options.guard,
+      });
+      return this.#keeper.keep(withoutManagedFields(written));
+    });
   }
 
   async recordEvent(sealed: JsonObject, event: Event): Promise<void> {
@@ -221,6 +241,11 @@ function scopedPaths(namespaces: readonly string[] | undefined): string[] {
 function secretPath(key: string): string {
   const [namespace = "", name = ""] = key.split("/");
   return `/api/v1/namespaces/${namespace}/secrets/${name}`;
+}
+
+function sealedSecretPath(key: string): string {
+  const [namespace = "", name = ""] = key.split("/");
+  return `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets/${name}`;
 }
 
 function namespaceOf(key: string): string {

@@ -12,6 +12,7 @@ import { reasonOf } from "./folderkeys.ts";
 import { type Declarations, FolderManifests, type ManifestOptions } from "./foldermanifests.ts";
 import type { Log } from "./log.ts";
 import { ensureFolder, removeEmptyFolder, SecretFiles } from "./secretfiles.ts";
+import { type Observed, observedOf } from "./observed.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
 export interface FolderOptions extends ManifestOptions {
@@ -85,10 +86,13 @@ export class FolderWorld implements World {
     return removed;
   }
 
-  sealedSecret(key: string): JsonObject | undefined {
-    const declared = this.#declared.sealed.get(key);
-    const { status } = declared === undefined ? {} : this.#record(key);
-    return declared === undefined || status === undefined ? declared : { ...declared, status };
+  sealedSecret(key: string): Promise<Observed | undefined> {
+    return attempt(() => {
+      const declared = this.#declared.sealed.get(key);
+      if (declared === undefined) return undefined;
+      const { status } = this.#record(key);
+      return observedOf(status === undefined ? declared : { ...declared, status });
+    });
   }
 
   /** A hash of the files' content and modes: any difference from our last write is drift. */

@@ -179,8 +179,9 @@ function refusalFor(error: unknown, headers: Readonly<Record<string, string>>): 
   throw error;
 }
 
+/** An object without any is work as well. */
 function valuesOf({ sealed }: Submission): number {
-  return sealed.reduce((sum, { encryptedData }) => sum + encryptedData.size, 0);
+  return sealed.reduce((sum, { encryptedData }) => sum + Math.max(1, encryptedData.size), 0);
 }
 
 function accessRefusal(access: Access | null): Answer | null {

@@ -3,11 +3,9 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Keyring } from "../shared/keys/keyring.ts";
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
-import { text } from "./cache.ts";
 import { CHANGE_REASONS } from "./keychanges.ts";
 import { keyUse } from "./keyreport.ts";
-import { currentVerdict } from "./status.ts";
+import type { Summary } from "./summary.ts";
 
 const PREFIX = "sealed_secrets_controller_";
 
@@ -16,10 +14,12 @@ export interface Facts {
   readonly queueDepth: () => number;
   readonly contested: () => number;
   readonly leads: () => boolean;
-  readonly sealedSecrets: () => Iterable<JsonObject>;
+  readonly sealedSecrets: () => Iterable<Summary>;
   /** Whether condition_info may name SealedSecrets. */
   readonly nameThem: boolean;
   readonly keyring: Keyring;
+  /** When a replica first led; undefined if nothing tells. */
+  readonly firstLedAt: () => Date | undefined;
   readonly malformedKeys: () => number;
   /** Null if keys are never renewed. */
   readonly renewalAt: () => Date | null;
@@ -45,6 +45,7 @@ export function createMetrics(version: string, facts: Facts) {
     ...reconcileMetrics(registers, facts),
     ...sealedSecretMetrics(registers, facts),
     ...sealingKeyMetrics(registers, facts),
+    ...keyUseMetrics(registers, facts),
     decryptions: new Counter({
       name: `${PREFIX}unsealed_objects_total`,
       help: "SealedSecrets whose values were opened; one in sync costs none.",
@@ -122,15 +123,11 @@ function sealedSecretMetrics(registers: Registry[], facts: Facts) {
       collect() {
         this.reset();
         if (!facts.nameThem) return;
-        for (const sealed of facts.sealedSecrets()) {
-          const { namespace, name, labels = null } = metadataOf(sealed);
-          const synced = currentVerdict(sealed)?.synced;
+        for (const { namespace, name, instance, synced } of facts.sealedSecrets()) {
           this.set(
             {
-              namespace: text(namespace),
-              name: text(name),
-              condition: "Synced",
-              ss_app_kubernetes_io_instance: text(asObject(labels)?.["app.kubernetes.io/instance"]),
+              ...{ namespace, name, condition: "Synced" },
+              ss_app_kubernetes_io_instance: instance,
             },
             synced === undefined ? 0 : synced ? 1 : -1,
           );
@@ -144,8 +141,7 @@ function sealedSecretMetrics(registers: Registry[], facts: Facts) {
       registers,
       collect() {
         const counts = { True: 0, False: 0, Unknown: 0 };
-        for (const sealed of facts.sealedSecrets()) {
-          const synced = currentVerdict(sealed)?.synced;
+        for (const { synced } of facts.sealedSecrets()) {
           counts[synced === undefined ? "Unknown" : synced ? "True" : "False"]++;
         }
         for (const [synced, count] of Object.entries(counts)) this.set({ synced }, count);
@@ -174,12 +170,25 @@ function sealingKeyMetrics(registers: Registry[], facts: Facts) {
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },
     }),
+    sealingKeysAppeared: new Gauge({
+      name: `${PREFIX}sealing_keys_appeared`,
+      help: "Unconfirmed keys whose Secret was created after the controller first led here.",
+      registers,
+      collect() {
+        this.set(appearedKeys(facts));
+      },
+    }),
     sealingKeyChanges: new Counter({
       name: `${PREFIX}sealing_key_changes_total`,
       help: "Changes of the key that seals, by reason (first, created, removed, compromised, unconfirmed, confirmed).",
       labelNames: ["reason"],
       registers,
     }),
+  };
+}
+
+function keyUseMetrics(registers: Registry[], facts: Facts) {
+  return {
     sealingKeyValues: new Gauge({
       name: `${PREFIX}sealing_key_values`,
       help: "Values in the cluster that are sealed under each key; unknown: not opened as they are.",
@@ -188,7 +197,7 @@ function sealingKeyMetrics(registers: Registry[], facts: Facts) {
       collect() {
         this.reset();
         const { keyring, sealedSecrets } = facts;
-        const { byKey, unknown } = keyUse(sealedSecrets());
+        const { byKey, unknown } = keyUse(keyring, sealedSecrets());
         for (const key of keyring.keys) {
           const { fingerprint } = key;
           const state = keyring.stateOf(key);
@@ -232,6 +241,16 @@ function sealingKeyMetrics(registers: Registry[], facts: Facts) {
       },
     }),
   };
+}
+
+/** Keys that were there before the controller may stay unconfirmed for ever, and alarm nobody. */
+function appearedKeys({ keyring, firstLedAt }: Facts): number {
+  const ours = keyring.keys.filter(({ confirmed }) => confirmed);
+  const oldestMs = Math.min(...ours.map(({ createdAt }) => createdAt.getTime()));
+  const sinceMs = firstLedAt()?.getTime() ?? oldestMs;
+  return keyring.keys.filter(
+    (key) => keyring.stateOf(key) === "unconfirmed" && key.createdAt.getTime() > sinceMs,
+  ).length;
 }
 
 function httpMetrics(registers: Registry[]) {

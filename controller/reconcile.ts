@@ -7,9 +7,7 @@ import type { Keyring } from "../shared/keys/keyring.ts";
 import { MAX_TRIALS, Trials, type TrialsOptions } from "../shared/keys/trials.ts";
 import { scopeOf } from "../shared/sealing/scope.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
-import { type RenderTemplates, unseal } from "../shared/sealing/unseal.ts";
-import type { Json } from "../shared/manifest/manifest.ts";
-import { checkExtent } from "../shared/kubernetes/extent.ts";
+import { type RenderTemplates, unseal, type UnsealedSecret } from "../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
@@ -20,12 +18,13 @@ import { decide, isPatched, markOf, withOwner } from "./decide.ts";
 import { type KeyPlace, keyMarkOf } from "./keymarks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome } from "./queue.ts";
+import { keyRecordOf } from "./keyrecord.ts";
 import { JobLost } from "./sandbox.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 import { formatLeft, type Left, leftOf } from "./record.ts";
 import { compromisedMessage, currentVerdict, nextStatus } from "./status.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import { itemsUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
+import { itemsUnder } from "../shared/sealing/sealedunder.ts";
 
 /**
  * With the value `ignore` on a SealedSecret, others' changes to its Secret are not reverted.
@@ -69,6 +68,8 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   /** The inputs and the result of each name's last run: equal inputs need no second run. */
   readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
+  /** The same for results that no status tells yet. */
+  readonly #unreported = new Map<string, { readonly seen: string; readonly result: Result }>();
   /** Our last writes of Secrets, and the stamps that no status records yet. */
   readonly #left = new Map<string, { readonly left: Left; readonly stamp?: Stamp | undefined }>();
   readonly #contest = new Contest();
@@ -82,12 +83,15 @@ export class Reconciler {
   forgetFailures(): string[] {
     const failed = [...this.#settled].filter(([, { failed }]) => failed).map(([key]) => key);
     for (const key of failed) this.#settled.delete(key);
+    const unreported = [...this.#unreported].filter(([, { result }]) => !result.verdict.synced);
+    for (const [key] of unreported) this.#unreported.delete(key);
     return failed;
   }
 
   /** Makes every name run again, because another replica may have written meanwhile. */
   forgetAll(): void {
     this.#settled.clear();
+    this.#unreported.clear();
     this.#left.clear();
   }
 
@@ -97,28 +101,30 @@ export class Reconciler {
   }
 
   async reconcile(key: string): Promise<Outcome> {
-    const { world, updateStatus } = this.#options;
-    const object = world.sealedSecret(key);
-    if (object === undefined || metadataOf(object)["deletionTimestamp"] !== undefined) {
+    const { world, keyring, updateStatus } = this.#options;
+    const observed = await world.sealedSecret(key);
+    if (observed === undefined || isBeingDeleted(observed.object)) {
       // Its Secret is deleted by the owner reference in a cluster, and by the world in folders.
-      this.#settled.delete(key);
-      this.#left.delete(key);
+      for (const memory of [this.#settled, this.#unreported, this.#left]) memory.delete(key);
       this.#contest.forget(key);
       this.#attempts.forget(key);
       return { kind: "done" };
     }
-    const excess = excessOf(object);
+    const { object, excess } = observed;
     const source = excess === null ? sourceOf(object) : versionOf(object);
     const mark = world.secretMark(key);
+    const inputs = this.#inputsOf(object, source, mark);
     const settled = this.#settled.get(key);
-    if (settled?.seen === this.#inputsOf(object, source, mark)) {
-      return { kind: settled.failed ? "terminal" : "done" };
-    }
+    if (settled?.seen === inputs) return { kind: settled.failed ? "terminal" : "done" };
 
+    const unreported = this.#unreported.get(key);
+    this.#unreported.delete(key);
     const result =
-      excess === null
-        ? await this.#bringInSync(key, object, source, mark)
-        : { verdict: verdicts.unsealFailed(excess), wrote: false };
+      unreported?.seen === inputs
+        ? unreported.result
+        : excess === null
+          ? await this.#bringInSync(key, object, source, mark)
+          : { verdict: verdicts.unsealFailed(excess), wrote: false };
     if ("kind" in result) return result;
     const { verdict, drift } = result;
     if (result.mark !== undefined) {
@@ -126,20 +132,26 @@ export class Reconciler {
       const left = { uid, resourceVersion, source, patched: result.patched === true };
       this.#left.set(key, { left, stamp: result.stamp });
     }
+    // With the mark of this run's write: later changes by others need another run.
+    const inputsThen = (then: JsonObject): string =>
+      this.#inputsOf(then, source, result.mark ?? mark);
+    if (verdict.next !== "retry") {
+      // Where only the report fails, a retry does nothing else again.
+      const unreported = { ...result, wrote: false, drift: undefined };
+      this.#unreported.set(key, { seen: inputsThen(object), result: unreported });
+    }
     if (drift !== undefined) this.#options.onRepair?.(key, drift);
-    // A status that is itself too deep is not read, only replaced.
-    const { status: _excess, ...rest } = object;
-    await this.#report(key, excessOf(object["status"] ?? null) === null ? object : rest, result);
+    const reported = await this.#report(key, object, result);
+    this.#unreported.delete(key);
     const known = this.#left.get(key);
-    // The status has the stamp now.
-    if (known !== undefined && updateStatus) this.#left.set(key, { left: known.left });
+    // The status has the stamp now, with a tag.
+    if (known !== undefined && updateStatus && keyring.newest !== null)
+      this.#left.set(key, { left: known.left });
     if (verdict.next === "retry") {
       const { retryAfterMs: afterMs } = result;
       return { kind: "retry", ...(afterMs === undefined ? {} : { afterMs }) };
     }
-    // With the mark of this run's write: later changes by others need another run.
-    const seen = this.#inputsOf(object, source, result.mark ?? mark);
-    this.#settled.set(key, { seen, failed: !verdict.synced });
+    this.#settled.set(key, { seen: inputsThen(reported), failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
       // Only the passing of time ends a contest.
       this.#settled.delete(key);
@@ -148,8 +160,15 @@ export class Reconciler {
     return { kind: verdict.synced ? "done" : "terminal" };
   }
 
-  /** Writes status, Events and log lines, unless they were written before. */
-  async #report(key: string, object: JsonObject, { verdict, wrote, stamp }: Result): Promise<void> {
+  /**
+   * Writes status, Events and log lines, unless they were written before. Returns the object with the
+   * status that it has then.
+   */
+  async #report(
+    key: string,
+    object: JsonObject,
+    { verdict, wrote, stamp }: Result,
+  ): Promise<JsonObject> {
     const { world, keyring, now, updateStatus, onVerdict } = this.#options;
     const { left } = this.#left.get(key) ?? {};
     const recorded = leftOf(object, keyring);
@@ -158,6 +177,7 @@ export class Reconciler {
       now: now(),
       left: isNew ? formatLeft(object, left, keyring) : undefined,
       stamp,
+      keyring,
       compromised: this.#compromised(),
     });
     const before = currentVerdict(object);
@@ -181,6 +201,7 @@ export class Reconciler {
         }),
       ),
     ]);
+    return status === null || !updateStatus ? object : { ...object, status };
   }
 
   #compromised(): Set<string> {
@@ -190,8 +211,12 @@ export class Reconciler {
 
   /** Everything that a run's result depends on, except the sealing keys. */
   #inputsOf(object: JsonObject, source: string, mark: SecretMark | undefined): string {
-    const exposed = itemsUnder(sealedUnderOf(object), this.#compromised());
-    return JSON.stringify([source, mark, ignoresDrift(object), exposed]);
+    const { keyring } = this.#options;
+    const record = keyRecordOf(object, keyring);
+    const exposed = itemsUnder(record ?? {}, this.#compromised());
+    // Without a key that may seal, a record gets no tag. It gets one as soon as there is a key.
+    const recording = [record !== null, record === null && keyring.newest !== null];
+    return JSON.stringify([source, mark, ignoresDrift(object), exposed, ...recording]);
   }
 
   async #bringInSync(
@@ -200,19 +225,21 @@ export class Reconciler {
     source: string,
     mark: SecretMark | undefined,
   ): Promise<Result | Outcome> {
-    const { keyring, render, openIn, acceptLegacy, repair, clock } = this.#options;
+    const { keyring, render, repair, clock } = this.#options;
     const known = this.#left.get(key);
     const left = known?.left ?? leftOf(object, keyring);
     const sameSource = left?.source === source;
     if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
       const contested = this.#contest.isContested(key, clock());
       const verdict = contested ? stillContested(object) : verdicts.unsealed();
-      return { verdict, mark, patched: left.patched, stamp: known?.stamp, wrote: false };
+      const stamp = known?.stamp ?? (await this.#missingStamp(object));
+      return { verdict, mark, patched: left.patched, stamp, wrote: false };
     }
     if (sameSource) {
       const change = mark === undefined ? "deleted" : "changed";
       if (ignoresDrift(object) || !repair[change]) {
-        return { verdict: verdicts.driftIgnored(change), wrote: false };
+        const stamp = await this.#missingStamp(object);
+        return { verdict: verdicts.driftIgnored(change), stamp, wrote: false };
       }
       const waitMs = this.#contest.waitMs(key, clock());
       if (waitMs > 0) return later(waitMs);
@@ -224,9 +251,7 @@ export class Reconciler {
     this.#options.onUnseal?.();
     try {
       sealed = parseSealedSecret(object);
-      const run = openIn?.(sealed.metadata.namespace);
-      const trials = new Trials({ limit: MAX_TRIALS, ...(run === undefined ? {} : { run }) });
-      const unsealed = await unseal(sealed, keyring, { render, acceptLegacy, trials });
+      const unsealed = await this.#open(sealed, render);
       desired = withOwner(unsealed.secret, object);
       stamp = unsealed.stamp;
       this.#attempts.forget(key);
@@ -252,6 +277,25 @@ export class Reconciler {
       const isFinal = error instanceof WorldError && ["refused", "invalid"].includes(error.failure);
       if (!isFinal) throw error;
       return { verdict: verdicts.writeFailed(error), stamp, wrote: false };
+    }
+  }
+
+  async #open(sealed: SealedSecret, render: RenderTemplates): Promise<UnsealedSecret> {
+    const { keyring, openIn, acceptLegacy } = this.#options;
+    const run = openIn?.(sealed.metadata.namespace);
+    const trials = new Trials({ limit: MAX_TRIALS, ...(run === undefined ? {} : { run }) });
+    return unseal(sealed, keyring, { render, acceptLegacy, trials });
+  }
+
+  /** The key of each value, where the status has no record of ours; undefined if one does not open. */
+  async #missingStamp(object: JsonObject): Promise<Stamp | undefined> {
+    if (keyRecordOf(object, this.#options.keyring) !== null) return undefined;
+    this.#options.onUnseal?.();
+    try {
+      return (await this.#open(parseSealedSecret(object), () => new Map())).stamp;
+    } catch (error) {
+      if (error instanceof SignetError) return undefined;
+      throw error;
     }
   }
 
@@ -355,7 +399,7 @@ interface Result {
   readonly stamp?: Stamp | undefined;
   readonly wrote: boolean;
   /** The changes by others that were reverted. */
-  readonly drift?: Drift;
+  readonly drift?: Drift | undefined;
   /** The shortest time until a retry. */
   readonly retryAfterMs?: number;
 }
@@ -372,15 +416,8 @@ export function sourceOf(sealed: JsonObject): string {
   return createHash("sha256").update(JSON.stringify(recorded)).digest("base64url").slice(0, 22);
 }
 
-/** Why nothing may walk through the object; null if it has an ordinary depth and size. */
-function excessOf(object: Json): SignetError | null {
-  try {
-    checkExtent(object);
-    return null;
-  } catch (error) {
-    if (error instanceof SignetError) return error;
-    throw error;
-  }
+function isBeingDeleted(object: JsonObject): boolean {
+  return metadataOf(object)["deletionTimestamp"] !== undefined;
 }
 
 /** Tells versions of an object apart that `sourceOf` could not walk through. */

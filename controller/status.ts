@@ -3,9 +3,11 @@
 
 import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
-import { itemsUnder, type SealedUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
+import type { Keyring } from "../shared/keys/keyring.ts";
+import { itemsUnder, type SealedUnder } from "../shared/sealing/sealedunder.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
 import { bounded } from "./bounded.ts";
+import { formatKeyRecord, keyRecordOf } from "./keyrecord.ts";
 import { listed, type Reason, type Verdict } from "./verdict.ts";
 
 /** The controller's conditions, in order. The original's printer columns read the first one. */
@@ -43,8 +45,9 @@ export interface StatusFacts {
   readonly now: Date;
   /** The record of the Secret as last written; undefined to keep what the status records. */
   readonly left?: JsonObject | undefined;
-  /** The key that each value is sealed with; undefined to keep what the status records. */
+  /** The key that each value is sealed with; undefined to keep what the controller recorded. */
   readonly stamp?: Stamp | undefined;
+  readonly keyring: Keyring;
   /** Fingerprints of the compromised keys. */
   readonly compromised: ReadonlySet<string>;
 }
@@ -53,14 +56,21 @@ export interface StatusFacts {
 export function nextStatus(
   sealed: JsonObject,
   verdict: Verdict,
-  { now, left, stamp, compromised }: StatusFacts,
+  { now, left, stamp, keyring, compromised }: StatusFacts,
 ): JsonObject | null {
   const before = asObject(sealed["status"] ?? null) ?? {};
-  const { observedGeneration: _observed, sealedUnder: _under, ...others } = before;
+  const {
+    observedGeneration: _observed,
+    sealedUnder: _under,
+    sealedUnderTag: _tag,
+    ...others
+  } = before;
   const generation = asObject(sealed["metadata"] ?? null)?.["generation"];
   const sealedUnder =
-    withinSize(stamp === undefined ? sealedUnderOf(sealed) : itemsByKey(stamp), MAX_SEALED_UNDER) ??
-    {};
+    withinSize(
+      stamp === undefined ? (keyRecordOf(sealed, keyring) ?? {}) : itemsByKey(stamp),
+      MAX_SEALED_UNDER,
+    ) ?? {};
   const told: [(typeof OUR_CONDITIONS)[number], boolean, string, string][] = [
     ["Synced", verdict.synced, verdict.reason, verdict.message],
     ["Ready", verdict.synced, verdict.reason, verdict.message],
@@ -100,7 +110,7 @@ export function nextStatus(
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     conditions: [...ours, ...(withinSize(theirs, MAX_OTHERS) ?? [])],
     ...(left === undefined ? {} : { secret: left }),
-    ...(Object.keys(sealedUnder).length === 0 ? {} : { sealedUnder }),
+    ...formatKeyRecord(sealed, sealedUnder, keyring),
   };
   return canonical(before) === canonical(status) ? null : status;
 }

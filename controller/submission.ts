@@ -9,6 +9,8 @@ import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedse
 
 /** JSON may be longer than YAML, which can repeat a part by an alias. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
+/** Of a List: each is copied to the main thread. */
+const MAX_OBJECTS = 1_000;
 
 /** What the routes need of it, and nothing else: it is copied from one thread to another. */
 export interface Submission {
@@ -37,6 +39,9 @@ export function parseSubmission(body: Uint8Array): Submission {
   checkExtent(object);
   const isList = object["kind"] === "List";
   const objects = isList ? objectsOf({ value: object }) : [object];
+  if (objects.length > MAX_OBJECTS) {
+    throw new SignetError("wrong-kind", `there are more than ${MAX_OBJECTS} objects`);
+  }
   const sealed = objects.map((each) => withoutTemplate(parseSealedSecret(each)));
   if (objects.length === 0) throw new SignetError("wrong-kind", "there is no object");
   const json = JSON.stringify(isList ? { ...object, items: objects } : object);

@@ -2,6 +2,7 @@
 // SPEC.md, "Reconciling".
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
+import type { Observed } from "./observed.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 
 /** One state of a Secret, without its content. */
@@ -39,8 +40,8 @@ export class WorldError extends Error {
  * parameter is the `NAMESPACE/NAME` of an object.
  */
 export interface World {
-  /** Returns the last observed version of a SealedSecret; undefined if there is none. */
-  sealedSecret(key: string): JsonObject | undefined;
+  /** Returns the last observed version of a SealedSecret, or a later one; undefined if there is none. */
+  sealedSecret(key: string): Promise<Observed | undefined>;
   /** Returns the last observed version of a Secret that the controller manages. */
   secretMark(key: string): SecretMark | undefined;
   /** Reads the current Secret, no matter who owns it. Returns null if there is none. */

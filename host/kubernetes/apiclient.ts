@@ -4,6 +4,7 @@ import { request as httpsRequest, type RequestOptions } from "node:https";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
+import { AnswerTooLarge, parseAnswer, readAnswer } from "./answer.ts";
 import { KeptConnections } from "./keptconnections.ts";
 import type { KubeConfig } from "./library.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
@@ -51,6 +52,8 @@ export interface CallOptions {
 const REQUEST_TIMEOUT_MS = 30_000;
 /** A server that asks for more would stop us altogether; one that asks for less than a second, not spare itself. */
 const MAX_RETRY_AFTER_S = 60;
+/** A 500 may be about one object: it says nothing about the others. */
+const UNAVAILABLE = new Set([502, 503, 504]);
 /** The shortest time between two calls of `onRecovered`, for a server that fails repeatedly. */
 const MIN_RECOVERY_INTERVAL_MS = 5_000;
 
@@ -87,7 +90,10 @@ export class KubernetesClient {
     this.#isFailing = isFailing;
   }
 
-  /** One call. @throws ApiError for every response that is not 2xx, and on a timeout */
+  /**
+   * One call.
+   * @throws ApiError for every response that is not 2xx, and on a timeout; AnswerTooLarge
+   */
   async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
     if (options.urgent !== true) await this.#take();
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
@@ -97,16 +103,20 @@ export class KubernetesClient {
         request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
       });
       const fail = (error: unknown): void => {
+        if (error instanceof AnswerTooLarge) {
+          reject(error);
+          return;
+        }
         this.#recordHealth(true);
         reject(asApiError(error));
       };
       request.on("error", fail);
       request.on("response", (response) => {
-        readAll(response).then((text) => {
+        readAnswer(response).then((text) => {
           const status = response.statusCode ?? 0;
-          this.#recordHealth(status >= 500);
+          this.#recordHealth(UNAVAILABLE.has(status));
           if (status < 200 || status > 299) reject(refusal(status, response, text));
-          else resolve(asObject(parse(text)) ?? {});
+          else resolve(asObject(parseAnswer(text)) ?? {});
         }, fail);
       });
       try {
@@ -149,7 +159,7 @@ export class KubernetesClient {
       request.on("response", (response) => {
         const status = response.statusCode ?? 0;
         if (status !== 200) {
-          readAll(response).then((text) => {
+          readAnswer(response).then((text) => {
             fail(refusal(status, response, text));
           }, fail);
           return;
@@ -206,7 +216,7 @@ export class KubernetesClient {
 
 /** @throws ApiError 410 if `line` is not an event: what it told is lost unless it is listed again */
 function watchEvent(line: string): [string, JsonObject] {
-  const event = asObject(parse(line));
+  const event = asObject(parseAnswer(line));
   const object = asObject(event?.["object"] ?? null);
   const type = event?.["type"];
   if (typeof type !== "string" || object === null) {
@@ -222,7 +232,7 @@ function asApiError(error: unknown): ApiError {
 }
 
 function refusal(status: number, response: IncomingMessage, text: string): ApiError {
-  const answer = asObject(parse(text));
+  const answer = asObject(parseAnswer(text));
   const reason = typeof answer?.["reason"] === "string" ? answer["reason"] : `HTTP${status}`;
   const details = asObject(answer?.["details"] ?? null);
   const causes = Array.isArray(details?.["causes"]) ? details["causes"] : [];
@@ -239,20 +249,6 @@ function refusal(status: number, response: IncomingMessage, text: string): ApiEr
     Number.isFinite(seconds) ? 1000 * Math.min(Math.max(seconds, 1), MAX_RETRY_AFTER_S) : undefined,
     fields.length,
   );
-}
-
-function parse(text: string): Json {
-  try {
-    return text === "" ? null : (JSON.parse(text) as Json);
-  } catch {
-    return null;
-  }
-}
-
-async function readAll(stream: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** Allows `burst` calls at once, then `qps` a second. Callers are served in order. */

@@ -242,14 +242,16 @@ export interface Cluster {
 export async function startCluster({
   flags = ["--key-size=2048"],
   namespaces = [],
+  env = {},
 }: {
   flags?: string[];
   namespaces?: string[];
+  env?: Record<string, string>;
 } = {}): Promise<Cluster> {
   const plane = await startControlPlane();
   await installSignet(plane);
   for (const name of namespaces) await ensureNamespace(plane, name);
-  const controller = await startSignet(plane, { flags });
+  const controller = await startSignet(plane, { flags, env });
   const service = { service: "sealed-secrets-controller", namespace: MANIFEST_NAMESPACE };
   await exposeController(plane, { ...service, port: controller.port });
   return { plane, controller, kubeconfig: await plane.kubeconfig() };

@@ -12,10 +12,16 @@ import {
   untilData,
   untilVerdict,
 } from "./objects.ts";
-import { addTenant, type RunningController, startCluster } from "./signet.ts";
+import { addTenant, type RunningController, startCluster, startSignet } from "./signet.ts";
 
 const SEALED = "/apis/bitnami.com/v1alpha1/namespaces/tenant/sealedsecrets";
 const LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+
+const STARTED = {
+  flags: ["--key-size=2048", "--leader-elect-lease-duration=15s"],
+  // What Node takes of the chart's memory limit, in MiB.
+  env: { NODE_OPTIONS: "--max-old-space-size=256" },
+};
 
 let plane: ControlPlane;
 let controller: RunningController;
@@ -26,10 +32,7 @@ let honest = 0;
 const DEEP = "nested 9,000 deep";
 
 beforeAll(async () => {
-  ({ plane, controller } = await startCluster({
-    flags: ["--key-size=2048", "--leader-elect-lease-duration=15s"],
-    namespaces: ["tenant", "honest"],
-  }));
+  ({ plane, controller } = await startCluster({ ...STARTED, namespaces: ["tenant", "honest"] }));
   certificate = await certificateOf(controller);
   const rules = [{ apiGroups: ["bitnami.com"], resources: ["sealedsecrets"], verbs: ["create"] }];
   token = await addTenant(plane, { namespace: "tenant", name: "tenant", rules });
@@ -134,6 +137,32 @@ describe("a tenant's SealedSecret", () => {
       "Warning ErrUnsealFailed",
     ]);
     expect((await statusOf(plane, "tenant", name)).synced?.status).toBe("False");
+  });
+
+  it.each<[string, object]>([
+    ["of very many parts", { metadata: { rest: Array.from({ length: 480_000 }, () => ({})) } }],
+    ["of a long text", { metadata: { rest: "x".repeat(1_400_000) } }],
+  ])("%s takes no memory, however many they are, also after a restart", async (_, template) => {
+    const port = controller.port;
+    const text = JSON.stringify({
+      apiVersion: "bitnami.com/v1alpha1",
+      kind: "SealedSecret",
+      metadata: { generateName: "many-", namespace: "tenant" },
+      spec: { encryptedData: { a: "AgAA" }, template },
+    });
+    for (let count = 0; count < 12; count++) {
+      const { status } = await plane.request("POST", SEALED, text, { token });
+      expect(status).toBe(201);
+    }
+    await expectOthersServed(await lease());
+    await controller.stop();
+    controller = await startSignet(plane, { ...STARTED, port });
+    const name = `honest-${honest++}`;
+    await plane.apply(
+      await sealed(certificate, { namespace: "honest", name, stringData: { password: name } }),
+    );
+    await untilData(plane, "honest", name, { password: name });
+    expect(controller.logs()).toContain("controller ready");
   });
 
   it("with 600 values of a former key is opened, and others are served meanwhile", async () => {

@@ -12,7 +12,7 @@ import { createLog } from "../../controller/log.ts";
 import { createMetrics, type Metrics } from "../../controller/metrics.ts";
 import { JobLost } from "../../controller/sandbox.ts";
 import { parseSubmission } from "../../controller/submission.ts";
-import type { Keyring } from "../../shared/keys/keyring.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
 import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import type { Scope } from "../../shared/sealing/scope.ts";
@@ -42,12 +42,16 @@ afterEach(async () => {
 });
 
 /** The routes, listening. The keyring's two keys: `first` seals, `second` is older. */
-async function serve(wiring: Partial<ApiWiring> = {}): Promise<Service> {
+async function serve(
+  wiring: Partial<ApiWiring> = {},
+  { keyring = keyringOf([]), firstLedAt }: { keyring?: Keyring; firstLedAt?: Date } = {},
+): Promise<Service> {
   const lines: string[] = [];
   const time = { ms: 0 };
   const log = createLog("INFO", "text", (line) => lines.push(line));
-  const keyring = keyringOf([]);
-  keyring.replace([testKey("first"), { ...testKey("second"), orderedAt: new Date(0) }]);
+  if (keyring.keys.length === 0) {
+    keyring.replace([testKey("first"), { ...testKey("second"), orderedAt: new Date(0) }]);
+  }
   const metrics = createMetrics("0", {
     queueDepth: () => 0,
     contested: () => 0,
@@ -55,6 +59,7 @@ async function serve(wiring: Partial<ApiWiring> = {}): Promise<Service> {
     sealedSecrets: () => [],
     nameThem: true,
     keyring,
+    firstLedAt: () => firstLedAt,
     malformedKeys: () => 0,
     renewalAt: () => null,
     now: () => new Date(0),
@@ -151,7 +156,7 @@ describe("what everybody may read", () => {
     ]);
     expect(new Set(keys.flatMap((key) => Object.keys(key)))).toEqual(
       new Set([
-        ...["fingerprint", "secret", "state", "notBefore", "notAfter"],
+        ...["fingerprint", "secret", "state", "bits", "notBefore", "notAfter"],
         ...["values", "sealedSecrets"],
       ]),
     );
@@ -844,6 +849,26 @@ it("serves metrics, and nothing else, on their own address", async () => {
   );
   expect((await fetch(`${url}/v1/cert.pem`)).status).toBe(404);
 });
+
+it.each<[string, Date | undefined]>([
+  ["the controller first led", new Date(2_000)],
+  ["the oldest confirmed key, where there is no Lease", undefined],
+])(
+  "counts unconfirmed keys as appeared whose Secret is newer than %s",
+  async (_what, firstLedAt) => {
+    const planted = { confirmed: false, compromised: false };
+    const keyring = new Keyring([
+      { ...testKey("first"), createdAt: new Date(firstLedAt === undefined ? 2_000 : 5_000) },
+      { ...testKey("second"), ...planted, createdAt: new Date(2_000) },
+      { ...testKey("wide"), ...planted, createdAt: new Date(3_000) },
+    ]);
+    const given = { keyring, ...(firstLedAt === undefined ? {} : { firstLedAt }) };
+    const { registry } = (await serve({}, given)).metrics;
+    expect(await registry.metrics()).toContain(
+      "\nsealed_secrets_controller_sealing_keys_appeared 1\n",
+    );
+  },
+);
 
 it("has a series for each reason of another sealing key before there is one, so that an alert sees the first", async () => {
   const registry = (await serve()).metrics.registry;

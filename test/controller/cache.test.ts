@@ -88,6 +88,19 @@ describe("the list", () => {
     expect(asked("watch")).toEqual(["502"]);
   });
 
+  it("comes in smaller pages where objects are large or have many parts, then in larger ones again", async () => {
+    const large = "x".repeat(1_000_000);
+    const parts = Array.from({ length: 400_000 }, () => ({}));
+    for (let n = 10; n < 30; n++) server.put(at(`a${n}`), { large });
+    for (let n = 10; n < 30; n++) server.put(at(`b${n}`), { parts });
+    for (let n = 1000; n < 1100; n++) server.put(at(`c${n}`), {});
+    const { cache, changes } = await following();
+    expect([changes.length, [...cache.keys()].length]).toEqual([140, 140]);
+    const limits = server.seen.map(({ query }) => Number(query["limit"] ?? 0));
+    expect([limits[0], Math.min(...limits.filter((limit) => limit > 0))]).toEqual([500, 1]);
+    expect(limits.at(-2)).toBeGreaterThan(8);
+  });
+
   it("may be empty, and ask for metadata alone", async () => {
     const { cache } = await following({ metadataOnly: true, fieldSelector: "metadata.name=a" });
     expect([...cache.entries()]).toEqual([]);

@@ -1,6 +1,7 @@
 // A world in memory for the reconciler: objects with versions, failures on demand, a record of all.
 // SPEC.md, "Reconciling".
 import { SECRET_LABEL } from "../../controller/decide.ts";
+import { type Observed, observedOf } from "../../controller/observed.ts";
 import {
   type Event,
   type SecretMark,
@@ -42,8 +43,9 @@ export class MemoryWorld implements World {
     return stored;
   }
 
-  sealedSecret(key: string): JsonObject | undefined {
-    return this.sealed.get(key);
+  sealedSecret(key: string): Promise<Observed | undefined> {
+    const sealed = this.sealed.get(key);
+    return Promise.resolve(sealed === undefined ? undefined : observedOf(sealed));
   }
 
   secretMark(key: string): SecretMark | undefined {
@@ -84,7 +86,8 @@ export class MemoryWorld implements World {
       const { uid, resourceVersion } = metadataOf(sealed);
       this.#expect(this.sealed, key, uid, resourceVersion);
       this.statuses.push(status);
-      this.put("sealed", { ...sealed, status });
+      // Like the server, it takes nothing but the status.
+      this.put("sealed", { ...this.sealed.get(key), status });
     });
   }
 

@@ -9,13 +9,14 @@ import {
   type ReconcilerOptions,
   sourceOf,
 } from "../../controller/reconcile.ts";
+import { keyRecordOf } from "../../controller/keyrecord.ts";
 import { JobLost } from "../../controller/sandbox.ts";
 import { currentVerdict } from "../../controller/status.ts";
-import { formatDrift } from "../../controller/verdict.ts";
+import { formatDrift, verdicts } from "../../controller/verdict.ts";
 import { WorldError } from "../../controller/world.ts";
 import { SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
@@ -806,13 +807,42 @@ describe("a world that fails", () => {
   });
 });
 
+describe("an object whose status cannot be written", () => {
+  it("costs its values once, however often the status is tried", async () => {
+    const { world, reconciler, counts, told } = bench();
+    world.put("sealed", await sealed({ data: { password: VALUE }, key: "second" }));
+    for (let attempt = 0; attempt < 3; attempt++) {
+      world.fail("status", "refused");
+      await expect(reconciler.reconcile(NAME)).rejects.toThrow(WorldError);
+    }
+    expect([counts.unsealed, told.verdicts]).toEqual([1, Array(3).fill("DecryptFailed")]);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect([counts.unsealed, reason(world)]).toEqual([1, "DecryptFailed"]);
+  });
+
+  it("is worked on again when it changes, or when there is another key", async () => {
+    const { world, reconciler, counts, keyring } = bench();
+    world.put("sealed", await sealed({ key: "second" }));
+    world.fail("status", "refused");
+    await expect(reconciler.reconcile(NAME)).rejects.toThrow(WorldError);
+    keyring.replace(keyringOf(["first", "second"]).keys);
+    reconciler.forgetFailures();
+    world.fail("status", "refused");
+    await expect(reconciler.reconcile(NAME)).rejects.toThrow(WorldError);
+    expect([counts.unsealed, held(world)]).toEqual([2, { password: VALUE }]);
+    world.put("sealed", await sealed({ data: { password: OTHER_VALUE } }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([counts.unsealed, held(world)]).toEqual([3, { password: OTHER_VALUE }]);
+  });
+});
+
 describe("a key that is compromised", () => {
   it("still opens, and the values under it are named once", async () => {
     const { world, counts, keyring, reconciler } = await settled();
     keyring.replace([{ ...testKey("first"), compromised: true }]);
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
-    // By what the status says of its values' keys: no value is opened for it.
-    expect(counts.unsealed).toBe(1);
+    // The record of its values' keys was made with that key, so the values are opened once more.
+    expect(counts.unsealed).toBe(2);
     expect(newCalls(world)).toEqual(["status demo/db", "event db"]);
     expect(["Synced", "KeyCompromised"].map((type) => condition(world, type))).toEqual([
       "True",
@@ -843,6 +873,90 @@ describe("a key that is compromised", () => {
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
     expect(held(world)).toEqual({ password: VALUE });
     expect(world.events.map(({ reason }) => reason)).toEqual(["Unsealed", "KeyCompromised"]);
+  });
+});
+
+describe("the record of the keys of its values", () => {
+  const { fingerprint } = testKey("first").certificate;
+  const under = { [fingerprint]: ["password"] };
+
+  /** Someone writes this into the status, and the reconciler looks again until it has no more to do. */
+  async function afterForgery(
+    { world, reconciler }: Pick<ReturnType<typeof bench>, "world" | "reconciler">,
+    forged: JsonObject,
+  ): Promise<JsonObject> {
+    const object = world.sealed.get(NAME) ?? {};
+    world.put("sealed", {
+      ...object,
+      status: { ...asObject(object["status"] ?? null), ...forged },
+    });
+    for (let run = 0; run < 3; run++) await reconciler.reconcile(NAME);
+    return (world.sealed.get(NAME)?.["status"] ?? {}) as JsonObject;
+  }
+
+  const forgeries: [string, JsonObject][] = [
+    ["names no value", { sealedUnder: {} }],
+    ["is gone", { sealedUnder: null, sealedUnderTag: null }],
+    ["names another key", { sealedUnder: { "SHA256:other": ["password"] } }],
+    ["has another tag", { sealedUnderTag: "forged" }],
+    ["is gone with the rest of the status", { conditions: [], secret: null, sealedUnder: null }],
+  ];
+
+  it.each(forgeries)("is made again where it %s, and the Secret stays", async (_what, forged) => {
+    const given = await settled({ templates: { url: "of-" } });
+    const { world, counts, keyring } = given;
+    const status = await afterForgery(given, forged);
+    expect(status["sealedUnder"]).toEqual(under);
+    expect(keyRecordOf(world.sealed.get(NAME) ?? {}, keyring)).toEqual(under);
+    expect(newCalls(world).filter((call) => !call.startsWith("event"))).toEqual(["status demo/db"]);
+    // Once for the Secret, and once for the record.
+    expect(counts.unsealed).toBe(2);
+  });
+
+  it.each(forgeries)("is made again after a restart where it %s", async (_what, forged) => {
+    const given = await settled();
+    const status = await afterForgery({ ...given, reconciler: given.start() }, forged);
+    expect(status["sealedUnder"]).toEqual(under);
+    expect(keyRecordOf(given.world.sealed.get(NAME) ?? {}, given.keyring)).toEqual(under);
+  });
+
+  it("costs nothing at a restart while it is right", async () => {
+    const { world, counts, start } = await settled();
+    await start().reconcile(NAME);
+    expect([newCalls(world), counts.unsealed]).toEqual([[], 1]);
+  });
+
+  it("is made again where others' changes of the Secret are left alone", async () => {
+    const given = await settled({ annotations: { [DRIFT_ANNOTATION]: "ignore" } });
+    vandalise(given.world);
+    const status = await afterForgery(given, { sealedUnder: {} });
+    expect(status["sealedUnder"]).toEqual(under);
+    expect(reason(given.world)).toBe("DriftIgnored");
+  });
+
+  it("gets its tag once there is a key for it, and no value is opened for that", async () => {
+    const given = await settled();
+    const { world, counts, keyring, reconciler } = given;
+    const leaked = { ...testKey("first"), compromised: true };
+    keyring.replace([leaked]);
+    await reconciler.reconcile(NAME);
+    expect(keyRecordOf(world.sealed.get(NAME) ?? {}, keyring)).toBeNull();
+    const opened = counts.unsealed;
+    keyring.replace([leaked, testKey("second")]);
+    await reconciler.reconcile(NAME);
+    expect(keyRecordOf(world.sealed.get(NAME) ?? {}, keyring)).toEqual(under);
+    expect(counts.unsealed).toBe(opened);
+  });
+
+  it("is left out, without a try at each look, where a value does not open any more", async () => {
+    const given = await settled();
+    const { world, counts, keyring, reconciler } = given;
+    keyring.replace([testKey("second")]);
+    await reconciler.reconcile(NAME);
+    const opened = counts.unsealed;
+    for (let look = 0; look < 3; look++) await reconciler.reconcile(NAME);
+    expect(counts.unsealed).toBe(opened);
+    expect(world.sealed.get(NAME)?.["status"]).not.toHaveProperty("sealedUnderTag");
   });
 });
 
@@ -907,6 +1021,22 @@ describe("an object that costs too much", () => {
     newCalls(world);
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
     expect([newCalls(world), counts.unsealed]).toEqual([[], 0]);
+  });
+
+  it("gets a verdict for its parts, and what a stranger wrote into its status does not matter", async () => {
+    const { world, reconciler } = bench();
+    const object = await sealed();
+    const many = Array.from({ length: 60_000 }, () => ({}));
+    const spec = object["spec"] as JsonObject;
+    world.put("sealed", { ...object, status: { many } });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    const template = { ...(spec["template"] as JsonObject), metadata: { rest: many } };
+    world.put("sealed", { ...object, spec: { ...spec, template } });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
+    expect(world.statuses.map((status) => currentVerdict({ status })?.message)).toEqual([
+      verdicts.unsealed().message,
+      "the object has too many parts",
+    ]);
   });
 
   it("gets a verdict for values that no Secret holds", async () => {

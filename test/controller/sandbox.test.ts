@@ -75,6 +75,22 @@ describe("Sandbox", () => {
     });
   });
 
+  it("refuses a List of more objects than anybody asks about", async () => {
+    const item = {
+      apiVersion: "bitnami.com/v1alpha1",
+      kind: "SealedSecret",
+      metadata: {},
+      spec: {},
+    };
+    const list = (count: number): Buffer =>
+      Buffer.from(JSON.stringify({ kind: "List", items: Array(count).fill(item) }));
+    const sandbox = start();
+    expect((await sandbox.parse("192.0.2.1", list(1_000))).sealed).toHaveLength(1_000);
+    await expect(sandbox.parse("192.0.2.1", list(1_001))).rejects.toMatchObject({
+      message: "there are more than 1000 objects",
+    });
+  });
+
   it("ends a job at its deadline, and replaces the worker", async () => {
     const sandbox = start({ deadlineMs: 1 });
     expect(await lossOf(render(sandbox, "demo", LONG))).toBe("deadline");

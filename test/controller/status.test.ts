@@ -1,6 +1,8 @@
 // The status that a verdict makes, and what is read back from it.
 import { describe, expect, it } from "vitest";
 import { keyUse } from "../../controller/keyreport.ts";
+import { keyRecordOf } from "../../controller/keyrecord.ts";
+import { summaryOf } from "../../controller/summary.ts";
 import { formatLeft, leftOf } from "../../controller/record.ts";
 import { nextStatus } from "../../controller/status.ts";
 import { type Verdict, verdicts } from "../../controller/verdict.ts";
@@ -13,10 +15,13 @@ import { keyringOf, testKey } from "../vectors/fixtures.ts";
 const NOW = new Date("2026-11-24T12:00:00.500Z");
 const LEFT = { uid: "u", resourceVersion: "7", source: "s", patched: false };
 const KEYRING = keyringOf(["first"]);
+const FIRST = testKey("first").fingerprint;
+const SECOND = testKey("second").fingerprint;
+const BOTH = keyringOf(["first", "second"]);
 const STAMP = new Map([
-  ["b", "SHA256:new"],
-  ["a", "SHA256:new"],
-  ["old", "SHA256:old"],
+  ["b", SECOND],
+  ["a", SECOND],
+  ["old", FIRST],
 ]);
 const SEALED: JsonObject = {
   metadata: { name: "db", namespace: "demo", uid: "owner", generation: 3 },
@@ -33,6 +38,7 @@ function after(
     now,
     left: formatLeft(SEALED, LEFT, KEYRING),
     stamp: STAMP,
+    keyring: BOTH,
     compromised: new Set(compromised),
   };
   const status = nextStatus(sealed, verdict, facts);
@@ -78,23 +84,21 @@ it("has a bounded length, whatever others wrote into it", () => {
   const forged: JsonObject = {
     others: LONG,
     secret: { uid: LONG },
-    sealedUnder: { "SHA256:old": [LONG] },
+    sealedUnder: { [FIRST]: [LONG] },
     conditions: [
       { type: "Synced", status: "True", reason: "Unsealed", message: "", lastTransitionTime: LONG },
       { type: "Theirs", status: "True", message: LONG },
     ],
   };
-  const facts = { now: NOW, stamp: undefined, compromised: new Set(["SHA256:old"]) };
+  const facts = { now: NOW, stamp: undefined, keyring: BOTH, compromised: new Set([FIRST]) };
   const status = nextStatus({ ...SEALED, status: forged }, verdicts.unsealed(), facts);
   expect(JSON.stringify(status).length).toBeLessThan(10_000);
   expect(conditions({ status })["Synced"]).toMatchObject({ lastTransitionTime: time });
 });
 
 it("does not tell the keys of values where their names would fill it", () => {
-  const stamp = new Map(
-    Array.from({ length: 900 }, (_, i) => [`${i}${"n".repeat(249)}`, "SHA256:new"]),
-  );
-  const facts = { now: NOW, stamp, compromised: new Set<string>() };
+  const stamp = new Map(Array.from({ length: 900 }, (_, i) => [`${i}${"n".repeat(249)}`, SECOND]));
+  const facts = { now: NOW, stamp, keyring: BOTH, compromised: new Set<string>() };
   expect(nextStatus(SEALED, verdicts.unsealed(), facts)).not.toHaveProperty("sealedUnder");
 });
 
@@ -112,7 +116,8 @@ describe("the status", () => {
         lastTransitionTime: "2026-11-24T12:00:00Z",
       })),
       secret: { ...LEFT, tag: expect.stringMatching(/^[\w-]{43}$/) as string },
-      sealedUnder: { "SHA256:new": ["a", "b"], "SHA256:old": ["old"] },
+      sealedUnder: { [SECOND]: ["a", "b"], [FIRST]: ["old"] },
+      sealedUnderTag: expect.stringMatching(/^[\w-]{43}$/) as string,
     });
   });
 
@@ -160,7 +165,7 @@ describe("the status", () => {
   });
 
   it("names the values under a compromised key, until they are sealed anew", () => {
-    const exposed = after(SEALED, verdicts.unsealed(), ["SHA256:old"]);
+    const exposed = after(SEALED, verdicts.unsealed(), [FIRST]);
     expect(conditions(exposed)["KeyCompromised"]).toMatchObject({
       status: "True",
       message: "sealed under a compromised key: old; change these values and seal them anew",
@@ -204,40 +209,98 @@ describe("the status", () => {
   });
 });
 
+describe("the record of the key of each value", () => {
+  const recorded = after(SEALED, verdicts.unsealed());
+  const status = recorded["status"] as JsonObject;
+  const { metadata, spec } = SEALED as Record<"metadata" | "spec", JsonObject>;
+  const kept = { now: NOW, keyring: BOTH, compromised: new Set<string>() };
+
+  it("is kept, with its tag, while it is about these values", () => {
+    const later = keyringOf(["first", "second", "stranger"]);
+    expect(keyRecordOf(recorded, later)).toEqual({ [SECOND]: ["a", "b"], [FIRST]: ["old"] });
+    const { sealedUnder, sealedUnderTag } =
+      nextStatus(recorded, DAMAGED, { ...kept, keyring: later }) ?? {};
+    expect({ ...status, sealedUnder, sealedUnderTag }).toEqual(status);
+  });
+
+  it.each<[string, JsonObject]>([
+    ["says nothing", { status: { ...status, sealedUnder: {} } }],
+    ["is gone", { status: { ...status, sealedUnder: null } }],
+    ["leaves out a value", { status: { ...status, sealedUnder: { [SECOND]: ["a", "b"] } } }],
+    [
+      "names another key",
+      { status: { ...status, sealedUnder: { [SECOND]: ["a", "b", "old"], [FIRST]: [] } } },
+    ],
+    ["has no tag", { status: { ...status, sealedUnderTag: null } }],
+    [
+      "has the tag of the Secret's record",
+      { status: { ...status, sealedUnderTag: tagOf(status) } },
+    ],
+    ["is of an earlier ciphertext", { spec: { encryptedData: { a: "x", b: "x", old: "y" } } }],
+    ["is of fewer values", { spec: { encryptedData: { a: "x", b: "x", old: "x", new: "x" } } }],
+    ["is of the form from before 2019", { spec: { ...spec, data: "x" } }],
+    ["is of another object", { metadata: { ...metadata, uid: "another" } }],
+    ["is of another name", { metadata: { ...metadata, name: "another" } }],
+    ["is of another namespace", { metadata: { ...metadata, namespace: "another" } }],
+  ])("counts for nothing where it %s, and goes with the next status", (_what, forged) => {
+    const sealed = { ...recorded, ...forged };
+    expect(keyRecordOf(sealed, BOTH)).toBeNull();
+    const { byKey, unknown } = keyUse(BOTH, [sealed].map(summaryOf));
+    expect([byKey.size, unknown.values >= 3]).toEqual([0, true]);
+    const next = nextStatus(sealed, verdicts.unsealed(), kept);
+    expect(next).not.toHaveProperty("sealedUnder");
+    expect(next).not.toHaveProperty("sealedUnderTag");
+  });
+
+  it("is not believed under a key whose private half others know", () => {
+    const leaked = new Keyring([testKey("first"), { ...testKey("second"), compromised: true }]);
+    expect(keyRecordOf(recorded, leaked)).toBeNull();
+    const alone = new Keyring([{ ...testKey("second"), compromised: true }]);
+    const facts = { ...kept, keyring: alone, stamp: STAMP };
+    expect(nextStatus(SEALED, verdicts.unsealed(), facts)).not.toHaveProperty("sealedUnderTag");
+  });
+});
+
+function tagOf(status: JsonObject): string {
+  return (status["secret"] as { tag: string }).tag;
+}
+
 describe("the count of values by key", () => {
   const synced = after(SEALED, verdicts.unsealed());
 
   it("adds up over SealedSecrets", () => {
-    const { byKey, unknown } = keyUse([synced, synced]);
+    const { byKey, unknown } = keyUse(BOTH, [synced, synced].map(summaryOf));
     expect(Object.fromEntries(byKey)).toEqual({
-      "SHA256:new": { values: 4, sealedSecrets: 2 },
-      "SHA256:old": { values: 2, sealedSecrets: 2 },
+      [SECOND]: { values: 4, sealedSecrets: 2 },
+      [FIRST]: { values: 2, sealedSecrets: 2 },
     });
     expect(unknown).toEqual({ values: 0, sealedSecrets: 0 });
   });
 
-  it.each<[string, JsonObject]>([
-    ["never looked at", SEALED],
-    [
-      "changed since",
-      { ...synced, metadata: { ...(synced["metadata"] as JsonObject), generation: 4 } },
-    ],
-    ["that do not open", after(synced, DAMAGED)],
-  ])("takes values %s for unknown", (_what, sealed) => {
-    const { byKey, unknown } = keyUse([sealed]);
+  it("takes values that were never looked at for unknown", () => {
+    const { byKey, unknown } = keyUse(BOTH, [summaryOf(SEALED)]);
     expect(byKey.size).toBe(0);
     expect(unknown).toEqual({ values: 3, sealedSecrets: 1 });
   });
 
+  it("takes values under a key that is not held any more for unknown", () => {
+    const { byKey, unknown } = keyUse(keyringOf(["second"]), [summaryOf(synced)]);
+    expect([...byKey]).toEqual([[SECOND, { values: 2, sealedSecrets: 1 }]]);
+    expect(unknown).toEqual({ values: 1, sealedSecrets: 1 });
+  });
+
   it("counts the form from before 2019 as one value", () => {
     const legacy = { ...SEALED, spec: { data: "x" } };
-    expect(keyUse([legacy]).unknown).toEqual({ values: 1, sealedSecrets: 1 });
+    expect(keyUse(BOTH, [summaryOf(legacy)]).unknown).toEqual({ values: 1, sealedSecrets: 1 });
     const facts = {
       now: NOW,
-      stamp: new Map([["spec.data", "SHA256:old"]]),
+      stamp: new Map([["spec.data", FIRST]]),
+      keyring: BOTH,
       compromised: new Set<string>(),
     };
     const opened = { ...legacy, status: nextStatus(legacy, verdicts.unsealed(), facts) };
-    expect([...keyUse([opened]).byKey]).toEqual([["SHA256:old", { values: 1, sealedSecrets: 1 }]]);
+    expect([...keyUse(BOTH, [summaryOf(opened)]).byKey]).toEqual([
+      [FIRST, { values: 1, sealedSecrets: 1 }],
+    ]);
   });
 });

@@ -1,0 +1,54 @@
+// What is kept in memory of each SealedSecret: little, however large and many they are.
+// SPEC.md, "Limits".
+
+import { getHeapStatistics } from "node:v8";
+import type { SignetError } from "../shared/errors.ts";
+import type { JsonObject } from "../shared/kubernetes/object.ts";
+import { type Observed, observedOf } from "./observed.ts";
+import { type Summary, summaryOf, valuesIn } from "./summary.ts";
+
+/** Nearly all SealedSecrets are smaller. Larger ones are read again when there is work to do. */
+const MAX_TEXT_BYTES = 32_768;
+/** The part of the heap for texts. Once it is full, smaller SealedSecrets are read again too. */
+const HEAP_SHARE = 1 / 4;
+
+/** One SealedSecret as last seen. */
+export interface Kept {
+  readonly summary: Summary;
+  readonly excess: SignetError | null;
+  /** The observed object as JSON, which takes less memory; undefined if it must be read again. */
+  readonly text: string | undefined;
+}
+
+/** Decides what is kept of each SealedSecret. */
+export class Keeper {
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  constructor(maxBytes = getHeapStatistics().heap_size_limit * HEAP_SHARE) {
+    this.#maxBytes = maxBytes;
+  }
+
+  keep(sealed: JsonObject): Kept {
+    const { object, excess } = observedOf(sealed);
+    const text = JSON.stringify(object);
+    const bytes = Buffer.byteLength(text);
+    const summary = { ...summaryOf(object), values: valuesIn(sealed) };
+    const fits = bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes;
+    return { summary, excess, text: fits ? text : undefined };
+  }
+
+  /** To be called for what is stored, and for what it replaces. */
+  count(stored: Kept | undefined, before: Kept | undefined): void {
+    this.#bytes += bytesOf(stored) - bytesOf(before);
+  }
+}
+
+/** Undefined if it has to be read again. */
+export function observedIn({ text, excess }: Kept): Observed | undefined {
+  return text === undefined ? undefined : { object: JSON.parse(text) as JsonObject, excess };
+}
+
+function bytesOf(kept: Kept | undefined): number {
+  return kept?.text === undefined ? 0 : Buffer.byteLength(kept.text);
+}

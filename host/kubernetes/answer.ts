@@ -1,0 +1,61 @@
+// What the API server answers, with a bound for the memory that it takes.
+
+import type { IncomingMessage } from "node:http";
+import type { Json } from "../../shared/manifest/manifest.ts";
+
+/** The API server takes objects of up to 3 MiB, so a page of one is within both bounds. */
+const MAX_OBJECT_BYTES = 3 * 1024 * 1024;
+const MAX_BYTES = 8 * 1024 * 1024;
+/** A part has one character at least, and takes up to 60 bytes once it is parsed. */
+const MAX_PARTS = MAX_OBJECT_BYTES;
+
+/** The answer would take too much memory. */
+export class AnswerTooLarge extends Error {
+  override readonly name = "AnswerTooLarge";
+}
+
+/** @throws AnswerTooLarge */
+export async function readAnswer(stream: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+    // Leaving the loop destroys the stream.
+    if (bytes > MAX_BYTES) throw new AnswerTooLarge("the API server answered with too much");
+  }
+  const text = Buffer.concat(chunks).toString("utf8");
+  if (hasMoreParts(text, MAX_PARTS)) {
+    throw new AnswerTooLarge("the API server answered with too many parts");
+  }
+  return text;
+}
+
+/** Null if it is not JSON. */
+export function parseAnswer(text: string): Json {
+  try {
+    return text === "" ? null : (JSON.parse(text) as Json);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a JSON text has more than `max` arrays, objects, and values in them. */
+function hasMoreParts(text: string, max: number): boolean {
+  let parts = 0;
+  let isText = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (isText) {
+      if (code === BACKSLASH) at++;
+      else if (code === QUOTE) isText = false;
+    } else if (code === QUOTE) {
+      isText = true;
+    } else if (code === COMMA || code === BRACE || code === BRACKET) {
+      if (++parts > max) return true;
+    }
+  }
+  return false;
+}
+
+const [QUOTE, BACKSLASH, COMMA, BRACE, BRACKET] = [34, 92, 44, 123, 91];

@@ -1,0 +1,61 @@
+// What the API server's refusals mean for a Secret that is to be written, over a real socket.
+// SPEC.md, "Reconciling".
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { ClusterWorld } from "../../controller/clusterworld.ts";
+import { createLog } from "../../controller/log.ts";
+import { verdicts } from "../../controller/verdict.ts";
+import { WorldError } from "../../controller/world.ts";
+import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
+
+const SECRETS = "/api/v1/namespaces/demo/secrets";
+const SECRET = parseSecret({
+  apiVersion: "v1",
+  kind: "Secret",
+  metadata: { namespace: "demo", name: "db", resourceVersion: "1" },
+});
+
+let server: ApiServer;
+let world: ClusterWorld;
+beforeEach(async () => {
+  server = await startApiServer();
+  world = new ClusterWorld({
+    client: server.client(),
+    guard: () => undefined,
+    namespaces: undefined,
+    labelSelector: undefined,
+    namespaceSelector: undefined,
+    onChange: () => undefined,
+    log: createLog("INFO", "json", () => undefined),
+    now: () => new Date(),
+  });
+});
+afterEach(() => server.close());
+
+const field = { field: "metadata.labels", message: "a value that nobody may quote" };
+
+it.each<[string, JsonObject, "invalid" | "refused", "wait" | "retry"]>([
+  ["with an invalid field", { causes: [field] }, "invalid", "wait"],
+  ["with a field among other causes", { causes: [{ message: "m" }, field] }, "invalid", "wait"],
+  ["of a policy, which names no field", { causes: [{ message: "m" }] }, "refused", "retry"],
+  ["without causes", { causes: [] }, "refused", "retry"],
+  ["without details", {}, "refused", "retry"],
+])(
+  "a 422 %s gives a verdict that is final or tried again",
+  async (_what, details, failure, next) => {
+    const answer = refuse(422, "Invalid", { details });
+    server.once("POST", SECRETS, answer);
+    server.once("PUT", `${SECRETS}/db`, answer);
+    for (const write of [
+      world.createSecret("demo/db", SECRET),
+      world.replaceSecret("demo/db", SECRET),
+    ]) {
+      const error: unknown = await write.catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(WorldError);
+      expect(error).toMatchObject({ failure });
+      expect((error as Error).message).not.toContain("quote");
+      expect(verdicts.writeFailed(error as WorldError).next).toBe(next);
+    }
+  },
+);
