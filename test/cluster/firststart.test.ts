@@ -9,7 +9,7 @@ import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair
 import { formatManifests } from "../../shared/manifest/manifest.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import { makeRepository } from "./gitops.ts";
-import { certificateOf, readSecret, sealed, untilData } from "./objects.ts";
+import { certificateOf, metricOf, readSecret, sealed, untilData } from "./objects.ts";
 import { installOriginalCrd, startOriginal } from "./original.ts";
 import { addTenant, ensureNamespace, installSignet, startSignet } from "./signet.ts";
 
@@ -110,6 +110,8 @@ describe("keys beside the original", () => {
         parseCertificate(sealing).fingerprint,
       ]);
       expect(controller.logs()).toContain("there are 2 key Secrets");
+      expect(await metricOf(controller, "sealing_keys", { state: "unconfirmed" })).toBe(2);
+      expect(await metricOf(controller, "sealing_keys_appeared")).toBe(0);
       expect(controller.logs()).toContain(`signet keys adopt ${name}`);
       // What is in Git under the original's certificate still opens, also if it is sealed later.
       await plane.apply(

@@ -9,6 +9,8 @@ import { folders } from "./targets/folders.ts";
 import { histories } from "./targets/histories.ts";
 import { keys } from "./targets/keys.ts";
 import { manifests } from "./targets/manifests.ts";
+import { patterns } from "./targets/patterns.ts";
+import { pems } from "./targets/pems.ts";
 import { reconciles } from "./targets/reconciles.ts";
 import { requests } from "./targets/requests.ts";
 import { sealedSecrets } from "./targets/sealedsecrets.ts";
@@ -24,10 +26,12 @@ export const TARGETS: readonly Target[] = [
     sealedSecrets,
     envelopes,
     certificates,
+    pems,
     keys,
     backups,
     kubeconfigs,
     projects,
+    patterns,
   ],
   ...[scans, histories, templates, texts, requests, reconciles, folders, trees],
 ];

@@ -5,10 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { FORMATTERS } from "../../cli/checks/findings.ts";
+import { findInGeneratorFile } from "../../cli/checks/generators.ts";
 import { findPlaintext } from "../../cli/checks/plaintext.ts";
 import { parseBuffer } from "../../cli/commands/edit/buffer.ts";
 import { mergeTexts } from "../../cli/commands/git/mergedriver.ts";
 import { withoutValues } from "../../cli/commands/git/textconv.ts";
+import { commitsIn } from "../../cli/git/history.ts";
 import { changesBetween, sealedTextsIn } from "../../cli/git/sealedtext.ts";
 import { parseProject } from "../../cli/repository/projectfile.ts";
 import { shownLine } from "../../cli/terminal/shown.ts";
@@ -21,6 +23,7 @@ import { SignetError } from "../../shared/errors.ts";
 import { parseCertificates } from "../../shared/keys/certificate.ts";
 import { readKeyFile } from "../../shared/keys/keyfile.ts";
 import { parsePrivateKey } from "../../shared/keys/rsakey.ts";
+import { readCertificate } from "../../shared/keys/x509.ts";
 import { editManifest } from "../../shared/manifest/edit.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { parseStamp } from "../../shared/sealing/stamp.ts";
@@ -71,6 +74,41 @@ function kubeconfig(text: string): void {
   currentContext({ kubeconfig: join(folder, "config") });
 }
 
+const ofChart = (text: string) => findPlaintext(text, { isChartTemplate: true });
+
+function ofGenerator(text: string): void {
+  for (const isEnv of [true, false]) {
+    findInGeneratorFile(Buffer.from(text), { isEnv, object: undefined, path: "a" });
+  }
+}
+
+/** As the browser page reads it. All of the reading is done before the first wait. */
+function certificateOfPage(text: string): void {
+  readCertificate(text).catch((error: unknown) => {
+    if (!(error instanceof SignetError)) throw error;
+  });
+}
+
+/** The head of a DER sequence. */
+const sequenceOf = (length: number): Buffer =>
+  Buffer.of(0x30, 0x83, length >> 16, (length >> 8) & 255, length & 255);
+
+const HEAD = CERTIFICATE.split("\n").slice(1, 3).join("");
+/** The beginning of a real certificate, and then these bytes. */
+function certificateWithBytes(bytes: string): void {
+  const rest = Buffer.concat([Buffer.from(HEAD, "base64").subarray(8), Buffer.from(bytes)]);
+  // The lengths are right, so that the reader goes on.
+  const inner = Buffer.concat([sequenceOf(rest.length), rest]);
+  const der = Buffer.concat([sequenceOf(inner.length), inner]);
+  certificateOfPage(
+    `-----BEGIN CERTIFICATE-----\n${der.toString("base64")}\n-----END CERTIFICATE-----\n`,
+  );
+}
+
+/** What `git log` prints of one commit, up to the changes. */
+const COMMIT = ["a".repeat(40), "", "A <a@b>", "2026-11-24T12:00:00Z", "subject", ""].join("\0");
+const CHANGE = `:100644 100644 ${"a".repeat(40)} ${"b".repeat(40)} M\0path\0`;
+
 const SECRET = "kind: Secret\nstringData:\n  a: ";
 const READERS: readonly (readonly [string, string, string, (text: string) => unknown])[] = [
   ["a manifest", "", "", parseManifests],
@@ -79,7 +117,10 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
   ["a block", "a: |\n  ", "\n", parseManifests],
   ["a list in brackets", "a: [", "]\n", parseManifests],
   ["plaintext", "kind: Secret\n", "", findPlaintext],
-  ["plaintext of a chart", "{{ if a }}\nkind: Secret\nstringData:\n  a: ", "\n", findPlaintext],
+  ["plaintext of a chart", "{{ if a }}\nkind: Secret\nstringData:\n  a: ", "\n", ofChart],
+  ["plaintext that cannot be parsed", "a: b: c\nSecret\n", "\n", findPlaintext],
+  ["a generator's file", "", "\n", ofGenerator],
+  ["a generator's file of SOPS", 'sops: {mac: "', '"}\n', ofGenerator],
   ["plaintext beside a hole", `${SECRET}'{{ a }}`, "'\n", findPlaintext],
   ["plaintext of literals", "kind: Secret\nstringData:\n  a: |\n    {{ a }}", "\n", findPlaintext],
   ["a JSON manifest", '{"a": "', '"}', parseManifests],
@@ -90,6 +131,15 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
   ["a text without its values", "kind: Secret\ndata:\n  a: b\n  ", "\n", withoutValues],
   ["a text with conflict marks", "<<<<<<<\nkind: Secret\ndata:\n  ", "\n", withoutValues],
   ["certificates", CERTIFICATE, "", parseCertificates],
+  ["a certificate on the page", "", "", certificateOfPage],
+  ["a certificate's text on the page", "-----BEGIN CERTIFICATE-----\n", "", certificateOfPage],
+  ["a certificate's bytes on the page", "", "", certificateWithBytes],
+  ["Git's output", "", "", commitsIn],
+  ["a subject in Git's output", COMMIT.replace("subject\0", ""), "\0", commitsIn],
+  ["what follows a commit in Git's output", COMMIT, "\0", commitsIn],
+  ["a change in Git's output", `${COMMIT}\0\n:`, "\0", commitsIn],
+  ["numbers of a change in Git's output", `${COMMIT}\0\n:1`, " M\0", commitsIn],
+  ["a path in Git's output", COMMIT + CHANGE.replace("path\0", ""), "\0", commitsIn],
   ["a private key", "", "", parsePrivateKey],
   ["a key file", "-----BEGIN \n", "", (text) => readKeyFile(text, "a.pem")],
   ["base64", "", "", decodeBase64],
@@ -124,6 +174,7 @@ describe("time grows with the length of", () => {
 const OWN_SCANNERS = READERS.filter(([name]) =>
   [
     "plaintext of a chart",
+    "plaintext that cannot be parsed",
     "an edit",
     "a text with conflict marks",
     "certificates",
@@ -222,6 +273,20 @@ describe("time grows with the number of", () => {
       "private keys without an end",
       (size) => "-----BEGIN PRIVATE KEY-----\n".repeat(size),
       parsePrivateKey,
+      8000,
+    ],
+    ["commits in Git's output", (size) => COMMIT.repeat(size), commitsIn, 8000],
+    ["changes in Git's output", (size) => COMMIT + CHANGE.repeat(size), commitsIn, 8000],
+    [
+      "parents in Git's output",
+      (size) => COMMIT.replace("\0", `\0${`${"a".repeat(40)} `.repeat(size)}`),
+      commitsIn,
+      8000,
+    ],
+    [
+      "certificates without an end on the page",
+      (size) => "-----BEGIN CERTIFICATE-----\n".repeat(size),
+      certificateOfPage,
       8000,
     ],
     [

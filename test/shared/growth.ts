@@ -67,6 +67,10 @@ export const FRAGMENTS: readonly string[] = [
     "token",
     "token: ",
     "kind: Secret\n",
+    "kind\n",
+    "kind#",
+    "*a :\n",
+    "\\x41",
     "data:\n",
     '{{"a"|',
     "://a:",
@@ -95,7 +99,8 @@ export const PAIRED: readonly string[] = [
   ...["kind: Secret\n", "data:\n"],
 ];
 
-function cpu(run: () => void): number {
+/** The processor time that a function takes, in milliseconds. */
+export function cpu(run: () => unknown): number {
   const before = process.cpuUsage();
   run();
   const { user, system } = process.cpuUsage(before);

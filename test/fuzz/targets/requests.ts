@@ -38,6 +38,7 @@ async function start(): Promise<Server> {
     sealedSecrets: () => [],
     nameThem: true,
     keyring: keys,
+    firstLedAt: () => undefined,
     malformedKeys: () => 0,
     renewalAt: () => null,
     now: () => new Date(0),
