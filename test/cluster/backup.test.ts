@@ -208,7 +208,7 @@ describe("a forged backup", () => {
     const swapped = await attempt("signet verify --live");
     expect([swapped.status, swapped.stdout]).toEqual([
       3,
-      expect.stringContaining(`the key ${fingerprint} of prod is unconfirmed`),
+      expect.stringContaining(`nobody confirmed the key ${fingerprint} of prod`),
     ]);
     await repository.sh("mv old.pem certificates/prod.pem && signet verify --live");
 
