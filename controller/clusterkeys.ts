@@ -199,7 +199,7 @@ export class ClusterKeys {
     this.#look();
   }
 
-  /** The fingerprint of the key that seals, once this leader has told of it; else undefined. */
+  /** The fingerprint of the key that seals, once this leader has reported it; else undefined. */
   get sealingKey(): string | undefined {
     return this.#leading ? this.#changes.sealing : undefined;
   }

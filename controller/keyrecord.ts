@@ -8,6 +8,7 @@ import type { Json } from "../shared/manifest/manifest.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { maySeal, type SealingKey } from "../shared/keys/sealingkey.ts";
 import { type SealedUnder, sealedUnderOf } from "../shared/sealing/sealedunder.ts";
+import { FINGERPRINT } from "../shared/sealing/stamp.ts";
 
 /** A record as a status has it: anyone may have written it. It keeps no reference to the object. */
 export interface Claim {
@@ -17,21 +18,21 @@ export interface Claim {
   readonly tag: string;
 }
 
-/** `SHA256:` and 43 characters. */
-const MAX_FINGERPRINT = 64;
+/** Longer than any tag. A claim stays in memory, and anyone may have written it. */
+const MAX_TAG_LENGTH = 128;
 /** More keys than this in one record are not counted. */
 const MAX_KEYS = 100;
 
 /** Metrics ask at each scrape. It holds as long as the keyring has the same keys. */
 const known = new WeakMap<Claim, { readonly keys: Keyring["keys"]; readonly isOurs: boolean }>();
 
-/** Returns null if the status has no record. */
+/** Returns null if the status has no record that the controller can have written. */
 export function claimOf(sealed: JsonObject): Claim | null {
   const { sealedUnderTag: tag } = asObject(sealed["status"] ?? null) ?? {};
-  if (typeof tag !== "string") return null;
+  if (typeof tag !== "string" || tag.length > MAX_TAG_LENGTH) return null;
   const under = sealedUnderOf(sealed);
   const counts = Object.entries(under)
-    .filter(([fingerprint]) => fingerprint.length <= MAX_FINGERPRINT)
+    .filter(([fingerprint]) => FINGERPRINT.test(fingerprint))
     .slice(0, MAX_KEYS)
     .map(([fingerprint, items]): [string, number] => [fingerprint, items.length]);
   return { counts: new Map(counts), message: messageOf(sealed, under), tag };

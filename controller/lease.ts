@@ -23,7 +23,7 @@ export interface LeaseWiring {
   readonly now: () => Date;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
-  /** The fingerprint of the key that seals, once this replica has told of it; else undefined. */
+  /** The fingerprint of the key that seals, once this replica has reported it; else undefined. */
   readonly sealingKey: () => string | undefined;
   readonly onLead: () => void;
   readonly onFollow: () => void;

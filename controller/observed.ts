@@ -7,7 +7,7 @@ import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 
 export interface Observed {
-  /** With an excess, it has no spec, and of its metadata only what tells it and its version. */
+  /** With an excess, it has no spec, and of its metadata only what identifies it and its version. */
   readonly object: JsonObject;
   /** Why nothing can be made of it; null if it has an ordinary depth and size. */
   readonly excess: SignetError | null;

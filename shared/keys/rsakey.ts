@@ -28,7 +28,7 @@ export function checkKeySize(bits: number, code: ErrorCode): void {
   if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
-/** Keys below it are accepted, as the original does, and told of: they may be broken in our time. */
+/** Shorter keys are accepted, as by the original, with a warning: they may be broken in our time. */
 export const SAFE_RSA_BITS = 2048;
 
 /** Whether an RSA key is shorter than it should be. */

@@ -8,13 +8,13 @@ import { MAX_DEPTH } from "../manifest/tree.ts";
 /** More than the largest object that etcd accepts, in characters of text and in nodes. */
 const MAX_SIZE = 4 * 1024 * 1024;
 
-/** An empty object takes a hundred times the memory of its two characters. Values are much longer. */
+/** An empty object takes some thirty times the memory of its two characters. Values are much longer. */
 const MAX_PARTS = 50_000;
 
 /**
  * Counts what the object is when it is written out: a YAML alias counts each time. The walk ends at
  * the first bound that it passes.
- * @throws SignetError sealedsecret-invalid if the object is nested too deeply or is too large
+ * @throws SignetError sealedsecret-invalid if the object is nested too deeply, is too large, or has too many parts
  */
 export function checkExtent(value: Json): void {
   let size = 0;

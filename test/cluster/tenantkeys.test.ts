@@ -164,7 +164,7 @@ describe("a key Secret that someone else put there", () => {
       "it to seal",
       async () => (await certificateOf(controller)) === planted.certificatePem,
     );
-    await plane.waitFor("the change to be told of", async () =>
+    await plane.waitFor("the change to be reported", async () =>
       (await eventsOf(plane, NAMESPACE, name)).some((event) =>
         event.startsWith("Normal SealingKeyChanged"),
       ),
@@ -242,7 +242,7 @@ describe("someone who may create and delete Secrets in the controller's namespac
     await call("POST", SECRETS, secret);
     controller = await startSignet(plane, { flags: ["--key-size=2048"] });
     await plane.waitFor(
-      "the change to be told of",
+      "the change to be reported",
       async () =>
         (await metricOf(controller, "sealing_key_changes_total", { reason: "removed" })) === 1,
     );

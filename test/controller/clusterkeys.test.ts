@@ -427,7 +427,7 @@ describe("the keys that are held", () => {
     expect(keyring.keys.map(({ name }) => name)).toEqual(["bad", metadataOf(good)["name"]]);
   });
 
-  it("are told of once where they are too short, and used all the same", async () => {
+  it("cause one warning where they are too short, and are used all the same", async () => {
     const old = await stored("old", DAY_MS);
     const { keyring, shortKeyLines } = await replica();
     expect(shortKeyLines.map((line) => JSON.parse(line) as object)).toMatchObject([

@@ -35,6 +35,14 @@ describe("a SealedSecret", () => {
     expect(keeper.keep(small("db0")).text).toBeDefined();
   });
 
+  it("keeps nothing long that others wrote into its status", () => {
+    const long = "x".repeat(1_000_000);
+    const status = { sealedUnderTag: long, sealedUnder: { [long]: ["a"] }, conditions: [long] };
+    const kept = new Keeper().keep({ ...small("db"), status });
+    expect(kept.text).toBeUndefined();
+    expect(JSON.stringify(kept).length).toBeLessThan(1_000);
+  });
+
   it("of too many parts is kept as its name and version", () => {
     const parts = Array.from({ length: 60_000 }, () => ({}));
     const kept = new Keeper().keep(small("db", { template: { metadata: { parts } } }));
