@@ -44,7 +44,7 @@ export async function runOpener(file: string): Promise<OpenerResult> {
   const prepared = work.cases.map((each) => ({
     ...each,
     keyring: new Keyring(held.slice(0, each.keys)),
-    sealed: each.sealed.map(parseSealedSecret),
+    sealed: each.sealed.map((object) => parseSealedSecret(object)),
   }));
   // Make the keyring import each key. The stamped cases contain values for every key.
   for (const { keyring, keys } of prepared) {

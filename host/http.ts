@@ -3,8 +3,10 @@
 
 import { type IncomingHttpHeaders, request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
-import { getProxyForUrl } from "proxy-from-env";
+import { agentFor } from "./agents.ts";
 import { errnoOf } from "./errno.ts";
+import { environmentProxy } from "./proxies.ts";
+import { machineRoots } from "./trust.ts";
 
 export interface Answer {
   readonly status: number;
@@ -22,11 +24,6 @@ const MAX_REDIRECTS = 10;
 
 /** The response body exceeds the limit. */
 export class AnswerTooLarge extends Error {}
-
-/** The proxy for an address according to HTTPS_PROXY, HTTP_PROXY and NO_PROXY, if any. */
-export function proxyFor(url: URL): string | undefined {
-  return getProxyForUrl(url.href) || undefined;
-}
 
 export interface SendRules {
   readonly maxBytes?: number;
@@ -82,7 +79,10 @@ export async function download(
     const isSameOrigin = url.origin === address.origin && authorization !== undefined;
     const options = {
       headers: isSameOrigin ? { ...others, authorization } : others,
-      ...(await agentFor(url)),
+      agent: await agentFor(url, environmentProxy(url), {
+        ca: [...machineRoots()],
+        allowPartialTrustChain: true,
+      }),
       ...signal,
     };
     const answer = await send(url, options, undefined, { maxBytes: MAX_DOWNLOAD_BYTES });
@@ -95,11 +95,4 @@ export async function download(
       return answer;
     url = next;
   }
-}
-
-async function agentFor(url: URL): Promise<Pick<RequestOptions, "agent">> {
-  const proxy = proxyFor(url);
-  if (proxy === undefined) return {};
-  const { HttpProxyAgent, HttpsProxyAgent } = await import("hpagent");
-  return { agent: new (url.protocol === "http:" ? HttpProxyAgent : HttpsProxyAgent)({ proxy }) };
 }

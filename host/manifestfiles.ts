@@ -1,7 +1,7 @@
 // Finds the manifests below a folder.
 // SPEC.md, "Command line", "Files".
 
-import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
+import { type Dirent, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join, sep } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
@@ -9,6 +9,8 @@ import { isWithin, rootOf } from "./rootedfiles.ts";
 
 /** Matches the names of manifest files. */
 export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
+
+const NEVER = (_folder: string): boolean => false;
 
 /** How deeply folders may be nested. Every system call on a path takes a step for each folder in it. */
 const MAX_FOLDERS = 256;
@@ -25,24 +27,33 @@ export function isTooDeep(path: string): boolean {
  * Paths of the manifests below a folder, sorted. `.git`, `node_modules` unless `modules` is set, and
  * other hidden folders unless `hidden` is set, are skipped. A file or folder that is reachable twice by links counts once. A
  * link to a folder outside of the folder's repository is not followed, as Git does not follow it. A
- * link to a file is listed wherever it leads: who opens it decides.
+ * link to a file is listed wherever it leads: who opens it decides. `isSkipped` decides whether a folder that cannot be
+ * read is left out.
  * @throws SignetError io, also if folders are nested too deeply
  */
 export function manifestsBelow(
   folder: string,
-  { hidden = false, modules = false, names = MANIFEST_NAME } = {},
+  { hidden = false, modules = false, names = MANIFEST_NAME, isSkipped = NEVER } = {},
 ): string[] {
   const root = rootOf(folder);
   // Resolved paths.
   const seen = new Set<string>();
   const isNew = (real: string): boolean => seen.size < seen.add(real).size;
   const found: string[] = [];
+  const entriesOf = (below: string, here: string, real: string): Dirent[] => {
+    try {
+      return readdirSync(real, { withFileTypes: true });
+    } catch (error) {
+      if (below !== "" && isSkipped(here)) return [];
+      throw ioError("cannot read", error, here);
+    }
+  };
   // `real`: the resolved path of `below`. Resolving it again would take a step for each folder in it.
   const walk = (below: string, real: string, depth: number): void => {
     if (!isNew(real)) return;
     const here = join(folder, below);
     if (depth > MAX_FOLDERS) throw tooDeep(here);
-    for (const entry of onDisk(here, () => readdirSync(real, { withFileTypes: true }))) {
+    for (const entry of entriesOf(below, here, real)) {
       const path = join(below, entry.name);
       const written = join(real, entry.name);
       const shown = join(here, entry.name);

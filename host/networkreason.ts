@@ -12,7 +12,12 @@ export function networkReason(error: unknown, timeoutMs: number): string {
     const code = first instanceof Error && "code" in first ? first.code : undefined;
     if (typeof code === "string") return NETWORK_WORDS[code] ?? code;
   }
-  return "the request failed";
+  // What the library that connects through a proxy says.
+  if (error instanceof Error && error.message === "Proxy timeout") {
+    return `no answer within ${timeoutMs / 1000} s`;
+  }
+  const refusal = error instanceof Error && /^Bad response: (\d{3})$/.exec(error.message);
+  return refusal ? `the proxy refused with status ${refusal[1]}` : "the request failed";
 }
 
 const NETWORK_WORDS: Record<string, string> = {
@@ -27,6 +32,9 @@ const NETWORK_WORDS: Record<string, string> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: "its TLS certificate is self-signed",
   SELF_SIGNED_CERT_IN_CHAIN: "its TLS certificate is not signed by an authority known here",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its TLS certificate is not signed by an authority known here",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its TLS certificate is not signed by an authority known here",
+  UNABLE_TO_GET_ISSUER_CERT: "its TLS certificate is not signed by an authority known here",
+  EPROTO: "it does not speak TLS there (EPROTO)",
   CERT_HAS_EXPIRED: "its TLS certificate has expired",
   ERR_TLS_CERT_ALTNAME_INVALID: "its TLS certificate is for another host",
 };

@@ -4,6 +4,7 @@
 import { parse } from "node:path";
 import { fileURLToPath } from "node:url";
 import { networkReason } from "../../host/networkreason.ts";
+import { environmentProxy, proxyWords } from "../../host/proxies.ts";
 import { readText, readTextWithin } from "../../host/readfile.ts";
 import { MAX_SETTINGS_BYTES } from "../../host/rootedfiles.ts";
 import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
@@ -107,6 +108,8 @@ async function download(
         hint: "is this the address of a certificate? the controller serves it at /v1/cert.pem",
       });
     }
-    throw failed(networkReason(error, timeoutMs), { cause: error });
+    const proxy = environmentProxy(url);
+    const way = proxy === undefined ? "" : `, through ${proxyWords(proxy)}`;
+    throw failed(networkReason(error, timeoutMs) + way, { cause: error });
   }
 }

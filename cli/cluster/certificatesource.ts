@@ -28,7 +28,7 @@ export interface CertificateOptions extends ClusterOptions {
  */
 export async function findCertificate(options: CertificateOptions): Promise<FoundCertificate> {
   const asks = options.certFromEnvironment !== false;
-  const cert = options.cert ?? (asks ? fromEnvironment("CERT") : undefined);
+  const cert = namedCertificate(options);
   const pinned = asks ? pinnedFingerprint(options) : options.certFingerprint;
   const found =
     cert === undefined
@@ -47,6 +47,14 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
     );
   }
   return found;
+}
+
+/** The file or address of the certificate, where one is named. */
+function namedCertificate({
+  cert,
+  certFromEnvironment = true,
+}: Pick<CertificateOptions, "cert" | "certFromEnvironment">): string | undefined {
+  return cert ?? (certFromEnvironment ? fromEnvironment("CERT") : undefined);
 }
 
 /** The certificate that the environment names, if any. */
@@ -74,13 +82,24 @@ async function certificateOfCluster(options: ClusterOptions): Promise<FoundCerti
 
 /** The certificate to seal with. Refuses an expired one, and warns of one that expires soon. */
 export async function usableCertificate(options: CertificateOptions): Promise<Certificate> {
-  const found = await findCertificate(options);
+  const found = await findCertificate(options).catch((error: unknown) => {
+    throw namedCertificate(options) === undefined ? withCertificateHint(error) : error;
+  });
   const now = new Date();
   locate({ file: found.source }, () => {
     checkNotExpired(found.certificate, now);
   });
   warnOfCertificate(found, now);
   return found.certificate;
+}
+
+/** Of a cluster that cannot be asked: whoever has its certificate need not ask it. */
+function withCertificateHint(error: unknown): unknown {
+  if (!(error instanceof SignetError) || !["usage", "network"].includes(error.code)) return error;
+  const { code, message, place, hint, cause } = error;
+  const advice = "sealing needs only a certificate: use --cert FILE";
+  const words = hint === undefined ? advice : `${hint}; ${advice}`;
+  return new SignetError(code, message, { place, cause, hint: words });
 }
 
 /** Days from `now` until a certificate expires; negative once it has. */

@@ -2,12 +2,10 @@
 // SPEC.md, "Command line", "Certificate".
 
 import type { OutgoingHttpHeaders } from "node:http";
-import type { RequestOptions } from "node:https";
 import { type Answer, send } from "../../host/http.ts";
-import { KeptConnections } from "../../host/kubernetes/keptconnections.ts";
-import { loadKubeconfig } from "../../host/kubernetes/kubeconfig.ts";
-import type { ConnectionOverrides } from "../../host/kubernetes/kubeconfigfiles.ts";
-import type { KubeConfig, User } from "../../host/kubernetes/library.ts";
+import { type Connection, loadKubeconfig, shownServer } from "../../host/kubernetes/kubeconfig.ts";
+import { Transport } from "../../host/kubernetes/transport.ts";
+import { proxyWords } from "../../host/proxies.ts";
 import { networkReason } from "../../host/networkreason.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { asObject } from "../../shared/kubernetes/object.ts";
@@ -44,9 +42,9 @@ type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
 /** @throws SignetError usage, io */
 export function connectApiServer(options: ClusterOptions): ApiServer {
-  const config = loadKubeconfig(options);
+  const cluster = clusterOf(options, false);
   return {
-    request: (method, path, body, headers) => ask(config, method, path, options, { body, headers }),
+    request: (method, path, body, headers) => ask(cluster, method, path, { body, headers }),
   };
 }
 
@@ -55,12 +53,11 @@ export function connectApiServer(options: ClusterOptions): ApiServer {
  * @throws SignetError network, usage, io
  */
 export async function connectController(options: ClusterOptions): Promise<Controller> {
-  const config = loadKubeconfig(options);
+  const cluster = clusterOf(options, true);
   const { controllerName: name, controllerNamespace: namespace } = options;
   const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
-  const kept = new KeptConnections();
   const service = `${services}/${encodeURIComponent(name)}`;
-  const found = await ask(config, "GET", service, options, { kept });
+  const found = await ask(cluster, "GET", service);
   if (found.status !== 200) throw serviceError(found, options);
   const port = firstPortName(found.text);
   const target = `${port === "https" ? "https" : "http"}:${name}:${port}`;
@@ -68,11 +65,7 @@ export async function connectController(options: ClusterOptions): Promise<Contro
   return {
     source: `the controller ${namespace}/${name}`,
     request: (method, route, body) =>
-      ask(config, method, `${services}/${proxied}/proxy${route}`, options, {
-        body,
-        kept,
-        isRepeatable: true,
-      }),
+      ask(cluster, method, `${services}/${proxied}/proxy${route}`, { body, isRepeatable: true }),
   };
 }
 
@@ -92,83 +85,82 @@ export async function fetchFromController(
   throw new SignetError("network", `cannot fetch ${what}: ${wordsOf(answer)}`, {
     hint:
       answer.status === 403
-        ? `you need leave to "get" services/proxy of ${name} in ${namespace}`
+        ? `you need permission to "get" services/proxy of ${name} in namespace ${namespace}`
         : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
   });
+}
+
+/** A cluster, and how requests go there. */
+interface Cluster {
+  readonly connection: Connection;
+  readonly transport: Transport;
+  readonly requestTimeoutMs: number;
+}
+
+/** @throws SignetError usage, io */
+function clusterOf(options: ClusterOptions, keepsConnections: boolean): Cluster {
+  const connection = loadKubeconfig(options);
+  const transport = new Transport(connection, { keepsConnections });
+  return { connection, transport, requestTimeoutMs: options.requestTimeoutMs };
 }
 
 interface Request {
   readonly body?: string | undefined;
   readonly headers?: OutgoingHttpHeaders | undefined;
-  readonly kept?: KeptConnections;
   /** Whether to send it again where a kept connection was closed (default: true for a GET). */
   readonly isRepeatable?: boolean;
 }
 
 async function ask(
-  config: KubeConfig,
+  { connection, transport, requestTimeoutMs }: Cluster,
   method: Method,
   path: string,
-  options: ClusterOptions,
-  { body, headers = {}, kept, isRepeatable = method === "GET" }: Request,
+  { body, headers = {}, isRepeatable = method === "GET" }: Request = {},
 ): Promise<Answer> {
-  const server = config.getCurrentCluster()?.server ?? "";
-  const { requestTimeoutMs, overrides } = options;
+  const server = shownServer(connection);
   try {
-    const requestOptions: RequestOptions = {
+    const { url, options } = await transport.prepare(path);
+    const requestOptions = {
+      ...options,
       method,
-      headers: {},
-      ...(requestTimeoutMs > 0 ? { signal: AbortSignal.timeout(requestTimeoutMs) } : {}),
+      // From here on: a login may ask a person, who takes time.
+      ...(requestTimeoutMs > 0
+        ? { signal: AbortSignal.timeout(requestTimeoutMs), timeout: requestTimeoutMs }
+        : {}),
+      headers: {
+        accept: "application/json, application/x-pem-file, */*",
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+        ...(options.headers as OutgoingHttpHeaders),
+      },
     };
-    await config.applyToHTTPSOptions(requestOptions);
-    if (kept !== undefined) requestOptions.agent = kept.agentLike(requestOptions.agent);
-    // After the library, which drops existing headers where a plugin logs in.
-    requestOptions.headers = {
-      ...(requestOptions.headers as OutgoingHttpHeaders),
-      accept: "application/json, application/x-pem-file, */*",
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
-      ...headers,
-      ...impersonation(config.getCurrentUser(), overrides),
-    };
-    const answer = await send(new URL(server + path), requestOptions, body, {
+    const answer = await send(url, requestOptions, body, {
       maxBytes: MAX_ANSWER_BYTES,
       isRepeatable,
     });
+    if (answer.status === 401) transport.refused();
     detail(`${method} ${server}${path}: ${answer.status}`);
     return answer;
   } catch (error) {
     if (error instanceof SignetError) throw error;
+    const { proxy, words } = connection;
+    const way = proxy === undefined ? "" : ` through ${proxyWords(proxy)}`;
     throw new SignetError(
       "network",
-      `cannot reach the cluster at ${server}: ${networkReason(error, requestTimeoutMs)}`,
+      `cannot reach the cluster at ${server}${way}: ${networkReason(error, requestTimeoutMs)}`,
       {
         cause: error,
-        hint: "choose another cluster with --context; sealing needs a certificate only: --cert FILE",
+        hint: `it is that of ${words}; choose another cluster with --context`,
       },
     );
   }
 }
 
-/**
- * Headers that impersonate a user; without them, a request would use the account's own permissions.
- */
-function impersonation(
-  account: User | null,
-  overrides: ConnectionOverrides | undefined,
-): OutgoingHttpHeaders {
-  const { asGroups = [], asUid } = overrides ?? {};
-  return {
-    ...(account?.impersonateUser ? { "impersonate-user": account.impersonateUser } : {}),
-    ...(asGroups.length === 0 ? {} : { "impersonate-group": [...asGroups] }),
-    ...(asUid === undefined ? {} : { "impersonate-uid": asUid }),
-  };
-}
-
 function serviceError(answer: Answer, options: ClusterOptions): SignetError {
   const { controllerName: name, controllerNamespace: namespace } = options;
   const hint = {
-    401: "the cluster does not know you: renew your login, or seal with --cert FILE",
-    403: `you need leave to "get" the service ${name} in ${namespace}; or seal with --cert FILE`,
+    401: "the cluster does not know you: renew your login",
+    403: `you need permission to "get" the service ${name} in namespace ${namespace}`,
     404: "use --controller-name and --controller-namespace to say where the controller runs",
   }[answer.status];
   return new SignetError(

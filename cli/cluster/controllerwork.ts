@@ -96,7 +96,7 @@ function failed(
   const isForNow = status === 429 || status >= 500;
   const hint =
     status === 403
-      ? `you need leave to "create" services/proxy of ${name} in ${namespace}`
+      ? `you need permission to "create" services/proxy of ${name} in namespace ${namespace}`
       : isForNow
         ? "its log tells more; run this again once it answers"
         : undefined;

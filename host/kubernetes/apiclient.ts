@@ -1,15 +1,22 @@
 // A client of the Kubernetes API: requests and watches, their timeouts, errors and rate limit.
 
+import {
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request as httpRequest,
+} from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
-import type { ClientRequest, IncomingMessage } from "node:http";
+import { addAbortSignal } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SignetError } from "../../shared/errors.ts";
 import { AnswerTooLarge, parseAnswer, readAnswer } from "./answer.ts";
-import { KeptConnections } from "./keptconnections.ts";
-import type { KubeConfig } from "./library.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { VERSION } from "../../shared/version.ts";
+import type { Connection } from "./kubeconfig.ts";
+import { Transport } from "./transport.ts";
 
 /** A refusal by the API server, or a failure to reach it (status 0). */
 export class ApiError extends Error {
@@ -49,7 +56,9 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+/** For a whole call, after the login. */
 const REQUEST_TIMEOUT_MS = 30_000;
+const PLUGIN_LIMIT_MS = 60_000;
 /** A server that asks for more would stop us altogether; one that asks for less than a second, not spare itself. */
 const MAX_RETRY_AFTER_S = 60;
 /** A 500 may be about one object: it says nothing about the others. */
@@ -59,18 +68,16 @@ const MIN_RECOVERY_INTERVAL_MS = 5_000;
 
 /** A client of one API server: keep-alive connections, a timeout per call, a rate limit. */
 export class KubernetesClient {
-  readonly #config: KubeConfig;
-  readonly #server: URL;
+  readonly #transport: Transport;
   readonly #take: () => Promise<void>;
   readonly #userAgent: string;
-  readonly #kept = new KeptConnections();
 
   /** `qps` and `burst` limit the calls a second; a negative `qps` means no limit. */
-  constructor(config: KubeConfig, limits: { qps: number; burst: number }, identity = "") {
-    const cluster = config.getCurrentCluster();
-    if (cluster === null) throw new Error("the kubeconfig names no current cluster");
-    this.#config = config;
-    this.#server = new URL(cluster.server);
+  constructor(connection: Connection, limits: { qps: number; burst: number }, identity = "") {
+    this.#transport = new Transport(connection, {
+      keepsConnections: true,
+      pluginLimitMs: PLUGIN_LIMIT_MS,
+    });
     // So that the API server's audit log shows which replica wrote.
     this.#userAgent = `kube-signet/${VERSION}${identity === "" ? "" : ` (${identity})`}`;
     this.#take = limits.qps > 0 ? tokenBucket(limits.qps, limits.burst) : () => Promise.resolve();
@@ -98,24 +105,26 @@ export class KubernetesClient {
     if (options.urgent !== true) await this.#take();
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
     const request = await this.#open(method, path, options, body);
+    const deadline = AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+    addAbortSignal(deadline, request);
     return new Promise((resolve, reject) => {
-      request.setTimeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS, () => {
-        request.destroy(new ApiError(0, "Timeout", `no answer to ${method} ${path}`));
-      });
       const fail = (error: unknown): void => {
         if (error instanceof AnswerTooLarge) {
           reject(error);
           return;
         }
         this.#recordHealth(true);
-        reject(asApiError(error));
+        const isLate = deadline.aborted;
+        reject(
+          isLate ? new ApiError(0, "Timeout", `no answer to ${method} ${path}`) : asApiError(error),
+        );
       };
       request.on("error", fail);
       request.on("response", (response) => {
         readAnswer(response).then((text) => {
           const status = response.statusCode ?? 0;
           this.#recordHealth(UNAVAILABLE.has(status));
-          if (status < 200 || status > 299) reject(refusal(status, response, text));
+          if (status < 200 || status > 299) reject(this.#refusal(status, response, text));
           else resolve(asObject(parseAnswer(text)) ?? {});
         }, fail);
       });
@@ -160,7 +169,7 @@ export class KubernetesClient {
         const status = response.statusCode ?? 0;
         if (status !== 200) {
           readAnswer(response).then((text) => {
-            fail(refusal(status, response, text));
+            fail(this.#refusal(status, response, text));
           }, fail);
           return;
         }
@@ -184,7 +193,12 @@ export class KubernetesClient {
 
   /** Closes every connection, also one that a request is using. */
   close(): void {
-    this.#kept.close();
+    this.#transport.close();
+  }
+
+  #refusal(status: number, response: IncomingMessage, text: string): ApiError {
+    if (status === 401) this.#transport.refused();
+    return refusal(status, response, text);
   }
 
   async #open(
@@ -194,12 +208,17 @@ export class KubernetesClient {
     body: Buffer | undefined,
     signal?: AbortSignal,
   ): Promise<ClientRequest> {
-    const url = new URL(this.#server.pathname.replace(/\/$/, "") + path, this.#server);
+    const { url, options } = await this.#transport.prepare(path).catch((error: unknown) => {
+      this.#recordHealth(true);
+      throw asApiError(error);
+    });
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-    const options: RequestOptions = {
+    const sent: RequestOptions = {
+      ...options,
       method,
       ...(signal === undefined ? {} : { signal }),
       headers: {
+        ...(options.headers as OutgoingHttpHeaders),
         accept,
         "user-agent": this.#userAgent,
         ...(body === undefined
@@ -207,10 +226,7 @@ export class KubernetesClient {
           : { "content-type": contentType, "content-length": body.length }),
       },
     };
-    // Sets the authentication, which may change over time (token files, exec plugins).
-    await this.#config.applyToHTTPSOptions(options);
-    options.agent = this.#kept.agentLike(options.agent);
-    return httpsRequest(url, options);
+    return (url.protocol === "http:" ? httpRequest : httpsRequest)(url, sent);
   }
 }
 
@@ -227,6 +243,14 @@ function watchEvent(line: string): [string, JsonObject] {
 
 function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof SignetError) {
+    const file = error.place.file === undefined ? "" : `${error.place.file}: `;
+    return new ApiError(
+      0,
+      "Unreachable",
+      `the API server cannot be asked: ${file}${error.message}`,
+    );
+  }
   const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
   return new ApiError(0, "Unreachable", `the API server cannot be reached: ${code}`);
 }

@@ -1,90 +1,110 @@
-// Loads a kubeconfig, and applies flags that override it.
+// Chooses the cluster and the user of a kubeconfig, and applies flags that override them.
 // SPEC.md, "Command line", "Certificate".
 
-import { SignetError } from "../../shared/errors.ts";
+import { isIPv6 } from "node:net";
+import { formatPlace, SignetError } from "../../shared/errors.ts";
 import { errnoOf } from "../errno.ts";
-import { proxyFor } from "../http.ts";
+import { environmentProxy, namedProxy, type Proxy } from "../proxies.ts";
+import { statIfThere } from "../readfile.ts";
+import {
+  type ClusterEntry,
+  type ContextEntry,
+  type Kubeconfig,
+  type Named,
+  NO_CLUSTER,
+  NO_USER,
+  type UserEntry,
+} from "./kubeconfigentries.ts";
 import {
   type ConnectionOverrides,
-  kubeconfigFiles,
   type KubeconfigOptions,
+  mergedKubeconfig,
+  namedFiles,
+  unknownContext,
 } from "./kubeconfigfiles.ts";
-import { type Cluster, KubeConfig, type User } from "./library.ts";
+import { checkCluster, checkUser } from "./kubeconfigrules.ts";
 
-const UNREADABLE = "this kubeconfig cannot be read";
+/** One API server, and the user that asks it. */
+export interface Connection {
+  readonly server: URL;
+  readonly cluster: ClusterEntry;
+  readonly user: UserEntry;
+  readonly proxy: Proxy | undefined;
+  /** What errors say of it: the context, cluster and user, and their files. */
+  readonly words: string;
+}
+
+/** The address of the API server as messages show it: without credentials. */
+export function shownServer({ server }: Connection): string {
+  return `${server.origin}${server.pathname}`.replace(/\/+$/, "");
+}
+
+const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /**
  * The kubeconfig's cluster and user with the overrides applied; in a pod, the pod's own.
  * @throws SignetError usage, io
  */
-export function loadKubeconfig({ kubeconfig, context, overrides }: KubeconfigOptions): KubeConfig {
-  const config = new KubeConfig();
-  const files = kubeconfigFiles(kubeconfig);
-  const [first] = files;
-  const inCluster = (process.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
-  const server = overrides?.server ?? (process.env["KUBERNETES_MASTER"] || undefined);
-  if (first === undefined && !inCluster) {
-    if (server === undefined) throw noConfig();
-    config.loadFromOptions({ clusters: [], contexts: [], users: [], currentContext: "" });
-    return overridden(config, { insecureSkipTlsVerify: false, asGroups: [], ...overrides, server });
+export function loadKubeconfig({ kubeconfig, context, overrides }: KubeconfigOptions): Connection {
+  const config = mergedKubeconfig(kubeconfig);
+  const chosen = choose(config, context, overrides);
+  const isNamed = chosen.cluster !== undefined || Boolean(overrides?.server);
+  if (!isNamed && isInPod()) return ownConnection(overrides);
+  const cluster = clusterWith(chosen.cluster?.entry ?? NO_CLUSTER, overrides);
+  const user = userWith(chosen.user?.entry ?? NO_USER, overrides);
+  if (chosen.cluster === undefined && cluster.server === "") throw noCluster(chosen);
+  return connectionOf(cluster, user, wordsOf(chosen));
+}
+
+/**
+ * The configuration from `kubeconfig`, or the pod's own.
+ * @throws Error if there is no usable configuration
+ */
+export function loadOwnConfig(kubeconfig: string | undefined): Connection {
+  if (!kubeconfig && isInPod()) return ownConnection(undefined);
+  if (!kubeconfig) {
+    throw new Error(
+      "not in a cluster: give --kubeconfig FILE, or use `signet-controller standalone` for folders",
+    );
   }
   try {
-    if (first === undefined) config.loadFromCluster();
-    else if (files.length === 1) config.loadFromFile(first);
-    else config.loadFromDefault();
+    return loadKubeconfig({ kubeconfig });
   } catch (error) {
-    throw new SignetError("io", UNREADABLE, {
-      // The library's message may quote the file.
-      ...(errnoOf(error) === undefined ? {} : { cause: error }),
-      hint: "see whether `kubectl config view` can",
-      ...(first === undefined ? {} : { place: { file: first } }),
-    });
+    if (!(error instanceof SignetError)) throw error;
+    // The file begins the message, then what is wrong, then where in the file.
+    const { file, ...place } = error.place;
+    const words = [file, error.message, formatPlace(place), errnoOf(error.cause)];
+    throw new Error(words.filter((word) => word).join(": "), { cause: error });
   }
-  if (context !== undefined) {
-    if (config.getContextObject(context) === null) {
-      throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(context)}`, {
-        hint: "see `kubectl config get-contexts`",
-      });
-    }
-    config.setCurrentContext(context);
-  }
-  return overridden(config, overrides);
 }
 
-function noConfig(): SignetError {
-  return new SignetError(
-    "usage",
-    "invalid configuration: no configuration has been provided, and no certificate was given",
-    {
-      hint: "name a cluster with --kubeconfig FILE; sealing needs a certificate only: --cert FILE",
-    },
-  );
+interface Chosen {
+  readonly contextName: string;
+  readonly context: Named<ContextEntry> | undefined;
+  readonly clusterName: string;
+  readonly cluster: Named<ClusterEntry> | undefined;
+  readonly userName: string;
+  readonly user: Named<UserEntry> | undefined;
 }
 
-/** The chosen cluster and user, with the overrides applied. */
-function overridden(config: KubeConfig, overrides: ConnectionOverrides | undefined): KubeConfig {
-  const { server, cluster: clusterName, user: userName } = overrides ?? {};
-  const named =
-    clusterName === undefined ? config.getCurrentCluster() : config.getCluster(clusterName);
-  if (clusterName !== undefined && named === null) throw unknown("cluster", clusterName);
-  const account = userName === undefined ? config.getCurrentUser() : config.getUser(userName);
-  if (userName !== undefined && account === null) throw unknown("user", userName);
-  const address = server ?? named?.server;
-  if (address === undefined || address === "") throw noConfig();
-  const url = addressOf(address);
-  const proxyUrl = overrides?.proxyUrl ?? named?.proxyUrl ?? proxyFor(url);
-  // Without this, the library rejects HTTP, which has no certificate to verify.
-  const unverified = url.protocol === "http:" ? { skipTLSVerify: true } : {};
-  const cluster: Cluster = {
-    ...(named ?? { name: "given", skipTLSVerify: false }),
-    ...clusterOverrides(overrides),
-    server: url.href.replace(/\/+$/, ""),
-    ...(proxyUrl === undefined ? {} : { proxyUrl }),
-    ...unverified,
-  };
-  const result = new KubeConfig();
-  result.loadFromClusterAndUser(cluster, { ...userOverrides(account, overrides) });
-  return result;
+/** @throws SignetError usage if there is nothing of a name that a person gave */
+function choose(
+  config: Kubeconfig,
+  named: string | undefined,
+  overrides: ConnectionOverrides | undefined,
+): Chosen {
+  const contextName = named ?? config.currentContext;
+  const context = config.contexts.get(contextName);
+  if (context === undefined && named !== undefined) throw unknownContext(named);
+  const clusterName = overrides?.cluster ?? context?.entry.cluster ?? "";
+  const userName = overrides?.user ?? context?.entry.user ?? "";
+  const cluster = config.clusters.get(clusterName);
+  if (cluster === undefined && overrides?.cluster !== undefined) {
+    throw unknown("cluster", clusterName);
+  }
+  const user = config.users.get(userName);
+  if (user === undefined && overrides?.user !== undefined) throw unknown("user", userName);
+  return { contextName, context, clusterName, cluster, userName, user };
 }
 
 function unknown(what: "cluster" | "user", name: string): SignetError {
@@ -93,66 +113,136 @@ function unknown(what: "cluster" | "user", name: string): SignetError {
   });
 }
 
-/** As in kubectl, a host without a scheme is valid. */
-function addressOf(server: string): URL {
-  try {
-    return new URL(/^https?:\/\//.test(server) ? server : `http://${server}`);
-  } catch {
-    throw new SignetError("usage", "the address of the API server is none", {
-      hint: "such as https://cluster.example.org:6443",
+function noCluster({ contextName, context, clusterName }: Chosen): SignetError {
+  if (context !== undefined) {
+    const [from, to] = [JSON.stringify(contextName), JSON.stringify(clusterName)];
+    return new SignetError(
+      "usage",
+      `invalid configuration: the context ${from} names the cluster ${to}, which does not exist`,
+      { place: { file: context.file }, hint: "see `kubectl config view`" },
+    );
+  }
+  if (contextName !== "") {
+    return new SignetError(
+      "usage",
+      `invalid configuration: the current context ${JSON.stringify(contextName)} does not exist`,
+      { hint: "see `kubectl config get-contexts`, or choose one with --context" },
+    );
+  }
+  const missing = process.env["KUBECONFIG"]
+    ? namedFiles().filter((file) => statIfThere(file) === undefined)
+    : [];
+  const words = missing.length === 0 ? "" : `; KUBECONFIG names ${missing.join(", ")}, not found`;
+  return new SignetError(
+    "usage",
+    `invalid configuration: no configuration has been provided${words}`,
+    { hint: "name a cluster with --kubeconfig FILE" },
+  );
+}
+
+function wordsOf({ contextName, context, clusterName, userName, cluster, user }: Chosen): string {
+  const files = [context?.file, cluster?.file, user?.file].filter((file) => file !== undefined);
+  const names = [
+    { what: "context", name: contextName, found: context },
+    { what: "cluster", name: clusterName, found: cluster },
+    { what: "user", name: userName, found: user },
+  ]
+    .filter(({ name, found }) => name !== "" || found !== undefined)
+    .map(({ what, name, found }) => {
+      return `${what} ${JSON.stringify(name)}${found === undefined ? " (not found)" : ""}`;
     });
-  }
+  return names.length === 0
+    ? "the cluster of the flags"
+    : `${names.join(", ")} of ${[...new Set(files)].join(", ")}`;
 }
 
-function clusterOverrides(overrides: ConnectionOverrides | undefined): Partial<Cluster> {
-  const { certificateAuthority, tlsServerName, insecureSkipTlsVerify = false } = overrides ?? {};
+/** The cluster with the flags and KUBERNETES_MASTER, in the order of kubectl. */
+function clusterWith(
+  entry: ClusterEntry,
+  overrides: Partial<ConnectionOverrides> = {},
+): ClusterEntry {
+  const { server, tlsServerName, certificateAuthority, proxyUrl } = overrides;
+  const { insecureSkipTlsVerify = false } = overrides;
+  const isTrustGiven = insecureSkipTlsVerify || certificateAuthority !== undefined;
   return {
-    ...(insecureSkipTlsVerify ? { skipTLSVerify: true } : {}),
-    // The library would prefer the embedded certificate to the file.
-    ...(certificateAuthority === undefined ? {} : { caFile: certificateAuthority, caData: "" }),
-    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+    ...entry,
+    server: server ?? (entry.server || (process.env["KUBERNETES_MASTER"] ?? "")),
+    proxyUrl: proxyUrl ?? entry.proxyUrl,
+    // The name in the kubeconfig is that of the kubeconfig's server.
+    tlsServerName: tlsServerName ?? (server === undefined ? entry.tlsServerName : ""),
+    ...(isTrustGiven
+      ? {
+          insecureSkipTlsVerify,
+          certificateAuthority: certificateAuthority ?? "",
+          certificateAuthorityData: "",
+        }
+      : {}),
   };
-}
-
-function userOverrides(account: User | null, overrides: ConnectionOverrides | undefined): User {
-  const { token, username, password, clientCertificate, clientKey } = overrides ?? {};
-  const base: User = account ?? { name: "given" };
-  const { as = base.impersonateUser } = overrides ?? {};
-  const certificate = {
-    ...(clientCertificate === undefined ? {} : { certFile: clientCertificate, certData: "" }),
-    ...(clientKey === undefined ? {} : { keyFile: clientKey, keyData: "" }),
-  };
-  const impersonation = as ? { impersonateUser: as } : {};
-  // A token or password replaces the user's other credentials, such as a plugin.
-  if (token !== undefined) return { name: base.name, token, ...impersonation };
-  if (username !== undefined) {
-    return { name: base.name, username, password: password ?? "", ...impersonation };
-  }
-  return { ...base, ...certificate, ...impersonation };
-}
-
-/** @throws Error with a message that does not quote the file, as the library's may */
-function loadFile(config: KubeConfig, file: string): void {
-  try {
-    config.loadFromFile(file);
-  } catch (error) {
-    if (errnoOf(error) !== undefined) throw error;
-    throw new Error(`${file}: ${UNREADABLE}`);
-  }
 }
 
 /**
- * The configuration from `kubeconfig`, or the pod's own.
- * @throws Error if there is no usable configuration
+ * The user with the flags. A token or password replaces what else the request would say, such as
+ * the login of a plugin; the client certificate is a matter of the connection, and stays.
  */
-export function loadOwnConfig(kubeconfig: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  if (kubeconfig !== undefined) loadFile(config, kubeconfig);
-  else if (process.env["KUBERNETES_SERVICE_HOST"]) config.loadFromCluster();
-  else {
-    throw new Error(
-      "not in a cluster: give --kubeconfig FILE, or use `signet-controller standalone` for folders",
+function userWith(entry: UserEntry, overrides: Partial<ConnectionOverrides> = {}): UserEntry {
+  const { token, username, password, clientCertificate, clientKey, as, asUid } = overrides;
+  const isLoginGiven = [token, username, password].some((each) => each !== undefined);
+  const none = { token: "", tokenFile: "", username: "", password: "" };
+  const { asGroups = [] } = overrides;
+  return {
+    ...entry,
+    ...(isLoginGiven ? { ...none, exec: undefined, authProvider: undefined } : {}),
+    ...(token === undefined ? {} : { token }),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(clientCertificate === undefined ? {} : { clientCertificate, clientCertificateData: "" }),
+    ...(clientKey === undefined ? {} : { clientKey, clientKeyData: "" }),
+    ...(as === undefined ? {} : { as }),
+    ...(asUid === undefined ? {} : { asUid }),
+    ...(asGroups.length === 0 ? {} : { asGroups }),
+  };
+}
+
+function isInPod(): boolean {
+  return Boolean(process.env["KUBERNETES_SERVICE_HOST"]);
+}
+
+/** The connection that a pod is given, with the flags that client-go applies to it. */
+function ownConnection(overrides: Partial<ConnectionOverrides> = {}): Connection {
+  const host = process.env["KUBERNETES_SERVICE_HOST"] ?? "";
+  const port = process.env["KUBERNETES_SERVICE_PORT"] || "443";
+  const server = `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const account = { certificateAuthority: `${ACCOUNT}/ca.crt`, server };
+  const cluster = clusterWith({ ...NO_CLUSTER, ...account }, overrides);
+  const user = userWith({ ...NO_USER, tokenFile: `${ACCOUNT}/token` }, overrides);
+  return connectionOf(cluster, user, "the pod's service account");
+}
+
+function connectionOf(cluster: ClusterEntry, user: UserEntry, names: string): Connection {
+  const server = addressOf(cluster.server, names);
+  const proxy =
+    cluster.proxyUrl === ""
+      ? environmentProxy(server)
+      : namedProxy(cluster.proxyUrl, "the cluster's proxy-url");
+  checkCluster(cluster, names);
+  checkUser(user, names);
+  return { server, cluster, user, proxy, words: names };
+}
+
+/** As in kubectl, a host without a scheme is valid. */
+function addressOf(server: string, names: string): URL {
+  const text = /^https?:\/\//i.test(server) ? server : `http://${server}`;
+  if (server === "" || !URL.canParse(text)) {
+    throw new SignetError(
+      "usage",
+      `the address of the API server is missing or invalid (${names})`,
+      {
+        hint: "such as https://cluster.example.org:6443",
+      },
     );
   }
-  return config;
+  const url = new URL(text);
+  // Neither has a meaning here, and both would end up in messages.
+  url.search = url.hash = "";
+  return url;
 }

@@ -1,12 +1,12 @@
-// Finds the kubeconfig files and their current context, without loading the Kubernetes library.
+// Finds the kubeconfig files and merges them as kubectl does, and tells the current context.
 // SPEC.md, "Command line", "Namespace".
 
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
-import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
-import { readText, statIfThere } from "../readfile.ts";
+import { errnoOf } from "../errno.ts";
+import { readBytes, readText, statIfThere } from "../readfile.ts";
+import { type Kubeconfig, type Named, parseKubeconfig } from "./kubeconfigentries.ts";
 
 /** Which cluster to use. */
 export interface KubeconfigOptions {
@@ -34,53 +34,100 @@ export interface ConnectionOverrides {
   readonly asUid?: string;
 }
 
-/** The existing kubeconfig files that kubectl would read, in its order; `explicit` as it is. */
-export function kubeconfigFiles(explicit: string | undefined): string[] {
-  if (explicit !== undefined) return [explicit];
+const UNREADABLE = "this kubeconfig cannot be read";
+
+/** Texts of files that can be read only once, such as those of `--kubeconfig <(command)`. */
+const readOnce = new Map<string, string>();
+
+/**
+ * The merged kubeconfig: `explicit` alone, else the files of KUBECONFIG, else ~/.kube/config. The
+ * first file that says something decides: the current context, and the whole of each cluster, user
+ * and context. Of several files, those that do not exist are skipped.
+ * @throws SignetError io, which names the file and quotes nothing of it
+ */
+export function mergedKubeconfig(explicit: string | undefined): Kubeconfig {
+  const files = explicit
+    ? [loadFile(explicit)]
+    : namedFiles().flatMap((file) => {
+        try {
+          return [loadFile(file)];
+        } catch (error) {
+          if (error instanceof SignetError && errnoOf(error.cause) === "ENOENT") return [];
+          throw error;
+        }
+      });
+  return {
+    currentContext: files.find(({ currentContext }) => currentContext !== "")?.currentContext ?? "",
+    clusters: firstOfEachName(files.map(({ clusters }) => clusters)),
+    users: firstOfEachName(files.map(({ users }) => users)),
+    contexts: firstOfEachName(files.map(({ contexts }) => contexts)),
+  };
+}
+
+/** The paths that are looked at where no flag names one. */
+export function namedFiles(): string[] {
   const named = process.env["KUBECONFIG"] ?? "";
   const files = named === "" ? [join(homedir(), ".kube", "config")] : named.split(delimiter);
-  return files.filter((file) => file !== "" && statIfThere(file)?.isFile() === true);
+  return [...new Set(files)].filter((file) => file !== "");
+}
+
+function loadFile(file: string): Kubeconfig {
+  let text = readOnce.get(file);
+  if (text === undefined) {
+    text = readText(file);
+    if (statIfThere(file)?.isFile() !== true) readOnce.set(file, text);
+  }
+  try {
+    return parseKubeconfig(text, file);
+  } catch (error) {
+    if (!(error instanceof SignetError) || error.code === "io") throw error;
+    throw new SignetError("io", `${UNREADABLE}: ${error.message}`, {
+      place: error.place,
+      hint: "see whether `kubectl config view` can",
+    });
+  }
+}
+
+/** What the kubeconfig itself says, as Latin-1, or else the file that it names. @throws SignetError io */
+export function fileOr(data: string, file: string): string {
+  return data !== "" || file === "" ? data : readBytes(file).toString("latin1");
+}
+
+function firstOfEachName<T>(maps: readonly ReadonlyMap<string, Named<T>>[]): Map<string, Named<T>> {
+  const merged = new Map<string, Named<T>>();
+  for (const map of maps) {
+    for (const [name, entry] of map) if (!merged.has(name)) merged.set(name, entry);
+  }
+  return merged;
 }
 
 /** Whether a kubeconfig or the environment, as in a pod, names a cluster. */
 export function namesCluster(explicit: string | undefined): boolean {
   const variables = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_MASTER"];
   return (
-    kubeconfigFiles(explicit).length > 0 ||
-    variables.some((name) => (process.env[name] ?? "") !== "")
+    variables.some((name) => (process.env[name] ?? "") !== "") ||
+    Boolean(explicit) ||
+    mergedKubeconfig(undefined).clusters.size > 0
   );
 }
 
 /**
  * The chosen or current context and its namespace, which may be empty; null if there is none.
- * @throws SignetError io; manifest-syntax, without content of the file
+ * @throws SignetError usage, io
  */
 export function currentContext(
   options: Pick<KubeconfigOptions, "kubeconfig" | "context">,
 ): { readonly namespace: string; readonly name: string } | null {
-  let wanted = options.context;
-  const contexts = new Map<string, JsonObject>();
-  for (const file of kubeconfigFiles(options.kubeconfig)) {
-    const [document] = parseManifests(readText(file), { file });
-    const config = asObject(document?.value ?? null) ?? {};
-    const current = config["current-context"];
-    // As in kubectl, an earlier file wins.
-    if (typeof current === "string" && current !== "") wanted ??= current;
-    const listed: Json[] = Array.isArray(config["contexts"]) ? config["contexts"] : [];
-    for (const entry of listed) {
-      const { name = null, context = null } = asObject(entry) ?? {};
-      if (typeof name === "string" && !contexts.has(name))
-        contexts.set(name, asObject(context) ?? {});
-    }
-  }
-  if (wanted === undefined) return null;
-  const context = contexts.get(wanted);
-  if (context === undefined && options.context !== undefined) {
-    throw new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(wanted)}`, {
-      hint: "see `kubectl config get-contexts`",
-    });
-  }
-  if (context === undefined) return null;
-  const namespace = context["namespace"];
-  return { namespace: typeof namespace === "string" ? namespace : "", name: wanted };
+  const { contexts, currentContext: current } = mergedKubeconfig(options.kubeconfig);
+  const name = options.context ?? current;
+  const context = contexts.get(name);
+  if (context === undefined && options.context !== undefined) throw unknownContext(name);
+  return context === undefined ? null : { namespace: context.entry.namespace, name };
+}
+
+/** The error for a context that a person named. */
+export function unknownContext(name: string): SignetError {
+  return new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(name)}`, {
+    hint: "see `kubectl config get-contexts`",
+  });
 }

@@ -144,7 +144,10 @@ describe("the cluster's certificate", () => {
 
   it.for<[number, string]>([
     [401, "renew your login"],
-    [403, 'you need leave to "get" the service sealed-secrets-controller in kube-system'],
+    [
+      403,
+      'you need permission to "get" the service sealed-secrets-controller in namespace kube-system',
+    ],
     [404, "use --controller-name and --controller-namespace"],
   ])("is refused with %i, and told what to do", async ([code, hint]) => {
     const url = await serve(failure(code, "the server said so"));

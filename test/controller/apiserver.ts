@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { KubernetesClient } from "../../host/kubernetes/apiclient.ts";
-import { KubeConfig } from "../../host/kubernetes/library.ts";
+import { NO_CLUSTER, NO_USER } from "../../host/kubernetes/kubeconfigentries.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 
 /** A request as it came in. */
@@ -212,13 +212,16 @@ export async function startApiServer(): Promise<ApiServer> {
       compacted = version;
     },
     client: (limits = { qps: -1, burst: 0 }, identity = "") => {
-      const config = new KubeConfig();
-      config.loadFromClusterAndUser(
+      const server = new URL(`https://127.0.0.1:${port}`);
+      const connection = {
+        server,
         // The certificate is one of the sealing keys' of the tests, so for no host at all.
-        { name: "test", server: `https://127.0.0.1:${port}`, skipTLSVerify: true },
-        { name: "test", token: "token-of-the-test" },
-      );
-      const client = new KubernetesClient(config, limits, identity);
+        cluster: { ...NO_CLUSTER, server: server.href, insecureSkipTlsVerify: true },
+        user: { ...NO_USER, token: "token-of-the-test" },
+        proxy: undefined,
+        words: "test",
+      };
+      const client = new KubernetesClient(connection, limits, identity);
       clients.push(client);
       return client;
     },

@@ -1,0 +1,112 @@
+// How requests to an API server go out: its address, headers and TLS, over connections that may be
+// kept.
+
+import type { Agent, OutgoingHttpHeaders } from "node:http";
+import type { AgentOptions, RequestOptions } from "node:https";
+import { isDeepStrictEqual } from "node:util";
+import { SignetError } from "../../shared/errors.ts";
+import { agentFor } from "../agents.ts";
+import { certificatesIn, machineRoots } from "../trust.ts";
+import type { Connection } from "./kubeconfig.ts";
+import { fileOr } from "./kubeconfigfiles.ts";
+import { type Credentials, Login } from "./login.ts";
+import { forgetCredentials } from "./loginplugin.ts";
+
+interface TransportOptions {
+  /** Whether connections are kept for the next request. */
+  readonly keepsConnections: boolean;
+  /** Ends a login plugin that nobody watches. */
+  readonly pluginLimitMs?: number;
+}
+
+/** The requests of one program to one API server. */
+export class Transport {
+  readonly #connection: Connection;
+  readonly #keepsConnections: boolean;
+  readonly #login: Login;
+  #agent: Agent | undefined;
+  /** What the agent was made of. */
+  #made: AgentOptions | undefined;
+  #isPlugins = false;
+
+  constructor(connection: Connection, { keepsConnections, pluginLimitMs }: TransportOptions) {
+    this.#connection = connection;
+    this.#keepsConnections = keepsConnections;
+    this.#login = new Login(connection, pluginLimitMs);
+  }
+
+  /**
+   * The address of a path of the API server, and what a request to it needs. Logs in where the
+   * kubeconfig says how, and reads certificates again that may have been replaced.
+   * @throws SignetError network, io, usage
+   */
+  async prepare(path: string): Promise<{ readonly url: URL; readonly options: RequestOptions }> {
+    const credentials = await this.#login.credentials();
+    this.#isPlugins = credentials.isPlugins;
+    const agent = await this.#agentWith(credentials);
+    const { server } = this.#connection;
+    const url = new URL(server.href.replace(/\/+$/, "") + path);
+    const headers: OutgoingHttpHeaders = { ...credentials.headers };
+    return { url, options: { agent, headers } };
+  }
+
+  /** To be called for an answer of 401: a plugin's credentials may have been revoked. */
+  refused(): void {
+    if (this.#isPlugins) forgetCredentials(this.#connection);
+  }
+
+  /** Closes every connection, also one that a request is using. */
+  close(): void {
+    this.#agent?.destroy();
+  }
+
+  async #agentWith(credentials: Credentials): Promise<Agent> {
+    try {
+      const wanted = this.#optionsWith(credentials);
+      if (this.#agent !== undefined && isDeepStrictEqual(wanted, this.#made)) return this.#agent;
+      const { server, proxy } = this.#connection;
+      const agent = await agentFor(server, proxy, wanted);
+      if (this.#agent !== undefined) retire(this.#agent);
+      [this.#agent, this.#made] = [agent, wanted];
+    } catch (error) {
+      // Somebody may be replacing the files right now.
+      if (this.#agent === undefined) throw error;
+    }
+    return this.#agent;
+  }
+
+  #optionsWith({ certificate, key }: Credentials): AgentOptions {
+    const { server, cluster } = this.#connection;
+    const keepAlive = this.#keepsConnections;
+    if (server.protocol === "http:") return { keepAlive };
+    return {
+      keepAlive,
+      // As in Go, an authority need not be self-signed.
+      allowPartialTrustChain: true,
+      ...(certificate === "" ? {} : { cert: certificate, key }),
+      ...(cluster.tlsServerName === "" ? {} : { servername: cluster.tlsServerName }),
+      ...(cluster.insecureSkipTlsVerify
+        ? { rejectUnauthorized: false }
+        : { rejectUnauthorized: true, ca: this.#authorities() }),
+    };
+  }
+
+  #authorities(): string[] {
+    const { certificateAuthority: file, certificateAuthorityData: data } = this.#connection.cluster;
+    if (file === "" && data === "") return [...machineRoots()];
+    const found = certificatesIn(fileOr(data, file));
+    if (found.length > 0) return found;
+    throw new SignetError("io", "the certificate authority has no valid certificate", {
+      ...(file === "" ? {} : { place: { file } }),
+      hint: `it is that of ${this.#connection.words}`,
+    });
+  }
+}
+
+/** Lets the requests of an agent end, and keeps none of its connections. */
+function retire(agent: Agent): void {
+  agent.maxFreeSockets = 0;
+  for (const sockets of Object.values(agent.freeSockets)) {
+    for (const socket of sockets ?? []) socket.destroy();
+  }
+}
