@@ -8,11 +8,19 @@ import { formatEvent } from "./events.ts";
 import { Keeper, type Kept, observedIn } from "./kept.ts";
 import type { Log } from "./log.ts";
 import { type Observed, observedOf } from "./observed.ts";
+import { RateLimit } from "./ratelimit.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
+
+/**
+ * Events about the SealedSecrets of a namespace, a second and at once. etcd keeps each for an hour, so
+ * that whoever changes SealedSecrets all the time would fill it. Their status tells the same.
+ */
+const EVENT_RATE = 1 / 5;
+const EVENT_BURST = 100;
 
 export interface ClusterOptions {
   readonly client: KubernetesClient;
@@ -34,6 +42,7 @@ export interface ClusterOptions {
 export class ClusterWorld implements World {
   readonly #options: ClusterOptions;
   readonly #keeper = new Keeper();
+  readonly #events = new RateLimit(EVENT_RATE, EVENT_BURST);
   readonly #sealedSecrets: Cache<Kept>[] = [];
   readonly #secrets: Cache<SecretMark>[] = [];
   /** The namespaces that match the selector; undefined for all. */
@@ -191,6 +200,7 @@ export class ClusterWorld implements World {
 
   async recordEvent(sealed: JsonObject, event: Event): Promise<void> {
     const namespace = text(metadataOf(sealed)["namespace"]);
+    if (!this.#events.take(namespace, performance.now()).allowed) return;
     await this.#call("POST", `/api/v1/namespaces/${namespace}/events`, {
       query: { fieldManager: FIELD_MANAGER },
       guard: this.#options.guard,

@@ -40,6 +40,20 @@ const RESERVED = 1 / 4;
 const SLOW_MS = 1_000;
 
 /**
+ * Namespaces that had the workers for this many times as long as the average lately are busy ones. The
+ * average, because all runs take long where the API server is slow.
+ */
+const BUSY_TIMES = 2;
+/** Who used less than this lately is not busy. */
+const BUSY_MS = 1_000;
+/** The part of the workers that busy namespaces have together, so that others seldom wait. */
+const BUSY_SHARE = 1 / 4;
+/** The same while others have work too: what busy ones do takes the processor and the API server from them. */
+const BUSY_SHARE_BESIDE_OTHERS = 1 / 16;
+/** Others have work if one of their names was taken so recently. */
+const BESIDE_OTHERS_MS = 1_000;
+
+/**
  * Of so many waiting namespaces, whose turn has come, the one goes first that had the workers for the
  * least time lately. A bound, because there may be thousands.
  */
@@ -47,9 +61,10 @@ const MAX_COMPARED = 256;
 
 /**
  * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, those
- * that used little time before those that used much, and none has all workers. Slow runs hold no worker, and namespaces that have one get none while together
- * they have as many runs as there are workers. So many or slow names in some namespaces do not delay
- * another.
+ * that used little time before those that used much. None has all workers, and those that used far
+ * more than others have a quarter of them together, or less while others have work. Slow runs hold no worker, and namespaces that have one get
+ * none while together they have as many runs as there are workers. So many or slow names in some
+ * namespaces do not delay another.
  */
 export class Queue {
   readonly #options: QueueOptions;
@@ -57,7 +72,7 @@ export class Queue {
   readonly #waiting = new Map<string, Set<string>>();
   readonly #running = new Set<string>();
   /** How many of the running names are in each namespace. */
-  readonly #busy = new Map<string, number>();
+  readonly #runs = new Map<string, number>();
   /** Running names that have been running for long, the longest first. */
   readonly #overdue = new Set<string>();
   /** Those of them that no longer hold a worker. */
@@ -68,6 +83,8 @@ export class Queue {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   /** Milliseconds of workers, by namespace. */
   readonly #used = new Usage(() => performance.now());
+  /** When a name of a namespace that is not busy was taken. */
+  #othersAtMs = Number.NEGATIVE_INFINITY;
   #started = false;
   #stopped = false;
   #onIdle: (() => void) | undefined;
@@ -145,17 +162,34 @@ export class Queue {
     const most = Math.max(1, workers - Math.max(1, Math.floor(workers * RESERVED)));
     const slow = new Set([...this.#overdue].map(namespaceOf));
     let ofSlow = 0;
-    for (const namespace of slow) ofSlow += this.#busy.get(namespace) ?? 0;
+    for (const namespace of slow) ofSlow += this.#runs.get(namespace) ?? 0;
+    const hasOthers = performance.now() - this.#othersAtMs < BESIDE_OTHERS_MS;
+    const share = hasOthers ? BUSY_SHARE_BESIDE_OTHERS : BUSY_SHARE;
+    const forBusy = Math.max(1, Math.floor(workers * share));
+    const busyMs = Math.max(BUSY_MS, BUSY_TIMES * this.#used.average());
+    const mayBusy = this.#runsAbove(busyMs) < forBusy;
     let found: { namespace: string; used: number } | undefined;
     let compared = 0;
     for (const namespace of this.#waiting.keys()) {
       if (ofSlow >= workers && slow.has(namespace)) continue;
-      if ((this.#busy.get(namespace) ?? 0) >= most) continue;
+      if ((this.#runs.get(namespace) ?? 0) >= most) continue;
       const used = this.#used.of(namespace);
+      if (used > busyMs && !mayBusy) continue;
       if (found === undefined || used < found.used) found = { namespace, used };
       if (used === 0 || ++compared >= MAX_COMPARED) break;
     }
-    return found === undefined ? undefined : this.#takeOf(found.namespace);
+    if (found === undefined) return undefined;
+    if (found.used <= busyMs) this.#othersAtMs = performance.now();
+    return this.#takeOf(found.namespace);
+  }
+
+  /** How many runs the namespaces have that used more than `ms`. */
+  #runsAbove(ms: number): number {
+    let runs = 0;
+    for (const [namespace, count] of this.#runs) {
+      if (this.#used.of(namespace) > ms) runs += count;
+    }
+    return runs;
   }
 
   #takeOf(namespace: string): string | undefined {
@@ -170,9 +204,9 @@ export class Queue {
 
   #count(key: string, change: 1 | -1): void {
     const namespace = namespaceOf(key);
-    const busy = (this.#busy.get(namespace) ?? 0) + change;
-    if (busy === 0) this.#busy.delete(namespace);
-    else this.#busy.set(namespace, busy);
+    const busy = (this.#runs.get(namespace) ?? 0) + change;
+    if (busy === 0) this.#runs.delete(namespace);
+    else this.#runs.set(namespace, busy);
   }
 
   async #run(key: string): Promise<void> {

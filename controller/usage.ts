@@ -2,30 +2,62 @@
 
 /** What was used this long ago counts half. */
 const HALF_LIFE_MS = 30_000;
+/** Who used less than this no longer counts, after at most two half-lives. */
+const LEAST = 1;
 /** Above this many names, those that used the least are forgotten: half of them. */
 const MAX_NAMES = 4096;
 
+interface Used {
+  readonly amount: number;
+  readonly atMs: number;
+}
+
+const NOTHING: Used = { amount: 0, atMs: 0 };
+
 export class Usage {
   readonly #clock: () => number;
-  readonly #used = new Map<string, { readonly amount: number; readonly atMs: number }>();
+  readonly #used = new Map<string, Used>();
+  #total = NOTHING;
+  #prunedMs: number;
 
   /** `clock`: milliseconds of a monotonic clock. */
   constructor(clock: () => number) {
     this.#clock = clock;
+    this.#prunedMs = clock();
   }
 
   of(name: string): number {
-    const used = this.#used.get(name);
-    return used === undefined
-      ? 0
-      : used.amount * 0.5 ** ((this.#clock() - used.atMs) / HALF_LIFE_MS);
+    return this.#now(this.#used.get(name) ?? NOTHING);
+  }
+
+  /** What each of those used who used anything lately, on average. */
+  average(): number {
+    return this.#now(this.#total) / Math.max(1, this.#used.size);
   }
 
   add(name: string, amount: number): void {
-    this.#used.set(name, { amount: this.of(name) + amount, atMs: this.#clock() });
-    if (this.#used.size <= MAX_NAMES) return;
-    const byUse = [...this.#used.keys()].map((each) => ({ each, used: this.of(each) }));
-    byUse.sort((a, b) => a.used - b.used);
-    for (const { each } of byUse.slice(0, MAX_NAMES / 2)) this.#used.delete(each);
+    const atMs = this.#clock();
+    this.#used.set(name, { amount: this.of(name) + amount, atMs });
+    this.#total = { amount: this.#now(this.#total) + amount, atMs };
+    if (this.#used.size > MAX_NAMES) this.#keep(MAX_NAMES / 2);
+    else if (atMs - this.#prunedMs > HALF_LIFE_MS) this.#keep(MAX_NAMES);
+  }
+
+  #now({ amount, atMs }: Used): number {
+    return amount * 0.5 ** ((this.#clock() - atMs) / HALF_LIFE_MS);
+  }
+
+  /** Keeps those that used the most, at most `count`, of those that still count. */
+  #keep(count: number): void {
+    const atMs = this.#clock();
+    const byUse = [...this.#used.keys()].map((name) => ({ name, amount: this.of(name) }));
+    byUse.sort((a, b) => b.amount - a.amount);
+    let total = 0;
+    for (const [index, { name, amount }] of byUse.entries()) {
+      if (index >= count || amount < LEAST) this.#used.delete(name);
+      else total += amount;
+    }
+    this.#total = { amount: total, atMs };
+    this.#prunedMs = atMs;
   }
 }

@@ -59,3 +59,17 @@ it.each<[string, JsonObject, "invalid" | "refused", "wait" | "retry"]>([
     }
   },
 );
+
+it("records a hundred Events of a namespace at once, and those of other namespaces besides", async () => {
+  const sealed = (namespace: string) => ({ metadata: { namespace, name: "db" } });
+  const event = { type: "Normal", reason: "Unsealed", message: "m" } as const;
+  const record = (namespace: string) =>
+    world.recordEvent(sealed(namespace), event).catch(() => undefined);
+  for (let made = 0; made < 150; made++) await record("flood");
+  await record("demo");
+  const ofNamespace = (name: string) =>
+    server.seen.filter(({ path }) => path === `/api/v1/namespaces/${name}/events`).length;
+  expect(ofNamespace("flood")).toBeGreaterThanOrEqual(100);
+  expect(ofNamespace("flood")).toBeLessThan(150);
+  expect(ofNamespace("demo")).toBe(1);
+});

@@ -137,6 +137,65 @@ describe("the queue", () => {
     expect(runs.slice(3, 6)).toEqual(["calm-a/1", "calm-b/1", "flood-a/2"]);
   });
 
+  /** A queue of 8 workers in which `busy` used 20 s each, and `honest` as long as is given. */
+  const usedQueue = async (busy: string[], honest: string[], honestMs: number) => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 8);
+    for (const [names, ms] of [
+      [honest, honestMs],
+      [busy, 20_000],
+    ] as const) {
+      for (const name of names) queue.add(`${name}/first`);
+      await vi.advanceTimersByTimeAsync(ms);
+      for (const _ of names) end();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    runs.length = 0;
+    return { queue, runs, end };
+  };
+  const HONEST = ["h-1", "h-2", "h-3", "h-4", "h-5"];
+
+  it.each([10, 5_000])(
+    "gives namespaces that used far more than others a quarter of the workers (others: %i ms)",
+    async (honestMs) => {
+      const { queue, runs, end } = await usedQueue(["a", "b"], HONEST, honestMs);
+      for (const name of ["a", "b"]) for (let i = 0; i < 9; i++) queue.add(`${name}/${i}`);
+      expect(runs).toHaveLength(2);
+      for (const name of HONEST) queue.add(`${name}/1`);
+      expect(runs.slice(2)).toEqual(HONEST.map((name) => `${name}/1`));
+      // Once their time is long ago, they are like others.
+      await vi.advanceTimersByTimeAsync(300_000);
+      end();
+      await vi.advanceTimersByTimeAsync(0);
+      expect(runs.length).toBeGreaterThan(8);
+    },
+  );
+
+  it("gives namespaces that used far more than others a single worker while others have work", async () => {
+    const { queue, runs, end } = await usedQueue(["a", "b"], HONEST, 10);
+    queue.add("h-1/1");
+    for (const name of ["a", "b"]) for (let i = 0; i < 9; i++) queue.add(`${name}/${i}`);
+    expect(runs).toEqual(["h-1/1", "a/0"]);
+    await vi.advanceTimersByTimeAsync(900);
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs).toEqual(["h-1/1", "a/0"]);
+    await vi.advanceTimersByTimeAsync(99);
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs.slice(2)).toEqual(["b/0"]);
+    await vi.advanceTimersByTimeAsync(10);
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs.slice(3)).toHaveLength(2);
+  });
+
+  it("gives namespaces that all use much all workers", async () => {
+    const { queue, runs } = await usedQueue(["a", "b", "c"], [], 0);
+    for (const name of ["a", "b", "c"]) for (let i = 0; i < 5; i++) queue.add(`${name}/${i}`);
+    expect(runs).toHaveLength(8);
+  });
+
   it("tries again at once what failed, when told that the reason is gone", async () => {
     const runs: string[] = [];
     let outcome: Outcome = { kind: "retry", afterMs: 60_000 };
