@@ -1,6 +1,8 @@
 # The controller's image; `signet` and `kubeseal` are in it too. In it are Node, the libraries that it
 # needs, and our programs: no shell, no package manager, nothing that could be run besides.
 #
+# BuildKit builds it, which is what `docker build` is, or buildah:
+#
 #   docker build --build-arg COMMIT=$(git rev-parse HEAD) --build-arg NODE_IMAGE=node@sha256:... .
 #
 # For an image that is the same each time, the base is named by its content, as above.
@@ -13,7 +15,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 ARG COMMIT=""
-RUN SIGNET_COMMIT=$COMMIT npm run build
+# What V8 compiled differs from build to build, and saves 50 ms at the start of a command.
+RUN SIGNET_COMMIT=$COMMIT npm run build && rm dist/cli/*.cache
 # There is no /usr/bin/env to find Node with: the programs name it. `controller` is what the chart and
 # the manifests of Bitnami Sealed Secrets start, so that this image can take the place of theirs.
 RUN mkdir -p /out/opt/kube-signet /out/usr/local/bin \

@@ -58,6 +58,7 @@ export class ClusterParts {
   readonly #surroundings: Surroundings;
   /** All collections have been listed once. */
   #isSynced = false;
+  #toldReady = false;
 
   /** @throws Error if there is no usable configuration for the API server */
   constructor(flags: ServeFlags, surroundings: Surroundings) {
@@ -81,6 +82,13 @@ export class ClusterParts {
   startQueue(): void {
     this.#isSynced = true;
     if (this.lease.held) this.queue.start();
+    this.#tellReady();
+  }
+
+  /** At the first moment at which probes say the same. */
+  #tellReady(): void {
+    if (this.#toldReady || !this.isReady) return;
+    this.#toldReady = true;
     this.#surroundings.log.info("controller ready", {
       sealingKeys: this.#keyring.keys.length,
       sealedSecrets: this.queue.depth,
@@ -263,6 +271,7 @@ export class ClusterParts {
           // Also those in sync, at the cost of a look: a key may have been marked as compromised,
           // or the mark may have been removed.
           this.#queueAll();
+          this.#tellReady();
         },
       },
     );

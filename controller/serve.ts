@@ -45,12 +45,14 @@ export async function serve(flags: ServeFlags): Promise<void> {
   if (!stopping.signal.aborted) parts.startQueue();
 
   await stopped;
+  const sentElsewhere = delay(flags.shutdownDelay);
   parts.keys.follow();
   await Promise.race([parts.queue.stop(), delay(STOP_GRACE_MS)]);
   await parts.renderers.close();
   // The Lease is released last: no other replica writes before that.
   lastWrite.abort();
   await Promise.race([election, delay(STOP_GRACE_MS)]);
+  await sentElsewhere;
   // Answers under way may still need the API server.
   await Promise.all(servers.map((server) => closeServer(server, STOP_GRACE_MS)));
   await parts.parsers.close();

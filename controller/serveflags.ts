@@ -51,6 +51,7 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly rateLimitBurst: number;
   readonly readTimeout: number;
   readonly writeTimeout: number;
+  readonly shutdownDelay: number;
   readonly tlsCertFile?: string;
   readonly tlsPrivateKeyFile?: string;
   readonly requireToken: boolean;
@@ -196,7 +197,7 @@ const PROCESS_FLAGS: readonly FlagRow[] = [
     flag: "--concurrency <number>",
     words: "SealedSecrets reconciled side by side",
     read: readInteger,
-    byDefault: String(4 * cpus().length),
+    byDefault: String(Math.max(32, 4 * cpus().length)),
   },
 ];
 
@@ -241,6 +242,12 @@ const HTTP_FLAGS: readonly FlagRow[] = [
     words: "time for an answer to be taken",
     read: readDuration,
     byDefault: "2m",
+  },
+  {
+    flag: "--shutdown-delay <duration>",
+    words: "time to go on answering once told to stop, until clients are sent elsewhere",
+    read: readDuration,
+    byDefault: "0s",
   },
   {
     flag: "--tls-cert-file <file>",

@@ -155,6 +155,23 @@ describe("two replicas", () => {
     await untilVerdict(plane, "demo", "handed-over", "Unsealed");
   });
 
+  it("told to stop, one hands over at once, and answers until clients are sent elsewhere", async () => {
+    const first = await start("first", { flags: ["--shutdown-delay=8s"] });
+    await untilHolder((name) => name.startsWith("first"));
+    await start("second");
+    let isRunning = true;
+    void first.exited.then(() => (isRunning = false));
+    first.kill("SIGTERM");
+    await plane.waitFor("the end of being ready", async () => {
+      const { status } = await fetch(`${first.url}/readyz`);
+      return status === 503;
+    });
+    await untilHolder((name) => name.startsWith("second"));
+    expect(await certificateOf(first)).toBe(certificate);
+    expect(isRunning).toBe(true);
+    expect(await first.exited).toBe(0);
+  });
+
   it("a leader that was frozen writes nothing stale when it wakes", async () => {
     await start("replica-1");
     await declare("frozen", "old");
