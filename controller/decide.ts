@@ -178,7 +178,8 @@ function printable(manager: string): string {
 
 /**
  * Who owns an existing Secret. `own`: the controller created it; `managed`: its owner handed it over;
- * `patch`: its owner lets the controller add to it; `none`: someone else owns it. Nothing that the
+ * `patch`: its owner lets the controller add to it, and may have handed it over with the items that
+ * it had; `none`: someone else owns it. Nothing that the
  * writers of SealedSecrets or of their status say can tell that.
  */
 function ownershipOf(
@@ -188,16 +189,21 @@ function ownershipOf(
 ): "own" | "managed" | "patch" | "none" {
   const { annotations, labels, rest } = existing.metadata;
   const owner = ownersOf(rest).find((reference) => reference["controller"] === true);
+  const says = (annotation: string): boolean => annotations[annotation] === "true";
   // The reference may be to a deleted SealedSecret with this name: when a user re-creates it, the
   // cluster's garbage collector may not have run yet.
-  if (owner !== undefined && isSealedSecretRef(owner, name)) return "own";
+  if (owner !== undefined && isSealedSecretRef(owner, name)) {
+    // Its former owner handed it over together with the items that it had.
+    const keepsItems = says(MANAGED_ANNOTATION) && says(PATCH_ANNOTATION);
+    return keepsItems && labels[SECRET_LABEL] !== "owned" ? "patch" : "own";
+  }
   const labelled =
     owner === undefined &&
     labels[SECRET_LABEL] === "owned" &&
     annotations[MADE_FROM_ANNOTATION] === declared[MADE_FROM_ANNOTATION];
-  if (annotations[MANAGED_ANNOTATION] === "true") return labelled ? "own" : "managed";
-  if (annotations[PATCH_ANNOTATION] === "true") return "patch";
   if (labelled) return "own";
+  if (says(PATCH_ANNOTATION)) return "patch";
+  if (says(MANAGED_ANNOTATION)) return "managed";
   // Someone removed our marks from the Secret that we wrote.
   const { uid } = markOf(existing);
   return owner === undefined && uid !== "" && uid === left?.uid && !left.patched ? "own" : "none";
@@ -206,14 +212,6 @@ function ownershipOf(
 /** A Secret that is ours: data is exactly what was sealed; others' labels and annotations stay. */
 function replaced(desired: Secret, existing: Secret, recreated: boolean): Secret {
   const { metadata } = existing;
-  const { name } = desired.metadata;
-  const others = ownersOf(metadata.rest).filter((reference) => !isSealedSecretRef(reference, name));
-  // Only one owner may be the controller; a Secret handed over by `managed` keeps the one it has.
-  const ours = ownersOf(desired.metadata.rest).map((reference) =>
-    others.some((other) => other["controller"] === true)
-      ? { ...reference, controller: false }
-      : reference,
-  );
   const owned = ownManagedFields(metadata.rest);
   return {
     ...desired,
@@ -226,14 +224,27 @@ function replaced(desired: Secret, existing: Secret, recreated: boolean): Secret
         ...without(metadata.annotations, owned.annotations),
         ...desired.metadata.annotations,
       },
-      rest: withOwners(metadata.rest, [...others, ...ours]),
+      rest: withOwners(metadata.rest, ownersTogether(desired, existing)),
     },
   };
 }
 
-/** A Secret whose owner lets us add to it: we remove nothing, and it still belongs to its owner. */
+/** The owners of an existing Secret, and the SealedSecret in the place of an earlier one. */
+function ownersTogether({ metadata: { name, rest } }: Secret, existing: Secret): JsonObject[] {
+  const others = ownersOf(existing.metadata.rest).filter((each) => !isSealedSecretRef(each, name));
+  // Only one owner may be the controller; a Secret handed over by `managed` keeps the one it has.
+  const isTaken = others.some((other) => other["controller"] === true);
+  const ours = ownersOf(rest).map((each) => (isTaken ? { ...each, controller: false } : each));
+  return [...others, ...ours];
+}
+
+/**
+ * A Secret whose owner lets us add to it: we remove nothing. It still belongs to its owner, unless
+ * an annotation also hands it over.
+ */
 function patched(desired: Secret, existing: Secret): Secret {
   const { metadata } = existing;
+  const isHandedOver = metadata.annotations[MANAGED_ANNOTATION] === "true";
   return {
     type: desired.type === "" ? existing.type : desired.type,
     immutable: desired.immutable ?? existing.immutable,
@@ -246,6 +257,9 @@ function patched(desired: Secret, existing: Secret): Secret {
         ...metadata.annotations,
         ...without(desired.metadata.annotations, OWNERSHIP_ANNOTATIONS),
       },
+      rest: isHandedOver
+        ? withOwners(metadata.rest, ownersTogether(desired, existing))
+        : metadata.rest,
     },
   };
 }
@@ -277,8 +291,9 @@ export function withOwner(secret: Secret, sealed: JsonObject): Secret {
   };
 }
 
-export function isPatched({ metadata }: Secret): boolean {
-  return metadata.labels[SECRET_LABEL] === "patched";
+/** Whether the Secret belongs to someone else, who lets us add to it. */
+export function isPatched({ metadata: { labels, rest } }: Secret): boolean {
+  return labels[SECRET_LABEL] === "patched" && !ownersOf(rest).some(refersToSealedSecret);
 }
 
 /** The UID and resource version of a Secret in the cluster. */

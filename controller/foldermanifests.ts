@@ -5,12 +5,15 @@ import { type Dirent, readdirSync, realpathSync, type Stats, statSync } from "no
 import { dirname, join } from "node:path";
 import { readWithin, rootOf } from "../host/rootedfiles.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
-import { type Json, parseManifests } from "../shared/manifest/manifest.ts";
+import { type Json, type ManifestDocument, parseManifests } from "../shared/manifest/manifest.ts";
 import { KIND } from "../shared/sealing/sealedsecret.ts";
 import {
   asObject,
+  bytesNameKind,
   type JsonObject,
+  mayDeclare,
   metadataOf,
+  namesKind,
   objectsOf,
   parseMetadata,
 } from "../shared/kubernetes/object.ts";
@@ -42,6 +45,8 @@ interface FileContent {
   readonly objects: readonly JsonObject[];
   readonly problems: readonly SignetError[];
 }
+
+const NOTHING: FileContent = { objects: [], problems: [] };
 
 /** Reads a file again only if it changed. */
 export class FolderManifests {
@@ -144,11 +149,12 @@ export class FolderManifests {
     try {
       text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     } catch {
+      if (!bytesNameKind(KIND, bytes) && !this.#hadObjects(file)) return NOTHING;
       throw new SignetError("manifest-syntax", "is not UTF-8 text", { place: { file } });
     }
     const objects: JsonObject[] = [];
     const problems: SignetError[] = [];
-    const found = parseManifests(text, { file })
+    const found = this.#documentsOf(text, file)
       .filter(({ value }) => asObject(value) !== null)
       .flatMap(objectsOf)
       .filter(({ kind }) => kind === KIND);
@@ -161,6 +167,23 @@ export class FolderManifests {
       }
     }
     return { objects, problems };
+  }
+
+  /** A checkout has files that are no manifests, such as templates and settings with comments. */
+  #documentsOf(text: string, file: string): ManifestDocument[] {
+    if (!mayDeclare(KIND, text)) return [];
+    try {
+      return parseManifests(text, { file });
+    } catch (error) {
+      // Without the word it is a file of another kind, unless it had SealedSecrets before.
+      const isOther = !namesKind(KIND, text) && !this.#hadObjects(file);
+      if (error instanceof SignetError && isOther) return [];
+      throw error;
+    }
+  }
+
+  #hadObjects(file: string): boolean {
+    return (this.#files.get(file)?.objects.length ?? 0) > 0;
   }
 
   /**

@@ -116,8 +116,10 @@ export class KeyChanges {
   ): Promise<void> {
     const reason = this.#reason(fingerprint, before, found);
     const { log, onSealingKeyChange } = this.#wiring;
-    const secret = `${this.#namespace}/${name}`;
-    log.warn("another sealing key seals from now on", { secret, fingerprint, before, reason });
+    const told = { secret: `${this.#namespace}/${name}`, fingerprint, before, reason };
+    // Of a new installation a key of its own is what everybody expects.
+    if (before === undefined && reason === "created") log.info("the first sealing key", told);
+    else log.warn("another sealing key seals from now on", told);
     onSealingKeyChange(reason);
     const words = before === undefined ? "" : `, in place of ${before}`;
     await this.#recordEvent(name, {

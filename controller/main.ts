@@ -1,16 +1,21 @@
 // The `signet-controller` command: chooses the mode, and sets the exit status.
 
+import { basename } from "node:path";
 import { Command } from "commander";
 import { BUILD } from "../shared/version.ts";
 import { addServeOptions, type ServeFlags } from "./serveflags.ts";
 import { addStandaloneOptions, type StandaloneFlags } from "./standaloneflags.ts";
 
-const command = new Command("signet-controller")
+/** The original's image, and ours, also have the program under the name `controller`. */
+const programName =
+  basename(process.argv[1] ?? "") === "controller" ? "controller" : "signet-controller";
+
+const command = new Command(programName)
   .description(
     "Turns SealedSecrets into Secrets and keeps them so. Without a command: in a cluster.\n" +
       "Every flag can be set by the environment: --key-size as SEALED_SECRETS_KEY_SIZE.",
   )
-  .version(`signet-controller version: v${BUILD}`, "--version")
+  .version(`${programName} version: v${BUILD}`, "--version")
   .enablePositionalOptions()
   .configureHelp({ helpWidth: 100 })
   .configureOutput({

@@ -345,7 +345,9 @@ export class Reconciler {
     const first = decide(desired, null, { allowedTypes });
     if (first.act === "refuse") return refused(first.verdict);
     const watched = world.secretMark(key) !== undefined;
-    if (!watched) {
+    // We do not watch a Secret of someone else, who may have taken our label off or deleted it.
+    const wasTheirs = drifted && left?.patched === true;
+    if (!watched && !wasTheirs) {
       try {
         return await create();
       } catch (error) {
@@ -353,6 +355,7 @@ export class Reconciler {
       }
     }
     const found = await world.readSecret(key);
+    if (found === null && wasTheirs) return refused(verdicts.ownerDeleted(desired.metadata.name));
     const existing = found === null ? null : parseSecret(found);
     const keyMark = existing && keyMarkOf(existing.metadata, this.#options.keyPlace);
     if (keyMark !== null) return { verdict: verdicts.keySecret(keyMark), wrote: false };

@@ -92,7 +92,8 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
   const { from, to, namespace, envFiles = false } = flags;
   const world = new FolderWorld({ from, to, envFiles, namespace, onProblem, log });
   const renderers = new Sandbox();
-  const counts = { written: 0, repaired: 0 };
+  /** What was done for each Secret in this pass. */
+  const changes = new Map<string, "written" | "repaired">();
   const reconciler = new Reconciler({
     world,
     keyring,
@@ -108,8 +109,8 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
     onVerdict: (key, { synced, event, message }) => {
       if (synced) log.info(event.message, { object: key });
       else log.error(event.reason, { object: key, error: message });
-      if (event.reason === "DriftCorrected") counts.repaired++;
-      else if (synced) counts.written++;
+      if (event.reason === "DriftCorrected") changes.set(key, "repaired");
+      else if (synced) changes.set(key, "written");
     },
   });
   /** Whether the Secret is in sync. An error of one Secret does not keep the others. */
@@ -126,7 +127,7 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
   const shortKeys = new ShortKeys(log);
   return async () => {
     problems.startPass();
-    counts.written = counts.repaired = 0;
+    changes.clear();
     const found = keyFolderState(flags.keys);
     if (found !== loaded) {
       keyring.replace(loadKeyFiles(flags.keys, log));
@@ -143,17 +144,16 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
       }
     }
     world.scan();
-    let inSync = 0;
+    const counts = { written: 0, repaired: 0, unchanged: 0 };
     let failed = 0;
     for (const key of world.keys) {
       const before = problems.count;
-      if (await bringInSync(key)) inSync++;
+      if (await bringInSync(key)) counts[changes.get(key) ?? "unchanged"]++;
       else if (problems.count === before) failed++;
     }
     const removed = world.prune();
-    const unchanged = Math.max(0, inSync - counts.written - counts.repaired);
     failed += problems.count;
-    return { ...counts, sealedSecrets: world.keys.length, unchanged, removed, failed };
+    return { ...counts, sealedSecrets: world.keys.length, removed, failed };
   };
 }
 

@@ -42,7 +42,7 @@ export function parseSubmission(body: Uint8Array): Submission {
   if (objects.length > MAX_OBJECTS) {
     throw new SignetError("wrong-kind", `there are more than ${MAX_OBJECTS} objects`);
   }
-  const sealed = objects.map((each) => withoutTemplate(parseSealedSecret(each)));
+  const sealed = objects.map((each) => withoutTemplate(parseSealedSecret(each, "any")));
   if (objects.length === 0) throw new SignetError("wrong-kind", "there is no object");
   const json = JSON.stringify(isList ? { ...object, items: objects } : object);
   const bytes = new TextEncoder().encode(json);

@@ -162,6 +162,14 @@ export const verdicts = {
       "wait",
     ),
 
+  ownerDeleted: (name: string): Verdict =>
+    updateFailed(
+      "NotManaged",
+      `Secret "${name}" belonged to someone else, who deleted it: items are added once it is back`,
+      "unmanaged",
+      "retry",
+    ),
+
   keySecret: (mark: string): Verdict =>
     updateFailed(
       "KeySecret",

@@ -311,6 +311,43 @@ describe("a Secret that is already there", () => {
     await untilData(plane, namespace, "patched", merged);
   });
 
+  it("is not made of our items alone when its owner deletes it, and added to once it is back", async () => {
+    const namespace = await newNamespace();
+    const name = "patched";
+    const mayBeAddedTo = theirs(namespace, name, { "sealedsecrets.bitnami.com/patch": "true" });
+    await plane.apply(mayBeAddedTo);
+    const stringData = { ours: "plain-x" };
+    await plane.apply(await sealed(certificate, { namespace, name, stringData }));
+    const merged = { own: "plain-own", both: "plain-old", ours: "plain-x" };
+    await untilData(plane, namespace, name, merged);
+    await untilVerdict(plane, namespace, name, "Unsealed");
+    await deleteObject(`/api/v1/namespaces/${namespace}/secrets/${name}`);
+    await untilVerdict(plane, namespace, name, "NotManaged");
+    expect(
+      (await plane.request("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`)).status,
+    ).toBe(404);
+    await plane.apply(mayBeAddedTo);
+    await untilData(plane, namespace, name, merged);
+    await untilVerdict(plane, namespace, name, "Unsealed");
+  });
+
+  it("that says managed and patch becomes ours and keeps its items", async () => {
+    const namespace = await newNamespace();
+    const name = "handed-over";
+    const both = {
+      "sealedsecrets.bitnami.com/patch": "true",
+      "sealedsecrets.bitnami.com/managed": "true",
+    };
+    await plane.apply(theirs(namespace, name, both));
+    for (const value of ["plain-1", "plain-2"]) {
+      const stringData = { both: value };
+      await plane.apply(await sealed(certificate, { namespace, name, stringData }));
+      const secret = await untilData(plane, namespace, name, { own: "plain-own", both: value });
+      expect(secret.metadata?.ownerReferences).toMatchObject([{ kind: "SealedSecret", name }]);
+      await untilVerdict(plane, namespace, name, "Unsealed");
+    }
+  });
+
   it("without an owner by wish is still ours to update, and outlives its SealedSecret", async () => {
     const namespace = await newNamespace();
     const annotations = { "sealedsecrets.bitnami.com/skip-set-owner-references": "true" };

@@ -18,7 +18,7 @@ import {
 } from "./program.ts";
 
 const MANIFEST = "deploy/signet.yaml";
-const MANIFEST_NAMESPACE = "kube-system";
+export const MANIFEST_NAMESPACE = "kube-system";
 const PROGRAM = "dist/signet-controller.mjs";
 
 /** What `deploy/signet.yaml` holds, moved to another namespace where one is named. */
@@ -121,6 +121,8 @@ export interface StartOptions {
   namespace?: string;
   /** Fixed port, for a restart that `exposeController` must not notice. */
   port?: number;
+  /** Where it listens; the service proxy of the API server reaches no loopback address. */
+  host?: string;
   /** Resolve when it answers at all, for tests of a controller that cannot become ready. */
   waitFor?: "ready" | "alive";
   /** It serves HTTPS, with a certificate of no known authority. */
@@ -158,7 +160,7 @@ export async function startSignet(
   if (account === undefined) throw new Error(`${MANIFEST} has no ServiceAccount`);
   const token = await plane.serviceAccountToken(namespace, account);
 
-  const host = listenHost();
+  const host = options.host ?? listenHost();
   const port = options.port ?? (await freePort(host));
   const metricsPort = await freePort(host);
   const url = `${options.tls === true ? "https" : "http"}://${host}:${port}`;
@@ -196,9 +198,14 @@ interface ServicePort {
  */
 export async function exposeController(
   plane: ControlPlane,
-  { service, namespace, port }: { service: string; namespace: string; port: number },
+  {
+    service,
+    namespace,
+    port,
+    host,
+  }: { service: string; namespace: string; port: number; host?: string },
 ): Promise<void> {
-  const ip = requireBed("exposing a program by the service proxy");
+  const ip = host ?? requireBed("exposing a program by the service proxy");
   const path = `/api/v1/namespaces/${namespace}/services/${service}`;
   const metadata = { name: service, namespace };
   const created = { apiVersion: "v1", kind: "Service", metadata };

@@ -197,7 +197,7 @@ describe("the first key", () => {
     expect([posts(), changes(), messages(lines).slice(1)]).toEqual([
       1,
       1,
-      ["another sealing key seals from now on"],
+      ["the first sealing key"],
     ]);
   });
 

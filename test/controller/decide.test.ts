@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   decide,
   type Decision,
+  isPatched,
   MADE_FROM_ANNOTATION,
   SECRET_LABEL,
   withOwner,
@@ -298,6 +299,45 @@ describe("what is done about a Secret", () => {
     expect(merged.metadata.labels).toEqual({ [SECRET_LABEL]: "patched" });
     expect(merged.metadata.rest["ownerReferences"]).toBeUndefined();
     expect(reasonOf(decide(asked, merged, { allowedTypes }))).toBe("keep");
+  });
+
+  describe("that says managed and patch", () => {
+    const both = {
+      "sealedsecrets.bitnami.com/patch": "true",
+      "sealedsecrets.bitnami.com/managed": "true",
+    };
+    const texts = (merged: Secret): unknown =>
+      Object.fromEntries([...merged.data].map(([k, v]) => [k, Buffer.from(v).toString()]));
+
+    it("becomes ours and keeps its items, now and later", () => {
+      const existing = secret({ data: { own: "1", both: "old" }, annotations: both });
+      const taken = written(
+        decide(desired({ data: { both: "new", ours: "2" } }), existing, { allowedTypes }),
+      );
+      expect(texts(taken)).toEqual({ own: "1", both: "new", ours: "2" });
+      expect(taken.metadata.rest["ownerReferences"]).toEqual([OWNER]);
+      expect(isPatched(taken)).toBe(false);
+      const later = decide(desired({ data: { both: "3" } }), taken, { allowedTypes });
+      expect(texts(written(later))).toEqual({ own: "1", both: "3", ours: "2" });
+    });
+
+    it("and was taken over by the original keeps its items", () => {
+      const existing = secret({ data: { own: "1" }, annotations: both, owners: [OWNER] });
+      const merged = written(decide(desired({ data: { ours: "2" } }), existing, { allowedTypes }));
+      expect(texts(merged)).toEqual({ own: "1", ours: "2" });
+    });
+
+    it("loses items that are not declared where we made it", () => {
+      const existing = secret({
+        ...OURS,
+        data: { own: "1" },
+        annotations: { ...OURS.annotations, ...both },
+      });
+      const merged = written(
+        decide(desired({ data: { ours: "2" }, annotations: both }), existing, { allowedTypes }),
+      );
+      expect(texts(merged)).toEqual({ ours: "2" });
+    });
   });
 
   it("writes the resourceVersion that it saw, so that a later edit is not overwritten", () => {

@@ -531,15 +531,19 @@ describe("a Secret that was there before", () => {
     expect([reason(world), held(world)]).toEqual(["NotManaged", { a: "1" }]);
   });
 
-  it("and may only be added to is not made again when it is gone for good", async () => {
+  it("and may only be added to is not made when its owner deletes it, and added to once it is back", async () => {
     const { world, reconciler } = bench();
-    world.put("secrets", theirs({ annotations: { [PATCH_ANNOTATION]: "true" } }, { a: "1" }));
+    const mayBeAddedTo = theirs({ annotations: { [PATCH_ANNOTATION]: "true" } }, { a: "1" });
+    world.put("secrets", mayBeAddedTo);
     world.put("sealed", await sealed());
     await reconciler.reconcile(NAME);
     expect(world.statuses.at(-1)).toMatchObject({ secret: { patched: true } });
-    vandalise(world);
+    world.secrets.delete(NAME);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "retry" });
+    expect([reason(world), world.secrets.has(NAME)]).toEqual(["NotManaged", false]);
+    world.put("secrets", mayBeAddedTo);
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
-    expect(held(world)).toEqual({ password: VALUE });
+    expect([reason(world), held(world)]).toEqual(["Unsealed", { a: "1", password: VALUE }]);
   });
 });
 

@@ -203,6 +203,36 @@ describe("what is wrong with one Secret or one manifest", () => {
     expect(existsSync(at("out/shop/web"))).toBe(false);
   });
 
+  it("files of other kinds in a checkout keep nothing from being removed", async () => {
+    await declare("db.json", "db", { a: "1" });
+    await declare("gone.json", "gone", { a: "1" });
+    sync();
+    rmSync(at("config/gone.json"));
+    mkdirSync(at("config/templates"));
+    writeFileSync(at("config/tsconfig.json"), '{ // a comment\n  "paths": ["a\\\\b", "!c"],\n}\n');
+    writeFileSync(at("config/templates/service.yaml"), "name: {{ .Release.Name }}\n{{- end }}\n");
+    writeFileSync(at("config/tasks.yml"), "a: 1\na: 2\n");
+    writeFileSync(at("config/latin.yaml"), Buffer.from("name: M\xfcller\n", "latin1"));
+    writeFileSync(at("config/notes.yaml"), "# For a SealedSecret:\n{{ if .x }}\n");
+    const { status, stdout } = sync();
+    expect([status, stdout]).toEqual([
+      0,
+      "1 SealedSecret: 0 written, 0 put back, 1 unchanged, 1 removed, 0 failed\n",
+    ]);
+    // A file that mentions a SealedSecret may declare what is missing, in whatever encoding.
+    const other = at("config/other.yaml");
+    writeFileSync(other, Buffer.from("\ufeffkind: SealedSecret\n", "utf16le"));
+    expect(sync()).toMatchObject({ status: 1 });
+    rmSync(other);
+    rmSync(at("config/db.json"));
+    writeFileSync(at("config/broken.yaml"), "kind: SealedSecret\nmetadata: {name: db\n");
+    expect(sync()).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining(" 0 removed, ") as string,
+    });
+    expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+  });
+
   it("a Secret that cannot be removed keeps no other from being removed", async () => {
     for (const namespace of ["alpha", "beta", "gamma"]) {
       await declare(`${namespace}.json`, "db", { a: "1" }, namespace);
@@ -501,7 +531,7 @@ describe("signet-controller standalone", () => {
     await declare("web.json", "web", { a: "1" });
     sync();
     rmSync(at("config/db.json"));
-    writeFileSync(at("config/web.json"), "{ broken");
+    writeFileSync(at("config/web.json"), '{"kind": "SealedSecret", broken');
     const broken = sync();
     expect(broken.status).toBe(1);
     expect(broken.stderr).toContain("config/web.json");
