@@ -14,7 +14,7 @@ import { type ManifestDocument, parseManifests, placeOf } from "../../shared/man
 import type { Scope } from "../../shared/sealing/scope.ts";
 import { API_VERSION, KIND } from "../../shared/sealing/sealedsecret.ts";
 import type { Input } from "../terminal/inputs.ts";
-import { checkSurprises } from "./secretcheck.ts";
+import { checkAsWritten, checkSurprises } from "./secretcheck.ts";
 
 export interface ReadySecret {
   readonly secret: Secret;
@@ -48,15 +48,30 @@ export interface Gathered {
 /** Checks and completes one Secret object. @throws SignetError */
 export type Prepare = (object: JsonObject, place: ErrorPlace) => ReadySecret;
 
+/** What is accepted of inputs that the Go original accepts. */
+export interface Leniency {
+  /** An object without a kind counts as a Secret. */
+  readonly mayLackKind: boolean;
+  /** A null, a number or a boolean counts as the text that it looks like; a null as an empty one. */
+  readonly mayBeTyped: boolean;
+  /** Objects of other kinds beside a Secret stay as they are, as they always do in a folder. */
+  readonly keepsOthers: boolean;
+}
+
+const STRICT: Leniency = { mayLackKind: false, mayBeTyped: false, keepsOthers: false };
+/** For a file that is replaced by its sealed form. */
+export const IN_PLACE: Leniency = { ...STRICT, keepsOthers: true };
+/** What `kubeseal` accepts, as scripts expect. */
+export const LENIENT: Leniency = { mayLackKind: true, mayBeTyped: true, keepsOthers: false };
+
 /**
- * Finds the Secrets of every input. With `mayLackKind`, an object without a kind counts as a
- * Secret. Checks every input before it throws.
+ * Finds the Secrets of every input. Checks every input before it throws.
  * @throws SignetError, or an AggregateError of them
  */
 export function gather(
   inputs: readonly Input[],
   prepare: Prepare,
-  { mayLackKind = false }: { readonly mayLackKind?: boolean } = {},
+  leniency: Leniency = STRICT,
 ): Gathered {
   const files: GatheredFile[] = [];
   const errors: SignetError[] = [];
@@ -64,15 +79,23 @@ export function gather(
   let withoutSecret = 0;
   for (const input of inputs) {
     const documents = attempt(errors, () => documentsOf(input)) ?? [];
-    const gathered: GatheredDocument[] = [];
-    for (const document of documents) {
-      const place = placeOf(input.name, document, documents.length);
-      const result = attempt(errors, () =>
-        gatherDocument(document, input.inFolder !== undefined, place, prepare, mayLackKind, errors),
-      );
-      if (result !== undefined) gathered.push(result);
+    const gatherAll = (keepsOthers: boolean): GatheredDocument[] =>
+      documents.flatMap((document) => {
+        const place = placeOf(input.name, document, documents.length);
+        return (
+          attempt(errors, () =>
+            gatherDocument(document, input, place, prepare, { ...leniency, keepsOthers }, errors),
+          ) ?? []
+        );
+      });
+    const errorsBefore = errors.length;
+    const isInFolder = input.inFolder !== undefined;
+    let gathered = gatherAll(isInFolder || leniency.keepsOthers);
+    // A named file must hold a Secret. The error says what it holds instead.
+    if (!isInFolder && errors.length === errorsBefore && !holdsSecret(gathered)) {
+      gathered = gatherAll(false);
     }
-    if (gathered.some(({ secrets }) => secrets.length > 0)) {
+    if (holdsSecret(gathered)) {
       files.push({ input, documents: gathered });
     } else if (documents.some(({ value }) => asObject(value)?.["kind"] === KIND)) {
       sealedAlready++;
@@ -99,6 +122,10 @@ export function gatherObject(object: JsonObject, name: string, prepare: Prepare)
 /** All Secrets of the files, in their order. */
 export function secretsIn(files: readonly GatheredFile[]): ReadySecret[] {
   return files.flatMap(({ documents }) => documents.flatMap(({ secrets }) => secrets));
+}
+
+function holdsSecret(documents: readonly GatheredDocument[]): boolean {
+  return documents.some(({ secrets }) => secrets.length > 0);
 }
 
 /** Runs `action`; adds a SignetError that it throws to `errors`. */
@@ -129,17 +156,18 @@ function documentsOf({ name, inFolder, text }: Input): ManifestDocument[] {
 
 function gatherDocument(
   document: ManifestDocument,
-  inFolder: boolean,
+  input: Input,
   place: ErrorPlace,
   prepare: Prepare,
-  mayLackKind: boolean,
+  { mayLackKind, mayBeTyped, keepsOthers }: Leniency,
   errors: SignetError[],
 ): GatheredDocument {
-  if (inFolder && asObject(document.value) === null) return { document, secrets: [] };
+  if (keepsOthers && asObject(document.value) === null) return { document, secrets: [] };
   const objects = locate(place, () => objectsOf(document));
   const isSecret = (object: JsonObject): boolean => object["kind"] === "Secret";
-  if (inFolder && !objects.some(isSecret)) return { document, secrets: [] };
+  if (keepsOthers && !objects.some(isSecret)) return { document, secrets: [] };
   locate(place, () => {
+    checkAsWritten(input.text, document, { mayBeTyped });
     checkSurprises(document);
   });
   const secrets: ReadySecret[] = [];
@@ -148,7 +176,7 @@ function gatherDocument(
     const objectPlace = { ...place, ...nameOf(object) };
     const ready = attempt(errors, () =>
       locate(objectPlace, () => {
-        if (!isSecret(object)) throw notSecret(object, inFolder);
+        if (!isSecret(object)) throw notSecret(object, keepsOthers);
         return prepare(object, objectPlace);
       }),
     );
@@ -157,9 +185,9 @@ function gatherDocument(
   return { document, secrets };
 }
 
-function notSecret(object: JsonObject, inFolder: boolean): SignetError {
+function notSecret(object: JsonObject, isInList: boolean): SignetError {
   const sealed = object["kind"] === KIND && object["apiVersion"] === API_VERSION;
-  const hint = inFolder
+  const hint = isInList
     ? "a List that mixes Secrets with other objects is not taken apart: give each a document"
     : sealed
       ? "it is sealed already; to add values to it, use --merge-into"

@@ -3,7 +3,7 @@
 
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
-import { asObject, objectName } from "../../shared/kubernetes/object.ts";
+import { asObject, type Names, objectName } from "../../shared/kubernetes/object.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
@@ -27,13 +27,15 @@ export interface MergeTarget {
 }
 
 /**
- * The SealedSecrets of a file. `given`: the name and namespace that they must have.
+ * The SealedSecrets of a file. `given`: the name and namespace that they must have. `names`: which
+ * names and namespaces they may have.
  * @throws SignetError
  */
 export function targetsIn(
   text: string,
   file: string,
   given: { readonly name?: string; readonly namespace?: string },
+  names: Names = "valid",
 ): MergeTarget[] {
   const documents = parseManifests(text, { file });
   const targets = documents.flatMap((document) => {
@@ -42,7 +44,7 @@ export function targetsIn(
     const place = placeOf(file, document, documents.length);
     return [
       locate(place, () => {
-        const sealed = parseSealedSecret(object);
+        const sealed = parseSealedSecret(object, names);
         if (sealed.legacyData !== undefined) {
           throw new SignetError("sealedsecret-invalid", "is in the form from before 2019", {
             hint: "seal the whole Secret anew",

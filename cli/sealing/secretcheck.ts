@@ -2,9 +2,14 @@
 // SPEC.md, "Secrets".
 
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
-import type { ManifestDocument, Surprise } from "../../shared/manifest/manifest.ts";
+import {
+  lineCounter,
+  type ManifestDocument,
+  type Surprise,
+} from "../../shared/manifest/manifest.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
-import type { Secret } from "../../shared/kubernetes/secret.ts";
+import { isItemName, type Secret } from "../../shared/kubernetes/secret.ts";
+import { aliasedIn, objectNodes, whyMisread, whyTyped } from "./aswritten.ts";
 
 const SECRET_FIELDS = ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
 
@@ -29,6 +34,40 @@ const METADATA_FIELDS = [
 
 /** Fields in which a misread value would end up in the Secret. */
 const GUARDED = new Set(["apiVersion", "data", "kind", "metadata", "stringData", "type"]);
+
+/**
+ * Refuses a value of `stringData` or `data` that YAML does not read as it is written in `text`, the
+ * whole file. `mayBeTyped`: whether it may be a null, a number or a boolean.
+ * @throws SignetError manifest-ambiguous
+ */
+export function checkAsWritten(
+  text: string,
+  { root, format }: ManifestDocument,
+  { mayBeTyped }: { readonly mayBeTyped: boolean },
+): void {
+  if (format === "json") return;
+  const aliased = aliasedIn(root);
+  for (const object of objectNodes(root)) {
+    for (const { key: field, value: written } of object.entries) {
+      const items = written.type === "alias" ? written.target : written;
+      if ((field !== "stringData" && field !== "data") || items.type !== "mapping") continue;
+      for (const entry of items.entries) {
+        const { key, value } = entry;
+        const typed = mayBeTyped ? undefined : whyTyped(value);
+        const reason = whyMisread(text, entry, aliased) ?? typed;
+        if (reason === undefined) continue;
+        throw new SignetError("manifest-ambiguous", reason, {
+          ...(reason.includes("quotes") ? {} : { hint: "put it in quotes" }),
+          place: {
+            line: lineCounter(text)(entry.start),
+            // An invalid name may hold the value.
+            field: isItemName(key) ? `${field}.${key}` : field,
+          },
+        });
+      }
+    }
+  }
+}
 
 /**
  * Refuses a scalar that Kubernetes does not read as what it looks like.

@@ -4,7 +4,7 @@
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { readInputs } from "../terminal/inputs.ts";
-import { gather, type Gathered, gatherObject, type Prepare } from "./gather.ts";
+import { gather, type Gathered, gatherObject, type Leniency, type Prepare } from "./gather.ts";
 import { hasValues, readValues, type ValueFlags } from "./values.ts";
 
 export interface SecretSources extends ValueFlags {
@@ -28,6 +28,7 @@ export async function gatherSecrets(
   names: readonly string[],
   sources: SecretSources,
   prepare: Prepare,
+  leniency?: Leniency,
 ): Promise<Gathered> {
   if (hasValues(sources)) return gatherValues(sources, prepare);
   if (sources.type !== undefined) {
@@ -35,7 +36,7 @@ export async function gatherSecrets(
       hint: "a manifest says its type itself",
     });
   }
-  return gather(await readInputs(names, "a Secret"), prepare);
+  return gather(await readInputs(names, "a Secret"), prepare, leniency);
 }
 
 async function gatherValues(sources: SecretSources, prepare: Prepare): Promise<Gathered> {

@@ -3,8 +3,9 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { askValues } from "./askvalues.ts";
+import { type EnvFormat, fromEnvFile } from "./envfiles.ts";
 import { checkItem } from "./itemnames.ts";
-import { dockerConfig, fromEnvFile, fromFile, generated, tlsPair } from "./valuesources.ts";
+import { dockerConfig, fromFile, generated, tlsPair } from "./valuesources.ts";
 
 /** Sources of values, as in `kubectl create secret`. */
 export interface ValueFlags {
@@ -13,6 +14,8 @@ export interface ValueFlags {
   /** `[ITEM=]FILE`, or a folder. */
   readonly fromFile?: readonly string[];
   readonly fromEnvFile?: readonly string[];
+  /** How env files are read; kubectl by default. */
+  readonly envFormat?: EnvFormat;
   /** `ITEM` or `ITEM=LENGTH`. */
   readonly generate?: readonly string[];
   readonly dockerServer?: string | undefined;
@@ -71,7 +74,7 @@ export async function readValues(
     for (const [item, value] of fromFile(source)) add(item, value);
   }
   for (const file of flags.fromEnvFile ?? []) {
-    for (const [item, value] of fromEnvFile(file)) add(item, value);
+    for (const [item, value] of fromEnvFile(file, flags.envFormat ?? "kubectl")) add(item, value);
   }
   for (const each of flags.generate ?? []) add(...generated(each));
   let type: string | undefined;

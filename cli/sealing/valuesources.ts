@@ -1,9 +1,9 @@
-// Sources of values: files, the environment and a generator, as in `kubectl create secret`.
+// Sources of values: files and a generator, as in `kubectl create secret`.
 // SPEC.md, "Command line", "Values".
 
 import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
 import { basename, join } from "node:path";
-import { namesIn, readBytes, readText, stat, statIfThere } from "../../host/readfile.ts";
+import { namesIn, readBytes, stat, statIfThere } from "../../host/readfile.ts";
 import { MAX_FOUND_BYTES, readWithin, rootOf } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
@@ -20,25 +20,24 @@ export function fromFile(source: string): [string, Uint8Array][] {
   if (!stat(source).isDirectory()) {
     const item = basename(source);
     if (isItemName(item)) return [[item, readBytes(source)]];
-    throw new SignetError("usage", "the file's name is not a name for an item", {
-      hint: "say --from-file ITEM=FILE",
-      place: { file: source },
-    });
+    throw notAnItem(source);
   }
-  // As in kubectl: the files whose names are valid names of items.
-  const names = namesIn(source).sort();
-  const items = names.filter(
-    (name) => isItemName(name) && statIfThere(join(source, name))?.isFile() === true,
-  );
-  if (names.length > 0 && items.length === 0) {
-    throw new SignetError("usage", "holds no file whose name can be an item's", {
-      hint: "an item has letters, digits, '-', '_' and '.' only; say --from-file ITEM=FILE",
-      place: { file: source },
-    });
-  }
+  const files = namesIn(source)
+    .sort()
+    .filter((name) => statIfThere(join(source, name))?.isFile() === true);
+  // As in kubectl: left out, its value would be missing in the cluster.
+  const other = files.find((name) => !isItemName(name));
+  if (other !== undefined) throw notAnItem(join(source, other));
   // The command line names the folder, and no link in it: one must not take a file from elsewhere.
   const root = rootOf(source);
-  return items.map((name) => [name, readWithin(root, join(source, name), MAX_FOUND_BYTES)]);
+  return files.map((name) => [name, readWithin(root, join(source, name), MAX_FOUND_BYTES)]);
+}
+
+function notAnItem(file: string): SignetError {
+  return new SignetError("usage", "the file's name is not a valid item name", {
+    hint: "an item has letters, digits, '-', '_' and '.' only; use --from-file ITEM=FILE",
+    place: { file },
+  });
 }
 
 /** Never quotes a path that cannot be read: ITEM=VALUE may stand where ITEM=FILE is meant. */
@@ -52,36 +51,6 @@ function readFileOf(item: string, file: string): Uint8Array {
       cause: error,
     });
   }
-}
-
-/**
- * Lines as kubectl reads them: quotes and spaces belong to the value; NAME alone takes the
- * environment's value.
- */
-export function fromEnvFile(file: string): [string, Uint8Array][] {
-  const lines = readText(file)
-    .replace(/^\uFEFF/, "")
-    .split(/\r?\n/);
-  return lines.flatMap((line, index): [string, Uint8Array][] => {
-    const text = line.trimStart();
-    if (text === "" || text.startsWith("#")) return [];
-    const separator = text.indexOf("=");
-    const item = separator === -1 ? text.trimEnd() : text.slice(0, separator);
-    if (!/^[-._a-zA-Z][-._a-zA-Z0-9]*$/.test(item)) {
-      throw new SignetError("secret-invalid", "does not begin with the name of a variable", {
-        hint: "a line is NAME=VALUE; a comment begins with #",
-        place: { file, line: index + 1 },
-      });
-    }
-    const value = separator === -1 ? process.env[item] : text.slice(separator + 1);
-    if (value === undefined) {
-      throw new SignetError("secret-invalid", `the environment has no variable ${item}`, {
-        hint: "NAME alone takes its value from there; NAME= is an empty value",
-        place: { file, line: index + 1 },
-      });
-    }
-    return [[item, new TextEncoder().encode(value)]];
-  });
 }
 
 const ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";

@@ -20,6 +20,14 @@ export interface ObjectMeta {
 
 /** A DNS subdomain (RFC 1123), as Kubernetes defines it. */
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+/** A DNS label (RFC 1123), as Kubernetes defines it. */
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+
+/**
+ * Which names of an object are accepted: those that Kubernetes accepts, or any text, such as an
+ * expression that Helm replaces later.
+ */
+export type Names = "valid" | "any";
 
 /**
  * Returns the objects in a document: the document itself, or the members of a `List`, `SecretList`
@@ -72,7 +80,8 @@ export function placedObjectsOf(
 
 /**
  * Returns the whole objects of a kind in a document: itself, members of a List, and those inside
- * another object, such as a template of OpenShift. What only refers to one has no `spec`.
+ * another object or a list, such as a template of OpenShift or tasks of Ansible. What only refers
+ * to one has no `spec`.
  * @throws SignetError as `placedObjectsOf`
  */
 export function placedObjectsOfKind(
@@ -91,6 +100,7 @@ export function placedObjectsOfKind(
       return isWhole ? [{ object, path: below }] : inside(inner, below);
     });
   };
+  if (asObject(document.value) === null) return inside(document.value, []);
   return placedObjectsOf(document).flatMap((placed) =>
     isWanted(placed.object) ? [placed] : inside(placed.object, placed.path),
   );
@@ -102,6 +112,19 @@ export function placedObjectsOfKind(
  */
 export function mayDeclare(kind: string, text: string): boolean {
   return text.includes(kind) || /\\|!/.test(text);
+}
+
+/**
+ * Whether a text that cannot be parsed names a kind, so that it may be a broken manifest of it. Lines
+ * that are comments, also of a chart's templates, declare nothing.
+ */
+export function namesKind(kind: string, text: string): boolean {
+  return text.replace(/^[ \t]*(#.*|\{\{-? ?\/\*[^*\n]*\*\/ ?-?\}\}[ \t\r]*)$/gm, "").includes(kind);
+}
+
+/** Whether a kind is in a file that is not UTF-8, in whatever encoding. */
+export function bytesNameKind(kind: string, bytes: Uint8Array): boolean {
+  return new TextDecoder("latin1").decode(bytes).replaceAll("\0", "").includes(kind);
 }
 
 /** Returns the object, with `kind` and `apiVersion` added if they are missing. */
@@ -144,29 +167,44 @@ export function objectName({ namespace, name }: Pick<ObjectMeta, "namespace" | "
   return [namespace, name].filter((part) => part !== "").join("/");
 }
 
+/** The fields among name and namespace that Kubernetes would refuse. An empty one is accepted. */
+export function invalidNames({
+  name,
+  namespace,
+}: Pick<ObjectMeta, "name" | "namespace">): ("name" | "namespace")[] {
+  const isValid = (text: string, pattern: RegExp, longest: number): boolean =>
+    text === "" || (text.length <= longest && pattern.test(text));
+  const invalid: ("name" | "namespace")[] = [];
+  if (!isValid(name, NAME, 253)) invalid.push("name");
+  if (!isValid(namespace, NAMESPACE, 63)) invalid.push("namespace");
+  return invalid;
+}
+
 /**
  * Parses untrusted metadata. `path`: where it is in the manifest, for errors.
- * @throws SignetError `code` if a field has the wrong type or a name is invalid
+ * @throws SignetError `code` if a field has the wrong type or a name is not among `names`
  */
 export function parseMetadata(
   value: Json,
   code: "secret-invalid" | "sealedsecret-invalid",
-  path = "metadata",
+  { path = "metadata", names = "valid" }: { readonly path?: string; readonly names?: Names } = {},
 ): ObjectMeta {
   const metadata = asObject(value ?? {});
   if (metadata === null)
     throw new SignetError(code, "must be a mapping", { place: { field: path } });
   const { name = null, namespace = null, labels, annotations, ...rest } = metadata;
-  const identifier = (field: string, part: Json, pattern: RegExp, longest: number): string => {
-    if (part === null || part === "") return "";
-    if (typeof part !== "string" || part.length > longest || !pattern.test(part)) {
-      throw new SignetError(code, "is not a name that Kubernetes accepts", {
-        hint: "lower-case letters, digits and '-' only; quote it if it looks like a number",
-        place: { field: `${path}.${field}` },
-      });
-    }
-    return part;
+  const badName = (field: string): SignetError =>
+    new SignetError(code, "is not a name that Kubernetes accepts", {
+      hint: "lower-case letters, digits and '-' only; quote it if it looks like a number",
+      place: { field: `${path}.${field}` },
+    });
+  const text = (field: string, part: Json): string => {
+    if (part !== null && typeof part !== "string") throw badName(field);
+    return part ?? "";
   };
+  const identity = { name: text("name", name), namespace: text("namespace", namespace) };
+  const [invalid] = names === "any" ? [] : invalidNames(identity);
+  if (invalid !== undefined) throw badName(invalid);
   const texts = (field: string, part: Json | undefined): Record<string, string> => {
     const mapping = asObject(part ?? {});
     const entries = Object.entries(mapping ?? {});
@@ -178,8 +216,7 @@ export function parseMetadata(
     return fromEntries(entries as [string, string][]);
   };
   return {
-    name: identifier("name", name, NAME, 253),
-    namespace: identifier("namespace", namespace, /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 63),
+    ...identity,
     labels: texts("labels", labels),
     annotations: texts("annotations", annotations),
     rest,

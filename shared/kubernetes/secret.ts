@@ -11,6 +11,7 @@ import {
   fromEntries,
   type JsonObject,
   type ObjectMeta,
+  type Names,
   parseMetadata,
 } from "./object.ts";
 
@@ -28,11 +29,11 @@ export interface Secret {
 const MAX_DATA_BYTES = 1024 * 1024;
 
 /**
- * Parses an untrusted object as a Secret.
+ * Parses an untrusted object as a Secret. `names`: which names and namespaces it may have.
  * @throws SignetError wrong-kind if it is another kind of object; secret-invalid, whose place names
  *   the field and whose message never quotes a value
  */
-export function parseSecret(object: JsonObject): Secret {
+export function parseSecret(object: JsonObject, names: Names = "valid"): Secret {
   if (object["kind"] !== "Secret" || object["apiVersion"] !== "v1") {
     throw new SignetError("wrong-kind", `expected a Secret (v1), found ${describeObject(object)}`, {
       hint: 'only Secrets are sealed; a Secret says "apiVersion: v1" and "kind: Secret"',
@@ -70,7 +71,7 @@ export function parseSecret(object: JsonObject): Secret {
     });
   }
   return {
-    metadata: parseMetadata(object["metadata"] ?? null, "secret-invalid"),
+    metadata: parseMetadata(object["metadata"] ?? null, "secret-invalid", { names }),
     type: type ?? "",
     immutable: immutable ?? undefined,
     data,

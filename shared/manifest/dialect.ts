@@ -40,15 +40,23 @@ export function refuseCharacters({ text, base, fail }: Source): void {
   fail(reason, base + old, "manifest-ambiguous");
 }
 
-/** go-yaml rejects a tab before a block key, item or comment; js-yaml accepts some of these. */
-export function refuseTabs(c: Source, events: readonly Event[]): void {
+/**
+ * go-yaml rejects a tab before a block key, item or comment; js-yaml accepts some of these. `flows`:
+ * where brackets open and close, between which go-yaml accepts tabs.
+ */
+export function refuseTabs(
+  c: Source,
+  events: readonly Event[],
+  flows: readonly (readonly [number, number])[],
+): void {
   let tab = c.text.indexOf("\t");
   if (tab === -1) return;
-  const safe: [number, number][] = [];
+  const safe: (readonly [number, number])[] = [...flows];
   for (const event of events) {
     if (event.type !== EVENT_ID.SCALAR || event.valueStart === -1) continue;
     if (event.style !== SCALAR_STYLE.PLAIN) safe.push([event.valueStart, event.valueEnd]);
   }
+  safe.sort(([a], [b]) => a - b);
   let range = 0;
   // One pass: a walk back from each tab would take the square of a line of tabs.
   let at = 0;

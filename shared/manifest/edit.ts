@@ -3,13 +3,12 @@
 import { SignetError } from "../errors.ts";
 import {
   formatEntry,
-  formatString,
   formatValue,
   type Json,
   type ManifestDocument,
   parseManifests,
 } from "./manifest.ts";
-import { quote } from "./scalar.ts";
+import { formatString, quote } from "./scalar.ts";
 import { type Entry, indexOf, type MappingNode, type Node, type ScalarNode } from "./tree.ts";
 
 export interface Edit {

@@ -2,7 +2,7 @@
 
 import { type ErrorPlace, SignetError } from "../errors.ts";
 import { composeJson, skipSpace } from "./json.ts";
-import { canBePlain, literalBlock, quote } from "./scalar.ts";
+import { formatString, literalBlock, quote } from "./scalar.ts";
 import type { Fail, Node, ScalarNode } from "./tree.ts";
 import { composeYaml } from "./yaml.ts";
 
@@ -51,10 +51,13 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
   const lineAt = lineCounter(text);
   const documents: ManifestDocument[] = [];
   const chunks = cutStream(text);
-  const fail: Fail = (reason, offset, code = "manifest-syntax") => {
+  const fail: Fail = (reason, offset, code = "manifest-syntax", field) => {
     const document = chunks.length > 1 ? { document: documents.length + 1 } : {};
-    throw new SignetError(code, reason, { place: { ...place, ...document, line: lineAt(offset) } });
+    const where = { line: lineAt(offset), ...(field === undefined ? {} : { field }) };
+    throw new SignetError(code, reason, { place: { ...place, ...document, ...where } });
   };
+  const conflict = conflictMark(text);
+  if (conflict !== -1) fail("Git's conflict marks: resolve the conflict first", conflict);
   const broken = text.search(/\p{Surrogate}|\0/u);
   if (broken !== -1) fail("text that is not valid Unicode, or a NUL", broken);
   for (const chunk of chunks) {
@@ -74,6 +77,14 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
     }
   }
   return documents;
+}
+
+/** The offset of a conflict that Git left in a text, or -1. All its marks must be there, in order. */
+function conflictMark(text: string): number {
+  const start = text.startsWith("<<<<<<< ") ? 0 : text.indexOf("\n<<<<<<< ") + 1;
+  if (start === 0 && !text.startsWith("<<<<<<< ")) return -1;
+  const middle = text.indexOf("\n=======", start);
+  return middle !== -1 && text.includes("\n>>>>>>> ", middle) ? start : -1;
 }
 
 /** Returns a document's place for errors. `documents` is the number of documents in its file. */
@@ -151,10 +162,10 @@ function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
   const root = composeYaml(
     body.endsWith("\n") ? body : `${body}\n`,
     start,
-    (reason, offset, code) => {
+    (reason, offset, code, field) => {
       // The text starts like JSON, so report the error of the parser that got further.
       if (notJson === undefined || code === "manifest-ambiguous" || offset > notJson.offset) {
-        return fail(reason, offset, code);
+        return fail(reason, offset, code, field);
       }
       return fail(notJson.reason, notJson.offset);
     },
@@ -329,11 +340,6 @@ export function formatEntry(key: string, value: Json, indent: string): string[] 
   const head = name.length > 1000 ? [`${indent}? ${name}`, `${indent}:`] : [`${indent}${name}:`];
   const last = `${head.pop() ?? ""}${inline === "" ? "" : ` ${inline}`}`;
   return [...head, last, ...lines];
-}
-
-/** Formats a string on one line: plain if that is safe, otherwise quoted. */
-export function formatString(text: string): string {
-  return canBePlain(text) ? text : quote(text);
 }
 
 function formatWord(value: null | boolean | number): string {

@@ -157,13 +157,23 @@ const PLAIN =
 const NEEDS_QUOTES = /: |:$| #| $|^\.\.\.|[\u1680\u2000-\u200F\u2028-\u202F\u205F-\u206F\u3000]/;
 
 /** Whether every YAML parser reads the unquoted text in a block mapping as this string. */
-export function canBePlain(text: string): boolean {
+function canBePlain(text: string): boolean {
   return (
     PLAIN.test(text) &&
     !NEEDS_QUOTES.test(text) &&
     !READ_OTHERWISE_ELSEWHERE.test(text) &&
     resolvePlain(text).kind === "string"
   );
+}
+
+/**
+ * Formats a string on one line as go-yaml does: plain if every parser reads it as this string, in
+ * single quotes where only its punctuation forbids that, else in double quotes.
+ */
+export function formatString(text: string): string {
+  if (canBePlain(text)) return text;
+  const isWord = READ_OTHERWISE_ELSEWHERE.test(text) || resolvePlain(text).kind !== "string";
+  return isWord || !/^[\x20-\x7E]+$/.test(text) ? quote(text) : `'${text.replaceAll("'", "''")}'`;
 }
 
 const ESCAPED =

@@ -49,11 +49,15 @@ export interface AliasNode extends Span {
 
 export type Node = ScalarNode | MappingNode | SequenceNode | AliasNode;
 
-/** Throws a SignetError for a fault at an offset. `reason` must not contain text of the input. */
+/**
+ * Throws a SignetError for a fault at an offset. `reason` must not contain text of the input.
+ * `field`: the keys that lead to the fault, where they are known.
+ */
 export type Fail = (
   reason: string,
   offset: number,
   code?: "manifest-syntax" | "manifest-ambiguous",
+  field?: string,
 ) => never;
 
 /** Maximum nesting depth, counted through aliases. */

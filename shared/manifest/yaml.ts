@@ -15,6 +15,7 @@ import {
   type Source,
 } from "./dialect.ts";
 import { isSurprising, keyText, type Resolved, resolvePlain } from "./scalar.ts";
+import { faultOfLine } from "./unquoted.ts";
 import { moveTree, readEvents, unpad } from "./yamlevents.ts";
 import {
   type AliasNode,
@@ -43,6 +44,8 @@ interface Composer extends Source {
   cursor: number;
   composed: number;
   aliased: number;
+  /** Where the brackets of each flow collection open and close. */
+  readonly flows: [number, number][];
 }
 
 /**
@@ -54,8 +57,8 @@ export function composeYaml(text: string, base: number, fail: Fail): Node | unde
   const { events, padded, pads } = readEvents(text, base, fail);
   if (pads.length === 0) return composeEvents(text, base, events, fail);
   const original = (offset: number) => base + unpad(offset - base, pads);
-  const root = composeEvents(padded, base, events, (reason, offset, code) =>
-    fail(reason, original(offset), code),
+  const root = composeEvents(padded, base, events, (reason, offset, code, field) =>
+    fail(reason, original(offset), code, field),
   );
   if (root !== undefined) moveTree(root, original);
   return root;
@@ -77,9 +80,10 @@ function composeEvents(
     cursor: 0,
     composed: 0,
     aliased: 0,
+    flows: [],
   };
-  refuseTabs(composer, events);
   const root = events.length === 0 ? undefined : compose(composer, 0, false);
+  refuseTabs(composer, events, composer.flows);
   const ended = text.search(/^\.\.\.(?=\s|$)/m);
   if (ended !== -1 && base + ended <= (root?.start ?? Infinity)) {
     fail("a line '...' with nothing before it", base + ended);
@@ -244,7 +248,10 @@ function decodeBinary(c: Composer, text: string, start: number): string {
 function composeAlias(c: Composer, event: AliasEvent, depth: number): AliasNode {
   const start = c.base + event.anchorStart - 1;
   const anchor = c.anchors.get(anchorName(c, event.anchorStart, event.anchorEnd));
-  if (anchor === undefined) c.fail("an alias of an anchor that is not there", start);
+  if (anchor === undefined) {
+    const reason = "an alias of an anchor that is not there: put text that begins with * in quotes";
+    c.fail(reason, start, undefined, faultOfLine(c.text, event.anchorStart)?.field);
+  }
   if (anchor.node === undefined) c.fail("an anchor that contains itself", start);
   c.cursor = event.anchorEnd;
   c.aliased += anchor.size;
@@ -281,7 +288,10 @@ function composeCollection(c: Composer, event: MappingEvent | SequenceEvent, dep
       : { type: "mapping", ...span, entries: composeEntries(c, depth, flow) };
   c.next++;
   if (span.marked) refuseBlockOnLineOf(c, c.base + Math.max(event.anchorEnd, event.tagEnd), node);
-  if (flow) c.cursor = closingEnd(c, event);
+  if (flow) {
+    c.cursor = closingEnd(c, event);
+    c.flows.push([event.start, c.cursor]);
+  }
   (node as { end: number }).end = c.base + c.cursor;
   if (anchor !== undefined) {
     anchor.node = node;

@@ -90,7 +90,7 @@ export function checkPlace({ metadata }: SealedSecret): void {
   const field = needed[scope].find((each) => metadata[each] === "");
   if (field === undefined) return;
   throw new SignetError("secret-invalid", `says no ${field}, which a value is sealed for`, {
-    hint: `say metadata.${field} in the file, or use \`signet seal --merge-into\` with --${field}`,
+    hint: `say metadata.${field} in the file; for \`signet set\` and \`signet seal --merge-into\`, --${field} says it too`,
     place: { field: `metadata.${field}` },
   });
 }

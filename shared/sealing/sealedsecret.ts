@@ -12,6 +12,7 @@ import {
   fromEntries,
   type JsonObject,
   type ObjectMeta,
+  type Names,
   parseMetadata,
   sorted,
 } from "../kubernetes/object.ts";
@@ -49,10 +50,10 @@ export interface SealedSecret {
 }
 
 /**
- * Parses an untrusted object as a SealedSecret.
+ * Parses an untrusted object as a SealedSecret. `names`: which names and namespaces it may have.
  * @throws SignetError wrong-kind if it is another kind of object; sealedsecret-invalid
  */
-export function parseSealedSecret(object: JsonObject): SealedSecret {
+export function parseSealedSecret(object: JsonObject, names: Names = "valid"): SealedSecret {
   if (object["kind"] !== KIND || object["apiVersion"] !== API_VERSION) {
     throw new SignetError(
       "wrong-kind",
@@ -74,14 +75,14 @@ export function parseSealedSecret(object: JsonObject): SealedSecret {
   if (legacy !== null && legacyData === null)
     throw sealedSecretError("must be base64", "spec.data");
   return {
-    metadata: parseMetadata(object["metadata"] ?? null, "sealedsecret-invalid"),
+    metadata: parseMetadata(object["metadata"] ?? null, "sealedsecret-invalid", { names }),
     encryptedData,
-    template: parseTemplate(mapping(spec["template"], "spec.template")),
+    template: parseTemplate(mapping(spec["template"], "spec.template"), names),
     legacyData: legacyData ?? undefined,
   };
 }
 
-function parseTemplate(template: JsonObject): SecretTemplate {
+function parseTemplate(template: JsonObject, names: Names): SecretTemplate {
   const { type = null, immutable = null } = template;
   if (type !== null && typeof type !== "string")
     throw sealedSecretError("must be text", "spec.template.type");
@@ -96,11 +97,10 @@ function parseTemplate(template: JsonObject): SecretTemplate {
     data.set(item, source);
   }
   return {
-    metadata: parseMetadata(
-      template["metadata"] ?? null,
-      "sealedsecret-invalid",
-      "spec.template.metadata",
-    ),
+    metadata: parseMetadata(template["metadata"] ?? null, "sealedsecret-invalid", {
+      path: "spec.template.metadata",
+      names,
+    }),
     type: type ?? "",
     immutable: immutable ?? undefined,
     data,

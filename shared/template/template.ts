@@ -75,6 +75,22 @@ export function renderTemplate(
   return render(source, dataOf(values), options.name ?? "", budgetOf(limits, options.clock));
 }
 
+/**
+ * Why no controller can render this template, whatever the values are; undefined if it parses.
+ * It quotes nothing but names of the template.
+ */
+export function templateFault(source: string, item: string): string | undefined {
+  try {
+    parse(encode(item), source, checkFunction);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SourceFault) return faultWords(error);
+    throw error;
+  }
+}
+
+const faultWords = ({ line, message }: SourceFault): string => `line ${line}: ${message}`;
+
 function budgetOf(limits: TemplateLimits, clock: (() => number) | undefined): Budget {
   const start = clock?.() ?? 0;
   const outOfTime = (): boolean => clock !== undefined && clock() - start > limits.maxMs;
@@ -96,7 +112,7 @@ function render(source: string, data: Dict, item: string, budget: Budget): Uint8
   } catch (error) {
     // The error has no cause, because JavaScript's own errors may quote a value.
     if (error instanceof SourceFault) {
-      throw new SignetError("template-failed", `line ${error.line}: ${error.message}`);
+      throw new SignetError("template-failed", faultWords(error));
     }
     // The budget ended before there was a line to name.
     const reason = error instanceof Fault ? error.message : "the template could not be rendered";

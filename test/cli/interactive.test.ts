@@ -1,6 +1,7 @@
 // Commands that ask a person, in a real terminal: what is asked, shown, written and left behind.
 
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -55,6 +56,25 @@ async function answerPlace(terminal: Terminal, name = "db"): Promise<void> {
   // Every cluster, then the first type.
   await terminal.answer("Clusters:", `a${ENTER}`);
 }
+
+describe("help", () => {
+  it.each(["seal", "status", "keys backup"])("fits a narrow terminal: %s", async (command) => {
+    const args = [...command.split(" "), "--help"];
+    const cwd = place.folder;
+    const [wide, narrow] = [200, 60].map((columns) =>
+      signetInTerminal(args, { cwd, env: place.env, columns }),
+    ) as [Terminal, Terminal];
+    terminals.push(wide, narrow);
+    const [, text] = [await ended(wide, 0), await ended(narrow, 0)];
+    const words = (screen: string): string => screen.replaceAll(/\s+/g, " ");
+    expect(words(text)).toBe(words(wide.screen()));
+    // Examples are commands to copy, and stay on their lines.
+    const prose = text
+      .split("\n")
+      .filter((line) => !/^ {2}(\$|[a-z-]* *[|\\])|^ {4,6}--/.test(line));
+    expect(prose.filter((line) => line.length > 60 && line.trim().includes(" "))).toEqual([]);
+  });
+});
 
 describe("signet new", () => {
   it("asks for all that it needs, shows no value, and seals for each cluster", async () => {
@@ -419,6 +439,23 @@ describe("signet edit", () => {
     expect(screen).toContain("signet: hint: say which one to use in $EDITOR");
   });
 
+  it.for([
+    [
+      "code",
+      'signet: hint: the editor may have returned before you saved: EDITOR="./code --wait" waits',
+    ],
+    ["code --wait", ""],
+    ["nano", ""],
+  ])("tells how an editor with windows waits, where it did not: %s", async ([command, hint]) => {
+    const path = await place.seal("dev", "db", { a: "1" });
+    for (const name of ["code", "nano"]) place.write(name, "#!/bin/sh\n");
+    for (const name of ["code", "nano"]) chmodSync(join(place.folder, name), 0o755);
+    const screen = (await edit(path, `./${command}`, 0)).replace(/\s+/g, " ");
+    expect(screen).toContain("nothing changed");
+    expect(screen.includes("hint:")).toBe(hint !== "");
+    expect(screen).toContain(hint);
+  });
+
   it("says so where the editor removed its file", async () => {
     const path = await place.seal("dev", "db", { a: "1" });
     expect(await edit(path, "rm", 1)).toContain("cannot read: no such file or directory");
@@ -435,7 +472,7 @@ describe("signet edit", () => {
     const [first, second, third] = place.seen();
     expect(first?.text).not.toContain("ERROR");
     expect(second?.text).toMatch(
-      /^# ERROR: shop\/db: b: stands for a sealed value that is not there/,
+      /^# ERROR: shop\/db: b: stands for a sealed value that does not exist/,
     );
     expect(second?.text).toContain("a: 'battery'");
     expect(third?.text).toMatch(/^# ERROR: /);
@@ -455,10 +492,36 @@ describe("signet edit", () => {
   });
 
   it.for<[string, string, string]>([
-    ["a comment behind a value", "a #b", "line 10: what is behind # would be no part of the value"],
-    ["a number", "0777", "line 10: is not read as text: put it in quotes"],
-    ["one quote too many", "'it's'", "line 10: "],
-    ["no text", "", "shop/db: a: has no text: put it in quotes, or remove the line"],
+    [
+      "a comment after a value",
+      "a # b",
+      'line 10: shop/db: a: text after " #" is a comment and would be dropped: put the value in quotes',
+    ],
+    ["a number", "5432", "line 10: shop/db: a: is read as a number, not as text: put it in quotes"],
+    ["an octal", "0777", "line 10: shop/db: a: is read as a number, not as text: put it in quotes"],
+    [
+      "a word",
+      "yes",
+      "line 10: shop/db: a: is read as true or false, not as text: put it in quotes",
+    ],
+    [
+      "nothing",
+      "~",
+      "line 10: shop/db: a: is read as nothing (null), not as text: put it in quotes",
+    ],
+    ["an anchor", "&b", 'line 10: shop/db: a: a value that begins with "&" must be in quotes'],
+    ["a tag", "!b", 'line 10: shop/db: a: a value that begins with "!" must be in quotes'],
+    ["a brace", "{b}", 'line 10: shop/db: a: a value that begins with "{" must be in quotes'],
+    ["a reserved character", "@b", 'line 10: a: a value that begins with "@" must be in quotes'],
+    ["a colon", "b: c", 'line 10: a: a value with ": " in it must be in quotes'],
+    ["an open bracket", "[b", "line 10: a: a bracket or brace ([) is not closed"],
+    ["an open quote", '"b', 'line 10: a: a quote (") is not closed'],
+    ["one quote too many", "'it's'", "line 10: a: text after a closing quote (')"],
+    [
+      "no text",
+      "",
+      "line 10: shop/db: a: has no text: write the value in quotes, or remove the line",
+    ],
   ])("takes %s for a mistake", async ([, typed, words]) => {
     const path = await place.seal("dev", "db", { a: "1" });
     const editor = place.editor(type, () => process.exit(1));
@@ -478,6 +541,61 @@ describe("signet edit", () => {
     );
     expect(await edit(path, editor, 130)).toContain("signet: error: given up; nothing was changed");
     expect(place.read(path)).toBe(before);
+  });
+
+  it("tells the line of a name that is not valid, and not the name", async () => {
+    const path = await place.seal("dev", "db", { a: "1" });
+    const editor = place.editor(
+      (text) => `${text}  battery staple: x\n`,
+      () => process.exit(1),
+    );
+    await edit(path, editor, 130);
+    const lines = place.seen()[1]?.text.split("\n") ?? [];
+    expect(lines[0]).toMatch(/^# ERROR: line 11: shop\/db: the name before the colon is not valid/);
+    expect(lines[0]).not.toMatch(/battery|staple/);
+    expect(lines[10]).toBe("  battery staple: x");
+  });
+
+  it("ends with the error where an editor writes the same wrong text again", async () => {
+    const path = await place.seal("dev", "db", { a: "1" });
+    const before = place.read(path);
+    const wrong = (): string => "shop/db:\n  a: @battery\n";
+    const screen = await edit(path, place.editor(wrong, wrong), 1);
+    expect(screen).toContain(
+      'signet: error: dev/shop/db.yaml: line 2: a: a value that begins with "@" must be in quotes',
+    );
+    expect(place.seen()).toHaveLength(2);
+    expect(screen).not.toContain("battery");
+    expect(place.read(path)).toBe(before);
+  });
+
+  it("ends with the error where an editor writes another wrong text each time", async () => {
+    const path = await place.seal("dev", "db", { a: "1" });
+    // The number of the process.
+    const screen = await edit(path, "printf '[%s\\n' $$ >", 1);
+    expect(screen).toContain(
+      "error: dev/shop/db.yaml: line 1: a bracket or brace ([) is not closed",
+    );
+  });
+
+  it("shows the error where an editor makes no more changes to a wrong text", async () => {
+    const path = await place.seal("dev", "db", { a: "1" });
+    const screen = await edit(path, "sed -i 's/.<sealed: a>./@battery/'", 130);
+    expect(screen).toContain("signet: error: given up; nothing was changed");
+    expect(screen).toMatch(
+      /hint: the text had this error: line \d+: a: a value that begins with "@"/,
+    );
+    expect(screen).not.toContain("battery");
+  });
+
+  it("refuses to take away the last item", async () => {
+    const path = await place.seal("dev", "db", { a: "1" });
+    const editor = place.editor(
+      (text) => text.replace(/ {2}a: .*\n/, ""),
+      () => process.exit(1),
+    );
+    await edit(path, editor, 130);
+    expect(place.seen()[1]?.text).toMatch(/^# ERROR: .*no item would be left/);
   });
 
   it("never quotes a value in an error", async () => {
@@ -582,14 +700,18 @@ describe("signet edit", () => {
     const recovery = ["--recovery-key", KEYS.dev];
     const screen = await edit(
       path,
-      place.editor((text) => text.replace("plain: plain", "plain: battery")),
+      place.editor((text) => text.replace("plain: 'plain'", "plain: 'it''s battery'")),
       0,
       recovery,
     );
     expect(screen).toContain("signet: warning: the editor shows secret values in plain text");
     expect(screen).toContain("shop/db: set plain, sealed for dev");
     const [seen] = place.seen();
-    expect(seen?.text).toContain("a: b # c");
+    expect(seen?.text).toContain("  colon: 'a: b # c'\n");
+    // As the comment above says: between the quotes, and a quote twice.
+    expect(seen?.text).toContain("  quotes: '\"it''s\"'\n");
+    expect(seen?.text).toContain("  number: '0777'\n");
+    expect(seen?.text).toContain("# Between double quotes, write a backslash as");
     expect(seen?.text).toContain("    second");
     for (const item of ["binary", "empty", "escape", "looks", "windows"]) {
       expect(seen?.text).toContain(`<sealed: ${item}>`);
@@ -602,7 +724,7 @@ describe("signet edit", () => {
     const { db } = await place.open(path);
     expect(db).toEqual(
       Object.fromEntries(
-        Object.entries({ ...values, plain: "battery" }).map(([item, value]) => [
+        Object.entries({ ...values, plain: "it's battery" }).map(([item, value]) => [
           item,
           Buffer.from(value).toString("latin1"),
         ]),
@@ -616,7 +738,7 @@ describe("signet edit", () => {
     const before = place.read("dev/shop/db.yaml");
     const screen = await edit(
       "dev/shop/db.yaml",
-      place.editor((text) => text.replace("  a: dev battery", "  c: dev battery")),
+      place.editor((text) => text.replace("  a: 'dev battery'", "  c: 'dev battery'")),
       0,
       ["--recovery-key", KEYS.dev, "--all-clusters"],
     );
@@ -626,10 +748,19 @@ describe("signet edit", () => {
     expect(await place.open("prod/shop/db.yaml")).toEqual({ db: { c: "prod battery", b: "kept" } });
   });
 
+  it("shows the values of a file whose namespace only its path says", async () => {
+    const path = await place.seal("dev", "db", { a: "battery" });
+    place.write(path, place.read(path).replace(/^ *namespace: .*\n/gm, ""));
+    const editor = place.editor((text) => text.replace("'battery'", "'staple'"));
+    await edit(path, editor, 0, ["--recovery-key", KEYS.dev]);
+    place.write(path, place.read(path).replace("  name: db\n", "  name: db\n  namespace: shop\n"));
+    expect(await place.open(path)).toEqual({ db: { a: "staple" } });
+  });
+
   it("gives a sealed value another name beside a line of its former one", async () => {
     const path = await place.seal("dev", "db", { a: "battery" });
     const editor = place.editor((text) =>
-      text.replace("  a: battery", "  b: '<sealed: a>'\n  a: battery"),
+      text.replace("  a: 'battery'", "  b: '<sealed: a>'\n  a: 'battery'"),
     );
     await edit(path, editor, 0, ["--recovery-key", KEYS.dev]);
     expect(await place.open(path)).toEqual({ db: { a: "battery", b: "battery" } });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -87,14 +87,25 @@ describe("files", () => {
     expect(data.get("a")).toEqual(Buffer.from(bytes));
   });
 
-  it("takes of a folder the files whose names can be items", async () => {
+  it("takes of a folder its files, and no folder in it", async () => {
     const below = join(folder, "below");
-    mkdirSync(join(below, "deeper"), { recursive: true });
-    for (const name of ["b", "a.txt", "not an item", "..data"]) {
-      writeFileSync(join(below, name), name);
-    }
+    mkdirSync(join(below, "deeper and deeper"), { recursive: true });
+    for (const name of ["b", "a.txt"]) writeFileSync(join(below, name), name);
+    symlinkSync("deeper and deeper", join(below, "..data"));
     expect(await items({ fromFile: [below] })).toEqual({ "a.txt": "a.txt", b: "b" });
   });
+
+  it.for(["not an item", "..data", "app.env~", "pass+word", "schlüssel"])(
+    "refuses a folder with a file that names no item, as kubectl does: %s",
+    async (name) => {
+      const below = mkdtempSync(join(folder, "other-"));
+      writeFileSync(join(below, "a"), "hunter2");
+      writeFileSync(join(below, name), "hunter2");
+      const error = await caught({ fromFile: [below] });
+      expect(error).toMatchObject({ code: "usage", place: { file: join(below, name) } });
+      expect(error.message).toBe("the file's name is not a valid item name");
+    },
+  );
 
   it("does not quote what may be a value where a file's path stands", async () => {
     const error = await caught({ fromFile: ["password=hunter2"] });

@@ -200,8 +200,8 @@ describe("errors", () => {
     ["a raw line separator", "a: b\u2028c\n", "manifest-ambiguous", 1],
     ["a tab as indentation", "a:\n\tb: c\n", "manifest-syntax", 2],
     ["bad indentation", "a:\n  b: c\n d: e\n", "manifest-syntax", 3],
-    ["an open quote", 'a: b\nc: "d\n', "manifest-syntax", 3],
-    ["an open bracket", "a: [b, c\n", "manifest-syntax", 2],
+    ["an open quote", 'a: b\nc: "d\n', "manifest-syntax", 2],
+    ["an open bracket", "a: [b, c\n", "manifest-syntax", 1],
     ["an unfinished JSON document", '{"a": 1,\n "b": ', "manifest-syntax", 2],
     ["text after JSON", '{"a": 1}\nb: c\n', "manifest-syntax", 2],
     ["text on a separator's line", "a: b\n--- c\n", "manifest-syntax", 2],
@@ -456,23 +456,28 @@ base64: ${"QUJD".repeat(100)}
     expect(formatManifests([{ a: 1 }, []], "json")).toBe('{\n  "a": 1\n}\n[]\n');
   });
 
+  test.each(["yes", "0777", "1:30", "2001-01-01", "", "~", "1e3", "=", "null", "0o7"])(
+    "quotes %s",
+    (text) => {
+      expect(formatManifests([{ a: text }], "yaml")).toBe(`---\na: ${JSON.stringify(text)}\n`);
+    },
+  );
+
   test.each([
-    "yes",
-    "0777",
-    "1:30",
-    "2001-01-01",
-    "",
-    "~",
     "a: b",
     "- a",
     "x #y",
     " a",
-    "1e3",
-    "=",
-    "null",
-    "0o7",
-  ])("quotes %s", (text) => {
-    expect(formatManifests([{ a: text }], "yaml")).toBe(`---\na: ${JSON.stringify(text)}\n`);
+    "a ",
+    "{{ .Release.Name }}",
+    "*a",
+    "&a",
+    "@a",
+    "it's: b",
+  ])("puts %s into single quotes, as go-yaml does", (text) => {
+    const quoted = `'${text.replaceAll("'", "''")}'`;
+    expect(formatManifests([{ a: text }], "yaml")).toBe(`---\na: ${quoted}\n`);
+    expect(parseManifests(`a: ${quoted}\n`)[0]?.value).toEqual({ a: text });
   });
 
   test.each([

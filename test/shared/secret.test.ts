@@ -219,7 +219,9 @@ describe("names", () => {
   );
 
   test.each(["a.b", "a".repeat(64), "A"])("%j may not name a namespace", async (namespace) => {
-    const error = await errorOf(() => parseMetadata({ namespace }, "sealedsecret-invalid", "m"));
+    const error = await errorOf(() =>
+      parseMetadata({ namespace }, "sealedsecret-invalid", { path: "m" }),
+    );
     expect(error.place.field).toBe("m.namespace");
   });
 });
