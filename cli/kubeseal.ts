@@ -24,6 +24,12 @@ async function runMode(flags: Flags): Promise<void> {
     await printResult(formatHelp());
     return;
   }
+  const shell = flags.text("completion");
+  if (shell !== undefined) {
+    const { completionScript } = await import("./kubeseal/completion.ts");
+    await printResult(completionScript(shell));
+    return;
+  }
   if (flags.list("from-file").length > 0 && !flags.on("raw")) {
     throw new SignetError("usage", "--from-file requires --raw");
   }

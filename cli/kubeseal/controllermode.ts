@@ -52,7 +52,7 @@ function sealedIn(text: string, name: string): Found[] {
     return locate(place, () =>
       placedObjectsOf(document).map(({ object: each, path }) => {
         const object = withKind(each, KIND, API_VERSION);
-        return { document, path, object, sealed: parseSealedSecret(object), place };
+        return { document, path, object, sealed: parseSealedSecret(object, "any"), place };
       }),
     );
   });
@@ -135,7 +135,7 @@ function parseAnswer(text: string): SealedSecret {
     object = null;
   }
   if (object === null) throw unusable();
-  return parseSealedSecret(withKind(object, KIND, API_VERSION));
+  return parseSealedSecret(withKind(object, KIND, API_VERSION), "any");
 }
 
 function unusable(): SignetError {

@@ -172,6 +172,11 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     section: "other",
     usage: "print the version of kubeseal that this one behaves as",
   },
+  completion: {
+    kind: "text",
+    section: "other",
+    usage: "print a script that completes flags in bash, zsh or fish",
+  },
   help: { kind: "boolean", short: "h", section: "other", usage: "print this help" },
   // From Go's logging library.
   add_dir_header: { kind: "ignored-switch" },

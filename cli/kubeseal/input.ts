@@ -2,7 +2,7 @@
 
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { asObject, invalidNames, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { decodeText, readText, statIfThere } from "../../host/readfile.ts";
 import type { Input } from "../terminal/inputs.ts";
@@ -35,13 +35,14 @@ export async function readInput(flags: Flags): Promise<Input> {
 }
 
 /**
- * Parses a Secret like the original, which accepts numbers and booleans in place of text.
+ * Parses a Secret like the original, which accepts numbers and booleans in place of text, and any
+ * name: Helm may render it later.
  * @throws SignetError wrong-kind, secret-invalid
  */
 export function readSecret(object: JsonObject, flags: Flags): Secret {
   const typed = withTexts(object);
   checkFields(typed);
-  const secret = parseSecret(typed);
+  const secret = parseSecret(typed, "any");
   if (!flags.on("allow-empty-data")) checkNotEmpty(secret, "--allow-empty-data");
   return secret;
 }
@@ -77,8 +78,15 @@ function asText(value: Json): Json {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : value;
 }
 
-/** Warns of a Secret that no cluster accepts; items may still be merged into it later. */
-export function adviseOnType(secret: Secret, place: ErrorPlace): void {
+/**
+ * Warns of a Secret that no cluster accepts as it stands. Helm may still render its name, and items
+ * may still be merged into it.
+ */
+export function adviseOnSecret(secret: Secret, place: ErrorPlace): void {
+  const { metadata } = secret;
+  for (const field of invalidNames(metadata)) {
+    advise(`${field} ${JSON.stringify(metadata[field])} is not one that Kubernetes accepts`);
+  }
   try {
     checkType(secret);
   } catch (error) {

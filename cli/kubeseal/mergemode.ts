@@ -5,7 +5,7 @@ import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readText, samePlace } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
-import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
+import { gather, LENIENT, type Prepare, secretsIn } from "../sealing/gather.ts";
 import {
   checkScope,
   chooseTarget,
@@ -27,8 +27,9 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
       hint: "--merge-into changes the file that it names",
     });
   }
+  const certificate = await usableCertificate(certificateOptions(flags));
   const text = readText(file);
-  const targets = targetsIn(text, file, {});
+  const targets = targetsIn(text, file, {}, "any");
   const asked = flags.has("format") ? formatOf(flags) : undefined;
   if (asked !== undefined && targets.some(({ document }) => document.format !== asked)) {
     warn(`${file} keeps its format`);
@@ -36,8 +37,7 @@ export async function runMergeInto(file: string, flags: Flags): Promise<void> {
   const input = await readInput(flags);
   const chosen = new Map<Secret, MergeTarget>();
   const prepare = preparing(targets, chosen, file, flags);
-  const { files } = gather([input], prepare, { mayLackKind: true });
-  const certificate = await usableCertificate(certificateOptions(flags));
+  const { files } = gather([input], prepare, LENIENT);
   const secrets = secretsIn(files);
   const merged = await mergeSecrets({ file, text }, secrets, chosen, certificate);
   await writeFiles([{ path: file, root: undefined, text: merged }]);

@@ -7,19 +7,20 @@ import { seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readBytes } from "../../host/readfile.ts";
-import { gather, type Prepare, secretsIn } from "../sealing/gather.ts";
+import { gather, LENIENT, type Prepare, secretsIn } from "../sealing/gather.ts";
 import { readStdin } from "../terminal/stdin.ts";
 import { certificateOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
-import { adviseOnType, choosingNamespace, readInput, readSecret } from "./input.ts";
+import { adviseOnSecret, choosingNamespace, readInput, readSecret } from "./input.ts";
 import { deliver, formatObjects, formatOf } from "./output.ts";
 
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
 export async function runSeal(flags: Flags): Promise<void> {
+  // Like the original, tells of a certificate that is missing before it waits for input.
+  const certificate = await usableCertificate(certificateOptions(flags));
   const format = formatOf(flags);
   const input = await readInput(flags);
-  const { files } = gather([input], preparing(flags), { mayLackKind: true });
-  const certificate = await usableCertificate(certificateOptions(flags));
+  const { files } = gather([input], preparing(flags), LENIENT);
   const sealed = await Promise.all(
     secretsIn(files).map(({ secret, scope }) => seal(secret, certificate, scope)),
   );
@@ -43,13 +44,14 @@ function preparing(flags: Flags): Prepare {
       });
     }
     const secret = { ...parsed, metadata: { ...parsed.metadata, name, namespace } };
-    adviseOnType(secret, place);
+    adviseOnSecret(secret, place);
     return { secret, scope, place };
   };
 }
 
 /** @throws SignetError */
 export async function runRaw(flags: Flags): Promise<void> {
+  const certificate = await usableCertificate(certificateOptions(flags));
   const scope = flags.scope ?? "strict";
   const needed = (flag: string): SignetError =>
     new SignetError("usage", `must provide the ${flag} flag with --raw and --scope ${scope}`);
@@ -64,7 +66,6 @@ export async function runRaw(flags: Flags): Promise<void> {
       "must provide only one --from-file when encrypting a single item with --raw",
     );
   }
-  const certificate = await usableCertificate(certificateOptions(flags));
   const value =
     file === undefined
       ? await readStdin("(tty detected: expecting a secret to encrypt in stdin)")

@@ -89,6 +89,27 @@ it("warns of a certificate whose key is too short, and seals all the same", asyn
   expect(stdout.length).toBeGreaterThan(150);
 });
 
+it("seals names that Helm renders later, without a word to a script", async () => {
+  const cert = ["--cert", resolve("test/fixtures/cert.pem"), "-o", "yaml"];
+  const names = "name: '{{ .Release.Name }}-DB', namespace: '{{ .Release.Namespace }}'";
+  const secret = `apiVersion: v1\nkind: Secret\nmetadata: {${names}}\nstringData: {a: hunter2}\n`;
+  const { status, stdout, stderr } = await kubeseal(cert, secret);
+  expect([status, stderr]).toEqual([0, ""]);
+  expect(stdout.match(/\{\{ \.Release\.Name \}\}-DB/g)?.length).toBeGreaterThan(1);
+  const signet = [process.execPath, resolve("dist/signet.cjs"), "seal", ...cert];
+  const refused = await runToEnd(signet, { stdin: secret, cwd: folder, env: { HOME: folder } });
+  expect([refused.status, refused.stdout]).toEqual([1, ""]);
+  expect(refused.stderr).toContain("metadata.name: is not a name that Kubernetes accepts");
+});
+
+it.each(["", "{{ not YAML", "a: b\n"])(
+  "reports a missing certificate whatever its input is: %j",
+  async (stdin) => {
+    const { status, stderr } = await kubeseal(["--cert", "missing.pem"], stdin);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("missing.pem")]);
+  },
+);
+
 describe("a certificate's address", () => {
   it("without TLS is warned about", async () => {
     const { status, stdout, stderr } = await kubeseal([...VALUE, "--cert", `${url}/cert.pem`], "x");
@@ -299,5 +320,48 @@ describe("files", () => {
     const { status, stdout, stderr } = await kubeseal([...args, "-f", "old.yaml"]);
     expect([status, stderr]).toEqual([0, ""]);
     expect(JSON.parse(stdout)).toMatchObject({ kind: "Secret", data: { a: "eA==" } });
+  });
+});
+
+describe("completion", () => {
+  /** What bash offers for the last of the words. */
+  async function offered(...words: string[]): Promise<string[]> {
+    const { stdout } = await kubeseal(["--completion", "bash"]);
+    const line = words.map((word) => `'${word}'`).join(" ");
+    const ask = `COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _kubeseal`;
+    const script = `${stdout}\n${stdout}\n${ask}\nprintf '%s\\n' "\${COMPREPLY[@]}"`;
+    const signet = `signet() { ${process.execPath} ${resolve("dist/signet.cjs")} "$@"; }`;
+    const env = { HOME: folder, KUBECONFIG: "contexts" };
+    const told = await runToEnd(["bash", "-c", `${signet}\n${script}`], { cwd: folder, env });
+    expect(told.stderr).toBe("");
+    return told.stdout.split("\n").filter((each) => each !== "");
+  }
+
+  it("offers flags, and values of those that take no file", async () => {
+    expect(await offered("kubeseal", "--cer")).toEqual([
+      "--cert",
+      "--cert-fingerprint",
+      "--certificate-authority",
+    ]);
+    expect(await offered("kubeseal", "-o", "")).toEqual(["json", "yaml"]);
+    expect(await offered("kubeseal", "--scope", "n")).toEqual(["namespace-wide"]);
+    expect(await offered("kubeseal", "")).toEqual([]);
+  });
+
+  it("offers the contexts of the kubeconfig", async () => {
+    const contexts = { contexts: [{ name: "kind-dev", context: { cluster: "a", user: "a" } }] };
+    writeFileSync(join(folder, "contexts"), JSON.stringify(contexts));
+    expect(await offered("kubeseal", "--context", "")).toEqual(["kind-dev"]);
+  });
+
+  it("is there for other shells, and says which", async () => {
+    const zsh = await kubeseal(["--completion", "zsh"]);
+    expect(zsh.stdout).toMatch(/^#compdef kubeseal\n/);
+    expect(zsh.stdout).toContain("'--scope[strict, ");
+    const fish = await kubeseal(["--completion", "fish"]);
+    expect(fish.stdout).toContain("complete -c kubeseal -l cert -r -d '");
+    const other = await kubeseal(["--completion", "tcsh"]);
+    expect([other.status, other.stdout]).toEqual([1, ""]);
+    expect(other.stderr).toContain("known are bash, zsh, fish");
   });
 });

@@ -4,11 +4,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -131,6 +133,28 @@ describe("the package", () => {
     expect(packed.unpackedSize).toBeLessThan(MAX_UNPACKED_BYTES);
   });
 
+  it("installs as the README says, beside another kubeseal in a folder of its own", () => {
+    const tarball = join(scratch, packed.filename);
+    const install = (prefix: string): ReturnType<typeof spawnSync> =>
+      spawnSync("npm", ["install", "--global", "--offline", "--prefix", prefix, tarball], {
+        encoding: "utf8",
+      });
+    const [taken, own] = [join(scratch, "taken"), join(scratch, "own")];
+    mkdirSync(join(taken, "bin"), { recursive: true });
+    writeFileSync(join(taken, "bin/kubeseal"), "the original\n");
+    expect(install(taken).stderr).toContain("EEXIST");
+    expect(readFileSync(join(taken, "bin/kubeseal"), "utf8")).toBe("the original\n");
+    expect(install(own).status).toBe(0);
+    const module = join(own, "lib/node_modules/kube-signet");
+    expect(lstatSync(module).isSymbolicLink()).toBe(false);
+    for (const name of ["signet", "kubeseal", "signet-controller"]) {
+      expect(spawnSync(join(own, "bin", name), ["--version"]).status).toBe(0);
+    }
+    const readme = readFileSync("README.md", "utf8");
+    expect(readme).toContain(`npm install --global ./${packed.filename}\n`);
+    expect(readme).toContain("`EEXIST`");
+  });
+
   it("brings no other package along", () => {
     expect(
       readdirSync(join(place, "node_modules")).filter((name) => !name.startsWith(".")),
@@ -160,6 +184,13 @@ describe.for(NODES)("on %s", (part) => {
     expect(controller).toMatchObject({ status: 0, stderr: "" });
     expect(controller.stdout).toBe(`signet-controller version: v${signet.stdout}`);
     expect(run(node, [command("kubeseal"), "--version"]).stdout).toMatch(/^kubeseal version: v\d/);
+  });
+
+  it("prints the version under the original's name as the original does", () => {
+    const named = join(scratch, `image-${part}`, "controller");
+    mkdirSync(join(scratch, `image-${part}`));
+    symlinkSync(command("signet-controller"), named);
+    expect(run(node, [named, "--version"]).stdout).toMatch(/^controller version: v\d/);
   });
 
   it("seals with both commands, without a word", () => {

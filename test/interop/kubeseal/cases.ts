@@ -556,6 +556,17 @@ for (const value of ["yes", "0777", "1e3", "1.50", "0x1F", "1_000"]) {
     says: /quotes/,
   });
 }
+for (const value of ["&hunter2", "!hunter2", "hunter2 #x", "|\n  b: x", "#hunter2", "x\t"]) {
+  add("--cert cert.pem", {
+    stdin: secret(`stringData:\n  a: ${value}`),
+    differs: "lost-values",
+    status: 1,
+    says: /quotes/,
+  });
+}
+for (const value of ["~", "null", "", "x # a comment", "1:30", "2020-01-01", "'&x' #y"]) {
+  add("--cert cert.pem", { stdin: secret(`stringData:\n  a: ${value}`) });
+}
 add("--cert cert.pem", {
   stdin: secret("stringData: {a: x}\nstringData: {b: z}"),
   differs: "duplicate-keys",
@@ -572,11 +583,40 @@ add("--cert cert.pem", {
   differs: "impossible-names",
   status: 1,
 });
-add("--cert cert.pem", {
-  stdin: PLAIN.replace("name: db", "name: A_B"),
-  differs: "impossible-names",
-  status: 1,
-});
+// The certificate comes first, whatever else is wrong.
+for (const line of [
+  "--cert missing.pem",
+  "--cert missing.pem --raw",
+  "--cert missing.pem --merge-into missing.yaml",
+  "--cert missing.pem -o xml",
+]) {
+  add(line, { says: /missing\.pem/ });
+}
+// Names that Kubernetes refuses: Helm, or a person, may still replace them.
+for (const [name, namespace] of [
+  ["A_B", "demo"],
+  ['"{{ .Release.Name }}-db"', '"{{ .Release.Namespace }}"'],
+  ["db", "Demo_1"],
+  [`"${"n".repeat(300)}"`, "demo"],
+  ['"a/b"', '"x y"'],
+] as const) {
+  const stdin = secret(
+    "stringData: {password: hunter2}",
+    `metadata: {name: ${name}, namespace: ${namespace}}`,
+  );
+  add("--cert cert.pem", { stdin });
+  add("--cert cert.pem --scope namespace-wide -o yaml", { stdin });
+  add("--merge-into ours.yaml -o yaml --cert cert.pem", {
+    first: [["--cert cert.pem -o yaml -w ours.yaml", stdin]],
+    stdin,
+  });
+  add("--recovery-unseal --recovery-private-key key.pem -f ours.yaml", {
+    first: [["--cert cert.pem -o yaml -w ours.yaml", stdin]],
+    differs: "recovery-owner",
+  });
+}
+add("--cert cert.pem --name A_B -n Some_Where", { stdin: NAMELESS.replace("namespace: demo", "") });
+add("--cert cert.pem --raw --name A_B -n Some_Where", { stdin: "hunter2" });
 add("--cert cert.pem", {
   stdin: secret(
     "data: {a: eA==}",
