@@ -1,10 +1,19 @@
-// Files that the secretGenerator of a Kustomization reads: each becomes values of a Secret.
+// Files that a Kustomization makes values of a Secret of: its secretGenerator reads them, or they are patches of one.
 
 import type { Json } from "../../shared/manifest/manifest.ts";
-import { asObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  metadataOf,
+  objectsIn,
+} from "../../shared/kubernetes/object.ts";
 import { isEncrypted, looseText } from "../git/loosetext.ts";
 import { isHarmless, unquoted } from "./placeholders.ts";
-import { documentsIn, generatorsOf, literalItem, type Plaintext } from "./plaintext.ts";
+import { documentsIn } from "./documentsoftext.ts";
+import { literalItem } from "./filleditems.ts";
+import type { Plaintext } from "./plaintextfindings.ts";
+import { generatorsOf } from "./secretobjects.ts";
+import { findInSecretPatch } from "./secretpatches.ts";
 import { plainKeys, sopsEntries } from "./sopsfiles.ts";
 
 export interface GeneratorFile {
@@ -12,15 +21,18 @@ export interface GeneratorFile {
   readonly path: string;
   /** Whether its lines are values, or it is one. */
   readonly isEnv: boolean;
+  /** Whether it holds operations on a Secret instead. */
+  readonly isPatch?: boolean;
   /** The name of the Secret, if it is known. */
   readonly object: string | undefined;
 }
 
-/** The files that generators of Secrets in a text read. */
+/** The files that generators of Secrets in a text read, and patches of Secrets. */
 export function generatorFilesIn(text: string): GeneratorFile[] {
-  if (!/secretGenerator|\\[xuU]/i.test(text)) return [];
-  return documentsIn(text).flatMap(({ value }) =>
-    generatorsOf(asObject(value) ?? {}).flatMap(({ generator }) => {
+  if (!/secretGenerator|patches|\\[xuU]/i.test(text)) return [];
+  return documentsIn(text).flatMap(({ value }) => [
+    ...patchFiles(asObject(value) ?? {}),
+    ...generatorsOf(asObject(value) ?? {}).flatMap(({ generator }) => {
       const name = generator["name"] ?? metadataOf(generator)["name"];
       const object = typeof name === "string" ? name : undefined;
       const named = (field: string): string[] => textsOf(generator[field]);
@@ -33,7 +45,17 @@ export function generatorFilesIn(text: string): GeneratorFile[] {
         ...[...named("envs"), ...named("env")].map((path) => ({ path, isEnv: true, object })),
       ];
     }),
-  );
+  ]);
+}
+
+/** Files with patches whose target is a Secret. Other patches of one say themselves that they are. */
+function patchFiles({ patches, patchesJson6902 }: JsonObject): GeneratorFile[] {
+  return [...objectsIn(patches), ...objectsIn(patchesJson6902)].flatMap(({ path, target }) => {
+    const { kind, name } = asObject(target ?? null) ?? {};
+    if (kind !== "Secret" || typeof path !== "string") return [];
+    const object = typeof name === "string" ? name : undefined;
+    return [{ path, isEnv: false, isPatch: true, object }];
+  });
 }
 
 function textsOf(value: Json | undefined): string[] {
@@ -44,13 +66,14 @@ function textsOf(value: Json | undefined): string[] {
 /** What is in plain text in a file that a generator reads. */
 export function findInGeneratorFile(
   bytes: Buffer,
-  { isEnv, object, path }: GeneratorFile,
+  { isEnv, isPatch = false, object, path }: GeneratorFile,
 ): Plaintext[] {
   const found = (items: readonly string[], line: number): Plaintext[] =>
     items.length === 0 ? [] : [{ rule: "kustomize-file", severity: "error", line, object, items }];
   if (isEncrypted(bytes)) return [];
   const item = path.split("/").at(-1) ?? path;
   const text = looseText(bytes);
+  if (isPatch) return findInSecretPatch(text ?? "", object);
   if (text === null) return found([item], 1);
   const entries = sopsEntries(text);
   const isPlaceholder = (value: string): boolean => isHarmless(unquoted(value), false);

@@ -1,5 +1,8 @@
 // Tells a password beside a placeholder from a word that belongs to a name or an address.
 
+/** How the name of an entry ends that holds a password: for regular expressions without regard to case. */
+export const CREDENTIAL_NAME = "(?:passw(?:or)?d|passphrase|secret|token|api_?key)";
+
 const MIN_MIXED = 6;
 const MIN_TOUCHING = 8;
 

@@ -1,94 +1,79 @@
 // Tells values that stand for a secret, such as placeholders and references, from secrets.
 
 import { decodeBase64 } from "../../shared/base64.ts";
-import { hasLiteral } from "./literals.ts";
+import { isArmored } from "./armored.ts";
+import { withoutHoles } from "./holes.ts";
+import { CREDENTIAL_NAME, hasLiteral } from "./literals.ts";
+import { isReference } from "./references.ts";
 import { ENCRYPTED_VALUE } from "./sopsfiles.ts";
+import { withDefaults } from "./stringdefaults.ts";
 
 /** Whether a value is empty or a placeholder. */
 export function isHarmless(text: string, isBase64: boolean): boolean {
-  if (text.trim() === "" || isPlaceholder(text)) return true;
+  if (isEmpty(text) || isPlaceholder(text)) return true;
   const bytes = isBase64 ? decodeBase64(text) : null;
-  return bytes !== null && isPlaceholder(new TextDecoder().decode(bytes));
+  if (bytes === null) return false;
+  const value = new TextDecoder().decode(bytes);
+  return isEmpty(value) || isPlaceholder(value);
 }
 
-/** What Helm, envsubst, Argo CD's Vault plugin and similar tools replace later. */
-const HOLES = [
-  ["{{", "}}"],
-  ["${", "}"],
-  ["<path:", ">"],
-] as const;
-const VARIABLE = /\$\([A-Za-z0-9_]+\)/y;
-/**
- * Placeholders that people write, wildcards of policies, and references as vals, Bank-Vaults and 1Password read them.
- */
+/** Whether a value is blank, or JSON that has no text but stand-ins in it, such as credentials of no registry. */
+function isEmpty(text: string): boolean {
+  const trimmed = text.trim();
+  if (trimmed === "") return true;
+  // A template's action is no JSON, and a failure to parse it would cost much.
+  if (!/^(\{\s*["}]|\[)/.test(trimmed) || !/[}\]]$/.test(trimmed)) return false;
+  const open: unknown[] = [];
+  try {
+    open.push(JSON.parse(trimmed));
+  } catch {
+    return false;
+  }
+  for (let value = open.pop(); value !== undefined; value = open.pop()) {
+    if (typeof value === "number") return false;
+    if (typeof value === "string" && value.trim() !== "" && !isStandIn(value)) return false;
+    if (typeof value === "object") for (const each of Object.values(value ?? {})) open.push(each);
+  }
+  return true;
+}
+
+/** Placeholders that people write, and wildcards of policies. */
 const STAND_IN =
-  /^(<[A-Za-z0-9_ .-]+>|x{3,}|[?*]+|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo|(secret)?ref\+(?!echo:)[a-z0-9]+:\/\/\S+|(>>)?vault:[^\s#/]+\/[^\s#]*#\S+|op:\/\/[^\s/]+(\/[^\s/]+){2,3})$/i;
-/** A template with a constant result, such as `{{ "text" | b64enc }}`. */
-const CONSTANT = /\{\{-?\s*(["'`])[^"'`]+\1\s*/g;
+  /^(<[A-Za-z0-9_ .|-]+>|\[\[ *[\w.-]+ *\]\]|<<[\w .-]+>>|@@?[a-z][\w.-]*@@?|x{3,}|[?*]+|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo)$/i;
+/** A variable of the shell in small letters, whose name shows that it is one. */
+const SHELL_NAME =
+  /^\$([a-z]+(_[a-z0-9]+)+|[a-zA-Z]*([pP]assword|[tT]oken|[sS]ecret|[kK]ey|[uU]ser([nN]ame)?))$/;
 /** What stands before the host of an address. */
 const USER = /:\/\/([^/@\s]*)@/g;
 /** An entry of a configuration file whose name suggests a password. */
-const CREDENTIAL = /(passw(or)?d|passphrase|secret|token|api_?key)["']?\s*[:=]\s*["']?[^\s"'\0]/i;
+const CREDENTIAL = new RegExp(String.raw`${CREDENTIAL_NAME}["']?\s*[:=]\s*["']?[^\s"'\0]`, "i");
 
-function isPlaceholder(text: string): boolean {
-  if (STAND_IN.test(text.trim()) || ENCRYPTED_VALUE.test(text.trim())) return true;
-  if (hasConstant(text)) return false;
+/** Words that ask for a value, such as `YOUR_API_KEY`, or are what is left of one. */
+const REQUEST =
+  /^(your([-_ ][a-z]+){1,8}|(insert|enter|add|put|set|paste)([-_ ][a-z]+){0,8}[-_ ]here|(change|replace|fill)[-_ ]?(me|this|with|in|by)([-_ ][a-z]+){0,8}|base64([-_ ][a-z]+){0,8}|\[?(redacted|removed|hidden|masked|omitted)\]?|\*{3}[a-z ]+\*{3}|dummy|unused|tbd|n\/a)$/i;
+
+/** A value that Ansible Vault encrypted. */
+const VAULTED = /^\$ANSIBLE_VAULT;[0-9.]+;AES256(;\S+)?\s[0-9a-f\s]+$/;
+
+const isStandIn = (written: string): boolean =>
+  isReference(written.trim()) ||
+  isArmored(written) ||
+  [STAND_IN, REQUEST, SHELL_NAME, ENCRYPTED_VALUE, VAULTED].some((form) =>
+    form.test(written.trim()),
+  );
+
+function isPlaceholder(written: string): boolean {
+  if (isStandIn(written)) return true;
+  const text = withDefaults(written, isStandIn);
   const rest = withoutHoles(text);
   return rest !== text && !CREDENTIAL.test(rest) && !hasPassword(rest) && !hasLiteral(rest);
 }
 
-/**
- * `indexOf` for calls with ascending offsets: each looks only where none looked before, so that all
- * together take one pass.
- */
-function ascendingIndexOf(text: string, wanted: string): (from: number) => number {
-  let found = text.indexOf(wanted);
-  return (from) => {
-    if (found !== -1 && found < from) found = text.indexOf(wanted, from);
-    return found;
-  };
-}
-
-/** The text with NUL in place of each hole. */
-function withoutHoles(text: string): string {
-  const kinds = HOLES.map(([open, close]) => ({
-    open,
-    close,
-    closeFrom: ascendingIndexOf(text, close),
-  }));
-  const keyFrom = ascendingIndexOf(text, "#");
-  let rest = "";
-  let copied = 0;
-  for (let at = 0; at < text.length; at++) {
-    let end = -1;
-    for (const { open, close, closeFrom } of kinds) {
-      if (end !== -1 || !text.startsWith(open, at)) continue;
-      const closed = closeFrom(at + open.length);
-      // A path of the plugin for Vault names a key.
-      const isHole = open !== "<path:" || (keyFrom(at) !== -1 && keyFrom(at) < closed);
-      if (closed !== -1 && isHole) end = closed + close.length;
-    }
-    VARIABLE.lastIndex = at;
-    if (end === -1 && VARIABLE.test(text)) end = VARIABLE.lastIndex;
-    if (end === -1) continue;
-    rest += `${text.slice(copied, at)}\0`;
-    copied = end;
-    at = end - 1;
-  }
-  return rest + text.slice(copied);
-}
-
-function hasConstant(text: string): boolean {
-  const braceFrom = ascendingIndexOf(text, "}");
-  CONSTANT.lastIndex = 0;
-  for (let head = CONSTANT.exec(text); head !== null; head = CONSTANT.exec(text)) {
-    const after = CONSTANT.lastIndex;
-    const end = text[after] === "|" ? braceFrom(after) : after + Number(text[after] === "-");
-    if (end !== -1 && text.startsWith("}}", end)) return true;
-    // Another may begin within this one.
-    CONSTANT.lastIndex = head.index + 2;
-  }
-  return false;
+/** Whether an item's value is a password, or has one in it, as far as names show. */
+export function isCredential(item: string, text: string): boolean {
+  if (isHarmless(text, false)) return false;
+  const rest = withoutHoles(withDefaults(text, isStandIn));
+  return CREDENTIAL.test(`${item}: ${rest}`) || hasPassword(rest);
 }
 
 /** Whether an address has a password that is no hole. */

@@ -19,6 +19,7 @@ import {
   blobsById,
   blobsOf,
   filesWithWord,
+  gitFiles,
   gitList,
   indexBlobs,
   needWorkTree,
@@ -26,6 +27,7 @@ import {
   stagedBlobs,
   workTree,
 } from "../git/gitprocess.ts";
+import { isEncrypted } from "../git/loosetext.ts";
 import { historyOf } from "../git/history.ts";
 import { readStdin } from "../terminal/stdin.ts";
 
@@ -56,8 +58,30 @@ export interface ScanSource {
   readonly others: (paths: readonly string[], isNew: boolean) => Iterable<ScannedFile | UnreadFile>;
 }
 
-/** Names of files that hold manifests, including templates of charts. */
-const MANIFEST = /\.(ya?ml|json|tpl)(\.(tmpl|gotmpl|j2|tpl))?$|(^|\/)kustomization$/i;
+/** What tools that fill in templates have behind the name. */
+const TEMPLATE = "tmpl|gotmpl|gotpl|tpl|j2|jinja2?|tftpl|erb|envsubst|mustache";
+/** What editors and people have behind the name of a copy, and of a file that is to be filled in. */
+const COPY = "bak|orig|old|save|in|dist|sample|example|template|dec";
+/**
+ * Names of files that hold manifests. Before the ending of a template alone, another one tells that it
+ * becomes something else, such as a program.
+ */
+const MANIFEST = new RegExp(
+  [
+    `\\.(ya?ml|json|tpl)(~|\\.(${TEMPLATE}|${COPY}))?$`,
+    `(^|\\/)[^/.]+\\.(${TEMPLATE})$`,
+    // Butane, Ignition and Salt write YAML and JSON under names of their own.
+    "\\.(jsonl|ndjson|bu|ign|sls)$",
+    "(^|\\/)kustomization$",
+  ].join("|"),
+  "i",
+);
+const TEMPLATE_NAME = new RegExp(`\\.(${TEMPLATE})$`, "i");
+
+/** Whether a file's name says that another tool fills it in. */
+export function isNamedTemplate(path: string): boolean {
+  return TEMPLATE_NAME.test(path);
+}
 
 /** The files that Git does not ignore; outside of a working tree, every file. */
 export function treeSource(paths: readonly string[]): ScanSource {
@@ -66,6 +90,25 @@ export function treeSource(paths: readonly string[]): ScanSource {
     beside: () => [],
     others: (named) => keptFiles(named),
   };
+}
+
+/**
+ * Those of the paths that Git stores encrypted as a whole, although they are plain text here: files
+ * that git-crypt unlocked.
+ */
+export function storedEncrypted(paths: readonly string[]): Set<string> {
+  const top = paths.length === 0 ? null : workTree();
+  if (top === null) return new Set();
+  const wanted = new Set(paths);
+  const shown = (path: string): string => relative(process.cwd(), join(top, path));
+  const stored = indexBlobs(top)
+    .map((blob) => ({ ...blob, path: shown(blob.path) }))
+    .filter(({ path }) => wanted.has(path));
+  const encrypted = new Set<string>();
+  for (const { path, bytes } of blobFiles(stored, top)) {
+    if (bytes !== null && isEncrypted(bytes)) encrypted.add(path);
+  }
+  return encrypted;
 }
 
 async function* treeFiles(paths: readonly string[]): AsyncGenerator<ScannedFile | UnreadFile> {
@@ -85,9 +128,9 @@ async function* treeFiles(paths: readonly string[]): AsyncGenerator<ScannedFile 
       for (const below of all) yield* foundFile(join(path, below), root);
       continue;
     }
-    const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
-    const listed = gitList(args, { cwd: path }).filter((below) => MANIFEST.test(below));
-    for (const below of listed) yield* foundFile(join(path, below), root);
+    const { files, faults } = gitFiles(path);
+    for (const reason of faults) yield { path, severity: "error", reason };
+    for (const below of files) if (MANIFEST.test(below)) yield* foundFile(join(path, below), root);
     const sparse = sparseBlobs(path).filter(({ path: below }) => MANIFEST.test(below));
     yield* blobFiles(
       sparse.filter(({ path: below }) => statIfThere(join(path, below)) === undefined),
@@ -209,7 +252,9 @@ function blobSource(
     },
     *beside() {
       if (changed.length === 0) return;
-      const generators = new Set(filesWithWord("secretgenerator", commit, top));
+      const generators = new Set(
+        filesWithWord(["secretgenerator", "patches:", "patchesjson6902"], commit, top),
+      );
       yield* blobFiles(
         all()
           .filter(({ path }) => generators.has(path))

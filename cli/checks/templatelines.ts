@@ -48,7 +48,7 @@ export function readLines(text: string): { secrets: SecretOfLines[]; rest: strin
     const fields = FIELDS.map((field) => itemsInLines(own, lead.length, field));
     const isClear = hasPlainKeys(own, lead.length) && fields.every((each) => each.isClear);
     if (isClear) clear.add(line.number);
-    const items = fields.flatMap((each) => each.items);
+    const items = [...new Set(fields.flatMap((each) => each.items))];
     const name = own.flatMap(
       (each) => /^ +name: *["']?([-.a-z0-9]+)["']? *$/.exec(each)?.[1] ?? [],
     );
@@ -70,11 +70,23 @@ function hasPlainKeys(lines: readonly string[], indent: number): boolean {
   return !lines.some((line) => !/^ *["']?kind\b/.test(line) && isOdd.test(line));
 }
 
+const FILLERS = [
+  /^\s*(?:$|#)/,
+  /^\s*\{\{(?!.*\}\}["']?:(?:\s|$))/,
+  // Of Jinja, Terraform and ERB. What prints something is no filler.
+  /^\s*\{%(?:(?!%\}).)*%\}\s*$/,
+  /^\s*\{#(?:(?!#\}).)*#\}\s*$/,
+  /^\s*%\{(?:(?!\}).)*\}\s*$/,
+  /^\s*<%(?!=)(?:(?!%>).)*%>\s*$/,
+  /^(?:<{7}|\|{7}|={7}|>{7})(?:\s|$)/,
+];
+
 /**
- * Whether a line may stand anywhere in an object: blank, a comment, or an action of the template.
+ * Whether a line may stand anywhere in an object: blank, a comment, an action of the template, or a mark
+ * of a conflict.
  */
 function isFiller(line: string): boolean {
-  return /^\s*($|#|\{\{(?!.*\}\}["']?:(\s|$)))/.test(line);
+  return FILLERS.some((filler) => filler.test(line));
 }
 
 const indentOf = (line: string): number => /^ */.exec(line)?.[0].length ?? 0;
@@ -128,9 +140,13 @@ function itemsInLines(
     if (isFiller(line) || inner === undefined) continue;
     const here = indentOf(line);
     if (here < inner) {
+      // Between the two, it may be an item whose indentation is wrong.
+      if (here > indent) isClear = false;
       inner = undefined;
     } else if (here === inner) {
-      const entry = /^ *["']?([-._\w]+|\{\{.*?\}\})["']?:(?: +(.*))?$/.exec(line);
+      const entry = /^ *["']?([-._\w]+|\{\{.*?\}\}|\$\{[^{}]*\}|<%=.*?%>)["']?:(?: +(.*))?$/.exec(
+        line,
+      );
       if (entry === null) isClear = false;
       else values.push([entry[1] ?? "", entry[2] ?? ""]);
     } else {

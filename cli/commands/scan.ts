@@ -7,11 +7,14 @@ import { samePlace } from "../../host/readfile.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import { findInGeneratorFile, type GeneratorFile, generatorFilesIn } from "../checks/generators.ts";
-import { findPlaintext, type Plaintext } from "../checks/plaintext.ts";
+import { findPlaintext } from "../checks/plaintext.ts";
+import type { Plaintext } from "../checks/plaintextfindings.ts";
 import {
+  isNamedTemplate,
   rangeSource,
   type ScannedFile,
   stagedSource,
+  storedEncrypted,
   treeSource,
   type UnreadFile,
 } from "../checks/scannedfiles.ts";
@@ -19,14 +22,14 @@ import { basesOf, fileAt, needWorkTree } from "../git/gitprocess.ts";
 import { isEncrypted, looseText } from "../git/loosetext.ts";
 import { findingFormatOption, flag, jsonOption } from "../options.ts";
 import { findProject } from "../repository/project.ts";
-import { type AllowedPlaintext, parseProject, type Project } from "../repository/projectfile.ts";
+import { type AllowedFiles, parseProject, type Project } from "../repository/projectfile.ts";
 import { PROJECT_FILE } from "../repository/projectfolder.ts";
 import { isChartTemplate } from "../repository/sealedfiles.ts";
 import { count } from "../terminal/counts.ts";
 import { say } from "../terminal/messages.ts";
 
 const HELP = `
-YAML and JSON are searched, with Lists, several documents, charts' templates, literals and files of a
+YAML and JSON are searched, and templates and copies of them (secret.yaml.j2, secret.yaml.bak), with Lists, several documents, charts' templates, literals and files of a
 Kustomization, and Secrets that another text quotes. SealedSecrets, empty values and placeholders are
 no findings. What cannot be read is one. Plaintext that may be there is allowed in signet.yaml, with a
 reason; with --range, an entry that these commits add is reported as a warning.
@@ -80,35 +83,67 @@ async function runScan(paths: readonly string[], options: ScanOptions): Promise<
   const isOld =
     range === undefined || project === null ? () => true : allowedBefore(range, project);
   const result = new Report(project, isOld);
-  const generated = new Map<string, GeneratorFile>();
-  const ofOthers = new Map<string, GeneratorFile>();
+  const generated = new GeneratorFiles();
+  const ofOthers = new GeneratorFiles();
   for await (const file of source.manifests()) {
     const text = textOf(file);
     result.add(file, text === null ? unreadFindings(file) : findingsIn(file.path, text));
-    for (const each of generatorFilesIn(text ?? "")) generated.set(besides(file, each), each);
+    generated.addOf(file, text ?? "");
   }
-  for (const file of source.beside()) {
-    for (const each of generatorFilesIn(textOf(file) ?? ""))
-      ofOthers.set(besides(file, each), each);
-  }
+  for (const file of source.beside()) ofOthers.addOf(file, textOf(file) ?? "");
   for (const [named, isNew] of [
     [generated, false],
     [ofOthers, true],
   ] as const) {
-    for (const file of source.others([...named.keys()], isNew)) {
-      const generator = named.get(file.path);
-      if (generator === undefined || (isNew && generated.has(file.path))) continue;
+    for (const file of source.others(named.paths, isNew)) {
+      if (isNew && generated.has(file.path)) continue;
       const isRead = "bytes" in file && file.bytes !== null;
-      const found = isRead ? findInGeneratorFile(file.bytes, generator) : unreadFindings(file);
-      result.add(file, found);
+      result.add(file, isRead ? named.findIn(file.path, file.bytes) : unreadFindings(file));
     }
   }
+  if (!options.staged && range === undefined) result.dropEncrypted();
   await result.print(options.format);
 }
 
-/** The path of a file that a generator in another file reads. */
-function besides({ path }: { readonly path: string }, generator: GeneratorFile): string {
-  return join(dirname(path), generator.path);
+/** Files that Kustomizations make Secrets of, by their paths. */
+class GeneratorFiles {
+  /** One that takes the whole file, one that takes its lines, and one that applies it. */
+  readonly #readings = new Map<string, Map<string, GeneratorFile>>();
+
+  get paths(): readonly string[] {
+    return [...this.#readings.keys()];
+  }
+
+  has(path: string): boolean {
+    return this.#readings.has(path);
+  }
+
+  /** Adds what the Kustomizations in a file name. */
+  addOf({ path }: { readonly path: string }, text: string): void {
+    for (const each of generatorFilesIn(text)) {
+      const read = join(dirname(path), each.path);
+      const readings = this.#readings.get(read) ?? new Map<string, GeneratorFile>();
+      this.#readings.set(read, readings.set(readingOf(each), each));
+    }
+  }
+
+  /** The whole file is a finding before its lines are. */
+  findIn(path: string, bytes: Buffer): Plaintext[] {
+    const readings = this.#readings.get(path);
+    for (const name of READINGS) {
+      const reading = readings?.get(name);
+      const found = reading === undefined ? [] : findInGeneratorFile(bytes, reading);
+      if (found.length > 0) return found;
+    }
+    return [];
+  }
+}
+
+const READINGS = ["file", "lines", "patch"] as const;
+
+function readingOf({ isEnv, isPatch }: GeneratorFile): (typeof READINGS)[number] {
+  if (isPatch === true) return "patch";
+  return isEnv ? "lines" : "file";
 }
 
 /** Null where it is none, or cannot be read. */
@@ -119,7 +154,7 @@ function textOf(file: ScannedFile | UnreadFile): string | null {
 function findingsIn(path: string, text: string): Plaintext[] {
   try {
     return locate({ file: path }, () =>
-      findPlaintext(text, { isChartTemplate: isChartTemplate(path) }),
+      findPlaintext(text, { isChartTemplate: isChartTemplate(path) || isNamedTemplate(path) }),
     );
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
@@ -140,15 +175,16 @@ function unreadFindings(file: ScannedFile | UnreadFile): Plaintext[] {
 
 /** What was found, and what of it signet.yaml allows. */
 class Report {
-  readonly #findings: Finding[] = [];
+  #findings: Finding[] = [];
+  #encrypted = 0;
   readonly #passed: string[] = [];
-  readonly #used = new Set<AllowedPlaintext>();
+  readonly #used = new Set<AllowedFiles>();
   readonly #project: Project | null;
-  readonly #isOld: (allowed: AllowedPlaintext) => boolean;
+  readonly #isOld: (allowed: AllowedFiles) => boolean;
   #files = 0;
 
   /** `isOld`: whether an entry of signet.yaml is from before the range of commits. */
-  constructor(project: Project | null, isOld: (allowed: AllowedPlaintext) => boolean) {
+  constructor(project: Project | null, isOld: (allowed: AllowedFiles) => boolean) {
     this.#project = project;
     this.#isOld = isOld;
   }
@@ -170,16 +206,33 @@ class Report {
     }
   }
 
+  /** What Git stores counts, not what git-crypt shows in the working tree. */
+  dropEncrypted(): void {
+    const encrypted = storedEncrypted(this.#findings.map(({ file }) => file));
+    if (encrypted.size === 0) return;
+    this.#findings = this.#findings.filter(({ file }) => !encrypted.has(file));
+    this.#passed.push(...encrypted);
+    this.#encrypted = encrypted.size;
+    say(`${count(encrypted.size, "file")} in plain text here, which Git stores encrypted`);
+  }
+
   async print(format: FindingFormat): Promise<void> {
     for (const { pattern, reason } of this.#used) say(`allowed: ${pattern}: ${reason}`);
     const what = count(this.#files, "file");
-    const checked = { command: "scan", what, files: this.#files, passed: this.#passed } as const;
+    const counts = { files: this.#files, encrypted: this.#encrypted };
+    const checked = {
+      command: "scan",
+      what,
+      files: this.#files,
+      counts,
+      passed: this.#passed,
+    } as const;
     await report(this.#findings, checked, { format, strict: false });
   }
 }
 
 /** A range of commits may add the plaintext and the permission for it: then a reviewer decides. */
-function allowedFinding(finding: Finding, { pattern, reason }: AllowedPlaintext): Finding {
+function allowedFinding(finding: Finding, { pattern, reason }: AllowedFiles): Finding {
   const by = `allowed by the entry ${JSON.stringify(pattern)} (${reason}), which these commits add to scan.allow`;
   return {
     ...finding,
@@ -190,7 +243,7 @@ function allowedFinding(finding: Finding, { pattern, reason }: AllowedPlaintext)
 }
 
 /** Whether an entry of `scan.allow` is from before a range of commits. */
-function allowedBefore(range: string, project: Project): (allowed: AllowedPlaintext) => boolean {
+function allowedBefore(range: string, project: Project): (allowed: AllowedFiles) => boolean {
   const top = needWorkTree();
   const path = relative(samePlace(top), join(samePlace(project.root), PROJECT_FILE));
   const before = basesOf(range, top).map((commit) => {
@@ -207,7 +260,7 @@ function allowedBefore(range: string, project: Project): (allowed: AllowedPlaint
 }
 
 /** The rule that allows a path. Rules are relative to signet.yaml, which may be below the top. */
-function allowedBy(project: Project | null, path: string): AllowedPlaintext | undefined {
+function allowedBy(project: Project | null, path: string): AllowedFiles | undefined {
   if (project === null) return undefined;
   const below = relative(project.root, resolve(path)).split("\\").join("/");
   return project.allow.find(({ matches }) => matches(below));

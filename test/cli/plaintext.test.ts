@@ -261,6 +261,9 @@ describe("no alarm", () => {
   });
 });
 
+/** A key twice, under conditions that a reader of the template cannot tell apart. */
+const TWICE = "{{ if .x }}\ntype: a\n{{ end }}\n{{ if not .x }}\ntype: b\n{{ end }}\n";
+
 describe("a chart's template", () => {
   const template = (lines: string): string =>
     `{{- if .Values.on }}\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\n${lines}{{- end }}\n`;
@@ -279,8 +282,9 @@ describe("a chart's template", () => {
     ],
     ["a name from a template", "stringData:\n  {{ .name }}: hunter2\n", "{{ .name }}"],
     ["CRLF", "stringData:\r\n  a: hunter2\r\n", "a"],
-  ])("is looked at by its lines: %s", ([, lines, items]) => {
-    expect(found(template(lines as string), true)).toEqual([`3 plaintext-secret db ${items}`]);
+  ])("is looked at as it would be, or by its lines: %s", ([, lines = "", items]) => {
+    expect(found(template(lines), true)).toEqual([`2 plaintext-secret db ${items}`]);
+    expect(found(template(lines + TWICE), true)).toEqual([`3 plaintext-secret db ${items}`]);
   });
 
   it.for([
@@ -289,8 +293,9 @@ describe("a chart's template", () => {
     ["a whole mapping filled in", "data: {{ toYaml .data | nindent 2 }}\n"],
     ["a field of another name", "metadata2:\n  a: hunter2\ntype: Opaque\n"],
     ["a block that is filled in", "stringData:\n  a: |\n    log: debug\n    password: {{ .a }}\n"],
-  ])("is no finding where it is %s", ([, lines]) => {
-    expect(found(template(lines as string), true)).toEqual([]);
+  ])("is no finding where it is %s", ([, lines = ""]) => {
+    expect(found(template(lines), true)).toEqual([]);
+    expect(found(template(lines + TWICE), true)).toEqual([]);
   });
 
   it("does not take the lines of another object for its own", () => {
@@ -299,6 +304,18 @@ describe("a chart's template", () => {
     expect(found(text, true)).toEqual([]);
     expect(found(text.replace("{{ .x }}", "aA==\n{{ end }}"), true)).toEqual([
       "5 plaintext-secret b x",
+    ]);
+  });
+
+  it("has the same lines where an action takes several", () => {
+    const action = '{{- $x := dict\n  "a" "}}"\n  "b" .b }}\n';
+    const secret = `${HEAD}stringData:\n  a: {{ include "a"\n    . }} # of it\n  b: hunter2\n`;
+    expect(found(`${action}${secret}---\n${secret}`, true)).toEqual([
+      "4 plaintext-secret shop/db b",
+      "12 plaintext-secret shop/db b",
+    ]);
+    expect(found(`${action}{{ if x }}\nx: 1\n{{ else }}\nx: 2\n{{ end }}\n${secret}`)).toEqual([
+      "10 plaintext-secret shop/db b",
     ]);
   });
 
@@ -416,7 +433,7 @@ describe("what cannot be read", () => {
   });
 
   it.for([
-    "{kind: Secret, stringData: {a: hunter2}}\n{{ if x }}\n",
+    "{kind: Secret, stringData: {a: hunter2}}\n{{ if x }} b: c\n",
     "{{ if x }}kind: Secret{{ end }}\nstringData:\n  a: hunter2\n",
   ])("is a warning in a chart's template whose lines do not show it: %j", (text) => {
     expect(severities(text, true)).toEqual([expect.stringMatching(/^\d unreadable warning$/)]);
@@ -436,12 +453,21 @@ describe("what cannot be read", () => {
     ["a key in quotes", '"stringData":\n  a: hunter2\n'],
     ["a key with a question mark", "? stringData\n: {a: hunter2}\n"],
     ["braces over several lines", "stringData: {\n  a: hunter2}\n"],
-    ["an alias", "stringData: *x\n"],
-    ["a merge", "<<: *x\n"],
     ["an anchor", "stringData: &x\n  a: hunter2\n"],
     ["a blank before the colon", "stringData :\n  a: hunter2\n"],
     ["an item with a tag", "stringData:\n  !!str a: hunter2\n"],
     ["an item with a question mark", "stringData:\n  ? a\n  : hunter2\n"],
+  ])("is found in a chart's template, or a warning where the lines must do: %s", ([, lines]) => {
+    const text = `{{ if x }}\nkind: Secret\n${lines ?? ""}`;
+    expect(severities(text, true)).toEqual([expect.stringMatching(/^\d plaintext-secret error$/)]);
+    expect(severities(text + TWICE, true)).toEqual([
+      expect.stringMatching(/^\d unreadable warning$/),
+    ]);
+  });
+
+  it.for([
+    ["an alias", "stringData: *x\n"],
+    ["a merge", "<<: *x\n"],
   ])("is a warning in a chart's template whose lines are not clear: %s", ([, lines]) => {
     expect(severities(`{{ if x }}\nkind: Secret\n${lines ?? ""}`, true)).toEqual([
       expect.stringMatching(/^\d unreadable warning$/),

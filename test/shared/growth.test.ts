@@ -13,6 +13,8 @@ import { withoutValues } from "../../cli/commands/git/textconv.ts";
 import { commitsIn } from "../../cli/git/history.ts";
 import { changesBetween, sealedTextsIn } from "../../cli/git/sealedtext.ts";
 import { parseProject } from "../../cli/repository/projectfile.ts";
+import { parseDotenv } from "../../cli/sealing/dotenv.ts";
+import { checkAsWritten } from "../../cli/sealing/secretcheck.ts";
 import { shownLine } from "../../cli/terminal/shown.ts";
 import { formatEnvFile } from "../../controller/envfile.ts";
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
@@ -28,7 +30,7 @@ import { editManifest } from "../../shared/manifest/edit.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { parseStamp } from "../../shared/sealing/stamp.ts";
 import { renderTemplate } from "../../shared/template/template.ts";
-import { FRAGMENTS, PAIRED, superlinear } from "./growth.ts";
+import { FRAGMENTS, OF_TEMPLATES, PAIRED, superlinear } from "./growth.ts";
 
 /** Faults are answers too; any other error is not. */
 const judged = (read: (text: string) => unknown) => (text: string) => {
@@ -65,13 +67,18 @@ const finding = (message: string) =>
 function reported(text: string): void {
   // No path has half of a character.
   const path = Buffer.from(text).toString();
-  const checked = { command: "scan", what: "files", files: 1, passed: [path] } as const;
+  const checked = { command: "scan", what: "files", files: 1, counts: {}, passed: [path] } as const;
   for (const format of Object.values(FORMATTERS)) format([finding(path)], checked, false);
 }
 
 function kubeconfig(text: string): void {
   writeFileSync(join(folder, "config"), text);
   currentContext({ kubeconfig: join(folder, "config") });
+}
+
+function checkedAsWritten(text: string): void {
+  for (const document of parseManifests(text))
+    checkAsWritten(text, document, { mayBeTyped: false });
 }
 
 const ofChart = (text: string) => findPlaintext(text, { isChartTemplate: true });
@@ -118,10 +125,25 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
   ["a list in brackets", "a: [", "]\n", parseManifests],
   ["plaintext", "kind: Secret\n", "", findPlaintext],
   ["plaintext of a chart", "{{ if a }}\nkind: Secret\nstringData:\n  a: ", "\n", ofChart],
+  ["plaintext of an action", `{{ x }}\n${SECRET}{{ `, " }}\n", ofChart],
+  ["plaintext of a pattern", `{{ x }}\n${SECRET}{{ printf "%s`, '" .a "b" }}\n', ofChart],
+  ["plaintext of what is set", `{{ $a := "`, `" }}\n${SECRET}{{ $a }}\n`, ofChart],
+  ["plaintext of branches", `{{ if a }}\n${SECRET}b\n`, "\n{{ end }}\n", ofChart],
+  ["plaintext of a word", SECRET, "\n", findPlaintext],
   ["plaintext that cannot be parsed", "a: b: c\nSecret\n", "\n", findPlaintext],
   ["a generator's file", "", "\n", ofGenerator],
   ["a generator's file of SOPS", 'sops: {mac: "', '"}\n', ofGenerator],
   ["plaintext beside a hole", `${SECRET}'{{ a }}`, "'\n", findPlaintext],
+  [
+    "plaintext of defaults",
+    "kind: Secret\nstringData:\n  a: |\n    {{",
+    "default 'a ",
+    findPlaintext,
+  ],
+  ["plaintext of an expression", `${SECRET}"\${`, '}"\n', findPlaintext],
+  ["plaintext of a command", `${SECRET}'$(`, ")'\n", findPlaintext],
+  ["plaintext of ytt", `#@ a\n${SECRET}#@ `, '"b"\n', findPlaintext],
+  ["plaintext of variables", "kind: Secret\nstringData:\n  a: |\n    x", "${A:-", findPlaintext],
   ["plaintext of literals", "kind: Secret\nstringData:\n  a: |\n    {{ a }}", "\n", findPlaintext],
   ["a JSON manifest", '{"a": "', '"}', parseManifests],
   ["a JSON list", '{"a": [', "]}", parseManifests],
@@ -153,6 +175,10 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
   ["a line that is shown", "", "", shownLine],
   ["a finding", "", "", reported],
   ["an env file", "", "", (text) => formatEnvFile(new Map([["A", Buffer.from(text)]]))],
+  ["an env file of Compose", "", "", parseDotenv],
+  ["a value of an env file of Compose", "A=", "\n", parseDotenv],
+  ["a value as it is written", SECRET, "\n", checkedAsWritten],
+  ["a value between brackets as it is written", "stringData: {a: ", "}\n", checkedAsWritten],
   ["SealedSecrets of a text", "kind: SealedSecret\n", "", sealedTextsIn],
 ];
 
@@ -160,8 +186,9 @@ const filled = (fragment: string, size: number): string =>
   fragment.repeat(Math.ceil(size / fragment.length));
 
 describe("time grows with the length of", () => {
-  test.each(READERS)("%s", (_, before, after, read) => {
-    const found = FRAGMENTS.flatMap((fragment) => {
+  test.each(READERS)("%s", (name, before, after, read) => {
+    const fragments = name.startsWith("plaintext") ? [...FRAGMENTS, ...OF_TEMPLATES] : FRAGMENTS;
+    const found = fragments.flatMap((fragment) => {
       const input = (size: number) => before + filled(fragment, size) + after;
       const slow = superlinear(judged(read), input, 10_000);
       return slow === undefined ? [] : [`${JSON.stringify(fragment)}: ${slow}`];
@@ -229,7 +256,7 @@ describe("time grows with the number of", () => {
       findPlaintext,
       20_000,
     ],
-    ["values that are hidden", (size) => sealed(size, "x"), withoutValues, 2000],
+    ["values that are hidden", (size) => sealed(size, "x"), withoutValues, 8000],
     [
       "values that a merge changes",
       (size) => sealed(size, "x"),
@@ -293,6 +320,18 @@ describe("time grows with the number of", () => {
       "values that are edited by hand",
       (size) => numbered(size, (index) => `a${index}: b\n`),
       (text) => parseBuffer(text, []),
+      2000,
+    ],
+    [
+      "values on a line that are checked as they are written",
+      (size) => `stringData: {${numbered(size, (index) => `a${index}: b, `)}}\n`,
+      checkedAsWritten,
+      2000,
+    ],
+    [
+      "tabs by brackets",
+      (size) => numbered(size, (index) => `a${index}:\t{b: c}\n`),
+      parseManifests,
       2000,
     ],
     [

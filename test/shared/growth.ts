@@ -93,6 +93,26 @@ export const FRAGMENTS: readonly string[] = [
   ],
 ];
 
+/** Fragments of templates, scripts and encodings, for what looks for plaintext in them. */
+export const OF_TEMPLATES: readonly string[] = [
+  ...['{{ "', "{{ or ", '{{ dict "a" (', '{{ printf "%s" (', "{{ ((", '{{ $a := "x" }}\n'],
+  ...[
+    "{% set a = 'x' %}\n",
+    "'a' ~ ",
+    "+ 'a'",
+    "{{ $a }}\n",
+    "{{ if a }}\n",
+    "{{ else }}\n",
+    "{{ end }}\n",
+    "{# a #}",
+    "[% if %]\n",
+  ],
+  ...["{% if %}\n", "#@ if\n", 'a: #@ "a"\n', "a: #@ ", "a: #@ base64.encode(", "a or ", ".a "],
+  ...["${a:", "${A:-", "${a.b:c", "$(echo ", '$(echo "', '? "a', "|| 'a", 'base64encode("'],
+  ...["<<EOF\n", "<<EOF\nEOF\n", "-----BEGIN ", "((a", "((a))", "data:;base64,", "U2VjcmV0"],
+  ...["default 'a' ", 'getenv "A" ', "ref+a://b", "__A", "@A", "#{a", "@timoni(", "your-", "://a@"],
+];
+
 /** Fragments of which each is tried together with each other one. */
 export const PAIRED: readonly string[] = [
   ...["\n", " ", "a", "\\", '"', "{{", "}}", "[", "- ", "? ", "a: ", "|\n"],

@@ -97,7 +97,7 @@ export async function everyName(): Promise<Uint8Array[]> {
 }
 
 function checkReports(findings: readonly Finding[], names: readonly string[]): void {
-  const checked = { command: "scan", what: "files", files: 1, passed: names } as const;
+  const checked = { command: "scan", what: "files", files: 1, counts: {}, passed: names } as const;
   for (const [format, formatter] of Object.entries(FORMATTERS)) {
     const report = formatter(findings, checked, false);
     if (format === "github") {
