@@ -22,10 +22,17 @@ export interface Check {
   readonly met?: boolean;
 }
 
+/** What is no measurement, such as counts. */
+export interface Table {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
 export interface PartReport {
   readonly title: string;
   readonly figures: readonly Figure[];
   readonly checks: readonly Check[];
+  readonly tables?: readonly Table[];
   /** What the reader needs to know to interpret the figures, and what was not run. */
   readonly notes: readonly string[];
 }
@@ -84,7 +91,7 @@ export function formatNumber(value: number): string {
 }
 
 /** Formats one part as Markdown that is also readable in a terminal. */
-export function formatPart({ title, figures, checks, notes }: PartReport): string {
+export function formatPart({ title, figures, checks, tables = [], notes }: PartReport): string {
   const figureRows = figures.map(({ task, program, unit, samples }) => {
     const { min, median, max } = summarize(samples);
     const numbers = [median, min, max].map((value) => `${formatNumber(value)} ${unit}`);
@@ -98,6 +105,7 @@ export function formatPart({ title, figures, checks, notes }: PartReport): strin
     `## ${title}`,
     formatTable(["task", "program", "median", "min", "max", "runs"], figureRows),
     formatTable(["task", "program", "found", "target", ""], checkRows),
+    ...tables.map(({ head, rows }) => formatTable(head, rows)),
     ...notes.map((note) => `- ${note}`),
   ]
     .filter((text) => text !== "")

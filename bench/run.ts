@@ -20,6 +20,7 @@ import { runOpener } from "./opener.ts";
 import { formatPart, type PartReport } from "./report.ts";
 import { benchRepository } from "./repository.ts";
 import { benchScale } from "./scale.ts";
+import { benchScanners, SCANNER_PARTS } from "./scanners.ts";
 import { benchSeal } from "./seal.ts";
 import { benchStartup } from "./startup.ts";
 
@@ -27,6 +28,7 @@ const PARTS = {
   seal: benchSeal,
   startup: benchStartup,
   keyring: benchKeyring,
+  scanners: benchScanners,
   repository: benchRepository,
   controller: benchController,
   scale: benchScale,
@@ -34,13 +36,14 @@ const PARTS = {
   attack: benchAttack,
 };
 /** The parts that do not need a cluster. */
-const BARE: readonly Part[] = ["seal", "startup", "keyring"];
+const BARE: readonly Part[] = ["seal", "startup", "keyring", "scanners"];
 type Part = keyof typeof PARTS;
 
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
 Measures our programs beside the Go original: seal, startup, keyring, repository, controller, scale,
-drift, attack; without a part, all of them. Results go to standard output, progress to standard error.
+drift, attack; and signet scan beside other scanners: scanners. Without a part, all of them. Results
+go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
@@ -128,6 +131,14 @@ function copyPrograms(scratch: string): string {
   return programs;
 }
 
+/** The programs that tests need too, and those that only a part of the bench needs. */
+async function obtainPrograms(parts: readonly Part[]): ReturnType<typeof obtainParts> {
+  const isOnlyScanners = parts.every((part) => part === "scanners");
+  const programs = await obtainParts(say, isOnlyScanners ? ["kubeseal"] : undefined);
+  if (!parts.includes("scanners")) return programs;
+  return { ...programs, ...(await obtainParts(say, SCANNER_PARTS)) };
+}
+
 function describeRun({ nodes, quick }: Bench): string {
   const { stdout } = spawnSync(partPath("kubeseal"), ["--version"], { encoding: "utf8" });
   const facts = [
@@ -187,7 +198,7 @@ async function main(args: string[]): Promise<number> {
   }
   try {
     if (insideBed()) return await runHere(wishes);
-    process.env[PARTS_VARIABLE] ??= JSON.stringify(await obtainParts(say));
+    process.env[PARTS_VARIABLE] ??= JSON.stringify(await obtainPrograms(wishes.parts));
     // Download first, because the network is not reachable inside the namespaces.
     for (const wanted of wishes.nodes) await obtainNode(wanted, say);
     if (wishes.parts.every((part) => BARE.includes(part))) return await runHere(wishes);

@@ -45,6 +45,10 @@ const AGENT = "v0.7.3";
 const GATEKEEPER = "v3.23.1";
 // renovate: go github.com/kyverno/kyverno
 const KYVERNO = "v1.19.1";
+// renovate: go github.com/zricethezav/gitleaks/v8
+const GITLEAKS = "v8.30.1";
+// renovate: go github.com/trufflesecurity/trufflehog/v3
+const TRUFFLEHOG = "v3.90.0";
 const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
 const ARGO = "github.com/argoproj/argo-cd/v3@v3.2.0";
 const AGE = "filippo.io/age@v1.2.1";
@@ -90,6 +94,8 @@ interface Recipe {
   /** Whatever changes the result: versions, and the files of a module folder in test/parts. */
   version: string;
   folder?: string;
+  /** Whether no test needs it, so that it is built only where it is named. */
+  isForBench?: boolean;
   make: (directory: string) => Promise<void>;
 }
 
@@ -428,6 +434,32 @@ const RECIPES: Recipe[] = [
     folder: "kyverno",
     make: (directory) => goBuild("kyverno", ".", join(directory, "kyverno-review")),
   },
+  {
+    name: "gitleaks",
+    parts: ["gitleaks"],
+    usually: `gitleaks ${GITLEAKS} from source, half a minute`,
+    needs: "go",
+    version: GITLEAKS,
+    folder: "gitleaks",
+    isForBench: true,
+    make: (directory) =>
+      goBuild("gitleaks", "github.com/zricethezav/gitleaks/v8", join(directory, "gitleaks")),
+  },
+  {
+    name: "trufflehog",
+    parts: ["trufflehog"],
+    usually: `trufflehog ${TRUFFLEHOG} from source, 15 minutes`,
+    needs: "go",
+    version: TRUFFLEHOG,
+    folder: "trufflehog",
+    isForBench: true,
+    make: (directory) =>
+      goBuild(
+        "trufflehog",
+        "github.com/trufflesecurity/trufflehog/v3",
+        join(directory, "trufflehog"),
+      ),
+  },
   kubernetesRecipe("kube-apiserver", "./apiserver", "5 minutes"),
   kubernetesRecipe("kube-controller-manager", "./controllermanager", "1 minute"),
 ];
@@ -564,7 +596,7 @@ function givenParts(say: Say): Paths {
 }
 
 /**
- * Paths of the wanted parts (all, where none are named), building what the cache lacks.
+ * Paths of the wanted parts (all that tests need, where none are named), building what the cache lacks.
  * @throws PartsUnavailable with the reason and the remedy.
  */
 export async function obtainParts(say: Say, wanted?: readonly PartName[]): Promise<Paths> {
@@ -581,7 +613,7 @@ export async function obtainParts(say: Say, wanted?: readonly PartName[]): Promi
   const missing: { recipe: Recipe; destination: string }[] = [];
   for (const recipe of RECIPES) {
     const needed = recipe.parts.filter(
-      (part) => (wanted?.includes(part) ?? true) && paths[part] === undefined,
+      (part) => (wanted?.includes(part) ?? recipe.isForBench !== true) && paths[part] === undefined,
     );
     if (needed.length === 0) continue;
     const destination = join(folder, `${recipe.name}-${await recipeHash(recipe)}`);

@@ -26,7 +26,9 @@ export type PartName =
   | "helm"
   | "gator"
   | "kyverno-review"
-  | "actionlint";
+  | "actionlint"
+  | "gitleaks"
+  | "trufflehog";
 
 /** The environment variable in which the test runner hands the paths over, as JSON. */
 export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
