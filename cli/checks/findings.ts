@@ -2,8 +2,11 @@
 // SPEC.md, "Whole repositories".
 
 import { createHash } from "node:crypto";
+import { relative, resolve } from "node:path";
+import { samePlace } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
+import { workTree } from "../git/gitprocess.ts";
 import { count } from "../terminal/counts.ts";
 import { printResult } from "../terminal/results.ts";
 import { shownJson, shownLine } from "../terminal/shown.ts";
@@ -31,6 +34,8 @@ export interface Checked {
   readonly what: string;
   /** How many files were looked at. */
   readonly files: number;
+  /** What was looked at and what was not, for programs. */
+  readonly counts: Readonly<Record<string, number>>;
   /** Files without a finding. */
   readonly passed: readonly string[];
 }
@@ -47,7 +52,10 @@ export async function report(
   if (format === "text") {
     for (const finding of findings) await printResult(`${formatFinding(finding)}\n`);
   } else {
-    await printResult(FORMATTERS[format](findings, checked, strict));
+    const fromTop = pathsFromTop();
+    const placed = findings.map((finding) => ({ ...finding, file: fromTop(finding.file) }));
+    const passed = checked.passed.map(fromTop);
+    await printResult(FORMATTERS[format](placed, { ...checked, passed }, strict));
   }
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const failed = strict ? findings.length : errors;
@@ -61,6 +69,20 @@ export async function report(
     const result = findings.length === 0 ? "no problems found" : count(findings.length, "warning");
     say(`${checked.what} checked: ${result}`);
   }
+}
+
+/**
+ * What reads a report, such as a forge, knows files by their paths from the top of the repository.
+ * People read them from the current folder. What is in no repository stays as it is.
+ */
+function pathsFromTop(): (path: string) => string {
+  const top = workTree();
+  if (top === null) return (path) => path;
+  const [root, here] = [samePlace(top), samePlace(".")];
+  return (path) => {
+    const below = relative(root, resolve(here, path));
+    return below === "" || below.split("/")[0] === ".." ? path : below;
+  };
 }
 
 function formatFinding({ file, line, object, severity, message, rule }: Finding): string {
@@ -77,7 +99,7 @@ type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolea
  * @internal for its test
  */
 export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
-  json: (findings, { what }) => shownJson({ checked: what, findings }),
+  json: (findings, { what, counts }) => shownJson({ checked: what, ...counts, findings }),
 
   // Workflow commands of GitHub Actions.
   github: (findings) =>

@@ -3,11 +3,13 @@
 
 import { dirname } from "node:path";
 import { LEADS_OUT } from "../../host/rootedfiles.ts";
-import { decodeEnvelope, fitsCertificate } from "../../shared/keys/kinds.ts";
+import type { Envelope } from "../../shared/envelopes/envelope.ts";
+import { asObject } from "../../shared/kubernetes/object.ts";
+import { decodeEnvelope, fitsCertificate, parseEnvelope } from "../../shared/keys/kinds.ts";
 import { formatPlace, type SignetError } from "../../shared/errors.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
+import { type SealedSecret, sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
 import type { Project } from "../repository/projectfile.ts";
 import {
@@ -16,37 +18,48 @@ import {
   type SealedFile,
   type SealedObject,
   type SealedValue,
+  writtenObject,
 } from "../repository/sealedfiles.ts";
 import { shortFingerprint } from "../terminal/counts.ts";
 import type { Finding } from "./findings.ts";
+import { Kustomized, placed } from "./kustomizeplaces.ts";
 
 const DAY_MS = 86_400_000;
 
-/**
- * Everything that can be found without a key or a cluster. `beside`: files that are not checked,
- * but may declare the same SealedSecret.
- */
+/** Files that are not checked, but may declare the same SealedSecrets, patch or rename them. */
+export type Beside = Pick<Inventory, "files" | "kustomizations">;
+
+/** Everything that can be found without a key or a cluster. */
 export function verifyFiles(
-  { files, unreadable }: Inventory,
+  { files, unreadable, kustomizations }: Inventory,
   project: Project | null,
   maxKeyAgeDays: number | undefined,
   now: Date,
-  beside: readonly SealedFile[] = [],
+  beside: Beside = { files: [], kustomizations: [] },
 ): Finding[] {
   const findings = unreadable.map(unreadableFinding);
   const seen = new Map<string, string>();
-  for (const object of beside.flatMap(({ objects }) => objects)) {
+  const kustomized = new Kustomized(
+    [...files, ...beside.files],
+    [...kustomizations, ...beside.kustomizations],
+  );
+  for (const object of beside.files.flatMap(({ objects }) => objects)) {
     const key = placeKey(object);
-    if (key !== null) seen.set(key, object.file);
+    if (key !== null && !kustomized.isPatch(object.file)) seen.set(key, object.file);
   }
-  const objects = [...files, ...beside].flatMap((file) => file.objects);
+  const objects = [...files, ...beside.files].flatMap((file) => file.objects);
   const hasStamps = objects.some(({ values }) => values.some(isStamped));
   for (const file of files) {
     const lineAt = lineCounter(file.text);
     for (const object of file.objects) {
       const add = adderFor(findings, object, lineAt);
       checkPlace(object, project, add);
-      checkDuplicate(object, file, seen, add);
+      checkMoved(object, kustomized, add);
+      checkFields(object, add);
+      if (!kustomized.isPatch(file.path)) {
+        checkDuplicate(object, file, seen, add);
+        checkItems(object, add);
+      }
       if (hasStamps && maxKeyAgeDays === undefined) checkStamps(object, add);
       checkValues(object, maxKeyAgeDays, now, add);
     }
@@ -65,8 +78,15 @@ function unreadableFinding({ place, message, cause }: SignetError): Finding {
     severity: isTemplate || cause === LEADS_OUT ? "warning" : "error",
     file,
     ...(line === undefined ? {} : { line }),
-    message: isTemplate ? `a chart's template, of which nothing can be told: ${words}` : words,
+    message: isTemplate ? `${ofTemplate}: ${words}` : words,
   };
+}
+
+const ofTemplate = "a chart's template, of which nothing can be told";
+
+/** Whether a chart's template takes a value from elsewhere. */
+function isFilledIn(file: string, value: string): boolean {
+  return value.includes("{{") && isChartTemplate(file);
 }
 
 type Add = (
@@ -103,14 +123,48 @@ function checkPlace(object: SealedObject, project: Project | null, add: Add): vo
       add(`wrong-${field}`, "error", message, ["metadata", field]);
     }
   }
-  const sealedFor = sealedForOf(sealed);
-  if (sealedFor !== null && sealedFor.said !== sealedFor.needed) {
-    add(
-      "moved",
-      "error",
-      `was sealed for ${sealedFor.said}, but stands as ${sealedFor.needed}: no cluster will open it`,
-      ["metadata"],
-    );
+}
+
+/** Where a Kustomization renames it or gives it a namespace, that is where it must open. */
+function checkMoved({ file, sealed }: SealedObject, kustomized: Kustomized, add: Add): void {
+  const moved = (said: string, needed: string, by = "stands as"): void => {
+    const message = `was sealed for ${said}, but ${by} ${needed}: no cluster will open it`;
+    add("moved", "error", message, ["metadata"]);
+  };
+  const placements = kustomized.placementsOf(file, sealed);
+  if (placements.length === 0) {
+    const { said, needed } = sealedForOf(sealed) ?? {};
+    if (said !== undefined && needed !== undefined && said !== needed) moved(said, needed);
+    return;
+  }
+  const told = new Set<string>();
+  for (const placement of placements) {
+    const sealedFor = sealedForOf(placed(sealed, placement));
+    if (sealedFor === null || sealedFor.said === sealedFor.needed) continue;
+    const isAsWritten = sealedFor.needed === sealedForOf(sealed)?.needed;
+    const by = isAsWritten ? undefined : `${placement.by} makes it`;
+    const key = `${by} ${sealedFor.needed}`;
+    if (!told.has(key)) moved(sealedFor.said, sealedFor.needed, by);
+    told.add(key);
+  }
+}
+
+/** What a SealedSecret has. The names of other fields may tell that they are meant for people. */
+const OBJECT_FIELDS = /^(apiVersion|kind|metadata|spec|status|[.$].*|x-.*)$/;
+const SPEC_FIELDS = /^(encryptedData|template|data|[.$].*|x-.*)$/;
+
+function checkFields(object: SealedObject, add: Add): void {
+  const written = writtenObject(object);
+  const spec = asObject(written["spec"] ?? null) ?? {};
+  const others = [
+    ...Object.keys(written).filter((field) => !OBJECT_FIELDS.test(field)),
+    ...Object.keys(spec)
+      .filter((field) => !SPEC_FIELDS.test(field))
+      .map((field) => `spec.${field}`),
+  ];
+  for (const field of others) {
+    const path = field.startsWith("spec.") ? ["spec", field.slice(5)] : [field];
+    add("dropped-field", "warning", `${field}: every controller drops this field`, path);
   }
 }
 
@@ -159,20 +213,38 @@ function checkStamps({ sealed, values }: SealedObject, add: Add): void {
   }
 }
 
+/** The envelope of a value; null if it is none. */
+function envelopeOf({ legacyData, encryptedData }: SealedSecret, item: string): Envelope | null {
+  return legacyData === undefined
+    ? decodeEnvelope(encryptedData.get(item) ?? "")
+    : parseEnvelope(legacyData);
+}
+
+/** An empty Secret is valid, but seldom what was meant. */
+function checkItems({ sealed, values }: SealedObject, add: Add): void {
+  if (values.length === 0 && sealed.template.data.size === 0) {
+    add("no-items", "warning", "holds no item, so that its Secret will be empty", ["spec"]);
+  }
+}
+
 function checkValues(
-  { sealed, values, cluster, meaning }: SealedObject,
+  { file, sealed, values, cluster, meaning }: SealedObject,
   maxKeyAgeDays: number | undefined,
   now: Date,
   add: Add,
 ): void {
   for (const { item, key, fingerprint, certificate } of values) {
-    const path = ["spec", "encryptedData", item];
-    if (sealed.legacyData === undefined) {
-      const envelope = decodeEnvelope(sealed.encryptedData.get(item) ?? "");
-      if (envelope === null || !fitsCertificate(envelope, certificate)) {
-        add("malformed", "error", `${item}: is not a sealed value`, path);
-        continue;
-      }
+    const isLegacy = sealed.legacyData !== undefined;
+    const path = isLegacy ? ["spec", "data"] : ["spec", "encryptedData", item];
+    if (isFilledIn(file, sealed.encryptedData.get(item) ?? "")) {
+      add("unreadable", "warning", `${ofTemplate}: ${item} is filled in later`, path);
+      continue;
+    }
+    const envelope = envelopeOf(sealed, item);
+    if (envelope === null || !fitsCertificate(envelope, certificate)) {
+      const what = isLegacy ? "spec.data" : item;
+      add("malformed", "error", `${what}: is not a sealed value`, path);
+      continue;
     }
     if (key === "foreign" && meaning !== null) {
       add(

@@ -9,7 +9,7 @@ import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { checkCertificateFile, checkHeldKey } from "../checks/certificaterules.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
-import { verifyFiles } from "../checks/verifyrules.ts";
+import { type Beside, verifyFiles } from "../checks/verifyrules.ts";
 import {
   type Blob,
   indexBlobs,
@@ -29,6 +29,7 @@ import {
   withConnection,
 } from "../options.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
+import { allowedBy, withoutAllowed } from "../repository/allowedfiles.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
@@ -39,15 +40,14 @@ import {
   foldersToRead,
   readSealedTexts,
   sealedSources,
-  type SealedFile,
   type TextSource,
 } from "../repository/sealedfiles.ts";
 import { count } from "../terminal/counts.ts";
 
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
-the cluster that its path is for, still where it was sealed for, not declared twice, and not under a
-key that is older than policy allows; and whether a certificate file holds what does not belong there.
+the cluster that its path is for, still where it was sealed for, also where Kustomizations rename it, not
+declared twice, and not under a key that is older than policy allows; and whether a certificate file holds what does not belong there.
 
 --live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
 of a key which the controller holds and trusts. Only that shows that nobody put another certificate in its place.
@@ -93,13 +93,14 @@ interface VerifyOptions extends GivenCertificate {
 async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
   const project = findProject();
   const sources = options.staged ? stagedTexts(paths) : treeTexts(foldersToRead(paths, project));
-  const inventory = readSealedTexts(sources, project);
+  const { inventory, allowed } = withoutAllowed(readSealedTexts(sources, project), project);
   const maxAge =
     options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
-  const beside = options.staged ? committedBeside(inventory, project) : [];
+  const beside = options.staged ? committedBeside(inventory, project) : undefined;
   const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
   const more = [
     nestedProjects(sources, project),
+    await verifyTemplates(inventory),
     ...[...inventory.clusters.values()].map(checkCertificateFile),
     options.live ? await verifyLive(inventory, options) : [],
     options.live ? await checkHeldKeys(inventory, options) : [],
@@ -113,10 +114,25 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
       command: "verify",
       what: `${count(objects, "SealedSecret")} in ${count(inventory.files.length, "file")}`,
       files: inventory.files.length,
+      counts: {
+        files: inventory.files.length,
+        sealedSecrets: objects,
+        otherFiles: inventory.otherFiles,
+        unreadable: inventory.unreadable.length,
+        skipped: inventory.skipped,
+        allowed,
+      },
       passed: inventory.files.map(({ path }) => path).filter((path) => !wrong.has(path)),
     },
     options,
   );
+}
+
+/** The template language is loaded only if there is a template. */
+async function verifyTemplates({ files }: Inventory): Promise<Finding[]> {
+  if (!files.some(({ text }) => text.includes("template"))) return [];
+  const { checkTemplates } = await import("../checks/templaterules.ts");
+  return checkTemplates(files);
 }
 
 function askedAge(text: string): number {
@@ -186,19 +202,23 @@ function textSources(blobs: readonly Blob[], top: string): TextSource[] {
   }));
 }
 
-/** Unchanged files of the index that may declare the same SealedSecrets as the staged ones. */
-function committedBeside({ files }: Inventory, project: Project | null): readonly SealedFile[] {
+/** Unchanged files of the index that may declare the same SealedSecrets as the staged ones, or patch them. */
+function committedBeside({ files }: Inventory, project: Project | null): Beside {
   const names = new Set(
     files.flatMap(({ objects }) => objects.map(({ sealed }) => sealed.metadata.name)),
   );
-  if (names.size === 0) return [];
+  if (names.size === 0) return { files: [], kustomizations: [] };
   const top = needWorkTree();
   const staged = new Set(stagedBlobs([]).map(({ path }) => path));
   const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
   const sources = textSources(others, top);
-  return readSealedTexts(sources, project).files.filter(({ objects }) =>
-    objects.some(({ sealed }) => names.has(sealed.metadata.name)),
+  const { files: committed, kustomizations } = readSealedTexts(sources, project);
+  const declaring = committed.filter(
+    ({ path, objects }) =>
+      allowedBy(project, path) === undefined &&
+      objects.some(({ sealed }) => names.has(sealed.metadata.name)),
   );
+  return { files: declaring, kustomizations };
 }
 
 /**

@@ -5,6 +5,7 @@ const checked: Checked = {
   command: "verify",
   what: "2 files",
   files: 2,
+  counts: { files: 2 },
   passed: ["good & <fine>.yaml"],
 };
 
@@ -49,6 +50,7 @@ function elements(text: string): string[] {
 it("tells as JSON all that is known", () => {
   expect(JSON.parse(FORMATTERS.json(findings, checked, false))).toEqual({
     checked: "2 files",
+    files: 2,
     findings,
   });
 });
