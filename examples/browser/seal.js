@@ -1,5 +1,5 @@
-// Owns: the example's page: what is typed into it -> SealedSecrets, or why not.
-// Does not own: how a Secret is sealed (kube-signet/browser).
+// The example's page: seals what is typed into it, or says why not. kube-signet/browser does the
+// sealing.
 import {
   formatManifests,
   formatSealedSecret,
@@ -13,26 +13,56 @@ import {
 
 const field = (id) => document.getElementById(id);
 
-async function sealAll(manifests, pem, scope) {
+/** The objects in a text. */
+function pasted(manifests) {
+  return parseManifests(manifests).flatMap((document) => {
+    if (document.surprises.length > 0)
+      throw new Error("a value needs quotes: Kubernetes reads it otherwise");
+    return [...objectsOf(document)];
+  });
+}
+
+/** The Secret of the fields, in a list; an empty list where nothing is filled in. */
+function filledIn() {
+  const [namespace, name] = [field("namespace").value.trim(), field("name").value.trim()];
+  const items = new Map();
+  for (const row of document.querySelectorAll("#items .item")) {
+    const key = row.querySelector(".key").value.trim();
+    const { value } = row.querySelector(".value");
+    if (key === "" && value === "") continue;
+    if (key === "") throw new Error("a value has no item's name");
+    if (items.has(key)) throw new Error(`the item ${key} is there twice`);
+    items.set(key, value);
+  }
+  if (namespace === "" && name === "" && items.size === 0) return [];
+  if (namespace === "" || name === "") throw new Error("a Secret needs a namespace and a name");
+  const stringData = Object.fromEntries(items);
+  return [{ apiVersion: "v1", kind: "Secret", metadata: { namespace, name }, stringData }];
+}
+
+async function sealAll(objects, pem, scope) {
   const certificate = await parseCertificate(pem);
   if (certificate.notAfter < new Date()) throw new Error("the certificate has expired");
   const sealed = [];
-  for (const document of parseManifests(manifests)) {
-    const [surprise] = document.surprises;
-    if (surprise !== undefined)
-      throw new Error("a value needs quotes: Kubernetes reads it otherwise");
-    for (const object of objectsOf(document)) {
-      sealed.push(formatSealedSecret(await seal(parseSecret(object), certificate, scope)));
-    }
+  for (const object of objects) {
+    const secret = parseSecret(object);
+    if (secret.data.size === 0)
+      throw new Error(`${secret.metadata.name}: there is no value to seal`);
+    sealed.push(formatSealedSecret(await seal(secret, certificate, scope)));
   }
+  if (sealed.length === 0) throw new Error("there is no Secret to seal");
   return formatManifests(sealed, "yaml");
 }
 
 async function show() {
   field("sealed").value = "";
+  field("copy").disabled = true;
   try {
     const scope = field("scope").value || undefined;
-    field("sealed").value = await sealAll(field("secret").value, field("certificate").value, scope);
+    const manifests = field("secret").value;
+    const objects = manifests.trim() === "" ? filledIn() : pasted(manifests);
+    field("sealed").value = await sealAll(objects, field("certificate").value, scope);
+    field("copy").disabled = false;
     field("message").textContent = "sealed";
   } catch (error) {
     const code = error instanceof SignetError ? `${error.code}: ` : "";
@@ -40,4 +70,21 @@ async function show() {
   }
 }
 
+async function copy() {
+  await navigator.clipboard.writeText(field("sealed").value);
+  field("message").textContent = "copied";
+}
+
+function addItem() {
+  field("items").append(field("item").content.cloneNode(true));
+}
+
+addItem();
+field("more").addEventListener("click", addItem);
 field("seal").addEventListener("click", show);
+field("copy").addEventListener("click", () => {
+  copy().catch(() => {
+    field("sealed").select();
+    field("message").textContent = "press Ctrl-C to copy the selected text";
+  });
+});

@@ -18,6 +18,7 @@ import { type Page, startChromium } from "./browser/chromium.ts";
 /** The strictest under which a page still has a script and its own server. */
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'";
 const TYPES: Readonly<Record<string, string>> = {
+  ".css": "text/css",
   ".html": "text/html",
   ".js": "text/javascript",
   ".mjs": "text/javascript",
@@ -41,6 +42,8 @@ data: {binary: ${BINARY.toString("base64")}, empty: ""}
 stringData: {password: ${JSON.stringify(PASSWORD)}}
 `;
 }
+
+const EMPTY_SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: demo}\n";
 
 let scratch = "";
 /** Where the package is installed, and nothing else is. */
@@ -298,11 +301,68 @@ describe("the example's page", () => {
     }
   });
 
+  /** Fills in the fields of a Secret; a row for each of the items. */
+  async function fill(fields: Record<string, string>, items: [string, string][]): Promise<void> {
+    await page.ask(`(() => {
+      for (const [id, text] of Object.entries(${JSON.stringify(fields)}))
+        document.getElementById(id).value = text;
+      document.getElementById("items").replaceChildren();
+      for (const [key, value] of ${JSON.stringify(items)}) {
+        document.getElementById("more").click();
+        const row = document.getElementById("items").lastElementChild;
+        row.querySelector(".key").value = key;
+        row.querySelector(".value").value = value;
+      }
+    })()`);
+  }
+
+  it("seals what is filled in without any YAML", async () => {
+    await fill({ namespace: "demo", name: "db" }, [
+      ["user", "0777"],
+      ["password", PASSWORD.replace("\r", "")],
+      ["", ""],
+    ]);
+    const { message, sealed } = await seal(pem, "");
+    expect(message).toBe("sealed");
+    expect(open(sealed)).toEqual({
+      user: Buffer.from("0777"),
+      password: Buffer.from(PASSWORD.replace("\r", "")),
+    });
+  });
+
+  it.for([
+    ["no name", { namespace: "demo", name: "" }, [["a", "b"]], /needs a namespace and a name/],
+    ["no item", { namespace: "demo", name: "db" }, [["", "b"]], /a value has no item's name/],
+    [
+      "an item twice",
+      { namespace: "demo", name: "db" },
+      [
+        ["a", "b"],
+        ["a", "c"],
+      ],
+      /a is there twice/,
+    ],
+    ["no value", { namespace: "demo", name: "db" }, [], /^db: there is no value to seal$/],
+  ] as [string, Record<string, string>, [string, string][], RegExp][])(
+    "says what is missing in the fields: %s",
+    async ([, fields, items, message]) => {
+      await fill(fields, items);
+      expect(await seal(pem, "")).toEqual({
+        message: expect.stringMatching(message) as string,
+        sealed: "",
+      });
+      await fill({ namespace: "", name: "" }, []);
+    },
+  );
+
   it("says what is wrong, and shows no result", async () => {
+    await fill({ namespace: "", name: "" }, []);
     const expired = readFileSync("test/fixtures/expired-cert.pem", "utf8");
     for (const [certificate, secret, message] of [
       ["", manifestOf("strict"), /^certificate-invalid: /],
       [expired, manifestOf("strict"), /expired/],
+      [pem, "", /no Secret to seal/],
+      [pem, EMPTY_SECRET, /^db: there is no value to seal$/],
       [pem, "kind: ConfigMap", /^wrong-kind: /],
       [pem, `${manifestOf("strict")}  pin: 0777\n`, /^manifest-syntax: /],
       [pem, manifestOf("strict").replace("empty: ", "pin: 0777, empty: "), /needs quotes/],
@@ -314,9 +374,30 @@ describe("the example's page", () => {
     }
   });
 
+  it("copies the result", async () => {
+    const { sealed } = await seal(pem, manifestOf("strict"));
+    const copied = await page.ask(`new Promise((done) => {
+      navigator.clipboard.writeText = (text) => (done(text), Promise.resolve());
+      document.getElementById("copy").click();
+    })`);
+    expect(copied).toBe(sealed);
+  });
+
+  it("fits a narrow screen, and follows the dark mode", async () => {
+    expect(
+      await page.ask(`new Promise((done) => {
+        document.body.style.width = "300px";
+        document.querySelector("details").open = true;
+        const areas = [...document.querySelectorAll("textarea, input, select, button, fieldset")];
+        const scheme = getComputedStyle(document.documentElement).colorScheme;
+        done([scheme, areas.every((area) => area.getBoundingClientRect().width <= 300)]);
+      })`),
+    ).toEqual(["light dark", true]);
+  });
+
   it("sends nothing to anybody, and its policy holds back what tries", async () => {
-    expect(page.requests).toEqual(
-      ["index.html", "page.js"].map((name) => address(`/example/${name}`)),
+    expect([...page.requests].sort()).toEqual(
+      ["index.html", "page.css", "page.js"].map((name) => address(`/example/${name}`)),
     );
     expect(asked).toEqual([]);
     expect(page.complaints).toEqual([]);
