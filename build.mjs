@@ -1,7 +1,7 @@
 // Bundles each program, so that it reads few files at start-up. `node build.mjs` builds dist/.
 // `node build.mjs --run FILE.ts [ARG...]` bundles and runs one script of the project, because Node
 // 20 cannot run TypeScript.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
@@ -338,10 +338,11 @@ async function runScript(entry, args) {
   const worker = pathToFileURL(resolve(root, "dist/sandbox-worker.mjs")).href;
   const define = { ...common.define, __SANDBOX_WORKER__: JSON.stringify(worker) };
   await build({ ...common, define, entryPoints: [entry], outfile, packages: "external" });
-  // Ctrl-C also reaches the script, which may need to clean up. Wait until it exits.
+  const script = spawn(process.execPath, [outfile, ...args], { stdio: "inherit" });
+  // It may need to clean up: wait until it exits. Ctrl-C reaches it by itself.
   process.on("SIGINT", () => undefined);
-  const { status, signal } = spawnSync(process.execPath, [outfile, ...args], { stdio: "inherit" });
-  process.exit(signal ? 1 : (status ?? 1));
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => script.kill(signal));
+  script.on("exit", (status) => process.exit(status ?? 1));
 }
 
 if (mode === "--run") await runScript(entry, args);

@@ -15,7 +15,11 @@ const PLACES = [
     ? []
     : [
         ["CHANGELOG.md", /^## \[[^\]]+\] - unreleased$/m, `## [${version}] - ${today}`],
-        ["README.md", /(signet-controller:|image\.tag=)\d+\.\d+\.\d+/g, `$1${version}`],
+        [
+          "README.md",
+          /(signet-controller:|image\.tag=|kube-signet-)\d+\.\d+\.\d+/g,
+          `$1${version}`,
+        ],
       ]),
 ];
 

@@ -1,35 +1,69 @@
 // `npm run cluster`: a real API server with our controller, to try things by hand until Ctrl-C.
+import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
 import { obtainParts, onPath, PartsUnavailable } from "../parts/build.ts";
 import { type PartName, PARTS_VARIABLE } from "../parts/parts.ts";
 import { type ControlPlane, startControlPlane } from "./controlplane.ts";
-import { installSignet, type RunningController, startSignet } from "./signet.ts";
+import { insideBed, listenHost } from "./program.ts";
+import {
+  exposeController,
+  installSignet,
+  MANIFEST_NAMESPACE,
+  type RunningController,
+  startSignet,
+} from "./signet.ts";
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+const SERVICE = { service: "sealed-secrets-controller", namespace: MANIFEST_NAMESPACE };
+
+/** An address of this machine that the service proxy of the API server reaches. */
+function reachableHost(): string {
+  if (insideBed()) return listenHost();
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  const found = addresses.find(
+    ({ family, internal, address }) =>
+      family === "IPv4" && !internal && !address.startsWith("169.254."),
+  );
+  if (found !== undefined) return found.address;
+  throw new Error(
+    "this machine has no address but loopback, which the API server does not proxy to",
+  );
+}
+
 function guide(kubeconfig: string, controller: RunningController, kubectl: string): string {
-  const signet = `node ${resolve(process.cwd(), "dist/signet.cjs")}`;
+  const programs = resolve(process.cwd(), "dist");
   return `
-The cluster is ready. In another terminal:
+The cluster is ready. In another terminal, in an empty folder:
 
   export KUBECONFIG=${kubeconfig}
-  export SIGNET_CERT=${controller.url}/v1/cert.pem
+  signet() { node ${programs}/signet.cjs "$@"; }
+  kubectl() { command ${kubectl} "$@"; }
 
   # seal a Secret, commit it in real life, apply it, and see the Secret that comes of it
-  ${kubectl} create secret generic db --from-literal=password=hunter2 \\
-      --dry-run=client --output yaml | ${signet} seal > db.yaml
-  ${kubectl} apply -f db.yaml
-  ${kubectl} get sealedsecret,secret db
-  ${kubectl} get secret db --output jsonpath='{.data.password}' | base64 -d
+  signet init --cluster play=$(kubectl config current-context)
+  signet new db --namespace default --cluster play --generate password=24
+  kubectl apply -f play/default/db.yaml
+  kubectl wait --for=condition=Ready sealedsecret/db
+  kubectl get secret db --output jsonpath='{.data.password}' | base64 -d
 
-  # change the Secret by hand: the controller puts it back
-  ${kubectl} patch secret db --patch '{"stringData":{"password":"changed"}}'
+  # change one value, and apply it again
+  signet set play/default/db.yaml --generate token=24
+  kubectl apply -f play/default/db.yaml
 
-There are no nodes: Pods stay Pending, and \`signet cert fetch\` finds no controller in the cluster,
-as it runs beside it. SIGNET_CERT is its address: ${controller.url}
-What the controller says follows. Ctrl-C ends it all and leaves nothing.
+  # a new sealing key: re-seal what is under the old one, and see which key is no longer needed
+  signet keys rotate --cluster play
+  signet reseal
+  kubectl apply -f play/default/db.yaml
+  signet status --live
+
+  # change the Secret by hand: the controller reverts it
+  kubectl patch secret db --patch '{"stringData":{"password":"changed"}}'
+
+There are no nodes, so Pods stay Pending. The controller runs beside the cluster, at ${controller.url}.
+Its log follows. Press Ctrl-C to stop everything and remove its files.
 `;
 }
 
@@ -63,7 +97,9 @@ async function play(): Promise<void> {
     say("installing the CRD and the controller's rights from deploy/signet.yaml");
     await installSignet(plane);
     say("starting signet-controller, which makes its first sealing key");
-    const controller = await startSignet(plane);
+    const host = reachableHost();
+    const controller = await startSignet(plane, { host });
+    await exposeController(plane, { ...SERVICE, port: controller.port, host });
     const kubectl = installed === undefined ? (parts.kubectl ?? "kubectl") : "kubectl";
     say(guide(await plane.kubeconfig(), controller, kubectl));
     const timer = follow(controller);
