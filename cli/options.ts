@@ -5,6 +5,7 @@ import { type Command, Help, Option } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import type { GivenClusterOptions } from "./cluster/clusteroptions.ts";
 import { parseTimeout } from "./cluster/timeout.ts";
+import { ENV_FORMATS } from "./sealing/envfiles.ts";
 import type { GivenCertificate } from "./repository/clustercertificates.ts";
 
 /** A switch; false where it is not given. */
@@ -114,6 +115,14 @@ export function withValues(command: Command): Command {
       list("--from-file <[ITEM=]FILE|FOLDER>", "an item for a file's content, or for each file's"),
     )
     .addOption(list("--from-env-file <FILE>", "an item for each line NAME=VALUE"))
+    .addOption(
+      new Option(
+        "--env-format <FORMAT>",
+        "how to read env files: as kubectl does, or as Compose and dotenv do",
+      )
+        .choices(ENV_FORMATS)
+        .default("kubectl"),
+    )
     .addOption(
       list("--generate <ITEM[=LENGTH]>", "an item with a random password (default length: 32)"),
     );

@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./options.ts";
+import { helpWidth, reflowed } from "./terminal/width.ts";
 import { printResult } from "./terminal/results.ts";
 import { reportError } from "./terminal/reporterror.ts";
 
@@ -70,7 +71,7 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
         return (await import("./commands/diff.ts")).define;
       }),
       entry("log", "tell the history of a sealed file, or of a key", async () => {
-        return (await import("./commands/log.ts")).define;
+        return (await import("./commands/log/log.ts")).define;
       }),
       entry("git", "guard commits, and make diffs and merges understand", async () => {
         return (await import("./commands/git/git.ts")).define;
@@ -113,18 +114,26 @@ const PROGRAM_HELP = `
 Example:
   $ signet seal --cert cert.pem < secret.yaml > sealedsecret.yaml
 
-\`signet COMMAND --help\` tells more of each. Results go to standard output, words to standard error.
-Exit status: 0 success, 1 failure, 2 wrong usage, 3 a check that found something, 130 given up.`;
+Run \`signet COMMAND --help\` for details. Results go to standard output, messages to standard error.
+Exit status: 0 success, 1 failure, 2 wrong usage, 3 a check that found something, 130 cancelled.`;
 
 async function buildProgram(args: readonly string[], printed: string[]): Promise<Command> {
+  const width = helpWidth();
   const program = new Command("signet")
     .usage("COMMAND [OPTION...]")
-    .description("Keeps Kubernetes Secrets in Git: sealed there, plain in the cluster alone.")
+    .description(
+      "Keep Kubernetes Secrets in Git: encrypted in the repository, decrypted only in the cluster.",
+    )
     .version(BUILD, "--version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [COMMAND]", "print the help of a command")
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false, helpWidth: 100, optionDescription })
+    .configureHelp({
+      showGlobalOptions: false,
+      helpWidth: width,
+      minWidthToWrap: 20,
+      optionDescription,
+    })
     .configureOutput({
       writeOut: (text) => void printed.push(text),
       // reportError prints errors.
@@ -147,6 +156,47 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
     program.command("completion").helpGroup("More:").summary(COMPLETION);
   }
   return program;
+}
+
+/** What people know from other programs, and the command that does it here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  adopt: "signet keys adopt",
+  add: "signet new",
+  backup: "signet keys backup",
+  check: "signet verify",
+  create: "signet new",
+  decrypt: "signet unseal",
+  delete: "signet unset",
+  encrypt: "signet seal",
+  exec: "kubectl exec",
+  fetch: "signet cert fetch",
+  "fetch-cert": "signet cert fetch",
+  get: "kubectl get secret",
+  history: "signet log",
+  install: "signet git install",
+  lint: "signet verify",
+  list: "signet status",
+  ls: "signet status",
+  merge: "signet seal --merge-into",
+  mv: "signet rename",
+  "re-encrypt": "signet reseal",
+  refresh: "signet cert refresh",
+  remove: "signet unset",
+  restore: "signet keys restore",
+  retire: "signet keys retire",
+  rm: "signet unset",
+  rotate: "signet keys rotate",
+  show: "signet status",
+  uninstall: "signet git uninstall",
+  validate: "signet verify",
+};
+
+/** `help WORD` where there is no such command: commander takes it for `help`. */
+function withoutVainHelp(args: readonly string[]): readonly string[] {
+  const [first, second] = args;
+  if (first !== "help" || second === undefined || second.startsWith("-")) return args;
+  const names = [...GROUPS.flatMap(([, entries]) => entries.map(({ name }) => name)), "completion"];
+  return names.includes(second) ? args : [second];
 }
 
 /** An error of commander as one of ours. */
@@ -173,6 +223,12 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
     const message = `${names.join(" ")} has no command ${JSON.stringify(unknown)}`;
     return new SignetError("usage", message, { hint: `there are ${inner}` });
   }
+  const elsewhere = Object.entries(ELSEWHERE).find(([word]) => word === args[0])?.[1];
+  if (error.code === "commander.unknownCommand" && command === program && elsewhere) {
+    return new SignetError("usage", message, {
+      hint: `did you mean \`${elsewhere}\`? see ${help}`,
+    });
+  }
   if (error.code === "commander.help") {
     return new SignetError("usage", `${names.join(" ")} needs a command`, { hint: `see ${help}` });
   }
@@ -181,7 +237,8 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
   });
 }
 
-async function run(args: readonly string[]): Promise<number> {
+async function run(given: readonly string[]): Promise<number> {
+  const args = withoutVainHelp(given);
   const printed: string[] = [];
   let program: Command | undefined;
   try {
@@ -192,7 +249,7 @@ async function run(args: readonly string[]): Promise<number> {
     if (program === undefined || !(error instanceof CommanderError)) return reportError(error);
     if (error.exitCode !== 0) return reportError(usageError(error, program, args));
     try {
-      await printResult(printed.join(""));
+      await printResult(reflowed(printed.join(""), helpWidth()));
       return 0;
     } catch (failed) {
       return reportError(failed);

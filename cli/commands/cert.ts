@@ -62,7 +62,8 @@ Example:
   $ signet seal --cert prod.pem secret.yaml`;
 
 const SHOW_HELP = `
-Without FILE or URL: the certificate that \`signet seal\` would use.
+Without FILE or URL: the certificate of signet.yaml's only cluster, else that of $SEALED_SECRETS_CERT or
+of the kubeconfig's cluster. In a repository of several clusters, name the file; \`signet cert\` lists them.
 
 Example:
   $ signet cert show cert.pem

@@ -16,6 +16,7 @@ import {
 import { checkAllClusters, filesOf, siblingsOf, type Target } from "../repository/changetargets.ts";
 import { Certificates } from "../repository/clustercertificates.ts";
 import { findProject } from "../repository/project.ts";
+import { inItsNamespace } from "../repository/sealingplace.ts";
 import { applyChanges } from "../repository/sealedchanges.ts";
 import { chooseObject, readSealedFile } from "../repository/sealedfiles.ts";
 import { checkItem, checkNoValue } from "../sealing/itemnames.ts";
@@ -50,6 +51,7 @@ Example:
 const withName = (command: Command): Command =>
   command.option("--name <[NAMESPACE/]NAME>", "the SealedSecret, where FILE holds several");
 
+type SetFlags = ValueFlags & { readonly perCluster: boolean; readonly namespace?: string };
 type Flags<T = object> = Connected<ChangeOptions & T>;
 
 export function defineSet(command: Command): void {
@@ -66,12 +68,13 @@ export function defineSet(command: Command): void {
               "--per-cluster",
               "with --all-clusters: ask for, or generate, another value for each",
             ),
-          ),
+          )
+          .option("-n, --namespace <NAMESPACE>", "the namespace, where FILE says none"),
       ),
     ),
   )
     .addHelpText("after", SET_HELP)
-    .action((file: string, items: string[], flags: Flags<ValueFlags & { perCluster: boolean }>) =>
+    .action((file: string, items: string[], flags: Flags<SetFlags>) =>
       runSet(file, items, connection(flags)),
     );
 }
@@ -83,11 +86,12 @@ export function defineUnset(command: Command): void {
         .argument("<FILE>")
         .argument("<ITEM...>")
         .usage("[OPTION...] FILE ITEM...")
-        .description("Takes items out of a sealed file."),
+        .description("Takes items out of a sealed file.")
+        .addOption(flag("--allow-empty", "also remove the last item")),
     ),
   )
     .addHelpText("after", UNSET_HELP)
-    .action((file: string, items: string[], flags: Flags) =>
+    .action((file: string, items: string[], flags: Flags<{ allowEmpty: boolean }>) =>
       runUnset(file, items, connection(flags)),
     );
 }
@@ -113,7 +117,7 @@ export function defineRename(command: Command): void {
 async function runSet(
   path: string,
   items: readonly string[],
-  options: ChangeOptions & ValueFlags & { readonly perCluster: boolean },
+  options: ChangeOptions & SetFlags,
 ): Promise<void> {
   if (options.perCluster && !options.allClusters) {
     throw new SignetError("usage", "--per-cluster needs --all-clusters", {
@@ -126,7 +130,7 @@ async function runSet(
   // Report errors before the user types.
   for (const { file, object } of targets) {
     locate(object.place, () => {
-      checkPlace(object.sealed);
+      checkPlace(inItsNamespace(object, options.namespace));
     });
     await certificates.for(file.path);
   }
@@ -151,7 +155,7 @@ async function runSet(
 async function runUnset(
   path: string,
   items: readonly string[],
-  options: ChangeOptions,
+  options: ChangeOptions & { readonly allowEmpty: boolean },
 ): Promise<void> {
   const targets = findTargets(path, options);
   for (const target of targets) checkThere(target, items);

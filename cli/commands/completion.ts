@@ -1,8 +1,14 @@
 // `signet completion`: scripts for shells, and the command that they call.
 
-import { script } from "@bomb.sh/tab";
+import { type Complete, type RootCommand, script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { mergedKubeconfig } from "../../host/kubernetes/kubeconfigfiles.ts";
+import { readNamed, statIfThere } from "../../host/readfile.ts";
+import { sealedTextsIn } from "../git/sealedtext.ts";
+import { clusterKeys } from "../repository/clustercertificates.ts";
+import { findProject } from "../repository/project.ts";
+import { shortFingerprint } from "../terminal/counts.ts";
 import { printResult } from "../terminal/results.ts";
 
 const HELP = `
@@ -22,6 +28,78 @@ fi
 
 /** The library supports another shell, which is not tested. */
 const SHELLS = ["bash", "zsh", "fish"];
+
+/** Items of a sealed file are arguments of these. */
+const CHANGES = ["set", "unset", "rename"];
+
+/** A shell may evaluate what it is offered: a name with other characters is left out. */
+const PLAIN = /^[\w.:/@-]+$/;
+
+/**
+ * Names that can stand on a command line, or none where they cannot be read: a person who is typing
+ * gets no error.
+ */
+function plainNames(read: () => Iterable<string>): string[] {
+  try {
+    return [...read()].filter((name) => PLAIN.test(name));
+  } catch {
+    return [];
+  }
+}
+
+const clusterNames = (): string[] => plainNames(() => findProject()?.clusters.keys() ?? []);
+
+const contextNames = (): string[] => plainNames(() => mergedKubeconfig(undefined).contexts.keys());
+
+/** Items of the first file on the command line. */
+function itemNames(words: readonly string[]): string[] {
+  return plainNames(() => {
+    const file = words.slice(1).find((word) => statIfThere(word)?.isFile() === true);
+    if (file === undefined) return [];
+    return sealedTextsIn(readNamed(file)).flatMap(({ items }) => [...items.keys()]);
+  });
+}
+
+/** The beginnings of fingerprints, as commands print them: of all keys that the repository knows. */
+const keyNames = (): string[] =>
+  plainNames(() => {
+    const project = findProject();
+    const clusters = [...(project?.clusters.values() ?? [])];
+    return new Set(
+      clusters.flatMap((cluster) =>
+        project === null
+          ? []
+          : [...clusterKeys(project, cluster).known.keys()].map(shortFingerprint),
+      ),
+    );
+  });
+
+/** Completes names instead of files. Returns whether the line that was parsed last asked for one. */
+function addNames(root: RootCommand, words: readonly string[]): () => boolean {
+  let isName = false;
+  const offers =
+    (names: () => string[]) =>
+    (complete: Complete): void => {
+      isName = true;
+      for (const name of names()) complete(name, "");
+    };
+  for (const [name, command] of root.commands) {
+    const [cluster, context] = [command.options.get("cluster"), command.options.get("context")];
+    // Of `init` it is a new one.
+    if (cluster !== undefined && name !== "init") cluster.handler = offers(clusterNames);
+    if (context !== undefined) context.handler = offers(contextNames);
+    const clusters = command.arguments.get("CLUSTER");
+    if (clusters !== undefined) clusters.handler = offers(clusterNames);
+    const keys = command.arguments.get("KEY");
+    if (keys !== undefined) keys.handler = offers(keyNames);
+    const key = name === "log" ? command.options.get("key") : undefined;
+    if (key !== undefined) key.handler = offers(keyNames);
+    const items = command.arguments.get("ITEM");
+    if (items !== undefined && CHANGES.includes(name))
+      items.handler = offers(() => itemNames(words));
+  }
+  return () => isName;
+}
 
 /** Tells the shell to complete files. */
 const FILES = ":0";
@@ -50,18 +128,24 @@ export function addCompletion(program: Command, summary: string): void {
           // Bash completes files only where it is told to.
           await printResult(
             shell === "bash"
-              ? BASH_PRELUDE + text.replace(/^complete -F/m, "complete -o default -F")
+              ? BASH_PRELUDE +
+                  text
+                    .replace(/^complete -F/m, "complete -o default -F")
+                    // A second `source` would fail to set them.
+                    .replaceAll(/^readonly /gm, "")
               : text,
           );
         });
     } else if (command.name() === "complete") {
       command.action(async (words: string[]) => {
         const isFlag = words.at(-1)?.startsWith("-") === true;
+        const isName = addNames(root, words);
         const lines = logged(() => {
           root.parse([...words]);
         });
         // The library always says not to complete files.
-        await printResult(`${lines.length === 1 && !isFlag ? FILES : lines.join("\n")}\n`);
+        const isFile = lines.length === 1 && !isFlag && !isName();
+        await printResult(`${isFile ? FILES : lines.join("\n")}\n`);
       });
     }
   }

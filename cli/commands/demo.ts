@@ -146,12 +146,20 @@ function prepare(folder: string, programs: string): NodeJS.ProcessEnv {
   };
 }
 
+function withoutShell(cause: Error): SignetError {
+  return new SignetError("io", "cannot run the commands of the demo: no POSIX shell (sh) found", {
+    hint: "on Windows, run it in WSL",
+    cause,
+  });
+}
+
 function runStep(step: Step, number: number, folder: string, env: NodeJS.ProcessEnv): void {
   process.stdout.write(`\n--- ${number}. ${step.title}\n`);
   let printed = "";
   for (const line of step.lines) {
     process.stdout.write(`$ ${line}\n`);
     const run = spawnSync("sh", ["-c", line], { cwd: folder, env, encoding: "utf8" });
+    if (run.error !== undefined) throw withoutShell(run.error);
     // Log lines are shown only where something fails.
     printed = run.stdout;
     process.stdout.write(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);

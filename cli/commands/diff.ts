@@ -5,7 +5,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { join, relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
-import { readTextWithin, statIfThere } from "../../host/readfile.ts";
+import { statIfThere } from "../../host/readfile.ts";
 import { rootOf } from "../../host/rootedfiles.ts";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
@@ -40,9 +40,12 @@ import {
   filesBelow,
   objectsToAsk,
   readSealedFiles,
+  readUnlessIgnored,
+  skip,
   type SealedObject,
 } from "../repository/sealedfiles.ts";
-import { warn } from "../terminal/messages.ts";
+import { count } from "../terminal/counts.ts";
+import { say, warn } from "../terminal/messages.ts";
 import { printJson, printLines } from "../terminal/results.ts";
 
 const HELP = `
@@ -88,6 +91,12 @@ interface ItemDifference {
   readonly words: string;
 }
 
+interface Comparison {
+  readonly differences: readonly Difference[];
+  /** How many SealedSecrets were compared with a cluster, or files of two revisions. */
+  readonly compared: number;
+}
+
 interface Difference {
   readonly cluster: string | null;
   readonly file: string | null;
@@ -106,25 +115,29 @@ async function runDiff(paths: readonly string[], options: DiffOptions): Promise<
       "--revisions compares ciphertext alone: leave --recovery-key out",
     );
   }
-  const found =
+  const { differences, compared } =
     revisions === undefined
       ? await againstCluster(paths, options)
       : betweenRevisions(revisions, paths);
   if (options.json) {
-    await printJson({ differences: found });
+    await printJson({ compared, differences });
   } else {
-    for (const { cluster, file, name, items } of found) {
+    if (differences.length === 0) {
+      const things = count(compared, revisions === undefined ? "SealedSecret" : "file");
+      say(compared === 0 ? "nothing to compare" : `${things} compared: no differences`);
+    }
+    for (const { cluster, file, name, items } of differences) {
       const head = [cluster, name].filter((part) => part !== null && part !== "").join(" ");
       const lines = items.map(({ words }) => `  ${words}`);
       await printLines([`${head}${file === null ? "" : ` (${file})`}`, ...lines]);
     }
   }
-  if (found.length > 0 && options.exitCode) {
+  if (differences.length > 0 && options.exitCode) {
     throw new SignetError("check-found", "there are differences");
   }
 }
 
-function betweenRevisions(revisions: string, paths: readonly string[]): Difference[] {
+function betweenRevisions(revisions: string, paths: readonly string[]): Comparison {
   const top = needWorkTree();
   const [, from = "", dots, to = ""] = /^(.*?)(?:(\.{2,3})(.*))?$/s.exec(revisions) ?? [];
   const fromCommit = commitOf(from === "" ? "HEAD" : from, top);
@@ -136,12 +149,14 @@ function betweenRevisions(revisions: string, paths: readonly string[]): Differen
   const after =
     toCommit === null ? workingTexts(top, paths, before.keys()) : textsOf(toCommit, top, paths);
   const files = [...new Set([...before.keys(), ...after.keys()])].sort();
-  return files.flatMap((file) => {
+  let unread = 0;
+  const differences = files.flatMap((file) => {
     const [old = "", now = ""] = [before.get(file), after.get(file)];
     if (old === now) return [];
     const shown = relative(process.cwd(), join(top, file));
     if (![old, now].every(isReadable)) {
       warn(`${shown}: cannot be read on one side, and is left out: \`signet verify\` tells why`);
+      unread++;
       return [];
     }
     const changes = changesBetween(sealedTextsIn(old), sealedTextsIn(now));
@@ -153,6 +168,7 @@ function betweenRevisions(revisions: string, paths: readonly string[]): Differen
       items: changes.filter((change) => change.name === name).map(asDifference),
     }));
   });
+  return { differences, compared: files.length - unread };
 }
 
 function asDifference(change: ItemChange): ItemDifference {
@@ -176,32 +192,33 @@ function workingTexts(
 ): Map<string, string> {
   const named = paths.length === 0 ? [relative(process.cwd(), top) || "."] : [...paths];
   const files = new Set([
-    ...filesBelow(named.filter((path) => statIfThere(path) !== undefined)).map(({ path }) =>
-      relative(top, resolve(path)),
-    ),
+    ...filesBelow(
+      named.filter((path) => statIfThere(path) !== undefined),
+      skip,
+    ).map(({ path }) => relative(top, resolve(path))),
     ...known,
   ]);
   const root = rootOf(top);
   const texts = new Map<string, string>();
   for (const file of files) {
-    const path = join(top, file);
-    if (statIfThere(path)?.isDirectory() === false) texts.set(file, readTextWithin(root, path));
+    const path = relative(process.cwd(), join(top, file));
+    if (statIfThere(path)?.isDirectory() !== false) continue;
+    const text = readUnlessIgnored({ path, root });
+    if (text !== null) texts.set(file, text);
   }
   return texts;
 }
 
-async function againstCluster(
-  paths: readonly string[],
-  options: DiffOptions,
-): Promise<Difference[]> {
+async function againstCluster(paths: readonly string[], options: DiffOptions): Promise<Comparison> {
   const inventory = readSealedFiles(paths, findProject());
   const [broken] = inventory.unreadable;
   if (broken !== undefined) throw broken;
   const compare =
     options.recoveryKey.length === 0 ? undefined : await valueComparer(options.recoveryKey);
   const found: Difference[] = [];
+  const asked = objectsToAsk(inventory, options.cluster);
   const { listSealedSecrets, readSecretIfThere } = await import("../cluster/apiobjects.ts");
-  for (const [cluster, objects] of byCluster(objectsToAsk(inventory, options.cluster))) {
+  for (const [cluster, objects] of byCluster(asked)) {
     const config = objects[0]?.meaning?.cluster;
     const connection = connectionTo(config, options);
     const live = await listSealedSecrets(connection);
@@ -231,7 +248,7 @@ async function againstCluster(
       found.push({ cluster, file: null, name, items: [{ item: "", change: "missing", words }] });
     }
   }
-  return found;
+  return { differences: found, compared: asked.length };
 }
 
 function ciphertextDifferences(

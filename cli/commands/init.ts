@@ -112,6 +112,7 @@ async function runInit(options: InitOptions): Promise<void> {
   const outputs: Output[] = text === before && !isNew ? [] : [{ path, root: within, text }];
   const missing: string[] = [];
   const unreachable: ProjectCluster[] = [];
+  const fetched: { readonly cluster: string; readonly fingerprint: string }[] = [];
   const canReach = namesCluster(options.kubeconfig);
   for (const name of names) {
     const cluster = project.clusters.get(name);
@@ -124,7 +125,9 @@ async function runInit(options: InitOptions): Promise<void> {
       continue;
     }
     try {
-      const { certificate } = await fetchClusterCertificate(cluster, options);
+      const { certificate, source } = await fetchClusterCertificate(cluster, options);
+      fetched.push({ cluster: name, fingerprint: certificate.fingerprint });
+      if (!options.json) say(`${name}: the certificate of ${source} is ${certificate.fingerprint}`);
       const keys = { cluster, file, text: "", current: null, known: new Map() };
       outputs.push(certificateOutput(project, cluster, withNewest(certificate, keys)));
     } catch (error) {
@@ -142,12 +145,16 @@ async function runInit(options: InitOptions): Promise<void> {
       files,
       clusters: [...project.clusters.keys()],
       missing,
+      certificates: fetched,
     });
     return;
   }
   if (files.length === 0) {
     say(`${relative(process.cwd(), path)}: is there already, and nothing was to be added`);
     return;
+  }
+  if (fetched.length > 0) {
+    say("compare these fingerprints with what the owner of each cluster tells you before you seal");
   }
   for (const file of files) say(`${file}: ${options.dryRun ? "would be written" : "written"}`);
   if (!options.dryRun)

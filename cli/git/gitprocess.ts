@@ -1,6 +1,7 @@
 // Calls of Git: its folders, revisions and commits, and the texts of files in them.
 
 import { spawnSync } from "node:child_process";
+import { basename, dirname } from "node:path";
 import { MAX_FOUND_BYTES } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { bareRepositoryAt } from "./barerepository.ts";
@@ -25,12 +26,14 @@ interface GitOptions {
   readonly input?: string;
   /** The pathspecs are our own patterns. Else a name is a name, with a colon or a star in it too. */
   readonly hasPatterns?: boolean;
+  /** What Git says is compared with its English words, and not shown in the user's language. */
+  readonly inEnglish?: boolean;
 }
 
 /** Runs `git ARGS`, whatever its exit status is. @throws SignetError io if it cannot run */
 export function runGit(
   args: readonly string[],
-  { cwd, input, hasPatterns = false }: GitOptions = {},
+  { cwd, input, hasPatterns = false, inEnglish = false }: GitOptions = {},
 ): { readonly status: number | null; readonly stdout: Buffer; readonly stderr: Buffer } {
   // Git does not search for a repository that the environment names, as in a hook.
   const bare = process.env["GIT_DIR"] === undefined ? bareRepositoryAt(cwd ?? ".") : null;
@@ -42,12 +45,15 @@ export function runGit(
   const { status, stdout, stderr, error } = spawnSync("git", [...SAFELY, ...words, ...args], {
     ...(cwd === undefined ? {} : { cwd }),
     ...(input === undefined ? {} : { input }),
+    ...(inEnglish ? { env: { ...process.env, LC_ALL: "C" } } : {}),
     maxBuffer: MAX_OUTPUT_BYTES,
     stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
   if (error !== undefined && "code" in error) {
     if (error.code === "ENOENT") {
-      throw new SignetError("io", "Git is not there: the command `git` is missing");
+      throw new SignetError("io", "the command `git` was not found", {
+        hint: "install Git, or add its folder to PATH",
+      });
     }
     if (error.code === "ENOBUFS") {
       throw new SignetError("io", `git ${args[0] ?? ""}: it prints more than 1 GiB`);
@@ -58,7 +64,13 @@ export function runGit(
 
 /** What `git ARGS` prints. @throws SignetError io with Git's own words */
 export function git(args: readonly string[], options: GitOptions = {}): Buffer {
-  const { status, stdout, stderr } = runGit(args, options);
+  return outputOf(args, runGit(args, options));
+}
+
+function outputOf(
+  args: readonly string[],
+  { status, stdout, stderr }: ReturnType<typeof runGit>,
+): Buffer {
   if (status === 0) return stdout;
   const words = stderr
     .toString()
@@ -75,9 +87,25 @@ export function gitText(args: readonly string[], options: GitOptions = {}): stri
 
 /** Entries that `-z` divides. */
 export function gitList(args: readonly string[], options: GitOptions = {}): string[] {
-  return gitText(args, options)
+  return entriesOf(git(args, options));
+}
+
+const entriesOf = (output: Buffer): string[] =>
+  output
+    .toString()
     .split("\0")
     .filter((entry) => entry !== "");
+
+/**
+ * The files below a folder that Git has, or would have, and why it could not look into some folders
+ * there, of which it only warns.
+ */
+export function gitFiles(folder: string): { readonly files: string[]; readonly faults: string[] } {
+  const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+  const answer = runGit(args, { cwd: folder, inEnglish: true });
+  const files = entriesOf(outputOf(args, answer));
+  const warnings = answer.stderr.toString().matchAll(/^warning: (could not open directory .*)$/gm);
+  return { files, faults: Array.from(warnings, ([, words = ""]) => words) };
 }
 
 /** The top folder of the working tree that a folder is in; null outside of one. */
@@ -90,11 +118,34 @@ export function workTree(folder = process.cwd()): string | null {
   }
 }
 
-/** @throws SignetError io outside of a working tree */
+/** @throws SignetError io outside of a working tree, or with Git's words for why it cannot tell */
 export function needWorkTree(): string {
-  const found = workTree();
-  if (found !== null) return found;
-  throw new SignetError("io", "this is not a Git working tree", { hint: "run it inside of one" });
+  const args = ["rev-parse", "--show-toplevel"];
+  const { status, stdout, stderr } = runGit(args, { inEnglish: true });
+  if (status === 0) return stdout.toString().replace(/\n$/, "");
+  const [first = "", ...more] = stderr.toString().trim().split("\n");
+  const words = first.replace(/^fatal: /, "");
+  if (/^not a git repository \(or any/.test(words)) {
+    throw new SignetError("io", "this is not a Git working tree", { hint: "run it inside of one" });
+  }
+  // Git puts a command that helps below its error, as for a folder of another user.
+  const advice = more.map((line) => line.trim()).find((line) => line.startsWith("git "));
+  throw new SignetError("io", `git: ${words || "it failed"}`, {
+    ...(advice === undefined ? {} : { hint: `if you trust this folder: ${advice}` }),
+  });
+}
+
+/** Whether Git ignores a file or folder, and tracks nothing in it. */
+export function isIgnored(path: string): boolean {
+  const cwd = dirname(path);
+  const name = `./${basename(path)}`;
+  // `git check-ignore` refuses literal pathspecs; behind `./` nothing is a pattern's magic.
+  return runGit(["check-ignore", "-q", "--", name], { cwd, hasPatterns: true }).status === 0;
+}
+
+/** Whether the history ends where the clone does, not where it began. */
+export function isShallow(cwd: string): boolean {
+  return gitText(["rev-parse", "--is-shallow-repository"], { cwd }).trim() === "true";
 }
 
 /** The commit that a revision means. @throws SignetError usage */
@@ -132,9 +183,14 @@ export function fileAt(commit: string, path: string, cwd: string): string | null
 }
 
 /** Files whose text has a word, in a commit or, without one, in the index; paths from the top. */
-export function filesWithWord(word: string, commit: string | undefined, top: string): string[] {
+export function filesWithWord(
+  words: readonly string[],
+  commit: string | undefined,
+  top: string,
+): string[] {
   const where = commit === undefined ? "--cached" : commit;
-  const args = ["grep", "-z", "-l", "-i", "-F", "--full-name", "-e", word, where];
+  const patterns = words.flatMap((word) => ["-e", word]);
+  const args = ["grep", "-z", "-l", "-i", "-F", "--full-name", ...patterns, where];
   const { stdout } = runGit(args, { cwd: top });
   const prefix = commit === undefined ? "" : `${commit}:`;
   return stdout

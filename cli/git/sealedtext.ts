@@ -12,7 +12,6 @@ import {
 } from "../../shared/sealing/sealedsecret.ts";
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
 import {
-  asObject,
   mayDeclare,
   type JsonObject,
   objectName,
@@ -50,7 +49,6 @@ function readSealedTexts(text: string): SealedText[] | null {
   if (!mayDeclare(KIND, text)) return [];
   try {
     return parseManifests(text).flatMap((document) => {
-      if (asObject(document.value) === null) return [];
       const type = { kind: KIND, apiVersion: API_VERSION };
       return placedObjectsOfKind(document, type).flatMap(({ object }) => {
         const sealed = parseSealedSecret(object);

@@ -57,7 +57,7 @@ export async function unlockBackup(
 ): Promise<string> {
   if (!isLockedBackup(bytes)) {
     throw new SignetError("key-invalid", "is no backup: it is not a file of age", {
-      hint: "`signet keys backup` makes one; key Secrets in plain text are for `kubectl apply`",
+      hint: "`signet keys backup` makes one",
       place: { file },
     });
   }

@@ -102,6 +102,7 @@ function sealedIn({ name }: Input, { document, of }: Document, options: OpenOpti
     objectsOf(document).map((object) => {
       const sealed = parseSealedSecret(
         options.mayLackKind === true ? withKind(object, KIND, API_VERSION) : object,
+        "any",
       );
       const { metadata } = sealed;
       const given = options.namespace ?? options.defaultNamespace ?? "";

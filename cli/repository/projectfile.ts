@@ -28,8 +28,8 @@ interface PathRule {
   readonly match: PathPattern["match"];
 }
 
-/** Plaintext that is allowed in the repository. */
-export interface AllowedPlaintext {
+/** Files that a check accepts as they are. */
+export interface AllowedFiles {
   readonly pattern: string;
   readonly reason: string;
   readonly matches: (path: string) => boolean;
@@ -45,10 +45,13 @@ export interface Project {
   readonly newFile: string;
   /** `verify` reports values whose key is older. */
   readonly maxKeyAgeDays: number | undefined;
-  readonly allow: readonly AllowedPlaintext[];
+  /** Files in which plaintext is allowed. */
+  readonly allow: readonly AllowedFiles[];
+  /** Files that `signet verify` does not check, such as examples without a real SealedSecret. */
+  readonly unverified: readonly AllowedFiles[];
 }
 
-const FIELDS = ["clusters", "paths", "scope", "newFile", "maxKeyAge", "scan"];
+const FIELDS = ["clusters", "paths", "scope", "newFile", "maxKeyAge", "scan", "verify"];
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller"];
 
 /** @throws SignetError project-invalid, manifest-syntax */
@@ -76,6 +79,8 @@ export function parseProject(text: string, root: string): Project {
     });
     const scan = mappingAt(top, "scan");
     known(scan, ["allow"], "scan.");
+    const verify = mappingAt(top, "verify");
+    known(verify, ["allow"], "verify.");
     return {
       root,
       clusters,
@@ -83,7 +88,8 @@ export function parseProject(text: string, root: string): Project {
       scope: scopeAt(top),
       newFile: newFileAt(top),
       maxKeyAgeDays: daysAt(top, "maxKeyAge"),
-      allow: parseAllow(scan["allow"] ?? []),
+      unverified: parseAllow(verify["allow"] ?? [], "verify.allow"),
+      allow: parseAllow(scan["allow"] ?? [], "scan.allow"),
     };
   });
 }
@@ -119,11 +125,11 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
   };
 }
 
-function parseAllow(value: Json): AllowedPlaintext[] {
-  if (!Array.isArray(value)) throw invalid("must be a list", "scan.allow");
-  const matcher = matcherOf("scan.allow");
+function parseAllow(value: Json, list: string): AllowedFiles[] {
+  if (!Array.isArray(value)) throw invalid("must be a list", list);
+  const matcher = matcherOf(list);
   return value.map((each, index) => {
-    const field = `scan.allow[${index}]`;
+    const field = `${list}[${index}]`;
     const object = mappingOf(each, field);
     known(object, ["files", "reason"], `${field}.`);
     const pattern = textOf(object["files"] ?? null, `${field}.files`);

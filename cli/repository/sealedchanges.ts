@@ -2,13 +2,16 @@
 // SPEC.md, "Changing values".
 
 import { type Output, writeFiles } from "../../host/writefiles.ts";
-import { formatPlace, locateAsync } from "../../shared/errors.ts";
+import { formatPlace, locateAsync, SignetError } from "../../shared/errors.ts";
 import { changeItems, type ItemChanges } from "../../shared/sealing/seal.ts";
+import type { Certificate } from "../../shared/keys/keykind.ts";
+import type { SealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { say, warn } from "../terminal/messages.ts";
 import { printJson } from "../terminal/results.ts";
 import { shortFingerprint } from "../terminal/counts.ts";
 import type { Target } from "./changetargets.ts";
 import type { Certificates } from "./clustercertificates.ts";
+import { inItsNamespace } from "./sealingplace.ts";
 import { editedText, type SealedFile, type SealedObject } from "./sealedfiles.ts";
 
 const NONE: ReadonlyMap<string, never> = new Map<string, never>();
@@ -17,7 +20,13 @@ const NONE: ReadonlyMap<string, never> = new Map<string, never>();
 export async function applyChanges(
   changes: ReadonlyMap<Target, ItemChanges>,
   certificates: Certificates,
-  options: { readonly dryRun: boolean; readonly json: boolean },
+  options: {
+    readonly dryRun: boolean;
+    readonly json: boolean;
+    readonly allowEmpty?: boolean;
+    /** Where a file says none. */
+    readonly namespace?: string;
+  },
 ): Promise<void> {
   const outputs: Output[] = [];
   const facts: object[] = [];
@@ -32,8 +41,9 @@ export async function applyChanges(
     const after = new Map<SealedObject, SealedObject["sealed"]>();
     for (const [{ object, cluster }, change] of each) {
       const sealed = await locateAsync(object.place, () =>
-        changeItems(object.sealed, change, certificate),
+        changed(object, change, certificate, options.namespace),
       );
+      if (options.allowEmpty !== true) checkNotEmptied(object, sealed);
       after.set(object, sealed);
       const { set = NONE, unset = [], rename = NONE } = change;
       const words = [
@@ -63,6 +73,30 @@ export async function applyChanges(
   if (!options.dryRun) await writeFiles(outputs);
   if (options.json) await printJson({ dryRun: options.dryRun, changed: facts });
   else for (const line of lines) say(options.dryRun ? `would change ${line}` : line);
+}
+
+/** The file says of its namespace what it said before. */
+async function changed(
+  object: SealedObject,
+  change: ItemChanges,
+  certificate: Certificate | null,
+  given: string | undefined,
+): Promise<SealedSecret> {
+  const before = object.sealed;
+  if ((change.set?.size ?? 0) === 0) return changeItems(before, change, certificate);
+  const after = await changeItems(inItsNamespace(object, given), change, certificate);
+  const { namespace } = before.metadata;
+  return { ...after, metadata: { ...after.metadata, namespace } };
+}
+
+/** @throws SignetError secret-invalid where the last item would go: the Secret would be empty */
+function checkNotEmptied({ sealed: before, place }: SealedObject, after: SealedSecret): void {
+  if (before.encryptedData.size === 0 || after.encryptedData.size > 0) return;
+  if (after.template.data.size > 0) return;
+  throw new SignetError("secret-invalid", "no item would be left: keep one, or remove the file", {
+    hint: "`signet unset --allow-empty` leaves a SealedSecret without items",
+    place: { ...place, field: "spec.encryptedData" },
+  });
 }
 
 /** A template that uses a missing item fails in the cluster only. */

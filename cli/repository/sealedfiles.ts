@@ -1,12 +1,17 @@
 // Every SealedSecret below some paths, with its cluster and the key that sealed each value.
 // SPEC.md, "Projects".
 
-import { join, relative, sep } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import type { KeyState } from "../../shared/keys/keystate.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
-import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
+import {
+  type Json,
+  type ManifestDocument,
+  parseManifests,
+  placeOf,
+} from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
 import {
   API_VERSION,
@@ -18,16 +23,22 @@ import {
 import { LEGACY_ITEM } from "../../shared/sealing/unseal.ts";
 import {
   asObject,
+  type JsonObject,
+  bytesNameKind,
   mayDeclare,
+  namesKind,
   objectName,
+  placedObjectsOf,
   placedObjectsOfKind,
 } from "../../shared/kubernetes/object.ts";
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { MANIFEST_NAME, manifestsBelow } from "../../host/manifestfiles.ts";
 import { readNamed, readTextWithin, stat, statIfThere } from "../../host/readfile.ts";
-import { rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
-import { gitList, workTree } from "../git/gitprocess.ts";
+import { MAX_FOUND_BYTES, readWithin, rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
+import { gitList, isIgnored, workTree } from "../git/gitprocess.ts";
+import { warn } from "../terminal/messages.ts";
+import { type Kustomization, kustomizationsIn } from "./kustomizations.ts";
 import { meaningBelow, pathBelow, type PathMeaning } from "./project.ts";
 import type { Project } from "./projectfile.ts";
 
@@ -75,6 +86,11 @@ export interface Inventory {
   readonly files: readonly SealedFile[];
   /** Files that mention SealedSecrets and cannot be parsed. */
   readonly unreadable: readonly SignetError[];
+  readonly kustomizations: readonly Kustomization[];
+  /** How many files hold no SealedSecret. */
+  readonly otherFiles: number;
+  /** How many files and folders were left out, because they cannot be read and Git ignores them. */
+  readonly skipped: number;
   /** Every cluster of signet.yaml, by name. */
   readonly clusters: ReadonlyMap<string, ClusterKeys>;
 }
@@ -98,7 +114,50 @@ export function foldersToRead(
 
 /** The files that may hold SealedSecrets. @throws SignetError io */
 export function sealedSources(paths: readonly string[]): TextSource[] {
-  return filesBelow(paths).map((file) => ({ ...file, read: () => readFoundText(file) }));
+  const skipped: string[] = [];
+  const files = filesBelow(paths, (folder) => skipped.push(folder));
+  return [
+    ...files.map((file) => ({ ...file, read: () => readUnlessIgnored(file) })),
+    ...skipped.map((path) => ({ path, read: () => skip(path) })),
+  ];
+}
+
+/**
+ * The text of a file; null if it cannot be read and Git ignores it, and empty if it is in another
+ * encoding and does not speak of SealedSecrets.
+ * @throws SignetError io, manifest-syntax
+ */
+export function readUnlessIgnored(file: FoundFile): string | null {
+  try {
+    return readFoundText(file);
+  } catch (error) {
+    const isNoText = error instanceof SignetError && error.code === "manifest-syntax";
+    if (isNoText && file.root !== undefined && !hasKind(file.root, file.path)) return "";
+    const isFault = error instanceof SignetError && error.code === "io";
+    if (isFault && file.root !== undefined && isIgnored(file.path)) return skip(file.path);
+    throw error;
+  }
+}
+
+/** Whether the kind is in a file, in whatever encoding. */
+function hasKind(root: string, path: string): boolean {
+  return bytesNameKind(KIND, readWithin(root, path, MAX_FOUND_BYTES));
+}
+
+/** The files may be read more than once. */
+const skippedBefore = new Set<string>();
+
+/** Tells a person that a file or folder is left out. */
+export function skip(path: string): null {
+  if (!skippedBefore.has(path)) warn(`${path}: skipped, it cannot be read, and Git ignores it`);
+  skippedBefore.add(path);
+  return null;
+}
+
+/** How many files were read, and how many were not, such as `12 read, 1 skipped`. */
+export function readingOf({ files, otherFiles, unreadable, skipped }: Inventory): string {
+  const read = `${files.length + otherFiles + unreadable.length} read`;
+  return skipped === 0 ? read : `${read}, ${skipped} skipped`;
 }
 
 /** A file whose text may come from another place, such as the index of Git. */
@@ -106,8 +165,8 @@ export interface TextSource {
   readonly path: string;
   /** What the file must be below when it is written. */
   readonly root?: string | undefined;
-  /** @throws SignetError io, manifest-syntax */
-  readonly read: () => string;
+  /** Null for what is left out. @throws SignetError io, manifest-syntax */
+  readonly read: () => string | null;
 }
 
 /** The same for texts. @throws SignetError io, certificate-invalid */
@@ -115,13 +174,22 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   const clusters = keysOfClusters(project);
   const files: SealedFile[] = [];
   const unreadable: SignetError[] = [];
+  const kustomizations: Kustomization[] = [];
+  let sourceCount = 0;
+  let skipped = 0;
   for (const { path, root, read } of sources) {
     let isSealed = true;
+    sourceCount++;
     try {
       const text = read();
+      if (text === null) {
+        skipped++;
+        continue;
+      }
+      kustomizations.push(...kustomizationsIn(path, text));
       if (!mayDeclare(KIND, text)) continue;
       // Without the word, what cannot be parsed is a file of another kind.
-      isSealed = text.includes(KIND);
+      isSealed = namesKind(KIND, text);
       const file = parseSealedFile({ path, root }, text, project, clusters);
       if (file.objects.length > 0) files.push(file);
     } catch (error) {
@@ -129,7 +197,8 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
       if (isSealed) unreadable.push(error.at({ file: path }));
     }
   }
-  return { files, unreadable, clusters };
+  const otherFiles = sourceCount - files.length - unreadable.length - skipped;
+  return { files, unreadable, kustomizations, otherFiles, skipped, clusters };
 }
 
 /** The same for one file. @throws SignetError also where it cannot be parsed */
@@ -180,7 +249,8 @@ export function objectsToAsk(
 
 /** Whether a file is a template of a Helm chart, which is not valid YAML. */
 export function isChartTemplate(path: string): boolean {
-  const parts = path.split(sep);
+  // The folders above the current one count too.
+  const parts = resolve(path).split(sep);
   return parts.some(
     (part, index) =>
       part === "templates" &&
@@ -197,8 +267,19 @@ interface FoundFile {
   readonly root: string | undefined;
 }
 
-/** The named files, and the manifests in named folders; each once. */
-export function filesBelow(paths: readonly string[]): FoundFile[] {
+/**
+ * The named files, and the manifests in named folders; each once. `onSkipped` learns of each folder
+ * that cannot be read and that Git ignores, such as the data of a database.
+ */
+export function filesBelow(
+  paths: readonly string[],
+  onSkipped: (folder: string) => void,
+): FoundFile[] {
+  const isSkipped = (folder: string): boolean => {
+    const isLeftOut = isIgnored(folder);
+    if (isLeftOut) onSkipped(folder);
+    return isLeftOut;
+  };
   const found = new Map<string, string | undefined>();
   for (const path of paths) {
     rootOfNamed(path);
@@ -210,7 +291,7 @@ export function filesBelow(paths: readonly string[]): FoundFile[] {
     // Including hidden folders: their values need their keys too.
     const tracked = trackedModules(path).map((each) => join(path, each));
     for (const file of [
-      ...manifestsBelow(path, { hidden: true }).map((below) => join(path, below)),
+      ...manifestsBelow(path, { hidden: true, isSkipped }).map((below) => join(path, below)),
       ...tracked.filter((each) => statIfThere(each)?.isFile() === true),
     ]) {
       if (!found.has(file)) found.set(file, root);
@@ -243,32 +324,42 @@ function parseSealedFile(
   const meaning = project === null ? null : meaningBelow(project, below);
   const cluster = meaning === null ? null : (clusters.get(meaning.cluster.name) ?? null);
   const objects = documents.flatMap((document) => {
-    if (asObject(document.value) === null) return [];
     const place = placeOf(path, document, documents.length);
-    return locate(place, () =>
-      placedObjectsOfKind(document, TYPE).flatMap(({ object, path: within }) => {
+    return locate(place, () => {
+      checkVersions(document);
+      return placedObjectsOfKind(document, TYPE).map(({ object, path: within }) => {
         const sealed = parseSealedSecret(object);
         const stamp = stampOf(sealed);
         const items =
           sealed.legacyData === undefined ? [...sealed.encryptedData.keys()] : [LEGACY_ITEM];
-        return [
-          {
-            file: path,
-            document,
-            path: within,
-            place,
-            sealed,
-            scope: scopeOf(sealed.metadata.annotations),
-            name: objectName(sealed.metadata),
-            meaning,
-            cluster,
-            values: items.map((item) => judgeValue(item, stamp.get(item), cluster, clusters)),
-          },
-        ];
-      }),
-    );
+        return {
+          file: path,
+          document,
+          path: within,
+          place,
+          sealed,
+          scope: scopeOf(sealed.metadata.annotations),
+          name: objectName(sealed.metadata),
+          meaning,
+          cluster,
+          values: items.map((item) => judgeValue(item, stamp.get(item), cluster, clusters)),
+        };
+      });
+    });
   });
   return { path, below, root, text, objects };
+}
+
+/** @throws SignetError wrong-kind for sealed values in an object of a version that no cluster has */
+function checkVersions(document: ManifestDocument): void {
+  if (asObject(document.value) === null) return;
+  for (const { object } of placedObjectsOf(document)) {
+    const { kind, apiVersion, spec = null } = object;
+    const isOther = kind === KIND && apiVersion !== API_VERSION;
+    if (isOther && asObject(asObject(spec)?.["encryptedData"] ?? null) !== null) {
+      parseSealedSecret(object);
+    }
+  }
 }
 
 function judgeValue(
@@ -290,6 +381,15 @@ function judgeValue(
     if (certificate !== undefined) return { item, fingerprint, key: "foreign", certificate };
   }
   return { item, fingerprint, key: "unknown", certificate: undefined };
+}
+
+/** A SealedSecret as it is written. */
+export function writtenObject({ document, path }: SealedObject): JsonObject {
+  const value = path.reduce<Json | undefined>(
+    (outer, step) => (Array.isArray(outer) ? outer[Number(step)] : asObject(outer ?? null)?.[step]),
+    document.value,
+  );
+  return asObject(value ?? null) ?? {};
 }
 
 /** The text of a file with some of its objects changed; everything else stays as it is. */

@@ -78,7 +78,7 @@ it("one that stays away is given up after sixty times", async () => {
 it.for([
   [
     403,
-    'signet: hint: you need leave to "create" services/proxy of sealed-secrets-controller in kube-system\n',
+    'signet: hint: you need permission to "create" services/proxy of sealed-secrets-controller in namespace kube-system\n',
   ],
   [400, ""],
   [500, "signet: hint: its log tells more; run this again once it answers\n"],

@@ -19,6 +19,7 @@ import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clockOfChildren } from "../clock.ts";
 import { commandsOf, isRun, type Markdown, readMarkdown, simpleCommands } from "./markdown.ts";
+import { comparable, patternOf } from "./shown.ts";
 
 const GUIDES = readdirSync("docs").filter((name) => name.endsWith(".md"));
 /** Why things are as they are: an index, a file for each decision that matters, the others in lists. */
@@ -218,6 +219,14 @@ describe("the whole", () => {
     expect(apart).toEqual([]);
   });
 
+  it("shows no secret value as an argument in the README", () => {
+    const lines = document("README.md").blocks.flatMap((block) =>
+      commandsOf(block).map(({ command }) => command),
+    );
+    expect(lines.length).toBeGreaterThan(20);
+    expect(lines.filter((line) => /--from-literal[= ]\S+=/.test(line))).toEqual([]);
+  });
+
   it("has every document and every source file in the architecture overview, and no other", () => {
     const page = readFileSync("docs/architecture.md", "utf8");
     const files = ["shared", "host", "cli", "controller", "library", "build"].flatMap((folder) =>
@@ -295,10 +304,12 @@ const STAND_INS: readonly [RegExp, string][] = [
 
 const PEOPLE: Readonly<Record<string, string>> = {
   pwgen: "echo a-password-of-pwgen",
-  // `kubectl create secret generic NAME -n NAMESPACE --from-literal ITEM=VALUE --dry-run=client`
+  // `kubectl create secret generic NAME -n NAMESPACE --from-file ITEM=FILE --dry-run=client`, or
+  // with `--from-literal ITEM=VALUE`.
   kubectl: `case "$*" in *--dry-run=client*) ;; *) exit 64 ;; esac
     while [ $# -gt 0 ]; do case $1 in
       generic) name=$2 ;; -n|--namespace) namespace=$2 ;; --from-literal) item=$2 ;;
+      --from-file) item="\${2%%=*}=$(cat "\${2#*=}")" ;;
     esac; shift; done
     printf 'apiVersion: v1\\ndata:\\n  %s: %s\\nkind: Secret\\nmetadata:\\n  name: %s\\n  namespace: %s\\n' \\
       "\${item%%=*}" "$(printf %s "\${item#*=}" | base64)" "$name" "$namespace"`,
@@ -307,34 +318,6 @@ const PEOPLE: Readonly<Record<string, string>> = {
 };
 
 const TYPED = "a value that is typed\n";
-
-/** What differs from run to run: fingerprints, hashes, moments, ages. */
-function settled(text: string): string {
-  return text
-    .replaceAll(/SHA256:[A-Za-z0-9+/]+/g, "SHA256:*")
-    .replaceAll(/\b[0-9a-f]{12}\b/g, "HASH")
-    .replaceAll(/\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d[-+]\d\d:\d\d)?/g, "DATE")
-    .replaceAll(/\b\d+(d|h|m|s)\b/g, "AGE")
-    .replaceAll(/\b\d+ (days?|hours?|minutes?|seconds?)\b/g, "AGE")
-    .replaceAll(/ {2,}/g, "  ")
-    .replaceAll(/ +$/gm, "")
-    .trim();
-}
-
-/** A pattern of what a block shows: `...` is anything, alone on a line any lines. */
-function patternOf(output: readonly string[]): RegExp {
-  const parts = settled(output.join("\n"))
-    .split("\n")
-    .map((line) =>
-      line === "..."
-        ? "(?:.*\n)*?"
-        : `${line
-            .split("...")
-            .map((text) => text.replace(/[$()*+.?[\\\]^{|}]/g, "\\$&"))
-            .join(".*")}\n`,
-    );
-  return new RegExp(`^${output.length === 0 ? "\n" : parts.join("")}$`);
-}
 
 describe("what a document shows, done from its beginning to its end", () => {
   let base = "";
@@ -425,7 +408,7 @@ describe("what a document shows, done from its beginning to its end", () => {
         const typed = STAND_INS.reduce((text, [from, to]) => text.replace(from, to), command);
         const { status, output } = await sh(typed, folder, TYPED);
         if (shown === undefined) expect(status, `${where}\n${output}`).toBe(0);
-        else expect(`${settled(output)}\n`, where).toMatch(patternOf(shown));
+        else expect(comparable(output), where).toMatch(patternOf(shown));
       }
     }
   });

@@ -159,6 +159,51 @@ describe("a backup", () => {
   });
 });
 
+describe("a list of key Secrets in plain text", () => {
+  const asPrinted = (secret: KeySecret): object => ({
+    apiVersion: "v1",
+    kind: "Secret",
+    ...secret,
+  });
+  const list = (...secrets: KeySecret[]): string =>
+    secrets.map((secret) => `${JSON.stringify(asPrinted(secret), null, 2)}\n`).join("---\n");
+
+  it("is restored like a backup, each key once, and nothing else of it", async () => {
+    const dev = keySecret("sealed-secrets-key", KEYS.dev);
+    const items = [
+      keySecret("newer", KEYS.prod, "active"),
+      { ...dev, metadata: { ...dev.metadata, annotations: { [CONFIRMED_ANNOTATION]: DEV } } },
+    ];
+    const printed = `${JSON.stringify({ apiVersion: "v1", kind: "List", items: items.map(asPrinted) }, null, 2)}\n`;
+    place.write("main.key", `${printed}---\n${list(dev)}`);
+    const { status, stderr } = await keys("restore", "main.key", "--yes", "--no-wait");
+    expect(stderr).toContain("signet: warning: main.key: holds private keys in plain text");
+    expect(status).toBe(0);
+    expect(
+      there.map(({ metadata: { name, labels, annotations } }) => [
+        name,
+        labels?.[KEY_LABEL],
+        Object.keys(annotations ?? {}),
+      ]),
+    ).toEqual([
+      ["newer", "active", [RESTORED_ANNOTATION]],
+      ["sealed-secrets-key", "active", [RESTORED_ANNOTATION]],
+    ]);
+  });
+
+  it("is restored only where somebody said yes, and is checked before", async () => {
+    place.write("main.key", list(keySecret("one", KEYS.dev)));
+    expect((await keys("restore", "main.key")).status).toBe(2);
+    place.write(
+      "main.key",
+      list(keySecret("one", KEYS.dev), { ...keySecret("two", KEYS.prod), data: { "tls.key": "" } }),
+    );
+    const { status, stderr } = await keys("restore", "main.key", "--yes", "--no-wait");
+    expect([status, there]).toEqual([1, []]);
+    expect(stderr).toContain("two");
+  });
+});
+
 describe("a restore", () => {
   it("says of a key that is there but retired that it opens nothing, and does not wait for it", async () => {
     there = [keySecret("one", KEYS.dev, "active")];
@@ -485,7 +530,7 @@ describe("status --live", () => {
     const path = await place.seal("dev", "db", { a: "battery" });
     place.write(path, place.read(path).replace(/\n *kube-signet\/sealed-under:.*/, ""));
     const { status, stderr } = await place.signet(["status"]);
-    expect([status, stderr]).toEqual([3, expect.stringContaining("1 thing to be done")]);
+    expect([status, stderr]).toEqual([3, expect.stringContaining("1 problem found")]);
   });
 });
 

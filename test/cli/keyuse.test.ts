@@ -40,6 +40,9 @@ const inventory = (
 ): Inventory => ({
   files,
   unreadable,
+  kustomizations: [],
+  otherFiles: 0,
+  skipped: 0,
   clusters: new Map([
     keys("prod", certificate("new", 2026), certificate("old", 2024), certificate("unused", 2025)),
     keys("test", certificate("test", 2026)),

@@ -1,5 +1,5 @@
-// The built `signet` in a real terminal: what it shows, keys typed to it, how it leaves the
-// terminal.
+// The built `signet`, or any command, in a real terminal: what it shows, keys typed to it, how it
+// leaves the terminal.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -38,19 +38,28 @@ export interface Terminal {
 export interface InTerminal {
   readonly cwd: string;
   readonly env?: Record<string, string>;
+  readonly columns?: number;
 }
 
 /** @throws Error where there is no `script` */
-export function signetInTerminal(args: readonly string[], { cwd, env }: InTerminal): Terminal {
+export function signetInTerminal(args: readonly string[], options: InTerminal): Terminal {
+  return commandInTerminal([process.execPath, resolve("dist/signet.cjs"), ...args], options);
+}
+
+/** @throws Error where there is no `script` */
+export function commandInTerminal(
+  program: readonly string[],
+  { cwd, env, columns = COLUMNS }: InTerminal,
+): Terminal {
   const notes = mkdtempSync(join(tmpdir(), "signet-terminal-"));
   const launcher = join(notes, "run.sh");
   writeFileSync(
     launcher,
-    `trap : INT; cd "$TERMINAL_NOTES" && stty rows ${ROWS} cols ${COLUMNS} && stty -g > before || exit 99
+    `trap : INT; cd "$TERMINAL_NOTES" && stty rows ${ROWS} cols ${columns} && stty -g > before || exit 99
     cd "$TERMINAL_WORK" && sh -c 'echo $$ > "$TERMINAL_NOTES/pid" && exec "$@"' signet "$@"
     status=$?; stty -g > "$TERMINAL_NOTES/after"; exit $status\n`,
   );
-  const command = ["sh", launcher, process.execPath, resolve("dist/signet.cjs"), ...args];
+  const command = ["sh", launcher, ...program];
   // It dies with the process that started it, and the kernel then hangs up on what is in the terminal.
   const make = ["script", "-qfec", `exec ${command.map(quoted).join(" ")}`, "/dev/null"];
   const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...make], {

@@ -52,6 +52,7 @@ const MAY_OPEN_PATHS: Record<string, string> = {
 const MAY_READ_NAMED: Record<string, string> = {
   "cli/checks/scannedfiles.ts": "the files that are arguments",
   "cli/cluster/certificateaddress.ts": "--cert",
+  "cli/commands/completion.ts": "the file on the command line that is completed",
   "cli/commands/edit/editor.ts": "the editor's file",
   "cli/commands/keys/restore.ts": "the backup that is an argument",
   "cli/commands/new/newanswers.ts": "the answer to a question",
@@ -62,9 +63,11 @@ const MAY_READ_NAMED: Record<string, string> = {
   "cli/recovery/lock.ts": "--passphrase-file",
   "cli/recovery/recoverykeys.ts": "--recovery-key",
   "cli/repository/sealedfiles.ts": "the files that are arguments",
-  "cli/sealing/valuesources.ts": "--from-file, --from-env-file and the TLS pair",
+  "cli/sealing/envfiles.ts": "--from-env-file",
+  "cli/sealing/valuesources.ts": "--from-file and the TLS pair",
   "cli/terminal/inputs.ts": "the files that are arguments",
-  "host/kubernetes/kubeconfigfiles.ts": "KUBECONFIG",
+  "host/kubernetes/kubeconfigfiles.ts": "KUBECONFIG, and the files that a kubeconfig names",
+  "host/trust.ts": "the machine's authorities, SSL_CERT_FILE and NODE_EXTRA_CA_CERTS",
 };
 
 describe("what opens a path without a root", () => {

@@ -159,8 +159,8 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     const summary = await repository.sh("signet reseal");
     expect(summary).toContain("## Re-sealed: 2 values in 1 file");
     expect(await repository.sh("git diff --numstat")).toBe("3\t3\tprod/shop/db.yaml\n");
-    expect(await repository.sh("signet reseal")).toBe(
-      "Every value is under its cluster's newest key.\n",
+    expect(await repository.sh("signet reseal")).toMatch(
+      /^Every value is under its cluster's newest key\. Files: \d+ read\.\n$/,
     );
     // Not yet: the cluster itself has the old version until the agent syncs.
     expect((await liveStatus()).keys[1]?.safe).toBe(false);
@@ -266,5 +266,22 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     expect(objects).not.toMatch(/hunter2|correct-horse|battery-staple|aHVudGVyM|PRIVATE KEY/);
     const files = await readdir(join(repository.folder), { recursive: true });
     expect(files.filter((file) => file.endsWith(".tmp"))).toEqual([]);
+  });
+
+  it("is told which SealedSecrets the cluster cannot sync, and why", async () => {
+    const broken = {
+      apiVersion: "bitnami.com/v1alpha1",
+      kind: "SealedSecret",
+      metadata: { name: "broken", namespace: "shop" },
+      spec: { encryptedData: { password: "AgA=" } },
+    };
+    await plane.apply(broken);
+    const told = await plane.waitFor("the failure to be told", async () => {
+      const { stdout } = await repository.attempt("signet status --live");
+      return stdout.includes("not synced") ? stdout : undefined;
+    });
+    expect(told).toMatch(
+      /\n {2}1 SealedSecret of the cluster not synced:\n {4}shop\/broken: \w+: .+\n/,
+    );
   });
 });

@@ -4,13 +4,23 @@
 import { locate, SignetError } from "../../../shared/errors.ts";
 import {
   formatEntry,
-  formatString,
   type Json,
+  lineCounter,
+  type ManifestDocument,
   parseManifests,
 } from "../../../shared/manifest/manifest.ts";
+import { formatString } from "../../../shared/manifest/scalar.ts";
+import { type Entry, nodeAt } from "../../../shared/manifest/tree.ts";
 import type { ItemChanges } from "../../../shared/sealing/seal.ts";
 import { asObject } from "../../../shared/kubernetes/object.ts";
 import { isItemName } from "../../../shared/kubernetes/secret.ts";
+import {
+  aliasedIn,
+  COMMENT_IS_DROPPED,
+  isCommented,
+  whyMisread,
+  whyTyped,
+} from "../../sealing/aswritten.ts";
 
 /** A SealedSecret as it is shown. */
 export interface ShownObject {
@@ -21,31 +31,41 @@ export interface ShownObject {
 }
 
 const placeholder = (item: string): string => `<sealed: ${item}>`;
-/** A line with a comment after a value without quotes. */
-const COMMENT_BEHIND = /^ {2}[-._a-zA-Z0-9]+:[ \t]+[^"'|>\s#].*[ \t]#/;
 const PLACEHOLDER = /^<sealed: ([-._a-zA-Z0-9]+)>$/;
 
 const HELP = [
-  "Change what is between the quotes to give an item that value, which is sealed when you save.",
-  "A quote in it is written twice, all else as it is. Several lines stand, indented, below `ITEM: |`.",
-  "A new line adds an item; a line taken away removes one; another word before the colon renames it.",
-  "What stands as <sealed: ...> keeps its value. Leave everything as it is to give up.",
+  "Change the text between the quotes to give an item a new value; it is sealed when you save.",
+  "Write a quote in it twice, all else as it is. Several lines go, indented, below `ITEM: |`.",
+  "A new line adds an item, a removed line removes one, a new name before the colon renames one.",
+  "<sealed: ...> stands for a value that stays as it is. To cancel, save no changes.",
 ];
+const ESCAPES_HELP =
+  'Between double quotes, write a backslash as \\\\, a quote as \\", a line end as \\n.';
 
 /** `notes`: comment lines at the top. */
 export function formatBuffer(objects: readonly ShownObject[], notes: readonly string[]): string {
-  const comments = [...notes, "", ...HELP].map((line) => (line === "" ? "#" : `# ${line}`));
   const bodies = objects.map(({ name, items }) => {
-    const entries = [...items].flatMap(([item, value]) =>
-      // A value that looks like a placeholder would be read as one. Between single quotes a
-      // backslash is an ordinary character, between double quotes it is not.
-      value === null || PLACEHOLDER.test(value)
-        ? [`  ${formatString(item)}: '${placeholder(item)}'`]
-        : formatEntry(item, value, "  "),
-    );
+    const entries = [...items].flatMap(([item, value]) => formatItem(item, value));
     return [`${formatString(name)}:${entries.length === 0 ? " {}" : ""}`, ...entries];
   });
+  const escapes = bodies.flat().some((line) => /^ {2}\S+: "/.test(line)) ? [ESCAPES_HELP] : [];
+  const help = [...notes, "", ...HELP, ...escapes];
+  const comments = help.map((line) => (line === "" ? "#" : `# ${line}`));
   return [...comments, "", ...bodies.flat(), ""].join("\n");
+}
+
+/** What single quotes cannot hold, or a person would not see there. */
+const NOT_IN_SINGLE_QUOTES = /\p{C}|(?! )\p{Z}/u;
+
+/**
+ * A value is between single quotes, as the help says: there, a backslash is an ordinary character. A
+ * value that looks like a placeholder would be read as one.
+ */
+function formatItem(item: string, value: string | null): string[] {
+  const name = formatString(item);
+  if (value === null || PLACEHOLDER.test(value)) return [`  ${name}: '${placeholder(item)}'`];
+  if (NOT_IN_SINGLE_QUOTES.test(value)) return formatEntry(item, value, "  ");
+  return [`  ${name}: '${value.replaceAll("'", "''")}'`];
 }
 
 /** Whether only comments are left: emptying the file cancels. */
@@ -55,19 +75,19 @@ export function isEmptied(text: string): boolean {
 
 const ERROR_MARK = "# ERROR: ";
 
-/**
- * `text` with an error above it, in place of an earlier one; the error's line counts from the new
- * top.
- */
+/** `text` without the error above it. */
+export function withoutError(text: string): string {
+  return text
+    .split("\n")
+    .filter((line) => !line.startsWith(ERROR_MARK))
+    .join("\n");
+}
+
+/** `text`, which has no error above it, with one; the error's line counts from the new top. */
 export function withError(text: string, { message, place }: SignetError): string {
-  const lines = text.split("\n");
-  const kept = lines.filter((line) => !line.startsWith(ERROR_MARK));
-  const line =
-    place.line === undefined
-      ? undefined
-      : `line ${place.line + 1 - lines.slice(0, place.line).filter((each) => each.startsWith(ERROR_MARK)).length}`;
+  const line = place.line === undefined ? undefined : `line ${place.line + 1}`;
   const words = [line, place.object, place.field, message].filter(Boolean).join(": ");
-  return [`${ERROR_MARK}${words}`, ...kept].join("\n");
+  return `${ERROR_MARK}${words}\n${text}`;
 }
 
 /**
@@ -79,21 +99,12 @@ export function parseBuffer(
   objects: readonly ShownObject[],
 ): ReadonlyMap<string, ItemChanges> {
   const documents = parseManifests(text);
+  for (const document of documents) checkItems(text, document, objects);
   const [surprise] = documents.flatMap(({ surprises }) => surprises);
   if (surprise !== undefined) {
     throw new SignetError("usage", "is not read as text: put it in quotes", {
       place: { line: surprise.line },
     });
-  }
-  const comment = text.split("\n").findIndex((line) => COMMENT_BEHIND.test(line));
-  if (comment !== -1) {
-    throw new SignetError(
-      "usage",
-      "what is behind # would be no part of the value: put it in quotes",
-      {
-        place: { line: comment + 1 },
-      },
-    );
   }
   const top = asObject(documents[0]?.value ?? null);
   if (top === null || documents.length > 1) {
@@ -103,7 +114,7 @@ export function parseBuffer(
   if (other !== undefined) {
     throw new SignetError(
       "usage",
-      "a SealedSecret's own name cannot be changed here, and items stand two spaces below it",
+      "a SealedSecret's own name cannot be changed here; indent its items by two spaces",
     );
   }
   const changes = new Map<string, ItemChanges>();
@@ -118,23 +129,63 @@ export function parseBuffer(
   return changes;
 }
 
+/**
+ * Refuses a line whose name is not valid, or whose value is not the text that it looks like.
+ * @throws SignetError usage
+ */
+function checkItems(
+  text: string,
+  { root }: ManifestDocument,
+  objects: readonly ShownObject[],
+): void {
+  const aliased = aliasedIn(root);
+  const lineAt = lineCounter(text);
+  for (const { name } of objects) {
+    const written = nodeAt(root, [name]);
+    const items = written?.type === "alias" ? written.target : written;
+    if (items?.type !== "mapping") continue;
+    for (const entry of items.entries) {
+      const { key, start } = entry;
+      const isName = isItemName(key);
+      const reason = isName
+        ? whyNotText(text, entry, aliased)
+        : "the name before the colon is not valid: letters, digits, '-', '_' and '.' only, then a colon and a space";
+      if (reason === undefined) continue;
+      throw new SignetError("usage", reason, {
+        // Not quoted: in `password:value`, without a space, the name includes the value.
+        place: { line: lineAt(start), object: name, ...(isName ? { field: key } : {}) },
+      });
+    }
+  }
+}
+
+function whyNotText(
+  text: string,
+  entry: Entry,
+  aliased: ReturnType<typeof aliasedIn>,
+): string | undefined {
+  const reason = whyMisread(text, entry, aliased) ?? whyTyped(entry.value);
+  if (reason !== undefined)
+    return reason.includes("quotes") ? reason : `${reason}: put it in quotes`;
+  const value = entry.value.type === "alias" ? entry.value.target : entry.value;
+  if (value.type !== "scalar") {
+    return "has a list or items below it: indent a text of several lines below `ITEM: |`";
+  }
+  if (value.resolved.value === null || value.resolved.value === "") {
+    return "has no text: write the value in quotes, or remove the line";
+  }
+  return isCommented(text, value) ? COMMENT_IS_DROPPED : undefined;
+}
+
 function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | null {
   const after = asObject(value ?? {});
-  if (after === null) throw new SignetError("usage", `below ${name} stand items, one a line`);
+  if (after === null) throw new SignetError("usage", `expected one item per line below ${name}`);
   const set = new Map<string, Uint8Array>();
   const rename = new Map<string, string>();
   const kept = new Set<string>();
   for (const [item, text] of Object.entries(after)) {
     locate({ object: name }, () => {
-      // Not quoted: in `password:value`, without a space, the name includes the value.
-      if (!isItemName(item)) {
-        throw new SignetError("usage", "there is a line whose name is none for an item");
-      }
-      if (typeof text !== "string" || text === "") {
-        throw new SignetError("usage", "has no text: put it in quotes, or remove the line", {
-          place: { field: item },
-        });
-      }
+      if (typeof text !== "string") throw new Error("an item that checkItems let pass");
       if (items.get(item) === text && !kept.has(item)) {
         kept.add(item);
         return;
@@ -151,7 +202,7 @@ function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | nul
       if (!items.has(source) || kept.has(source)) {
         throw new SignetError(
           "usage",
-          "stands for a sealed value that is not there, or is used twice",
+          "stands for a sealed value that does not exist, or that is used twice",
           {
             place: { field: item },
           },

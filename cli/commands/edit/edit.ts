@@ -2,7 +2,7 @@
 // SPEC.md, "Changing values".
 
 import type { Command } from "commander";
-import { locate, SignetError } from "../../../shared/errors.ts";
+import { formatPlace, locate, SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
 import { openValues } from "../../../shared/sealing/unseal.ts";
@@ -23,11 +23,19 @@ import {
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
 import { findProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
+import { inItsNamespace } from "../../repository/sealingplace.ts";
 import { applyChanges } from "../../repository/sealedchanges.ts";
 import { readSealedFile, type SealedObject } from "../../repository/sealedfiles.ts";
 import { say, warn } from "../../terminal/messages.ts";
-import { formatBuffer, isEmptied, parseBuffer, type ShownObject, withError } from "./buffer.ts";
-import { edit, wipeOnSignals } from "./editor.ts";
+import {
+  formatBuffer,
+  isEmptied,
+  parseBuffer,
+  type ShownObject,
+  withError,
+  withoutError,
+} from "./buffer.ts";
+import { edit, missingWait, wipeOnSignals } from "./editor.ts";
 import { Scratch } from "./scratch.ts";
 
 const HELP = `
@@ -68,6 +76,9 @@ interface EditOptions extends Omit<ChangeOptions, "name"> {
   readonly allowDisk: boolean;
 }
 
+/** More than a person needs. */
+const MAX_TRIES = 20;
+
 /** @throws SignetError; then no file was changed */
 async function runEdit(path: string, options: EditOptions): Promise<void> {
   checkAllClusters(options);
@@ -78,7 +89,7 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
   // Report errors before the user types.
   for (const { file, object } of withSiblings(targets, project, options)) {
     locate(object.place, () => {
-      checkPlace(object.sealed);
+      checkPlace(inItsNamespace(object, undefined));
     });
     await certificates.for(file.path);
   }
@@ -88,13 +99,23 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
   const release = wipeOnSignals(scratch);
   try {
     let text = start;
-    for (;;) {
-      const { text: edited, isUtf8 } = await edit(scratch, text);
-      if (edited === start) {
+    let failed: { readonly text: string; readonly error: SignetError } | undefined;
+    for (let tries = 1; ; tries++) {
+      const { text: saved, isUtf8 } = await edit(scratch, text);
+      if (saved === start) {
         say(`${path}: nothing changed`);
+        const waiting = missingWait();
+        if (waiting !== undefined) {
+          say(`hint: the editor may have returned before you saved: EDITOR="${waiting}" waits`);
+        }
         return;
       }
-      if (edited === text) throw new SignetError("cancelled", "given up; nothing was changed");
+      if (saved === text) throw givenUp(failed?.error);
+      const edited = withoutError(saved);
+      // A program that edits would write a wrong text forever.
+      if (failed !== undefined && (failed.text === edited || tries > MAX_TRIES)) {
+        throw failed.error.at({ file: path });
+      }
       if (isEmptied(edited)) {
         throw new SignetError("cancelled", "the text was emptied; nothing was changed");
       }
@@ -113,6 +134,7 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
         return;
       } catch (error) {
         if (!(error instanceof SignetError)) throw error;
+        failed = { text: edited, error };
         text = withError(edited, error);
       }
     }
@@ -120,6 +142,16 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
     release();
     scratch.wipe();
   }
+}
+
+/** The editor was closed with the error as it was. */
+function givenUp(error: SignetError | undefined): SignetError {
+  const words = "given up; nothing was changed";
+  if (error === undefined) return new SignetError("cancelled", words);
+  const parts = [formatPlace(error.place), error.message].filter((part) => part !== "");
+  return new SignetError("cancelled", words, {
+    hint: `the text had this error: ${parts.join(": ")}`,
+  });
 }
 
 function readTargets(path: string, project: Project | null): Target[] {
@@ -226,10 +258,11 @@ async function shownObjects(
   const shown: ShownObject[] = [];
   const keyring = recoveryKey.length === 0 ? null : await keyringOf(recoveryKey);
   for (const { object } of targets) {
-    const { sealed, name } = object;
+    const { name } = object;
+    const sealed = inItsNamespace(object, undefined);
     let values: ReadonlyMap<string, Uint8Array> = new Map();
     if (keyring !== null) values = (await openValues(sealed, keyring)).values;
-    else if (fromCluster) values = await liveValues(object, options);
+    else if (fromCluster) values = await liveValues({ ...object, sealed }, options);
     const items = new Map<string, string | null>();
     for (const item of sealed.encryptedData.keys()) items.set(item, asText(values.get(item)));
     shown.push({ name, items });

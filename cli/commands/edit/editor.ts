@@ -22,14 +22,20 @@ let running: ReturnType<typeof spawn> | undefined;
 /** Runs the editor on `text`; returns the edited text. @throws SignetError cancelled, io */
 export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const path = scratch.write("secret.yaml", text);
-  const { VISUAL, EDITOR } = process.env;
-  const editor = VISUAL || EDITOR || "vi";
+  const editor = chosenEditor();
   const status = await new Promise<number | null>((resolve, reject) => {
     // As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must
     // not stop it before the editor.
     const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
     const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
-    child.on("error", reject);
+    child.on("error", (cause) => {
+      reject(
+        new SignetError("io", "cannot start the editor: no POSIX shell (sh) found", {
+          hint: "on Windows, use WSL; `signet set` changes a value without an editor",
+          cause,
+        }),
+      );
+    });
     child.on("close", resolve);
     running = child;
   });
@@ -48,6 +54,28 @@ export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const bytes = readBytes(path);
   const after = bytes.toString("utf8");
   return { text: after, isUtf8: bytes.equals(Buffer.from(after)) };
+}
+
+/** Editors with windows that return at once, unless this option makes them wait. */
+const WAIT_OPTIONS = new Map([
+  ...["code", "code-insiders", "codium", "cursor", "zed", "atom", "subl", "mate"].map(
+    (name) => [name, "--wait"] as const,
+  ),
+  ["gvim", "-f"],
+  ["mvim", "-f"],
+]);
+
+/** What makes the editor wait; undefined where it does, as far as is known. */
+export function missingWait(): string | undefined {
+  const [program = "", ...options] = chosenEditor().trim().split(/\s+/);
+  const wait = WAIT_OPTIONS.get(basename(program));
+  const waits = options.some((option) => [wait, "-w", "--nofork"].includes(option));
+  return wait === undefined || waits ? undefined : `${program} ${wait}`;
+}
+
+function chosenEditor(): string {
+  const { VISUAL, EDITOR } = process.env;
+  return VISUAL || EDITOR || "vi";
 }
 
 /** Whether a command line is one program with arguments, which can replace the shell. */

@@ -11,8 +11,8 @@ const INSTALL_HELP = `
 - A merge driver: two branches that change different items of a file merge without a conflict.
 - .gitattributes, which is committed, says which files they are for.
 
-Everybody who clones runs it once: Git takes no settings from a repository. For pre-commit.com there are
-the hooks signet-scan and signet-verify instead: see the README.
+Everybody who clones runs it once: Git takes no settings from a repository. With pre-commit.com, use
+the hooks signet-scan and signet-verify of this project's .pre-commit-hooks.yaml instead.
 
 Examples:
   $ signet git install

@@ -10,8 +10,8 @@ import { findProjectFolder, PROJECT_FILE } from "../../repository/projectfolder.
 import { findProject } from "../../repository/project.ts";
 import { alternatives } from "../../repository/pathpattern.ts";
 import { printJson } from "../../terminal/results.ts";
-import { say } from "../../terminal/messages.ts";
-import { git, gitText, needWorkTree } from "../../git/gitprocess.ts";
+import { say, warn } from "../../terminal/messages.ts";
+import { git, gitText, needWorkTree, runGit } from "../../git/gitprocess.ts";
 
 export interface InstallOptions {
   /** Replaces another hook. */
@@ -43,15 +43,27 @@ if [ -d ${quoted} ]; then cd ${quoted} || exit 1; fi
 `;
 }
 
-/** The `--` is for files whose names begin with a dash. */
+/**
+ * Where the command is missing or does not start, as in many graphical programs without a PATH to it
+ * or to Node, Git shows and merges files as it does without a driver. The `--` is for files whose
+ * names begin with a dash.
+ */
 const SETTINGS: readonly (readonly [string, string])[] = [
-  ["diff.signet.textconv", "signet git textconv --"],
-  ["diff.signet.cachetextconv", "true"],
+  [
+    "diff.signet.textconv",
+    `sh -c 'command -v signet >/dev/null 2>&1 && signet git textconv -- "$1" || exec cat -- "$1"' signet`,
+  ],
+  // A cache would keep what was shown without the command.
+  ["diff.signet.cachetextconv", "false"],
   ["merge.signet.name", "sealed files, item by item"],
-  ["merge.signet.driver", "signet git merge -- %O %A %B %P"],
+  [
+    "merge.signet.driver",
+    // Its exit status for a conflict is that of a program which does not start, too.
+    "signet --version >/dev/null 2>&1 || exec git merge-file -L ours -L base -L theirs -- %A %O %B; exec signet git merge -- %O %A %B %P",
+  ],
 ];
 
-/** Where Git caches the output of the diff driver. */
+/** Where Git caches the output of the diff driver, if the settings say so, as they once did. */
 const CACHE_REF = "refs/notes/textconv/signet";
 
 const MANIFESTS = ["*.yaml", "*.yml", "*.json"];
@@ -73,29 +85,59 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
   // A folder of hooks outside is a choice of the user; a link in it is not.
   const root = hookRoot ?? targetOf(dirname(hook));
   const existing = textOf(root, hook);
-  if (existing !== undefined && !existing.includes(MARK) && !options.force) {
-    throw new SignetError("io", "there is another pre-commit hook, which is left as it is", {
-      hint: "add `signet scan --staged && signet verify --staged` to it; --force replaces it",
-      place: { file: shown(hook) },
-    });
-  }
+  const isOthers = existing !== undefined && !existing.includes(MARK) && !options.force;
   const attributes = join(top, ".gitattributes");
   const before = textOf(top, attributes) ?? "";
   const patterns = attributePatterns(top);
   const lines = patterns.map((pattern) => `${pattern} diff=signet merge=signet`);
   const after = withoutOurs(before) + [ATTRIBUTES_START, ...lines, ATTRIBUTES_END, ""].join("\n");
+  const text = hookText(projectFolder(top));
+  const settings = SETTINGS.filter(([key, value]) => !isSet(key, value, top));
   if (!options.dryRun) {
     await writeFiles([
-      { path: hook, text: hookText(projectFolder(top)), mode: 0o755, root },
+      ...(isOthers ? [] : [{ path: hook, text, mode: 0o755, root }]),
       { path: attributes, text: after, root: top },
     ]);
-    for (const [key, value] of SETTINGS) git(["config", "--local", key, value], { cwd: top });
+    for (const [key, value] of settings) git(["config", "--local", key, value], { cwd: top });
+    if (answers(["show-ref", "--verify", "--quiet", CACHE_REF], top)) {
+      git(["update-ref", "-d", CACHE_REF], { cwd: top });
+    }
   }
-  await tell(options, "install", [
-    `${shown(hook)}: refuses plaintext and broken sealed files`,
-    `${shown(attributes)}: ${patterns.join(", ")}; commit it`,
-    "git config: the diff and merge drivers; everybody who clones runs this command once",
-  ]);
+  const changes = [
+    ...(isOthers || text === existing
+      ? []
+      : [`${shown(hook)}: refuses plaintext and broken sealed files`]),
+    ...(after === before ? [] : [`${shown(attributes)}: ${patterns.join(", ")}; commit it`]),
+    ...(settings.length === 0
+      ? []
+      : ["git config: the diff and merge drivers; everybody who clones runs this command once"]),
+  ];
+  const isUnchecked = isOthers && !/signet (scan|verify) --staged/.test(existing);
+  await tell(
+    options,
+    "install",
+    changes,
+    `${isUnchecked ? "the drivers are " : ""}already installed; nothing to change`,
+  );
+  if (isUnchecked) warnOfOtherHook(hook, top);
+}
+
+/** Tools that keep a repository's hooks, by a file of theirs, and where each takes a command. */
+const HOOK_TOOLS: readonly (readonly [string, string])[] = [
+  [".pre-commit-config.yaml", "add a local hook with this `entry` to .pre-commit-config.yaml"],
+  [".husky", "add this line to .husky/pre-commit"],
+  ["lefthook.yml", "add this `run` below pre-commit in lefthook.yml"],
+  [".lefthook.yml", "add this `run` below pre-commit in .lefthook.yml"],
+];
+
+/** Another hook stays as it is: a person adds the checks to it. */
+function warnOfOtherHook(hook: string, top: string): void {
+  const known = HOOK_TOOLS.find(([file]) => statIfThere(join(top, file)) !== undefined);
+  const how = known?.[1] ?? "add this line to it";
+  warn(
+    `${shown(hook)}: another pre-commit hook is there and was not changed, so commits are not checked yet`,
+  );
+  say(`hint: ${how}: signet scan --staged && signet verify --staged (--force replaces the hook)`);
 }
 
 /** @throws SignetError io */
@@ -129,15 +171,17 @@ export async function runGitUninstall(options: Omit<InstallOptions, "force">): P
     if (!options.dryRun) git(["update-ref", "-d", CACHE_REF], { cwd: top });
     done.push("the cache of the diff driver: removed");
   }
-  await tell(options, "uninstall", done.length === 0 ? ["nothing of ours was there"] : done);
+  await tell(options, "uninstall", done, "not installed; nothing to remove");
 }
 
 async function tell(
   { dryRun, json }: Pick<InstallOptions, "dryRun" | "json">,
   action: string,
   lines: readonly string[],
+  unchanged: string,
 ): Promise<void> {
   if (json) await printJson({ action, dryRun, changes: lines });
+  else if (lines.length === 0) say(unchanged);
   else for (const line of lines) say(dryRun ? `would change ${line}` : line);
 }
 
@@ -172,6 +216,12 @@ function isInstalled(hook: string, top: string): boolean {
 function textOf(root: string, path: string): string | undefined {
   if (statIfThere(path) === undefined) return undefined;
   return readTextWithin(root, path, MAX_SETTINGS_BYTES);
+}
+
+/** Whether the repository's own settings have exactly this value. */
+function isSet(key: string, value: string, cwd: string): boolean {
+  const { status, stdout } = runGit(["config", "--local", "--get-all", key], { cwd });
+  return status === 0 && stdout.toString() === `${value}\n`;
 }
 
 /** Whether Git succeeds. */

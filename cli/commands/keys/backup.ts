@@ -133,11 +133,14 @@ function declared({ metadata, ...secret }: Secret): Secret {
 
 async function chooseLock({ recipient, passphraseFile }: BackupOptions): Promise<Lock> {
   if (recipient.length > 0) return { recipients: recipient };
-  const passphrase = await readPassphrase("Passphrase for the backup:", passphraseFile);
+  const passphrase = await readPassphrase(
+    `Passphrase for the backup (${passphraseFault("") ?? ""}):`,
+    passphraseFile,
+  );
   const fault = passphraseFault(passphrase);
   if (fault !== null) throw new SignetError("usage", `the passphrase is too short: ${fault}`);
   if (passphraseFile === undefined) {
-    const again = await readPassphrase("The same again:", undefined);
+    const again = await readPassphrase("Repeat passphrase:", undefined);
     if (again !== passphrase) throw new SignetError("usage", "the two passphrases differ");
   }
   return { passphrase };

@@ -4,11 +4,15 @@
 
 import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
-import { clusterOptions, type ClusterOptions } from "../../cluster/clusteroptions.ts";
+import {
+  clusterOptions,
+  type ClusterOptions,
+  type GivenClusterOptions,
+} from "../../cluster/clusteroptions.ts";
 import { type Connected, connection } from "../../options.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
 import { clusterNamed, findProject } from "../../repository/project.ts";
-import type { ProjectCluster } from "../../repository/projectfile.ts";
+import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import { PROJECT_FILE } from "../../repository/projectfolder.ts";
 import { say } from "../../terminal/messages.ts";
 
@@ -34,6 +38,7 @@ export function keyPlace(flags: Connected<KeyFlags>): KeyPlace {
   const given = connection(flags);
   const project = findProject();
   if (flags.cluster === undefined) {
+    checkUnambiguous(project, given);
     return { ...clusterOptions(given), projectCluster: null, chosenByProject: [] };
   }
   if (project === null) {
@@ -44,6 +49,27 @@ export function keyPlace(flags: Connected<KeyFlags>): KeyPlace {
   const projectCluster = clusterNamed(project, flags.cluster);
   const options = projectClusterOptions(projectCluster, given);
   return { ...options, projectCluster, chosenByProject: choicesOf(options, clusterOptions(given)) };
+}
+
+/**
+ * The kubeconfig's current context changes unnoticed, so it does not choose between the clusters of
+ * a repository.
+ * @throws SignetError usage
+ */
+function checkUnambiguous(project: Project | null, given: GivenClusterOptions): void {
+  const clusters = [...(project?.clusters.values() ?? [])];
+  if (given.context !== undefined || given.kubeconfig !== undefined || clusters.length === 0)
+    return;
+  const [only] = clusters;
+  const current = currentContext(given)?.name;
+  const isMeant = only?.context === undefined || only.context === current;
+  if (clusters.length === 1 && isMeant) return;
+  const names = clusters.map(({ name }) => name).join(", ");
+  throw new SignetError("usage", "no cluster was named", {
+    hint:
+      `use --cluster to name one of ${PROJECT_FILE}: ${names}; ` +
+      `or --context${current === undefined ? "" : ` (the current one is ${quoted(current)})`}`,
+  });
 }
 
 /** `options`: with signet.yaml; `without`: what the same command line means without it. */
@@ -77,7 +103,7 @@ function choicesOf(options: ClusterOptions, without: ClusterOptions): ProjectCho
  * @throws SignetError usage where there is nobody to ask; cancelled, io
  */
 export async function confirmPlace(place: KeyPlace & { readonly dryRun: boolean }): Promise<void> {
-  say(await placeWords(place));
+  await sayPlace(place);
   const { chosenByProject, dryRun } = place;
   if (chosenByProject.length === 0 || dryRun) return;
   const words = chosenByProject.map(({ flag, value }) => `${flag} ${quoted(value)}`).join(" ");
@@ -101,14 +127,14 @@ export async function confirm(
   throw new SignetError("cancelled", "cancelled; no changes made");
 }
 
-async function placeWords(place: ClusterOptions): Promise<string> {
-  const { loadKubeconfig } = await import("../../../host/kubernetes/kubeconfig.ts");
-  const { server = "" } = loadKubeconfig(place).getCurrentCluster() ?? {};
+/** Names the cluster and the context that a command works on. */
+export async function sayPlace(place: ClusterOptions): Promise<void> {
+  const { loadKubeconfig, shownServer } = await import("../../../host/kubernetes/kubeconfig.ts");
+  const address = shownServer(loadKubeconfig(place));
   const context = place.context ?? currentContext(place)?.name;
   const { controllerNamespace: namespace, controllerName: name } = place;
   const named = context === undefined ? "" : ` (context ${context})`;
-  const address = server.replace(/\/\/[^/?#]*@/, "//");
-  return `cluster ${address}${named}, namespace ${namespace}, controller ${name}`;
+  say(`cluster ${address}${named}, namespace ${namespace}, controller ${name}`);
 }
 
 /** For a shell, to copy from a message. */

@@ -24,7 +24,7 @@ Examples:
   $ signet keys --json | jq -r '.keys[] | select(.unused) | .secret'`;
 
 const PLACE_HELP = `
-It says first which cluster it works on. Where signet.yaml chose a part of that place (context, namespace or
+It says first which cluster it works on. In a repository of several clusters, name one: --cluster or --context. Where signet.yaml chose a part of that place (context, namespace or
 name of the controller), it asks whether it is right; without a terminal, say it with the flags.`;
 
 const ROTATE_HELP = `
@@ -35,8 +35,8 @@ Example:
   $ signet keys rotate --cluster prod && signet cert refresh prod && signet reseal --cluster prod`;
 
 const BACKUP_HELP = `
-One file holds every key that the cluster has, also those that are retired: locked with a passphrase, or
-for age recipients. It is a file of age: \`age --decrypt\` opens it as well. It needs the right to read
+One file holds every key that the cluster has, also those that are retired: locked with a passphrase
+(at least 12 characters), or for age recipients. It is a file of age: \`age --decrypt\` opens it as well. It needs the right to read
 the key Secrets. Nothing is written in plain text.
 
 {date} in the file's name is the time, such as 20261125T031700Z, for a job that runs again and again.
@@ -54,6 +54,7 @@ knows the recipient can make one. So the key that seals stays the same; in a new
 that its controller made. --adopt lets a key of the backup seal too: give its fingerprint as you know it
 from elsewhere, such as the certificate in Git. \`signet keys adopt\` does the same later.
 
+FILE may also be a list of key Secrets in plain text, as \`kubectl get secret --output yaml\` prints it.
 Keys that are there already are left alone, so that it may be run again. It waits until the controller
 holds them; every SealedSecret that they open follows by itself.
 

@@ -7,11 +7,13 @@ import { countWords, fetchKeyReport } from "../../cluster/reportedkeys.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 import { table } from "../../terminal/table.ts";
 import { count } from "../../terminal/counts.ts";
+import { sayPlace } from "./keyplace.ts";
 
 /** @throws SignetError network, usage */
 export async function runKeysList(
   options: ClusterOptions & { readonly json: boolean },
 ): Promise<void> {
+  await sayPlace(options);
   const report = await fetchKeyReport(options);
   const { keys, unknown } = report;
   if (options.json) {

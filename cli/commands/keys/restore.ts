@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { locate, SignetError } from "../../../shared/errors.ts";
 import {
   HELD_KEY_LABELS,
+  isLockedBackup,
   KEY_LABEL,
   readKeySecret,
   RESTORED_ANNOTATION,
@@ -56,10 +57,18 @@ interface PlannedKey {
 /** Skips existing keys, so that it can be run again after a failure. @throws SignetError */
 export async function runKeysRestore(file: string, options: RestoreOptions): Promise<void> {
   const { passphraseFile, identity, dryRun, adopt } = options;
-  const text = await unlockBackup(readBytes(file), file, {
-    ...(passphraseFile === undefined ? {} : { passphraseFile }),
-    ...(identity.length === 0 ? {} : { identity }),
-  });
+  const bytes = readBytes(file);
+  const text =
+    plainList(bytes) ??
+    (await unlockBackup(bytes, file, {
+      ...(passphraseFile === undefined ? {} : { passphraseFile }),
+      ...(identity.length === 0 ? {} : { identity }),
+    }));
+  if (!isLockedBackup(bytes)) {
+    warn(
+      `${file}: holds private keys in plain text: lock them with \`signet keys backup\`, and delete it`,
+    );
+  }
   const backup = chosenConfirmed(readBackup(text, file, options.controllerNamespace), adopt);
   await confirmPlace(options);
   const cluster = await readClusterKeys(options);
@@ -103,6 +112,13 @@ function factsOf({ key: { secret, key }, there }: PlannedKey, dryRun: boolean) {
   };
 }
 
+/** Key Secrets as `kubectl get --output yaml` prints them; undefined for any other file. */
+function plainList(bytes: Uint8Array): string | undefined {
+  if (isLockedBackup(bytes)) return undefined;
+  const text = new TextDecoder().decode(bytes);
+  return text.includes("tls.key") ? text : undefined;
+}
+
 /**
  * Checks every key before the first is created. Of each Secret only what makes it a key is kept:
  * the backup may be forged, as its recipient is no secret, and annotations, owners and finalizers
@@ -130,12 +146,16 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
           immutable: undefined,
           data: kept,
         };
-        const key = readKeySecret(secret);
+        const key = locate({ object: name }, () => readKeySecret(secret));
         const annotations = { [RESTORED_ANNOTATION]: key.fingerprint };
         return { secret: { ...secret, metadata: { ...secret.metadata, annotations } }, key };
       }),
   );
-  if (keys.length > 0) return keys;
+  // Two commands of kubectl may have printed the same key.
+  const fingerprints = new Set<string>();
+  const isNew = ({ key }: ClusterKey): boolean =>
+    fingerprints.size < fingerprints.add(key.fingerprint).size;
+  if (keys.length > 0) return keys.filter(isNew);
   throw new SignetError("key-invalid", "there is no sealing key in it", { place: { file } });
 }
 

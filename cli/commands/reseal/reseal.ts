@@ -25,9 +25,10 @@ import {
   projectClusterOptions,
   withNewest,
 } from "../../repository/clustercertificates.ts";
+import { withoutAllowed } from "../../repository/allowedfiles.ts";
 import { clusterNamed, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
-import { isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
+import { isChartTemplate, readingOf, readSealedFiles } from "../../repository/sealedfiles.ts";
 import { say, warn } from "../../terminal/messages.ts";
 import { printJson, printResult } from "../../terminal/results.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
@@ -77,7 +78,8 @@ interface ResealOptions extends GivenCertificate {
 async function runReseal(paths: readonly string[], options: ResealOptions): Promise<void> {
   const project = needProject();
   if (options.cluster !== undefined) clusterNamed(project, options.cluster);
-  const { files, unreadable, clusters } = readSealedFiles(paths, project);
+  const { inventory, allowed } = withoutAllowed(readSealedFiles(paths, project), project);
+  const { files, unreadable, clusters } = inventory;
   const newest = new Map<string, Certificate>();
   const isTemplate = ({ place }: SignetError): boolean => isChartTemplate(place.file ?? "");
   const failed = unreadable.filter((error) => !isTemplate(error));
@@ -127,9 +129,27 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
   );
   if (options.json) {
     const told = failed.map(({ place, message }) => ({ ...place, message }));
-    await printJson({ dryRun: options.dryRun, resealed: done, failed: told });
+    await printJson({
+      dryRun: options.dryRun,
+      resealed: done,
+      failed: told,
+      counts: {
+        files: files.length,
+        otherFiles: inventory.otherFiles,
+        unreadable: unreadable.length,
+        skipped: inventory.skipped,
+        allowed,
+      },
+    });
   } else if (done.length > 0 || failed.length === 0) {
-    await printResult(summary(done, options.dryRun));
+    const isAny = files.some(({ objects }) =>
+      objects.some(({ meaning }) => newest.has(meaning?.cluster.name ?? "")),
+    );
+    await printResult(
+      isAny
+        ? summary(done, options.dryRun, readingOf(inventory))
+        : `No SealedSecrets found: nothing to re-seal. Files: ${readingOf(inventory)}.\n`,
+    );
   }
   throwAll(failed);
 }
@@ -174,8 +194,10 @@ async function keepNewest(
 }
 
 /** Markdown, for the text of a pull request. */
-function summary(done: readonly Resealed[], dryRun: boolean): string {
-  if (done.length === 0) return "Every value is under its cluster's newest key.\n";
+function summary(done: readonly Resealed[], dryRun: boolean, reading: string): string {
+  if (done.length === 0) {
+    return `Every value is under its cluster's newest key. Files: ${reading}.\n`;
+  }
   const values = done.reduce((sum, { items }) => sum + items.length, 0);
   const files = new Set(done.map(({ file }) => file)).size;
   const rows = done.map(

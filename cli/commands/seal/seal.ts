@@ -21,7 +21,7 @@ import {
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { sealingDefaults } from "../../repository/sealingdefaults.ts";
-import { type Gathered, type GatheredFile, secretsIn } from "../../sealing/gather.ts";
+import { type Gathered, type GatheredFile, IN_PLACE, secretsIn } from "../../sealing/gather.ts";
 import { preparing, type SecretOptions } from "../../sealing/preparesecret.ts";
 import {
   type OutputOptions,
@@ -36,7 +36,8 @@ import { count } from "../../terminal/counts.ts";
 
 const HELP = `
 Without FILE, or where it is -, standard input is read. A folder is searched for *.yaml, *.yml and
-*.json files; those without a Secret stay as they are. If anything is wrong, nothing is written.
+*.json files; those without a Secret stay as they are. So do, with --in-place, documents of other
+kinds beside a Secret. If anything is wrong, nothing is written.
 Instead of a manifest, values may be named: --from-literal asks for one, or reads standard input.
 
 Who seals needs the certificate only: --cert, else that of the cluster which signet.yaml says the
@@ -99,7 +100,7 @@ async function runSeal(names: readonly string[], options: SealOptions): Promise<
   checkUsage(names, { inPlace, output });
   const { certificateFor, defaultScope } = await sealingDefaults(options);
   const prepare = preparing({ defaultScope, ...options });
-  const gathered = await gatherSecrets(names, options, prepare);
+  const gathered = await gatherSecrets(names, options, prepare, inPlace ? IN_PLACE : undefined);
   const plan = gathered.files.map((file) => ({
     file,
     path: outputPath(file.input, names, { inPlace, output }),
@@ -112,6 +113,14 @@ async function runSeal(names: readonly string[], options: SealOptions): Promise<
   }
   await writeSealed(sealed, { inPlace, output, format });
   if (gathered.hasFolder) say(summary(gathered, output));
+  if (inPlace) gathered.files.forEach(sayOthers);
+}
+
+/** In a file that the command line names, each document is expected to be a Secret. */
+function sayOthers({ input, documents }: GatheredFile): void {
+  const others = documents.filter(({ secrets }) => secrets.length === 0).length;
+  if (input.inFolder !== undefined || others === 0) return;
+  say(`${input.name}: ${count(others, "document")} without a Secret, not changed`);
 }
 
 function checkUsage(names: readonly string[], { inPlace, output }: OutputOptions): void {

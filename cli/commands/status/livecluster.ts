@@ -16,6 +16,8 @@ export interface LiveCluster {
   readonly report: KeyReport;
   /** By `NAMESPACE/NAME`. */
   readonly sealedSecrets: ReadonlyMap<string, JsonObject>;
+  /** Why the controller could not sync a SealedSecret as it is now, by `NAMESPACE/NAME`. */
+  readonly failures: ReadonlyMap<string, string>;
 }
 
 export async function askCluster(
@@ -27,7 +29,7 @@ export async function askCluster(
   const [report, sealedSecrets] = await locateAsync({ object: cluster.name }, () =>
     Promise.all([fetchKeyReport(connection), listSealedSecrets(connection)]),
   );
-  return { report, sealedSecrets };
+  return { report, sealedSecrets, failures: failuresAmong(sealedSecrets) };
 }
 
 /**
@@ -68,16 +70,38 @@ function liveValues(object: SealedObject, applied: JsonObject): readonly SealedV
   });
 }
 
-export function liveState(object: SealedObject, { sealedSecrets }: LiveCluster): string {
+/** `failure`: why the cluster could not sync what the file says. */
+export function liveState(
+  object: SealedObject,
+  { sealedSecrets, failures }: LiveCluster,
+): { readonly state: string; readonly failure?: string | undefined } {
   const applied = sealedSecrets.get(object.name);
-  if (applied === undefined) return "not applied";
+  if (applied === undefined) return { state: "not applied" };
   const [declared, inCluster] = [itemsOf(object.sealed), appliedIn(applied)[0]?.items];
   const isSame =
     inCluster?.size === declared.size &&
     [...declared].every(([item, { ciphertext }]) => inCluster.get(item)?.ciphertext === ciphertext);
-  if (!isSame) return "another version";
+  if (!isSame) return { state: "another version" };
+  const synced = conditionOf(applied);
+  if (synced?.["status"] === "True") return { state: "synced" };
+  const state = typeof synced?.["reason"] === "string" ? synced["reason"] : "not synced";
+  return { state, failure: failures.get(object.name) };
+}
+
+function failuresAmong(sealedSecrets: ReadonlyMap<string, JsonObject>): Map<string, string> {
+  const failures = new Map<string, string>();
+  for (const [name, applied] of sealedSecrets) {
+    const synced = conditionOf(applied);
+    if (synced?.["status"] !== "False" || !isStatusCurrent(applied)) continue;
+    const words = [synced["reason"], synced["message"]]
+      .filter((word) => typeof word === "string")
+      .filter((word) => word !== "");
+    failures.set(name, words.length === 0 ? "no reason is told" : words.join(": "));
+  }
+  return failures;
+}
+
+function conditionOf(applied: JsonObject): JsonObject | undefined {
   const conditions = objectsIn(asObject(applied["status"] ?? null)?.["conditions"] ?? []);
-  const synced = conditions.find(({ type }) => type === "Synced");
-  if (synced?.["status"] === "True") return "synced";
-  return typeof synced?.["reason"] === "string" ? synced["reason"] : "not synced";
+  return conditions.find(({ type }) => type === "Synced");
 }

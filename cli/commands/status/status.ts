@@ -1,7 +1,7 @@
 // `signet status`: every sealed file with its cluster and keys, and keys that can be retired.
 // SPEC.md, "Whole repositories".
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
@@ -13,26 +13,36 @@ import {
   withConnection,
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
+import { withoutAllowed } from "../../repository/allowedfiles.ts";
 import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
-import { type Inventory, isChartTemplate, readSealedFiles } from "../../repository/sealedfiles.ts";
+import {
+  type Inventory,
+  isChartTemplate,
+  readingOf,
+  readSealedFiles,
+} from "../../repository/sealedfiles.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
-import { clusterFacts, factsOf } from "./statusfacts.ts";
+import { clusterFacts, countsOf, factsOf, type State, STATES } from "./statusfacts.ts";
 import { statusLines } from "./statustext.ts";
 
 const HELP = `
 Which key a value is under is told by the stamp that sealing leaves in an annotation, by the
 repository's certificates, and with --live by each cluster's controller. States: current, stale (under
 an older key), unknown (no stamp, or no cluster to compare with), wrong (something is to be mended,
-told below the table).
+told below the table). --state lists those in one state; the counts and the exit status are of all.
 
-At the end stand each cluster's keys: whether one is safe to retire, or what still needs it.
-Exit status: 0 where nothing is to be done, else 3.
+Secrets in plain text are not looked for: \`signet scan\` finds them.
+
+Each cluster's keys follow: whether a key is safe to retire, or what still needs it. With --live, so do
+the SealedSecrets that the cluster cannot sync; one that a file declares is a problem.
+Exit status: 0 if there is nothing to do, else 3.
 
 Examples:
   $ signet status
+  $ signet status --state stale
   $ signet status --live --cluster prod
   $ signet status --json | jq -r '.sealedSecrets[] | select(.state == "stale") | .file'`;
 
@@ -43,6 +53,9 @@ export function define(command: Command): void {
       .usage("[OPTION...] [FILE|FOLDER...]")
       .description("Shows every sealed file: its cluster, scope and keys, and what is stale.")
       .addOption(flag("--live", "ask the clusters as well"))
+      .addOption(
+        new Option("--state <STATE>", "list only SealedSecrets in this state").choices(STATES),
+      )
       .addOption(clusterOption())
       .addOption(jsonOption()),
   )
@@ -55,6 +68,8 @@ export function define(command: Command): void {
 interface StatusOptions extends GivenCertificate {
   /** Ask the clusters as well. */
   readonly live: boolean;
+  /** Which to list; all count, whatever is listed. */
+  readonly state?: State;
   readonly json: boolean;
 }
 
@@ -64,7 +79,9 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
   const now = new Date();
-  let inventory = readSealedFiles(paths, project);
+  const everything = readSealedFiles(paths, project);
+  const { inventory: checked, allowed } = withoutAllowed(everything, project);
+  let inventory = checked;
   const live = new Map<string, LiveCluster>();
   if (options.live) {
     const wanted = [...(project?.clusters.values() ?? [])].filter(
@@ -83,13 +100,16 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     inventory = withLiveKeys(inventory, live);
   }
   // Whether a key is still needed depends on every file, not only on `paths`.
-  const all = paths.length === 0 ? inventory : withLiveKeys(readSealedFiles([], project), live);
+  const all = withLiveKeys(paths.length === 0 ? everything : readSealedFiles([], project), live);
   const objects = inventory.files
     .flatMap((file) => file.objects)
     .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
   const problems = problemsByObject(inventory, project, now);
   const facts = objects.map((object) =>
     factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
+  );
+  const listed = facts.filter(
+    ({ state }) => options.state === undefined || state === options.state,
   );
   const names = [...(project?.clusters.keys() ?? [])];
   const keys = names
@@ -100,9 +120,26 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     return { file, message: where === "" ? message : `${where}: ${message}` };
   });
   if (options.json) {
-    await printJson({ sealedSecrets: facts, unreadable, clusters: keys });
+    await printJson({
+      sealedSecrets: listed,
+      counts: {
+        ...countsOf(facts),
+        files: inventory.files.length,
+        otherFiles: inventory.otherFiles,
+        unreadable: unreadable.length,
+        skipped: inventory.skipped,
+        allowed,
+      },
+      unreadable,
+      clusters: keys,
+    });
   } else {
-    await printLines(statusLines(facts, unreadable, keys));
+    await printLines(
+      statusLines(facts, listed, unreadable, keys, {
+        listed: readingOf(inventory),
+        all: readingOf(all),
+      }),
+    );
   }
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
@@ -111,7 +148,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
       ({ state, cluster }) => state !== "current" && !(cluster === null && state === "unknown"),
     ).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
-  if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "thing")} to be done`);
+  if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "problem")} found`);
 }
 
 const keyOf = ({ file, name }: { file: string; name: string }): string => `${file}\n${name}`;

@@ -11,21 +11,42 @@ import { type LiveCluster, liveState } from "./livecluster.ts";
 const NEVER_SEAL = ["compromised", "unconfirmed"] as const;
 const DAY_MS = 86_400_000;
 
+/** The states of a SealedSecret, in the order in which they are counted. */
+export const STATES = ["current", "stale", "unknown", "wrong"] as const;
+export type State = (typeof STATES)[number];
+
+/** How many SealedSecrets are in each state. */
+export function countsOf(facts: readonly Facts[]): Record<State | "total", number> {
+  const inState = (wanted: State): number => facts.filter(({ state }) => state === wanted).length;
+  return {
+    total: facts.length,
+    current: inState("current"),
+    stale: inState("stale"),
+    unknown: inState("unknown"),
+    wrong: inState("wrong"),
+  };
+}
+
 export function factsOf(
   object: SealedObject,
-  problems: readonly string[],
+  found: readonly string[],
   live: ReadonlyMap<string, LiveCluster>,
   now: Date,
 ) {
   const { sealed, scope, values, meaning, file } = object;
   const keys = values.map(({ key }) => key);
   const asked = live.get(meaning?.cluster.name ?? "");
+  const inCluster = asked === undefined ? undefined : liveState(object, asked);
+  const problems =
+    inCluster?.failure === undefined
+      ? found
+      : [...found, `the cluster cannot sync it: ${inCluster.failure}`];
   const isUnsafe = values.some(({ fingerprint }) =>
     asked?.report.keys.some(
       (key) => NEVER_SEAL.some((each) => each === key.state) && key.fingerprint === fingerprint,
     ),
   );
-  const state =
+  const state: State =
     problems.length > 0
       ? "wrong"
       : isUnsafe || keys.includes("former") || keys.includes("foreign")
@@ -41,7 +62,7 @@ export function factsOf(
     file,
     state,
     problems,
-    ...(asked === undefined ? {} : { inCluster: liveState(object, asked) }),
+    ...(inCluster === undefined ? {} : { inCluster: inCluster.state }),
     values: values.map(({ item, fingerprint, key, certificate }) => ({
       item,
       fingerprint: fingerprint ?? null,
@@ -88,6 +109,8 @@ export function clusterFacts(
     certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
     daysLeft: current === null ? null : daysLeft(current, now),
     asked: asked !== undefined,
+    /** SealedSecrets of the cluster, whether they are in the repository or not. */
+    notSynced: [...(asked?.failures ?? [])].map(([sealedSecret, why]) => ({ sealedSecret, why })),
     keys: [...uses, ...others].map((use) => {
       const inFiles = blockersAmong(allUses, inventory, use.fingerprint ?? "");
       return keyFact(use, inFiles, asked, now);

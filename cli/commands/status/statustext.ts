@@ -2,29 +2,44 @@
 
 import { table } from "../../terminal/table.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
-import type { ClusterFacts, Facts } from "./statusfacts.ts";
+import { type ClusterFacts, countsOf, type Facts, STATES } from "./statusfacts.ts";
 
-/** The table of SealedSecrets, the problems, and each cluster's keys. */
+/**
+ * The table of SealedSecrets that are `listed`, the counts and problems of all, and the keys.
+ * `reading`: how many files were read for the SealedSecrets, and for the keys.
+ */
 export function statusLines(
   facts: readonly Facts[],
+  listed: readonly Facts[],
   unreadable: readonly { file: string | undefined; message: string }[],
   clusters: readonly ClusterFacts[],
+  reading: { readonly listed: string; readonly all: string },
 ): string[] {
   const isLive = facts.some(({ inCluster }) => inCluster !== undefined);
   const head = ["CLUSTER", "NAMESPACE", "NAME", "SCOPE", "STATE", "KEY", "AGE", "VALUES"];
-  const rows = facts.flatMap((each) =>
+  const rows = listed.flatMap((each) =>
     rowsOf(each).map((row) => (isLive ? [...row, each.inCluster ?? "-"] : row)),
   );
   const lines = table([isLive ? [...head, "FILE", "IN CLUSTER"] : [...head, "FILE"], ...rows]);
-  if (facts.length === 0) lines.splice(0, lines.length, "no sealed files");
+  if (listed.length === 0) lines.length = 0;
+  if (facts.length === 0) lines.push(`no sealed files (${reading.listed})`);
+  else lines.push(...(listed.length === 0 ? [] : [""]), countLine(facts));
   const problems = facts.flatMap(({ file, problems: each }) =>
     each.map((problem) => `${file}: ${problem}`),
   );
   for (const { file = "", message } of unreadable) problems.push(`${file}: ${message}`);
   if (problems.length > 0)
-    lines.push("", "To be mended:", ...problems.map((problem) => `  ${problem}`));
-  for (const each of clusters) lines.push("", ...clusterLines(each));
+    lines.push("", "Problems:", ...problems.map((problem) => `  ${problem}`));
+  for (const each of clusters) lines.push("", ...clusterLines(each, reading.all));
   return lines;
+}
+
+function countLine(facts: readonly Facts[]): string {
+  const counts = countsOf(facts);
+  const parts = STATES.filter((state) => counts[state] > 0).map(
+    (state) => `${counts[state]} ${state}`,
+  );
+  return `${count(counts.total, "SealedSecret")}: ${parts.join(", ")}`;
 }
 
 /** One row for each key that sealed values of the object. */
@@ -48,13 +63,10 @@ function rowsOf({ cluster, namespace, name, scope, state, values, file }: Facts)
   });
 }
 
-function clusterLines({
-  cluster,
-  certificate,
-  daysLeft: left,
-  asked,
-  keys,
-}: ClusterFacts): string[] {
+function clusterLines(
+  { cluster, certificate, daysLeft: left, asked, notSynced, keys }: ClusterFacts,
+  reading: string,
+): string[] {
   const state =
     certificate === "missing"
       ? `no certificate yet: \`signet cert refresh ${cluster}\``
@@ -78,13 +90,20 @@ function clusterLines({
         ? ""
         : safe
           ? asked
-            ? "; SAFE to retire"
-            : "; no file needs it, ask the cluster with --live"
+            ? `; SAFE to retire (files: ${reading})`
+            : `; no file needs it (${reading}), ask the cluster with --live`
           : "; blocked by";
     lines.push(head + verdict, ...shortened(blockedBy).map((reason) => `    ${reason}`));
   }
   if (keys.some(({ safe }) => safe)) {
     lines.push("  Older commits may still be under a key that is safe: keep it in a backup.");
+  }
+  if (notSynced.length > 0) {
+    const failures = notSynced.map(({ sealedSecret, why }) => `${sealedSecret}: ${why}`);
+    lines.push(
+      `  ${count(notSynced.length, "SealedSecret")} of the cluster not synced:`,
+      ...shortened(failures).map((failure) => `    ${failure}`),
+    );
   }
   return lines;
 }

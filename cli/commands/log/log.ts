@@ -1,0 +1,137 @@
+// `signet log`: the history of a sealed file's items, or every value that a key ever sealed.
+// SPEC.md, "Whole repositories".
+
+import { relative, resolve } from "node:path";
+import type { Command } from "commander";
+import { SignetError } from "../../../shared/errors.ts";
+import { isShallow, needWorkTree, readBlobs } from "../../git/gitprocess.ts";
+import { type Change, type CommitChanges, historyOf } from "../../git/history.ts";
+import {
+  changesBetween,
+  formatItemChange,
+  type ItemChange,
+  type SealedText,
+  sealedTextsIn,
+} from "../../git/sealedtext.ts";
+import { logOfKey, type LogOptions } from "./logofkey.ts";
+import { jsonOption, recoveryKeyOption } from "../../options.ts";
+import { warn } from "../../terminal/messages.ts";
+import { printJson, printLines } from "../../terminal/results.ts";
+
+const HELP = `
+Of a file: who changed which item, when, and under which sealing key, the newest first.
+
+With --key, for a key that leaked: every value that was ever sealed under it in any branch, which is
+the list of what must be changed. --recovery-key finds those without a stamp too, by opening them.
+It reads the YAML and JSON files of all commits in this clone, and reports what it could not read or
+tell. In a shallow clone it prints what it found and fails.
+
+Examples:
+  $ signet log prod/shop/db.yaml
+  $ signet log --key SHA256:pV1EkPSm
+  $ signet log --recovery-key leaked.key --json`;
+
+export function define(command: Command): void {
+  command
+    .argument("[FILE...]")
+    .usage("[OPTION...] FILE | --key FINGERPRINT | --recovery-key FILE")
+    .description("Tells the history of a sealed file, or of a sealing key, from Git.")
+    .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
+    .addOption(recoveryKeyOption("the sealing key itself"))
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action((paths: string[], flags: LogOptions) => runLog(paths, flags));
+}
+
+/** @throws SignetError usage, io */
+async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
+  if (options.key !== undefined || options.recoveryKey.length > 0) {
+    await logOfKey(paths, options);
+    return;
+  }
+  const [path, ...others] = paths;
+  if (path === undefined || others.length > 0) {
+    throw new SignetError("usage", "name one file, or a key with --key");
+  }
+  await logOfFile(path, options);
+}
+
+interface LogEntry {
+  readonly commit: string;
+  readonly author: string;
+  readonly date: string;
+  readonly subject: string;
+  readonly changes: readonly ItemChange[];
+}
+
+async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
+  const top = needWorkTree();
+  if (isShallow(top))
+    warn("this clone is shallow, older changes are missing: run `git fetch --unshallow`");
+  const followed = historyOfFile(relative(top, resolve(path)), top);
+  const texts = textsIn(followed, top);
+  const entries = followed.flatMap((commit): LogEntry[] => {
+    const changes = commit.changes.flatMap((change) => itemChanges(change, texts));
+    const { id, author, date, subject } = commit;
+    return changes.length === 0 ? [] : [{ commit: id, author, date, subject, changes }];
+  });
+  if (json) {
+    await printJson({ file: path, entries });
+    return;
+  }
+  const named = new Set(entries.flatMap(({ changes }) => changes.map(({ name }) => name)));
+  if (entries.length === 0) {
+    throw new SignetError("usage", "Git's history has no sealed value of this file", {
+      place: { file: path },
+    });
+  }
+  const blocks = entries.map(({ commit, author, date, subject, changes }) => {
+    const lines = changes.map((change) => {
+      const where = named.size > 1 ? `${change.name}: ` : "";
+      return `  ${where}${formatItemChange(change)}`;
+    });
+    return [`${date}  ${commit.slice(0, 12)}  ${author}`, `  "${subject}"`, ...lines];
+  });
+  await printLines(blocks.flatMap((block, index) => (index === 0 ? block : ["", ...block])));
+}
+
+/**
+ * The commits that changed a file, under any of its former names. Git's own --follow loses one side
+ * of a fork.
+ */
+function historyOfFile(path: string, top: string): CommitChanges[] {
+  const manifests = ["yaml", "yml", "json"].map((ending) => `:(top,icase)*.${ending}`);
+  const commits = historyOf(["-M", "--", `:(top,literal)${path}`, ...manifests], top, {
+    hasPatterns: true,
+  });
+  const names = new Set([path]);
+  return commits.flatMap((commit) => {
+    const changes = commit.changes.filter((change) => names.has(change.path));
+    for (const { oldPaths } of changes) for (const each of oldPaths) names.add(each);
+    return changes.length === 0 ? [] : [{ ...commit, changes }];
+  });
+}
+
+/** What changed in each item; for a merge, what neither side has. */
+function itemChanges(
+  { before, after }: Change,
+  texts: ReadonlyMap<string, SealedText[]>,
+): ItemChange[] {
+  const now = sealedAt(texts, after);
+  const [first = [], ...others] = before.map((id) => changesBetween(sealedAt(texts, id), now));
+  return first.filter(({ name, item }) =>
+    others.every((changes) => changes.some((each) => each.name === name && each.item === item)),
+  );
+}
+
+function textsIn(commits: readonly CommitChanges[], top: string): Map<string, SealedText[]> {
+  const ids = commits.flatMap(({ changes }) =>
+    changes.flatMap(({ before, after }) => [...before, after].filter((id) => id !== null)),
+  );
+  const texts = readBlobs(ids, top);
+  return new Map([...texts].map(([id, text]) => [id, text === null ? [] : sealedTextsIn(text)]));
+}
+
+function sealedAt(texts: ReadonlyMap<string, SealedText[]>, id: string | null): SealedText[] {
+  return id === null ? [] : (texts.get(id) ?? []);
+}

@@ -1,0 +1,50 @@
+// The namespace that values are sealed for, where a file says none, as with Kustomize.
+// SPEC.md, "Changing values".
+
+import { SignetError } from "../../shared/errors.ts";
+import { invalidNames } from "../../shared/kubernetes/object.ts";
+import { scopeOf } from "../../shared/sealing/scope.ts";
+import { checkPlace } from "../../shared/sealing/seal.ts";
+import { type SealedSecret, sealedForOf } from "../../shared/sealing/sealedsecret.ts";
+import type { SealedObject } from "./sealedfiles.ts";
+
+/**
+ * The SealedSecret in the namespace of the file, or else in `given`, or in that of the path rule.
+ * @throws SignetError secret-invalid if there is none, or if it is another than that of the file
+ *   or of its values
+ */
+export function inItsNamespace(
+  { sealed, meaning, scope }: SealedObject,
+  given: string | undefined,
+): SealedSecret {
+  const declared = sealed.metadata.namespace;
+  const place = { field: "metadata.namespace" };
+  const ruled = meaning?.namespace ?? "";
+  const said = declared === "" ? ruled : declared;
+  if (given !== undefined && said !== "" && given !== said) {
+    const words = declared === "" ? `is ${said} by the file's path` : `is ${said}`;
+    throw new SignetError("secret-invalid", `${words}, but "${given}" was specified`, {
+      hint: "leave --namespace out",
+      place,
+    });
+  }
+  const namespace = said === "" ? (given ?? "") : said;
+  const placed = { ...sealed, metadata: { ...sealed.metadata, namespace } };
+  if (declared !== "" || scopeOf(sealed.metadata.annotations) === "cluster-wide") return placed;
+  checkPlace(placed);
+  if (invalidNames(placed.metadata).includes("namespace")) {
+    throw new SignetError("secret-invalid", "the namespace is not a name that Kubernetes accepts", {
+      hint: "say it with --namespace",
+      place,
+    });
+  }
+  const known = sealedForOf(placed);
+  if (known !== null && known.said !== known.needed) {
+    throw new SignetError(
+      "secret-invalid",
+      `the values are sealed for ${known.said}, this one would be for ${known.needed}`,
+      { hint: `all values of a ${scope} SealedSecret open in one place; see --namespace`, place },
+    );
+  }
+  return placed;
+}
