@@ -422,7 +422,10 @@ describe("GET /v1/keys and signet keys", () => {
       process.execPath,
       ...["dist/signet.cjs", "keys", "--kubeconfig", kubeconfig],
     ]);
-    expect([status, stderr]).toEqual([0, ""]);
+    expect(status).toBe(0);
+    expect(stderr).toMatch(
+      /^signet: cluster https:\/\/\S+ \(context test\), namespace kube-system, controller \S+\n$/,
+    );
     const lines = stdout.split("\n");
     expect(lines[0]).toMatch(/^STATE +VALUES +SEALEDSECRETS +SINCE +SECRET +FINGERPRINT$/);
     expect(lines[1]).toMatch(/^sealing +\d+ .*SHA256:/);

@@ -100,8 +100,12 @@ export async function reportAvailable(plane: ControlPlane, deployment: KubeObjec
   await plane.request("PATCH", `${await plane.pathOf(deployment)}/status`, { status }, MERGE);
 }
 
-/** A node of one namespace. */
-export function startNode(plane: ControlPlane, namespace: string): Node {
+/** A node of one namespace; with `firstReplicaOnly` it runs one pod of a Deployment that wants more. */
+export function startNode(
+  plane: ControlPlane,
+  namespace: string,
+  { firstReplicaOnly = false }: { firstReplicaOnly?: boolean } = {},
+): Node {
   const host = requireBed("a node");
   const pods = new Map<string, Pod>();
 
@@ -224,7 +228,8 @@ export function startNode(plane: ControlPlane, namespace: string): Node {
       if (!wanted.some(({ metadata }) => metadata?.name === name)) await stopPod(name);
     }
     for (const deployment of wanted) {
-      if (deployment.spec.replicas > 1) throw new Error("one address, one replica");
+      if (deployment.spec.replicas > 1 && !firstReplicaOnly)
+        throw new Error("one address, one replica");
       await roll(deployment, services);
     }
     for (const deployment of deployments) await reportAvailable(plane, deployment);

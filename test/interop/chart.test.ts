@@ -192,6 +192,7 @@ describe("flags and image", () => {
       "--key-renew-period=720h",
       "--log-level=INFO",
       "--log-format=text",
+      "--shutdown-delay=5s",
     ]);
   });
 

@@ -170,7 +170,10 @@ describe("the image", () => {
   });
 
   it("starts the controller by the name that the original's manifests have for it as well", () => {
-    expect(run("controller", "--version")).toEqual(run("signet-controller", "--version"));
+    const { stdout, ...rest } = run("signet-controller", "--version");
+    const named = stdout.replace(/^signet-controller version/, "controller version");
+    expect(named).not.toBe(stdout);
+    expect(run("controller", "--version")).toEqual({ stdout: named, ...rest });
   });
 
   it("starts all three commands by their names, and they tell the commit", () => {
@@ -185,19 +188,10 @@ describe("the image", () => {
     expect(run("kubeseal", "--version").stdout).toMatch(/^kubeseal version: v\d/);
   });
 
-  it("starts with code that was compiled for its own Node", () => {
-    const check = `const { readFileSync } = require("node:fs"), { Script } = require("node:vm");
-      for (const name of ["signet", "kubeseal"]) {
-        const file = "/opt/kube-signet/dist/cli/" + name;
-        const cachedData = readFileSync(file + ".cache");
-        const script = new Script(readFileSync(file + ".js", "utf8"), { filename: file + ".js", cachedData });
-        console.log(script.cachedDataRejected);
-      }`;
-    expect(run("node", "--eval", check)).toEqual({
-      status: 0,
-      stdout: "false\nfalse\n",
-      stderr: "",
-    });
+  it("has no code that V8 compiled, which differs from build to build", () => {
+    const files = readdirSync(join(image.root, "opt/kube-signet/dist"), { recursive: true });
+    expect(files).toContain("cli/signet.js");
+    expect(files.filter((file) => String(file).endsWith(".cache"))).toEqual([]);
   });
 
   it("cannot be written to, also where everybody may write", () => {
