@@ -16,19 +16,18 @@ const OF_REPOSITORY = new Set([
 const OF_CLUSTER = new Set([
   ...["name", "server", "namespaces", "clusterResources", "project", "shard", "config"],
 ]);
-const ITEMS: Record<string, ReadonlySet<string>> = {
-  repository: OF_REPOSITORY,
-  "repo-creds": OF_REPOSITORY,
-  "repository-write": OF_REPOSITORY,
-  "repo-write-creds": OF_REPOSITORY,
-  cluster: OF_CLUSTER,
-};
+const ITEMS: ReadonlyMap<unknown, ReadonlySet<string>> = new Map([
+  ["repository", OF_REPOSITORY],
+  ["repo-creds", OF_REPOSITORY],
+  ["repository-write", OF_REPOSITORY],
+  ["repo-write-creds", OF_REPOSITORY],
+  ["cluster", OF_CLUSTER],
+]);
 
 /** Names of the items of a Secret that need no sealing, if their values have the form they should have. */
 export function publicItemsOf(object: JsonObject): ReadonlySet<string> {
   const labels = asObject(metadataOf(object)["labels"] ?? null) ?? {};
-  const type = labels[ARGO_LABEL];
-  return (typeof type === "string" ? ITEMS[type] : undefined) ?? new Set();
+  return ITEMS.get(labels[ARGO_LABEL]) ?? new Set();
 }
 
 /** Whether the value of such an item is what it should be, and nothing else. */
@@ -47,10 +46,10 @@ function isPublicLine(text: string): boolean {
 }
 
 /** The parts of how Argo CD reaches a cluster that are no credentials. */
-const CONFIG: Record<string, readonly string[]> = {
-  tlsClientConfig: ["insecure", "serverName", "caData"],
-  awsAuthConfig: ["clusterName", "roleARN"],
-};
+const CONFIG: ReadonlyMap<string, readonly string[]> = new Map([
+  ["tlsClientConfig", ["insecure", "serverName", "caData"]],
+  ["awsAuthConfig", ["clusterName", "roleARN"]],
+]);
 
 function isPublicConfig(text: string): boolean {
   let config: JsonObject | null;
@@ -60,7 +59,7 @@ function isPublicConfig(text: string): boolean {
     return false;
   }
   return Object.entries(config ?? { "": null }).every(([field, value]) => {
-    const known = Object.hasOwn(CONFIG, field) ? (CONFIG[field] ?? []) : [];
+    const known = CONFIG.get(field) ?? [];
     const fields = asObject(value);
     return fields !== null && Object.keys(fields).every((each) => known.includes(each));
   });

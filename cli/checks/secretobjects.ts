@@ -84,11 +84,11 @@ export function inSecret(object: JsonObject, line: number): Plaintext[] {
 }
 
 /** Where a Secret's template is in what makes the Secret. */
-const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
-  SealedSecret: ["spec", "template", "data"],
-  ExternalSecret: ["spec", "target", "template", "data"],
-  ClusterExternalSecret: ["spec", "externalSecretSpec", "target", "template", "data"],
-};
+const TEMPLATES: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ["SealedSecret", ["spec", "template", "data"]],
+  ["ExternalSecret", ["spec", "target", "template", "data"]],
+  ["ClusterExternalSecret", ["spec", "externalSecretSpec", "target", "template", "data"]],
+]);
 
 /**
  * Literals in the template of a SealedSecret, and passwords in that of an ExternalSecret: there,
@@ -100,8 +100,8 @@ export function inTemplateOf(
   lineAt: LineAt,
 ): Plaintext[] {
   const { kind } = object;
-  const below = typeof kind === "string" && Object.hasOwn(TEMPLATES, kind) ? TEMPLATES[kind] : [];
-  if (below === undefined || below.length === 0) return [];
+  const below = TEMPLATES.get(kind);
+  if (below === undefined) return [];
   const data = below.reduce<Json>((value, field) => asObject(value)?.[field] ?? null, object);
   const items = filledItems(data, false).filter((item) => {
     const text = asObject(data)?.[item];

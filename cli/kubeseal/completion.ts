@@ -27,13 +27,13 @@ const VALUES: Readonly<Record<string, string>> = {
 /** The contexts of the kubeconfig, as `signet` completes them. */
 const CONTEXTS = `signet complete -- keys list --context '' 2>/dev/null | cut -f1 | grep -v '^:'`;
 
-const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
+const SHELLS = new Map(Object.entries({ bash, zsh, fish }));
 
 /** @throws SignetError usage */
 export function completionScript(shell: string): string {
-  const script = SHELLS[shell];
+  const script = SHELLS.get(shell);
   if (script === undefined) {
-    const known = Object.keys(SHELLS).join(", ");
+    const known = [...SHELLS.keys()].join(", ");
     throw new SignetError("usage", `--completion ${JSON.stringify(shell)}: known are ${known}`);
   }
   return script();

@@ -160,7 +160,7 @@ function usageError(message: string): SignetError {
 function readLong(flags: Flags, arg: string, waiting: Iterator<string>): void {
   const [, name = "", given] = /^--([^=]*)(?:=([\s\S]*))?$/.exec(arg) ?? [];
   if (name === "" || name.startsWith("-")) throw usageError("bad flag syntax: " + arg.slice(0, 3));
-  if (FLAGS[name] === undefined) throw usageError(`unknown flag: --${name}`);
+  if (!Object.hasOwn(FLAGS, name)) throw usageError(`unknown flag: --${name}`);
   const value = given ?? (isSwitch(name) ? "true" : following(waiting));
   if (value === undefined) throw usageError(`flag needs an argument: --${name}`);
   assign(flags, name, value);

@@ -360,8 +360,10 @@ describe("completion", () => {
     expect(zsh.stdout).toContain("'--scope[strict, ");
     const fish = await kubeseal(["--completion", "fish"]);
     expect(fish.stdout).toContain("complete -c kubeseal -l cert -r -d '");
-    const other = await kubeseal(["--completion", "tcsh"]);
-    expect([other.status, other.stdout]).toEqual([1, ""]);
-    expect(other.stderr).toContain("known are bash, zsh, fish");
+    for (const shell of ["tcsh", "constructor"]) {
+      const other = await kubeseal(["--completion", shell]);
+      expect([other.status, other.stdout]).toEqual([1, ""]);
+      expect(other.stderr).toContain("known are bash, zsh, fish");
+    }
   });
 });

@@ -132,6 +132,11 @@ describe("a file that cannot be read", () => {
     expect(shown(lines)).toContain('      "a": <sealed HASH>\n    }\n');
   });
 
+  it.for(["constructor", "toString", "__proto__"])("is shown as it is of kind %s", (kind) => {
+    const text = `kind: ${kind}\nmetadata: {name: a}\ndata: {a: b}\n`;
+    expect(withoutValues(text)).toBe(text);
+  });
+
   it("shows which key a value is under", () => {
     const stamp = `SHA256:${"n".repeat(43)}`;
     expect(withoutValues(`kind: SealedSecret\nannotations:\n  under: ${stamp}\n{{\n`)).toContain(

@@ -15,10 +15,10 @@ export async function runTextconv(path: string): Promise<void> {
 }
 
 /** The fields of each kind that hold values. */
-const VALUE_FIELDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  SealedSecret: [["spec", "encryptedData"], ["spec"]],
-  Secret: [["data"], ["stringData"]],
-};
+const VALUE_FIELDS: ReadonlyMap<unknown, readonly (readonly string[])[]> = new Map([
+  ["SealedSecret", [["spec", "encryptedData"], ["spec"]]],
+  ["Secret", [["data"], ["stringData"]]],
+]);
 
 /** Where annotations may quote a whole Secret. */
 const ANNOTATIONS = [
@@ -51,8 +51,8 @@ export function withoutValues(text: string): string {
   for (const document of documents) {
     if (asObject(document.value) === null) continue;
     for (const { object, path } of placed(document)) {
-      const kind = typeof object["kind"] === "string" ? object["kind"] : "";
-      for (const field of VALUE_FIELDS[kind] ?? []) {
+      const { kind } = object;
+      for (const field of VALUE_FIELDS.get(kind) ?? []) {
         for (const { key, value } of entriesAt(document, [...path, ...field])) {
           // Of spec itself, only the value of the legacy form.
           if (field.length === 1 && field[0] === "spec" && key !== "data") continue;
@@ -60,7 +60,7 @@ export function withoutValues(text: string): string {
           replace(value, isSealed ? sealedMark(value.resolved.value) : PLAIN);
         }
       }
-      for (const field of kind in VALUE_FIELDS ? ANNOTATIONS : []) {
+      for (const field of VALUE_FIELDS.has(kind) ? ANNOTATIONS : []) {
         for (const { key, value } of entriesAt(document, [...path, ...field])) {
           if (quotesObject(key)) replace(value, PLAIN);
         }

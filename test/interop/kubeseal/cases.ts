@@ -345,6 +345,7 @@ add("", { env: { SEALED_SECRETS_VERSION: "true" } });
 const FLAG_ERRORS: [string, RegExp][] = [
   ["--nope", /unknown flag: --nope/],
   ["--nope=secret", /unknown flag: --nope/],
+  ["--constructor=secret", /unknown flag: --constructor/],
   ["-x", /unknown shorthand flag: 'x' in -x/],
   ["--cert", /flag needs an argument: --cert/],
   ["-o", /flag needs an argument: 'o' in -o/],
