@@ -79,10 +79,11 @@ export async function download(
     const isSameOrigin = url.origin === address.origin && authorization !== undefined;
     const options = {
       headers: isSameOrigin ? { ...others, authorization } : others,
-      agent: await agentFor(url, environmentProxy(url), {
-        ca: [...machineRoots()],
-        allowPartialTrustChain: true,
-      }),
+      agent: await agentFor(
+        url,
+        environmentProxy(url),
+        url.protocol === "http:" ? {} : { ca: [...machineRoots()], allowPartialTrustChain: true },
+      ),
       ...signal,
     };
     const answer = await send(url, options, undefined, { maxBytes: MAX_DOWNLOAD_BYTES });

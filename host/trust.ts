@@ -27,14 +27,18 @@ export function machineRoots(): readonly string[] {
 
 /** The valid certificates in a text, as PEM. */
 export function certificatesIn(text: string): string[] {
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  return blocks.filter((block) => {
-    try {
-      return new X509Certificate(block).raw.length > 0;
-    } catch {
-      return false;
-    }
-  });
+  return blocksIn(text).filter(isCertificate);
+}
+
+const blocksIn = (text: string): string[] =>
+  text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+
+function isCertificate(block: string): boolean {
+  try {
+    return new X509Certificate(block).raw.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function findRoots(): string[] {
@@ -42,15 +46,23 @@ function findRoots(): string[] {
   const roots = system.length > 0 ? system : [...tls.rootCertificates];
   // Node adds these itself, but only where a program names no others.
   const extra = process.env["NODE_EXTRA_CA_CERTS"];
-  return [...new Set([...roots, ...(extra ? certificatesOf(extra) : [])])];
+  return [...new Set([...roots, ...(extra ? certificatesIn(textOf(extra)) : [])])];
 }
 
 function rootsOfLinux(): string[] {
   const { SSL_CERT_FILE, SSL_CERT_DIR } = process.env;
   const files = SSL_CERT_FILE ? [SSL_CERT_FILE] : FILES;
   const folders = SSL_CERT_DIR ? SSL_CERT_DIR.split(":") : FOLDERS;
-  const first = files.map(certificatesOf).find((found) => found.length > 0) ?? [];
-  return [...first, ...folders.flatMap(filesIn).flatMap(certificatesOf)];
+  const roots = new Set<string>();
+  for (const file of files) {
+    for (const certificate of certificatesIn(textOf(file))) roots.add(certificate);
+    if (roots.size > 0) break;
+  }
+  // Most of them are in the file as well, and to check one takes half a millisecond.
+  for (const block of folders.flatMap(filesIn).flatMap((file) => blocksIn(textOf(file)))) {
+    if (!roots.has(block) && isCertificate(block)) roots.add(block);
+  }
+  return [...roots];
 }
 
 /** Node asks the platform's store from 22.15 on. */
@@ -60,11 +72,11 @@ function rootsOfPlatform(): string[] {
 }
 
 /** As in Go, what cannot be read is left out: whoever it signed is then refused. */
-function certificatesOf(file: string): string[] {
+function textOf(file: string): string {
   try {
-    return certificatesIn(readBytes(file).toString("latin1"));
+    return readBytes(file).toString("latin1");
   } catch {
-    return [];
+    return "";
   }
 }
 
