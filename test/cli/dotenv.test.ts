@@ -4,21 +4,14 @@
 
 import { describe, expect, it } from "vitest";
 import { parseDotenv } from "../../cli/sealing/dotenv.ts";
-import { SignetError } from "../../shared/errors.ts";
+import type { SignetError } from "../../shared/errors.ts";
+import { thrownBy } from "../vectors/fixtures.ts";
 
 function values(text: string): Record<string, string | undefined> {
   return Object.fromEntries(parseDotenv(text).map(({ name, value }) => [name, value]));
 }
 
-function fault(text: string): SignetError {
-  try {
-    parseDotenv(text);
-  } catch (error) {
-    if (error instanceof SignetError) return error;
-    throw error;
-  }
-  throw new Error("nothing was refused");
-}
+const fault = (text: string): SignetError => thrownBy(() => parseDotenv(text));
 
 /** The text, and what `VAR` is. */
 type Row = readonly [string, string];

@@ -4,19 +4,12 @@ import { meaningBelow, meaningOf, newFilePath } from "../../cli/repository/proje
 import { parseProject, type Project } from "../../cli/repository/projectfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { cpu, superlinear } from "../shared/growth.ts";
+import { thrownBy } from "../vectors/fixtures.ts";
 
 const ROOT = resolve("/repo");
 const project = (text: string): Project => parseProject(text, ROOT);
 
-function caught(text: string): SignetError {
-  try {
-    project(text);
-  } catch (error) {
-    if (error instanceof SignetError) return error;
-    throw error;
-  }
-  throw new Error("nothing was refused");
-}
+const caught = (text: string): SignetError => thrownBy(() => project(text));
 
 describe("signet.yaml", () => {
   it("says nothing where it is empty", () => {

@@ -6,18 +6,12 @@ import { type Edit, editManifest } from "../../shared/manifest/edit.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { formatManifests, type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
+import { thrownBy } from "../vectors/fixtures.ts";
 
 const values = (text: string) => parseManifests(text).map(({ value }) => value);
 
-function fault(text: string): SignetError {
-  try {
-    parseManifests(text, { file: "f.yaml" });
-  } catch (error) {
-    if (error instanceof SignetError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
+const fault = (text: string): SignetError =>
+  thrownBy(() => parseManifests(text, { file: "f.yaml" }));
 
 describe("streams", () => {
   test.each<[string, string, Json[]]>([

@@ -2,20 +2,14 @@
 // and the field, and never the value.
 
 import { describe, expect, it } from "vitest";
-import { SignetError } from "../../shared/errors.ts";
+import type { SignetError } from "../../shared/errors.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
+import { thrownBy } from "../vectors/fixtures.ts";
 
 const HEAD = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\n";
 
-function fault(text: string): SignetError {
-  try {
-    parseManifests(text, { file: "f.yaml" });
-  } catch (error) {
-    if (error instanceof SignetError) return error;
-    throw error;
-  }
-  throw new Error("nothing was refused");
-}
+const fault = (text: string): SignetError =>
+  thrownBy(() => parseManifests(text, { file: "f.yaml" }));
 
 const begins = (characters: string): string =>
   `a value that begins with "${characters}" must be in quotes`;

@@ -53,6 +53,17 @@ export function onlyObject(manifest: string): JsonObject {
   return object;
 }
 
+/** The SignetError that `action` throws; any other error goes on. */
+export function thrownBy(action: () => unknown): SignetError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof SignetError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
+
 /** The SignetError that `action` throws or rejects with; any other error goes on. */
 export async function errorOf(action: () => unknown): Promise<SignetError> {
   try {
