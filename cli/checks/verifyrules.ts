@@ -213,7 +213,7 @@ function checkStamps({ sealed, values }: SealedObject, add: Add): void {
   }
 }
 
-/** The envelope of a value; null if it is none. */
+/** The envelope of a value; null if the value is not an envelope. */
 function envelopeOf({ legacyData, encryptedData }: SealedSecret, item: string): Envelope | null {
   return legacyData === undefined
     ? decodeEnvelope(encryptedData.get(item) ?? "")

@@ -10,8 +10,8 @@ import type { SealedObject } from "./sealedfiles.ts";
 
 /**
  * The SealedSecret in the namespace of the file, or else in `given`, or in that of the path rule.
- * @throws SignetError secret-invalid if there is none, or if it is another than that of the file
- *   or of its values
+ * @throws SignetError secret-invalid if there is none, or if it differs from that of the file or
+ *   of its values
  */
 export function inItsNamespace(
   { sealed, meaning, scope }: SealedObject,

@@ -8,7 +8,7 @@ const WIDEST = 100;
 /** Narrower, the columns of options leave no room for words. */
 const NARROWEST = 40;
 
-/** The columns of the terminal; infinite where standard output is none, or does not tell. */
+/** The columns of the terminal; Infinity where standard output is no terminal, or does not say. */
 export function terminalWidth(): number {
   // Setting up Node's stream takes milliseconds.
   const columns = isatty(STDOUT) ? process.stdout.columns : 0;
