@@ -620,13 +620,21 @@ export async function obtainParts(say: Say, wanted?: readonly PartName[]): Promi
     for (const part of needed) paths[part] = join(destination, part);
     if (!existsSync(destination)) missing.push({ recipe, destination });
   }
-  // Go uses every core by itself; npm and pip only wait for the network.
-  const lane = async (needs: Recipe["needs"]): Promise<void> => {
-    const recipes = missing.filter(({ recipe }) => recipe.needs === needs);
-    if (needs === "go" && recipes.length > 0) await checkGo();
-    for (const { recipe, destination } of recipes) await make(recipe, destination, say);
+  const network = missing.filter(({ recipe }) => recipe.needs === "network");
+  const builds = missing.filter(({ recipe }) => recipe.needs === "go");
+  if (builds.length > 0) await checkGo();
+  const lane = async (next: () => (typeof missing)[number] | undefined): Promise<void> => {
+    for (let part = next(); part !== undefined; part = next()) {
+      await make(part.recipe, part.destination, say);
+    }
   };
-  const lanes = await Promise.allSettled([lane("network"), lane("go")]);
+  // npm and pip only wait for the network. Go uses every core but while it fetches and links, so one
+  // lane takes the quick builds from the front and another the long ones from the back.
+  const lanes = await Promise.allSettled([
+    lane(() => network.shift()),
+    lane(() => builds.shift()),
+    lane(() => builds.pop()),
+  ]);
   for (const result of lanes) if (result.status === "rejected") throw result.reason;
   return paths;
 }
