@@ -62,9 +62,9 @@ const MAX_COMPARED = 256;
 /**
  * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, those
  * that used little time before those that used much. None has all workers, and those that used far
- * more than others have a quarter of them together, or less while others have work. Slow runs hold no worker, and namespaces that have one get
- * none while together they have as many runs as there are workers. So many or slow names in some
- * namespaces do not delay another.
+ * more than others have a quarter of them together, or less while others have work. Slow runs hold no
+ * worker, and namespaces that have one get none while together they have as many runs as there are
+ * workers. So many or slow names in some namespaces do not delay another.
  */
 export class Queue {
   readonly #options: QueueOptions;

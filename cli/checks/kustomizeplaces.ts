@@ -31,11 +31,15 @@ export class Kustomized {
   readonly #placements: ReadonlyMap<string, readonly Placement[]>;
   readonly #byPath: ReadonlyMap<string, SealedFile>;
   readonly #names = new Map<ReadonlySet<string>, ReadonlySet<string>>();
+  /** The outermost Kustomizations that include more than could be followed. */
+  readonly unfollowed: ReadonlySet<string>;
 
   constructor(files: readonly SealedFile[], kustomizations: readonly Kustomization[]) {
     this.#patches = new Set(kustomizations.flatMap(({ patches }) => patches));
     this.#byPath = new Map(files.map((file) => [resolve(file.path), file]));
-    this.#placements = placementsOf([...this.#byPath.keys()], kustomizations);
+    const walk = walked([...this.#byPath.keys()], kustomizations);
+    this.#placements = walk.found;
+    this.unfollowed = walk.unfollowed;
   }
 
   /** Whether a file is applied as a patch, and declares nothing. */
@@ -84,12 +88,9 @@ export function placed(sealed: SealedSecret, placement: Naming): SealedSecret {
 
 /**
  * What Kustomizations that no other one includes make of some files. `files`: resolved paths. A file
- * that none of them includes is not in the result.
+ * that none of them includes is not in what is found.
  */
-function placementsOf(
-  files: readonly string[],
-  kustomizations: readonly Kustomization[],
-): Map<string, Placement[]> {
+function walked(files: readonly string[], kustomizations: readonly Kustomization[]): Walk {
   const byFolder = new Map<string, Kustomization>();
   for (const each of kustomizations) if (!each.isOfFlux) byFolder.set(each.folder, each);
   const included = new Set(
@@ -103,7 +104,7 @@ function placementsOf(
     if (each.isOfFlux) walk.begin(each, inFolder.get(each.folder) ?? [each.folder]);
     else if (!included.has(each.folder)) walk.begin(each, [each.folder]);
   }
-  return walk.found;
+  return walk;
 }
 
 /** What Flux applies of folders without a Kustomization of their own: everything below. */
@@ -129,6 +130,7 @@ function appliedByFolder(
 /** Follows what Kustomizations include. */
 class Walk {
   readonly found = new Map<string, Placement[]>();
+  readonly unfollowed = new Set<string>();
   readonly #files: ReadonlySet<string>;
   readonly #byFolder: ReadonlyMap<string, Kustomization>;
   #steps = 0;
@@ -149,17 +151,23 @@ class Walk {
   }
 
   #visit(path: string, outer: Placement): void {
-    if (++this.#steps > MAX_STEPS) return;
+    if (++this.#steps > MAX_STEPS) {
+      this.unfollowed.add(outer.by);
+      return;
+    }
     if (this.#files.has(path)) {
       const others = this.found.get(path) ?? [];
       this.found.set(path, others);
       if (others.length < MAX_PLACEMENTS) {
         others.push(outer.isKnown ? outer : { ...outer, ...UNCHANGED });
-      }
+      } else this.unfollowed.add(outer.by);
     }
     const kustomization = this.#byFolder.get(path);
     if (kustomization === undefined || this.#within.has(path)) return;
-    if (this.#within.size >= MAX_DEPTH) return;
+    if (this.#within.size >= MAX_DEPTH) {
+      this.unfollowed.add(outer.by);
+      return;
+    }
     this.#within.add(path);
     // What components do, they do to everything beside them as well.
     const components = kustomization.components.flatMap((each) => this.#byFolder.get(each) ?? []);

@@ -1,7 +1,7 @@
 // The rules of `signet verify`: what is wrong with sealed files, as far as it shows without a key.
 // SPEC.md, "Whole repositories".
 
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 import { LEADS_OUT } from "../../host/rootedfiles.ts";
 import type { Envelope } from "../../shared/envelopes/envelope.ts";
 import { asObject } from "../../shared/kubernetes/object.ts";
@@ -43,6 +43,7 @@ export function verifyFiles(
     [...files, ...beside.files],
     [...kustomizations, ...beside.kustomizations],
   );
+  findings.push(...[...kustomized.unfollowed].map(unfollowedFinding));
   for (const object of beside.files.flatMap(({ objects }) => objects)) {
     const key = placeKey(object);
     if (key !== null && !kustomized.isPatch(object.file)) seen.set(key, object.file);
@@ -80,6 +81,12 @@ function unreadableFinding({ place, message, cause }: SignetError): Finding {
     ...(line === undefined ? {} : { line }),
     message: isTemplate ? `${ofTemplate}: ${words}` : words,
   };
+}
+
+function unfollowedFinding(file: string): Finding {
+  const message =
+    "includes more Kustomizations, or more deeply, than can be followed: where what it includes comes to stand was not checked";
+  return { rule: "not-followed", severity: "error", file: relative(process.cwd(), file), message };
 }
 
 const ofTemplate = "a chart's template, of which nothing can be told";

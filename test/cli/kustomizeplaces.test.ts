@@ -20,12 +20,16 @@ const FILE: SealedFile = {
   objects: [],
 };
 
-/** The names that one SealedSecret in `base` gets. */
-function namesBy(texts: Readonly<Record<string, string>>): string[] {
+function kustomizedBy(texts: Readonly<Record<string, string>>): Kustomized {
   const all: Kustomization[] = Object.entries({ base: "resources: [db.yaml]", ...texts }).flatMap(
     ([folder, text]) => kustomizationsIn(`${folder}/kustomization.yaml`, text),
   );
-  const placements = new Kustomized([FILE], all).placementsOf(resolve(FILE.path), SEALED);
+  return new Kustomized([FILE], all);
+}
+
+/** The names that one SealedSecret in `base` gets. */
+function namesBy(texts: Readonly<Record<string, string>>): string[] {
+  const placements = kustomizedBy(texts).placementsOf(resolve(FILE.path), SEALED);
   return placements.map(({ prefix, suffix }) => `${prefix}db${suffix}`);
 }
 
@@ -42,6 +46,7 @@ it("follows each way", () => {
 it("ends where one includes itself, or two include each other", () => {
   expect(namesBy({ a: "{namePrefix: a-, resources: [../a, ../base]}" })).toEqual(["a-db"]);
   expect(namesBy({ a: "resources: [../b, ../base]", b: "resources: [../a]" })).toEqual([]);
+  expect(kustomizedBy({ a: "resources: [../a, ../base]" }).unfollowed.size).toBe(0);
 });
 
 it("ends where there are more ways than anybody could follow", () => {
@@ -49,7 +54,11 @@ it("ends where there are more ways than anybody could follow", () => {
     const next = at === 49 ? "[../base]" : `[../a${at + 1}, ../b${at + 1}]`;
     return ["a", "b"].map((name) => [`${name}${at}`, `{namePrefix: ${name}, resources: ${next}}`]);
   });
-  expect(namesBy(Object.fromEntries(levels.flat())).length).toBeLessThanOrEqual(1000);
+  const texts = Object.fromEntries(levels.flat());
+  expect(namesBy(texts).length).toBeLessThanOrEqual(1000);
+  expect([...kustomizedBy(texts).unfollowed].sort()).toEqual(
+    ["a0", "b0"].map((folder) => `${folder}/kustomization.yaml`),
+  );
 });
 
 it("ends where one is within very many others", () => {
@@ -57,7 +66,9 @@ it("ends where one is within very many others", () => {
     `a${at}`,
     `{namePrefix: a, resources: [${at === 1999 ? "../base" : `../a${at + 1}`}]}`,
   ]);
-  expect(namesBy(Object.fromEntries(chain))).toEqual([]);
+  const texts = Object.fromEntries(chain);
+  expect(namesBy(texts)).toEqual([]);
+  expect([...kustomizedBy(texts).unfollowed]).toEqual(["a0/kustomization.yaml"]);
 });
 
 it("takes one that cannot be read for none", () => {
