@@ -8,6 +8,7 @@ import { MAX_DEPTH, nodeAt } from "../../shared/manifest/tree.ts";
 import { type Parsed, parsed } from "./documentsoftext.ts";
 import { decodedText } from "./encodedtexts.ts";
 import { hereDocumentsIn } from "./heredocuments.ts";
+import { findInCommands } from "./kubectlcommands.ts";
 import { type Plaintext, unreadable } from "./plaintextfindings.ts";
 import {
   besideItems,
@@ -44,7 +45,8 @@ interface Source {
 export function findPlaintext(text: string, { isChartTemplate = false }: Source = {}): Plaintext[] {
   // A tag that Kubernetes does not know: the blanks keep each place as it is.
   const known = text.replace(/ !vault(-encrypted)? (?=\|)/g, (tag) => " ".repeat(tag.length));
-  return findInText(withYttTexts(known.replace(/^\uFEFF/, "")), 0, isChartTemplate);
+  const whole = known.replace(/^\uFEFF/, "");
+  return [...findInText(withYttTexts(whole), 0, isChartTemplate), ...findInCommands(whole)];
 }
 
 /** No manifest that a cluster takes is longer, in characters. */

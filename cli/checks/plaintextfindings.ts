@@ -7,6 +7,7 @@ export interface Plaintext {
     | "last-applied"
     | "kustomize-literal"
     | "kustomize-file"
+    | "secret-command"
     | "unreadable";
   readonly severity: "error" | "warning";
   readonly line: number;

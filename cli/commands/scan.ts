@@ -272,6 +272,7 @@ const WORDS: Record<Exclude<Plaintext["rule"], "unreadable">, string> = {
   "last-applied": "a Secret in plain text, quoted in an annotation",
   "kustomize-literal": "literals of a secretGenerator in plain text",
   "kustomize-file": "values in plain text, which a secretGenerator reads",
+  "secret-command": "values in plain text, of which a command makes a Secret",
 };
 
 function findingOf(

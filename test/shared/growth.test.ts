@@ -142,6 +142,18 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
   ],
   ["plaintext of an expression", `${SECRET}"\${`, '}"\n', findPlaintext],
   ["plaintext of a command", `${SECRET}'$(`, ")'\n", findPlaintext],
+  [
+    "plaintext of commands",
+    "",
+    "oc create secret generic a --from-literal=p=hunter2 ",
+    findPlaintext,
+  ],
+  [
+    "plaintext of a command's values",
+    "oc create secret generic a ",
+    "--from-literal=p=x ",
+    findPlaintext,
+  ],
   ["plaintext of ytt", `#@ a\n${SECRET}#@ `, '"b"\n', findPlaintext],
   ["plaintext of variables", "kind: Secret\nstringData:\n  a: |\n    x", "${A:-", findPlaintext],
   ["plaintext of literals", "kind: Secret\nstringData:\n  a: |\n    {{ a }}", "\n", findPlaintext],
