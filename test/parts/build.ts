@@ -529,6 +529,8 @@ async function sweep(folder: string): Promise<void> {
 
 /** Builds beside the destination and renames: what is in the cache is whole, whoever was killed. */
 async function make(recipe: Recipe, destination: string, say: Say): Promise<void> {
+  // Another run on this machine may have made it since.
+  if (existsSync(destination)) return;
   const started = Date.now();
   const folder = dirname(destination);
   const building = join(folder, `.building-${recipe.name}-${randomBytes(6).toString("hex")}`);
