@@ -5,8 +5,11 @@
 #
 #   docker build --build-arg COMMIT=$(git rev-parse HEAD) --build-arg NODE_IMAGE=node@sha256:... .
 #
-# For an image that is the same each time, the base is named by its content, as above.
-ARG NODE_IMAGE=node:24-bookworm-slim
+# RELEASE.md tells how to get the same bytes each time.
+ARG NODE_IMAGE=node:26-trixie-slim
+
+# Node for the image's own processor. Nothing runs in this stage, so no processor is emulated.
+FROM ${NODE_IMAGE} AS node
 
 # The bundles are JavaScript for any processor, so this stage runs on the builder's own.
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
@@ -27,17 +30,18 @@ RUN mkdir -p /out/opt/kube-signet /out/usr/local/bin \
   && ln -s signet-controller /out/usr/local/bin/controller \
   && ln -s /opt/kube-signet/dist/signet.cjs /out/usr/local/bin/signet \
   && ln -s /opt/kube-signet/dist/kubeseal.cjs /out/usr/local/bin/kubeseal
-
-# Node for the image's own processor, with what it links to: the files, and the packages that they
-# are of, where scanners look for them.
-FROM ${NODE_IMAGE} AS node
-RUN mkdir -p /out/usr/local/bin /out/etc /out/tmp /out/var/lib/dpkg/status.d \
-  && chmod 1777 /out/tmp \
-  && cp "$(command -v node)" /out/usr/local/bin/node \
-  && ldd /out/usr/local/bin/node | grep -o '/[^ ]*' | xargs -I {} cp -L --parents {} /out \
-  && for package in libc6 libgcc-s1 libstdc++6; do \
-    dpkg-query --status $package > /out/var/lib/dpkg/status.d/$package \
-    && cp -L --parents /usr/share/doc/$package/copyright /out || exit 1; \
+# Node with the libraries that it names and, where scanners look for them, the packages that they are of.
+RUN --mount=type=bind,from=node,target=/base \
+  mkdir -p /out/etc /out/tmp /out/var/lib/dpkg/status.d && chmod 1777 /out/tmp \
+  && cp /base/usr/local/bin/node /out/usr/local/bin/node \
+  && cp -P /base/lib* /out/ && cd /base \
+  && for library in $(grep -aoE '(lib[a-z_+]+|ld-linux-[a-z0-9-]+)\.so\.[0-9]+' usr/local/bin/node | sort -u); do \
+    dpkg-query --admindir=/base/var/lib/dpkg --search "*/$library" || exit 1; \
+  done > /tmp/owners \
+  && sed 's|.*: /|./|' /tmp/owners | xargs cp -L --parents -t /out \
+  && for package in $(sed 's/:.*//' /tmp/owners | sort -u); do \
+    dpkg-query --admindir=/base/var/lib/dpkg --status $package > /out/var/lib/dpkg/status.d/$package \
+    && cp -L --parents usr/share/doc/$package/copyright /out || exit 1; \
   done \
   && echo 'hosts: files dns' > /out/etc/nsswitch.conf \
   && echo 'signet:x:65532:65532::/:/sbin/nologin' > /out/etc/passwd \
@@ -49,7 +53,6 @@ LABEL org.opencontainers.image.title="kube-signet" \
   org.opencontainers.image.description="The controller that turns SealedSecrets into Secrets" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.revision="$COMMIT"
-COPY --from=node /out /
 COPY --from=build /out /
 ENV PATH=/usr/local/bin NODE_ENV=production
 # Numeric, or the kubelet cannot tell that it is not root.

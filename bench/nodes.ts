@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { obtainParts, PartsUnavailable } from "../test/parts/build.ts";
+import type { PartName } from "../test/parts/parts.ts";
 
 export interface NodeProgram {
   readonly path: string;
@@ -15,10 +16,11 @@ export interface NodeProgram {
 /** The Node versions that the targets apply to. */
 export const DEFAULT_NODES = ["20", "24"];
 
-const PARTS = new Map([
+const PARTS: ReadonlyMap<string, PartName> = new Map([
   ["20", "node20"],
   ["22", "node22"],
   ["24", "node24"],
+  ["26", "node26"],
 ] as const);
 
 const run = promisify(execFile);
@@ -34,7 +36,7 @@ export async function obtainNode(
 ): Promise<NodeProgram> {
   if (!/^\d+$/.test(wanted)) return describe(resolve(wanted));
   if (process.versions.node.split(".")[0] === wanted) return describe(process.execPath);
-  const part = (PARTS as ReadonlyMap<string, "node20" | "node22" | "node24">).get(wanted);
+  const part = PARTS.get(wanted);
   const path = part === undefined ? undefined : (await obtainParts(say, [part]))[part];
   if (path === undefined) {
     throw new PartsUnavailable(

@@ -134,7 +134,9 @@ describe("the workflows", () => {
       (jobs[job]?.steps ?? []).map(({ uses = "", run = "" }) => `${uses}\n${run}\n`).join("");
     expect(lines("package")).toMatch(/npm ci [^]*npm audit signatures[^]*npm pack/);
     expect(lines("package")).toContain("actions/attest-build-provenance@");
-    expect(lines("image")).toMatch(/--sbom=true --provenance=mode=max --push/);
+    expect(lines("image")).toMatch(
+      /--sbom=true --provenance=mode=max [^]*push=true,rewrite-timestamp=true/,
+    );
     expect(lines("image")).toContain("actions/attest-build-provenance@");
     expect(lines("publish")).toMatch(/npm publish \S+ --provenance/);
   });
@@ -158,8 +160,8 @@ describe("the workflows", () => {
     const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
     const arg = (image: string): string =>
       dockerfile.replace(/^ARG NODE_IMAGE=.*$/m, `ARG NODE_IMAGE=${image}`);
-    expect(passes(arg(`node:24-bookworm-slim@${digest}`))).toBe(true);
-    for (const image of ["node:24-bookworm-slim", "node@sha256:abc", `node@${digest} `, "node"]) {
+    expect(passes(arg(`node:26-trixie-slim@${digest}`))).toBe(true);
+    for (const image of ["node:26-trixie-slim", "node@sha256:abc", `node@${digest} `, "node"]) {
       expect(passes(arg(image)), image).toBe(false);
     }
   });

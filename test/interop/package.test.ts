@@ -23,7 +23,7 @@ const SECRET =
   "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: demo}\nstringData: {password: hunter2}\n";
 const CERT = resolve("test/fixtures/cert.pem");
 const KEY = resolve("test/fixtures/key.pem");
-const NODES = ["node20", "node22", "node24"] as const;
+const NODES = ["node20", "node22", "node24", "node26"] as const;
 
 /** What a package holds: every file is one of these, and each of these is there. */
 const CONTENT = [

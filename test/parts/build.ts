@@ -1,5 +1,4 @@
 // Getting each real program once, from its own sources, into the user's cache folder.
-import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -7,6 +6,8 @@ import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { filesInTar, readFromTgz, readFromZip } from "./archive.ts";
+import { packageFromNpm, run } from "./fetch.ts";
+import { DEBIAN_KEYS, IMAGE_BUILDER, makeImageBuilder } from "./imagebuilder.ts";
 import type { PartName } from "./parts.ts";
 
 /** The versions of Node that the package is for, with what npm's registry says of each package. */
@@ -28,6 +29,12 @@ const NODES = {
     x64: "3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
     arm64:
       "FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
+  },
+  node26: {
+    version: "26.12.1",
+    x64: "jk5LMAmgHlPlPMWpsUrSOqNaEZG+11UNd35hWQ+p5/XGaelWuTqJ69IcAy/5xtPPN4d5ZRBNOGB6gLMCh2kL9A==",
+    arm64:
+      "8Oxs6Y7rDcKufVIM/zYRSwytj46WOrZk7yFCLTKDcs17bBjAeD9HMAqo97hMfMyxozIud0S4vZCs5WB/3iavNQ==",
   },
 } as const satisfies Partial<Record<PartName, { version: string; x64: string; arm64: string }>>;
 type NodePart = keyof typeof NODES;
@@ -99,31 +106,6 @@ interface Recipe {
   make: (directory: string) => Promise<void>;
 }
 
-async function run(
-  command: string,
-  args: string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<string> {
-  const child = spawn(command, args, {
-    ...options,
-    env: { ...process.env, ...options.env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const status = await new Promise<number | string>((done, fail) => {
-    child.on("error", fail);
-    child.on("close", (code, signal) => {
-      done(code ?? signal ?? "?");
-    });
-  });
-  if (status === 0) return stdout;
-  const lines = `${stdout}${stderr}`.trim().split("\n").slice(-15).join("\n  ");
-  throw new Error(`\`${command} ${args.join(" ")}\` ended with ${status}:\n  ${lines}`);
-}
-
 const partsFolder = (name: string): string => resolve(process.cwd(), "test/parts", name);
 
 async function goBuild(folder: string, target: string, output: string, ldflags = "") {
@@ -173,25 +155,6 @@ async function copyFromModule(module: string, path: string, destination: string)
   });
   const { Dir } = JSON.parse(answer) as { Dir: string };
   await run("cp", ["-R", "--no-preserve=mode", join(Dir, path), destination]);
-}
-
-/** A package's archive from npm. @throws Error where it is not the one that is pinned */
-async function packageFromNpm(
-  name: string,
-  pin: { hash: "sha256" | "sha512"; encoding: "hex" | "base64"; sum: string },
-  directory: string,
-): Promise<Buffer> {
-  await run("npm", ["pack", name, "--silent", "--pack-destination", directory], {
-    cwd: directory,
-  });
-  const [file = ""] = (await readdir(directory)).filter((each) => each.endsWith(".tgz"));
-  const archive = await readFile(join(directory, file));
-  const sum = createHash(pin.hash).update(archive).digest(pin.encoding);
-  if (sum !== pin.sum) {
-    throw new Error(`${name} has ${pin.hash.toUpperCase()} ${sum}, not ${pin.sum}`);
-  }
-  await rm(join(directory, file));
-  return archive;
 }
 
 async function makeTools(directory: string): Promise<void> {
@@ -262,19 +225,49 @@ async function makeClient(directory: string): Promise<void> {
   }
 }
 
-async function makeNode(part: NodePart, directory: string): Promise<void> {
+/** @throws PartsUnavailable on a machine for which there is no Node on npm */
+function nodeArchitecture(): "x64" | "arm64" {
   const { arch } = process;
-  if (arch !== "x64" && arch !== "arm64") {
-    throw new PartsUnavailable(
-      `no package is known to have Node for ${arch}`,
-      "run the tests on x86-64 or arm64",
-    );
-  }
+  if (arch === "x64" || arch === "arm64") return arch;
+  throw new PartsUnavailable(
+    `no package is known to have Node for ${arch}`,
+    "run the tests on x86-64 or arm64",
+  );
+}
+
+/** The program `node` of a version, from npm. */
+async function nodeProgram(
+  part: NodePart,
+  arch: "x64" | "arm64",
+  directory: string,
+): Promise<Buffer> {
   const name = `node-linux-${arch}@${NODES[part].version}`;
   const pin = { hash: "sha512", encoding: "base64", sum: NODES[part][arch] } as const;
-  const archive = await packageFromNpm(name, pin, directory);
-  const program = readFromTgz(archive, "package/bin/node");
+  return readFromTgz(await packageFromNpm(name, pin, directory), "package/bin/node");
+}
+
+async function makeNode(part: NodePart, directory: string): Promise<void> {
+  const program = await nodeProgram(part, nodeArchitecture(), directory);
   await writeFile(join(directory, part), program, { mode: 0o755 });
+}
+
+/** Buildah, and what the Dockerfile's FROM names, for both processors that the image is for. */
+async function makeImageParts(directory: string): Promise<void> {
+  const remedy =
+    "run the tests on Debian, or in a container of it; on Ubuntu: " +
+    "apt-get install apt dpkg debian-archive-keyring";
+  for (const path of [onPath("apt-get"), onPath("dpkg-deb"), DEBIAN_KEYS]) {
+    if (path !== undefined && existsSync(path)) continue;
+    throw new PartsUnavailable(
+      "the image's builder comes from Debian's packages, which apt-get, dpkg-deb and " +
+        `${DEBIAN_KEYS} fetch and check; one of them is missing`,
+      remedy,
+    );
+  }
+  await makeImageBuilder(directory, nodeArchitecture(), {
+    version: NODES.node26.version,
+    program: (arch) => nodeProgram("node26", arch, directory),
+  });
 }
 
 function nodeRecipe(part: NodePart): Recipe {
@@ -311,6 +304,15 @@ const RECIPES: Recipe[] = [
   nodeRecipe("node20"),
   nodeRecipe("node22"),
   nodeRecipe("node24"),
+  nodeRecipe("node26"),
+  {
+    name: "image-builder",
+    parts: ["buildah", "base-images"],
+    usually: "buildah and the image's base from Debian's packages, 1 minute",
+    needs: "network",
+    version: IMAGE_BUILDER + NODES.node26.version,
+    make: makeImageParts,
+  },
   {
     name: "chromium",
     parts: ["chromium"],

@@ -20,6 +20,9 @@ export type PartName =
   | "node20"
   | "node22"
   | "node24"
+  | "node26"
+  | "buildah"
+  | "base-images"
   | "chromium"
   | "kubectl"
   | "kubeseal-auto"
@@ -36,7 +39,8 @@ export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
 /**
  * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD; of
  * `original-chart`, the folder of its Helm chart; of `argo-health`, the script by which Argo CD judges
- * a SealedSecret; of `kubeseal-auto`, the folder of Python packages that it is in.
+ * a SealedSecret; of `kubeseal-auto`, the folder of Python packages that it is in; of `base-images`, the
+ * storage of buildah that has what the Dockerfile's FROM names.
  * @throws Error where the runner gave none: a test never skips.
  */
 export function partPath(name: PartName): string {
