@@ -1,6 +1,6 @@
-// `npm run binaries [-- --here] [--out FOLDER]`: signet and kubeseal as programs that need no Node, for
-// each platform, in one archive each, with their sums. docs/decisions/2026-11-single-file-programs.md
-// tells how, and docs/platforms.md what was tried. `--here`: only the programs of this machine.
+// `npm run binaries [-- [--out FOLDER] [--here | PLATFORM...]]`: signet and kubeseal as programs that need
+// no Node, for each platform or those that are named, in one archive each, with their sums. docs/decisions/2026-11-single-file-programs.md
+// tells how, and docs/platforms.md what was tried. `--here`: the programs of this machine, and no archive.
 //
 // The same sources give the same bytes. It needs Linux, the commands `tar` and `zip`, and npm's registry.
 import { spawnSync } from "node:child_process";
@@ -18,6 +18,7 @@ import {
 import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { commitOfTree } from "./commit.mjs";
@@ -193,9 +194,14 @@ async function pack(folder, name, isZip) {
 }
 
 async function main(args) {
-  const isHere = args.includes("--here");
-  const outIndex = args.indexOf("--out");
-  const out = resolve(root, outIndex < 0 ? "dist.binaries" : (args[outIndex + 1] ?? "."));
+  const options = { here: { type: "boolean" }, out: { type: "string", default: "dist.binaries" } };
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const out = resolve(root, values.out);
+  const targets = positionals.length > 0 ? positionals : Object.keys(TARGETS);
+  const unknown = targets.find((each) => !(each in TARGETS));
+  if (unknown !== undefined) {
+    throw new Error(`no platform ${unknown}: there are ${Object.keys(TARGETS).join(", ")}`);
+  }
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   const scratch = await mkdtemp(join(tmpdir(), "kube-signet-binaries-"));
   const compilers = new Map();
@@ -206,13 +212,13 @@ async function main(args) {
   try {
     await bundlePrograms(scratch, version);
     await mkdir(out, { recursive: true });
-    if (isHere) {
+    if (values.here) {
       for (const name of PROGRAMS)
         await compile(name, thisMachine(), { scratch, folder: out, compiler });
       return;
     }
     const sums = [];
-    for (const target of Object.keys(TARGETS)) {
+    for (const target of targets) {
       const folder = join(scratch, target);
       await mkdir(folder);
       for (const name of PROGRAMS) await compile(name, target, { scratch, folder, compiler });
