@@ -5,7 +5,9 @@ import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const MODULE = pathToFileURL("build/executables.mjs").href;
-const { platformOf, signatureState, withoutSignature } = (await import(/* @vite-ignore */ MODULE)) as {
+const { platformOf, signatureState, withoutSignature } = (await import(
+  /* @vite-ignore */ MODULE
+)) as {
   platformOf: (bytes: Buffer) => string;
   signatureState: (bytes: Buffer) => string;
   withoutSignature: (bytes: Buffer) => Buffer;
