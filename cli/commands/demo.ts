@@ -1,11 +1,11 @@
 // `signet demo`: the main job from key to rollback, with real commands in a scratch Git repository.
 
 import type { Command } from "commander";
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, parse } from "node:path";
 import { runShell } from "../../host/shell.ts";
-import { statIfThere } from "../../host/readfile.ts";
+import { samePlace, statIfThere } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 export function define(command: Command): void {
@@ -96,7 +96,6 @@ const STEPS: readonly Step[] = [
 
 /** Runs the demo and removes its folder. @throws SignetError where a step fails */
 function runDemo(): void {
-  // Installed commands are symbolic links.
   const programs = folderOfPrograms();
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));
   try {
@@ -114,9 +113,8 @@ function runDemo(): void {
 
 /** Where the npm package has its programs. @throws SignetError io in a program without the others */
 function folderOfPrograms(): string {
-  const [, program = "."] = process.argv;
-  const path = statIfThere(program) === undefined ? undefined : realpathSync(program);
-  const folder = dirname(path ?? process.execPath);
+  // Installed commands are symbolic links; the path of a program without Node is none of the disk.
+  const folder = dirname(samePlace(process.argv[1] ?? "."));
   if (statIfThere(join(folder, CONTROLLER)) !== undefined) return folder;
   throw new SignetError(
     "io",
