@@ -8,11 +8,13 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build, transform } from "esbuild";
 import { bundledPackages, formatBill, formatLicences } from "./build/bill.mjs";
+import { withoutChildProcess, withoutUnusedKubernetes } from "./build/plugins.mjs";
+import { commitOfTree } from "./build/commit.mjs";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const manifest = JSON.parse(await readFile(resolve(root, "package.json"), "utf8"));
 const [mode, entry, ...args] = process.argv.slice(2);
-const commit = mode === "--run" ? "" : commitOfTree();
+const commit = mode === "--run" ? "" : commitOfTree(root);
 
 const common = {
   absWorkingDir: root,
@@ -209,31 +211,6 @@ async function keepMetafiles(metafiles) {
   await writeFile(join(folder, "metafiles.json"), JSON.stringify(metafiles));
 }
 
-/**
- * Returns the commit being built: SIGNET_COMMIT, or else Git's HEAD; empty if unknown. HEAD does
- * not count if this folder is not the root of the repository: then it belongs to another project.
- */
-function commitOfTree() {
-  const given = process.env.SIGNET_COMMIT ?? "";
-  if (given !== "") {
-    if (!/^[0-9a-f]{7,64}(-dirty)?$/.test(given)) {
-      throw new Error("SIGNET_COMMIT is not the hash of a commit");
-    }
-    return given.replace(/^(.{7})[0-9a-f]*/, "$1");
-  }
-  const git = (...args) => {
-    const { status, stdout } = spawnSync("git", ["--no-optional-locks", "-C", root, ...args], {
-      encoding: "utf8",
-    });
-    return status === 0 ? stdout.trim() : undefined;
-  };
-  if (git("rev-parse", "--show-prefix") !== "") return "";
-  const hash = git("rev-parse", "HEAD");
-  if (hash === undefined) return "";
-  const changed = git("status", "--porcelain", "--untracked-files=no") !== "";
-  return `${hash.slice(0, 7)}${changed ? "-dirty" : ""}`;
-}
-
 const launcher = (name) => `#!/usr/bin/env node
 "use strict";
 const { readFileSync } = require("node:fs");
@@ -275,35 +252,6 @@ const load = (name) => {
 const find = (id) => (id.startsWith(".") ? load(basename(id)) : require(id));
 load("${name}.js");
 `;
-
-/** Commander imports it to run subcommands as separate programs, which Signet does not have. */
-const withoutChildProcess = {
-  name: "without-child-process",
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
-      importer.includes("/commander/") ? { path: "none", namespace: "none" } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "module.exports = {}" }));
-  },
-};
-
-/**
- * The Kubernetes library does not declare that its modules have no side effects, though they have
- * none. Declaring it here drops unused code, the classes of every API object, from the bundle. That
- * saves half of its size and 10 MB of the controller's memory.
- */
-const withoutUnusedKubernetes = {
-  name: "without-unused-kubernetes",
-  setup({ onResolve, resolve: resolvePath }) {
-    onResolve({ filter: /^(@kubernetes\/client-node$|\.)/ }, async (request) => {
-      const { path, importer, pluginData, ...rest } = request;
-      const isOurs = path.startsWith(".") && !importer.includes("/@kubernetes/client-node/");
-      if (isOurs || pluginData?.resolved === true) return undefined;
-      const found = await resolvePath(path, { ...rest, importer, pluginData: { resolved: true } });
-      return { ...found, sideEffects: false };
-    });
-  },
-};
 
 /** Runs the most common job of each command once, and saves V8's code cache. */
 async function keepCompiled(outdir) {

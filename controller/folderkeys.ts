@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { writeAtomically } from "../host/atomicwrite.ts";
 import { errnoOf } from "../host/errno.ts";
-import { filesInKeyFolder, ACCESSIBLE_TO_OTHERS } from "../host/keyfolder.ts";
+import { filesInKeyFolder, isAccessibleToOthers } from "../host/keyfolder.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
 import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
 import { createSealingKey } from "../shared/keys/keypair.ts";
@@ -90,7 +90,7 @@ function keyFilesIn(folder: string): string[] {
 export function loadKeyFiles(folder: string, log: Log): SealingKey[] {
   return keyFilesIn(folder).flatMap((file) => {
     try {
-      if ((statSync(file).mode & ACCESSIBLE_TO_OTHERS) !== 0) {
+      if (isAccessibleToOthers(statSync(file))) {
         log.warn("sealing key can be read by others: chmod 600 it", { file });
       }
       return readKeyFile(readFileSync(file, "utf8"), file);

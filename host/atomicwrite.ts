@@ -1,17 +1,9 @@
 // Writes a file atomically, without following a symbolic link at its path.
 
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fsyncSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fchmodSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { renameOver } from "./renameover.ts";
 import { checkOpenWithin } from "./rootedfiles.ts";
 
 /** Only the owner can read the file. */
@@ -35,7 +27,7 @@ export function writeAtomically(
     } finally {
       closeSync(file);
     }
-    renameSync(temporary, path);
+    renameOver(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;

@@ -1,13 +1,19 @@
 // Lists the files of a folder of private keys.
 
+import type { Stats } from "node:fs";
 import { join } from "node:path";
+import { isOpenToOthers } from "./platform.ts";
 import { namesIn, statIfThere } from "./readfile.ts";
 
-/** The mode bits that let group and others read a file. */
-export const READABLE_BY_OTHERS = 0o044;
+/** Whether a file's mode lets group or others read it. */
+export function isReadableByOthers({ mode }: Stats): boolean {
+  return isOpenToOthers(mode, 0o044);
+}
 
-/** Bits of a mode that let others do anything with a file. */
-export const ACCESSIBLE_TO_OTHERS = 0o077;
+/** Whether a file's mode lets group or others do anything with it. */
+export function isAccessibleToOthers({ mode }: Stats): boolean {
+  return isOpenToOthers(mode, 0o077);
+}
 
 /**
  * The files of a folder, sorted, without hidden files. Empty if the folder does not exist.

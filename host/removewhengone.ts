@@ -1,6 +1,6 @@
 // Removes plaintext even if this process is killed, for example by `kill -9`.
 
-import { spawn } from "node:child_process";
+import { spawnShell } from "./shell.ts";
 
 // Waits for the end of a pipe that the kernel closes when this process ends. The first attempt may
 // fail if another process is still writing to the folder.
@@ -13,7 +13,7 @@ const WAIT_AND_REMOVE =
  */
 export function removeWhenGone(path: string): void {
   // In its own session, so that a signal to the terminal's processes does not end it.
-  const child = spawn("sh", ["-c", WAIT_AND_REMOVE, "sh", path], {
+  const child = spawnShell(WAIT_AND_REMOVE, ["sh", path], {
     cwd: "/",
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],

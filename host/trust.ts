@@ -17,6 +17,9 @@ const FILES = [
 ];
 const FOLDERS = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
+/** Go reads files on every system but those with a store of their own. */
+const READS_FILES = process.platform === "linux";
+
 let known: readonly string[] | undefined;
 
 /** The certificates of the machine's authorities, as PEM; Node's own list where there are none. */
@@ -42,7 +45,7 @@ function isCertificate(block: string): boolean {
 }
 
 function findRoots(): string[] {
-  const system = process.platform === "linux" ? rootsOfLinux() : rootsOfPlatform();
+  const system = READS_FILES ? rootsOfLinux() : rootsOfPlatform();
   const roots = system.length > 0 ? system : [...tls.rootCertificates];
   // Node adds these itself, but only where a program names no others.
   const extra = process.env["NODE_EXTRA_CA_CERTS"];

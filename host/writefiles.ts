@@ -1,12 +1,13 @@
 // Writes several files: all or none, each atomically.
 // SPEC.md, "Command line", "Files".
 
-import { closeSync, fsync, mkdirSync, readdirSync, renameSync, rmSync, type Stats } from "node:fs";
+import { closeSync, fsync, mkdirSync, readdirSync, rmSync, type Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { SignetError } from "../shared/errors.ts";
 import { createFile } from "./atomicwrite.ts";
 import { errnoOf, ioError } from "./errno.ts";
 import { statIfThere } from "./readfile.ts";
+import { renameOver } from "./renameover.ts";
 import { rootOfNamed, targetOf, targetWithin } from "./rootedfiles.ts";
 
 /** A file to be written. */
@@ -70,7 +71,7 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
       guard(output.path, () => {
         // A folder may have become a link meanwhile.
         if (output.root !== undefined) targetWithin(output.root, temporary);
-        renameSync(temporary, target);
+        renameOver(temporary, target);
       });
       staged.delete(target);
     }

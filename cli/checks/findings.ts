@@ -3,6 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { relative, resolve } from "node:path";
+import { slashed } from "../../host/platform.ts";
 import { samePlace } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
@@ -80,7 +81,7 @@ function pathsFromTop(): (path: string) => string {
   if (top === null) return (path) => path;
   const [root, here] = [samePlace(top), samePlace(".")];
   return (path) => {
-    const below = relative(root, resolve(here, path));
+    const below = slashed(relative(root, resolve(here, path)));
     return below === "" || below.split("/")[0] === ".." ? path : below;
   };
 }

@@ -1,8 +1,9 @@
 // The files that `signet scan` looks at: of the working tree, of the index, or of a range of commits.
 // SPEC.md, "Whole repositories".
 
-import { basename, dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { isTooDeep, manifestsBelow, TOO_MANY_FOLDERS } from "../../host/manifestfiles.ts";
+import { slashed } from "../../host/platform.ts";
 import { isLink, readBytes, stat, statIfThere } from "../../host/readfile.ts";
 import {
   LEADS_OUT,
@@ -246,7 +247,7 @@ function blobSource(
   return {
     *manifests() {
       yield* blobFiles(
-        here.filter(({ path }) => MANIFEST.test(path.split(sep).join("/"))),
+        here.filter(({ path }) => MANIFEST.test(slashed(path))),
         top,
       );
     },

@@ -1,10 +1,11 @@
 // `signet demo`: the main job from key to rollback, with real commands in a scratch Git repository.
 
 import type { Command } from "commander";
-import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, parse } from "node:path";
+import { runShell } from "../../host/shell.ts";
+import { samePlace, statIfThere } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
 
 export function define(command: Command): void {
@@ -25,6 +26,8 @@ interface Step {
   /** What the last line must print; a demo that shows something else has failed. */
   readonly shows?: string;
 }
+
+const CONTROLLER = "signet-controller.mjs";
 
 const SYNC = "signet-controller standalone --from config --to secrets --keys keys";
 const COMMIT = "git add -A config && git commit -q -m";
@@ -93,8 +96,7 @@ const STEPS: readonly Step[] = [
 
 /** Runs the demo and removes its folder. @throws SignetError where a step fails */
 function runDemo(): void {
-  // Installed commands are symbolic links.
-  const programs = dirname(realpathSync(process.argv[1] ?? "."));
+  const programs = folderOfPrograms();
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));
   try {
     const env = prepare(folder, programs);
@@ -109,11 +111,25 @@ function runDemo(): void {
   }
 }
 
+/** Where the npm package has its programs. @throws SignetError io in a program without the others */
+function folderOfPrograms(): string {
+  // Installed commands are symbolic links; the path of a program without Node is none of the disk.
+  const folder = dirname(samePlace(process.argv[1] ?? "."));
+  if (statIfThere(join(folder, CONTROLLER)) !== undefined) return folder;
+  throw new SignetError(
+    "io",
+    "the demo needs signet-controller, which this program comes without",
+    {
+      hint: "it is in the npm package: `npm install --global kube-signet`, then `signet demo`",
+    },
+  );
+}
+
 /** Puts both programs on PATH, and writes two plain Secrets. */
 function prepare(folder: string, programs: string): NodeJS.ProcessEnv {
   const bin = join(folder, ".bin");
   mkdirSync(bin);
-  for (const file of ["signet.cjs", "signet-controller.mjs"]) {
+  for (const file of ["signet.cjs", CONTROLLER]) {
     const program = join(bin, parse(file).name);
     const shim = `#!/bin/sh\nexec "${process.execPath}" "${join(programs, file)}" "$@"\n`;
     writeFileSync(program, shim);
@@ -158,7 +174,7 @@ function runStep(step: Step, number: number, folder: string, env: NodeJS.Process
   let printed = "";
   for (const line of step.lines) {
     process.stdout.write(`$ ${line}\n`);
-    const run = spawnSync("sh", ["-c", line], { cwd: folder, env, encoding: "utf8" });
+    const run = runShell(line, { cwd: folder, env });
     if (run.error !== undefined) throw withoutShell(run.error);
     // Log lines are shown only where something fails.
     printed = run.stdout;

@@ -5,6 +5,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { join, relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
+import { slashed } from "../../host/platform.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import { rootOf } from "../../host/rootedfiles.ts";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
@@ -176,7 +177,7 @@ function asDifference(change: ItemChange): ItemDifference {
 }
 
 function textsOf(commit: string, top: string, paths: readonly string[]): Map<string, string> {
-  const below = paths.map((path) => relative(top, resolve(path)) || ".");
+  const below = paths.map((path) => slashed(relative(top, resolve(path))) || ".");
   const blobs = blobsOf(commit, top, below).filter(({ path }) => MANIFEST_NAME.test(path));
   const texts = readBlobs(
     blobs.map(({ id }) => id),
@@ -195,7 +196,7 @@ function workingTexts(
     ...filesBelow(
       named.filter((path) => statIfThere(path) !== undefined),
       skip,
-    ).map(({ path }) => relative(top, resolve(path))),
+    ).map(({ path }) => slashed(relative(top, resolve(path)))),
     ...known,
   ]);
   const root = rootOf(top);

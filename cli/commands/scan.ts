@@ -1,8 +1,9 @@
 // `signet scan`: finds Secrets in plain text in the working tree, the index or a range of commits.
 // SPEC.md, "Whole repositories".
 
-import { dirname, join, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
+import { slashed } from "../../host/platform.ts";
 import { samePlace } from "../../host/readfile.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
@@ -248,7 +249,7 @@ function allowedBefore(range: string, project: Project): (allowed: AllowedFiles)
   const path = relative(samePlace(top), join(samePlace(project.root), PROJECT_FILE));
   const before = basesOf(range, top).map((commit) => {
     try {
-      const text = fileAt(commit, path.split(sep).join("/"), top);
+      const text = fileAt(commit, slashed(path), top);
       return text === null ? [] : parseProject(text, project.root).allow;
     } catch (error) {
       if (error instanceof SignetError) return [];
@@ -262,7 +263,7 @@ function allowedBefore(range: string, project: Project): (allowed: AllowedFiles)
 /** The rule that allows a path. Rules are relative to signet.yaml, which may be below the top. */
 function allowedBy(project: Project | null, path: string): AllowedFiles | undefined {
   if (project === null) return undefined;
-  const below = relative(project.root, resolve(path)).split("\\").join("/");
+  const below = slashed(relative(project.root, resolve(path)));
   return project.allow.find(({ matches }) => matches(below));
 }
 

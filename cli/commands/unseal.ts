@@ -2,7 +2,7 @@
 // SPEC.md, "Command line", "Recovery".
 
 import type { Command } from "commander";
-import { READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
+import { isReadableByOthers } from "../../host/keyfolder.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
 import { SignetError } from "../../shared/errors.ts";
@@ -66,7 +66,7 @@ async function runUnseal(names: readonly string[], options: UnsealOptions): Prom
 /** @throws SignetError io where others may read the file that the plaintext would go to */
 function refuseReadable(path: string): void {
   const existing = statIfThere(path);
-  if (existing === undefined || (existing.mode & READABLE_BY_OTHERS) === 0) return;
+  if (existing === undefined || !isReadableByOthers(existing)) return;
   if (!existing.isFile()) return;
   throw new SignetError(
     "io",

@@ -4,7 +4,7 @@
 import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
-import { filesInKeyFolder, READABLE_BY_OTHERS } from "../../host/keyfolder.ts";
+import { filesInKeyFolder, isReadableByOthers } from "../../host/keyfolder.ts";
 import { decodeText, readBytes, stat } from "../../host/readfile.ts";
 import { advise } from "../terminal/messages.ts";
 
@@ -27,7 +27,7 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
     if (isFolder && !/PRIVATE KEY|tls\.key/.test(text)) continue;
     const found = stat(file);
     // The mode of a pipe says nothing about the file that the key comes from.
-    if (locked === null && found.isFile() && (found.mode & READABLE_BY_OTHERS) !== 0) {
+    if (locked === null && found.isFile() && isReadableByOthers(found)) {
       advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
     }
     keys.push(...readKeyFile(text, file));

@@ -1,7 +1,8 @@
 // The project of a repository: its signet.yaml, and which cluster a path is for.
 // SPEC.md, "Projects".
 
-import { dirname, join, parse, relative, sep } from "node:path";
+import { dirname, join, parse, relative } from "node:path";
+import { slashed } from "../../host/platform.ts";
 import { readTextWithin, samePlace } from "../../host/readfile.ts";
 import { MAX_SETTINGS_BYTES, rootOf } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
@@ -71,9 +72,7 @@ export function meaningBelow(project: Project, below: string): PathMeaning | nul
 /** A file's path relative to the root, separated by `/`; it may lead out of it. */
 export function pathBelow(project: Project, path: string): string {
   const folder = samePlace(dirname(path));
-  return relative(samePlace(project.root), join(folder, parse(path).base))
-    .split(sep)
-    .join("/");
+  return slashed(relative(samePlace(project.root), join(folder, parse(path).base)));
 }
 
 /** @throws SignetError usage where there is no such cluster */

@@ -2,6 +2,7 @@
 // SPEC.md, "Command line", "Files".
 
 import { basename, extname, join } from "node:path";
+import { slashed } from "../../host/platform.ts";
 import { statIfThere } from "../../host/readfile.ts";
 import { rootOfNew } from "../../host/rootedfiles.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
@@ -45,7 +46,7 @@ export function outputPath(
   if (output === undefined) return undefined;
   if (input.inFolder !== undefined) return join(output, input.inFolder);
   const isFolder =
-    output.endsWith("/") ||
+    slashed(output).endsWith("/") ||
     statIfThere(output)?.isDirectory() === true ||
     names.some((name) => name !== "-" && statIfThere(name)?.isDirectory() === true);
   if (!isFolder) return output;

@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { manifestsBelow } from "../../host/manifestfiles.ts";
+import { END_OF_INPUT } from "../../host/platform.ts";
 import { decodeText, readNamed, readTextWithin, stat } from "../../host/readfile.ts";
 import { leadsOut, rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
 import { warn } from "./messages.ts";
@@ -33,7 +34,7 @@ export interface Input {
  */
 export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {
   const inputs: Input[] = [];
-  const prompt = `reading ${expected} from standard input, up to Ctrl-D`;
+  const prompt = `reading ${expected} from standard input, up to ${END_OF_INPUT}`;
   let stdinRead = false;
   for (const name of names.length === 0 ? ["-"] : names) {
     if (name === "-") {

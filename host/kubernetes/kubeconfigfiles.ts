@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { SignetError } from "../../shared/errors.ts";
 import { errnoOf } from "../errno.ts";
+import { ON_WINDOWS } from "../platform.ts";
 import { readBytes, readText, statIfThere } from "../readfile.ts";
 import { type Kubeconfig, type Named, parseKubeconfig } from "./kubeconfigentries.ts";
 
@@ -67,8 +68,21 @@ export function mergedKubeconfig(explicit: string | undefined): Kubeconfig {
 /** The paths that are looked at where no flag names one. */
 export function namedFiles(): string[] {
   const named = process.env["KUBECONFIG"] ?? "";
-  const files = named === "" ? [join(homedir(), ".kube", "config")] : named.split(delimiter);
+  const files = named === "" ? [usualFile()] : named.split(delimiter);
   return [...new Set(files)].filter((file) => file !== "");
+}
+
+/**
+ * The kubeconfig of this user's home. On Windows that is the first of these homes that has one, as for
+ * kubectl.
+ */
+function usualFile(): string {
+  const { HOME, HOMEDRIVE = "", HOMEPATH = "", USERPROFILE } = process.env;
+  const homes = ON_WINDOWS ? [HOME, `${HOMEDRIVE}${HOMEPATH}`, USERPROFILE] : [];
+  const files = [...homes.filter(Boolean), homedir()].map((home) =>
+    join(home ?? "", ".kube", "config"),
+  );
+  return files.find((file) => statIfThere(file) !== undefined) ?? files.at(-1) ?? "";
 }
 
 function loadFile(file: string): Kubeconfig {

@@ -2,13 +2,13 @@
 // client-go: `client.authentication.k8s.io`, v1 and v1beta1.
 
 import { spawn } from "node:child_process";
-import { delimiter, isAbsolute, join } from "node:path";
 import { isatty } from "node:tty";
 import { SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { errnoOf } from "../errno.ts";
-import { stat } from "../readfile.ts";
+import { findProgram } from "../findprogram.ts";
+import { callOf, type ProgramCall, UnsafeArgument } from "../platform.ts";
 import type { Connection } from "./kubeconfig.ts";
 import type { ClusterEntry, PluginEntry } from "./kubeconfigentries.ts";
 import { fileOr } from "./kubeconfigfiles.ts";
@@ -88,7 +88,7 @@ async function run(
   if (program === undefined) throw failed("was not found", installHint(plugin));
   const added = Object.fromEntries(plugin.env.map(({ name, value }) => [name, value]));
   const info = JSON.stringify(requestOf(connection, plugin, isInteractive));
-  const output = await outputOf(program, plugin, limitMs, {
+  const output = await outputOf(callOrFail(program, plugin, failed), limitMs, {
     env: { ...process.env, ...added, KUBERNETES_EXEC_INFO: info },
     isInteractive,
   }).catch((error: unknown) => {
@@ -101,14 +101,31 @@ async function run(
 /** A plugin ran and gave no credentials; the message says how it ended. */
 class PluginFailure extends Error {}
 
-function outputOf(
+/** @throws SignetError network where Windows cannot give a batch file these arguments */
+function callOrFail(
   program: string,
   { args }: PluginEntry,
+  failed: (words: string, hint?: string) => SignetError,
+): ProgramCall {
+  try {
+    return callOf(program, args);
+  } catch (error) {
+    if (!(error instanceof UnsafeArgument)) throw error;
+    throw failed(
+      "is a batch file, and one of its arguments has a character that those cannot take",
+      'name a program that ends in .exe, or arguments without ", % and !',
+    );
+  }
+}
+
+function outputOf(
+  { file, args, ...how }: ProgramCall,
   limitMs: number | undefined,
   { env, isInteractive }: { env: NodeJS.ProcessEnv; isInteractive: boolean },
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [...args], {
+    const child = spawn(file, args, {
+      ...how,
       env,
       // What the plugin says, such as a code to type in elsewhere, is for the person.
       stdio: [isInteractive ? "inherit" : "ignore", "pipe", "inherit"],
@@ -131,26 +148,6 @@ function outputOf(
       else reject(new PluginFailure(`failed with exit code ${status ?? "unknown"}`));
     });
   });
-}
-
-/**
- * The program of a command. A name is looked up in the PATH of this process, in absolute folders
- * only: the current folder may be a stranger's repository.
- */
-function findProgram(command: string): string | undefined {
-  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((each) => isAbsolute(each));
-  const paths = isAbsolute(command) ? [command] : folders.map((folder) => join(folder, command));
-  const endings = process.platform === "win32" ? ["", ".exe", ".com"] : [""];
-  return paths.flatMap((path) => endings.map((ending) => path + ending)).find(isProgram);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    const found = stat(path);
-    return found.isFile() && (found.mode & 0o111) !== 0;
-  } catch {
-    return false;
-  }
 }
 
 /** The kubeconfig's words on how to get the plugin, in one line. */

@@ -39,7 +39,7 @@ import { edit, missingWait, wipeOnSignals } from "./editor.ts";
 import { Scratch } from "./scratch.ts";
 
 const HELP = `
-$VISUAL, $EDITOR or vi opens with a line for each item, a placeholder in place of each value. What you
+$VISUAL, $EDITOR or vi (notepad on Windows) opens with a line for each item, a placeholder in place of each value. What you
 type is sealed with the certificate when you save; what stays a placeholder keeps its ciphertext. A
 mistake is told above your text, and the editor opens again. To give up, leave the text as it is,
 empty it, or end the editor with a failure, such as :cq.

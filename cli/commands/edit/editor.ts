@@ -1,10 +1,19 @@
 // Runs the user's editor on a scratch file, and stops it when the command is stopped.
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
 import { constants as system } from "node:os";
 import { basename, delimiter, join } from "node:path";
+import { findProgram } from "../../../host/findprogram.ts";
+import {
+  callOf,
+  ON_WINDOWS,
+  UnsafeArgument,
+  USUAL_EDITOR,
+  windowsWords,
+} from "../../../host/platform.ts";
 import { readBytes } from "../../../host/readfile.ts";
+import { spawnShell } from "../../../host/shell.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Scratch } from "./scratch.ts";
 
@@ -17,21 +26,18 @@ interface Edited {
 /** Exit statuses of a shell that cannot run a command. */
 const CANNOT_RUN = [126, 127];
 
-let running: ReturnType<typeof spawn> | undefined;
+let running: ChildProcess | undefined;
 
 /** Runs the editor on `text`; returns the edited text. @throws SignetError cancelled, io */
 export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const path = scratch.write("secret.yaml", text);
   const editor = chosenEditor();
   const status = await new Promise<number | null>((resolve, reject) => {
-    // As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must
-    // not stop it before the editor.
-    const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
-    const child = spawn("sh", ["-c", command, editor, path], { stdio: "inherit" });
+    const child = ON_WINDOWS ? startOnWindows(editor, path) : startByShell(editor, path);
     child.on("error", (cause) => {
       reject(
-        new SignetError("io", "cannot start the editor: no POSIX shell (sh) found", {
-          hint: "on Windows, use WSL; `signet set` changes a value without an editor",
+        new SignetError("io", `cannot start the editor: ${editor}`, {
+          hint: "`signet set` changes a value without an editor",
           cause,
         }),
       );
@@ -41,9 +47,7 @@ export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   });
   running = undefined;
   if (status !== null && CANNOT_RUN.includes(status)) {
-    throw new SignetError("io", `the editor cannot be run: ${editor}`, {
-      hint: "say which one to use in $EDITOR",
-    });
+    throw cannotRun(editor);
   }
   if (status !== 0) {
     throw new SignetError(
@@ -54,6 +58,37 @@ export async function edit(scratch: Scratch, text: string): Promise<Edited> {
   const bytes = readBytes(path);
   const after = bytes.toString("utf8");
   return { text: after, isUtf8: bytes.equals(Buffer.from(after)) };
+}
+
+/**
+ * As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must not stop it
+ * before the editor.
+ */
+function startByShell(editor: string, path: string): ChildProcess {
+  const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
+  return spawnShell(command, [editor, path], { stdio: "inherit" });
+}
+
+/** @throws SignetError io */
+function startOnWindows(editor: string, path: string): ChildProcess {
+  const [name = "", ...options] = windowsWords(editor);
+  const program = findProgram(name);
+  if (program === undefined) throw cannotRun(editor);
+  const isVim = VIM.test(basename(program));
+  try {
+    const vim = isVim ? ["-n", "-i", "NONE", "-c", VIM_SETTINGS] : [];
+    const { file, args, ...how } = callOf(program, [...options, ...vim, path]);
+    return spawn(file, args, { ...how, stdio: "inherit" });
+  } catch (error) {
+    if (error instanceof UnsafeArgument) throw cannotRun(editor);
+    throw error;
+  }
+}
+
+function cannotRun(editor: string): SignetError {
+  return new SignetError("io", `the editor cannot be run: ${editor}`, {
+    hint: "say which one to use in $EDITOR",
+  });
 }
 
 /** Editors with windows that return at once, unless this option makes them wait. */
@@ -67,15 +102,17 @@ const WAIT_OPTIONS = new Map([
 
 /** What makes the editor wait; undefined where it does, as far as is known. */
 export function missingWait(): string | undefined {
-  const [program = "", ...options] = chosenEditor().trim().split(/\s+/);
-  const wait = WAIT_OPTIONS.get(basename(program));
+  const editor = chosenEditor();
+  const words = ON_WINDOWS ? windowsWords(editor) : editor.trim().split(/\s+/);
+  const [program = "", ...options] = words;
+  const wait = WAIT_OPTIONS.get(basename(program).replace(/\.(exe|cmd)$/i, ""));
   const waits = options.some((option) => [wait, "-w", "--nofork"].includes(option));
   return wait === undefined || waits ? undefined : `${program} ${wait}`;
 }
 
 function chosenEditor(): string {
   const { VISUAL, EDITOR } = process.env;
-  return VISUAL || EDITOR || "vi";
+  return VISUAL || EDITOR || USUAL_EDITOR;
 }
 
 /** Whether a command line is one program with arguments, which can replace the shell. */
@@ -83,11 +120,14 @@ function isSimple(command: string): boolean {
   return !/[;&|<>(){}!`\n]|^\s*(\S*=|:)/.test(command);
 }
 
+const VIM = /^(n?vim|gvim|mvim)\b/;
+const VIM_SETTINGS = "set nobackup nowritebackup noundofile";
+
 /** Options that keep Vim from copying the text to other files: swap, undo and registers. */
 function secretive(editor: string): string {
   const [program = ""] = editor.trim().split(/\s+/);
-  const isVim = /^(n?vim|gvim|mvim)\b/.test(basename(realProgram(program)));
-  return isVim ? "-n -i NONE -c 'set nobackup nowritebackup noundofile'" : "";
+  const isVim = VIM.test(basename(realProgram(program)));
+  return isVim ? `-n -i NONE -c '${VIM_SETTINGS}'` : "";
 }
 
 function realProgram(program: string): string {

@@ -22,6 +22,7 @@ import { join } from "node:path";
 import { SignetError } from "../../../shared/errors.ts";
 import { isRunning } from "../../../host/writefiles.ts";
 import { removeWhenGone } from "../../../host/removewhengone.ts";
+import { isOwnUser } from "../../../host/platform.ts";
 import { ioError } from "../../../host/errno.ts";
 
 const PREFIX = "signet-edit-";
@@ -107,7 +108,10 @@ function overwriteBelow(folder: string): void {
 
 function overwrite(path: string): void {
   try {
-    const file = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW);
+    const file = openSync(
+      path,
+      constants.O_WRONLY | ((constants.O_NOFOLLOW as number | undefined) ?? 0),
+    );
     try {
       writeSync(file, Buffer.alloc(fstatSync(file).size), 0, null, 0);
     } finally {
@@ -133,7 +137,7 @@ function removeAbandoned(base: string): void {
     try {
       // Another user may have created a link of this name to a folder of this user.
       const found = lstatSync(folder);
-      if (found.isDirectory() && found.uid === process.getuid?.()) wipeFolder(folder);
+      if (found.isDirectory() && isOwnUser(found.uid)) wipeFolder(folder);
     } catch {
       // Another process removed it.
     }

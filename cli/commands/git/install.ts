@@ -1,8 +1,9 @@
 // `signet git install` and `uninstall`: the hook, attributes and settings of a repository.
 // SPEC.md, "Git".
 
-import { dirname, join, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { SignetError } from "../../../shared/errors.ts";
+import { slashed } from "../../../host/platform.ts";
 import { readTextWithin, samePlace, statIfThere } from "../../../host/readfile.ts";
 import { isWithin, MAX_SETTINGS_BYTES, targetOf } from "../../../host/rootedfiles.ts";
 import { removeFile, writeFiles } from "../../../host/writefiles.ts";
@@ -246,7 +247,7 @@ function shown(path: string): string {
 function projectFolder(top: string): string {
   const folder = findProjectFolder();
   const below = folder === null ? "" : relative(samePlace(top), samePlace(folder));
-  return below.startsWith("..") ? "" : below.split(sep).join("/");
+  return below.startsWith("..") ? "" : slashed(below);
 }
 
 /** The paths of signet.yaml as patterns of Git; every manifest where there are none. */

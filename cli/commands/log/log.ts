@@ -3,6 +3,7 @@
 
 import { relative, resolve } from "node:path";
 import type { Command } from "commander";
+import { slashed } from "../../../host/platform.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import { isShallow, needWorkTree, readBlobs } from "../../git/gitprocess.ts";
 import { type Change, type CommitChanges, historyOf } from "../../git/history.ts";
@@ -68,7 +69,7 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
   const top = needWorkTree();
   if (isShallow(top))
     warn("this clone is shallow, older changes are missing: run `git fetch --unshallow`");
-  const followed = historyOfFile(relative(top, resolve(path)), top);
+  const followed = historyOfFile(slashed(relative(top, resolve(path))), top);
   const texts = textsIn(followed, top);
   const entries = followed.flatMap((commit): LogEntry[] => {
     const changes = commit.changes.flatMap((change) => itemChanges(change, texts));

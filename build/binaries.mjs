@@ -1,0 +1,242 @@
+// `npm run binaries [-- [--out FOLDER] [--here | PLATFORM...]]`: signet and kubeseal as programs that need
+// no Node, for each platform or those that are named, in one archive each, with their sums. docs/decisions/2026-11-single-file-programs.md
+// tells how, and docs/platforms.md what was tried. `--here`: the programs of this machine, and no archive.
+//
+// The same sources give the same bytes. It needs Linux, the commands `tar` and `zip`, and npm's registry.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { commitOfTree } from "./commit.mjs";
+import { platformOf, signatureState, withoutSignature } from "./executables.mjs";
+import { withoutChildProcess, withoutUnusedKubernetes } from "./plugins.mjs";
+
+const root = resolve(fileURLToPath(import.meta.url), "../..");
+const PROGRAMS = ["signet", "kubeseal"];
+
+/** The runtime in the programs: npm's packages of Bun, with what its registry says of each. */
+const BUN = "1.4.5";
+const TARGETS = {
+  "linux-x64": [
+    "linux-x64",
+    "IWX9BELoGHAUtMonkeSaNaZwXzRk+oDw6Mk+HBFXd3KHYIBNBsIGRupMZPcgNoDbJpLu6gAJjIoIVPZtt1aJ1g==",
+  ],
+  "linux-arm64": [
+    "linux-aarch64",
+    "4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==",
+  ],
+  "macos-x64": [
+    "darwin-x64",
+    "qkLPMGHZM9NI6CeHTWwVezzmlo6cC4Ta7yUAjYIWXS366qQcOlcp75t2uZyiuVRBMPS0h9qE0tCcvCHGaFqjJg==",
+  ],
+  "macos-arm64": [
+    "darwin-aarch64",
+    "4MIFXHmctH2EhAxLXm2/qxNtv17dFtLJylvaOCsrgq6KSqHTs6eW5YSrJjRbJxYUJaR901fsN8JfZOa+CsWpWQ==",
+  ],
+  "windows-x64": [
+    "windows-x64",
+    "FNvply651vcE/GHgNWz6mZvhmkwBuu8Hw54oNzA+CQog+HW+542rXQmZqNHRkFxazD9L3xi+iTtvO3engAgJfw==",
+  ],
+  "windows-arm64": [
+    "windows-aarch64",
+    "MiPFZnBNDnBXgr1oONc5pizC4fOLjnIOfNkYdFEnWzLmoFTg86naZIG3SvS7d/GglpQSAnCKMAzSjI/TAckiRw==",
+  ],
+};
+
+/**
+ * Without these, a program would read `.env` and run what `bunfig.toml` names, both of the current
+ * folder, which may be a stranger's repository.
+ */
+const ALONE = ["dotenv", "bunfig", "tsconfig", "package-json"].map(
+  (file) => `--no-compile-autoload-${file}`,
+);
+
+/** As old as files in a zip archive can be, in UTC. */
+const FILE_TIME = new Date("1980-01-01T00:00:00Z");
+
+function run(command, args, options = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: "utf8",
+    ...options,
+    env: { ...process.env, ...options.env },
+  });
+  if (status === 0) return stdout;
+  throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr}`);
+}
+
+/** The path of a platform's Bun, which is kept in the user's cache. @throws Error if it is not the pinned one */
+async function bunFor(target, scratch) {
+  const [name, integrity] = TARGETS[target];
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const folder = join(cache, "kube-signet", "bun");
+  const archive = join(folder, `bun-${name}-${BUN}.tgz`);
+  const read = () => readFile(archive).catch(() => undefined);
+  if ((await read()) === undefined) {
+    await mkdir(folder, { recursive: true });
+    const args = ["pack", `@oven/bun-${name}@${BUN}`, "--silent", "--pack-destination", scratch];
+    run("npm", args, { cwd: scratch });
+    // Another run may do the same.
+    const own = `${archive}.${process.pid}`;
+    await copyFile(join(scratch, `oven-bun-${name}-${BUN}.tgz`), own);
+    await rename(own, archive);
+  }
+  const sum = createHash("sha512")
+    .update(await read())
+    .digest("base64");
+  if (sum !== integrity)
+    throw new Error(`${archive}: is not the package that is pinned; remove it`);
+  const unpacked = join(scratch, `bun-${name}`);
+  await mkdir(unpacked);
+  run("tar", ["-xzf", archive, "-C", unpacked]);
+  return join(unpacked, "package/bin", target.startsWith("windows") ? "bun.exe" : "bun");
+}
+
+/** One file of JavaScript for each program, with everything in it. */
+async function bundlePrograms(scratch, version) {
+  await build({
+    absWorkingDir: root,
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "cjs",
+    minify: true,
+    logLevel: "warning",
+    legalComments: "none",
+    define: {
+      __VERSION__: JSON.stringify(version),
+      __COMMIT__: JSON.stringify(commitOfTree(root)),
+    },
+    alias: { punycode: "./node_modules/punycode/punycode.js" },
+    entryPoints: PROGRAMS.map((name) => ({ in: `cli/${name}.ts`, out: name })),
+    outdir: scratch,
+    outExtension: { ".js": ".cjs" },
+    plugins: [withoutChildProcess, withoutUnusedKubernetes],
+  });
+}
+
+/** Compiles a program for a platform; returns its path. @throws Error if the file is for another one */
+async function compile(name, target, { scratch, folder, compiler }) {
+  const runtime = await compiler(target);
+  const file = join(folder, target.startsWith("windows") ? `${name}.exe` : name);
+  const [bunTarget] = TARGETS[target];
+  const args = ["build", "--compile", "--bytecode", ...ALONE, `--target=bun-${bunTarget}`];
+  const here = await compiler(thisMachine());
+  // Relative, because the name of the bundle is kept in the program.
+  run(here, [...args, `--compile-executable-path=${runtime}`, `${name}.cjs`, "--outfile", file], {
+    cwd: scratch,
+  });
+  let bytes = await readFile(file);
+  if (platformOf(bytes) !== target) throw new Error(`${file}: is for ${platformOf(bytes)}`);
+  if (target.startsWith("macos") && signatureState(bytes) === "broken") {
+    // What is left of the signature of Bun's authors. Intel's machines run programs without one.
+    if (target !== "macos-x64") throw new Error(`${file}: has a broken signature`);
+    bytes = withoutSignature(bytes);
+    await writeFile(file, bytes, { mode: 0o755 });
+  }
+  return file;
+}
+
+function thisMachine() {
+  const here = `${process.platform}-${process.arch}`;
+  if (process.platform !== "linux" || !(here in TARGETS)) {
+    throw new Error("the programs are built on Linux, x64 or arm64");
+  }
+  return here;
+}
+
+/** The completion scripts and texts that go with the programs, in a folder. */
+async function writeTexts(folder) {
+  await copyFile(join(root, "LICENSE"), join(folder, "LICENSE"));
+  const licences = "THIRD-PARTY-LICENSES.txt";
+  await copyFile(join(root, "dist", licences), join(folder, licences));
+  await mkdir(join(folder, "completion"));
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const script = run(process.execPath, [join(root, "dist/signet.cjs"), "completion", shell]);
+    await writeFile(join(folder, `completion/signet.${shell}`), script);
+  }
+}
+
+/** Packs a folder so that the same files give the same bytes; returns the archive. */
+async function pack(folder, name, isZip) {
+  const inside = (args, command = "tar") =>
+    run(command, args, {
+      cwd: folder,
+      env: { TZ: "UTC", LC_ALL: "C" },
+      encoding: "buffer",
+      maxBuffer: 2 ** 30,
+    });
+  const paths = inside(["."], "find").toString().trim().split("\n").sort();
+  for (const path of paths) await utimes(join(folder, path), FILE_TIME, FILE_TIME);
+  const archive = `${folder}/../${name}.${isZip ? "zip" : "tar.gz"}`;
+  const files = paths.slice(1).map((path) => path.slice(2));
+  if (isZip) {
+    inside(["-X", "-D", "-q", archive, ...files], "zip");
+    return resolve(archive);
+  }
+  const owner = ["--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"];
+  const tar = inside(["--format=ustar", ...owner, "--no-recursion", "-cf", "-", ...files]);
+  await writeFile(archive, gzipSync(tar, { level: 9 }));
+  return resolve(archive);
+}
+
+async function main(args) {
+  const options = { here: { type: "boolean" }, out: { type: "string", default: "dist.binaries" } };
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const out = resolve(root, values.out);
+  const targets = positionals.length > 0 ? positionals : Object.keys(TARGETS);
+  const unknown = targets.find((each) => !(each in TARGETS));
+  if (unknown !== undefined) {
+    throw new Error(`no platform ${unknown}: there are ${Object.keys(TARGETS).join(", ")}`);
+  }
+  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  const scratch = await mkdtemp(join(tmpdir(), "kube-signet-binaries-"));
+  const compilers = new Map();
+  const compiler = (target) => {
+    if (!compilers.has(target)) compilers.set(target, bunFor(target, scratch));
+    return compilers.get(target);
+  };
+  try {
+    await bundlePrograms(scratch, version);
+    await mkdir(out, { recursive: true });
+    if (values.here) {
+      for (const name of PROGRAMS)
+        await compile(name, thisMachine(), { scratch, folder: out, compiler });
+      return;
+    }
+    const sums = [];
+    for (const target of targets) {
+      const folder = join(scratch, target);
+      await mkdir(folder);
+      for (const name of PROGRAMS) await compile(name, target, { scratch, folder, compiler });
+      await writeTexts(folder);
+      const archive = `kube-signet-${version}-${target}`;
+      const made = await pack(folder, archive, target.startsWith("windows"));
+      const name = made.slice(made.lastIndexOf("/") + 1);
+      const bytes = await readFile(made);
+      await writeFile(join(out, name), bytes);
+      sums.push(`${createHash("sha256").update(bytes).digest("hex")}  ${name}\n`);
+      process.stdout.write(`${name}: ${Math.round(bytes.length / 1e6)} MB\n`);
+      await rm(folder, { recursive: true });
+      await rm(made);
+    }
+    await writeFile(join(out, "checksums.txt"), sums.join(""));
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+await main(process.argv.slice(2));
