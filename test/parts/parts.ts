@@ -27,6 +27,8 @@ export type PartName =
   | "gator"
   | "kyverno-review"
   | "actionlint"
+  | "krew"
+  | "validate-krew-manifest"
   | "gitleaks"
   | "trufflehog";
 
