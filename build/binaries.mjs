@@ -27,6 +27,8 @@ import { withoutChildProcess, withoutUnusedKubernetes } from "./plugins.mjs";
 
 const root = resolve(fileURLToPath(import.meta.url), "../..");
 const PROGRAMS = ["signet", "kubeseal"];
+/** The file's name for a program: whoever unpacks them into a folder of PATH keeps the `kubeseal` that is there. */
+const fileOf = (name) => (name === "kubeseal" ? "signet-kubeseal" : name);
 
 /** The runtime in the programs: npm's packages of Bun, with what its registry says of each. */
 const BUN = "1.4.5";
@@ -131,7 +133,7 @@ async function bundlePrograms(scratch, version) {
 /** Compiles a program for a platform; returns its path. @throws Error if the file is for another one */
 async function compile(name, target, { scratch, folder, compiler }) {
   const runtime = await compiler(target);
-  const file = join(folder, target.startsWith("windows") ? `${name}.exe` : name);
+  const file = join(folder, `${fileOf(name)}${target.startsWith("windows") ? ".exe" : ""}`);
   const [bunTarget] = TARGETS[target];
   const args = ["build", "--compile", "--bytecode", ...ALONE, `--target=bun-${bunTarget}`];
   const here = await compiler(thisMachine());

@@ -11,6 +11,12 @@ const today = new Date().toISOString().slice(0, 10);
 
 const PLACES = [
   ["charts/signet/Chart.yaml", /^(version|appVersion): .+$/gm, `$1: ${version}`],
+  // Whoever uses the action or a component of this version gets the programs of it.
+  ...["action.yml", "templates/check.yml", "templates/reseal.yml"].map((path) => [
+    path,
+    /^( +version:\n(?: +(?:description|regex): .+\n)* +default: ).+$/m,
+    `$1"${version}"`,
+  ]),
   ...(isPrerelease
     ? []
     : [

@@ -132,12 +132,17 @@ describe("the workflows", () => {
     const jobs = jobsOf("release.yaml");
     const lines = (job: string): string =>
       (jobs[job]?.steps ?? []).map(({ uses = "", run = "" }) => `${uses}\n${run}\n`).join("");
-    expect(lines("package")).toMatch(/npm ci [^]*npm audit signatures[^]*npm pack/);
-    expect(lines("package")).toContain("actions/attest-build-provenance@");
+    expect(lines("files")).toMatch(/npm ci [^]*npm audit signatures[^]*npm run release/);
+    expect(lines("files")).toMatch(/npm run release[^]*attest-build-provenance@[^]*attest-sbom@/);
+    expect(lines("files")).toContain("cosign sign-blob --yes --bundle checksums.txt.sigstore.json");
     expect(lines("image")).toMatch(
       /--sbom=true --provenance=mode=max [^]*push=true,rewrite-timestamp=true/,
     );
     expect(lines("image")).toContain("actions/attest-build-provenance@");
+    expect(lines("image")).toContain('cosign sign --yes "$IMAGE@$DIGEST"');
+    expect(lines("publish")).toMatch(
+      /sha256sum --check[^]*helm push[^]*cosign sign[^]*npm publish/,
+    );
     expect(lines("publish")).toMatch(/npm publish \S+ --provenance/);
   });
 

@@ -11,6 +11,8 @@ const PACKAGE = "package.json";
 const CHART = "charts/signet/Chart.yaml";
 const CHANGELOG = "CHANGELOG.md";
 const README = "README.md";
+/** The action and the components, which say which version they run. */
+const FORGES = ["action.yml", "templates/check.yml", "templates/reseal.yml"];
 const SCRIPT = resolve("build/version.mjs");
 
 const versionOf = (folder: string): string =>
@@ -27,12 +29,21 @@ function imagesIn(folder: string): string[] {
   return [...new Set([...named].map(([, version = ""]) => version))];
 }
 
+/** The versions that are run by default on forges. */
+function defaultsIn(folder: string): (string | undefined)[] {
+  return FORGES.map((path) => {
+    const text = readFileSync(join(folder, path), "utf8");
+    return /^ +version:\n(?: +(?!default).+\n)* +default: "(.+)"$/m.exec(text)?.[1];
+  });
+}
+
 describe("the version", () => {
   const version = versionOf(".");
 
-  it("is the same in the chart, the README and the changelog", () => {
+  it("is the same in the chart, the README, the changelog, the action and the components", () => {
     expect(chartOf(".")).toMatchObject({ version, appVersion: version });
     expect(imagesIn(".")).toEqual([version]);
+    expect(defaultsIn(".")).toEqual(FORGES.map(() => version));
     expect(readFileSync(CHANGELOG, "utf8")).toContain(`## [${version}] - `);
   });
 });
@@ -52,7 +63,7 @@ describe("build/version.mjs", () => {
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "signet-version-"));
-    for (const path of [CHART, CHANGELOG, README]) {
+    for (const path of [CHART, CHANGELOG, README, ...FORGES]) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       cpSync(path, join(folder, path));
     }
@@ -71,6 +82,7 @@ describe("build/version.mjs", () => {
     become("12.3.4");
     expect(chartOf(folder)).toMatchObject({ version: "12.3.4", appVersion: "12.3.4" });
     expect(imagesIn(folder)).toEqual(["12.3.4"]);
+    expect(defaultsIn(folder)).toEqual(FORGES.map(() => "12.3.4"));
     const changelog = readFileSync(join(folder, CHANGELOG), "utf8");
     expect(changelog).toMatch(/^## \[12\.3\.4\] - \d{4}-\d\d-\d\d\n\n### Added\n\n- A thing\.$/m);
     expect(changelog).not.toContain("[next]");
@@ -80,6 +92,7 @@ describe("build/version.mjs", () => {
     const before = [CHANGELOG, README].map((path) => readFileSync(join(folder, path), "utf8"));
     become("12.3.4-rc.1");
     expect(chartOf(folder)).toMatchObject({ version: "12.3.4-rc.1", appVersion: "12.3.4-rc.1" });
+    expect(defaultsIn(folder)).toEqual(FORGES.map(() => "12.3.4-rc.1"));
     const after = [CHANGELOG, README].map((path) => readFileSync(join(folder, path), "utf8"));
     expect(after).toEqual(before);
   });

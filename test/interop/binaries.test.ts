@@ -27,7 +27,7 @@ beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), "signet-binaries-"));
   const out = join(base, "programs");
   execFileSync(process.execPath, ["build/binaries.mjs", "--here", "--out", out], { stdio: "pipe" });
-  [signet, kubeseal] = [join(out, "signet"), join(out, "kubeseal")];
+  [signet, kubeseal] = [join(out, "signet"), join(out, "signet-kubeseal")];
   env = { PATH: "/usr/bin:/bin", HOME: join(base, "home") };
   installSignet(base, [signet]);
 });

@@ -44,6 +44,7 @@ const CONTENT = [
   /^dist\/library\/[a-z]+-[A-Z0-9]{8}\.mjs$/,
   /^dist\/sbom\.cdx\.json$/,
   /^dist\/THIRD-PARTY-LICENSES\.txt$/,
+  /^dist\/man\/signet(-[a-z]+)*\.1$/,
 ];
 const MAX_PACKED_BYTES = 1_800_000;
 const MAX_UNPACKED_BYTES = 5_500_000;
@@ -65,6 +66,7 @@ let env: NodeJS.ProcessEnv;
 beforeAll(() => {
   scratch = mkdtempSync(join(tmpdir(), "signet-package-"));
   // `prepack` would build anew, under the feet of the other suites.
+  execFileSync("npm", ["run", "--silent", "manual"]);
   const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", scratch];
   const said = execFileSync("npm", pack, { encoding: "utf8" });
   [packed] = JSON.parse(said) as [Packed];
@@ -133,26 +135,83 @@ describe("the package", () => {
     expect(packed.unpackedSize).toBeLessThan(MAX_UNPACKED_BYTES);
   });
 
-  it("installs as the README says, beside another kubeseal in a folder of its own", () => {
+  it("installs as the README says, beside another kubeseal, whose place it takes when asked", () => {
+    const prefix = join(scratch, "taken");
+    const bin = join(prefix, "bin");
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, "kubeseal"), "#!/bin/sh\necho the original\n", { mode: 0o755 });
     const tarball = join(scratch, packed.filename);
-    const install = (prefix: string): ReturnType<typeof spawnSync> =>
-      spawnSync("npm", ["install", "--global", "--offline", "--prefix", prefix, tarball], {
+    const install = ["install", "--global", "--offline", "--prefix", prefix, tarball];
+    expect(spawnSync("npm", install).status).toBe(0);
+    const sh = (line: string): string =>
+      execFileSync("sh", ["-c", line], {
         encoding: "utf8",
+        env: {
+          PATH: `${join(scratch, "home/.local/bin")}:${bin}:${process.env["PATH"] ?? ""}`,
+          HOME: join(scratch, "home"),
+        },
       });
-    const [taken, own] = [join(scratch, "taken"), join(scratch, "own")];
-    mkdirSync(join(taken, "bin"), { recursive: true });
-    writeFileSync(join(taken, "bin/kubeseal"), "the original\n");
-    expect(install(taken).stderr).toContain("EEXIST");
-    expect(readFileSync(join(taken, "bin/kubeseal"), "utf8")).toBe("the original\n");
-    expect(install(own).status).toBe(0);
-    const module = join(own, "lib/node_modules/kube-signet");
-    expect(lstatSync(module).isSymbolicLink()).toBe(false);
-    for (const name of ["signet", "kubeseal", "signet-controller"]) {
-      expect(spawnSync(join(own, "bin", name), ["--version"]).status).toBe(0);
+    expect(sh("kubeseal")).toBe("the original\n");
+    for (const name of ["signet", "signet-kubeseal", "signet-controller"]) sh(`${name} --version`);
+    expect(readdirSync(bin).sort()).toEqual(
+      ["kubeseal", "signet", "signet-controller", "signet-kubeseal"].sort(),
+    );
+    expect(lstatSync(join(prefix, "lib/node_modules/kube-signet")).isSymbolicLink()).toBe(false);
+    expect(readFileSync("README.md", "utf8")).toContain(
+      `npm install --global ./${packed.filename}\n`,
+    );
+    const step = 'ln -s "$(command -v signet-kubeseal)" ~/.local/bin/kubeseal';
+    expect(readFileSync("docs/install.md", "utf8")).toContain(step);
+    sh(`mkdir -p ~/.local/bin && ${step}`);
+    expect(sh("kubeseal --version")).toMatch(/^kubeseal version: v\d/);
+    // Not twice, and never over a program that is there.
+    expect(() => sh(`${step} 2>&1`)).toThrow();
+  });
+
+  it("has a manual page for each command, with every option of its help", () => {
+    const pages = readdirSync("dist/man").map((name) => `dist/man/${name}`);
+    const { man } = JSON.parse(readFileSync("package.json", "utf8")) as { man: string[] };
+    expect(man, "`man` in package.json").toEqual(pages.sort());
+    const help = (...words: string[]): string =>
+      execFileSync(process.execPath, [...words, "--help"], { encoding: "utf8" });
+    const overview = help("dist/signet.cjs");
+    const commands = [...overview.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, name]) => name ?? "");
+    expect(commands.length).toBeGreaterThan(15);
+    for (const command of commands) expect(pages).toContain(`dist/man/signet-${command}.1`);
+    for (const [page, text] of [
+      ["signet-seal", help("dist/signet.cjs", "seal")],
+      ["signet-keys", help("dist/signet.cjs", "keys", "rotate")],
+      ["signet-kubeseal", help("dist/kubeseal.cjs")],
+      ["signet-controller", help("dist/signet-controller.mjs")],
+    ]) {
+      const roff = readFileSync(`dist/man/${page}.1`, "utf8");
+      const options = [...(text ?? "").matchAll(/^ {2,6}(?:-\w, )?(--[\w-]+)/gm)];
+      expect(options.length).toBeGreaterThan(5);
+      for (const [, name = ""] of options) {
+        expect(roff, page).toContain(`\\fB${name.replaceAll("-", "\\-")}\\fR`);
+      }
     }
-    const readme = readFileSync("README.md", "utf8");
-    expect(readme).toContain(`npm install --global ./${packed.filename}\n`);
-    expect(readme).toContain("`EEXIST`");
+  });
+
+  it("has manual pages that roff reads as they were meant", () => {
+    for (const name of readdirSync("dist/man")) {
+      const roff = readFileSync(`dist/man/${name}`, "utf8");
+      expect(roff, name).toMatch(
+        /^\.TH \S+ 1 "" "kube\\-signet \S+" "Signet"\n\.SH NAME\n\S+ \\- /,
+      );
+      // Macros that are known, and no other line that roff would take for one.
+      const macros = [...roff.matchAll(/^[.'](\S*)/gm)].map(([, macro = ""]) => macro);
+      const known = ["TH", "SH", "SS", "PP", "TP", "nf", "fi"];
+      expect(
+        macros.filter((macro) => !known.includes(macro)),
+        name,
+      ).toEqual([]);
+      expect(roff.match(/^\.nf$/gm)?.length, name).toBe(roff.match(/^\.fi$/gm)?.length);
+      expect(roff, name).toMatch(/^[\n -~]*$/);
+      expect(roff.replaceAll(/\\(f[BR]|e|-|&)/g, ""), name).not.toContain("\\");
+      // Each term has a meaning.
+      expect(roff, name).not.toMatch(/^\.TP\n.*\n(?:\.|\n)/m);
+    }
   });
 
   it("brings no other package along", () => {
@@ -183,7 +242,7 @@ describe.for(NODES)("on %s", (part) => {
     const controller = run(node, [command("signet-controller"), "--version"]);
     expect(controller).toMatchObject({ status: 0, stderr: "" });
     expect(controller.stdout).toBe(`signet-controller version: v${signet.stdout}`);
-    expect(run(node, [command("kubeseal"), "--version"]).stdout).toMatch(/^kubeseal version: v\d/);
+    expect(run(node, [command("signet-kubeseal"), "--version"]).stdout).toMatch(/^kubeseal version: v\d/);
   });
 
   it("prints the version under the original's name as the original does", () => {
@@ -196,7 +255,7 @@ describe.for(NODES)("on %s", (part) => {
   it("seals with both commands, without a word", () => {
     for (const args of [
       [command("signet"), "seal", "--cert", CERT],
-      [command("kubeseal"), "--cert", CERT, "--format", "yaml"],
+      [command("signet-kubeseal"), "--cert", CERT, "--format", "yaml"],
     ]) {
       const { status, stdout, stderr } = run(node, args, SECRET);
       expect(stderr).toBe("");

@@ -1,7 +1,9 @@
 // The workflows as actionlint reads them, and the rules for what they may do and what they run.
 
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { load } from "js-yaml";
 import { describe, expect, it } from "vitest";
 import { partPath } from "../parts/parts.ts";
@@ -9,10 +11,16 @@ import { partPath } from "../parts/parts.ts";
 const FOLDER = ".github/workflows";
 const FILES = readdirSync(FOLDER).map((name) => `${FOLDER}/${name}`);
 
+interface Step {
+  readonly uses?: string;
+  readonly run?: string;
+  readonly with?: Readonly<Record<string, string>>;
+}
+
 interface Job {
   readonly uses?: string;
   readonly "timeout-minutes"?: number;
-  readonly steps?: readonly { readonly uses?: string; readonly run?: string }[];
+  readonly steps?: readonly Step[];
 }
 
 interface Workflow {
@@ -54,6 +62,31 @@ describe("the workflows", () => {
     };
     const { env } = workflow(`${FOLDER}/release.yaml`);
     expect(env?.["IMAGE"]).toBe(`${image.registry}/${image.repository}`);
+    expect(env?.["CHARTS"]).toBe(`${image.registry}/${image.repository.replace(/\/.*/, "")}`);
+  });
+
+  it("have examples in docs/ci.md that have no findings either", () => {
+    const folder = mkdtempSync(join(tmpdir(), "signet-workflows-"));
+    try {
+      const blocks = [...readFileSync("docs/ci.md", "utf8").matchAll(/^```yaml\n([^]*?)^```$/gm)];
+      const examples = blocks.map(([, text = ""]) => text).filter((text) => /^jobs:$/m.test(text));
+      expect(examples.length).toBeGreaterThan(1);
+      const { inputs } = load(readFileSync("action.yml", "utf8")) as { inputs: object };
+      for (const [index, text] of examples.entries()) {
+        writeFileSync(join(folder, `${index}.yaml`), text);
+        expect(actionlint(join(folder, `${index}.yaml`)), text).toEqual({ status: 0, output: "" });
+        const { jobs, permissions } = load(text) as Workflow;
+        expect(permissions).toEqual({ contents: "read" });
+        const steps = Object.values(jobs).flatMap((job) => job.steps ?? []);
+        const ours = steps.filter(({ uses = "" }) => uses.startsWith("OWNER/NAME@"));
+        expect(ours.length).toBeGreaterThan(0);
+        for (const step of ours) {
+          expect(Object.keys(inputs)).toEqual(expect.arrayContaining(Object.keys(step.with ?? {})));
+        }
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it.each(FILES)("%s starts with the permission to read only", (path) => {

@@ -60,6 +60,7 @@ const ORIGINAL = "github.com/bitnami-labs/sealed-secrets@v0.36.0";
 const ARGO = "github.com/argoproj/argo-cd/v3@v3.2.0";
 const AGE = "filippo.io/age@v1.2.1";
 const ACTIONLINT = "github.com/rhysd/actionlint@v1.7.12";
+const KREW = "sigs.k8s.io/krew@v0.4.3";
 const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua";
 const ORIGINAL_CHART = "helm/sealed-secrets";
 const ORIGINAL_CRD = `${ORIGINAL_CHART}/crds/bitnami.com_sealedsecrets.yaml`;
@@ -370,6 +371,18 @@ const RECIPES: Recipe[] = [
     needs: "go",
     version: ACTIONLINT,
     make: (directory) => goInstall(ACTIONLINT, "actionlint", directory),
+  },
+  {
+    name: "krew",
+    parts: ["krew", "validate-krew-manifest"],
+    usually: `${KREW} and its check of manifests from source, 30 seconds`,
+    needs: "go",
+    version: KREW,
+    make: async (directory) => {
+      for (const program of ["krew", "validate-krew-manifest"]) {
+        await goInstall(KREW, program, directory);
+      }
+    },
   },
   {
     name: "original",

@@ -30,6 +30,8 @@ export type PartName =
   | "gator"
   | "kyverno-review"
   | "actionlint"
+  | "krew"
+  | "validate-krew-manifest"
   | "gitleaks"
   | "trufflehog";
 
