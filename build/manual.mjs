@@ -82,12 +82,13 @@ function blocksOf(text) {
     if (/^\S.*:$|^Examples?:/.test(lines[0]) && lines[1]?.startsWith(" ")) {
       blocks.push({ kind: "heading", text: lines.shift().replace(/:$/, "") });
     }
+    const rows = lines.every((line) => line.startsWith(" ")) ? rowsOf(lines) : [];
     if (lines.every((line) => !line.startsWith(" "))) {
       blocks.push({ kind: "paragraph", lines });
-    } else if (lines.some((line) => /^ +(\$ |kubeseal )/.test(line))) {
-      blocks.push({ kind: "lines", lines });
+    } else if (rows.length > 0 && rows.every(([term, meaning]) => term !== "$" && meaning !== "")) {
+      blocks.push({ kind: "table", rows });
     } else {
-      blocks.push({ kind: "table", rows: rowsOf(lines) });
+      blocks.push({ kind: "lines", lines });
     }
   }
   return blocks;
