@@ -29,6 +29,12 @@ const NODES = {
     arm64:
       "FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
   },
+  node26: {
+    version: "26.12.1",
+    x64: "jk5LMAmgHlPlPMWpsUrSOqNaEZG+11UNd35hWQ+p5/XGaelWuTqJ69IcAy/5xtPPN4d5ZRBNOGB6gLMCh2kL9A==",
+    arm64:
+      "8Oxs6Y7rDcKufVIM/zYRSwytj46WOrZk7yFCLTKDcs17bBjAeD9HMAqo97hMfMyxozIud0S4vZCs5WB/3iavNQ==",
+  },
 } as const satisfies Partial<Record<PartName, { version: string; x64: string; arm64: string }>>;
 type NodePart = keyof typeof NODES;
 
@@ -311,6 +317,7 @@ const RECIPES: Recipe[] = [
   nodeRecipe("node20"),
   nodeRecipe("node22"),
   nodeRecipe("node24"),
+  nodeRecipe("node26"),
   {
     name: "chromium",
     parts: ["chromium"],
@@ -321,14 +328,15 @@ const RECIPES: Recipe[] = [
   },
   {
     name: "oracles",
-    parts: ["yaml-oracle", "template-oracle"],
-    usually: "the YAML and template oracles, half a minute",
+    parts: ["yaml-oracle", "template-oracle", "hybrid-oracle"],
+    usually: "the YAML, template and HPKE oracles, half a minute",
     needs: "go",
     version: "1",
     folder: "oracle",
     make: async (directory) => {
       await goBuild("oracle", "./yaml", join(directory, "yaml-oracle"));
       await goBuild("oracle", "./template", join(directory, "template-oracle"));
+      await goBuild("oracle", "./hybrid", join(directory, "hybrid-oracle"));
     },
   },
   {
