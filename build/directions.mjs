@@ -9,6 +9,7 @@ const SHARED = [
   "shared",
   "shared/manifest",
   "shared/kubernetes",
+  "shared/hpke",
   "shared/envelopes",
   "shared/keys",
   "shared/sealing",

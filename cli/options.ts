@@ -3,6 +3,7 @@
 
 import { type Command, Help, Option } from "commander";
 import { SignetError } from "../shared/errors.ts";
+import { KIND_NAMES } from "../shared/keys/kinds.ts";
 import type { GivenClusterOptions } from "./cluster/clusteroptions.ts";
 import { parseTimeout } from "./cluster/timeout.ts";
 import { ENV_FORMATS } from "./sealing/envfiles.ts";
@@ -56,12 +57,21 @@ export function pinOption(): Option {
   );
 }
 
+/** `SIGNET_ALGORITHM` is read where the certificate is. */
+export function algorithmOption(description: string): Option {
+  return new Option("--algorithm <ALGORITHM>", description).choices(KIND_NAMES);
+}
+
+export const sealingAlgorithmOption = (): Option =>
+  algorithmOption("what to seal with (default: $SIGNET_ALGORITHM, or the best of the certificate)");
+
 /** Which certificate seals, for commands that find it by the file's path. */
 export function withCertificate(command: Command): Command {
   return withConnection(
     command
       .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
       .addOption(pinOption())
+      .addOption(sealingAlgorithmOption())
       .addOption(clusterOption()),
   );
 }

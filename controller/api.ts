@@ -4,7 +4,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
-import { reseal } from "../shared/sealing/seal.ts";
+import { KIND_NAMES } from "../shared/keys/kinds.ts";
+import { ALGORITHM_HEADER, reseal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { opens } from "../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
@@ -69,10 +70,14 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
     },
     "/v1/rotate": {
       methods: ["POST"],
-      route: guarded(async ({ sealed, json, isList }, trials) => {
+      route: guarded(async ({ sealed, json, isList }, trials, headers) => {
+        const algorithm = headers[ALGORITHM_HEADER];
+        const refusal = algorithmRefusal(algorithm, keyring);
+        if (refusal !== null) return refusal;
+        const kind = algorithm as string | undefined;
         const resealed: SealedSecret[] = [];
         for (const each of sealed) {
-          resealed.push(await reseal(each, keyring, 1, undefined, trials));
+          resealed.push(await reseal(each, keyring, 1, undefined, trials, kind));
         }
         const isSame = resealed.every((each, index) => each === sealed[index]);
         const body = isSame ? json : withResealedValues(json, isList, sealed, resealed);
@@ -102,6 +107,18 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
         log.debug.bind(log, "request was cut off"),
       );
   };
+}
+
+/** Why values cannot be sealed with this algorithm; null if they can, or if none is named. */
+function algorithmRefusal(algorithm: string | string[] | undefined, keyring: Keyring) {
+  if (algorithm === undefined) return null;
+  if (typeof algorithm !== "string" || !KIND_NAMES.includes(algorithm)) {
+    return { code: 400, body: "no such algorithm\n" };
+  }
+  const kinds = keyring.newest?.certificate.kinds ?? [algorithm];
+  return kinds.includes(algorithm)
+    ? null
+    : { code: 400, body: `the sealing key has no ${algorithm} key\n` };
 }
 
 /** The routes that the kubelet reaches, on a server of their own. They do no work. */

@@ -3,6 +3,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { parseCertificate } from "../shared/keys/certificate.ts";
+import { HYBRID } from "../shared/envelopes/hybrid.ts";
 import { createSealingKey } from "../shared/keys/keypair.ts";
 import { SignetError } from "../shared/errors.ts";
 import {
@@ -25,6 +26,7 @@ import { KeyAnnotations } from "./keyannotations.ts";
 import { KeyChanges, type KeyChangesWiring, SEALING_SINCE_ANNOTATION } from "./keychanges.ts";
 import { ShortKeys } from "./shortkeys.ts";
 import { TakeOver } from "./takeover.ts";
+import { UsableHalves } from "./usablehalves.ts";
 
 export interface KeyOptions {
   /** The namespace of the key Secrets. */
@@ -35,6 +37,8 @@ export interface KeyOptions {
   readonly leaseName: string;
   /** Size of the RSA modulus of a new key, in bits. */
   readonly bits: number;
+  /** Whether a new key has a post-quantum half. */
+  readonly hybrid: boolean;
   readonly validForMs: number;
   readonly commonName: string;
   readonly order: KeyOrder;
@@ -119,6 +123,7 @@ export class ClusterKeys {
   readonly #changes: KeyChanges;
   readonly #takeOver: TakeOver;
   readonly #shortKeys: ShortKeys;
+  readonly #halves: UsableHalves;
   #held = "";
   #loaded = false;
   #leading = false;
@@ -137,6 +142,7 @@ export class ClusterKeys {
     this.#changes = new KeyChanges(options.namespace, wiring, annotations);
     this.#takeOver = new TakeOver(options, wiring, annotations);
     this.#shortKeys = new ShortKeys(wiring.log);
+    this.#halves = new UsableHalves(wiring.log);
     const { client, log } = wiring;
     const cacheOptions = {
       keep: (object: JsonObject) => this.#read(object),
@@ -237,7 +243,9 @@ export class ClusterKeys {
   #refill(): void {
     if (!this.#loaded) return;
     this.#takeOver.settle(this.#heldKeys());
-    const keys = this.#found().flatMap(({ key }) => (key === null ? [] : [key]));
+    const keys = this.#found().flatMap(({ key }) =>
+      key === null ? [] : [this.#halves.usable(key)],
+    );
     const held = JSON.stringify(
       keys.map((key) => {
         const { name, fingerprint, certificate, orderedAt, compromised, confirmed } = key;
@@ -321,10 +329,12 @@ export class ClusterKeys {
   /** Creates a key and stores it. Adds it to the keyring only after the API server accepts it. */
   async #create(): Promise<void> {
     const { client, keyring, log, now, clock, guard } = this.#wiring;
-    const { namespace, prefix, bits, validForMs, commonName, labels, annotations } = this.#options;
+    const { namespace, prefix, bits, hybrid, validForMs, commonName, labels, annotations } =
+      this.#options;
     const predecessor = keyring.keys[0] ?? null;
     const notBefore = nextNotBefore(predecessor, now());
-    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore });
+    const kinds = hybrid ? [HYBRID] : [];
+    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore, kinds });
     const { fingerprint } = parseCertificate(pair.certificatePem);
     const confirmed = { ...annotations, [CONFIRMED_ANNOTATION]: fingerprint };
     for (let attempt = 0; attempt <= NAME_TRIES; attempt++) {

@@ -244,6 +244,7 @@ export class ClusterParts {
         prefix: flags.keyPrefix,
         leaseName: flags.leaderElectLeaseName,
         bits: flags.keySize,
+        hybrid: flags.hybridKeys,
         validForMs: flags.keyTtl,
         commonName: flags.myCn,
         order: flags.keyOrderPriority,

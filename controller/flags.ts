@@ -25,6 +25,7 @@ export interface FlagRow {
 export interface KeyFlags {
   readonly keyPrefix: string;
   readonly keySize: number;
+  readonly hybridKeys: boolean;
   readonly keyTtl: number;
   readonly myCn: string;
   readonly keyOrderPriority: KeyOrder;
@@ -47,6 +48,12 @@ export const KEY_FLAGS: readonly FlagRow[] = [
     words: "RSA bits of a new sealing key",
     read: readInteger,
     byDefault: "4096",
+  },
+  {
+    flag: "--hybrid-keys [bool]",
+    words: "a new sealing key has a post-quantum half too",
+    read: readBoolean,
+    byDefault: "false",
   },
   {
     flag: "--key-ttl <duration>",

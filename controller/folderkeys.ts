@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { writeAtomically } from "../host/atomicwrite.ts";
 import { errnoOf } from "../host/errno.ts";
 import { filesInKeyFolder, isAccessibleToOthers } from "../host/keyfolder.ts";
+import { HYBRID } from "../shared/envelopes/hybrid.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
 import { formatKeySecret, readKeyFile } from "../shared/keys/keyfile.ts";
 import { createSealingKey } from "../shared/keys/keypair.ts";
@@ -37,6 +38,7 @@ export async function createKeyFile(
     notBefore,
     validForMs: flags.keyTtl,
     commonName: flags.myCn,
+    kinds: flags.hybridKeys ? [HYBRID] : [],
   });
   const stamp = notBefore.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
   mkdirSync(flags.keys, { recursive: true, mode: 0o700 });

@@ -57,7 +57,11 @@ export interface GuardWiring extends Rate {
     ((authorization: string | undefined, path: string) => Promise<Access>) | undefined;
 }
 
-type Work = (submission: Submission, trials: Trials) => Promise<Answer>;
+type Work = (
+  submission: Submission,
+  trials: Trials,
+  headers: IncomingMessage["headers"],
+) => Promise<Answer>;
 
 /** Routes that open values. */
 export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
@@ -98,7 +102,7 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
             return opening.run(held, operation);
           },
         });
-        return work(submission, trials);
+        return work(submission, trials, request.headers);
       });
       return { ...answer, headers };
     } catch (error) {

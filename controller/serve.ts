@@ -9,6 +9,7 @@ import { ClusterParts } from "./clusterparts.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { createLog, type Log } from "./log.ts";
 import type { ServeFlags } from "./serveflags.ts";
+import { checkHybridKeys } from "./usablehalves.ts";
 
 // A reconcile's garbage dies young. At its default size, the heap's young generation would grow to a
 // third of this process's memory.
@@ -25,6 +26,7 @@ const HEALTH_LIMITS = {
 
 /** Runs until SIGTERM or SIGINT. @throws Error if it cannot start */
 export async function serve(flags: ServeFlags): Promise<void> {
+  checkHybridKeys(flags.hybridKeys);
   const log = processLog(flags);
   const namespace = ownNamespace(process.env);
   const stopping = new AbortController();

@@ -4,6 +4,7 @@
 import { locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { checkNotExpired } from "../../shared/keys/certificate.ts";
+import { KIND_NAMES, sealingIn } from "../../shared/keys/kinds.ts";
 import { isShort } from "../../shared/keys/rsakey.ts";
 import { advise, detail, warn } from "../terminal/messages.ts";
 import { count } from "../terminal/counts.ts";
@@ -20,6 +21,8 @@ export interface CertificateOptions extends ClusterOptions {
   readonly certFingerprint?: string;
   /** False to ignore the environment for both. */
   readonly certFromEnvironment?: boolean;
+  /** What to seal with: `hybrid` or `rsa`; by default what the certificate prefers. */
+  readonly algorithm?: string;
 }
 
 /**
@@ -90,7 +93,32 @@ export async function usableCertificate(options: CertificateOptions): Promise<Ce
     checkNotExpired(found.certificate, now);
   });
   warnOfCertificate(found, now);
-  return found.certificate;
+  return withAlgorithm(found, options);
+}
+
+/**
+ * The certificate as it seals: with `algorithm`, else with that of the environment, else with the
+ * best that it has.
+ * @throws SignetError usage; certificate-invalid if it has no such key
+ */
+export function withAlgorithm(
+  { certificate, source }: Pick<FoundCertificate, "certificate" | "source">,
+  options: Pick<CertificateOptions, "algorithm">,
+): Certificate {
+  const algorithm = chosenAlgorithm(options);
+  if (algorithm === undefined) return certificate;
+  return locate({ file: source }, () => sealingIn(certificate, algorithm));
+}
+
+/** The algorithm that the flag or else the environment names. @throws SignetError usage */
+export function chosenAlgorithm({
+  algorithm = process.env["SIGNET_ALGORITHM"],
+}: Pick<CertificateOptions, "algorithm">): string | undefined {
+  if (algorithm === undefined || algorithm === "") return undefined;
+  if (KIND_NAMES.includes(algorithm)) return algorithm;
+  throw new SignetError("usage", `there is no algorithm ${JSON.stringify(algorithm)}`, {
+    hint: `it is one of: ${KIND_NAMES.join(", ")}`,
+  });
 }
 
 /** Of a cluster that cannot be asked: whoever has its certificate need not ask it. */

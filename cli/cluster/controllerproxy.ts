@@ -24,7 +24,12 @@ export interface Controller {
    * No route changes anything, so that a request may be repeated.
    * @throws SignetError network where there is no answer; an answer may have any status
    */
-  request(method: "GET" | "POST", route: string, body?: string): Promise<Answer>;
+  request(
+    method: "GET" | "POST",
+    route: string,
+    body?: string,
+    headers?: OutgoingHttpHeaders,
+  ): Promise<Answer>;
 }
 
 /** The API server, as the user of the kubeconfig. */
@@ -64,8 +69,12 @@ export async function connectController(options: ClusterOptions): Promise<Contro
   const proxied = encodeURIComponent(target).replaceAll("%3A", ":");
   return {
     source: `the controller ${namespace}/${name}`,
-    request: (method, route, body) =>
-      ask(cluster, method, `${services}/${proxied}/proxy${route}`, { body, isRepeatable: true }),
+    request: (method, route, body, headers) =>
+      ask(cluster, method, `${services}/${proxied}/proxy${route}`, {
+        body,
+        headers,
+        isRepeatable: true,
+      }),
   };
 }
 

@@ -1,8 +1,10 @@
 // Has the controller verify or re-seal many SealedSecrets, in batches, and waits when it asks to.
 // SPEC.md, "HTTP".
 
+import type { OutgoingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorPlace, SignetError } from "../../shared/errors.ts";
+import { decodeEnvelope, parseEnvelope } from "../../shared/keys/kinds.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import {
   API_VERSION,
@@ -12,6 +14,7 @@ import {
   type SealedSecret,
   withValuesOf,
 } from "../../shared/sealing/sealedsecret.ts";
+import { ALGORITHM_HEADER } from "../../shared/sealing/seal.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
@@ -57,25 +60,31 @@ export async function verifyAtController<T extends AskedObject>(
 }
 
 /**
- * Calls `done` with each object as soon as it is re-sealed or has failed.
+ * Calls `done` with each object as soon as it is re-sealed or has failed. `algorithm`: what every
+ * value is to be sealed with; by default each stays what it is.
  * @throws SignetError network, usage
  */
 export async function rotateAtController<T extends AskedObject>(
-  options: ClusterOptions,
+  options: ClusterOptions & { readonly algorithm?: string | undefined },
   objects: readonly T[],
   done: (object: T, result: SealedSecret | SignetError) => Promise<void>,
 ): Promise<void> {
+  const { algorithm } = options;
+  const headers = algorithmHeaders(algorithm);
   const controller = await connectController(options);
   await inBatches(objects, async (batch) => {
-    const answer = await post(controller, "/v1/rotate", batch);
+    const answer = await post(controller, "/v1/rotate", batch, headers);
     const rotated = answer.status === 200 ? sealedOf(answer, batch) : null;
     if (rotated !== null) {
-      for (const [index, object] of batch.entries())
-        await done(object, rotated[index] as SealedSecret);
+      for (const [index, object] of batch.entries()) {
+        const sealed = rotated[index] as SealedSecret;
+        await done(object, isSealedIn(sealed, algorithm) ? sealed : doesNotKnow(object));
+      }
       return;
     }
     for (const object of batch) {
-      const single = batch.length === 1 ? answer : await post(controller, "/v1/rotate", [object]);
+      const single =
+        batch.length === 1 ? answer : await post(controller, "/v1/rotate", [object], headers);
       if (single.status !== 200 && single.status !== 409) throw failed("re-seal", single, options);
       if (single.status === 409) {
         await done(object, doesNotOpen(object));
@@ -116,6 +125,31 @@ function doesNotFit({ place, name }: AskedObject): SignetError {
   return new SignetError("network", words, { place: { ...place, object: name } });
 }
 
+/** The headers that have a controller re-seal with `algorithm`. */
+export function algorithmHeaders(algorithm: string | undefined): OutgoingHttpHeaders {
+  return algorithm === undefined ? {} : { [ALGORITHM_HEADER]: algorithm };
+}
+
+/** Whether every value is sealed with `algorithm`, if one was asked for. */
+export function isSealedIn(
+  { encryptedData, legacyData }: SealedSecret,
+  algorithm: string | undefined,
+): boolean {
+  if (algorithm === undefined) return true;
+  const envelopes =
+    legacyData === undefined
+      ? [...encryptedData.values()].map(decodeEnvelope)
+      : [parseEnvelope(legacyData)];
+  return envelopes.every((envelope) => envelope?.kind === algorithm);
+}
+
+function doesNotKnow({ place, name }: AskedObject): SignetError {
+  return new SignetError("network", "the controller re-seals, but not with that algorithm", {
+    hint: "it is one of another make or version; nothing was changed",
+    place: { ...place, object: name },
+  });
+}
+
 async function inBatches<T extends AskedObject>(
   objects: readonly T[],
   work: (batch: T[]) => Promise<void>,
@@ -145,12 +179,13 @@ function post(
   controller: Controller,
   route: string,
   batch: readonly Pick<AskedObject, "sealed">[],
+  headers: OutgoingHttpHeaders = {},
 ): Promise<Answer> {
   const items = batch.map(({ sealed }) => formatSealedSecret(sealed));
   const [first] = items;
   const isAlone = first !== undefined && items.length === 1;
   const body = isAlone ? first : { apiVersion: "v1", kind: "List", items };
-  return postPatiently(controller, route, body, PATIENCE);
+  return postPatiently(controller, route, body, PATIENCE, headers);
 }
 
 /** How many answers of each kind to accept before giving up: 429, and 503. */
@@ -165,10 +200,11 @@ export async function postPatiently(
   route: string,
   body: JsonObject,
   patience: Patience,
+  headers: OutgoingHttpHeaders = {},
 ): Promise<Answer> {
   let [tooOften, away] = [0, 0];
   for (;;) {
-    const answer = await controller.request("POST", route, JSON.stringify(body));
+    const answer = await controller.request("POST", route, JSON.stringify(body), headers);
     if (answer.status === 503) away++;
     else if (answer.status === 429) tooOften++;
     else return answer;

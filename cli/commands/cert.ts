@@ -12,6 +12,7 @@ import {
   withConnection,
 } from "../options.ts";
 import { X509Certificate } from "node:crypto";
+import { HYBRID } from "../../shared/envelopes/hybrid.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
 import {
@@ -158,7 +159,7 @@ async function runCertShow(
       ? ((options.context === undefined ? certificateOfProject() : null) ??
         (await findCertificate(options)))
       : await readCertificate(named, options.requestTimeoutMs);
-  const { fingerprint, bits, notBefore, notAfter, pem } = certificate;
+  const { fingerprint, bits, notBefore, notAfter, pem, kinds } = certificate;
   const now = new Date();
   // One attribute a line. Despite its type undefined for an empty name, as in certificates of the
   // original.
@@ -169,6 +170,7 @@ async function runCertShow(
     source,
     fingerprint,
     bits,
+    algorithms: kinds,
     subject,
     notBefore: notBefore.toISOString(),
     notAfter: notAfter.toISOString(),
@@ -184,7 +186,7 @@ async function runCertShow(
   const lines = [
     `source       ${source}`,
     `fingerprint  ${fingerprint}`,
-    `key          RSA, ${bits} bits`,
+    `key          RSA, ${bits} bits${kinds.includes(HYBRID) ? "; post-quantum, X-Wing" : ""}`,
     `subject      ${subject === "" ? "(none)" : subject}`,
     `valid from   ${facts.notBefore}`,
     `valid until  ${facts.notAfter} (${remaining})`,

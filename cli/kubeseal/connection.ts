@@ -1,6 +1,6 @@
 // Kubectl's connection flags as options of the cluster and of the certificate.
 
-import type { CertificateOptions } from "../cluster/certificatesource.ts";
+import { type CertificateOptions, chosenAlgorithm } from "../cluster/certificatesource.ts";
 import type { ClusterOptions } from "../cluster/clusteroptions.ts";
 import { parseTimeout } from "../cluster/timeout.ts";
 import type { Flags } from "./flags.ts";
@@ -34,10 +34,18 @@ export function clusterOptions(flags: Flags): ClusterOptions {
   };
 }
 
+/** @throws SignetError usage */
 export function certificateOptions(flags: Flags): CertificateOptions {
   return {
     ...clusterOptions(flags),
     ...flags.texts({ cert: "cert", certFingerprint: "cert-fingerprint" }),
     certFromEnvironment: false,
+    // The original's controller opens nothing else.
+    algorithm: algorithmOf(flags) ?? "rsa",
   };
+}
+
+/** @throws SignetError usage */
+export function algorithmOf(flags: Flags): string | undefined {
+  return chosenAlgorithm(flags.texts({ algorithm: "algorithm" }));
 }

@@ -26,11 +26,16 @@ import {
   withKind,
 } from "../../shared/kubernetes/object.ts";
 import { connectController, type Controller, wordsOf } from "../cluster/controllerproxy.ts";
-import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
+import {
+  algorithmHeaders,
+  isSealedIn,
+  type Patience,
+  postPatiently,
+} from "../cluster/controllerwork.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { samePlace } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
-import { clusterOptions } from "./connection.ts";
+import { algorithmOf, clusterOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";
 import { deliver, formatObjects, formatOf } from "./output.ts";
@@ -101,8 +106,9 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
   const found = sealedIn(input.text, input.name);
   const converts = flags.has("format") && found.some(({ document }) => document.format !== format);
   const controller = await connectController(clusterOptions(flags));
+  const algorithm = algorithmOf(flags);
   const renewed: SealedSecret[] = [];
-  for (const each of found) renewed.push(await reEncrypt(controller, each));
+  for (const each of found) renewed.push(await reEncrypt(controller, each, algorithm));
   if (!inPlace) {
     await deliver(formatObjects(renewed.map(declared), format), flags);
     return;
@@ -114,16 +120,22 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
   if (text !== input.text) await writeFiles([{ path, root: undefined, text }]);
 }
 
-async function reEncrypt(controller: Controller, found: Found): Promise<SealedSecret> {
+/** Without `algorithm`, each value stays what it is. */
+async function reEncrypt(
+  controller: Controller,
+  found: Found,
+  algorithm: string | undefined,
+): Promise<SealedSecret> {
   const { object, sealed, place } = found;
-  const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE);
+  const headers = algorithmHeaders(algorithm);
+  const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE, headers);
   if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
   if (answer.status !== 200) {
     throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
   }
   const renewed = locate(place, () => parseAnswer(answer.text));
   const taken = withValuesOf(sealed, renewed);
-  if (taken === null) throw unusable().at(place);
+  if (taken === null || !isSealedIn(taken, algorithm)) throw unusable().at(place);
   return taken;
 }
 

@@ -32,6 +32,11 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     section: "seal",
     usage: "refuse any certificate but the one with this fingerprint (SHA256:...)",
   },
+  algorithm: {
+    kind: "text",
+    section: "seal",
+    usage: "rsa, which any controller opens (the default), or hybrid, post-quantum",
+  },
   scope: {
     kind: "scope",
     section: "seal",

@@ -11,6 +11,7 @@ import {
   pinnedFingerprint,
   usableCertificate,
   warnOfCertificate,
+  withAlgorithm,
 } from "../cluster/certificatesource.ts";
 import type { FoundCertificate } from "../cluster/certificateaddress.ts";
 import { readTextWithin, statIfThere } from "../../host/readfile.ts";
@@ -102,6 +103,8 @@ function only<K extends string>(key: K, value: string | undefined): Partial<Reco
 export interface GivenCertificate extends GivenClusterOptions {
   readonly cert?: string;
   readonly certFingerprint?: string;
+  /** What to seal with: `hybrid` or `rsa`. */
+  readonly algorithm?: string;
   /** A cluster of signet.yaml. */
   readonly cluster?: string;
 }
@@ -187,7 +190,7 @@ export class Certificates {
         checkNotExpired(current, now, `signet cert refresh ${cluster.name}`);
       });
       warnOfCertificate({ certificate: current, source: file }, now);
-      resolve(current);
+      resolve(withAlgorithm({ certificate: current, source: file }, this.#given));
     });
   }
 

@@ -7,7 +7,7 @@ import type { Certificate } from "./keykind.ts";
 import { kindsIn } from "./kinds.ts";
 import { checkExponent, checkKeySize, fingerprintOf, modulusBits } from "./rsakey.ts";
 import { damagedCertificate, extensionIn } from "./der.ts";
-import { certificatePems, findCertificatePem } from "./x509.ts";
+import { certificatePems, checkSignature, findCertificatePem } from "./x509.ts";
 
 /**
  * Reads the first certificate in a PEM text.
@@ -38,6 +38,8 @@ export function parseCertificate(text: string): Certificate {
   if (Number.isNaN(notBefore.getTime()) || Number.isNaN(notAfter.getTime()))
     throw damagedCertificate();
   const spki = new Uint8Array(key.export({ type: "spki", format: "der" }));
+  const isSelfSigned = x509.verify(key);
+  checkSignature(isSelfSigned, x509.issuer === x509.subject);
   const extension = (objectId: string): Uint8Array | null => extensionIn(x509.raw, objectId);
   return {
     pem: `${pem}\n`,
@@ -46,7 +48,7 @@ export function parseCertificate(text: string): Certificate {
     bits,
     notBefore,
     notAfter,
-    kinds: kindsIn({ spki, extension }),
+    kinds: kindsIn({ spki, extension, isSelfSigned }),
   };
 }
 

@@ -26,23 +26,44 @@ export function damagedCertificate(): SignetError {
   return new SignetError("certificate-invalid", "the certificate's bytes are damaged");
 }
 
+/** The parts of a certificate. */
+interface Parts {
+  /** Everything that the signature covers. */
+  readonly signed: Uint8Array;
+  /** Whether subject and issuer have the same name. */
+  readonly isSelfIssued: boolean;
+  /** Reads the content of the validity field. */
+  readonly validity: Reader;
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array;
+  /** Reads the fields behind it. */
+  readonly behind: Reader;
+  /** The object identifier of the signature's algorithm. */
+  readonly algorithm: string;
+  readonly signature: Uint8Array;
+}
+
 /**
- * Takes a certificate apart. `validity` reads the content of the validity field, `spki` is the DER
- * SubjectPublicKeyInfo, and `behind` reads the fields after it.
+ * Takes a certificate apart.
  * @throws SignetError certificate-invalid if the DER is damaged
  */
-export function partsOf(der: Uint8Array): { validity: Reader; spki: Uint8Array; behind: Reader } {
+export function partsOf(der: Uint8Array): Parts {
   const outer = new Reader(der);
   const certificate = outer.enter(TAG.sequence);
   outer.end();
-  const signed = certificate.enter(TAG.sequence);
-  if (signed.tag === TAG.version) signed.take(TAG.version);
-  signed.take(TAG.integer);
-  signed.take(TAG.sequence);
-  signed.take(TAG.sequence);
-  const validity = signed.enter(TAG.sequence);
-  signed.take(TAG.sequence);
-  return { validity, spki: signed.whole(TAG.sequence), behind: signed };
+  const signed = certificate.whole(TAG.sequence);
+  const algorithm = formatObjectId(certificate.enter(TAG.sequence).take(TAG.objectId));
+  const signature = certificate.takeBits();
+  certificate.end();
+  const fields = new Reader(signed).enter(TAG.sequence);
+  if (fields.tag === TAG.version) fields.take(TAG.version);
+  fields.take(TAG.integer);
+  fields.take(TAG.sequence);
+  const issuer = fields.take(TAG.sequence);
+  const validity = fields.enter(TAG.sequence);
+  const isSelfIssued = fields.take(TAG.sequence).join() === issuer.join();
+  const spki = fields.whole(TAG.sequence);
+  return { signed, isSelfIssued, validity, spki, behind: fields, algorithm, signature };
 }
 
 /**
@@ -113,6 +134,13 @@ export class Reader {
   /** Reads the next element, which must have this tag, and returns a reader of its content. */
   enter(tag: number): Reader {
     return new Reader(this.take(tag));
+  }
+
+  /** Reads the next element, a bit string of whole bytes, and returns these. */
+  takeBits(): Uint8Array {
+    const bits = this.take(TAG.bitString);
+    if (bits[0] !== 0) throw damagedCertificate();
+    return bits.subarray(1);
   }
 
   /** Reads the next element, which must have this tag, and returns it with its tag and length. */

@@ -76,6 +76,12 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   if (certificate !== null && certificate.fingerprint !== fingerprint) {
     throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
   }
+  if (certificate !== null && !halves.every((half) => half.couldBelongTo(certificate))) {
+    throw new SignetError(
+      "key-invalid",
+      "the second keys of tls.crt and tls.key do not belong together",
+    );
+  }
   // Values would be sealed for a half that is gone.
   const held = kindsOf({ halves });
   const missing = certificate?.kinds.find((kind) => !held.includes(kind));

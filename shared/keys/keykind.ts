@@ -29,6 +29,8 @@ export interface CertificateParts {
    * if there is no such extension.
    */
   readonly extension: (objectId: string) => Uint8Array | null;
+  /** Whether the certificate's own key signed it, and so vouches for its extensions. */
+  readonly isSelfSigned: boolean;
 }
 
 /** A certificate's public key of one kind, ready to seal. */
@@ -43,6 +45,8 @@ export interface PrivateHalf {
   readonly kind: string;
   /** A cheap check: returns false only if the envelope cannot have been sealed with this key. */
   couldOpen(envelope: Envelope): boolean;
+  /** A cheap check: returns false only if the certificate holds another public key of this kind. */
+  couldBelongTo(certificate: Certificate): boolean;
   /** Returns the value, or null if the envelope was not sealed with this key and this label. */
   open(envelope: Envelope, label: Uint8Array): Promise<Uint8Array | null>;
   /**

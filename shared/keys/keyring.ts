@@ -112,9 +112,12 @@ function notBeforeOf({ certificate }: SealingKey): number {
   return certificate?.notBefore.getTime() ?? 0;
 }
 
-/** What a copy of a key can do: seal, be sealed for, or only open. */
-function worth({ certificate, confirmed }: SealingKey): number {
-  return certificate === null ? 0 : confirmed ? 2 : 1;
+/**
+ * What a copy of a key can do: seal, be sealed for, or only open; and of two that can do the same,
+ * more kinds of envelopes.
+ */
+function worth({ certificate, confirmed, halves }: SealingKey): number {
+  return (certificate === null ? 0 : confirmed ? 2 : 1) + halves.length / 100;
 }
 
 /** A certificate that is further in the future is not of a key that was made just now. */

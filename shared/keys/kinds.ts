@@ -2,6 +2,7 @@
 // SPEC.md, "Envelope", "Sealing keys and certificates".
 
 import { bytesOfEnvelopeText, type Envelope, envelopeText } from "../envelopes/envelope.ts";
+import { SignetError } from "../errors.ts";
 import type {
   Certificate,
   CertificateParts,
@@ -45,6 +46,31 @@ export function fitsCertificate(envelope: Envelope, certificate: Certificate | u
  */
 export function kindsIn(certificate: CertificateParts): string[] {
   return KEY_KINDS.filter((kind) => kind.isIn(certificate)).map(({ name }) => name);
+}
+
+/** The names of all kinds, the preferred one for sealing first. */
+export const KIND_NAMES: readonly string[] = KEY_KINDS.map(({ name }) => name);
+
+const variants = new WeakMap<Certificate, Map<string, Certificate>>();
+
+/**
+ * Returns `certificate` with `kind` as its preferred kind, in which it then seals.
+ * @throws SignetError certificate-invalid if the certificate has no key of this kind
+ */
+export function sealingIn(certificate: Certificate, kind: string): Certificate {
+  if (certificate.kinds[0] === kind) return certificate;
+  if (!certificate.kinds.includes(kind)) {
+    throw new SignetError("certificate-invalid", `the certificate has no ${kind} key`, {
+      hint: "the cluster's next sealing key has one once its controller runs with --hybrid-keys",
+    });
+  }
+  // The same object each time, so that its sealer is imported once.
+  const known = variants.get(certificate) ?? new Map<string, Certificate>();
+  variants.set(certificate, known);
+  const others = certificate.kinds.filter((each) => each !== kind);
+  const variant = known.get(kind) ?? { ...certificate, kinds: [kind, ...others] };
+  known.set(kind, variant);
+  return variant;
 }
 
 const sealers = new WeakMap<Certificate, Promise<Sealer>>();

@@ -1,5 +1,7 @@
 // Finds PEM blocks in a text. Runs in a browser.
 
+import { decodeBase64 } from "../base64.ts";
+
 /**
  * Returns every block whose label matches `label`, the source of a regular expression, in order. An
  * expression for whole blocks would read the rest of the text for each first line without a last one.
@@ -28,6 +30,11 @@ export function pemBlocks(text: string, label: string): string[] {
     done = last.to;
   }
   return blocks;
+}
+
+/** Returns the bytes of a PEM block, or null if they are not base64. */
+export function bytesOfPem(block: string): Uint8Array | null {
+  return decodeBase64(block.replace(/-----[A-Z ]+-----|[ \t]/g, ""));
 }
 
 const DASHES = "-----".length;

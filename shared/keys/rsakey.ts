@@ -182,6 +182,10 @@ class RsaHalf implements PrivateHalf {
     return false;
   }
 
+  couldBelongTo({ fingerprint }: Certificate): boolean {
+    return fingerprint === this.#privateKey.fingerprint;
+  }
+
   async open(envelope: Envelope, label: Uint8Array): Promise<Uint8Array | null> {
     const chosen = this.#leastBusy();
     chosen.load++;

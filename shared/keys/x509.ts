@@ -1,16 +1,23 @@
 // Reads sealing certificates without node:crypto, and finds certificates in PEM text.
 // SPEC.md, "Sealing keys and certificates". Runs in a browser.
 
-import { decodeBase64, encodeBase64 } from "../base64.ts";
+import { encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Certificate } from "./keykind.ts";
 import { damagedCertificate, extensionIn, partsOf, Reader, TAG } from "./der.ts";
 import { kindsIn } from "./kinds.ts";
-import { pemBlocks } from "./pem.ts";
+import { bytesOfPem, pemBlocks } from "./pem.ts";
 import { checkExponent, checkKeySize } from "./rsakey.ts";
 
 /** The DER content of the object identifier 1.2.840.113549.1.1.1. */
 const RSA_ENCRYPTION = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/** The hash of each signature algorithm that WebCrypto can check. RFC 8017, appendix A.2.4. */
+const SIGNATURE_HASHES: Readonly<Record<string, string>> = {
+  "1.2.840.113549.1.1.11": "SHA-256",
+  "1.2.840.113549.1.1.12": "SHA-384",
+  "1.2.840.113549.1.1.13": "SHA-512",
+};
 
 /** Returns the PEM block of each certificate in the text, in order. */
 export function certificatePems(text: string): string[] {
@@ -31,6 +38,18 @@ export function findCertificatePem(text: string): string {
   );
 }
 
+/**
+ * Refuses a certificate that says it signed itself and did not: on its way, somebody took its second
+ * key off, or changed something else. `isSelfIssued`: whether issuer and subject have one name.
+ * @throws SignetError certificate-invalid
+ */
+export function checkSignature(isSelfSigned: boolean, isSelfIssued: boolean): void {
+  if (isSelfSigned || !isSelfIssued) return;
+  throw new SignetError("certificate-invalid", "the certificate's signature is wrong", {
+    hint: "it was changed after it was made: fetch it again, from a place that you trust",
+  });
+}
+
 /** @throws SignetError usage if the browser does not provide WebCrypto to the page */
 function checkWebCrypto(): void {
   const { subtle } = crypto as Partial<typeof crypto>;
@@ -42,23 +61,25 @@ function checkWebCrypto(): void {
 
 /**
  * Reads the first certificate in a PEM text, as `parseCertificate` in certificate.ts does. Reads only
- * those extensions that kinds of keys ask for, and does not check the signature, because it trusts
- * the source of the certificate.
+ * those extensions that kinds of keys ask for.
  * @throws SignetError certificate-invalid if there is no certificate, or the first one is damaged,
  *   not RSA or too small; usage if the browser does not provide WebCrypto
  */
 export async function readCertificate(text: string): Promise<Certificate> {
   checkWebCrypto();
   const pem = findCertificatePem(text);
-  const der = decodeBase64(pem.replace(/-----[A-Z ]+-----|[ \t]/g, ""));
+  const der = bytesOfPem(pem);
   if (der === null) throw damagedCertificate();
-  const { validity, spki } = partsOf(der);
+  const parts = partsOf(der);
+  const { validity, spki } = parts;
   const notBefore = takeTime(validity);
   const notAfter = takeTime(validity);
   const { modulus, exponent } = takePublicKey(new Reader(spki));
   const bits = bitsOf(modulus);
   checkKeySize(bits, "certificate-invalid");
   checkExponent(numberOf(exponent.subarray(0, 8)), "certificate-invalid");
+  const isSelfSigned = await isSignedBySelf(parts);
+  checkSignature(isSelfSigned ?? true, parts.isSelfIssued);
   return {
     pem: `${pem}\n`,
     spki,
@@ -66,8 +87,26 @@ export async function readCertificate(text: string): Promise<Certificate> {
     bits,
     notBefore,
     notAfter,
-    kinds: kindsIn({ spki, extension: (objectId) => extensionIn(der, objectId) }),
+    kinds: kindsIn({
+      spki,
+      extension: (objectId) => extensionIn(der, objectId),
+      isSelfSigned: isSelfSigned ?? false,
+    }),
   };
+}
+
+/** Returns null if the browser cannot check signatures of this algorithm. */
+async function isSignedBySelf({
+  algorithm,
+  signed,
+  signature,
+  spki,
+}: ReturnType<typeof partsOf>): Promise<boolean | null> {
+  const hash = SIGNATURE_HASHES[algorithm];
+  if (hash === undefined) return null;
+  const scheme = { name: "RSASSA-PKCS1-v1_5", hash };
+  const key = await crypto.subtle.importKey("spki", spki, scheme, false, ["verify"]);
+  return crypto.subtle.verify(scheme.name, key, signature, signed);
 }
 
 /** Reads a time, which has whole seconds and is UTC. RFC 5280, section 4.1.2.5. */
@@ -92,10 +131,8 @@ function takePublicKey(spki: Reader): { modulus: Uint8Array; exponent: Uint8Arra
   }
   if (algorithm.take(TAG.null).length > 0) throw damagedCertificate();
   algorithm.end();
-  const [unusedBits, ...key] = info.take(TAG.bitString);
+  const numbers = new Reader(info.takeBits()).enter(TAG.sequence);
   info.end();
-  if (unusedBits !== 0) throw damagedCertificate();
-  const numbers = new Reader(Uint8Array.from(key)).enter(TAG.sequence);
   const modulus = takePositive(numbers);
   const exponent = takePositive(numbers);
   numbers.end();

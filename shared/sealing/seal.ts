@@ -2,7 +2,13 @@
 // SPEC.md, "SealedSecrets".
 
 import type { Certificate } from "../keys/keykind.ts";
-import { sealToBytes, sealToText } from "../keys/kinds.ts";
+import {
+  decodeEnvelope,
+  parseEnvelope,
+  sealingIn,
+  sealToBytes,
+  sealToText,
+} from "../keys/kinds.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
@@ -155,11 +161,17 @@ function itemError(reason: string, item: string): SignetError {
   return new SignetError("secret-invalid", reason, { place: { field } });
 }
 
+/** The header in which a request to re-seal names the algorithm. The original ignores it. */
+export const ALGORITHM_HEADER = "kube-signet-algorithm";
+
 /**
  * Returns a copy of a SealedSecret in which every value is sealed with `certificate`, by default
  * that of the current sealing key. Values that were already sealed with it keep their ciphertext.
  * Does not change the name, namespace, scope or template, and does not render templates.
- * @throws SignetError decrypt-failed; key-invalid if there is no certificate; or what `trials` throws
+ * `algorithm`: the kind of envelope that every value gets; by default each keeps its kind, if the
+ * certificate has a key of it.
+ * @throws SignetError decrypt-failed; key-invalid if there is no certificate; certificate-invalid
+ *   if it has no key of the kind `algorithm`; or what `trials` throws
  */
 export async function reseal(
   sealed: SealedSecret,
@@ -167,24 +179,35 @@ export async function reseal(
   maxFailures = MAX_FAILURES,
   certificate = keyring.newest?.certificate,
   trials = new Trials(),
+  algorithm?: string,
 ): Promise<SealedSecret> {
   if (certificate === undefined) {
     throw new SignetError("key-invalid", "no key held has a certificate");
   }
-  const { fingerprint } = certificate;
+  const { fingerprint, kinds } = certificate;
+  /** The certificate for a value whose envelope is of the kind `before`; null if it may stay. */
+  const nextFor = (before: string, under: string | undefined): Certificate | null => {
+    const kind = algorithm ?? (kinds.includes(before) ? before : undefined);
+    const next = kind === undefined ? certificate : sealingIn(certificate, kind);
+    return under === fingerprint && next.kinds[0] === before ? null : next;
+  };
   const { name, namespace, annotations } = sealed.metadata;
   const label = labelBytes(scopeOf(annotations), namespace, name);
   if (sealed.legacyData !== undefined) {
     const opened = await openLegacy(sealed.metadata, sealed.legacyData, keyring, trials);
-    if (opened.fingerprint === fingerprint) return sealed;
-    const legacyData = await sealToBytes(certificate, opened.plaintext, label);
+    const before = parseEnvelope(sealed.legacyData)?.kind ?? "";
+    const next = nextFor(before, opened.fingerprint);
+    if (next === null) return sealed;
+    const legacyData = await sealToBytes(next, opened.plaintext, label);
     return { ...sealed, legacyData };
   }
   const { values, stamp } = await openValues(sealed, keyring, maxFailures, trials);
   const encryptedData = new Map(sealed.encryptedData);
   for (const [item, value] of values) {
-    if (stamp.get(item) === fingerprint) continue;
-    encryptedData.set(item, await sealToText(certificate, value, label));
+    const before = decodeEnvelope(sealed.encryptedData.get(item) ?? "")?.kind ?? "";
+    const next = nextFor(before, stamp.get(item));
+    if (next === null) continue;
+    encryptedData.set(item, await sealToText(next, value, label));
     stamp.set(item, fingerprint);
   }
   return {

@@ -12,6 +12,8 @@ import { createLog } from "../../controller/log.ts";
 import { createMetrics, type Metrics } from "../../controller/metrics.ts";
 import { JobLost } from "../../controller/sandbox.ts";
 import { parseSubmission } from "../../controller/submission.ts";
+import { formatKeySecret, readKeySecret } from "../../shared/keys/keyfile.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
@@ -421,6 +423,40 @@ describe("rotate", () => {
     expect(answer.items.map((item) => metadataOf(item)["name"])).toEqual(["db", "b"]);
     expect(answer.items[0]).toEqual(items[0]);
     expect(await keysOf(service, answer.items[1])).toEqual([FIRST]);
+  });
+
+  it("leaves each value of the kind that it is, unless a header names another", async () => {
+    const pair = await createSealingKey({
+      bits: 2048,
+      notBefore: new Date("2026-01-01T00:00:00Z"),
+      validForMs: 1e12,
+      kinds: ["hybrid"],
+    });
+    const both = readKeySecret(parseSecret(formatKeySecret(pair, { name: "both" })));
+    const service = await serve(
+      {},
+      { keyring: new Keyring([{ ...both, confirmed: true }, testKey("first")]) },
+    );
+    const startOf = async (object: unknown, algorithm?: string): Promise<string> => {
+      const headers = algorithm === undefined ? {} : { "kube-signet-algorithm": algorithm };
+      const answer = await post(service, "/v1/rotate", object, headers);
+      const text = await answer.text();
+      if (answer.status !== 200) return `${answer.status} ${text}`;
+      const fresh = JSON.parse(text) as JsonObject;
+      expect(await keysOf(service, fresh)).toEqual([both.fingerprint]);
+      return valueOf(fresh).slice(0, 4);
+    };
+    const old = await sealed();
+    expect(await startOf(old)).toMatch(/^AQ/);
+    expect(await startOf(old, "rsa")).toMatch(/^AQ/);
+    expect(await startOf(old, "hybrid")).toBe("PQ1A");
+    const headers = { "kube-signet-algorithm": "hybrid" };
+    const hybrid: unknown = await (await post(service, "/v1/rotate", old, headers)).json();
+    expect(await startOf(hybrid)).toBe("PQ1A");
+    expect(await startOf(hybrid, "rsa")).toMatch(/^AQ/);
+    expect(await startOf(old, "rot13")).toBe("400 no such algorithm\n");
+    service.keyring.replace([testKey("first")]);
+    expect(await startOf(old, "hybrid")).toBe("400 the sealing key has no hybrid key\n");
   });
 
   it("has the one answer also where no key may seal", async () => {

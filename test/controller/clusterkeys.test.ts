@@ -3,18 +3,23 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterKeys, keyName, type KeyOptions } from "../../controller/clusterkeys.ts";
 import { SEALING_SINCE_ANNOTATION } from "../../controller/keychanges.ts";
+import { checkHybridKeys } from "../../controller/usablehalves.ts";
 import { createLog } from "../../controller/log.ts";
+import { nativePrimitives } from "../../shared/hpke/primitives.ts";
 import { ApiError } from "../../host/kubernetes/apiclient.ts";
 import {
   CONFIRMED_ANNOTATION,
   formatKeySecret,
   KEY_LABEL,
+  readKeySecret,
   RENEW_ANNOTATION,
   RESTORED_ANNOTATION,
 } from "../../shared/keys/keyfile.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
+import { kindsOf } from "../../shared/keys/sealingkey.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 import { stopClocks, until } from "./waiting.ts";
@@ -86,6 +91,7 @@ async function replica(
     prefix: PREFIX,
     leaseName: "signet-controller",
     bits: BITS,
+    hybrid: false,
     validForMs: 10 * DAY_MS,
     commonName: "",
     order: "CertNotBefore",
@@ -440,6 +446,27 @@ describe("the keys that are held", () => {
     server.put(`${SECRETS}/long`, formatKeySecret(pair, { name: "long" }));
     await until(() => keyring.keys.length === 2);
     expect(shortKeyLines.length).toBe(1);
+  });
+
+  it("have a post-quantum half where that is asked for, idle where Node cannot open with it", async () => {
+    const { keys, keyring, lines } = await replica({ hybrid: true });
+    keys.lead();
+    await until(() => keyring.newest !== null);
+    const [path = ""] = [...server.objects.keys()].filter((each) => each.startsWith(SECRETS));
+    const stored = parseSecret(server.objects.get(path) as JsonObject);
+    const inSecret = readKeySecret(stored);
+    expect(kindsOf(inSecret)).toEqual(["rsa", "hybrid"]);
+    expect(inSecret.certificate?.kinds).toEqual(["hybrid", "rsa"]);
+    const isNative = nativePrimitives() !== undefined;
+    const { newest } = keyring;
+    expect(newest && kindsOf(newest)).toEqual(isNative ? ["rsa", "hybrid"] : ["rsa"]);
+    expect(newest?.certificate.kinds).toEqual(isNative ? ["hybrid", "rsa"] : ["rsa"]);
+    expect(newest?.certificate.pem).toBe(inSecret.certificate?.pem);
+    const idle = messages(lines).filter((line) => line.includes("lies idle"));
+    expect(idle).toHaveLength(isNative ? 0 : 1);
+    if (isNative) checkHybridKeys(true);
+    else expect(() => checkHybridKeys(true)).toThrow(/^--hybrid-keys needs Node 24\.7 or newer/);
+    checkHybridKeys(false);
   });
 
   it("are ordered by the age of their Secrets where that is asked for", async () => {

@@ -324,14 +324,15 @@ const RECIPES: Recipe[] = [
   },
   {
     name: "oracles",
-    parts: ["yaml-oracle", "template-oracle"],
-    usually: "the YAML and template oracles, half a minute",
+    parts: ["yaml-oracle", "template-oracle", "hybrid-oracle"],
+    usually: "the YAML, template and HPKE oracles, half a minute",
     needs: "go",
     version: "1",
     folder: "oracle",
     make: async (directory) => {
       await goBuild("oracle", "./yaml", join(directory, "yaml-oracle"));
       await goBuild("oracle", "./template", join(directory, "template-oracle"));
+      await goBuild("oracle", "./hybrid", join(directory, "hybrid-oracle"));
     },
   },
   {

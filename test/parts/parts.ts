@@ -11,6 +11,7 @@ export type PartName =
   | "original-chart"
   | "yaml-oracle"
   | "template-oracle"
+  | "hybrid-oracle"
   | "argo-oracle"
   | "argo-health"
   | "kstatus-oracle"

@@ -219,6 +219,8 @@ describe("untrusted input", () => {
         const certificate = forge.pki.certificateFromPem(pair.certificatePem);
         const { n } = certificate.publicKey as forge.pki.rsa.PublicKey;
         certificate.publicKey = forge.pki.rsa.setPublicKey(n, new forge.jsbn.BigInteger(e));
+        // Signed by another key: by its own it cannot be.
+        certificate.setIssuer([{ name: "commonName", value: "another" }]);
         certificate.sign(forge.pki.privateKeyFromPem(pair.privateKeyPem), forge.md.sha256.create());
         return forge.pki.certificateToPem(certificate);
       };

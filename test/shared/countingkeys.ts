@@ -34,7 +34,14 @@ export function countingKeys(many: number): CountingKeys {
       name: `key-${index}`,
       fingerprint: index === 0 ? testKey("first").fingerprint : `SHA256:${index}`,
       certificate: index === 0 ? testKey("first").certificate : null,
-      halves: [{ kind: RSA, couldOpen: () => true, open: (value) => open(value as RsaEnvelope) }],
+      halves: [
+        {
+          kind: RSA,
+          couldOpen: () => true,
+          couldBelongTo: () => true,
+          open: (value) => open(value as RsaEnvelope),
+        },
+      ],
       orderedAt: new Date(Date.UTC(2026, 0, 1) - index * 86_400_000),
     };
   }

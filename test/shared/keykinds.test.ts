@@ -83,10 +83,15 @@ describe("a second kind of key", () => {
     expect([...secret.data.keys()].sort()).toEqual(["password", "token", "user"]);
   });
 
-  test("is what a value is re-sealed with under another key", async () => {
+  test("is what a value is re-sealed in if asked for, and else each keeps its kind", async () => {
     const second = testKey("second");
     const old = await seal(SECRET, { ...second.certificate, kinds: ["rsa"] });
-    const renewed = await reseal(old, new Keyring([bothHalves, second]), 1, certificate);
+    const keyring = new Keyring([bothHalves, second]);
+    const kept = await reseal(old, keyring, 1, certificate);
+    expect(new Set(kindsIn(kept.encryptedData.values()))).toEqual(new Set(["rsa"]));
+    expect(kept.encryptedData).not.toEqual(old.encryptedData);
+    const renewed = await reseal(kept, keyring, 1, certificate, undefined, "toy");
+    expect(await reseal(renewed, keyring, 1, certificate)).toEqual(renewed);
     expect(new Set(kindsIn(renewed.encryptedData.values()))).toEqual(new Set(["toy"]));
     expect(await opens(renewed, new Keyring([bothHalves]))).toBe(true);
   });

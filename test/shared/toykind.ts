@@ -45,6 +45,10 @@ class ToyHalf implements PrivateHalf {
     return (envelope as ToyEnvelope).keyId === keyIdOf(this.#key);
   }
 
+  couldBelongTo(): boolean {
+    return true;
+  }
+
   open(envelope: Envelope, label: Uint8Array): Promise<Uint8Array | null> {
     const { body } = envelope as ToyEnvelope;
     const value = body.slice(32);

@@ -37,6 +37,7 @@ import {
 /** A new vector is counted here: a loop that lost some would still be green. */
 const COUNTS: Readonly<Record<Kind, number>> = {
   value: 76,
+  hybrid: 39,
   object: 49,
   secret: 13,
   certificate: 17,
@@ -69,7 +70,9 @@ describe("the vectors", () => {
   test("have a comment and a maker each, and a name that says the failure", () => {
     for (const vector of [...vectors.values()].flat()) {
       expect(header(vector, "comment")).toMatch(/\S/);
-      expect(header(vector, "by")).toMatch(/^(kubeseal v0\.36\.0|kube-signet|openssl|hand)$/);
+      expect(header(vector, "by")).toMatch(
+        /^(kubeseal v0\.36\.0|kube-signet|openssl|hand|crypto\/hpke of Go 1\.26)$/,
+      );
     }
     for (const vector of vectors.get("value") ?? []) {
       const expected = header(vector, "expect");
@@ -159,6 +162,32 @@ describe("values", () => {
       if (envelope === null) throw new Error("not taken apart");
       expect(await keyring.open(envelope, label)).toBeNull();
     }
+  });
+});
+
+describe("hybrid values", () => {
+  test.each(named("hybrid"))("%s", async (_name, vector) => {
+    const envelope = decodeEnvelope(section(vector, "sealed").replace(/\n$/, ""));
+    const scope = scopeNamed(header(vector, "scope"));
+    const label = labelBytes(scope, header(vector, "namespace"), header(vector, "name"));
+    // An RSA key of another value must not matter.
+    const keyring = keyringOf(["first", ...keysOf(header(vector, "keys"))]);
+    const opened = envelope === null ? null : await keyring.open(envelope, label);
+    if (header(vector, "expect") === "refused") {
+      expect(vector.name).toMatch(/^refused-/);
+      expect(opened).toBeNull();
+      return;
+    }
+    expect(header(vector, "expect")).toBe("opened");
+    expect(opened?.fingerprint).toBe(testKey("both").fingerprint);
+    const plaintext = Buffer.from(opened?.plaintext ?? []);
+    if (vector.headers.has("plaintext")) {
+      expect(plaintext.toString("base64")).toBe(header(vector, "plaintext"));
+      return;
+    }
+    expect(String(plaintext.length)).toBe(header(vector, "plaintext-bytes"));
+    const digest = createHash("sha256").update(plaintext).digest("hex");
+    expect(digest).toBe(header(vector, "plaintext-sha256"));
   });
 });
 

@@ -3,7 +3,8 @@
 
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
-import { parsePrivateKey, type PrivateKey, rsaHalf } from "../../shared/keys/rsakey.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { parsePrivateKey, type PrivateKey } from "../../shared/keys/rsakey.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
@@ -24,7 +25,7 @@ const KEYS = new Map<KeyName, TestKey>(
     const key: TestKey = {
       name,
       fingerprint: privateKey.fingerprint,
-      halves: [rsaHalf(privateKey)],
+      halves: readKeyFile(keyText(name, "key"), name)[0]?.halves ?? [],
       privateKey,
       certificate,
       orderedAt: certificate.notBefore,

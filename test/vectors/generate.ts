@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
+import { HYBRID_CASES } from "./hybridcases.ts";
 import { OBJECT_CASES, SECRET_CASES } from "./objectcases.ts";
 import { CERTIFICATE_CASES, KEY_CASES } from "./othercases.ts";
 import { type Case, FOLDER, keyFile } from "./tools.ts";
@@ -21,6 +22,7 @@ async function makeKeys(): Promise<void> {
       bits: name === "wide" ? 4096 : 2048,
       notBefore: new Date(Date.UTC(2024, index, 1)),
       validForMs: 100 * 365 * DAY_MS,
+      kinds: name === "both" ? ["hybrid"] : [],
     });
     writeFileSync(keyFile(name, "key"), `${WARNING}\n${pair.privateKeyPem}`);
     writeFileSync(keyFile(name, "crt"), `${WARNING}\n${pair.certificatePem}`);
@@ -40,6 +42,7 @@ await makeKeys();
 
 const cases = [
   ...VALUE_CASES,
+  ...HYBRID_CASES,
   ...OBJECT_CASES,
   ...SECRET_CASES,
   ...CERTIFICATE_CASES,

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The folders, and so the kinds, of vectors. */
-export const KINDS = ["value", "object", "secret", "certificate", "key"] as const;
+export const KINDS = ["value", "hybrid", "object", "secret", "certificate", "key"] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** How a value fails, and the step at which it does. No other class exists. */
@@ -101,8 +101,8 @@ export function section({ kind, name, sections }: Vector, wanted: string): strin
   return text;
 }
 
-/** The test keys by their file names; `wide` has 4096 bits, the others 2048. */
-export const KEY_NAMES = ["first", "second", "wide", "stranger"] as const;
+/** The test keys by their file names; `wide` has 4096 bits, the others 2048; `both` has two halves. */
+export const KEY_NAMES = ["first", "second", "wide", "stranger", "both"] as const;
 export type KeyName = (typeof KEY_NAMES)[number];
 
 function keyPath(name: KeyName, extension: "key" | "crt"): string {

@@ -16,10 +16,14 @@ import { say, warn } from "../../terminal/messages.ts";
 import { confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
-interface BackupOptions extends KeyPlace {
-  readonly output?: string;
+/** How the command line says that a file is to be locked. */
+export interface LockFlags {
   readonly recipient: readonly string[];
   readonly passphraseFile?: string;
+}
+
+interface BackupOptions extends KeyPlace, LockFlags {
+  readonly output?: string;
   /** How many files of this name to keep; undefined keeps all. */
   readonly keep?: number;
   readonly force: boolean;
@@ -29,7 +33,7 @@ interface BackupOptions extends KeyPlace {
 
 /** @throws SignetError; then no file was written */
 export async function runKeysBackup(options: BackupOptions): Promise<void> {
-  const { output: pattern, keep, force, dryRun, recipient, passphraseFile } = options;
+  const { output: pattern, keep, force, dryRun } = options;
   if (pattern === undefined) {
     throw new SignetError("usage", "where should the backup go?", { hint: "say --output FILE" });
   }
@@ -42,9 +46,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
     });
   }
   const output = join(dirname(pattern), basename(pattern).replaceAll(DATE, dateOf(new Date())));
-  if (recipient.length > 0 && passphraseFile !== undefined) {
-    throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
-  }
+  checkLockFlags(options);
   if (!force && statIfThere(output) !== undefined) {
     throw new SignetError("io", "is there already; an older backup may hold keys that are gone", {
       hint: "name another file, or say --force",
@@ -131,7 +133,15 @@ function declared({ metadata, ...secret }: Secret): Secret {
   return { ...secret, metadata: { ...metadata, rest: serverFieldsRemoved(metadata.rest) } };
 }
 
-async function chooseLock({ recipient, passphraseFile }: BackupOptions): Promise<Lock> {
+/** @throws SignetError usage */
+export function checkLockFlags({ recipient, passphraseFile }: LockFlags): void {
+  if (recipient.length > 0 && passphraseFile !== undefined) {
+    throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
+  }
+}
+
+/** Asks for a passphrase if the flags name no lock. @throws SignetError usage, io, cancelled */
+export async function chooseLock({ recipient, passphraseFile }: LockFlags): Promise<Lock> {
   if (recipient.length > 0) return { recipients: recipient };
   const passphrase = await readPassphrase(
     `Passphrase for the backup (${passphraseFault("") ?? ""}):`,

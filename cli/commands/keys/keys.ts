@@ -48,6 +48,15 @@ Examples:
   $ signet keys backup --output prod.age --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
   $ signet keys backup --output 'backups/prod-{date}.age' --keep 90 --recipient age1...`;
 
+const CREATE_HELP = `
+For a cluster whose key you want to have before its controller runs, or to keep where no cluster can lose
+it. Nothing is asked of a cluster. The key is only in the locked file, which \`signet keys restore FILE --adopt
+FINGERPRINT\` puts into a cluster; the certificate is public, and seals at once.
+
+Examples:
+  $ signet keys create --hybrid --output prod.age --cert certificates/prod.pem
+  $ signet keys create --hybrid --output prod.age --cert prod.pem --recipient age1...`;
+
 const RESTORE_HELP = `
 It shows the keys and asks. They open, and none of them seals: a backup can be forged, as anyone who
 knows the recipient can make one. So the key that seals stays the same; in a new cluster that is the one
@@ -121,6 +130,7 @@ export function define(command: Command): void {
   defineList(command);
   defineRotate(command);
   defineBackup(command);
+  defineCreate(command);
   defineRestore(command);
   defineAdopt(command);
   defineRetire(command);
@@ -191,6 +201,37 @@ function defineBackup(command: Command): void {
       ) => {
         const { runKeysBackup } = await import("./backup.ts");
         await runKeysBackup({ ...flags, ...keyPlace(flags) });
+      },
+    );
+}
+
+function defineCreate(command: Command): void {
+  command
+    .command("create")
+    .usage("--output FILE --cert FILE [OPTION...]")
+    .summary("make a sealing key offline, in a locked file")
+    .description("Makes a sealing key, offline: the key in a locked file, and its certificate.")
+    .option("-w, --output <FILE>", "the locked file to write")
+    .option("--cert <FILE>", "the certificate to write")
+    .addOption(flag("--hybrid", "with a post-quantum half"))
+    .addOption(list("--recipient <AGE1...>", "lock it for an age recipient"))
+    .option(
+      "--passphrase-file <FILE>",
+      "lock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
+    )
+    .addOption(jsonOption())
+    .addHelpText("after", CREATE_HELP)
+    .action(
+      async (flags: {
+        output?: string;
+        cert?: string;
+        hybrid: boolean;
+        recipient: string[];
+        passphraseFile?: string;
+        json: boolean;
+      }) => {
+        const { runKeysCreate } = await import("./create.ts");
+        await runKeysCreate(flags);
       },
     );
 }

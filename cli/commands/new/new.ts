@@ -20,6 +20,7 @@ import {
   list,
   pinOption,
   scopeWords,
+  sealingAlgorithmOption,
   withConnection,
   withSecretForms,
 } from "../../options.ts";
@@ -65,6 +66,7 @@ export function define(command: Command): void {
         .addOption(flag("--per-cluster", "ask for, or generate, another value for each cluster"))
         .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
         .addOption(pinOption())
+        .addOption(sealingAlgorithmOption())
         .addOption(dryRunOption())
         .addOption(jsonOption()),
     ),

@@ -5,9 +5,11 @@ import type { Command } from "commander";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { locate, SignetError, throwAll } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
+import { sealingIn } from "../../../shared/keys/kinds.ts";
 import { checkNotExpired } from "../../../shared/keys/certificate.ts";
 import { findCertificate } from "../../cluster/certificatesource.ts";
 import {
+  algorithmOption,
   clusterOption,
   type Connected,
   connection,
@@ -39,12 +41,16 @@ Each cluster's controller opens and seals: no plaintext leaves it, and no privat
 --recovery-key it is done here, offline, for the certificate in the repository. Values that are under
 the newest key already stay as they are, and so does every other line.
 
+Each value stays what it is, RSA or hybrid; --algorithm hybrid moves all of them to the post-quantum
+key, --algorithm rsa moves them back.
+
 It may be ended at any time and run again: files are replaced whole, and what is done is not done twice.
 Standard output is a summary in Markdown, for the text of a pull request.
 
 Examples:
   $ signet reseal --dry-run
   $ signet reseal > summary.md
+  $ signet reseal prod --algorithm hybrid
   $ signet reseal prod --recovery-key backup.age`;
 
 export function define(command: Command): void {
@@ -54,6 +60,7 @@ export function define(command: Command): void {
       .usage("[OPTION...] [FILE|FOLDER...]")
       .description("Seals a repository's stale values anew, under each cluster's newest key.")
       .addOption(recoveryKeyOption("private key to open with, here and offline"))
+      .addOption(algorithmOption("seal every value with it (default: each as it was)"))
       .addOption(clusterOption())
       .addOption(dryRunOption())
       .addOption(jsonOption()),
@@ -95,6 +102,7 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
     try {
       const certificate = await newestCertificate(keys, options);
       checkNotOfOther(certificate, keys, clusters.values(), newest);
+      if (options.algorithm !== undefined) sealingIn(certificate, options.algorithm);
       newest.set(name, certificate);
       if (!options.dryRun) await keepNewest(project, keys, certificate);
     } catch (error) {
@@ -105,7 +113,8 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
   const stale = files.flatMap((file) =>
     file.objects.flatMap((object) => {
       const certificate = newest.get(object.meaning?.cluster.name ?? "");
-      return certificate !== undefined && staleItems(object, certificate).length > 0
+      return certificate !== undefined &&
+        staleItems(object, certificate, options.algorithm).length > 0
         ? [{ file, object, certificate }]
         : [];
     }),
@@ -120,7 +129,9 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
   const work = new ResealWork(stale, options);
   if (!options.dryRun && stale.length > 0) await work.run();
   const done = options.dryRun
-    ? stale.map(({ file, object, certificate }) => resultOf(file, object, certificate))
+    ? stale.map(({ file, object, certificate }) =>
+        resultOf(file, object, certificate, options.algorithm),
+      )
     : work.done.sort((a, b) => order([a.file, a.name], [b.file, b.name]));
   failed.push(
     ...work.errors.sort(({ place: a }, { place: b }) =>

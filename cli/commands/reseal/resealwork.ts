@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
+import { decodeEnvelope, parseEnvelope } from "../../../shared/keys/kinds.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import { reseal } from "../../../shared/sealing/seal.ts";
 import type { SealedSecret } from "../../../shared/sealing/sealedsecret.ts";
@@ -34,6 +35,8 @@ export interface Resealed {
 /** What opens the values: private keys, or without any, each cluster's controller. */
 interface Opening extends GivenClusterOptions {
   readonly recoveryKey: readonly string[];
+  /** What every value is to be sealed with; by default each stays what it is. */
+  readonly algorithm?: string | undefined;
 }
 
 interface StaleObject {
@@ -42,21 +45,36 @@ interface StaleObject {
   readonly certificate: Certificate;
 }
 
-/** Items whose value is not known to be sealed with the newest key. */
-export function staleItems({ values }: SealedObject, { fingerprint }: Certificate): string[] {
-  return values.filter((value) => value.fingerprint !== fingerprint).map(({ item }) => item);
+/** Items whose value is not known to be sealed with the newest key, or not with `algorithm`. */
+export function staleItems(
+  { sealed, values }: SealedObject,
+  { fingerprint }: Certificate,
+  algorithm: string | undefined,
+): string[] {
+  const { encryptedData, legacyData } = sealed;
+  const kindOf = (item: string): string | undefined =>
+    legacyData === undefined
+      ? decodeEnvelope(encryptedData.get(item) ?? "")?.kind
+      : parseEnvelope(legacyData)?.kind;
+  return values
+    .filter((value) => {
+      if (value.fingerprint !== fingerprint) return true;
+      return algorithm !== undefined && kindOf(value.item) !== algorithm;
+    })
+    .map(({ item }) => item);
 }
 
 export function resultOf(
   file: SealedFile,
   object: SealedObject,
   certificate: Certificate,
+  algorithm: string | undefined,
 ): Resealed {
   return {
     cluster: object.meaning?.cluster.name ?? "",
     file: file.path,
     name: object.name,
-    items: staleItems(object, certificate),
+    items: staleItems(object, certificate, algorithm),
     fingerprint: certificate.fingerprint,
   };
 }
@@ -111,7 +129,8 @@ export class ResealWork {
       for (const { object, certificate } of waiting) {
         let result: SealedSecret | SignetError;
         try {
-          result = await reseal(object.sealed, keyring, 1, certificate);
+          const { algorithm } = this.#options;
+          result = await reseal(object.sealed, keyring, 1, certificate, undefined, algorithm);
         } catch (error) {
           if (!(error instanceof SignetError)) throw error;
           result = error.at({ ...object.place, object: object.name });
@@ -131,7 +150,8 @@ export class ResealWork {
         if (cluster === undefined) return;
         const connection = projectClusterOptions(cluster, this.#options);
         try {
-          await rotateAtController(connection, objects, (object, result) =>
+          const { algorithm } = this.#options;
+          await rotateAtController({ ...connection, algorithm }, objects, (object, result) =>
             this.#take(object, result),
           );
         } catch (error) {
@@ -178,7 +198,7 @@ export class ResealWork {
       for (const { file, after } of edited) {
         for (const object of after.keys()) {
           const { certificate } = this.#byObject.get(object) as StaleObject;
-          this.done.push(resultOf(file, object, certificate));
+          this.done.push(resultOf(file, object, certificate, this.#options.algorithm));
         }
       }
     });

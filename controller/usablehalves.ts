@@ -1,0 +1,49 @@
+// Which halves of a sealing key this Node may use. The routes answer strangers, who could measure how
+// long JavaScript takes with a private key: without ML-KEM in Node, post-quantum halves lie idle.
+// SPEC.md, "Keys of two halves".
+
+import { HYBRID } from "../shared/envelopes/hybrid.ts";
+import { nativePrimitives } from "../shared/hpke/primitives.ts";
+import { kindsOf, type SealingKey } from "../shared/keys/sealingkey.ts";
+import type { Log } from "./log.ts";
+
+const NEEDED = "Node 24.7 or newer, with OpenSSL 3.5";
+
+/** @throws Error if a key with a post-quantum half would be made and could not be used */
+export function checkHybridKeys(hybridKeys: boolean): void {
+  if (!hybridKeys || nativePrimitives() !== undefined) return;
+  throw new Error(`--hybrid-keys needs ${NEEDED}; this is Node ${process.versions.node}`);
+}
+
+/** Takes post-quantum halves off keys where this Node cannot open with them, and says so once each. */
+export class UsableHalves {
+  readonly #log: Log;
+  readonly #isNative: boolean;
+  readonly #told = new Set<string>();
+
+  constructor(log: Log, isNative = nativePrimitives() !== undefined) {
+    this.#log = log;
+    this.#isNative = isNative;
+  }
+
+  usable(key: SealingKey): SealingKey {
+    if (this.#isNative || !kindsOf(key).includes(HYBRID)) return key;
+    const { name, fingerprint, halves, certificate } = key;
+    if (!this.#told.has(fingerprint)) {
+      this.#told.add(fingerprint);
+      this.#log.warn(`the sealing key's post-quantum half lies idle: it needs ${NEEDED}`, {
+        secret: name,
+        fingerprint,
+      });
+    }
+    return {
+      ...key,
+      halves: halves.filter(({ kind }) => kind !== HYBRID),
+      // Nothing is re-sealed into what does not open here.
+      certificate:
+        certificate === null
+          ? null
+          : { ...certificate, kinds: certificate.kinds.filter((kind) => kind !== HYBRID) },
+    };
+  }
+}
