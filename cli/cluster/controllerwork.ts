@@ -14,8 +14,12 @@ import {
 } from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
-import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
-import type { Answer } from "../../host/http.ts";
+import {
+  answerWords,
+  connectController,
+  type Controller,
+  type ControllerAnswer,
+} from "./controller.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import { detail } from "../terminal/messages.ts";
 
@@ -89,7 +93,7 @@ export async function rotateAtController<T extends AskedObject>(
 
 function failed(
   what: string,
-  answer: Answer,
+  answer: ControllerAnswer,
   { controllerName: name, controllerNamespace: namespace }: ClusterOptions,
 ): SignetError {
   const { status } = answer;
@@ -100,7 +104,7 @@ function failed(
       : isForNow
         ? "its log tells more; run this again once it answers"
         : undefined;
-  const words = `the controller cannot ${what}: ${wordsOf(answer)}`;
+  const words = `the controller cannot ${what}: ${answerWords(answer)}`;
   return new SignetError("network", words, hint === undefined ? {} : { hint });
 }
 
@@ -145,7 +149,7 @@ function post(
   controller: Controller,
   route: string,
   batch: readonly Pick<AskedObject, "sealed">[],
-): Promise<Answer> {
+): Promise<ControllerAnswer> {
   const items = batch.map(({ sealed }) => formatSealedSecret(sealed));
   const [first] = items;
   const isAlone = first !== undefined && items.length === 1;
@@ -165,7 +169,7 @@ export async function postPatiently(
   route: string,
   body: JsonObject,
   patience: Patience,
-): Promise<Answer> {
+): Promise<ControllerAnswer> {
   let [tooOften, away] = [0, 0];
   for (;;) {
     const answer = await controller.request("POST", route, JSON.stringify(body));
@@ -180,14 +184,14 @@ export async function postPatiently(
 }
 
 /** What the answer says, within limits. A date, which the controller does not send, is ignored. */
-function secondsToWait({ headers }: Answer): number {
+function secondsToWait({ headers }: ControllerAnswer): number {
   const seconds = Number(headers["retry-after"] ?? 1);
   return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.1), 10) : 1;
 }
 
 /** What was sent, with the values of the answer; null where the answer is about other objects. */
 function sealedOf(
-  { text }: Answer,
+  { text }: ControllerAnswer,
   batch: readonly Pick<AskedObject, "sealed">[],
 ): SealedSecret[] | null {
   let answered: SealedSecret[];

@@ -25,7 +25,7 @@ import {
   serverFieldsRemoved,
   withKind,
 } from "../../shared/kubernetes/object.ts";
-import { connectController, type Controller, wordsOf } from "../cluster/controllerproxy.ts";
+import { answerWords, connectController, type Controller } from "../cluster/controller.ts";
 import { type Patience, postPatiently } from "../cluster/controllerwork.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { samePlace } from "../../host/readfile.ts";
@@ -84,7 +84,7 @@ export async function runValidate(flags: Flags): Promise<void> {
         }),
       );
     } else if (answer.status !== 200) {
-      throw new SignetError("network", `cannot validate sealed secret: ${wordsOf(answer)}`);
+      throw new SignetError("network", `cannot validate sealed secret: ${answerWords(answer)}`);
     }
   }
   throwAll(errors);
@@ -119,7 +119,7 @@ async function reEncrypt(controller: Controller, found: Found): Promise<SealedSe
   const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE);
   if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
   if (answer.status !== 200) {
-    throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
+    throw new SignetError("network", `cannot re-encrypt secret: ${answerWords(answer)}`, { place });
   }
   const renewed = locate(place, () => parseAnswer(answer.text));
   const taken = withValuesOf(sealed, renewed);
