@@ -77,14 +77,14 @@ function fromEnvironment(name: string): string | undefined {
 async function certificateOfCluster(options: ClusterOptions): Promise<FoundCertificate> {
   const { findPublished } = await import("./publishedcertificate.ts");
   const published = await findPublished(options);
-  if (typeof published !== "string") return published;
+  if (published !== null && typeof published !== "string") return published;
   const { fetchFromController, withFailures } = await import("./controller.ts");
   try {
     const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
     return certificateIn(text, source);
   } catch (error) {
     if (error instanceof SignetError && error.code === "network") {
-      throw withFailures(error, [published]);
+      throw published === null ? error : withFailures(error, [published]);
     }
     throw error;
   }

@@ -14,10 +14,11 @@ export interface FoundPublished extends FoundCertificate {
 }
 
 /**
- * The published certificates; else in words why there are none.
+ * The published certificates; else in words why there are none, or null if the cluster does not know
+ * the user, which the next request tells better.
  * @throws SignetError network where the cluster does not answer; usage, io
  */
-export async function findPublished(options: ClusterOptions): Promise<FoundPublished | string> {
+export async function findPublished(options: ClusterOptions): Promise<FoundPublished | string | null> {
   const { controllerName, controllerNamespace, certificatesConfigmap } = options;
   const [name = "", namespace = controllerNamespace] = (
     certificatesConfigmap ?? publishedName(controllerName)
@@ -32,6 +33,7 @@ export async function findPublished(options: ClusterOptions): Promise<FoundPubli
     detail(`${source}: ${why}`);
     return `${source}: ${why}`;
   };
+  if (answer.status === 401) return null;
   if (answer.status === 404) return failed("not found");
   const object = objectIn(answer);
   if (answer.status !== 200 || object === null) return failed(wordsOf(answer));
