@@ -26,7 +26,12 @@ let forwarder: Forwarder;
 let folder: string;
 
 const refused = (status: number, path: string): string =>
-  JSON.stringify({ kind: "Status", status: "Failure", message: `no ${path.split("/").pop()}`, code: status });
+  JSON.stringify({
+    kind: "Status",
+    status: "Failure",
+    message: `no ${path.split("/").pop()}`,
+    code: status,
+  });
 
 async function listen(made: Server): Promise<number> {
   await new Promise<void>((done) => made.listen(0, "127.0.0.1", done));
@@ -138,7 +143,9 @@ it("a controller that the pod's port does not lead to is named with what the kub
   controller.close();
   const { status, stderr } = await signet("keys");
   expect(status).toBe(1);
-  expect(stderr).toContain("502 no keys (service proxy); port-forward: pod signet-0: error forwarding");
+  expect(stderr).toContain(
+    "502 no keys (service proxy); port-forward: pod signet-0: error forwarding",
+  );
 });
 
 it("what the controller itself refuses is not asked for by another way", async () => {
@@ -151,5 +158,7 @@ it("a login that the cluster refuses ends it", async () => {
   for (const path of [CONFIG_MAP, SERVICE]) answers[path] = 401;
   const { status, stderr } = await signet("cert", "fetch");
   expect([status, asked]).toEqual([1, [CONFIG_MAP, SERVICE]]);
-  expect(stderr).toContain("401 no sealed-secrets-controller (kube-system/sealed-secrets-controller)");
+  expect(stderr).toContain(
+    "401 no sealed-secrets-controller (kube-system/sealed-secrets-controller)",
+  );
 });

@@ -1,11 +1,13 @@
 // Certificate, verify, rotate and keys for people who have no right to the service proxy, and where
 // the API server reaches no pod: by the published ConfigMap and by a port-forward.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import { type Kubelet, placePod, startKubelet } from "./kubelet.ts";
-import { certificateOf, sealed } from "./objects.ts";
+import { certificateOf, sealed, untilData } from "./objects.ts";
 import { type Finished, freePort, requireBed, runToEnd } from "./program.ts";
 import { addTenant, installSignet, type RunningController, startSignet } from "./signet.ts";
 
@@ -117,7 +119,11 @@ describe("the published ConfigMap", () => {
     const copy = {
       apiVersion: "v1",
       kind: "ConfigMap",
-      metadata: { name: "copied-certificates", namespace: NAMESPACE, annotations: metadata?.annotations },
+      metadata: {
+        name: "copied-certificates",
+        namespace: NAMESPACE,
+        annotations: metadata?.annotations,
+      },
       data,
     } as KubeObject;
     await plane.apply(copy);
@@ -155,6 +161,26 @@ describe("a person without a right to the service proxy", () => {
     expect(stderr).toMatch(
       /cannot fetch the report on keys: 403 services .*"services\/proxy".*\(service proxy\); port-forward: 403 pods is forbidden/,
     );
+  });
+});
+
+describe("values from the cluster", () => {
+  it("are read with the person's own permissions, printed or given to a program", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "values-"));
+    const file = join(folder, "db.json");
+    writeFileSync(file, await made());
+    await plane.apply(JSON.parse(await made()) as KubeObject);
+    await untilData(plane, "default", "db", { password: "hunter2" });
+    const admin = await plane.kubeconfig();
+    const args = ["get", file, "password", "--from-cluster"];
+    expect(await run("signet", args, admin)).toEqual({ status: 0, stdout: "hunter2", stderr: "" });
+    const program = ["--", "sh", "-c", 'printf %s "$password"; exit 5'];
+    const inside = await run("signet", ["exec", file, "--from-cluster", ...program], admin);
+    expect(inside).toEqual({ status: 5, stdout: "hunter2", stderr: "" });
+    const refused = await run("signet", args, may.forward);
+    expect([refused.status, refused.stdout]).toEqual([1, ""]);
+    expect(refused.stderr).toContain("cannot get Secret default/db: 403 secrets");
+    rmSync(folder, { recursive: true });
   });
 });
 
