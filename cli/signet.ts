@@ -3,6 +3,7 @@
 //
 // Only the requested command is loaded, to keep start-up fast.
 
+import { basename } from "node:path";
 import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
@@ -106,6 +107,9 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
   [
     "More:",
     [
+      entry("doctor", "check the setup: Git, certificates, clusters, permissions", async () => {
+        return (await import("./commands/doctor.ts")).define;
+      }),
       entry("demo", "see it all at work, on this machine alone", async () => {
         return (await import("./commands/demo.ts")).define;
       }),
@@ -268,6 +272,10 @@ async function run(given: readonly string[]): Promise<number> {
   }
 }
 
-void run(process.argv.slice(2)).then((status) => {
+/** As a plugin, `kubectl seal` is `signet seal`. */
+const isSealPlugin = basename(process.argv[1] ?? "").startsWith("kubectl-seal");
+const args = process.argv.slice(2);
+
+void run(isSealPlugin ? ["seal", ...args] : args).then((status) => {
   process.exitCode = status;
 });

@@ -83,7 +83,9 @@ async function findPod(
   const spec = asObject(service["spec"] ?? null) ?? {};
   const selector = Object.entries(asObject(spec["selector"] ?? null) ?? {});
   if (selector.length === 0) throw new SignetError("network", "the service selects no pods");
-  const labels = selector.map(([label, value]) => `${label}=${typeof value === "string" ? value : ""}`).join(",");
+  const labels = selector
+    .map(([label, value]) => `${label}=${typeof value === "string" ? value : ""}`)
+    .join(",");
   const query = new URLSearchParams({ labelSelector: labels });
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods?${query.toString()}`;
   const answer = await ask(cluster, "GET", path);

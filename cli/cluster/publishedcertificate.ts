@@ -18,7 +18,9 @@ export interface FoundPublished extends FoundCertificate {
  * the user, which the next request tells better.
  * @throws SignetError network where the cluster does not answer; usage, io
  */
-export async function findPublished(options: ClusterOptions): Promise<FoundPublished | string | null> {
+export async function findPublished(
+  options: ClusterOptions,
+): Promise<FoundPublished | string | null> {
   const { controllerName, controllerNamespace, certificatesConfigmap } = options;
   const [name = "", namespace = controllerNamespace] = (
     certificatesConfigmap ?? publishedName(controllerName)

@@ -1,10 +1,11 @@
 // Certificate, verify, rotate and keys for people who have no right to the service proxy, and where
 // the API server reaches no pod: by the published ConfigMap and by a port-forward.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { partPath } from "../parts/parts.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import { type Kubelet, placePod, startKubelet } from "./kubelet.ts";
 import { certificateOf, sealed, untilData } from "./objects.ts";
@@ -162,6 +163,44 @@ describe("a person without a right to the service proxy", () => {
       /cannot fetch the report on keys: 403 services .*"services\/proxy".*\(service proxy\); port-forward: 403 pods is forbidden/,
     );
   });
+});
+
+it("signet doctor tells each way, and what a person may", async () => {
+  const asked = async (user: string) => {
+    const { status, stdout, stderr } = await run("signet", ["doctor", "--json"], user);
+    const { checks } = JSON.parse(stdout) as { checks: { state: string; message: string }[] };
+    return { status, stderr, lines: checks.map(({ state, message }) => `${state} ${message}`) };
+  };
+  const forward = await asked(may.forward);
+  expect([forward.status, forward.stderr]).toEqual([0, ""]);
+  expect(forward.lines).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/^ok published certificate: SHA256:/),
+      expect.stringMatching(/^note service proxy: 403 /),
+      expect.stringMatching(/^ok port-forward: SHA256:/),
+      "ok you have permission for port-forwards to the controller",
+      "note you have no permission for verify and rotate by the service proxy",
+    ]),
+  );
+});
+
+it("kubectl runs it as its plugins `kubectl signet` and `kubectl seal`", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "plugins-"));
+  for (const name of ["kubectl-signet", "kubectl-seal"]) {
+    symlinkSync(resolve("dist/signet.cjs"), join(folder, name));
+  }
+  const PATH = `${folder}:${process.env["PATH"] ?? ""}`;
+  const env = { PATH, KUBECONFIG: may.nothing };
+  const kubectl = (args: string[], stdin = ""): Promise<Finished> =>
+    runToEnd([partPath("kubectl"), ...args], { stdin, env });
+  const fetched = await kubectl(["signet", "cert", "fetch"]);
+  expect([fetched.status, fetched.stdout]).toEqual([0, await certificateOf(controller)]);
+  const secret =
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: b}\nstringData: {c: d}\n";
+  const made = await kubectl(["seal"], secret);
+  expect([made.status, made.stderr]).toEqual([0, ""]);
+  expect(made.stdout).toContain("kind: SealedSecret");
+  rmSync(folder, { recursive: true });
 });
 
 describe("values from the cluster", () => {
