@@ -107,9 +107,6 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
   [
     "More:",
     [
-      entry("doctor", "check the setup: Git, certificates, clusters, permissions", async () => {
-        return (await import("./commands/doctor.ts")).define;
-      }),
       entry("demo", "see it all at work, on this machine alone", async () => {
         return (await import("./commands/demo.ts")).define;
       }),

@@ -47,17 +47,6 @@ const FIRST_GET_LIMIT_MS = 10_000;
  * @throws SignetError network, usage, io
  */
 export async function connectController(options: ClusterOptions): Promise<Controller> {
-  const { source, place, ways } = await waysTo(options);
-  return {
-    source,
-    request: (method, route, body) => firstAnswer(place, ways, { method, route, body }),
-  };
-}
-
-/** Every way to the controller, in the order in which they are tried. */
-async function waysTo(
-  options: ClusterOptions,
-): Promise<{ source: string; place: string; ways: readonly Way[] }> {
   const cluster = clusterOf(options, true);
   const { controllerName: name, controllerNamespace: namespace } = options;
   const services = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services`;
@@ -70,30 +59,10 @@ async function waysTo(
   const source = `the controller ${namespace}/${name}`;
   const place = `${shownServer(cluster.connection)} ${source}`;
   const ways = [proxyWay(cluster, service, options, place), forwardWay(cluster, service, options)];
-  return { source, place, ways };
-}
-
-/** What came of asking for the certificate by one way. */
-interface Tried {
-  readonly way: Way["name"];
-  /** The answer's text, or in words why there is none. */
-  readonly result: { readonly text: string } | string;
-}
-
-/** Fetches the certificate by each way. @throws SignetError network, usage, io without the service */
-export async function tryEveryWay(options: ClusterOptions): Promise<Tried[]> {
-  const { ways } = await waysTo(options);
-  const tried: Tried[] = [];
-  for (const { name: way, request } of ways) {
-    try {
-      const answer = await request("GET", "/v1/cert.pem", undefined);
-      tried.push({ way, result: answer.status === 200 ? answer : wordsOf(answer) });
-    } catch (error) {
-      if (!(error instanceof SignetError)) throw error;
-      tried.push({ way, result: error.message });
-    }
-  }
-  return tried;
+  return {
+    source,
+    request: (method, route, body) => firstAnswer(place, ways, { method, route, body }),
+  };
 }
 
 function proxyWay(

@@ -165,25 +165,6 @@ describe("a person without a right to the service proxy", () => {
   });
 });
 
-it("signet doctor tells each way, and what a person may", async () => {
-  const asked = async (user: string) => {
-    const { status, stdout, stderr } = await run("signet", ["doctor", "--json"], user);
-    const { checks } = JSON.parse(stdout) as { checks: { state: string; message: string }[] };
-    return { status, stderr, lines: checks.map(({ state, message }) => `${state} ${message}`) };
-  };
-  const forward = await asked(may.forward);
-  expect([forward.status, forward.stderr]).toEqual([0, ""]);
-  expect(forward.lines).toEqual(
-    expect.arrayContaining([
-      expect.stringMatching(/^ok published certificate: SHA256:/),
-      expect.stringMatching(/^note service proxy: 403 /),
-      expect.stringMatching(/^ok port-forward: SHA256:/),
-      "ok you have permission for port-forwards to the controller",
-      "note you have no permission for verify and rotate by the service proxy",
-    ]),
-  );
-});
-
 it("kubectl runs it as its plugins `kubectl signet` and `kubectl seal`", async () => {
   const folder = mkdtempSync(join(tmpdir(), "plugins-"));
   for (const name of ["kubectl-signet", "kubectl-seal"]) {
