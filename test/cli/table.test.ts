@@ -29,9 +29,24 @@ describe("a table", () => {
   });
 
   it("becomes paragraphs where not even narrow columns fit", () => {
-    const heads = ["CLUSTER", "NAMESPACE", "NAME", "SCOPE", "STATE", "KEY", "AGE", "VALUES", "FILE"];
+    const heads = [
+      "CLUSTER",
+      "NAMESPACE",
+      "NAME",
+      "SCOPE",
+      "STATE",
+      "KEY",
+      "AGE",
+      "VALUES",
+      "FILE",
+    ];
     const row = ["production", "shop-backend", "database-login", "namespace-wide", "current"];
-    const more = ["SHA256:abcdefghi", "31d", "username,password", "clusters/production/shop/db.yaml"];
+    const more = [
+      "SHA256:abcdefghi",
+      "31d",
+      "username,password",
+      "clusters/production/shop/db.yaml",
+    ];
     const lines = table([heads, [...row, ...more]], 60);
     expect(lines).toEqual([
       "CLUSTER production  NAMESPACE shop-backend",
