@@ -6,6 +6,7 @@ import { SignetError } from "../shared/errors.ts";
 import { KIND_NAMES } from "../shared/keys/kinds.ts";
 import type { GivenClusterOptions } from "./cluster/clusteroptions.ts";
 import { parseTimeout } from "./cluster/timeout.ts";
+import { speakInDetail } from "./terminal/messages.ts";
 import { ENV_FORMATS } from "./sealing/envfiles.ts";
 import type { GivenCertificate } from "./repository/clustercertificates.ts";
 
@@ -96,6 +97,14 @@ export function withConnection(command: Command): Command {
         "namespace of the controller (default: kube-system)",
       ).env("SEALED_SECRETS_CONTROLLER_NAMESPACE"),
     )
+    .addOption(
+      new Option(
+        "--certificates-configmap <[NAMESPACE/]NAME>",
+        "where the controller publishes its certificates (default: its service's name with -certificates)",
+      ).env("SIGNET_CERTIFICATES_CONFIGMAP"),
+    )
+    .addOption(flag("-v, --verbose", "say each step on the way to the cluster"))
+    .on("option:verbose", speakInDetail)
     .addOption(
       new Option(
         "--request-timeout <DURATION>",

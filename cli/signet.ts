@@ -3,10 +3,12 @@
 //
 // Only the requested command is loaded, to keep start-up fast.
 
+import { basename } from "node:path";
 import { Command, CommanderError } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./options.ts";
+import { ExitStatus } from "./terminal/exitstatus.ts";
 import { helpWidth, reflowed } from "./terminal/width.ts";
 import { printResult } from "./terminal/results.ts";
 import { reportError } from "./terminal/reporterror.ts";
@@ -94,6 +96,12 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
       entry("unseal", "open SealedSecrets with a private key (recovery)", async () => {
         return (await import("./commands/unseal.ts")).define;
       }),
+      entry("get", "print a value, from the cluster or with a private key", async () => {
+        return (await import("./commands/get.ts")).define;
+      }),
+      entry("exec", "run a program with values in its environment", async () => {
+        return (await import("./commands/exec.ts")).define;
+      }),
     ],
   ],
   [
@@ -168,10 +176,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   decrypt: "signet unseal",
   delete: "signet unset",
   encrypt: "signet seal",
-  exec: "kubectl exec",
   fetch: "signet cert fetch",
   "fetch-cert": "signet cert fetch",
-  get: "kubectl get secret",
   history: "signet log",
   install: "signet git install",
   lint: "signet verify",
@@ -185,10 +191,15 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   restore: "signet keys restore",
   retire: "signet keys retire",
   rm: "signet unset",
+  reveal: "signet get",
   rotate: "signet keys rotate",
+  "rotate-keys": "signet keys rotate",
+  run: "signet exec",
   show: "signet status",
   uninstall: "signet git uninstall",
+  updatekeys: "signet reseal",
   validate: "signet verify",
+  view: "signet get",
 };
 
 /** `help WORD` where there is no such command: commander takes it for `help`. */
@@ -246,6 +257,7 @@ async function run(given: readonly string[]): Promise<number> {
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
+    if (error instanceof ExitStatus) return error.status;
     if (program === undefined || !(error instanceof CommanderError)) return reportError(error);
     if (error.exitCode !== 0) return reportError(usageError(error, program, args));
     try {
@@ -257,6 +269,10 @@ async function run(given: readonly string[]): Promise<number> {
   }
 }
 
-void run(process.argv.slice(2)).then((status) => {
+/** As a plugin, `kubectl seal` is `signet seal`. */
+const isSealPlugin = basename(process.argv[1] ?? "").startsWith("kubectl-seal");
+const args = process.argv.slice(2);
+
+void run(isSealPlugin ? ["seal", ...args] : args).then((status) => {
   process.exitCode = status;
 });

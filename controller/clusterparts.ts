@@ -15,6 +15,7 @@ import { keyReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { Publisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -46,6 +47,8 @@ export class ClusterParts {
   readonly lease: Election;
   readonly world: ClusterWorld;
   readonly keys: ClusterKeys;
+  /** Undefined if the certificates are not to be published. */
+  readonly publisher: Publisher | undefined;
   /** Where templates are rendered. */
   readonly renderers = new Sandbox();
   /** Where bodies of requests are parsed: they never wait for templates, nor templates for them. */
@@ -76,6 +79,7 @@ export class ClusterParts {
     this.world = this.#createWorld();
     this.#reconciler = this.#createReconciler();
     this.keys = this.#createKeys();
+    this.publisher = this.#createPublisher();
   }
 
   /** To be called when all collections have been listed once. */
@@ -179,6 +183,7 @@ export class ClusterParts {
         onLead,
         onFollow: () => {
           this.keys.follow();
+          this.publisher?.follow();
           this.queue.pause();
         },
         onForbidden: () => {
@@ -272,15 +277,32 @@ export class ClusterParts {
           // Also those in sync, at the cost of a look: a key may have been marked as compromised,
           // or the mark may have been removed.
           this.#queueAll();
+          this.publisher?.look();
           this.#tellReady();
         },
       },
     );
   }
 
+  #createPublisher(): Publisher | undefined {
+    const { certificatesConfigmap: name, certificatesNamespace } = this.#flags;
+    if (name === "") return undefined;
+    const { namespace, log } = this.#surroundings;
+    const place = { name, namespace: certificatesNamespace ?? namespace };
+    const { client } = this;
+    return new Publisher(place, {
+      client,
+      keyring: this.#keyring,
+      log,
+      clock,
+      guard: this.lease.guard,
+    });
+  }
+
   /** Another replica may have written before: the reconciler looks at everything again. */
   #lead(): void {
     this.keys.lead();
+    this.publisher?.lead();
     this.#reconciler.forgetAll();
     this.#queueAll();
     if (this.#isSynced) this.queue.start();

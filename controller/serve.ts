@@ -45,10 +45,12 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const election = stopping.signal.aborted ? Promise.resolve() : parts.lease.run(lastWrite.signal);
   await Promise.race([stopped, parts.world.start(stopping.signal)]);
   if (!stopping.signal.aborted) parts.startQueue();
+  void parts.publisher?.run(stopping.signal);
 
   await stopped;
   const sentElsewhere = delay(flags.shutdownDelay);
   parts.keys.follow();
+  parts.publisher?.follow();
   await Promise.race([parts.queue.stop(), delay(STOP_GRACE_MS)]);
   await parts.renderers.close();
   // The Lease is released last: no other replica writes before that.

@@ -2,6 +2,7 @@
 
 import { cpus } from "node:os";
 import type { Command } from "commander";
+import { publishedName } from "../shared/keys/publishedcertificates.ts";
 import {
   addFlagsWithEnvironment,
   type FlagRow,
@@ -55,6 +56,8 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly tlsCertFile?: string;
   readonly tlsPrivateKeyFile?: string;
   readonly requireToken: boolean;
+  readonly certificatesConfigmap: string;
+  readonly certificatesNamespace?: string;
   readonly listenAddr: string;
   readonly listenMetricsAddr: string;
   readonly listenHealthAddr?: string;
@@ -259,6 +262,15 @@ const HTTP_FLAGS: readonly FlagRow[] = [
     words: "verify and rotate want a bearer token with leave to post to them",
     read: readBoolean,
     byDefault: "false",
+  },
+  {
+    flag: "--certificates-configmap <name>",
+    words: "publish the certificates in this ConfigMap; empty: publish none",
+    byDefault: publishedName("sealed-secrets-controller"),
+  },
+  {
+    flag: "--certificates-namespace <namespace>",
+    words: "its namespace (default: the controller's own)",
   },
 ];
 

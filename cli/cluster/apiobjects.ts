@@ -7,7 +7,7 @@ import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
-import { type ApiServer, connectApiServer, wordsOf } from "./controllerproxy.ts";
+import { type ApiServer, connectApiServer, wordsOf } from "./apiserver.ts";
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 

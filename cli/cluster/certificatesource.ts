@@ -78,9 +78,19 @@ function fromEnvironment(name: string): string | undefined {
 }
 
 async function certificateOfCluster(options: ClusterOptions): Promise<FoundCertificate> {
-  const { fetchFromController } = await import("./controllerproxy.ts");
-  const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
-  return certificateIn(text, source);
+  const { findPublished } = await import("./publishedcertificate.ts");
+  const published = await findPublished(options);
+  if (published !== null && typeof published !== "string") return published;
+  const { fetchFromController, withFailures } = await import("./controller.ts");
+  try {
+    const { text, source } = await fetchFromController(options, "/v1/cert.pem", "certificate");
+    return certificateIn(text, source);
+  } catch (error) {
+    if (error instanceof SignetError && error.code === "network") {
+      throw published === null ? error : withFailures(error, [published]);
+    }
+    throw error;
+  }
 }
 
 /** The certificate to seal with. Refuses an expired one, and warns of one that expires soon. */

@@ -10,6 +10,8 @@ import type {
 export interface ClusterOptions extends KubeconfigOptions {
   readonly controllerName: string;
   readonly controllerNamespace: string;
+  /** `[NAMESPACE/]NAME` of the ConfigMap of the certificates, if not where the controller usually has it. */
+  readonly certificatesConfigmap?: string;
   readonly requestTimeoutMs: number;
 }
 

@@ -17,8 +17,12 @@ import {
 import { ALGORITHM_HEADER } from "../../shared/sealing/seal.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
-import { connectController, type Controller, wordsOf } from "./controllerproxy.ts";
-import type { Answer } from "../../host/http.ts";
+import {
+  answerWords,
+  connectController,
+  type Controller,
+  type ControllerAnswer,
+} from "./controller.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import { detail } from "../terminal/messages.ts";
 
@@ -98,7 +102,7 @@ export async function rotateAtController<T extends AskedObject>(
 
 function failed(
   what: string,
-  answer: Answer,
+  answer: ControllerAnswer,
   { controllerName: name, controllerNamespace: namespace }: ClusterOptions,
 ): SignetError {
   const { status } = answer;
@@ -109,7 +113,7 @@ function failed(
       : isForNow
         ? "its log tells more; run this again once it answers"
         : undefined;
-  const words = `the controller cannot ${what}: ${wordsOf(answer)}`;
+  const words = `the controller cannot ${what}: ${answerWords(answer)}`;
   return new SignetError("network", words, hint === undefined ? {} : { hint });
 }
 
@@ -180,7 +184,7 @@ function post(
   route: string,
   batch: readonly Pick<AskedObject, "sealed">[],
   headers: OutgoingHttpHeaders = {},
-): Promise<Answer> {
+): Promise<ControllerAnswer> {
   const items = batch.map(({ sealed }) => formatSealedSecret(sealed));
   const [first] = items;
   const isAlone = first !== undefined && items.length === 1;
@@ -201,7 +205,7 @@ export async function postPatiently(
   body: JsonObject,
   patience: Patience,
   headers: OutgoingHttpHeaders = {},
-): Promise<Answer> {
+): Promise<ControllerAnswer> {
   let [tooOften, away] = [0, 0];
   for (;;) {
     const answer = await controller.request("POST", route, JSON.stringify(body), headers);
@@ -216,14 +220,14 @@ export async function postPatiently(
 }
 
 /** What the answer says, within limits. A date, which the controller does not send, is ignored. */
-function secondsToWait({ headers }: Answer): number {
+function secondsToWait({ headers }: ControllerAnswer): number {
   const seconds = Number(headers["retry-after"] ?? 1);
   return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.1), 10) : 1;
 }
 
 /** What was sent, with the values of the answer; null where the answer is about other objects. */
 function sealedOf(
-  { text }: Answer,
+  { text }: ControllerAnswer,
   batch: readonly Pick<AskedObject, "sealed">[],
 ): SealedSecret[] | null {
   let answered: SealedSecret[];

@@ -7,7 +7,7 @@ import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { count } from "../terminal/counts.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-import { connectController, fetchFromController } from "./controllerproxy.ts";
+import { connectController, fetchFromController } from "./controller.ts";
 
 export interface ValueCount {
   readonly values: number;

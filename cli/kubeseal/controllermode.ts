@@ -25,7 +25,7 @@ import {
   serverFieldsRemoved,
   withKind,
 } from "../../shared/kubernetes/object.ts";
-import { connectController, type Controller, wordsOf } from "../cluster/controllerproxy.ts";
+import { answerWords, connectController, type Controller } from "../cluster/controller.ts";
 import {
   algorithmHeaders,
   isSealedIn,
@@ -89,7 +89,7 @@ export async function runValidate(flags: Flags): Promise<void> {
         }),
       );
     } else if (answer.status !== 200) {
-      throw new SignetError("network", `cannot validate sealed secret: ${wordsOf(answer)}`);
+      throw new SignetError("network", `cannot validate sealed secret: ${answerWords(answer)}`);
     }
   }
   throwAll(errors);
@@ -131,7 +131,7 @@ async function reEncrypt(
   const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE, headers);
   if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
   if (answer.status !== 200) {
-    throw new SignetError("network", `cannot re-encrypt secret: ${wordsOf(answer)}`, { place });
+    throw new SignetError("network", `cannot re-encrypt secret: ${answerWords(answer)}`, { place });
   }
   const renewed = locate(place, () => parseAnswer(answer.text));
   const taken = withValuesOf(sealed, renewed);

@@ -73,6 +73,7 @@ export function projectClusterOptions(
   given: GivenClusterOptions,
 ): ClusterOptions {
   const { name, url, context, controllerName, controllerNamespace } = cluster;
+  const { certificatesConfigmap } = cluster;
   // The kubeconfig's current context may be any cluster.
   if (url !== undefined && (given.context ?? context) === undefined) {
     throw new SignetError("usage", `signet.yaml names no context to reach ${name} by`, {
@@ -84,6 +85,7 @@ export function projectClusterOptions(
     ...only("context", given.context ?? context),
     ...only("controllerName", given.controllerName ?? controllerName),
     ...only("controllerNamespace", given.controllerNamespace ?? controllerNamespace),
+    ...only("certificatesConfigmap", given.certificatesConfigmap ?? certificatesConfigmap),
   });
 }
 

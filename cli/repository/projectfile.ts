@@ -19,6 +19,8 @@ export interface ProjectCluster {
   readonly context?: string;
   readonly controllerName?: string;
   readonly controllerNamespace?: string;
+  /** `[NAMESPACE/]NAME` of the ConfigMap in which its controller publishes certificates. */
+  readonly certificatesConfigmap?: string;
 }
 
 /** Which files are for a cluster. */
@@ -53,6 +55,7 @@ export interface Project {
 
 const FIELDS = ["clusters", "paths", "scope", "newFile", "maxKeyAge", "scan", "verify"];
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller"];
+const CONTROLLER_FIELDS = ["name", "namespace", "certificates"];
 
 /** @throws SignetError project-invalid, manifest-syntax */
 export function parseProject(text: string, root: string): Project {
@@ -103,7 +106,7 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
   }
   known(object, CLUSTER_FIELDS, `${field}.`);
   const controller = mappingAt(object, "controller", `${field}.`);
-  known(controller, ["name", "namespace"], `${field}.controller.`);
+  known(controller, CONTROLLER_FIELDS, `${field}.controller.`);
   const url = optionalText(object, "url", `${field}.`);
   if (url !== undefined && !ADDRESS.test(url)) {
     throw invalid(
@@ -115,6 +118,7 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
   const context = optionalText(object, "context", `${field}.`);
   const controllerName = optionalText(controller, "name", `${field}.controller.`);
   const controllerNamespace = optionalText(controller, "namespace", `${field}.controller.`);
+  const certificates = optionalText(controller, "certificates", `${field}.controller.`);
   return {
     name,
     certificate: pathAt(object, "certificate", `${field}.`) ?? `certificates/${name}.pem`,
@@ -122,6 +126,7 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
     ...(context === undefined ? {} : { context }),
     ...(controllerName === undefined ? {} : { controllerName }),
     ...(controllerNamespace === undefined ? {} : { controllerNamespace }),
+    ...(certificates === undefined ? {} : { certificatesConfigmap: certificates }),
   };
 }
 

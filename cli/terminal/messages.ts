@@ -18,6 +18,11 @@ export function speakAsKubeseal(verbosity: number): void {
   voice = { prefix: "", advises: verbosity > 0 || toPerson, tellsDetails: verbosity > 0 };
 }
 
+/** From now on each step is told as well. */
+export function speakInDetail(): void {
+  voice = { ...voice, tellsDetails: true };
+}
+
 /** Prints one line. What a stranger wrote and a terminal would act upon is replaced. */
 export function say(text: string): void {
   const line = Buffer.from(`${voice.prefix}${shownLine(text)}\n`);
@@ -42,7 +47,7 @@ export function sayToPerson(text: string): void {
   if (voice.advises) say(text);
 }
 
-/** What `kubeseal -v 1` adds. */
+/** What --verbose adds, and `kubeseal -v 1`. */
 export function detail(text: string): void {
   if (voice.tellsDetails) say(text);
 }

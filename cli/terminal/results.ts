@@ -11,8 +11,13 @@ const STDOUT = 1;
  * Prints a result. It writes to the descriptor, as setting up Node's stream takes milliseconds.
  * @throws SignetError io; a reader that closed the pipe is not an error
  */
-export async function printResult(text: string): Promise<void> {
-  let bytes = Buffer.from(text);
+export function printResult(text: string): Promise<void> {
+  return printBytes(Buffer.from(text));
+}
+
+/** The same of bytes. */
+export async function printBytes(content: Uint8Array): Promise<void> {
+  let bytes = Buffer.from(content);
   try {
     while (bytes.length > 0) bytes = bytes.subarray(writeSync(STDOUT, bytes));
   } catch (error) {

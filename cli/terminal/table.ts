@@ -9,12 +9,15 @@ const NARROWEST = 12;
 /**
  * Columns as wide as their widest cell, two spaces apart. Where they are wider than `width`, the widest
  * columns become narrower and their cells shorter: of a path its end stays, of others their beginning.
+ * Where even that does not fit, each row becomes a paragraph of heads and cells.
  */
 export function table(rows: readonly (readonly string[])[], width = terminalWidth()): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
     rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), 0),
   );
-  narrow(widths, width - GAP.length * (widths.length - 1));
+  const room = width - GAP.length * (widths.length - 1);
+  narrow(widths, room);
+  if (widths.reduce((sum, each) => sum + each, 0) > room) return folded(rows, width);
   return rows.map((row) =>
     row
       .map((cell, column) => {
@@ -24,6 +27,21 @@ export function table(rows: readonly (readonly string[])[], width = terminalWidt
       .join(GAP)
       .trimEnd(),
   );
+}
+
+function folded([heads = [], ...rows]: readonly (readonly string[])[], width: number): string[] {
+  return rows.flatMap((row) => {
+    const lines: string[] = [];
+    for (const [column, cell] of row.entries()) {
+      const head = `${heads[column] ?? ""} `;
+      const pair = head + shortened(cell, Math.max(2, width - GAP.length - head.length));
+      const last = lines.at(-1);
+      if (last === undefined) lines.push(pair);
+      else if (last.length + GAP.length + pair.length > width) lines.push(GAP + pair);
+      else lines[lines.length - 1] = last + GAP + pair;
+    }
+    return lines;
+  });
 }
 
 /** Takes from the widest until all together are at most `width`, as far as that can be. */

@@ -114,6 +114,7 @@ describe("several kubeconfigs", () => {
     expect(server.seen.map(({ headers }) => headers.authorization)).toEqual([
       "Bearer of-a",
       "Bearer of-a",
+      "Bearer of-a",
     ]);
     expect(other.seen).toEqual([]);
   });
@@ -122,7 +123,7 @@ describe("several kubeconfigs", () => {
     write("a", kubeconfig("default", trusted(), { token: "of-a" }));
     write("b", kubeconfig("default", { server: other.url }, { username: "b" }));
     const { status, stderr } = await fetchCertificate([], { KUBECONFIG: "a:b" });
-    expect([status, server.seen.length], stderr).toEqual([0, 2]);
+    expect([status, server.seen.length], stderr).toEqual([0, 3]);
   });
 
   it("those that are missing or empty are skipped", async () => {
@@ -302,6 +303,7 @@ describe("a login", () => {
     expect(plain.seen.map(({ headers }) => headers.authorization)).toEqual([
       "Bearer of-a",
       "Bearer of-a",
+      "Bearer of-a",
     ]);
     expect(plain.connected).toEqual(["api.test:80"]);
   });
@@ -331,6 +333,7 @@ describe("a login plugin", () => {
     expect(server.seen.map(({ headers }) => headers.authorization)).toEqual([
       "Bearer 123456",
       "Bearer 123456",
+      "Bearer 123456",
     ]);
   });
 
@@ -344,10 +347,10 @@ describe("a login plugin", () => {
   it.each([
     [{ token: "t" }, 1],
     [{ token: "t", expirationTimestamp: "2999-01-01T00:00:00Z" }, 1],
-    [{ token: "t", expirationTimestamp: "2001-01-01T00:00:00Z" }, 2],
-  ])("that prints %j runs %i times for two requests", async (status, times) => {
+    [{ token: "t", expirationTimestamp: "2001-01-01T00:00:00Z" }, 3],
+  ])("that prints %j runs %i times for three requests", async (status, times) => {
     await seenAs(exec(plugin("login", prints(status))));
-    expect([server.seen.length, runs()]).toEqual([2, times]);
+    expect([server.seen.length, runs()]).toEqual([3, times]);
   });
 
   it("finds its environment, arguments and the cluster, and runs without a shell", async () => {

@@ -182,6 +182,8 @@ describe("the API server", () => {
     await kubeseal(args, "", { HTTP_PROXY: url, http_proxy: url });
     expect(asked.map((request) => request.url)).toEqual([
       "cluster.example:80",
+      "/api/v1/namespaces/kube-system/configmaps/sealed-secrets-controller-certificates",
+      "cluster.example:80",
       "/api/v1/namespaces/kube-system/services/sealed-secrets-controller",
     ]);
     asked.length = 0;

@@ -135,6 +135,8 @@ describe("the cluster's certificate", () => {
     expect(status).toBe(0);
     const services = "/api/v1/namespaces/n/services";
     expect(asked).toEqual([
+      "/api/v1/namespaces/n/configmaps/s-certificates",
+      "Bearer hunter2",
       `${services}/s`,
       "Bearer hunter2",
       `${services}/http:s:web/proxy/v1/cert.pem`,
@@ -154,7 +156,10 @@ describe("the cluster's certificate", () => {
     const { status, stderr } = await signet(["seal", "--kubeconfig", config(url), "secret.yaml"]);
     expect(stderr).toContain(
       `signet: error: cannot get sealed secret service: ${code} the server said so ` +
-        "(kube-system/sealed-secrets-controller)\nsignet: hint: ",
+        "(kube-system/sealed-secrets-controller)" +
+        (code === 401 ? "" : "; ConfigMap kube-system/sealed-secrets-controller-certificates: ") +
+        (code === 403 ? "403 the server said so" : code === 404 ? "not found" : "") +
+        "\nsignet: hint: ",
     );
     expect(stderr).toContain(hint);
     expect(stderr).not.toContain("hunter2");

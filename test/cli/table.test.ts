@@ -28,6 +28,34 @@ describe("a table", () => {
     for (const line of table(ROWS, width)) expect(line.length).toBeLessThanOrEqual(width);
   });
 
+  it("becomes paragraphs where not even narrow columns fit", () => {
+    const heads = [
+      "CLUSTER",
+      "NAMESPACE",
+      "NAME",
+      "SCOPE",
+      "STATE",
+      "KEY",
+      "AGE",
+      "VALUES",
+      "FILE",
+    ];
+    const row = ["production", "shop-backend", "database-login", "namespace-wide", "current"];
+    const more = [
+      "SHA256:abcdefghi",
+      "31d",
+      "username,password",
+      "clusters/production/shop/db.yaml",
+    ];
+    const lines = table([heads, [...row, ...more]], 60);
+    expect(lines).toEqual([
+      "CLUSTER production  NAMESPACE shop-backend",
+      "  NAME database-login  SCOPE namespace-wide  STATE current",
+      "  KEY SHA256:abcdefghi  AGE 31d  VALUES username,password",
+      "  FILE clusters/production/shop/db.yaml",
+    ]);
+  });
+
   it("keeps something of every column where the terminal is narrower still", () => {
     for (const line of table(ROWS, 10)) expect(line.length).toBeLessThanOrEqual(12 + 7 + 12 + 4);
   });

@@ -40,7 +40,7 @@ const MAY_OPEN_PATHS: Record<string, string> = {
   "host/writefiles.ts": "creates folders and renames files within a root",
   "cli/commands/demo.ts": "a new temporary folder of its own",
   "cli/commands/edit/editor.ts": "programs on the PATH",
-  "cli/commands/edit/scratch.ts": "a folder in memory of its own",
+  "host/memoryfolder.ts": "a folder in memory of its own",
   "controller/folderkeys.ts": "the folder of --keys, which the operator named",
   "controller/foldermanifests.ts": "lists the folders of --from, which the operator named",
   "controller/folderworld.ts": "lists the folder of --to, which the operator named",

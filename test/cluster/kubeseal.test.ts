@@ -293,7 +293,8 @@ describe("the way to the cluster", () => {
     const { status, stderr } = await kubeseal(args);
     expect([status, stderr]).toEqual([
       1,
-      'error: cannot get sealed secret service: 404 services "elsewhere" not found (kube-system/elsewhere)\n' +
+      'error: cannot get sealed secret service: 404 services "elsewhere" not found (kube-system/elsewhere); ' +
+        "ConfigMap kube-system/elsewhere-certificates: not found\n" +
         "hint: use --controller-name and --controller-namespace to say where the controller runs\n",
     ]);
     const theirs = await original(args, { kubeconfig });

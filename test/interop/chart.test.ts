@@ -71,7 +71,7 @@ test("passes helm lint, strictly", () => {
 
 test("deploy/signet.yaml is what the chart renders to", () => {
   const fresh = render();
-  expect(fresh.map(identity)).toHaveLength(12);
+  expect(fresh.map(identity)).toHaveLength(17);
   expect(manifests(readFileSync("deploy/signet.yaml", "utf8")), "run `npm run chart`").toEqual(
     fresh,
   );
@@ -117,6 +117,8 @@ describe("rights", () => {
     const all = render();
     expect(ofKind("ClusterRole", all).map(({ rules }) => rules)).toEqual([RECONCILE]);
     expect(ofKind("Role", all).map(identity)).toEqual([
+      "Role kube-system/sealed-secrets-controller-certificates",
+      "Role kube-system/sealed-secrets-controller-certificates-reader",
       "Role kube-system/signet-lease",
       "Role kube-system/sealed-secrets-controller-service-proxier",
     ]);
@@ -138,15 +140,18 @@ describe("rights", () => {
     expect(args(all)).toContain("--additional-namespaces=shop,billing");
   });
 
-  test("never include to delete but Secrets one by one, and go to the account that the pod runs as", () => {
+  test("never include to delete but Secrets and one ConfigMap one by one, and go to the account that the pod runs as", () => {
     for (const options of [[], ["--set", "namespaces={shop}"], ["--set", "fullnameOverride=x"]]) {
       const all = render(...options);
       const rules = all.flatMap((manifest) => manifest.rules ?? []);
       expect(rules.length).toBeGreaterThan(5);
-      for (const { apiGroups, resources, verbs } of rules) {
+      for (const { apiGroups, resources, resourceNames, verbs } of rules) {
         expect([...apiGroups, ...resources, ...verbs]).not.toContain("*");
         expect(verbs).not.toContain("deletecollection");
-        if (verbs.includes("delete")) expect([apiGroups, resources]).toEqual([[""], ["secrets"]]);
+        if (!verbs.includes("delete")) continue;
+        // A ConfigMap by its name alone.
+        if (resources.includes("configmaps")) expect(resourceNames).toHaveLength(1);
+        else expect([apiGroups, resources]).toEqual([[""], ["secrets"]]);
       }
       const { name, namespace } = ofKind("ServiceAccount", all)[0]?.metadata ?? {};
       const pod = ofKind("Deployment", all)[0]?.spec?.template?.spec;
@@ -166,6 +171,7 @@ describe("rights", () => {
     expect(all.map(({ kind }) => kind)).toEqual([
       "PodDisruptionBudget",
       "ServiceAccount",
+      "ConfigMap",
       "CustomResourceDefinition",
       "Service",
       "Service",
@@ -190,6 +196,7 @@ describe("flags and image", () => {
       "--leader-elect-lease-name=signet-controller",
       "--key-prefix=sealed-secrets-key",
       "--key-renew-period=720h",
+      "--certificates-configmap=sealed-secrets-controller-certificates",
       "--log-level=INFO",
       "--log-format=text",
       "--shutdown-delay=5s",

@@ -138,6 +138,12 @@ export const MATRIX: Readonly<Record<string, object>> = {
   "no definition, and nobody through the API server": {
     "crds.create": false,
     "serviceProxier.subjects": [],
+    "publishedCertificates.enabled": false,
+  },
+  "certificates published elsewhere, for nobody yet": {
+    "publishedCertificates.name": "certificates",
+    "publishedCertificates.namespace": "shop",
+    "publishedCertificates.readers": [],
   },
   "policies of Kubernetes": { "policies.engine": "ValidatingAdmissionPolicy" },
   "policies of Kubernetes that warn, in some namespaces": {

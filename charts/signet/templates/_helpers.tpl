@@ -125,3 +125,12 @@ more: they are Secrets in the release's namespace, which is always among these.
 {{- define "signet.portName" -}}
 {{ if .Values.tls.secretName }}https{{ else }}http{{ end }}
 {{- end }}
+
+{{/* The ConfigMap of the published certificates. */}}
+{{- define "signet.publishedName" -}}
+{{ .Values.publishedCertificates.name | default (printf "%s-certificates" .Values.service.name) }}
+{{- end }}
+
+{{- define "signet.publishedNamespace" -}}
+{{ .Values.publishedCertificates.namespace | default .Release.Namespace }}
+{{- end }}

@@ -2,6 +2,7 @@
 // SPEC.md, "Changing values".
 
 import type { Command } from "commander";
+import { MemoryFolder } from "../../../host/memoryfolder.ts";
 import { formatPlace, locate, SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import { checkPlace, type ItemChanges } from "../../../shared/sealing/seal.ts";
@@ -36,7 +37,6 @@ import {
   withoutError,
 } from "./buffer.ts";
 import { edit, missingWait, wipeOnSignals } from "./editor.ts";
-import { Scratch } from "./scratch.ts";
 
 const HELP = `
 $VISUAL, $EDITOR or vi (notepad on Windows) opens with a line for each item, a placeholder in place of each value. What you
@@ -76,6 +76,9 @@ interface EditOptions extends Omit<ChangeOptions, "name"> {
   readonly allowDisk: boolean;
 }
 
+const NO_MEMORY =
+  "`signet set` needs none; --allow-disk uses a file on disk, overwritten and removed afterwards";
+
 /** More than a person needs. */
 const MAX_TRIES = 20;
 
@@ -95,7 +98,7 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
   }
   const shown = await shownObjects(targets, options);
   const start = formatBuffer(shown, notesFor(path, targets, options));
-  const scratch = new Scratch(options.allowDisk);
+  const scratch = new MemoryFolder("edit", NO_MEMORY, options.allowDisk);
   const release = wipeOnSignals(scratch);
   try {
     let text = start;

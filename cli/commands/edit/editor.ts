@@ -12,10 +12,10 @@ import {
   USUAL_EDITOR,
   windowsWords,
 } from "../../../host/platform.ts";
+import type { MemoryFolder } from "../../../host/memoryfolder.ts";
 import { readBytes } from "../../../host/readfile.ts";
 import { spawnShell } from "../../../host/shell.ts";
 import { SignetError } from "../../../shared/errors.ts";
-import type { Scratch } from "./scratch.ts";
 
 interface Edited {
   readonly text: string;
@@ -29,7 +29,7 @@ const CANNOT_RUN = [126, 127];
 let running: ChildProcess | undefined;
 
 /** Runs the editor on `text`; returns the edited text. @throws SignetError cancelled, io */
-export async function edit(scratch: Scratch, text: string): Promise<Edited> {
+export async function edit(scratch: MemoryFolder, text: string): Promise<Edited> {
   const path = scratch.write("secret.yaml", text);
   const editor = chosenEditor();
   const status = await new Promise<number | null>((resolve, reject) => {
@@ -153,7 +153,7 @@ const EDITOR_END_MS = 1000;
  * signal would keep it waiting. The exit status is that of a program stopped by the signal. Returns
  * a function that restores the handlers.
  */
-export function wipeOnSignals(scratch: Scratch): () => void {
+export function wipeOnSignals(scratch: MemoryFolder): () => void {
   const ignore = (): void => undefined;
   const end = (signal: NodeJS.Signals): void => {
     const exit = (): never => {

@@ -1,5 +1,6 @@
-// A folder for the plaintext file that an editor needs: in memory, private to the user, and wiped.
-// SPEC.md, "Changing values".
+// A folder for plaintext that another program must find in a file: in memory, private to the user, and
+// wiped, also where this process is killed.
+// SPEC.md, "Changing values", "Values".
 
 import { randomBytes } from "node:crypto";
 import {
@@ -19,33 +20,32 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SignetError } from "../../../shared/errors.ts";
-import { isRunning } from "../../../host/writefiles.ts";
-import { removeWhenGone } from "../../../host/removewhengone.ts";
-import { isOwnUser } from "../../../host/platform.ts";
-import { ioError } from "../../../host/errno.ts";
+import { SignetError } from "../shared/errors.ts";
+import { isRunning } from "./writefiles.ts";
+import { removeWhenGone } from "./removewhengone.ts";
+import { ioError } from "./errno.ts";
+import { isOwnUser } from "./platform.ts";
 
-const PREFIX = "signet-edit-";
 /** TMPFS_MAGIC and RAMFS_MAGIC of statfs(2). */
 const MEMORY_FILE_SYSTEMS = new Set([0x01021994, 0x858458f6]);
 
 /** A folder that only this user can read. */
-export class Scratch {
+export class MemoryFolder {
   readonly folder: string;
 
   /**
+   * `purpose`: a word in its name, by which those that another process left are found and removed.
    * `allowDisk`: use the folder for temporary files where there is none in memory.
-   * @throws SignetError io where there is none
+   * @throws SignetError io, with this hint, where there is none
    */
-  constructor(allowDisk: boolean) {
+  constructor(purpose: string, hint: string, allowDisk = false) {
     const base = memoryFolders()[0] ?? (allowDisk ? tmpdir() : undefined);
     if (base === undefined) {
-      throw new SignetError("io", "this machine has no folder in memory for the editor's file", {
-        hint: "`signet set` needs none; --allow-disk uses a file on disk, overwritten and removed afterwards",
-      });
+      throw new SignetError("io", "this machine has no folder in memory for plain text", { hint });
     }
-    for (const each of new Set([...memoryFolders(), tmpdir()])) removeAbandoned(each);
-    const name = `${PREFIX}${process.pid}-${randomBytes(9).toString("hex")}`;
+    const prefix = `signet-${purpose}-`;
+    for (const each of new Set([...memoryFolders(), tmpdir()])) removeAbandoned(each, prefix);
+    const name = `${prefix}${process.pid}-${randomBytes(9).toString("hex")}`;
     try {
       this.folder = join(realpathSync(base), name);
       removeWhenGone(this.folder);
@@ -56,17 +56,17 @@ export class Scratch {
   }
 
   /** @throws SignetError io */
-  write(name: string, text: string): string {
+  write(name: string, content: string | Uint8Array): string {
     const path = join(this.folder, name);
     try {
-      writeFileSync(path, text, { mode: 0o600 });
+      writeFileSync(path, content, { mode: 0o600 });
     } catch (error) {
       throw ioError("cannot write", error, path);
     }
     return path;
   }
 
-  /** Overwrites and removes everything, including files that the editor created; never throws. */
+  /** Overwrites and removes everything, including files of the other program; never throws. */
   wipe(): void {
     wipeFolder(this.folder);
   }
@@ -89,7 +89,7 @@ function wipeFolder(folder: string): void {
   try {
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch {
-    // An editor may still be writing: the guard removes the folder when this process ends.
+    // The other program may still be writing: the guard removes the folder when this process ends.
   }
 }
 
@@ -122,8 +122,8 @@ function overwrite(path: string): void {
   }
 }
 
-/** Removes folders of this user's `signet edit` that was killed together with its guard. */
-function removeAbandoned(base: string): void {
+/** Removes folders of this user's processes that were killed together with their guard. */
+function removeAbandoned(base: string, prefix: string): void {
   let names: string[] = [];
   try {
     names = readdirSync(base);
@@ -131,7 +131,7 @@ function removeAbandoned(base: string): void {
     // The folder cannot hold any of ours.
   }
   for (const name of names) {
-    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    const pid = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || isRunning(Number(pid))) continue;
     const folder = join(base, name);
     try {

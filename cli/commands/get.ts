@@ -1,0 +1,74 @@
+// `signet get`: prints one value.
+// SPEC.md, "Values".
+
+import type { Command } from "commander";
+import { SignetError } from "../../shared/errors.ts";
+import { type Connected, connection, flag, recoveryKeyOption, withConnection } from "../options.ts";
+import { plainValuesFrom, type ValueSource } from "../repository/plainvalues.ts";
+import { findProject } from "../repository/project.ts";
+import { chooseObject, readSealedFile } from "../repository/sealedfiles.ts";
+import { printBytes, printResult } from "../terminal/results.ts";
+
+const HELP = `
+The value is printed as it is, byte for byte; on a terminal a line break follows. --from-cluster reads
+the Secret with the permissions of your kubeconfig's user, in the cluster that signet.yaml names for
+the file.
+
+Examples:
+  $ signet get prod/shop/db.yaml password --from-cluster
+  $ signet get prod/shop/db.yaml tls.key --recovery-key backup.age > tls.key`;
+
+export function define(command: Command): void {
+  withConnection(
+    command
+      .argument("<FILE>")
+      .argument("<ITEM>")
+      .usage("--from-cluster|--recovery-key FILE [OPTION...] FILE ITEM")
+      .description("Prints the value of one item of a sealed file in plain text.")
+      .addOption(flag("--from-cluster", "read it from the Secret in the cluster"))
+      .addOption(recoveryKeyOption("private key to open it with; may be given several times"))
+      .option("--name <NAME>", "which SealedSecret, where the file holds several"),
+  )
+    .addHelpText("after", HELP)
+    .action((file: string, item: string, flags: Connected<GetOptions>) =>
+      runGet(file, item, connection(flags)),
+    );
+}
+
+interface GetOptions extends ValueSource {
+  readonly name?: string;
+}
+
+/** @throws SignetError */
+async function runGet(path: string, item: string, options: GetOptions): Promise<void> {
+  const object = chooseObject(readSealedFile(path, findProject()), options.name);
+  const values = await (await plainValuesFrom(options))(object);
+  const value = values.get(item);
+  if (value === undefined) {
+    throw new SignetError("usage", `there is no item ${JSON.stringify(item)}`, {
+      hint: `there are ${[...values.keys()].join(", ")}`,
+      place: { file: path },
+    });
+  }
+  if (!process.stdout.isTTY) {
+    await printBytes(value);
+    return;
+  }
+  const text = textOf(value);
+  // A terminal acts upon control characters.
+  if (text === undefined || /[^\P{Cc}\n\t]/u.test(text)) {
+    throw new SignetError("usage", "this value is not text: it is not printed on a terminal", {
+      hint: "redirect standard output to a program or a file",
+      place: { file: path },
+    });
+  }
+  await printResult(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+function textOf(value: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
+  } catch {
+    return undefined;
+  }
+}

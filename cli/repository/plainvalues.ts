@@ -1,0 +1,52 @@
+// The plain values of SealedSecrets: from the Secrets in the cluster, or opened with private keys.
+// SPEC.md, "Values".
+
+import { locateAsync, SignetError } from "../../shared/errors.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { unseal } from "../../shared/sealing/unseal.ts";
+import { connectionTo, type GivenCertificate } from "./clustercertificates.ts";
+import { inItsNamespace } from "./sealingplace.ts";
+import type { SealedObject } from "./sealedfiles.ts";
+
+export interface ValueSource extends GivenCertificate {
+  /** The Secrets in the clusters, as far as the user may read them. */
+  readonly fromCluster: boolean;
+  /** Files of private keys. */
+  readonly recoveryKey: readonly string[];
+}
+
+/** Opens SealedSecrets, or reads what became of them: values by item. */
+export type PlainValues = (object: SealedObject) => Promise<ReadonlyMap<string, Uint8Array>>;
+
+/** @throws SignetError usage unless there is exactly one source; io, key-invalid */
+export async function plainValuesFrom(source: ValueSource): Promise<PlainValues> {
+  const { fromCluster, recoveryKey } = source;
+  if (fromCluster === recoveryKey.length > 0) {
+    throw new SignetError(
+      "usage",
+      fromCluster
+        ? "--recovery-key and --from-cluster exclude each other"
+        : "nothing says where the values come from",
+      { hint: "use --from-cluster to read the cluster's Secrets, or --recovery-key FILE" },
+    );
+  }
+  if (fromCluster) {
+    const { readSecret } = await import("../cluster/apiobjects.ts");
+    return (object) =>
+      locateAsync(object.place, async () => {
+        const connection = connectionTo(object.meaning?.cluster, source);
+        return (await readSecret(connection, inItsNamespace(object, undefined).metadata)).data;
+      });
+  }
+  const [{ readKeys }, { loadRenderer }] = await Promise.all([
+    import("../recovery/recoverykeys.ts"),
+    import("../recovery/renderer.ts"),
+  ]);
+  const keyring = new Keyring(await readKeys(recoveryKey));
+  const render = await loadRenderer();
+  return (object) =>
+    locateAsync(object.place, async () => {
+      const sealed = inItsNamespace(object, undefined);
+      return (await unseal(sealed, keyring, { render, acceptLegacy: true })).secret.data;
+    });
+}
