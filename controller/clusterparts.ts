@@ -5,6 +5,7 @@ import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
 import { replicaIdentity } from "../host/pod.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
+import type { RecoveryPolicy } from "../shared/keys/recoverynames.ts";
 import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
 import { apiRoutes } from "./api.ts";
@@ -17,6 +18,7 @@ import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
+import { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
 import { Sandbox } from "./sandbox.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import type { Drift, Verdict } from "./verdict.ts";
@@ -26,6 +28,8 @@ interface Surroundings {
   /** The controller's own namespace, where the Lease and the key Secrets are. */
   readonly namespace: string;
   readonly log: Log;
+  /** Who may recover the sealing keys; null for nobody. */
+  readonly recovery: RecoveryPolicy | null;
   /** Aborts when the controller stops. */
   readonly stopping: AbortSignal;
 }
@@ -53,6 +57,7 @@ export class ClusterParts {
   /** Where values are opened for the reconciler, of each namespace in turn. */
   readonly #openers = new Gate(MAX_OPENED, Infinity, clock);
   readonly #keyring = new Keyring();
+  readonly #recovery: RecoveryConfigMaps | undefined;
   readonly #reconciler: Reconciler;
   readonly #flags: ServeFlags;
   readonly #surroundings: Surroundings;
@@ -74,6 +79,7 @@ export class ClusterParts {
     };
     this.lease = this.#createLease(identity);
     this.world = this.#createWorld();
+    this.#recovery = this.#createRecovery();
     this.#reconciler = this.#createReconciler();
     this.keys = this.#createKeys();
   }
@@ -110,6 +116,7 @@ export class ClusterParts {
       log,
       ready: () => this.isReady,
       keyReport: () => keyReport(keyring, this.world.sealedSecrets()),
+      recoveryReport: () => this.#recovery?.report(keyring.keys) ?? null,
       parse: (client, body) => this.parsers.parse(client, body),
       rate: rateLimit,
       burst: rateLimitBurst,
@@ -131,6 +138,7 @@ export class ClusterParts {
       firstLedAt: () => this.lease.createdAt,
       malformedKeys: () => this.keys.malformed,
       renewalAt: () => this.keys.renewalAt,
+      unrecoverable: () => this.#recovery?.missing(this.#keyring.keys) ?? 0,
       now,
     });
   }
@@ -257,6 +265,7 @@ export class ClusterParts {
       {
         client: this.client,
         keyring: this.#keyring,
+        recovery: this.#recovery,
         log,
         now,
         clock,
@@ -275,6 +284,22 @@ export class ClusterParts {
         },
       },
     );
+  }
+
+  #createRecovery(): RecoveryConfigMaps | undefined {
+    const { namespace, log, recovery } = this.#surroundings;
+    if (recovery === null) return undefined;
+    return new RecoveryConfigMaps(namespace, recovery, {
+      client: this.client,
+      log,
+      now,
+      guard: this.lease.guard,
+      readSecret: (name) =>
+        this.client.call("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`),
+      onChange: () => {
+        this.keys.recoveryChanged();
+      },
+    });
   }
 
   /** Another replica may have written before: the reconciler looks at everything again. */
