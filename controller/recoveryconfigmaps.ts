@@ -216,7 +216,11 @@ export class RecoveryConfigMaps {
         ? ["Normal", "RecoveryFilesPublished", `can be recovered by ${who}`]
         : isOurs
           ? ["Normal", "RecoveryRecipientsChanged", `can be recovered by ${who} from now on`]
-          : ["Warning", "RecoveryFilesChanged", "had recovery files that someone changed; put back"];
+          : [
+              "Warning",
+              "RecoveryFilesChanged",
+              "had recovery files that someone changed; put back",
+            ];
     const message = `key ${fingerprint} ${words}`;
     log[type === "Normal" ? "info" : "warn"]("recovery files of a sealing key written", {
       secret: `${this.#namespace}/${name}`,

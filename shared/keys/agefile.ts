@@ -67,9 +67,7 @@ export async function ageFileUnder(text: string, passphrase: string): Promise<st
 export async function oneTimePair(
   recipients: readonly string[],
 ): Promise<{ readonly identity: string; readonly recipient: string }> {
-  const generate = recipients.some(isPostQuantum)
-    ? generateHybridIdentity
-    : generateX25519Identity;
+  const generate = recipients.some(isPostQuantum) ? generateHybridIdentity : generateX25519Identity;
   const identity = await generate();
   return { identity, recipient: await identityToRecipient(identity) };
 }

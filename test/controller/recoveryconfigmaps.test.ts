@@ -133,9 +133,9 @@ async function opened(file: string | undefined, by = identity): Promise<string> 
 }
 
 const events = (): string[] =>
-  [...server.objects.values()]
-    .filter(({ kind }) => kind === "Event")
-    .map(({ reason }) => String(reason))
+  server.seen
+    .filter(({ method, path }) => method === "POST" && path === `${NAMESPACE}/events`)
+    .map(({ body }) => String(body["reason"]))
     .filter((reason) => reason.startsWith("Recovery"));
 
 describe("a new sealing key", () => {

@@ -6,11 +6,12 @@ import { writeFiles } from "../../../host/writefiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../../shared/keys/sealingkey.ts";
 import { reseal } from "../../../shared/sealing/seal.ts";
 import type { SealedSecret } from "../../../shared/sealing/sealedsecret.ts";
-import { readKeys } from "../../recovery/recoverykeys.ts";
 import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
+import { areKeysGiven, type GivenKeys, readGivenKeys } from "../../repository/openingkeys.ts";
 import {
   byCluster,
   editedText,
@@ -18,6 +19,7 @@ import {
   type SealedFile,
   type SealedObject,
 } from "../../repository/sealedfiles.ts";
+import { inRuledNamespace } from "../../repository/sealingplace.ts";
 import { Progress } from "../../terminal/progress.ts";
 
 /** Files written at once: they share waits for the disk, and a kill loses no more than these. */
@@ -32,9 +34,7 @@ export interface Resealed {
 }
 
 /** What opens the values: private keys, or without any, each cluster's controller. */
-interface Opening extends GivenClusterOptions {
-  readonly recoveryKey: readonly string[];
-}
+interface Opening extends GivenClusterOptions, GivenKeys {}
 
 interface StaleObject {
   readonly file: SealedFile;
@@ -92,9 +92,8 @@ export class ResealWork {
   }
 
   async run(): Promise<void> {
-    const { recoveryKey } = this.#options;
     try {
-      if (recoveryKey.length > 0) await this.#offline(await readKeys(recoveryKey));
+      if (areKeysGiven(this.#options)) await this.#offline(await readGivenKeys(this.#options));
       else await this.#throughController();
     } finally {
       // Keep what is sealed, whatever ended the work.
@@ -103,7 +102,7 @@ export class ResealWork {
     }
   }
 
-  async #offline(keys: Awaited<ReturnType<typeof readKeys>>): Promise<void> {
+  async #offline(keys: readonly SealingKey[]): Promise<void> {
     const cores = availableParallelism();
     const keyring = new Keyring(keys);
     const waiting = this.#stale.values();
@@ -111,7 +110,7 @@ export class ResealWork {
       for (const { object, certificate } of waiting) {
         let result: SealedSecret | SignetError;
         try {
-          result = await reseal(object.sealed, keyring, 1, certificate);
+          result = await reseal(inRuledNamespace(object), keyring, 1, certificate);
         } catch (error) {
           if (!(error instanceof SignetError)) throw error;
           result = error.at({ ...object.place, object: object.name });
