@@ -7,7 +7,7 @@ import { loadAll } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readKeyFile } from "../../shared/keys/keyfile.ts";
 import { partPath } from "../parts/parts.ts";
-import { type ControlPlane, type KubeObject, startControlPlane } from "./controlplane.ts";
+import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import { makeRepository, type Repository } from "./gitops.ts";
 import { eventsOf, metricOf, readSecret, untilData } from "./objects.ts";
 import {
@@ -124,7 +124,7 @@ describe("each key", () => {
     const name = metadata?.name ?? "";
     const path = `${NAMESPACE}/configmaps/${name}`;
     const patch = { data: { "key.age": "for someone else" } };
-    await plane.request("PATCH", path, patch, "application/merge-patch+json");
+    await plane.request("PATCH", path, patch, MERGE);
     await plane.waitFor("the file to be put right", async () => {
       const { body } = await plane.request("GET", path);
       return body.data?.["key.age"]?.startsWith("-----BEGIN AGE") === true;

@@ -3,6 +3,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
+import { checkRecipients } from "../../../shared/keys/agefile.ts";
 import { KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../../shared/manifest/manifest.ts";
 import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
@@ -45,6 +46,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
   if (recipient.length > 0 && passphraseFile !== undefined) {
     throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
   }
+  checkRecipients(recipient);
   if (!force && statIfThere(output) !== undefined) {
     throw new SignetError("io", "is there already; an older backup may hold keys that are gone", {
       hint: "name another file, or say --force",
