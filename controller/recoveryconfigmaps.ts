@@ -23,7 +23,7 @@ const POLICY_ANNOTATION = "kube-signet/recovery-for";
 /** Shows that a holder of the key wrote the files, and for whom. */
 const TAG_ANNOTATION = "kube-signet/recovery-tag";
 
-export interface RecoveryWiring {
+interface RecoveryWiring {
   readonly client: KubernetesClient;
   readonly log: Log;
   readonly now: () => Date;

@@ -12,7 +12,7 @@ import type { Project, ProjectCluster } from "./projectfile.ts";
 import { recoveryFolder, recoveryPath } from "./recoveryfolder.ts";
 
 /** What a drill found for a cluster. */
-export interface DrillRecord {
+interface DrillRecord {
   readonly at: Date;
   /** How many values opened. */
   readonly opened: number;

@@ -15,7 +15,7 @@ import type { Project, ProjectCluster } from "./projectfile.ts";
 import { needKeyFile, readShareFiles, recoveryPath } from "./recoveryfolder.ts";
 
 /** What a person has to recover keys with. */
-export interface Identities {
+interface Identities {
   readonly files: readonly string[];
   /** Lines that age takes. */
   readonly lines: readonly string[];
@@ -52,7 +52,7 @@ export async function readIdentities(files: readonly string[]): Promise<Identiti
 }
 
 /** A key of a cluster: opened, or why not. */
-export interface Recovered {
+interface Recovered {
   readonly cluster: ProjectCluster;
   readonly fingerprint: string;
   /** The key Secret as text; null where it could not be had. */

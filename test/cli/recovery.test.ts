@@ -64,7 +64,7 @@ describe("the recovery file of a key", () => {
     const opened = await place.signet(["unseal", path, "--recovery-identity", "../id.key"]);
     expect([opened.status, opened.stdout]).toEqual([0, expect.stringContaining("aHVudGVyMg==")]);
     expect(opened.stdout).toContain("namespace: shop");
-    const stale = place.read(path).replace(/^.*sealed-with.*\n/m, "");
+    const stale = place.read(path).replace(/^.*kube-signet\/sealed-under.*\n/m, "");
     place.write(path, stale);
     const resealed = await place.signet(["reseal", "--recovery-identity", "../id.key"]);
     expect([resealed.status, resealed.stdout]).toEqual([0, expect.stringContaining("shop/db")]);
