@@ -22,6 +22,8 @@ const FINGERPRINT_ANNOTATION = "kube-signet/fingerprint";
 const POLICY_ANNOTATION = "kube-signet/recovery-for";
 /** Shows that a holder of the key wrote the files, and for whom. */
 const TAG_ANNOTATION = "kube-signet/recovery-tag";
+/** How long the start waits for the first list. */
+const START_MS = 10_000;
 
 interface RecoveryWiring {
   readonly client: KubernetesClient;
@@ -66,9 +68,15 @@ export class RecoveryConfigMaps {
     return `/api/v1/namespaces/${this.#namespace}/configmaps`;
   }
 
-  /** Resolves when all ConfigMaps have been read. */
-  start(signal: AbortSignal): Promise<void> {
-    return this.#cache.start(signal);
+  /**
+   * Resolves when all ConfigMaps have been read, or soon: without the right to read them, the keys that
+   * are there must go on.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    const limit = new Promise<void>((resolve) => {
+      setTimeout(resolve, START_MS).unref();
+    });
+    await Promise.race([this.#cache.start(signal), limit]);
   }
 
   /** Whether someone can recover the key: its files are published, as a holder of the key wrote them. */

@@ -3,13 +3,14 @@
 // SPEC.md, "Recovery".
 
 import { armor, Decrypter } from "age-encryption";
-import { locate, SignetError } from "../../shared/errors.ts";
+import { formatPlace, locate, SignetError } from "../../shared/errors.ts";
 import { decodeText, readBytes } from "../../host/readfile.ts";
 import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
 import { identityOf, parseShare, type Share } from "../../shared/keys/recoveryfiles.ts";
 import { KEY_FILE, repositoryName } from "../../shared/keys/recoverynames.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import { addIdentity, linesOf, unlockBackup } from "../recovery/lock.ts";
+import { warn } from "../terminal/messages.ts";
 import { type ClusterKeys, clusterKeys } from "./clustercertificates.ts";
 import type { Project, ProjectCluster } from "./projectfile.ts";
 import { needKeyFile, readShareFiles, recoveryPath } from "./recoveryfolder.ts";
@@ -174,10 +175,19 @@ export async function keysByIdentity(
   const clusters = chosen.map((cluster) => clusterKeys(project, cluster));
   const all = await recoverKeys(project, clusters, identities);
   const recovered = all.filter(({ key }) => key !== null);
+  if (only !== undefined && recovered.length > 0) warnOfMissing(all);
   if (recovered.length > 0) return recovered;
   const place = { file: files[0] ?? "" };
   throw (
     all.find(({ error }) => error !== null)?.error ??
     new SignetError("key-invalid", "there is no certificate whose key it could open", { place })
   );
+}
+
+function warnOfMissing(all: readonly Recovered[]): void {
+  for (const { fingerprint, error } of all) {
+    if (error === null) continue;
+    const where = formatPlace(error.place);
+    warn(`${where}: ${error.message}: the key ${fingerprint} is left out`);
+  }
 }

@@ -2,7 +2,11 @@
 // SPEC.md, "Recovery".
 
 import { readFileSync } from "node:fs";
-import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption";
+import {
+  generateHybridIdentity,
+  generateX25519Identity,
+  identityToRecipient,
+} from "age-encryption";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { lockBackup } from "../../cli/recovery/lock.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";

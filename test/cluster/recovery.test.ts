@@ -73,7 +73,8 @@ async function list(path: string): Promise<KubeObject[]> {
 }
 
 const keySecrets = (): Promise<KubeObject[]> => list(`secrets?labelSelector=${KEY_LABEL}`);
-const published = (): Promise<KubeObject[]> => list("configmaps?labelSelector=kube-signet/recovery");
+const published = (): Promise<KubeObject[]> =>
+  list("configmaps?labelSelector=kube-signet/recovery");
 
 /** The fingerprints of the keys in all published files, as `age` itself opens them. */
 async function recoverable(): Promise<Set<string>> {
@@ -157,8 +158,9 @@ describe("each key", () => {
     const { body } = await plane.request("GET", role);
     expect((await plane.request("DELETE", role)).status).toBe(200);
     controller.kill("SIGUSR1");
-    await plane.waitFor("the failure to be counted", async () =>
-      (await metricOf(controller, "recovery_missing")) === 1,
+    await plane.waitFor(
+      "the failure to be counted",
+      async () => (await metricOf(controller, "recovery_missing")) === 1,
     );
     expect(await keySecrets()).toHaveLength(before.length);
     await repository.sh("signet verify --live");

@@ -190,6 +190,19 @@ describe("a key that was there before", () => {
     await until(() => events().includes("RecoveryFilesPublished"));
   });
 
+  it("goes on sealing where the controller may not even read ConfigMaps", async () => {
+    const fingerprint = await stored("old", DAY_MS / 2);
+    server.always("GET", CONFIG_MAPS, refuse(403, "Forbidden"));
+    server.always("POST", CONFIG_MAPS, refuse(403, "Forbidden"));
+    const started = replica();
+    await until(() => server.seen.some(({ path }) => path === CONFIG_MAPS));
+    await vi.advanceTimersByTimeAsync(10_000);
+    const { keys, keyring, recovery } = await started;
+    keys.lead();
+    await until(() => recovery.missing(keyring.keys) === 1);
+    expect(keyring.newest?.fingerprint).toBe(fingerprint);
+  });
+
   it("does not seal before it is recoverable where a person puts in a newer one", async () => {
     const old = await stored("old", DAY_MS / 2);
     const { keys, keyring, recovery, messages } = await replica();

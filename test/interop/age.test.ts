@@ -2,7 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption";
+import {
+  generateHybridIdentity,
+  generateX25519Identity,
+  identityToRecipient,
+} from "age-encryption";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { lockBackup, unlockBackup } from "../../cli/recovery/lock.ts";
 import { recoveryFilesOf } from "../../shared/keys/recoveryfiles.ts";
