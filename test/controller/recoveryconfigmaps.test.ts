@@ -231,7 +231,12 @@ describe("recovery files", () => {
   }
 
   it.each<[string, (path: string, object: JsonObject) => void]>([
-    ["deleted", (path) => server.remove(path) as undefined],
+    [
+      "deleted",
+      (path) => {
+        server.remove(path);
+      },
+    ],
     [
       "replaced by a file for someone else",
       (path, object) => {
