@@ -211,7 +211,6 @@ describe("a cluster that is lost", () => {
       return all.length > 1 && all.every(({ data }) => data?.["share-3.age"] !== undefined);
     });
     await repository.sh("signet cert refresh");
-    await repository.commit("prod: shares");
     const drill = "signet keys drill --cluster prod --recovery-identity";
     const alone = await repository.attempt(`${drill} ../carl.key`);
     expect(alone.status).toBe(3);

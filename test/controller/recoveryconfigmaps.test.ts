@@ -11,6 +11,8 @@ import { CONFIRMED_ANNOTATION, formatKeySecret, readKeyFile } from "../../shared
 import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import type { RecoveryPolicy } from "../../shared/keys/recoverynames.ts";
+// Loaded on demand by what is tested, which would take of the time that a wait has.
+import "../../shared/keys/recoveryfiles.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 import { stopClocks, until } from "./waiting.ts";
