@@ -35,6 +35,12 @@ export const scopeWords = "where the values may be opened";
 export const recoveryKeyOption = (what: string): Option =>
   list("--recovery-key <FILE|FOLDER>", what);
 
+export const recoveryIdentityOption = (): Option =>
+  list(
+    "--recovery-identity <FILE>",
+    "age identity that opens the recovery files of the repository, or shares for a quorum",
+  );
+
 /** The form in which a check reports what it found. */
 export const findingFormatOption = (formats: readonly string[]): Option =>
   new Option("--format <FORMAT>", "form of the report").choices(formats).default("text");

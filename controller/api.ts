@@ -1,4 +1,4 @@
-// The routes: certificate, keys, verify, rotate, health, readiness, metrics.
+// The routes: certificate, keys, recovery, verify, rotate, health, readiness, metrics.
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
@@ -27,20 +27,24 @@ export interface ApiWiring extends GuardWiring {
   readonly ready: () => boolean;
   /** The response of `/v1/keys`. */
   readonly keyReport: () => Json;
+  /** The response of `/v1/recovery`; null where no recovery recipients are named. */
+  readonly recoveryReport: () => Json;
 }
 
 type Routes = Readonly<Record<string, { readonly methods: string[]; readonly route: Route }>>;
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const JSON_TYPE = "application/json";
+const NOT_FOUND: Answer = { code: 404, body: "404 page not found\n" };
 
 /** The routes that the cluster can reach. */
 export function apiRoutes(wiring: ApiWiring): RequestListener {
-  const { keyring, metrics, ready, keyReport, log } = wiring;
+  const { keyring, metrics, ready, keyReport, recoveryReport, log } = wiring;
   const guarded = guardedRoute(wiring);
   const { clock } = wiring;
   const readers = new Allowances({ rate: READ_RATE, burst: READ_BURST, clock });
   const keysText = shared(() => JSON.stringify(keyReport()), clock);
+  const recoveryText = shared(() => JSON.stringify(recoveryReport()), clock);
   const routes: Routes = {
     ...healthRoutes(ready),
     "/v1/cert.pem": {
@@ -59,6 +63,15 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
         const { retryAfterMs } = readers.take(callerOf(request));
         if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
         return { code: 200, body: await keysText(), contentType: JSON_TYPE };
+      },
+    },
+    "/v1/recovery": {
+      methods: ["GET", "HEAD"],
+      route: async (request) => {
+        const { retryAfterMs } = readers.take(callerOf(request));
+        if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
+        const body = await recoveryText();
+        return body === "null" ? NOT_FOUND : { code: 200, body, contentType: JSON_TYPE };
       },
     },
     "/v1/verify": {
@@ -143,7 +156,7 @@ function healthRoutes(ready: () => boolean): Routes {
 
 async function answer(routes: Routes, request: IncomingMessage, path: string): Promise<Answer> {
   const found = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  if (found === undefined) return { code: 404, body: "404 page not found\n" };
+  if (found === undefined) return NOT_FOUND;
   if (!found.methods.includes(request.method ?? "")) {
     const allow = found.methods.join(", ");
     return { code: 405, body: "method not allowed\n", headers: { allow } };

@@ -16,7 +16,7 @@ import {
   RENEW_ANNOTATION,
 } from "../shared/keys/keyfile.ts";
 import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
-import { kindsOf, type SealingKey } from "../shared/keys/sealingkey.ts";
+import { kindsOf, maySeal, type SealingKey } from "../shared/keys/sealingkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { parseSecret } from "../shared/kubernetes/secret.ts";
 import { Cache, objectKey, text } from "./cache.ts";
@@ -24,6 +24,7 @@ import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import { KeyAnnotations } from "./keyannotations.ts";
 import { KeyChanges, type KeyChangesWiring, SEALING_SINCE_ANNOTATION } from "./keychanges.ts";
+import type { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
 import { ShortKeys } from "./shortkeys.ts";
 import { TakeOver } from "./takeover.ts";
 import { UsableHalves } from "./usablehalves.ts";
@@ -56,6 +57,8 @@ interface RenewalOptions {
 
 export interface KeysWiring extends KeyChangesWiring {
   readonly keyring: Keyring;
+  /** Undefined where no recovery recipients are named. */
+  readonly recovery?: RecoveryConfigMaps | undefined;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   /** Called after the set of keys has changed. */
@@ -164,7 +167,11 @@ export class ClusterKeys {
 
   /** Resolves when all existing keys have been read. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#labelled.start(signal), this.#legacy.start(signal)]);
+    await Promise.all([
+      this.#labelled.start(signal),
+      this.#legacy.start(signal),
+      this.#wiring.recovery?.start(signal),
+    ]);
     if (signal.aborted) return;
     await this.#takeOver.judge(this.#heldKeys(), signal);
     this.#loaded = true;
@@ -223,11 +230,12 @@ export class ClusterKeys {
   }
 
   #found(): Found[] {
-    return this.#candidates().map((found) =>
-      found.key !== null && this.#takeOver.inherits(found.key)
-        ? { ...found, key: { ...found.key, confirmed: true } }
-        : found,
+    const found = this.#candidates().map((each) =>
+      each.key !== null && this.#takeOver.inherits(each.key)
+        ? { ...each, key: { ...each.key, confirmed: true } }
+        : each,
     );
+    return withRecovery(found, this.#wiring.recovery);
   }
 
   /** The key Secrets as they say of themselves. */
@@ -240,6 +248,11 @@ export class ClusterKeys {
     return this.#candidates().flatMap(({ key }) => (key === null ? [] : [key]));
   }
 
+  /** To be called when the recovery files may have changed. */
+  recoveryChanged(): void {
+    this.#refill();
+  }
+
   #refill(): void {
     if (!this.#loaded) return;
     this.#takeOver.settle(this.#heldKeys());
@@ -249,7 +262,7 @@ export class ClusterKeys {
     const held = JSON.stringify(
       keys.map((key) => {
         const { name, fingerprint, certificate, orderedAt, compromised, confirmed } = key;
-        const states = [orderedAt, compromised, confirmed];
+        const states = [orderedAt, compromised, confirmed, key.awaitsRecovery ?? false];
         return [name, fingerprint, kindsOf(key), certificate?.pem ?? "", ...states];
       }),
     );
@@ -271,7 +284,7 @@ export class ClusterKeys {
     if (this.#working) return;
     const dueInMs = this.#dueInMs();
     this.#working = true;
-    (dueInMs > 0 ? this.#tellChanges() : this.#create()).then(
+    (dueInMs > 0 ? this.#keep() : this.#create()).then(
       () => {
         this.#working = false;
         if (dueInMs <= 0) this.#requested = false;
@@ -289,6 +302,14 @@ export class ClusterKeys {
         this.#lookIn(RETRY_MS);
       },
     );
+  }
+
+  /** Keeps the recovery files, and tells which key seals. */
+  async #keep(): Promise<void> {
+    const { recovery } = this.#wiring;
+    // Again at the next look where it failed, which it tells.
+    if (this.#leading) await recovery?.keep(this.#heldKeys());
+    await this.#tellChanges();
   }
 
   async #tellChanges(): Promise<void> {
@@ -328,7 +349,7 @@ export class ClusterKeys {
 
   /** Creates a key and stores it. Adds it to the keyring only after the API server accepts it. */
   async #create(): Promise<void> {
-    const { client, keyring, log, now, clock, guard } = this.#wiring;
+    const { client, keyring, log, now, clock, recovery } = this.#wiring;
     const { namespace, prefix, bits, hybrid, validForMs, commonName, labels, annotations } =
       this.#options;
     const predecessor = keyring.keys[0] ?? null;
@@ -337,19 +358,27 @@ export class ClusterKeys {
     const pair = await createSealingKey({ bits, validForMs, commonName, notBefore, kinds });
     const { fingerprint } = parseCertificate(pair.certificatePem);
     const confirmed = { ...annotations, [CONFIRMED_ANNOTATION]: fingerprint };
+    const guard = this.#leading ? this.#wiring.guard : undefined;
+    let isPublished = recovery === undefined;
     for (let attempt = 0; attempt <= NAME_TRIES; attempt++) {
       // Whoever may create Secrets here can take every name that follows from a fingerprint.
       const name =
         attempt < NAME_TRIES
           ? keyName(prefix, predecessor, attempt)
           : prefix + letters(randomBytes(RANDOM_LENGTH));
+      const body = formatKeySecret(pair, { name, namespace }, labels, confirmed);
+      if (!isPublished) {
+        // Before it is stored: from then on any replica may seal with it.
+        await recovery?.publish(readKeySecret(parseSecret(body)), body, guard);
+        isPublished = true;
+      }
       try {
         await this.#take(name, async () =>
           this.#read(
             await client.call("POST", this.#path, {
               query: { fieldManager: FIELD_MANAGER },
-              body: formatKeySecret(pair, { name, namespace }, labels, confirmed),
-              ...(this.#leading ? { guard } : {}),
+              body,
+              ...(guard === undefined ? {} : { guard }),
             }),
           ),
         );
@@ -397,4 +426,23 @@ export class ClusterKeys {
       return { key: null, renew, sealingSince };
     }
   }
+}
+
+/**
+ * Holds keys back from sealing until they are recoverable, except one that seals already, and except
+ * where no key is recoverable yet: naming recipients must not stop a running cluster.
+ */
+function withRecovery(
+  found: readonly Found[],
+  recovery: Pick<RecoveryConfigMaps, "isRecoverable"> | undefined,
+): Found[] {
+  if (recovery === undefined) return [...found];
+  const isFree = ({ key, sealingSince }: Found): boolean =>
+    key !== null && maySeal(key) && (sealingSince !== "" || recovery.isRecoverable(key));
+  if (!found.some(isFree)) return [...found];
+  return found.map((each) =>
+    each.key === null || isFree(each)
+      ? each
+      : { ...each, key: { ...each.key, awaitsRecovery: true } },
+  );
 }

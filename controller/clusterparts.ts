@@ -5,6 +5,7 @@ import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
 import { replicaIdentity } from "../host/pod.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
+import type { RecoveryPolicy } from "../shared/keys/recoverynames.ts";
 import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
 import { apiRoutes } from "./api.ts";
@@ -18,6 +19,7 @@ import { createMetrics, type Metrics } from "./metrics.ts";
 import { Publisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
+import { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
 import { Sandbox } from "./sandbox.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import type { Drift, Verdict } from "./verdict.ts";
@@ -27,6 +29,8 @@ interface Surroundings {
   /** The controller's own namespace, where the Lease and the key Secrets are. */
   readonly namespace: string;
   readonly log: Log;
+  /** Who may recover the sealing keys; null for nobody. */
+  readonly recovery: RecoveryPolicy | null;
   /** Aborts when the controller stops. */
   readonly stopping: AbortSignal;
 }
@@ -56,6 +60,7 @@ export class ClusterParts {
   /** Where values are opened for the reconciler, of each namespace in turn. */
   readonly #openers = new Gate(MAX_OPENED, Infinity, clock);
   readonly #keyring = new Keyring();
+  readonly #recovery: RecoveryConfigMaps | undefined;
   readonly #reconciler: Reconciler;
   readonly #flags: ServeFlags;
   readonly #surroundings: Surroundings;
@@ -77,6 +82,7 @@ export class ClusterParts {
     };
     this.lease = this.#createLease(identity);
     this.world = this.#createWorld();
+    this.#recovery = this.#createRecovery();
     this.#reconciler = this.#createReconciler();
     this.keys = this.#createKeys();
     this.publisher = this.#createPublisher();
@@ -114,6 +120,7 @@ export class ClusterParts {
       log,
       ready: () => this.isReady,
       keyReport: () => keyReport(keyring, this.world.sealedSecrets()),
+      recoveryReport: () => this.#recovery?.report(keyring.keys) ?? null,
       parse: (client, body) => this.parsers.parse(client, body),
       rate: rateLimit,
       burst: rateLimitBurst,
@@ -135,6 +142,7 @@ export class ClusterParts {
       firstLedAt: () => this.lease.createdAt,
       malformedKeys: () => this.keys.malformed,
       renewalAt: () => this.keys.renewalAt,
+      unrecoverable: () => this.#recovery?.missing(this.#keyring.keys) ?? 0,
       now,
     });
   }
@@ -263,6 +271,7 @@ export class ClusterParts {
       {
         client: this.client,
         keyring: this.#keyring,
+        recovery: this.#recovery,
         log,
         now,
         clock,
@@ -296,6 +305,22 @@ export class ClusterParts {
       log,
       clock,
       guard: this.lease.guard,
+    });
+  }
+
+  #createRecovery(): RecoveryConfigMaps | undefined {
+    const { namespace, log, recovery } = this.#surroundings;
+    if (recovery === null) return undefined;
+    return new RecoveryConfigMaps(namespace, recovery, {
+      client: this.client,
+      log,
+      now,
+      guard: this.lease.guard,
+      readSecret: (name) =>
+        this.client.call("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`),
+      onChange: () => {
+        this.keys.recoveryChanged();
+      },
     });
   }
 

@@ -23,6 +23,8 @@ export interface Facts {
   readonly malformedKeys: () => number;
   /** Null if keys are never renewed. */
   readonly renewalAt: () => Date | null;
+  /** Sealing keys that are not encrypted for all of their recovery recipients. */
+  readonly unrecoverable: () => number;
   readonly now: () => Date;
 }
 
@@ -230,6 +232,14 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
         const { keyring, now } = facts;
         const since = keyring.newest?.orderedAt.getTime() ?? now().getTime();
         this.set((now().getTime() - since) / 1000);
+      },
+    }),
+    recoveryMissing: new Gauge({
+      name: `${PREFIX}recovery_missing`,
+      help: "Sealing keys, made or about to be made, that their recovery recipients could not recover.",
+      registers,
+      collect() {
+        this.set(facts.unrecoverable());
       },
     }),
     sealingKeyRenewal: new Gauge({

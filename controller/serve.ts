@@ -8,6 +8,7 @@ import { metricsRoutes, probeRoutes } from "./api.ts";
 import { ClusterParts } from "./clusterparts.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { createLog, type Log } from "./log.ts";
+import { recoveryPolicy } from "./recoverypolicy.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import { checkHybridKeys } from "./usablehalves.ts";
 
@@ -30,7 +31,8 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const log = processLog(flags);
   const namespace = ownNamespace(process.env);
   const stopping = new AbortController();
-  const parts = new ClusterParts(flags, { namespace, log, stopping: stopping.signal });
+  const recovery = await recoveryPolicy(flags);
+  const parts = new ClusterParts(flags, { namespace, log, recovery, stopping: stopping.signal });
 
   const servers = await startServers(flags, parts, log);
   const [api, metrics, health] = servers.map(addressOf);

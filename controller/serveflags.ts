@@ -41,6 +41,9 @@ export interface ServeFlags extends KeyFlags, LogFlags {
   readonly leaderElectLeaseDuration: number;
   readonly privatekeyLabels: Record<string, string>;
   readonly privatekeyAnnotations: Record<string, string>;
+  readonly recoveryRecipients: string[];
+  readonly recoveryRecipientsFile?: string;
+  readonly recoveryQuorum?: number;
   readonly acceptDeprecatedV1Data: boolean;
   readonly updateStatus: boolean;
   readonly metricsOmitSecretLabels: boolean;
@@ -139,6 +142,22 @@ const KEY_RENEWAL_FLAGS: readonly FlagRow[] = [
     read: readPairs,
     byDefault: "",
     shownDefault: "none",
+  },
+  {
+    flag: "--recovery-recipients <list>",
+    words: "age recipients, any of whom can recover every sealing key",
+    read: readList,
+    byDefault: "",
+    shownDefault: "none",
+  },
+  {
+    flag: "--recovery-recipients-file <file>",
+    words: "more such recipients, one a line",
+  },
+  {
+    flag: "--recovery-quorum <number>",
+    words: "how many of the recovery recipients it takes together; any one if not given",
+    read: readInteger,
   },
   {
     flag: "--accept-deprecated-v1-data [bool]",

@@ -12,6 +12,7 @@ import {
   withConnection,
 } from "../options.ts";
 import { X509Certificate } from "node:crypto";
+import { relative } from "node:path";
 import { HYBRID } from "../../shared/envelopes/hybrid.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { formatPlace, SignetError, throwAll } from "../../shared/errors.ts";
@@ -34,7 +35,13 @@ import {
   withNewest,
 } from "../repository/clustercertificates.ts";
 import { clusterNamed, findProject, needProject } from "../repository/project.ts";
-import type { Project } from "../repository/projectfile.ts";
+import type { Project, ProjectCluster } from "../repository/projectfile.ts";
+import {
+  fetchPublished,
+  recoveryFolder,
+  recoveryOutputs,
+  recoveryPath,
+} from "../repository/recoveryfolder.ts";
 import { table } from "../terminal/table.ts";
 import { count, shortFingerprint } from "../terminal/counts.ts";
 import { printJson, printLines, printResult } from "../terminal/results.ts";
@@ -48,7 +55,8 @@ Example:
 
 const REFRESH_HELP = `
 The newest certificate comes first in the file; those before it stay, so that \`signet status\` knows
-their values as this cluster's.
+their values as this cluster's. If the controller has recovery recipients, the recovery files of the keys
+come too: age files, which only those recipients open.
 
 Examples:
   $ signet cert refresh
@@ -252,6 +260,43 @@ function readableKeys(project: Project): ClusterKeys[] {
   });
 }
 
+/** The recovery files of a cluster's keys that are new or changed. @throws SignetError network, io */
+async function refreshedRecovery(
+  project: Project,
+  { cluster, known }: ClusterKeys,
+  newest: Certificate,
+  options: GivenClusterOptions,
+): Promise<Output[]> {
+  const published = await fetchPublished(cluster, options);
+  if (published === null) {
+    if (cluster.recovery !== undefined) {
+      warn(`${cluster.name}: its controller has no recovery recipients, or does not know of any`);
+    }
+    return [];
+  }
+  if (!published.some(({ fingerprint }) => fingerprint === newest.fingerprint)) {
+    warn(`${cluster.name}: nobody can recover its newest key yet: see the controller's log`);
+  }
+  const all = new Map([...known, [newest.fingerprint, newest]]);
+  return recoveryOutputs(project, { cluster, known: all }, published);
+}
+
+function tellRecovery(
+  project: Project,
+  cluster: ProjectCluster,
+  files: number,
+  dryRun: boolean,
+): void {
+  if (files === 0) return;
+  const folder = recoveryPath(project, cluster, "");
+  say(`${folder}: ${count(files, "recovery file")} ${dryRun ? "would be new" : "new"}`);
+  if (cluster.recovery !== undefined) return;
+  say(
+    `hint: with \`recovery: ${recoveryFolder(cluster)}\` under clusters.${cluster.name}, ` +
+      "`signet verify` fails where a key lacks its file",
+  );
+}
+
 /** @throws SignetError, or an AggregateError of them; the other clusters are refreshed */
 async function runCertRefresh(
   names: readonly string[],
@@ -274,14 +319,23 @@ async function runCertRefresh(
       checkNotOfOther(certificate, keys, known, newest);
       newest.set(cluster.name, certificate);
       const changed = certificate.fingerprint !== keys.current?.fingerprint;
-      facts.push({ cluster: cluster.name, fingerprint: certificate.fingerprint, changed });
       const text = withNewest(certificate, keys);
       if (changed) outputs.push(certificateOutput(project, cluster, text));
+      const recovery = await refreshedRecovery(project, keys, certificate, options);
+      outputs.push(...recovery);
+      const { fingerprint } = certificate;
+      facts.push({
+        cluster: cluster.name,
+        fingerprint,
+        changed,
+        recoveryFiles: recovery.map(({ path }) => relative(process.cwd(), path)),
+      });
       if (!options.json) {
         const state = changed ? (options.dryRun ? "would be new" : "new") : "unchanged";
         const left = daysLeft(certificate, new Date());
         const remaining = left < 0 ? "EXPIRED" : `${count(left, "day")} left`;
         say(`${cluster.name}: ${certificate.fingerprint}, ${remaining}: ${state}`);
+        tellRecovery(project, cluster, recovery.length, options.dryRun);
       }
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;

@@ -10,7 +10,8 @@ import { statIfThere } from "../../host/readfile.ts";
 import { rootOf } from "../../host/rootedfiles.ts";
 import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
+import { type JsonObject, objectName } from "../../shared/kubernetes/object.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import { blobsOf, commitOf, mergeBaseOf, needWorkTree, readBlobs } from "../git/gitprocess.ts";
@@ -29,12 +30,13 @@ import {
   connection,
   flag,
   jsonOption,
+  recoveryIdentityOption,
   recoveryKeyOption,
   withConnection,
 } from "../options.ts";
-import { readKeys } from "../recovery/recoverykeys.ts";
 import { loadRenderer } from "../recovery/renderer.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
+import { areKeysGiven, type GivenKeys, readGivenKeys } from "../repository/openingkeys.ts";
 import { findProject } from "../repository/project.ts";
 import {
   byCluster,
@@ -45,13 +47,14 @@ import {
   skip,
   type SealedObject,
 } from "../repository/sealedfiles.ts";
+import { inRuledNamespace } from "../repository/sealingplace.ts";
 import { count } from "../terminal/counts.ts";
 import { say, warn } from "../terminal/messages.ts";
 import { printJson, printLines } from "../terminal/results.ts";
 
 const HELP = `
 Without --revisions: what the files declare against what the clusters have. The same ciphertext is the
-same value; for another one --recovery-key tells whether the value differs as well, by a keyed hash.
+same value; for another one --recovery-key or --recovery-identity tells whether the value differs as well, by a keyed hash.
 No value is ever shown.
 
 Examples:
@@ -68,6 +71,7 @@ export function define(command: Command): void {
       .description("Compares sealed files with the clusters, or two revisions.")
       .option("--revisions <A[..B]>", "compare two revisions, or one with the files as they are")
       .addOption(recoveryKeyOption("private key to compare the values with"))
+      .addOption(recoveryIdentityOption())
       .addOption(clusterOption())
       .addOption(flag("--exit-code", "end with 3 where there is a difference"))
       .addOption(jsonOption()),
@@ -76,11 +80,9 @@ export function define(command: Command): void {
     .action((paths: string[], flags: Connected<DiffOptions>) => runDiff(paths, connection(flags)));
 }
 
-interface DiffOptions extends GivenCertificate {
+interface DiffOptions extends GivenCertificate, GivenKeys {
   /** `A..B`, or `A` to compare A with the working tree. */
   readonly revisions?: string;
-  /** Private keys, to compare values as well as ciphertext. */
-  readonly recoveryKey: readonly string[];
   readonly exitCode: boolean;
   readonly json: boolean;
 }
@@ -109,12 +111,10 @@ interface Difference {
  * @throws SignetError check-found where there is a difference and `exitCode` is set; io, network
  */
 async function runDiff(paths: readonly string[], options: DiffOptions): Promise<void> {
-  const { revisions, recoveryKey } = options;
-  if (revisions !== undefined && recoveryKey.length > 0) {
-    throw new SignetError(
-      "usage",
-      "--revisions compares ciphertext alone: leave --recovery-key out",
-    );
+  const { revisions } = options;
+  if (revisions !== undefined && areKeysGiven(options)) {
+    const given = options.recoveryKey.length > 0 ? "--recovery-key" : "--recovery-identity";
+    throw new SignetError("usage", `--revisions compares ciphertext alone: leave ${given} out`);
   }
   const { differences, compared } =
     revisions === undefined
@@ -214,10 +214,11 @@ async function againstCluster(paths: readonly string[], options: DiffOptions): P
   const inventory = readSealedFiles(paths, findProject());
   const [broken] = inventory.unreadable;
   if (broken !== undefined) throw broken;
-  const compare =
-    options.recoveryKey.length === 0 ? undefined : await valueComparer(options.recoveryKey);
+  const compare = areKeysGiven(options)
+    ? await valueComparer(await readGivenKeys(options))
+    : undefined;
   const found: Difference[] = [];
-  const asked = objectsToAsk(inventory, options.cluster);
+  const asked = objectsToAsk(inventory, options.cluster).map(placed);
   const { listSealedSecrets, readSecretIfThere } = await import("../cluster/apiobjects.ts");
   for (const [cluster, objects] of byCluster(asked)) {
     const config = objects[0]?.meaning?.cluster;
@@ -264,11 +265,17 @@ function ciphertextDifferences(
   ]).map(asDifference);
 }
 
+/** As its values are sealed for, and as it is in the cluster, where the file says no namespace. */
+function placed(object: SealedObject): SealedObject {
+  const sealed = inRuledNamespace(object);
+  return { ...object, sealed, name: objectName(sealed.metadata) };
+}
+
 type Compare = (object: SealedObject, live: Secret | null) => Promise<ItemDifference[]>;
 
 /** Compares values by a hash with a random key, which no other run has. */
-async function valueComparer(keyFiles: readonly string[]): Promise<Compare> {
-  const keyring = new Keyring(await readKeys(keyFiles));
+async function valueComparer(keys: readonly SealingKey[]): Promise<Compare> {
+  const keyring = new Keyring(keys);
   const render = await loadRenderer();
   const key = randomBytes(32);
   const hashed = (data: ReadonlyMap<string, Uint8Array>): Map<string, string> =>

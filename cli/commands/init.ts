@@ -19,6 +19,7 @@ import {
   fetchClusterCertificate,
   withNewest,
 } from "../repository/clustercertificates.ts";
+import { fetchPublished, recoveryFolder, recoveryOutputs } from "../repository/recoveryfolder.ts";
 import { readProjectText } from "../repository/project.ts";
 import { rootOf } from "../../host/rootedfiles.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
@@ -49,12 +50,14 @@ Its fields:
       context: prod                        # fetched by this context of the kubeconfig, or
       url: https://seal.example.org/v1/cert.pem    # from this address
       controller: { name: sealed-secrets-controller, namespace: kube-system }
+      recovery: certificates/prod/recovery # every key has its recovery file there, or verify fails
   paths:                                   # the first pattern that fits a path names its cluster
     "prod/{namespace}/{name}.yaml": prod   # {namespace} and {name} are checked by \`signet verify\`
     "**/prod/**": prod
   newFile: "{cluster}/{namespace}/{name}.yaml"     # where \`signet new\` writes
   scope: strict                            # of what is sealed, where nothing else says it
   maxKeyAge: 180d                          # older keys are refused by \`signet verify\`
+  maxDrillAge: 30d                         # it warns where the last \`signet keys drill --record\` is older
   scan:
     allow:                                 # plaintext that may be there, and why
       - { files: "test/fixtures/**", reason: made up for tests }
@@ -109,9 +112,10 @@ async function runInit(options: InitOptions): Promise<void> {
   const text = edited(asSaid, {}, further);
   const project = parseProject(text, root);
   const within = rootOf(root);
-  const outputs: Output[] = text === before && !isNew ? [] : [{ path, root: within, text }];
+  const outputs: Output[] = [];
   const missing: string[] = [];
   const unreachable: ProjectCluster[] = [];
+  const recoverable: ProjectCluster[] = [];
   const fetched: { readonly cluster: string; readonly fingerprint: string }[] = [];
   const canReach = namesCluster(options.kubeconfig);
   for (const name of names) {
@@ -130,6 +134,11 @@ async function runInit(options: InitOptions): Promise<void> {
       if (!options.json) say(`${name}: the certificate of ${source} is ${certificate.fingerprint}`);
       const keys = { cluster, file, text: "", current: null, known: new Map() };
       outputs.push(certificateOutput(project, cluster, withNewest(certificate, keys)));
+      const recovery = await fetchPublished(cluster, options);
+      if (recovery === null) continue;
+      recoverable.push(cluster);
+      const known = new Map([[certificate.fingerprint, certificate]]);
+      outputs.push(...recoveryOutputs(project, { cluster, known }, recovery));
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       missing.push(name);
@@ -137,6 +146,8 @@ async function runInit(options: InitOptions): Promise<void> {
     }
   }
   if (unreachable.length > 0) warn(withoutKubeconfig(unreachable));
+  const said = withRecovery(text, recoverable);
+  if (said !== before || isNew) outputs.unshift({ path, root: within, text: said });
   if (!options.dryRun) await writeFiles(outputs);
   const files = outputs.map((output) => relative(process.cwd(), resolve(output.path)));
   if (options.json) {
@@ -265,6 +276,16 @@ function checkNew(project: Project, clusters: Clusters, rules: Record<string, st
     if (old.cluster !== cluster) throw there(`a rule ${pattern}`);
     Reflect.deleteProperty(rules, pattern);
   }
+}
+
+/** Says of clusters whose controller publishes recovery files that there must be some. */
+function withRecovery(text: string, clusters: readonly ProjectCluster[]): string {
+  return clusters.reduce((result, cluster) => {
+    const [document] = parseManifests(result, { file: PROJECT_FILE });
+    if (document === undefined || cluster.recovery !== undefined) return result;
+    const path = ["clusters", cluster.name, "recovery"];
+    return editManifest(result, document, [{ path, value: recoveryFolder(cluster) }]);
+  }, text);
 }
 
 /** Leaves every other line of the file unchanged. */

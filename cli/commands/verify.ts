@@ -9,6 +9,7 @@ import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { checkCertificateFile, checkHeldKey } from "../checks/certificaterules.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
+import { checkRecovery } from "../checks/recoveryrules.ts";
 import { type Beside, verifyFiles } from "../checks/verifyrules.ts";
 import {
   type Blob,
@@ -47,7 +48,8 @@ import { count } from "../terminal/counts.ts";
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
 the cluster that its path is for, still where it was sealed for, also where Kustomizations rename it, not
-declared twice, and not under a key that is older than policy allows; and whether a certificate file holds what does not belong there.
+declared twice, and not under a key that is older than policy allows; whether a certificate file holds what does not belong there; and, where
+signet.yaml says so, whether the repository can recover every key, and when somebody last tried.
 
 --live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
 of a key which the controller holds and trusts. Only that shows that nobody put another certificate in its place.
@@ -102,6 +104,7 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
     nestedProjects(sources, project),
     await verifyTemplates(inventory),
     ...[...inventory.clusters.values()].map(checkCertificateFile),
+    checkRecovery(inventory, project, new Date()),
     options.live ? await verifyLive(inventory, options) : [],
     options.live ? await checkHeldKeys(inventory, options) : [],
   ];

@@ -2,6 +2,7 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { openInputs } from "../recovery/openinputs.ts";
+import { readKeys } from "../recovery/recoverykeys.ts";
 import type { Flags } from "./flags.ts";
 import { readInput } from "./input.ts";
 import { deliver, formatObjects, formatOf } from "./output.ts";
@@ -15,7 +16,7 @@ export async function runRecover(flags: Flags): Promise<void> {
       hint: "name the private keys with --recovery-private-key FILE",
     });
   }
-  const { secrets } = await openInputs([await readInput(flags)], keys, {
+  const { secrets } = await openInputs([await readInput(flags)], await readKeys(keys), {
     acceptLegacy: true,
     mayLackKind: true,
     ...flags.texts({ defaultNamespace: "namespace" }),

@@ -1,8 +1,9 @@
 // Backups of sealing keys, encrypted with a passphrase or for age recipients, and decrypted.
 // SPEC.md, "Backups": a file of age-encryption.org/v1.
 
-import { armor, Decrypter, Encrypter } from "age-encryption";
+import { armor, Decrypter } from "age-encryption";
 import { SignetError } from "../../shared/errors.ts";
+import { ageFileFor, ageFileUnder } from "../../shared/keys/agefile.ts";
 import { isLockedBackup } from "../../shared/keys/keyfile.ts";
 import { readText } from "../../host/readfile.ts";
 
@@ -18,24 +19,12 @@ export function passphraseFault(passphrase: string): string | null {
 
 /**
  * The result is an age file, which `age --decrypt` opens too.
- * @throws SignetError usage for an invalid recipient
+ * @throws SignetError usage for recipients that are invalid, or do not go together
  */
 export async function lockBackup(text: string, lock: Lock): Promise<string> {
-  const encrypter = new Encrypter();
-  if ("passphrase" in lock) {
-    encrypter.setPassphrase(lock.passphrase);
-  } else {
-    for (const recipient of lock.recipients) {
-      try {
-        encrypter.addRecipient(recipient);
-      } catch {
-        throw new SignetError("usage", "a recipient is none that age knows", {
-          hint: "such as age1..., as `age-keygen` prints it; SSH keys are not taken",
-        });
-      }
-    }
-  }
-  return armor.encode(await encrypter.encrypt(text));
+  return "passphrase" in lock
+    ? ageFileUnder(text, lock.passphrase)
+    : ageFileFor(text, lock.recipients);
 }
 
 /** How to decrypt a backup. */
@@ -97,20 +86,30 @@ export async function unlockBackup(
 }
 
 function addIdentities(decrypter: Decrypter, file: string): void {
-  const lines = readText(file)
+  const lines = linesOf(readText(file));
+  for (const line of lines) addIdentity(decrypter, line, file);
+  if (lines.length > 0) return;
+  throw new SignetError("key-invalid", "holds no age identity", { place: { file } });
+}
+
+/** The lines that say something, without those that age takes for comments. */
+export function linesOf(text: string): string[] {
+  return text
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+/** @throws SignetError key-invalid, which names `file` and quotes nothing */
+export function addIdentity(decrypter: Decrypter, line: string, file: string): void {
   try {
-    for (const line of lines) decrypter.addIdentity(line);
+    decrypter.addIdentity(line);
   } catch {
     throw new SignetError("key-invalid", "holds something that is no age identity", {
       hint: "lines that begin with AGE-SECRET-KEY-, as `age-keygen` writes them",
       place: { file },
     });
   }
-  if (lines.length > 0) return;
-  throw new SignetError("key-invalid", "holds no age identity", { place: { file } });
 }
 
 /**

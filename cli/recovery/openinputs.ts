@@ -3,6 +3,7 @@
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import {
   type JsonObject,
   objectName,
@@ -25,7 +26,6 @@ import {
 import { unseal } from "../../shared/sealing/unseal.ts";
 import type { Input } from "../terminal/inputs.ts";
 import { advise } from "../terminal/messages.ts";
-import { readKeys } from "./recoverykeys.ts";
 import { loadRenderer } from "./renderer.ts";
 
 interface OpenOptions {
@@ -36,6 +36,8 @@ interface OpenOptions {
   readonly namespace?: string;
   /** The namespace of SealedSecrets without one; those with another keep theirs. */
   readonly defaultNamespace?: string;
+  /** What the path of an input says of its namespace, where a SealedSecret does not. */
+  readonly namespaceOf?: (path: string) => string | undefined;
 }
 
 interface Found {
@@ -44,16 +46,15 @@ interface Found {
 }
 
 /**
- * Opens every SealedSecret of the inputs with the keys in `keyFiles`. `format`: that of the first
- * input.
+ * Opens every SealedSecret of the inputs with these keys. `format`: that of the first input.
  * @throws SignetError, or an AggregateError of them
  */
 export async function openInputs(
   inputs: readonly Input[],
-  keyFiles: readonly string[],
+  keys: readonly SealingKey[],
   options: OpenOptions,
 ): Promise<{ readonly secrets: JsonObject[]; readonly format: ManifestFormat }> {
-  const keyring = new Keyring(await readKeys(keyFiles));
+  const keyring = new Keyring(keys);
   const documents = inputs.flatMap((input) =>
     documentsOf(input).map((found) => ({ input, found })),
   );
@@ -96,7 +97,11 @@ function documentsOf({ name, text }: Input): Document[] {
   return documents.map((document) => ({ document, of: documents.length }));
 }
 
-function sealedIn({ name }: Input, { document, of }: Document, options: OpenOptions): Found[] {
+function sealedIn(
+  { name, path }: Input,
+  { document, of }: Document,
+  options: OpenOptions,
+): Found[] {
   const place = placeOf(name, document, of);
   return locate(place, () =>
     objectsOf(document).map((object) => {
@@ -105,7 +110,8 @@ function sealedIn({ name }: Input, { document, of }: Document, options: OpenOpti
         "any",
       );
       const { metadata } = sealed;
-      const given = options.namespace ?? options.defaultNamespace ?? "";
+      const ruled = path === undefined ? undefined : options.namespaceOf?.(path);
+      const given = ruled ?? options.namespace ?? options.defaultNamespace ?? "";
       const namespace = metadata.namespace === "" ? given : metadata.namespace;
       if (options.namespace !== undefined && namespace !== options.namespace) {
         throw new SignetError(

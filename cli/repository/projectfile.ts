@@ -14,6 +14,8 @@ export interface ProjectCluster {
   readonly name: string;
   /** Its certificate file, below the root: the current certificate, then former ones. */
   readonly certificate: string;
+  /** The folder of its keys' recovery files, below the root; undefined where it does not say. */
+  readonly recovery?: string;
   /** Source of the certificate: an address, or a context of the kubeconfig. */
   readonly url?: string;
   readonly context?: string;
@@ -47,14 +49,16 @@ export interface Project {
   readonly newFile: string;
   /** `verify` reports values whose key is older. */
   readonly maxKeyAgeDays: number | undefined;
+  /** `verify` warns where the last drill is older. */
+  readonly maxDrillAgeDays: number | undefined;
   /** Files in which plaintext is allowed. */
   readonly allow: readonly AllowedFiles[];
   /** Files that `signet verify` does not check, such as examples without a real SealedSecret. */
   readonly unverified: readonly AllowedFiles[];
 }
 
-const FIELDS = ["clusters", "paths", "scope", "newFile", "maxKeyAge", "scan", "verify"];
-const CLUSTER_FIELDS = ["certificate", "url", "context", "controller"];
+const FIELDS = "clusters paths scope newFile maxKeyAge maxDrillAge scan verify".split(" ");
+const CLUSTER_FIELDS = ["certificate", "url", "context", "controller", "recovery"];
 const CONTROLLER_FIELDS = ["name", "namespace", "certificates"];
 
 /** @throws SignetError project-invalid, manifest-syntax */
@@ -91,6 +95,7 @@ export function parseProject(text: string, root: string): Project {
       scope: scopeAt(top),
       newFile: newFileAt(top),
       maxKeyAgeDays: daysAt(top, "maxKeyAge"),
+      maxDrillAgeDays: daysAt(top, "maxDrillAge"),
       unverified: parseAllow(verify["allow"] ?? [], "verify.allow"),
       allow: parseAllow(scan["allow"] ?? [], "scan.allow"),
     };
@@ -116,12 +121,14 @@ function parseCluster(name: string, object: JsonObject, field: string): ProjectC
     );
   }
   const context = optionalText(object, "context", `${field}.`);
+  const recovery = pathAt(object, "recovery", `${field}.`);
   const controllerName = optionalText(controller, "name", `${field}.controller.`);
   const controllerNamespace = optionalText(controller, "namespace", `${field}.controller.`);
   const certificates = optionalText(controller, "certificates", `${field}.controller.`);
   return {
     name,
     certificate: pathAt(object, "certificate", `${field}.`) ?? `certificates/${name}.pem`,
+    ...(recovery === undefined ? {} : { recovery }),
     ...(url === undefined ? {} : { url }),
     ...(context === undefined ? {} : { context }),
     ...(controllerName === undefined ? {} : { controllerName }),
@@ -140,9 +147,14 @@ function parseAllow(value: Json, list: string): AllowedFiles[] {
     const pattern = textOf(object["files"] ?? null, `${field}.files`);
     const reason = textOf(object["reason"] ?? null, `${field}.reason`);
     if (reason.trim() === "") throw invalid("say why", `${field}.reason`);
-    const match = matcher(pattern, `${field}.files`);
+    const match = matcher(withBelow(pattern), `${field}.files`);
     return { pattern, reason, matches: (path: string) => match(path) !== null };
   });
+}
+
+/** A folder stands for all that is below it, as in a .gitignore. */
+function withBelow(pattern: string): string {
+  return pattern === "" || pattern.endsWith("**") ? pattern : `${pattern.replace(/\/+$/, "")}/**`;
 }
 
 /** Each file's path is tried with each pattern. */

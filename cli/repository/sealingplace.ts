@@ -8,6 +8,13 @@ import { checkPlace } from "../../shared/sealing/seal.ts";
 import { type SealedSecret, sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import type { SealedObject } from "./sealedfiles.ts";
 
+/** The SealedSecret in the namespace of the file, or else of the path rule, as its values are sealed for. */
+export function inRuledNamespace({ sealed, meaning }: SealedObject): SealedSecret {
+  const { metadata } = sealed;
+  const namespace = metadata.namespace === "" ? (meaning?.namespace ?? "") : metadata.namespace;
+  return { ...sealed, metadata: { ...metadata, namespace } };
+}
+
 /**
  * The SealedSecret in the namespace of the file, or else in `given`, or in that of the path rule.
  * @throws SignetError secret-invalid if there is none, or if it differs from that of the file or

@@ -28,6 +28,8 @@ export interface SealingKey {
    * whoever gets a key Secret into the namespace must not read what is sealed from then on.
    */
   readonly confirmed: boolean;
+  /** Whether it must not seal yet, because nobody could recover it. */
+  readonly awaitsRecovery?: boolean;
 }
 
 /** Returns the names of the kinds of envelopes that a key opens. */
@@ -35,11 +37,12 @@ export function kindsOf({ halves }: Pick<SealingKey, "halves">): string[] {
   return halves.map(({ kind }) => kind);
 }
 
-/** Whether the key may seal: it has a certificate, is confirmed, and is not compromised. */
+/** Whether the key may seal: it has a certificate, is confirmed, not compromised, and recoverable. */
 export function maySeal(
   key: SealingKey,
 ): key is SealingKey & { readonly certificate: Certificate } {
-  return key.certificate !== null && key.confirmed && !key.compromised;
+  const isHeldBack = key.compromised || key.awaitsRecovery === true;
+  return key.certificate !== null && key.confirmed && !isHeldBack;
 }
 
 function halfFor({ halves }: SealingKey, envelope: Envelope): PrivateHalf | undefined {

@@ -63,9 +63,11 @@ const MAY_READ_NAMED: Record<string, string> = {
   "cli/recovery/lock.ts": "--passphrase-file",
   "cli/recovery/recoverykeys.ts": "--recovery-key",
   "cli/repository/sealedfiles.ts": "the files that are arguments",
+  "cli/repository/recoveredkeys.ts": "--recovery-identity",
   "cli/sealing/envfiles.ts": "--from-env-file",
   "cli/sealing/valuesources.ts": "--from-file and the TLS pair",
   "cli/terminal/inputs.ts": "the files that are arguments",
+  "controller/recoverypolicy.ts": "--recovery-recipients-file",
   "host/kubernetes/kubeconfigfiles.ts": "KUBECONFIG, and the files that a kubeconfig names",
   "host/trust.ts": "the machine's authorities, SSL_CERT_FILE and NODE_EXTRA_CA_CERTS",
 };

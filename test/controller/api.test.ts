@@ -64,6 +64,7 @@ async function serve(
     firstLedAt: () => firstLedAt,
     malformedKeys: () => 0,
     renewalAt: () => null,
+    unrecoverable: () => 0,
     now: () => new Date(0),
   });
   const routes = apiRoutes({
@@ -72,6 +73,7 @@ async function serve(
     log,
     ready: () => true,
     keyReport: () => keyReport(keyring, []),
+    recoveryReport: () => null,
     parse: (_client, body) => Promise.resolve().then(() => parseSubmission(body)),
     rate: 1000,
     burst: 1000,

@@ -2,9 +2,14 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { generateX25519Identity, identityToRecipient } from "age-encryption";
+import {
+  generateHybridIdentity,
+  generateX25519Identity,
+  identityToRecipient,
+} from "age-encryption";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { lockBackup, unlockBackup } from "../../cli/recovery/lock.ts";
+import { recoveryFilesOf } from "../../shared/keys/recoveryfiles.ts";
 import { runToEnd } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
 
@@ -72,4 +77,26 @@ it("what age locked with a passphrase opens", async () => {
   await ageOnTerminal(["--passphrase", "--output", "theirs.age", "plain"]);
   const unlock = { passphraseFile: path("passphrase") };
   expect(isKeys(await unlockBackup(readFileSync(path("theirs.age")), "theirs", unlock))).toBe(true);
+});
+
+it("age opens what was locked for a post-quantum recipient, and ours what age locked", async () => {
+  const hybrid = await generateHybridIdentity();
+  writeFileSync(path("hybrid.txt"), `${hybrid}\n`);
+  const recipients = [await identityToRecipient(hybrid)];
+  writeFileSync(path("hybrid.age"), await lockBackup(KEYS, { recipients }));
+  expect(isKeys(await age(["--decrypt", "--identity", "hybrid.txt", "hybrid.age"]))).toBe(true);
+  await age(["--armor", "--recipient", recipients[0] ?? "", "--output", "theirs.pq"], KEYS);
+  const unlock = { identity: [path("hybrid.txt")] };
+  expect(isKeys(await unlockBackup(readFileSync(path("theirs.pq")), "pq", unlock))).toBe(true);
+});
+
+it("age opens the share of a quorum", async () => {
+  const other = await identityToRecipient(await generateX25519Identity());
+  const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "key" } };
+  const fingerprint = `SHA256:${"A".repeat(42)}E`;
+  const policy = { recipients: [recipient, other], quorum: 2 };
+  const files = await recoveryFilesOf(secret, fingerprint, policy);
+  writeFileSync(path("share.age"), files["share-1.age"] ?? "");
+  const share = await age(["--decrypt", "--identity", "identity.txt", "share.age"]);
+  expect(share).toMatch(/^signet-share-1 SHA256:A{42}E 2 [A-Za-z0-9+/=]+\n$/);
 });

@@ -280,6 +280,10 @@ test("the schema accepts what Helm adds where the chart is a dependency", () => 
 test.each([
   [{ "ingress.enabled": true }, "ingress.hosts is needed"],
   [{ "backup.enabled": true }, "backup.recipients is needed"],
+  [
+    { "backup.enabled": true, "recovery.recipients": [RECIPIENT], "recovery.quorum": 2 },
+    "backup.recipients is needed where recovery.quorum is set",
+  ],
   [{ "serviceAccount.create": false }, "serviceAccount.name is needed"],
   [
     { "policies.engine": "Kyverno", namespaceSelector: "a=b" },

@@ -7,6 +7,8 @@ import { partPath } from "../parts/parts.ts";
 
 export const CHART = "charts/signet";
 export const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+/** Another one. */
+const OTHER_RECIPIENT = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg";
 
 /** The options of a helm command that set these values. */
 export const asOptions = (values: object): string[] =>
@@ -76,6 +78,8 @@ const EVERYTHING = {
   "metrics.dashboard.enabled": true,
   "metrics.dashboard.annotations": { folder: "Secrets" },
   "metrics.service.annotations": { a: "b" },
+  "recovery.recipients": [RECIPIENT, OTHER_RECIPIENT],
+  "recovery.quorum": 2,
   "backup.enabled": true,
   "backup.recipients": [RECIPIENT],
   "backup.timeZone": "Europe/Berlin",
@@ -121,6 +125,10 @@ export const MATRIX: Readonly<Record<string, object>> = {
   },
   "a policy with its defaults": { "networkPolicy.enabled": true },
   "a backup with its defaults": { "backup.enabled": true, "backup.recipients": [RECIPIENT] },
+  "a backup for those who may recover the keys": {
+    "backup.enabled": true,
+    "recovery.recipients": [RECIPIENT],
+  },
   "a backup on a claim that is there, all copies kept": {
     "backup.enabled": true,
     "backup.recipients": [RECIPIENT],

@@ -112,6 +112,7 @@ describe("the alerts", () => {
     SealedSecretsSealingKeyChanged: {
       [`${P}sealing_key_changes_total{reason="confirmed"}`]: "0x100 1x20",
     },
+    SealedSecretsKeyNotRecoverable: { [`${P}recovery_missing`]: "1x120" },
     SealedSecretsKeyMalformed: { [`${P}sealing_keys{state="malformed"}`]: "1x120" },
   };
 

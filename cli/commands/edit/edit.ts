@@ -12,6 +12,7 @@ import {
   type Connected,
   connection,
   flag,
+  recoveryIdentityOption,
   recoveryKeyOption,
   withChange,
 } from "../../options.ts";
@@ -22,6 +23,7 @@ import {
   type Target,
 } from "../../repository/changetargets.ts";
 import { Certificates, connectionTo } from "../../repository/clustercertificates.ts";
+import { areKeysGiven, type GivenKeys, readGivenKeys } from "../../repository/openingkeys.ts";
 import { findProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
 import { inItsNamespace } from "../../repository/sealingplace.ts";
@@ -45,8 +47,8 @@ mistake is told above your text, and the editor opens again. To give up, leave t
 empty it, or end the editor with a failure, such as :cq.
 
 The editor's file is in memory (a tmpfs), readable to you alone, and removed when you leave, also where
-signet is killed; where a whole session is killed at once, by the next \`signet edit\`. --recovery-key
-and --from-cluster show the values themselves. Vim's own copies (swap, undo, registers) are turned off;
+signet is killed; where a whole session is killed at once, by the next \`signet edit\`. --recovery-key,
+--recovery-identity and --from-cluster show the values themselves. Vim's own copies (swap, undo, registers) are turned off;
 of an editor that keeps a history of files on disk, as VS Code does, turn that off yourself.
 
 Examples:
@@ -61,6 +63,7 @@ export function define(command: Command): void {
       .usage("[OPTION...] FILE")
       .description("Opens an editor on the items of a sealed file.")
       .addOption(recoveryKeyOption("private key to show the values with"))
+      .addOption(recoveryIdentityOption())
       .addOption(flag("--from-cluster", "show the values of the Secret in the cluster"))
       .addOption(flag("--allow-disk", "take a file on disk where no folder in memory is found")),
   )
@@ -68,9 +71,7 @@ export function define(command: Command): void {
     .action((file: string, flags: Connected<EditOptions>) => runEdit(file, connection(flags)));
 }
 
-interface EditOptions extends Omit<ChangeOptions, "name"> {
-  /** Private keys to show the values with. */
-  readonly recoveryKey: readonly string[];
+interface EditOptions extends Omit<ChangeOptions, "name">, GivenKeys {
   /** Shows the values of the Secrets in the cluster. */
   readonly fromCluster: boolean;
   readonly allowDisk: boolean;
@@ -251,15 +252,17 @@ async function shownObjects(
   targets: readonly Target[],
   options: EditOptions,
 ): Promise<ShownObject[]> {
-  const { recoveryKey, fromCluster } = options;
-  if (recoveryKey.length > 0 && fromCluster) {
-    throw new SignetError("usage", "--recovery-key and --from-cluster exclude each other");
+  const { fromCluster } = options;
+  const isGiven = areKeysGiven(options);
+  if (isGiven && fromCluster) {
+    const given = options.recoveryKey.length > 0 ? "--recovery-key" : "--recovery-identity";
+    throw new SignetError("usage", `${given} and --from-cluster exclude each other`);
   }
-  if (recoveryKey.length > 0 || fromCluster) {
+  if (isGiven || fromCluster) {
     warn("the editor shows secret values in plain text; they are in memory until you leave it");
   }
   const shown: ShownObject[] = [];
-  const keyring = recoveryKey.length === 0 ? null : await keyringOf(recoveryKey);
+  const keyring = isGiven ? new Keyring(await readGivenKeys(options)) : null;
   for (const { object } of targets) {
     const { name } = object;
     const sealed = inItsNamespace(object, undefined);
@@ -271,11 +274,6 @@ async function shownObjects(
     shown.push({ name, items });
   }
   return shown;
-}
-
-async function keyringOf(files: readonly string[]): Promise<Keyring> {
-  const { readKeys } = await import("../../recovery/recoverykeys.ts");
-  return new Keyring(await readKeys(files));
 }
 
 async function liveValues(

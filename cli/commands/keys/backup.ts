@@ -3,6 +3,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
+import { checkRecipients } from "../../../shared/keys/agefile.ts";
 import { KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
 import { formatManifests } from "../../../shared/manifest/manifest.ts";
 import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
@@ -138,6 +139,7 @@ export function checkLockFlags({ recipient, passphraseFile }: LockFlags): void {
   if (recipient.length > 0 && passphraseFile !== undefined) {
     throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
   }
+  checkRecipients(recipient);
 }
 
 /** Asks for a passphrase if the flags name no lock. @throws SignetError usage, io, cancelled */

@@ -11,6 +11,8 @@ import {
   flag,
   jsonOption,
   list,
+  recoveryIdentityOption,
+  recoveryKeyOption,
   withConnection,
 } from "../../options.ts";
 import { type KeyFlags, keyPlace } from "./keyplace.ts";
@@ -63,13 +65,42 @@ knows the recipient can make one. So the key that seals stays the same; in a new
 that its controller made. --adopt lets a key of the backup seal too: give its fingerprint as you know it
 from elsewhere, such as the certificate in Git. \`signet keys adopt\` does the same later.
 
+Without FILE, --recovery-identity opens the recovery files that the repository has of the cluster's keys.
 FILE may also be a list of key Secrets in plain text, as \`kubectl get secret --output yaml\` prints it.
 Keys that are there already are left alone, so that it may be run again. It waits until the controller
 holds them; every SealedSecret that they open follows by itself.
 
 Examples:
   $ signet keys restore prod.age --context new-prod
-  $ signet keys restore prod.age --context new-prod --identity restore.key --yes`;
+  $ signet keys restore prod.age --context new-prod --identity restore.key --yes
+  $ signet keys restore --cluster prod --recovery-identity recovery.key`;
+
+const DRILL_HELP = `
+It reads the repository and the keys that you give, and asks no cluster: what is sealed is opened, and
+dropped. A value that no key opens would be lost with the cluster. So would what is sealed next, if the key
+that seals cannot be recovered. --record writes last-drill.json beside the recovery files; \`signet verify\`
+warns where it is older than maxDrillAge of signet.yaml.
+
+Exit status: 0 all comes back, 3 something would be lost, 1 it could not run.
+
+Examples:
+  $ signet keys drill --cluster prod --recovery-identity recovery.key
+  $ signet keys drill --recovery-identity recovery.key --record --json`;
+
+const SHARES_HELP = `
+Where it takes several holders to recover a key (--recovery-quorum of the controller), each of them opens
+the own shares, and hands them to the one who recovers: --recipient locks them for that one.
+--recovery-identity of all commands takes files of shares, too, and puts them together.
+
+Examples:
+  $ signet keys shares --cluster prod --recovery-identity mine.key --recipient age1... --output mine.age
+  $ signet keys drill --cluster prod --recovery-identity anna.shares --recovery-identity ben.shares`;
+
+const COMBINE_HELP = `
+The identities open the recovery files of the repository with \`age --decrypt\` alone.
+
+Example:
+  $ signet keys combine anna.shares ben.shares --output identities.key`;
 
 const ADOPT_HELP = `
 A key that neither the controller made nor a person confirmed is unconfirmed: it opens values and never
@@ -125,13 +156,15 @@ type Flags<T = object> = Connected<KeyFlags & T>;
 export function define(command: Command): void {
   command
     .usage("[COMMAND] [OPTION...]")
-    .description("Lists, renews, backs up, restores, adopts and retires a cluster's sealing keys.")
+    .description("Lists, renews, backs up, recovers, adopts and retires a cluster's sealing keys.")
     .helpCommand(false);
   defineList(command);
   defineRotate(command);
   defineBackup(command);
   defineCreate(command);
   defineRestore(command);
+  defineDrill(command);
+  defineShares(command);
   defineAdopt(command);
   defineRetire(command);
 }
@@ -240,10 +273,12 @@ function defineRestore(command: Command): void {
   withPlace(
     command
       .command("restore")
-      .argument("<FILE>")
-      .usage("[OPTION...] FILE")
-      .summary("put the keys of a backup into a cluster")
-      .description("Puts the keys of a backup into a cluster.")
+      .argument("[FILE]")
+      .usage("[OPTION...] [FILE]")
+      .summary("put the keys of a backup, or of the repository, into a cluster")
+      .description(
+        "Puts the keys of a backup, or of the repository's recovery files, into a cluster.",
+      )
       .option(
         "--passphrase-file <FILE>",
         "unlock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
@@ -251,6 +286,7 @@ function defineRestore(command: Command): void {
       .addOption(
         list("--identity <FILE>", "age identities to unlock it with, or $SIGNET_AGE_IDENTITY"),
       )
+      .addOption(recoveryIdentityOption())
       .addOption(list("--adopt <SHA256:...>", "let the key with this fingerprint seal too"))
       .addOption(waitOption())
       .addOption(yesOption())
@@ -259,10 +295,11 @@ function defineRestore(command: Command): void {
     .addHelpText("after", PLACE_HELP + "\n" + RESTORE_HELP)
     .action(
       async (
-        file: string,
+        file: string | undefined,
         flags: Flags<{
           passphraseFile?: string;
           identity: string[];
+          recoveryIdentity: string[];
           adopt: string[];
           wait: boolean;
           yes: boolean;
@@ -273,6 +310,68 @@ function defineRestore(command: Command): void {
         await runKeysRestore(file, { ...flags, ...keyPlace(flags) });
       },
     );
+}
+
+function defineDrill(command: Command): void {
+  command
+    .command("drill")
+    .usage("--recovery-identity FILE [OPTION...]")
+    .summary("try whether the repository would bring every value back")
+    .description("Tries whether the repository and the keys at hand would bring every value back.")
+    .addOption(recoveryIdentityOption())
+    .addOption(recoveryKeyOption("private key or backup to try as well"))
+    .addOption(clusterOption())
+    .addOption(flag("--record", "write down in the repository what was found"))
+    .addOption(jsonOption())
+    .addHelpText("after", DRILL_HELP)
+    .action(
+      async (flags: {
+        recoveryIdentity: string[];
+        recoveryKey: string[];
+        cluster?: string;
+        record: boolean;
+        json: boolean;
+      }) => {
+        const { runKeysDrill } = await import("./drill.ts");
+        await runKeysDrill(flags);
+      },
+    );
+}
+
+function defineShares(command: Command): void {
+  command
+    .command("shares")
+    .usage("--cluster NAME --recovery-identity FILE [OPTION...]")
+    .summary("open your shares of keys that it takes several holders to recover")
+    .description("Opens your shares of the sealing keys, where recovery takes several holders.")
+    .addOption(clusterOption())
+    .addOption(recoveryIdentityOption())
+    .addOption(list("--recipient <AGE1...>", "lock them for who puts the shares together"))
+    .option("-w, --output <FILE>", "write there, readable to you alone")
+    .addHelpText("after", SHARES_HELP)
+    .action(
+      async (flags: {
+        cluster?: string;
+        recoveryIdentity: string[];
+        recipient: string[];
+        output?: string;
+      }) => {
+        const { runKeysShares } = await import("./shares.ts");
+        await runKeysShares(flags);
+      },
+    );
+  command
+    .command("combine")
+    .argument("<FILE...>")
+    .usage("[OPTION...] FILE...")
+    .summary("put shares together to the identities that open the keys")
+    .description("Puts shares of several holders together to the identities that open the keys.")
+    .option("-w, --output <FILE>", "write there, readable to you alone")
+    .addHelpText("after", COMBINE_HELP)
+    .action(async (files: string[], flags: { output?: string }) => {
+      const { runKeysCombine } = await import("./shares.ts");
+      await runKeysCombine(files, flags);
+    });
 }
 
 function defineAdopt(command: Command): void {

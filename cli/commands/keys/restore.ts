@@ -23,6 +23,8 @@ import { say, warn } from "../../terminal/messages.ts";
 import { table } from "../../terminal/table.ts";
 import type { KeyReport } from "../../cluster/reportedkeys.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
+import { findProject } from "../../repository/project.ts";
+import { recoveryPath } from "../../repository/recoveryfolder.ts";
 import {
   type ClusterKey,
   type FoundKeys,
@@ -39,6 +41,8 @@ import { untilReported } from "./untilreported.ts";
 interface RestoreOptions extends KeyPlace {
   readonly passphraseFile?: string;
   readonly identity: readonly string[];
+  /** Identities for the recovery files of the repository, in place of a backup. */
+  readonly recoveryIdentity: readonly string[];
   /** Whole fingerprints of keys that may seal. */
   readonly adopt: readonly string[];
   readonly wait: boolean;
@@ -54,21 +58,16 @@ interface PlannedKey {
   readonly there: string | undefined;
 }
 
-/** Skips existing keys, so that it can be run again after a failure. @throws SignetError */
-export async function runKeysRestore(file: string, options: RestoreOptions): Promise<void> {
-  const { passphraseFile, identity, dryRun, adopt } = options;
-  const bytes = readBytes(file);
-  const text =
-    plainList(bytes) ??
-    (await unlockBackup(bytes, file, {
-      ...(passphraseFile === undefined ? {} : { passphraseFile }),
-      ...(identity.length === 0 ? {} : { identity }),
-    }));
-  if (!isLockedBackup(bytes)) {
-    warn(
-      `${file}: holds private keys in plain text: lock them with \`signet keys backup\`, and delete it`,
-    );
-  }
+/**
+ * `named`: a backup; undefined for the recovery files of the repository. Skips existing keys, so that it
+ * can be run again after a failure. @throws SignetError
+ */
+export async function runKeysRestore(
+  named: string | undefined,
+  options: RestoreOptions,
+): Promise<void> {
+  const { dryRun, adopt } = options;
+  const { file, text } = await source(named, options);
   const backup = chosenConfirmed(readBackup(text, file, options.controllerNamespace), adopt);
   await confirmPlace(options);
   const cluster = await readClusterKeys(options);
@@ -100,6 +99,53 @@ export async function runKeysRestore(file: string, options: RestoreOptions): Pro
   }
   const held = report === null ? "" : `; the controller holds ${heldOf(plan).length} of them`;
   say(`${count(plan.length, "key")} of ${file}${held}`);
+}
+
+/** The key Secrets to restore, and where they are from. @throws SignetError */
+async function source(
+  named: string | undefined,
+  options: RestoreOptions,
+): Promise<{ readonly file: string; readonly text: string }> {
+  const { passphraseFile, identity, recoveryIdentity, projectCluster } = options;
+  if (recoveryIdentity.length === 0) {
+    if (named !== undefined) return readNamedBackup(named, { passphraseFile, identity });
+    throw new SignetError("usage", "what is to be restored?", {
+      hint: "name a backup, or say --cluster and --recovery-identity for the files of the repository",
+    });
+  }
+  const project = findProject();
+  if (named !== undefined || projectCluster === null || project === null) {
+    throw new SignetError(
+      "usage",
+      "--recovery-identity restores the keys of a cluster of signet.yaml",
+      {
+        hint: "say --cluster NAME, and no file; for a file that you name there is --identity",
+      },
+    );
+  }
+  const { keysByIdentity } = await import("../../repository/recoveredkeys.ts");
+  const recovered = await keysByIdentity(project, recoveryIdentity, projectCluster);
+  const text = recovered.map((each) => each.text ?? "").join("\n---\n");
+  return { file: recoveryPath(project, projectCluster, ""), text };
+}
+
+async function readNamedBackup(
+  file: string,
+  { passphraseFile, identity }: { passphraseFile: string | undefined; identity: readonly string[] },
+): Promise<{ readonly file: string; readonly text: string }> {
+  const bytes = readBytes(file);
+  if (!isLockedBackup(bytes)) {
+    warn(
+      `${file}: holds private keys in plain text: lock them with \`signet keys backup\`, and delete it`,
+    );
+  }
+  const text =
+    plainList(bytes) ??
+    (await unlockBackup(bytes, file, {
+      ...(passphraseFile === undefined ? {} : { passphraseFile }),
+      ...(identity.length === 0 ? {} : { identity }),
+    }));
+  return { file, text };
 }
 
 function factsOf({ key: { secret, key }, there }: PlannedKey, dryRun: boolean) {

@@ -15,6 +15,7 @@ import {
   connection,
   dryRunOption,
   jsonOption,
+  recoveryIdentityOption,
   recoveryKeyOption,
   withConnection,
 } from "../../options.ts";
@@ -28,6 +29,7 @@ import {
   withNewest,
 } from "../../repository/clustercertificates.ts";
 import { withoutAllowed } from "../../repository/allowedfiles.ts";
+import { areKeysGiven, type GivenKeys } from "../../repository/openingkeys.ts";
 import { clusterNamed, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
 import { isChartTemplate, readingOf, readSealedFiles } from "../../repository/sealedfiles.ts";
@@ -38,7 +40,7 @@ import { type Resealed, ResealWork, resultOf, staleItems } from "./resealwork.ts
 
 const HELP = `
 Each cluster's controller opens and seals: no plaintext leaves it, and no private key. With
---recovery-key it is done here, offline, for the certificate in the repository. Values that are under
+--recovery-key or --recovery-identity it is done here, offline, for the certificate in the repository. Values that are under
 the newest key already stay as they are, and so does every other line.
 
 Each value stays what it is, RSA or hybrid; --algorithm hybrid moves all of them to the post-quantum
@@ -60,6 +62,7 @@ export function define(command: Command): void {
       .usage("[OPTION...] [FILE|FOLDER...]")
       .description("Seals a repository's stale values anew, under each cluster's newest key.")
       .addOption(recoveryKeyOption("private key to open with, here and offline"))
+      .addOption(recoveryIdentityOption())
       .addOption(algorithmOption("seal every value with it (default: each as it was)"))
       .addOption(clusterOption())
       .addOption(dryRunOption())
@@ -71,9 +74,8 @@ export function define(command: Command): void {
     );
 }
 
-interface ResealOptions extends GivenCertificate {
-  /** Private keys to open with offline; without any, the controller is asked. */
-  readonly recoveryKey: readonly string[];
+/** With keys, values are opened here and offline; without any, the controller is asked. */
+interface ResealOptions extends GivenCertificate, GivenKeys {
   readonly dryRun: boolean;
   readonly json: boolean;
 }
@@ -177,7 +179,7 @@ function order(
 /** Offline the one in the repository, else that of the controller. */
 async function newestCertificate(keys: ClusterKeys, options: ResealOptions): Promise<Certificate> {
   const { cluster, file } = keys;
-  if (options.recoveryKey.length > 0) {
+  if (areKeysGiven(options)) {
     const current = currentCertificate(keys);
     locate({ file }, () => {
       checkNotExpired(current, new Date(), `signet cert refresh ${cluster.name}`);

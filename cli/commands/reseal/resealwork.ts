@@ -7,11 +7,12 @@ import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
 import { decodeEnvelope, parseEnvelope } from "../../../shared/keys/kinds.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../../shared/keys/sealingkey.ts";
 import { reseal } from "../../../shared/sealing/seal.ts";
 import type { SealedSecret } from "../../../shared/sealing/sealedsecret.ts";
-import { readKeys } from "../../recovery/recoverykeys.ts";
 import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
+import { areKeysGiven, type GivenKeys, readGivenKeys } from "../../repository/openingkeys.ts";
 import {
   byCluster,
   editedText,
@@ -19,6 +20,7 @@ import {
   type SealedFile,
   type SealedObject,
 } from "../../repository/sealedfiles.ts";
+import { inRuledNamespace } from "../../repository/sealingplace.ts";
 import { Progress } from "../../terminal/progress.ts";
 
 /** Files written at once: they share waits for the disk, and a kill loses no more than these. */
@@ -33,8 +35,7 @@ export interface Resealed {
 }
 
 /** What opens the values: private keys, or without any, each cluster's controller. */
-interface Opening extends GivenClusterOptions {
-  readonly recoveryKey: readonly string[];
+interface Opening extends GivenClusterOptions, GivenKeys {
   /** What every value is to be sealed with; by default each stays what it is. */
   readonly algorithm?: string | undefined;
 }
@@ -110,9 +111,8 @@ export class ResealWork {
   }
 
   async run(): Promise<void> {
-    const { recoveryKey } = this.#options;
     try {
-      if (recoveryKey.length > 0) await this.#offline(await readKeys(recoveryKey));
+      if (areKeysGiven(this.#options)) await this.#offline(await readGivenKeys(this.#options));
       else await this.#throughController();
     } finally {
       // Keep what is sealed, whatever ended the work.
@@ -121,7 +121,7 @@ export class ResealWork {
     }
   }
 
-  async #offline(keys: Awaited<ReturnType<typeof readKeys>>): Promise<void> {
+  async #offline(keys: readonly SealingKey[]): Promise<void> {
     const cores = availableParallelism();
     const keyring = new Keyring(keys);
     const waiting = this.#stale.values();
@@ -130,7 +130,8 @@ export class ResealWork {
         let result: SealedSecret | SignetError;
         try {
           const { algorithm } = this.#options;
-          result = await reseal(object.sealed, keyring, 1, certificate, undefined, algorithm);
+          const sealed = inRuledNamespace(object);
+          result = await reseal(sealed, keyring, 1, certificate, undefined, algorithm);
         } catch (error) {
           if (!(error instanceof SignetError)) throw error;
           result = error.at({ ...object.place, object: object.name });

@@ -41,6 +41,7 @@ async function start(): Promise<Server> {
     firstLedAt: () => undefined,
     malformedKeys: () => 0,
     renewalAt: () => null,
+    unrecoverable: () => 0,
     now: () => new Date(0),
   });
   const routes = apiRoutes({
@@ -49,6 +50,7 @@ async function start(): Promise<Server> {
     log,
     ready: () => true,
     keyReport: () => ({ keys: [] }),
+    recoveryReport: () => null,
     parse: (_client, body) => Promise.resolve().then(() => parseSubmission(body)),
     rate: 1e9,
     burst: 1e9,

@@ -1,0 +1,205 @@
+// `signet keys drill`: whether what is at hand would bring every value of the repository back, without
+// touching a cluster.
+// SPEC.md, "Recovery".
+
+import { availableParallelism } from "node:os";
+import { writeFiles } from "../../../host/writefiles.ts";
+import { SignetError } from "../../../shared/errors.ts";
+import { Keyring } from "../../../shared/keys/keyring.ts";
+import type { SealingKey } from "../../../shared/keys/sealingkey.ts";
+import { LEGACY_ITEM, opens } from "../../../shared/sealing/unseal.ts";
+import { readKeys } from "../../recovery/recoverykeys.ts";
+import { withoutAllowed } from "../../repository/allowedfiles.ts";
+import type { ClusterKeys } from "../../repository/clustercertificates.ts";
+import { recordOutput } from "../../repository/drillrecord.ts";
+import { areKeysGiven, type GivenKeys } from "../../repository/openingkeys.ts";
+import { clusterNamed, needProject } from "../../repository/project.ts";
+import type { Project } from "../../repository/projectfile.ts";
+import { readIdentities, recoverKeys } from "../../repository/recoveredkeys.ts";
+import {
+  byCluster,
+  type Inventory,
+  readSealedFiles,
+  type SealedObject,
+} from "../../repository/sealedfiles.ts";
+import { inRuledNamespace } from "../../repository/sealingplace.ts";
+import { count, shortFingerprint } from "../../terminal/counts.ts";
+import { say } from "../../terminal/messages.ts";
+import { printJson, printLines } from "../../terminal/results.ts";
+
+interface DrillOptions extends GivenKeys {
+  readonly cluster?: string;
+  /** Writes down in the repository what was found. */
+  readonly record: boolean;
+  readonly json: boolean;
+}
+
+interface LostValue {
+  readonly file: string;
+  readonly object: string;
+  readonly item: string;
+  /** Of its key, as its stamp says; null where it has none. */
+  readonly fingerprint: string | null;
+  readonly reason: string;
+}
+
+interface TriedKey {
+  readonly fingerprint: string;
+  /** The next value comes under it. */
+  readonly seals: boolean;
+  /** Why it cannot be had; null where it can. */
+  readonly reason: string | null;
+}
+
+/** What would become of a cluster. */
+interface ClusterDrill {
+  readonly cluster: string;
+  readonly sealedSecrets: number;
+  readonly opened: number;
+  readonly lost: readonly LostValue[];
+  readonly keys: readonly TriedKey[];
+}
+
+/** @throws SignetError check-found where something would be lost; usage, io, key-invalid */
+export async function runKeysDrill(options: DrillOptions): Promise<void> {
+  if (!areKeysGiven(options)) {
+    throw new SignetError("usage", "with what would the keys be recovered?", {
+      hint: "say --recovery-identity FILE, or --recovery-key FILE for a backup",
+    });
+  }
+  const project = needProject();
+  if (options.cluster !== undefined) clusterNamed(project, options.cluster);
+  const { inventory } = withoutAllowed(readSealedFiles([], project), project);
+  const at = new Date();
+  const drills: ClusterDrill[] = [];
+  const chosen = [...inventory.clusters.values()].filter(
+    ({ cluster }) => options.cluster === undefined || cluster.name === options.cluster,
+  );
+  for (const keys of chosen) drills.push(await drill(project, keys, inventory, options));
+  if (options.record) {
+    await writeFiles(
+      drills.map((each, index) =>
+        recordOutput(project, (chosen[index] as ClusterKeys).cluster, {
+          at,
+          opened: each.opened,
+          lost: each.lost.length,
+          keys: each.keys.filter(({ reason }) => reason === null).map((key) => key.fingerprint),
+        }),
+      ),
+    );
+  }
+  const unreadable = inventory.unreadable.map(({ place, message }) => ({ ...place, message }));
+  const isFound = unreadable.length > 0 || drills.some(({ lost, keys }) => isLoss(lost, keys));
+  if (options.json) {
+    await printJson({ at: at.toISOString(), safe: !isFound, clusters: drills, unreadable });
+  } else {
+    await printLines(drills.flatMap(linesOf));
+    for (const { file = "", message } of unreadable) say(`${file}: cannot be read: ${message}`);
+  }
+  if (isFound) {
+    throw new SignetError("check-found", "not everything would come back", {
+      hint: "`signet cert refresh` fetches recovery files; `signet reseal` brings values under the newest key",
+    });
+  }
+}
+
+function isLoss(lost: readonly LostValue[], keys: readonly TriedKey[]): boolean {
+  return lost.length > 0 || keys.some(({ seals, reason }) => seals && reason !== null);
+}
+
+async function drill(
+  project: Project,
+  { cluster, current, known }: ClusterKeys,
+  inventory: Inventory,
+  options: DrillOptions,
+): Promise<ClusterDrill> {
+  const { held, reasons } = await keysAtHand(project, cluster.name, inventory, options);
+  const keyring = new Keyring(held);
+  const objects =
+    byCluster(inventory.files.flatMap((file) => file.objects)).get(cluster.name) ?? [];
+  const lost: LostValue[] = [];
+  let opened = 0;
+  const waiting = objects.values();
+  const worker = async (): Promise<void> => {
+    for (const object of waiting) {
+      for (const value of object.values) {
+        if (await opensItem(object, value.item, keyring)) opened++;
+        else lost.push(lostValue(object, value, keyring, reasons));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() * 2 }, worker));
+  lost.sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+  const isHeld = new Set(held.map(({ fingerprint }) => fingerprint));
+  const keys = [...known.keys()].map((fingerprint) => ({
+    fingerprint,
+    seals: fingerprint === current?.fingerprint,
+    reason: isHeld.has(fingerprint) ? null : (reasons.get(fingerprint) ?? NOT_HELD),
+  }));
+  return { cluster: cluster.name, sealedSecrets: objects.length, opened, lost, keys };
+}
+
+const NOT_HELD = "its key is not in the files that were given";
+const placeOf = ({ file, object, item }: LostValue): string => [file, object, item].join("\n");
+
+/**
+ * Every key that can be had without a cluster, and of the others why not, by fingerprint. What else holds
+ * keys, such as a KMS, joins here.
+ */
+async function keysAtHand(
+  project: Project,
+  name: string,
+  { clusters }: Inventory,
+  { recoveryKey, recoveryIdentity }: DrillOptions,
+): Promise<{ held: SealingKey[]; reasons: ReadonlyMap<string, string> }> {
+  const held = await readKeys(recoveryKey);
+  const reasons = new Map<string, string>();
+  const keys = clusters.get(name);
+  if (recoveryIdentity.length === 0 || keys === undefined) return { held, reasons };
+  const identities = await readIdentities(recoveryIdentity);
+  for (const { fingerprint, key, error } of await recoverKeys(project, [keys], identities)) {
+    if (key !== null) held.push(key);
+    if (error !== null) reasons.set(fingerprint, error.message);
+  }
+  return { held, reasons };
+}
+
+function opensItem(object: SealedObject, item: string, keyring: Keyring): Promise<boolean> {
+  const sealed = inRuledNamespace(object);
+  if (item === LEGACY_ITEM && sealed.legacyData !== undefined) return opens(sealed, keyring);
+  const text = sealed.encryptedData.get(item) ?? "";
+  return opens({ ...sealed, encryptedData: new Map([[item, text]]) }, keyring);
+}
+
+function lostValue(
+  { file, name }: SealedObject,
+  { item, fingerprint }: SealedObject["values"][number],
+  keyring: Keyring,
+  reasons: ReadonlyMap<string, string>,
+): LostValue {
+  const isHeld = keyring.keys.some((key) => key.fingerprint === fingerprint);
+  const reason =
+    fingerprint === undefined
+      ? "no key that is at hand opens it, and nothing tells which one would"
+      : isHeld
+        ? "it is damaged, or was sealed for another place"
+        : (reasons.get(fingerprint) ?? "no certificate of its key is in the repository");
+  return { file, object: name, item, fingerprint: fingerprint ?? null, reason };
+}
+
+function linesOf({ cluster, sealedSecrets, opened, lost, keys }: ClusterDrill): string[] {
+  const held = keys.filter(({ reason }) => reason === null).length;
+  const all = opened + lost.length;
+  return [
+    `${cluster}: ${opened} of ${count(all, "value")} in ${count(sealedSecrets, "SealedSecret")} would come back, with ${held} of ${count(keys.length, "key")}`,
+    ...keys.flatMap(({ fingerprint, seals, reason }) =>
+      reason === null
+        ? []
+        : [`  key ${shortFingerprint(fingerprint)}${seals ? ", which seals" : ""}: ${reason}`],
+    ),
+    ...lost.map(({ file, object, item, fingerprint, reason }) => {
+      const key = fingerprint === null ? "" : ` (${shortFingerprint(fingerprint)})`;
+      return `  lost: ${file}: ${object}: ${item}${key}: ${reason}`;
+    }),
+  ];
+}

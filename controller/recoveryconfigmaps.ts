@@ -1,0 +1,304 @@
+// Keeps the recovery files of the sealing keys in ConfigMaps beside them: a key is encrypted for its
+// recovery recipients before it seals, and again when they change or someone edits the files.
+// SPEC.md, "Recovery".
+
+import { createHash } from "node:crypto";
+import { KEY_LABEL, readKeySecret } from "../shared/keys/keyfile.ts";
+import { MAX_RECOVERY_CHARACTERS, type RecoveryPolicy } from "../shared/keys/recoverynames.ts";
+import type { SealingKey } from "../shared/keys/sealingkey.ts";
+import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { parseSecret } from "../shared/kubernetes/secret.ts";
+import type { Json } from "../shared/manifest/manifest.ts";
+import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import { Cache, text } from "./cache.ts";
+import { FIELD_MANAGER } from "./decide.ts";
+import { formatEvent } from "./events.ts";
+import type { Log } from "./log.ts";
+import type { Event } from "./world.ts";
+
+const LABEL = "kube-signet/recovery";
+const FINGERPRINT_ANNOTATION = "kube-signet/fingerprint";
+/** For whom the files are, as JSON. */
+const POLICY_ANNOTATION = "kube-signet/recovery-for";
+/** Shows that a holder of the key wrote the files, and for whom. */
+const TAG_ANNOTATION = "kube-signet/recovery-tag";
+/** How long the start waits for the first list. */
+const START_MS = 10_000;
+
+interface RecoveryWiring {
+  readonly client: KubernetesClient;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Throws if this replica may not write. */
+  readonly guard: () => void;
+  /** The Secret of a key with the private key in plain. @throws ApiError */
+  readonly readSecret: (name: string) => Promise<JsonObject>;
+  /** Called after a ConfigMap has changed. */
+  readonly onChange: () => void;
+}
+
+/** What is kept of a ConfigMap, whoever wrote it. */
+interface Kept {
+  readonly files: Readonly<Record<string, string>>;
+  readonly policy: string;
+  readonly tag: string;
+}
+
+/** The ConfigMaps of one namespace. */
+export class RecoveryConfigMaps {
+  readonly #namespace: string;
+  readonly #policy: RecoveryPolicy;
+  readonly #wiring: RecoveryWiring;
+  readonly #cache: Cache<Kept>;
+  /** Whether the files of a ConfigMap are those of a key, which takes a hash of them to tell. */
+  readonly #genuine = new WeakMap<Kept, { readonly of: string; readonly is: boolean }>();
+  /** The key that was made last could not be published. */
+  #hasFailed = false;
+
+  constructor(namespace: string, policy: RecoveryPolicy, wiring: RecoveryWiring) {
+    this.#namespace = namespace;
+    this.#policy = policy;
+    this.#wiring = wiring;
+    const { client, log, onChange } = wiring;
+    const collection = { path: this.#path, labelSelector: LABEL };
+    this.#cache = new Cache(client, collection, { keep, onChange, log });
+  }
+
+  get #path(): string {
+    return `/api/v1/namespaces/${this.#namespace}/configmaps`;
+  }
+
+  /**
+   * Resolves when all ConfigMaps have been read, or soon: without the right to read them, the keys that
+   * are there must go on.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    const limit = new Promise<void>((resolve) => {
+      setTimeout(resolve, START_MS).unref();
+    });
+    await Promise.race([this.#cache.start(signal), limit]);
+  }
+
+  /** Whether someone can recover the key: its files are published, as a holder of the key wrote them. */
+  isRecoverable(key: SealingKey): boolean {
+    return this.#filesOf(key) !== undefined;
+  }
+
+  /** How many keys, of these and of those yet to be made, are not encrypted for all the recipients. */
+  missing(keys: readonly SealingKey[]): number {
+    return keys.filter((key) => !this.#isCurrent(key)).length + (this.#hasFailed ? 1 : 0);
+  }
+
+  /** The response of `GET /v1/recovery`. It contains nothing secret: the files are ciphertext. */
+  report(keys: readonly SealingKey[]): Json {
+    return {
+      keys: keys.flatMap((key) => {
+        const kept = this.#filesOf(key);
+        return kept === undefined ? [] : [{ fingerprint: key.fingerprint, files: kept.files }];
+      }),
+    };
+  }
+
+  /**
+   * Publishes the files of a key that is about to be stored. `secret`: its Secret. `guard`: as for the
+   * Secret. @throws ApiError if they could not be written: the key must not seal
+   */
+  async publish(key: SealingKey, secret: JsonObject, guard?: () => void): Promise<void> {
+    try {
+      await this.#write(key, secret, guard);
+      this.#hasFailed = false;
+    } catch (error) {
+      this.#hasFailed = true;
+      const reason = (error as Error).message;
+      throw new Error(`its recovery files could not be published: ${reason}`, { cause: error });
+    }
+  }
+
+  /**
+   * Encrypts keys again whose files are missing, changed by someone, or for other recipients. Returns
+   * whether that was done for all. To be called by the leader.
+   */
+  async keep(keys: readonly SealingKey[]): Promise<boolean> {
+    let isDone = true;
+    for (const key of keys) {
+      if (this.#isCurrent(key)) continue;
+      const before = this.#cache.get(this.#keyOf(key));
+      const isOurs = this.#filesOf(key) !== undefined;
+      try {
+        const secret = await this.#wiring.readSecret(key.name);
+        const parsed = parseSecret({ apiVersion: "v1", kind: "Secret", ...secret });
+        if (readKeySecret(parsed).fingerprint !== key.fingerprint) {
+          throw new Error("its Secret holds another key by now");
+        }
+        const written = await this.#write(key, secret, this.#wiring.guard);
+        await this.#tell(key, written, before, isOurs);
+      } catch (error) {
+        isDone = false;
+        const { name, fingerprint } = key;
+        const reason = (error as Error).message;
+        this.#wiring.log.error("sealing key could not be encrypted for its recovery recipients", {
+          secret: `${this.#namespace}/${name}`,
+          fingerprint,
+          error: reason,
+        });
+      }
+    }
+    return isDone;
+  }
+
+  #filesOf(key: SealingKey): Kept | undefined {
+    const kept = this.#cache.get(this.#keyOf(key));
+    if (kept === undefined) return undefined;
+    let known = this.#genuine.get(kept);
+    if (known?.of !== key.fingerprint) {
+      const tag = tagOf(key, kept.policy, kept.files);
+      known = { of: key.fingerprint, is: tag !== undefined && tag === kept.tag };
+      this.#genuine.set(kept, known);
+    }
+    return known.is ? kept : undefined;
+  }
+
+  #isCurrent(key: SealingKey): boolean {
+    return this.#filesOf(key)?.policy === policyText(this.#policy);
+  }
+
+  #keyOf({ fingerprint }: SealingKey): string {
+    return `${this.#namespace}/${configMapName(fingerprint)}`;
+  }
+
+  /** Returns the ConfigMap as it was stored. @throws ApiError, SignetError */
+  async #write(key: SealingKey, secret: JsonObject, guard?: () => void): Promise<JsonObject> {
+    const { recoveryFilesOf } = await import("../shared/keys/recoveryfiles.ts");
+    const files = await recoveryFilesOf(declared(secret), key.fingerprint, this.#policy);
+    const name = configMapName(key.fingerprint);
+    const policy = policyText(this.#policy);
+    const body = {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: {
+        name,
+        namespace: this.#namespace,
+        labels: { [LABEL]: "files" },
+        annotations: {
+          [FINGERPRINT_ANNOTATION]: key.fingerprint,
+          [POLICY_ANNOTATION]: policy,
+          [TAG_ANNOTATION]: tagOf(key, policy, files) ?? "",
+        },
+      },
+      data: files,
+    };
+    let stored: JsonObject = {};
+    await this.#cache.observe(`${this.#namespace}/${name}`, async () => {
+      stored = await this.#put(name, body, guard);
+      return keep(stored);
+    });
+    return stored;
+  }
+
+  async #put(name: string, body: JsonObject, guard?: () => void): Promise<JsonObject> {
+    const { client } = this.#wiring;
+    const request = { query: { fieldManager: FIELD_MANAGER }, ...(guard ? { guard } : {}) };
+    try {
+      return await client.call("POST", this.#path, { ...request, body });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
+    }
+    const path = `${this.#path}/${name}`;
+    const { resourceVersion = "" } = metadataOf(await client.call("GET", path));
+    const metadata = { ...metadataOf(body), resourceVersion };
+    return client.call("PUT", path, { ...request, body: { ...body, metadata } });
+  }
+
+  /** Tells why the files of a key were written again. */
+  async #tell(
+    { fingerprint, name }: SealingKey,
+    written: JsonObject,
+    before: Kept | undefined,
+    isOurs: boolean,
+  ): Promise<void> {
+    const { client, log, now, guard } = this.#wiring;
+    const { recipients, quorum } = this.#policy;
+    const who = `${quorum === null ? "any" : quorum} of ${recipients.length} recovery recipients`;
+    const [type, reason, words]: [Event["type"], string, string] =
+      before === undefined
+        ? ["Normal", "RecoveryFilesPublished", `can be recovered by ${who}`]
+        : isOurs
+          ? ["Normal", "RecoveryRecipientsChanged", `can be recovered by ${who} from now on`]
+          : [
+              "Warning",
+              "RecoveryFilesChanged",
+              "had recovery files that someone changed; put back",
+            ];
+    const message = `key ${fingerprint} ${words}`;
+    log[type === "Normal" ? "info" : "warn"]("recovery files of a sealing key written", {
+      secret: `${this.#namespace}/${name}`,
+      fingerprint,
+      reason,
+    });
+    try {
+      await client.call("POST", `/api/v1/namespaces/${this.#namespace}/events`, {
+        query: { fieldManager: FIELD_MANAGER },
+        guard,
+        body: formatEvent(
+          { ...written, apiVersion: "v1", kind: "ConfigMap" },
+          { type, reason, message },
+          now(),
+        ),
+      });
+    } catch (error) {
+      // A lost Event is acceptable: the log line says the same.
+      log.warn("event could not be recorded", { object: name, error: (error as Error).message });
+    }
+  }
+}
+
+function policyText({ recipients, quorum }: RecoveryPolicy): string {
+  return JSON.stringify({ quorum, recipients: [...recipients].sort() });
+}
+
+/** Undefined for a key that cannot write tags. */
+function tagOf(
+  { halves, fingerprint }: SealingKey,
+  policy: string,
+  files: Readonly<Record<string, string>>,
+): string | undefined {
+  const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
+  const digest = createHash("sha256").update(JSON.stringify(sorted)).digest("base64url");
+  const message = JSON.stringify(["recovery", fingerprint, policy, digest]);
+  return halves.find(({ tag }) => tag !== undefined)?.tag?.(message);
+}
+
+/** A fingerprint holds characters that no name can have. */
+function configMapName(fingerprint: string): string {
+  const bytes = Buffer.from(fingerprint.slice("SHA256:".length), "base64");
+  return `signet-recovery-${bytes.toString("hex")}`;
+}
+
+function keep(object: JsonObject): Kept {
+  const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
+  const files: Record<string, string> = {};
+  for (const [name, value] of Object.entries(asObject(object["data"] ?? null) ?? {})) {
+    // What is too long is not ours, and its tag will not fit.
+    if (typeof value === "string" && value.length <= MAX_RECOVERY_CHARACTERS) files[name] = value;
+  }
+  const policy = text(annotations[POLICY_ANNOTATION]);
+  return { files, policy, tag: text(annotations[TAG_ANNOTATION]) };
+}
+
+/** A key Secret as whoever recovers it needs it, and nothing else of it. */
+function declared(secret: JsonObject): JsonObject {
+  const { name = "", namespace } = metadataOf(secret);
+  const data = asObject(secret["data"] ?? null) ?? {};
+  const kept = ["tls.crt", "tls.key"].filter((item) => Object.hasOwn(data, item));
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: {
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      labels: { [KEY_LABEL]: "active" },
+    },
+    type: secret["type"] ?? "kubernetes.io/tls",
+    data: Object.fromEntries(kept.map((item) => [item, data[item] ?? ""])),
+  };
+}

@@ -1,0 +1,290 @@
+// Recovery files over a real socket: written before a key seals, kept as they should be, and what
+// happens where they cannot be.
+// SPEC.md, "Recovery".
+import { Decrypter, armor, generateX25519Identity, identityToRecipient } from "age-encryption";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ClusterKeys } from "../../controller/clusterkeys.ts";
+import { createLog } from "../../controller/log.ts";
+import { RecoveryConfigMaps } from "../../controller/recoveryconfigmaps.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { CONFIRMED_ANNOTATION, formatKeySecret, readKeyFile } from "../../shared/keys/keyfile.ts";
+import { createSealingKey } from "../../shared/keys/keypair.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import type { RecoveryPolicy } from "../../shared/keys/recoverynames.ts";
+// Loaded on demand by what is tested, which would take of the time that a wait has.
+import "../../shared/keys/recoveryfiles.ts";
+import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
+import { stopClocks, until } from "./waiting.ts";
+
+vi.mock("node:timers/promises", async () => ({ setTimeout: (await import("./waiting.ts")).sleep }));
+
+const NAMESPACE = "/api/v1/namespaces/signet";
+const SECRETS = `${NAMESPACE}/secrets`;
+const CONFIG_MAPS = `${NAMESPACE}/configmaps`;
+const NOW = new Date("2026-11-24T12:00:00Z");
+const DAY_MS = 86_400_000;
+/** Small, for speed: nothing is sealed here. */
+const BITS = 1024;
+
+let server: ApiServer;
+let stop: AbortController;
+let identity: string;
+let policy: RecoveryPolicy;
+const running: ClusterKeys[] = [];
+
+beforeEach(async () => {
+  identity = await generateX25519Identity();
+  policy = { recipients: [await identityToRecipient(identity)], quorum: null };
+  stopClocks(NOW);
+  server = await startApiServer();
+  stop = new AbortController();
+});
+
+afterEach(async () => {
+  stop.abort();
+  for (const keys of running.splice(0)) keys.follow();
+  vi.useRealTimers();
+  await server.close();
+});
+
+interface Replica {
+  readonly keys: ClusterKeys;
+  readonly keyring: Keyring;
+  readonly recovery: RecoveryConfigMaps;
+  readonly messages: () => string[];
+}
+
+async function replica(who: RecoveryPolicy = policy): Promise<Replica> {
+  const client = server.client();
+  const keyring = new Keyring();
+  const lines: string[] = [];
+  const log = createLog("INFO", "json", (line) => lines.push(line));
+  const guard = (): void => undefined;
+  const now = (): Date => new Date();
+  const recovery = new RecoveryConfigMaps("signet", who, {
+    client,
+    log,
+    now,
+    guard,
+    readSecret: (name) => client.call("GET", `${SECRETS}/${name}`),
+    onChange: () => {
+      keys.recoveryChanged();
+    },
+  });
+  const keys: ClusterKeys = new ClusterKeys(
+    {
+      namespace: "signet",
+      prefix: "sealed-secrets-key",
+      leaseName: "signet-controller",
+      bits: BITS,
+      hybrid: false,
+      validForMs: 10 * DAY_MS,
+      commonName: "",
+      order: "CertNotBefore",
+      labels: {},
+      annotations: {},
+      renewal: { renewAfterMs: DAY_MS, cutoff: null },
+    },
+    {
+      client,
+      keyring,
+      recovery,
+      log,
+      now,
+      clock: () => Date.now(),
+      guard,
+      ledBefore: () => false,
+      sealedBefore: () => undefined,
+      onSealingKeyChange: () => undefined,
+      onChange: () => undefined,
+    },
+  );
+  running.push(keys);
+  await keys.start(stop.signal);
+  const messages = (): string[] =>
+    lines
+      .map((line) => (JSON.parse(line) as { msg: string }).msg)
+      .filter((message) => !message.startsWith("sealing key is shorter"));
+  return { keys, keyring, recovery, messages };
+}
+
+/** A key Secret in the cluster, of `ageMs`. */
+async function stored(name: string, ageMs: number, marks: JsonObject = {}): Promise<string> {
+  const notBefore = new Date(NOW.getTime() - ageMs);
+  const pair = await createSealingKey({ bits: BITS, notBefore, validForMs: 10 * DAY_MS });
+  const { fingerprint } = parseCertificate(pair.certificatePem);
+  const secret = formatKeySecret(pair, { name });
+  const annotations = { [CONFIRMED_ANNOTATION]: fingerprint, ...marks };
+  server.put(`${SECRETS}/${name}`, {
+    ...secret,
+    metadata: { ...metadataOf(secret), annotations },
+  });
+  return fingerprint;
+}
+
+const configMaps = (): [string, JsonObject][] =>
+  [...server.objects].filter(([path]) => path.startsWith(CONFIG_MAPS));
+
+const filesIn = (object: JsonObject | undefined): Record<string, string> =>
+  asObject(object?.["data"] ?? null) as Record<string, string>;
+
+async function opened(file: string | undefined, by = identity): Promise<string> {
+  const decrypter = new Decrypter();
+  decrypter.addIdentity(by);
+  return decrypter.decrypt(armor.decode(file ?? ""), "text");
+}
+
+const events = (): string[] =>
+  server.seen
+    .filter(({ method, path }) => method === "POST" && path === `${NAMESPACE}/events`)
+    .map(({ body }) => String(body["reason"]))
+    .filter((reason) => reason.startsWith("Recovery"));
+
+describe("a new sealing key", () => {
+  it("is encrypted for its recipients before it is stored, and the file holds it whole", async () => {
+    const { keys, keyring, recovery } = await replica();
+    keys.lead();
+    await until(() => keyring.newest !== null);
+    const posts = server.seen.filter(({ method }) => method === "POST").map(({ path }) => path);
+    expect(posts.slice(0, 2)).toEqual([CONFIG_MAPS, SECRETS]);
+    const [[, configMap] = []] = configMaps();
+    const text = await opened(filesIn(configMap)["key.age"]);
+    const [key] = readKeyFile(text, "key.age");
+    expect([key?.fingerprint, key?.name]).toEqual([
+      keyring.newest?.fingerprint,
+      keyring.newest?.name,
+    ]);
+    expect(key?.certificate?.pem).toBe(keyring.newest?.certificate.pem);
+    expect(JSON.stringify(configMap)).not.toMatch(/PRIVATE KEY|tls\.key/);
+    expect(recovery.missing(keyring.keys)).toBe(0);
+    expect(recovery.report(keyring.keys)).toEqual({
+      keys: [{ fingerprint: key?.fingerprint, files: filesIn(configMap) }],
+    });
+  });
+
+  it("is not made where its files cannot be published, and the key before it seals on", async () => {
+    const first = await replica();
+    first.keys.lead();
+    await until(() => first.keyring.newest !== null);
+    const before = first.keyring.newest?.fingerprint;
+    server.always("POST", CONFIG_MAPS, refuse(403, "Forbidden"));
+    await vi.advanceTimersByTimeAsync(DAY_MS);
+    await until(() => first.recovery.missing(first.keyring.keys) > 0);
+    expect(first.messages()).toContain("sealing key could not be made, trying again");
+    expect(first.keyring.newest?.fingerprint).toBe(before);
+    expect([...server.objects.keys()].filter((path) => path.startsWith(SECRETS))).toHaveLength(1);
+    server.always("POST", CONFIG_MAPS, undefined);
+    await vi.advanceTimersByTimeAsync(60_000);
+    await until(() => first.keyring.newest?.fingerprint !== before);
+    expect(first.recovery.missing(first.keyring.keys)).toBe(0);
+    expect(configMaps()).toHaveLength(2);
+  });
+});
+
+describe("a key that was there before", () => {
+  it("goes on sealing where recipients are named later, and is encrypted for them", async () => {
+    const fingerprint = await stored("old", DAY_MS / 2);
+    const { keys, keyring, recovery } = await replica();
+    expect(keyring.newest?.fingerprint).toBe(fingerprint);
+    keys.lead();
+    await until(() => recovery.missing(keyring.keys) === 0);
+    expect(keyring.newest?.fingerprint).toBe(fingerprint);
+    await until(() => events().includes("RecoveryFilesPublished"));
+  });
+
+  it("goes on sealing where the controller may not even read ConfigMaps", async () => {
+    const fingerprint = await stored("old", DAY_MS / 2);
+    server.always("GET", CONFIG_MAPS, refuse(403, "Forbidden"));
+    server.always("POST", CONFIG_MAPS, refuse(403, "Forbidden"));
+    const started = replica();
+    await until(() => server.seen.some(({ path }) => path === CONFIG_MAPS));
+    await vi.advanceTimersByTimeAsync(10_000);
+    const { keys, keyring, recovery } = await started;
+    keys.lead();
+    await until(() => recovery.missing(keyring.keys) === 1);
+    expect(keyring.newest?.fingerprint).toBe(fingerprint);
+  });
+
+  it("does not seal before it is recoverable where a person puts in a newer one", async () => {
+    const old = await stored("old", DAY_MS / 2);
+    const { keys, keyring, recovery, messages } = await replica();
+    keys.lead();
+    await until(() => recovery.missing(keyring.keys) === 0);
+    server.always("POST", CONFIG_MAPS, refuse(500, "InternalError"));
+    const put = await stored("put", DAY_MS / 4);
+    await until(() =>
+      messages().includes("sealing key could not be encrypted for its recovery recipients"),
+    );
+    expect([keyring.keys.length, keyring.newest?.fingerprint]).toEqual([2, old]);
+    server.always("POST", CONFIG_MAPS, undefined);
+    await vi.advanceTimersByTimeAsync(30_000);
+    await until(() => keyring.newest?.fingerprint === put);
+  });
+});
+
+describe("recovery files", () => {
+  async function published(): Promise<Replica & { path: string }> {
+    await stored("key", DAY_MS / 2);
+    const made = await replica();
+    made.keys.lead();
+    await until(() => made.recovery.missing(made.keyring.keys) === 0);
+    const [[path = ""] = []] = configMaps();
+    return { ...made, path };
+  }
+
+  it.each<[string, (path: string, object: JsonObject) => void]>([
+    [
+      "deleted",
+      (path) => {
+        server.remove(path);
+      },
+    ],
+    [
+      "replaced by a file for someone else",
+      (path, object) => {
+        server.put(path, { ...object, data: { "key.age": "-----BEGIN AGE ENCRYPTED FILE-----" } });
+      },
+    ],
+    [
+      "said to be for someone else",
+      (path, object) => {
+        const metadata = metadataOf(object);
+        const annotations = { ...asObject(metadata["annotations"] ?? null), x: "y" };
+        const forged = { ...annotations, "kube-signet/recovery-for": '{"recipients":[]}' };
+        server.put(path, { ...object, metadata: { ...metadata, annotations: forged } });
+      },
+    ],
+  ])("that were %s are put right, and that is told", async (_what, change) => {
+    const { keyring, recovery, path } = await published();
+    const before = events().length;
+    change(path, server.objects.get(path) ?? {});
+    await until(() => events().length > before);
+    await until(() => recovery.missing(keyring.keys) === 0);
+    const [text] = Object.values(filesIn(server.objects.get(path)));
+    expect(await opened(text)).toContain("tls.key");
+  });
+
+  it("are not written again by a replica that starts later", async () => {
+    const { path } = await published();
+    const before = server.objects.get(path);
+    const later = await replica();
+    later.keys.lead();
+    await until(() => later.messages().length > 0);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.objects.get(path)).toBe(before);
+  });
+
+  it("are written again for other recipients, and no more for one who left", async () => {
+    const { path, keys } = await published();
+    keys.follow();
+    const other = await generateX25519Identity();
+    const later = await replica({ recipients: [await identityToRecipient(other)], quorum: null });
+    expect(later.recovery.missing(later.keyring.keys)).toBe(1);
+    later.keys.lead();
+    await until(() => events().includes("RecoveryRecipientsChanged"));
+    const file = filesIn(server.objects.get(path))["key.age"];
+    expect(await opened(file, other)).toContain("tls.key");
+    await expect(opened(file)).rejects.toThrow();
+  });
+});
