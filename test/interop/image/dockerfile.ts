@@ -45,8 +45,8 @@ export interface Image {
   readonly config: ImageConfig;
 }
 
-/** The build's context: what .dockerignore lets through. */
-function copyContext(destination: string): void {
+/** The build's context: what .dockerignore lets through. `version`: another than it has. */
+function copyContext(destination: string, version?: string): void {
   const rules = readFileSync(".dockerignore", "utf8").split("\n");
   const [first, ...named] = rules.filter((rule) => rule !== "" && !rule.startsWith("#"));
   if (first !== "*") throw new Error(".dockerignore lets through what it does not name");
@@ -55,6 +55,10 @@ function copyContext(destination: string): void {
     if (name === undefined) throw new Error(`.dockerignore: ${rule} is not understood`);
     cpSync(name, join(destination, name), { recursive: true });
   }
+  if (version === undefined) return;
+  const file = join(destination, "package.json");
+  const manifest = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  writeFileSync(file, JSON.stringify({ ...manifest, version }, undefined, 2));
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
@@ -113,11 +117,19 @@ function scriptOf(
   return [...lines, `cp -a ${root}/out ${quote(options.out)}`, ""].join("\n");
 }
 
-/** Builds every stage and puts the last one together. `args`: build arguments. */
-export function buildImage(scratch: string, args: Record<string, string>, node: string): Image {
+/**
+ * Builds every stage and puts the last one together. `args`: build arguments. `version`: what the
+ * programs say of themselves, where it is not this checkout's.
+ */
+export function buildImage(
+  scratch: string,
+  args: Record<string, string>,
+  node: string,
+  version?: string,
+): Image {
   const context = join(scratch, "context");
   mkdirSync(context);
-  copyContext(context);
+  copyContext(context, version);
   const stages = readDockerfile(readFileSync("Dockerfile", "utf8"));
   const last = stages.pop();
   if (last?.base !== "scratch") throw new Error("the last stage does not start from nothing");
