@@ -9,6 +9,7 @@ import { type RealCluster, startRealCluster } from "./cluster.ts";
 import { controllerImage } from "./images.ts";
 import { type Load, startLoad } from "./load.ts";
 import {
+  CERTIFICATE,
   evaluate,
   isReady,
   NAMESPACE,
@@ -20,7 +21,6 @@ import {
 
 const SHOP = "shop";
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/signet-controller`;
-const CERTIFICATE = `/api/v1/namespaces/${NAMESPACE}/services/http:sealed-secrets-controller:http/proxy/v1/cert.pem`;
 
 const image = controllerImage();
 let cluster: RealCluster;

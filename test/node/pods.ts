@@ -4,7 +4,9 @@ import type { KubeObject } from "../cluster/controlplane.ts";
 import type { RealCluster } from "./cluster.ts";
 
 export const NAMESPACE = "kube-system";
-export const SELECTOR = "app.kubernetes.io/name=signet,app.kubernetes.io/component=controller";
+/** Where the API server's proxy shows the controller's certificate. */
+export const CERTIFICATE = `/api/v1/namespaces/${NAMESPACE}/services/http:sealed-secrets-controller:http/proxy/v1/cert.pem`;
+const SELECTOR = "app.kubernetes.io/name=signet,app.kubernetes.io/component=controller";
 
 interface ContainerStatus {
   readonly ready: boolean;

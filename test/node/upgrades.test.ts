@@ -10,11 +10,10 @@ import { sealed, SEALED_SECRETS, untilData } from "../cluster/objects.ts";
 import { startWatch, type Watch } from "../cluster/watch.ts";
 import { type RealCluster, startRealCluster } from "./cluster.ts";
 import { chartVersion, controllerImage, type Image } from "./images.ts";
-import { evaluate, NAMESPACE, podsOf, untilReadyPods } from "./pods.ts";
+import { CERTIFICATE, evaluate, NAMESPACE, podsOf, untilReadyPods } from "./pods.ts";
 
 /** Names the folder of what was published. */
 const FOLDER_VARIABLE = "KUBE_SIGNET_RELEASES";
-const CERTIFICATE = `/api/v1/namespaces/${NAMESPACE}/services/http:sealed-secrets-controller:http/proxy/v1/cert.pem`;
 
 interface Version {
   readonly version: string;
