@@ -96,11 +96,9 @@ async function playOnNode(kubectl: string): Promise<void> {
       "The controller runs in pods: `kubectl get pods --namespace kube-system`. Pods of yours run as well,\n" +
       "with the image that is on the node (`kubectl get nodes --output yaml` names it): nothing is pulled.";
     say(guide(playground.kubeconfig, kubectl, more));
-    let isOver = false;
-    void ended.then(() => (isOver = true));
-    while (!isOver) {
+    const over = ended.then(() => true);
+    while (!(await Promise.race([over, sleep(1_000, false)]))) {
       process.stdout.write(await playground.news().catch(() => ""));
-      await Promise.race([ended, sleep(1_000)]);
     }
     say(`\n${await ended}: cleaning up`);
   } finally {

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MERGE } from "../cluster/controlplane.ts";
 import { readSecret, sealed, untilData, untilVerdict } from "../cluster/objects.ts";
 import { runToEnd } from "../cluster/program.ts";
+import { addAccount } from "../cluster/signet.ts";
 import { RECIPIENT } from "../interop/helm.ts";
 import { type RealCluster, startRealCluster } from "./cluster.ts";
 import { controllerImage } from "./images.ts";
-import { type Load, startLoad } from "./load.ts";
+import { type Load, serviceUrl, startLoad } from "./load.ts";
 import {
   CERTIFICATE,
   evaluate,
@@ -21,6 +22,8 @@ import {
 
 const SHOP = "shop";
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/signet-controller`;
+
+const MAY_NOT = { namespace: SHOP, name: "may-not" };
 
 const image = controllerImage();
 let cluster: RealCluster;
@@ -296,6 +299,40 @@ describe("clients of the Service, all the while", () => {
     const { failures, answers: count } = await load.stop();
     expect(failures).toEqual([]);
     console.log(`${count} requests of clients, none refused or failed`);
+  });
+});
+
+describe("where a token is required", () => {
+  it("clients inside of the cluster are asked who they are", async () => {
+    const { plane, helm } = cluster;
+    const reuse = [`--namespace=${NAMESPACE}`, "--reuse-values", "--wait", "--timeout=180s"];
+    await helm("upgrade", "signet", "charts/signet", ...reuse, "--set=requireToken=true");
+    await untilReadyPods(cluster, 2);
+    await addAccount(plane, { namespace: SHOP, name: "may", role: "signet-client" });
+    await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata: MAY_NOT });
+    const object = await sealed(certificate, { namespace: SHOP, name: "x", stringData: { a: "b" } });
+    const tokens = [
+      "",
+      await plane.serviceAccountToken(SHOP, MAY_NOT.name),
+      await plane.serviceAccountToken(SHOP, "may"),
+    ];
+    const url = await serviceUrl(cluster);
+    const script = `(async () => {
+      for (const token of ${JSON.stringify(tokens)}) {
+        const headers = { "content-type": "application/json", authorization: "Bearer " + token };
+        if (token === "") delete headers.authorization;
+        const body = ${JSON.stringify(JSON.stringify(object))};
+        const { status } = await fetch("${url}/v1/verify", { method: "POST", headers, body });
+        console.log(status);
+      }
+    })();`;
+    const { metadata } = await anyPod();
+    let told = "";
+    await plane.waitFor("the binding to count", async () => {
+      told = await evaluate(cluster, metadata.name, script);
+      return told.endsWith("200\n");
+    });
+    expect(told).toBe("401\n403\n200\n");
   });
 });
 

@@ -38,19 +38,24 @@ const ask = () => {
 for (let client = 0; client < 4; client++) ask();
 setInterval(() => console.log("answers " + answers), 500);`;
 
-/** Starts the clients on a node; they have had answers when this resolves. */
-export async function startLoad(
-  cluster: RealCluster,
-  { namespace, image, node }: { namespace: string; image: string; node: string },
-): Promise<Load> {
-  const { plane, kubectl } = cluster;
+/** Where the controller's Service is for pods. There is no DNS. */
+export async function serviceUrl({ plane }: RealCluster): Promise<string> {
   const path = `/api/v1/namespaces/${NAMESPACE}/services/sealed-secrets-controller`;
   const { body } = await plane.request("GET", path);
   const { clusterIP, ports } = body["spec"] as {
     clusterIP: string;
     ports: readonly { port: number }[];
   };
-  const script = scriptFor(`http://${clusterIP}:${ports[0]?.port ?? 0}/v1/cert.pem`);
+  return `http://${clusterIP}:${ports[0]?.port ?? 0}`;
+}
+
+/** Starts the clients on a node; they have had answers when this resolves. */
+export async function startLoad(
+  cluster: RealCluster,
+  { namespace, image, node }: { namespace: string; image: string; node: string },
+): Promise<Load> {
+  const { plane, kubectl } = cluster;
+  const script = scriptFor(`${await serviceUrl(cluster)}/v1/cert.pem`);
   const pod: KubeObject = scriptPod({
     ...{ namespace, name: NAME, image, script },
     spec: { nodeName: node },

@@ -58,7 +58,11 @@ export async function playInNamespaces(ended: Promise<unknown>): Promise<number>
   try {
     await listening(server, { host: "127.0.0.1", port: 0 });
     const { port } = server.address() as { port: number };
-    const env = { ...process.env, [BED_VARIABLE]: "1", [SOCKET_VARIABLE]: `${socket} ${port}` };
+    // Images are made once in a folder for temporary files, which goes with this run.
+    const env = {
+      ...{ ...process.env, TMPDIR: folder },
+      ...{ [BED_VARIABLE]: "1", [SOCKET_VARIABLE]: `${socket} ${port}` },
+    };
     const inner = startProgram(inBed([process.execPath, ...process.argv.slice(1)]), { env });
     let shown = 0;
     const timer = setInterval(() => {
