@@ -107,7 +107,7 @@ beforeAll(async () => {
   const keySize = "--set=extraArgs={--key-size=2048}";
   const install = ["install", "signet", "charts/signet", `--namespace=${NAMESPACE}`];
   const sets = [...backup.map((value) => `--set=backup.${value}`), keySize];
-  await helm(...install, ...sets, "--wait", "--timeout=180s");
+  await helm(...install, ...sets, "--wait", "--timeout=600s");
   certificate = (await plane.request("GET", CERTIFICATE)).text;
 });
 
@@ -191,7 +191,7 @@ describe("the backup", () => {
   async function runJob(name: string): Promise<void> {
     const job = ["job", name, "--from=cronjob/signet-backup", `--namespace=${NAMESPACE}`];
     await cluster.kubectl(["create", ...job]);
-    const done = ["--for=condition=complete", "--timeout=180s", `job/${name}`];
+    const done = ["--for=condition=complete", "--timeout=600s", `job/${name}`];
     await cluster.kubectl(["wait", ...done, `--namespace=${NAMESPACE}`]);
   }
 
@@ -258,7 +258,7 @@ describe("clients of the Service, all the while", () => {
     const before = await load.tally();
     const target = ["deployment/signet-controller", "--namespace", NAMESPACE];
     await cluster.kubectl(["rollout", "restart", ...target]);
-    await cluster.kubectl(["rollout", "status", ...target, "--timeout=180s"]);
+    await cluster.kubectl(["rollout", "status", ...target, "--timeout=600s"]);
     await untilReadyPods(cluster, 2);
     await works("after the update");
     const after = await load.tally();
@@ -267,7 +267,7 @@ describe("clients of the Service, all the while", () => {
   });
 
   it("notice nothing when the node of a replica is drained, one replica after another", async () => {
-    const drain = ["drain", "node-1", "--force", "--ignore-daemonsets", "--timeout=180s"];
+    const drain = ["drain", "node-1", "--force", "--ignore-daemonsets", "--timeout=600s"];
     await cluster.kubectl(drain);
     const pods = await untilReadyPods(cluster, 2);
     expect(pods.map(({ spec }) => spec.nodeName)).toEqual(["node-2", "node-2"]);
@@ -305,12 +305,16 @@ describe("clients of the Service, all the while", () => {
 describe("where a token is required", () => {
   it("clients inside of the cluster are asked who they are", async () => {
     const { plane, helm } = cluster;
-    const reuse = [`--namespace=${NAMESPACE}`, "--reuse-values", "--wait", "--timeout=180s"];
+    const reuse = [`--namespace=${NAMESPACE}`, "--reuse-values", "--wait", "--timeout=600s"];
     await helm("upgrade", "signet", "charts/signet", ...reuse, "--set=requireToken=true");
     await untilReadyPods(cluster, 2);
     await addAccount(plane, { namespace: SHOP, name: "may", role: "signet-client" });
     await plane.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata: MAY_NOT });
-    const object = await sealed(certificate, { namespace: SHOP, name: "x", stringData: { a: "b" } });
+    const object = await sealed(certificate, {
+      namespace: SHOP,
+      name: "x",
+      stringData: { a: "b" },
+    });
     const tokens = [
       "",
       await plane.serviceAccountToken(SHOP, MAY_NOT.name),
@@ -333,6 +337,26 @@ describe("where a token is required", () => {
       return told.endsWith("200\n");
     });
     expect(told).toBe("401\n403\n200\n");
+  });
+});
+
+describe("a controller that hangs", () => {
+  it("is left by clients, and started again by its kubelet", async () => {
+    const { plane, nodes } = cluster;
+    const hung = await anyPod();
+    const name = hung.metadata.name;
+    const stop = ["pkill", "-STOP", "--full", "signet-controller"];
+    const host = nodes.find((node) => node.name === hung.spec.nodeName);
+    expect((await runToEnd(host?.inside(stop) ?? [])).status).toBe(0);
+    const seen = async (probe: (pod: Pod) => boolean): Promise<boolean> =>
+      (await podsOf(cluster)).some((pod) => pod.metadata.name === name && probe(pod));
+    await plane.waitFor("readiness to end", () => seen((pod) => !isReady(pod)));
+    // By the other one.
+    expect((await plane.request("GET", CERTIFICATE)).text).toBe(certificate);
+    const restarted = ({ status }: Pod): boolean =>
+      (status.containerStatuses?.[0]?.restartCount ?? 0) === 1;
+    await plane.waitFor("a new start", () => seen((pod) => restarted(pod) && isReady(pod)));
+    await works("after the new start");
   });
 });
 

@@ -1,14 +1,7 @@
 // The images that pods run here: the controller's as the Dockerfile makes it, the original's, and the
 // one of a Pod's sandbox. Each is an archive, made once in a run of the tests.
 import { spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildImage } from "../interop/image/dockerfile.ts";

@@ -4,7 +4,7 @@ import type { KubeObject } from "../cluster/controlplane.ts";
 import type { RealCluster } from "./cluster.ts";
 import { NAMESPACE, scriptPod } from "./pods.ts";
 
-export interface Tally {
+interface Tally {
   readonly answers: number;
   /** What went wrong, in the order of time. */
   readonly failures: string[];

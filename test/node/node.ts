@@ -57,7 +57,7 @@ interface Place {
 }
 
 /** Where another node sends what goes to this one's pods. */
-export interface Route {
+interface Route {
   readonly to: string;
   readonly via: string;
 }
@@ -81,7 +81,7 @@ export interface RealNode {
   readonly stop: () => Promise<void>;
 }
 
-export interface NodeOptions {
+interface NodeOptions {
   readonly place: Place;
   readonly name: string;
   /** Paths of kubeconfig files. */
@@ -214,7 +214,13 @@ function removeCgroups(mine: string): void {
     for (const name of readdirSync(hierarchy)) {
       if (!name.startsWith(CGROUP)) continue;
       const [, pid = ""] = /^(\d+)-/.exec(name.slice(CGROUP.length)) ?? [];
-      if (name === mine || !existsSync(`/proc/${pid}`)) removeCgroup(join(hierarchy, name));
+      if (name !== mine && existsSync(`/proc/${pid}`)) continue;
+      try {
+        removeCgroup(join(hierarchy, name));
+      } catch (error) {
+        // Others may be of a process that is not seen from here.
+        if (name === mine) throw error;
+      }
     }
   }
 }

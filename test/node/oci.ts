@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-export interface ImageContent {
+interface ImageContent {
   /** As it stands in a Pod: registry, repository and tag. */
   readonly name: string;
   /** Folder with all files of the image; they become root's. */

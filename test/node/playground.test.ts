@@ -5,7 +5,13 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { BED_VARIABLE, cleanEnvironment, type Program, startProgram, waitFor } from "../cluster/program.ts";
+import {
+  BED_VARIABLE,
+  cleanEnvironment,
+  type Program,
+  startProgram,
+  waitFor,
+} from "../cluster/program.ts";
 
 let folder = "";
 let playground: Program | undefined;

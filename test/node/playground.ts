@@ -96,7 +96,7 @@ async function kubeconfigOutside({ plane, kubeconfig }: RealCluster): Promise<st
   return path;
 }
 
-export interface Playground {
+interface Playground {
   readonly kubeconfig: string;
   /** What the controller's pods have logged since the last call. */
   readonly news: () => Promise<string>;
@@ -113,7 +113,7 @@ export async function startPlayground(say: Say): Promise<Playground> {
   try {
     say("installing the chart with Helm, and waiting for the controller's pods");
     const install = ["install", "signet", "charts/signet", `--namespace=${NAMESPACE}`];
-    await cluster.helm(...install, "--wait", "--timeout=180s");
+    await cluster.helm(...install, "--wait", "--timeout=600s");
     await waitFor("the certificate", () =>
       cluster.kubectl(["get", "--raw", CERTIFICATE]).catch(() => undefined),
     );

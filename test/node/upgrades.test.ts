@@ -93,8 +93,11 @@ async function untilRuns(version: string): Promise<void> {
 
 const helm = (action: string, { chart, image }: Version): Promise<string> =>
   cluster.helm(
-    ...[action, "signet", chart, `--namespace=${NAMESPACE}`, "--wait", "--timeout=180s"],
-    ...[`--set=image.tag=${image.name.split(":").at(-1) ?? ""}`, "--set=extraArgs={--key-size=2048}"],
+    ...[action, "signet", chart, `--namespace=${NAMESPACE}`, "--wait", "--timeout=600s"],
+    ...[
+      `--set=image.tag=${image.name.split(":").at(-1) ?? ""}`,
+      "--set=extraArgs={--key-size=2048}",
+    ],
   );
 
 beforeAll(async () => {
