@@ -204,7 +204,7 @@ describe("the backup", () => {
     for (const line of lines) {
       const [, file = ""] = /^600 65532 (\S+)$/.exec(line) ?? [];
       expect(file, line).not.toBe("");
-      expect(await onFirstNode("head", "-1", file)).toBe("age-encryption.org/v1\n");
+      expect(await onFirstNode("head", "-1", file)).toBe("-----BEGIN AGE ENCRYPTED FILE-----\n");
     }
   });
 });

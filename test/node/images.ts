@@ -20,9 +20,12 @@ export interface Image {
 export const PAUSE = "signet.test/pause:1";
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
+/** Names the folder of the archives; that of temporary files, which goes with a run of the tests, if not set. */
+export const IMAGES_VARIABLE = "KUBE_SIGNET_IMAGES";
+
 /** Makes an archive unless this run of the tests has it. Whole or not at all, whoever is killed. */
 function once(file: string, make: (archive: string) => void): string {
-  const archive = join(tmpdir(), file);
+  const archive = join(process.env[IMAGES_VARIABLE] ?? tmpdir(), file);
   if (existsSync(archive)) return archive;
   const making = `${archive}.${process.pid}`;
   make(making);

@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import {
   BED_VARIABLE,
   cleanEnvironment,
@@ -12,9 +12,15 @@ import {
   startProgram,
   waitFor,
 } from "../cluster/program.ts";
+import { controllerImage, IMAGES_VARIABLE } from "./images.ts";
 
 let folder = "";
 let playground: Program | undefined;
+
+beforeAll(() => {
+  // Made here, it is there for all of them.
+  controllerImage();
+});
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "signet-playground-"));
@@ -29,7 +35,7 @@ afterEach(async () => {
 async function start(before: readonly string[], end: string): Promise<string> {
   const program = [process.execPath, "build.mjs", "--run", "test/cluster/playground.ts"];
   const started = startProgram([...before, ...program], {
-    env: { ...process.env, ...cleanEnvironment() },
+    env: { ...process.env, ...cleanEnvironment(), [IMAGES_VARIABLE]: tmpdir() },
   });
   playground = started;
   await waitFor("the playground's guide", () => {

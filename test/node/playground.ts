@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { inBed } from "../cluster/bed.ts";
 import { BED_VARIABLE, insideBed, startProgram, waitFor } from "../cluster/program.ts";
 import { type RealCluster, startRealCluster } from "./cluster.ts";
-import { controllerImage } from "./images.ts";
+import { controllerImage, IMAGES_VARIABLE } from "./images.ts";
 import { checkNode } from "./node.ts";
 import { CERTIFICATE, NAMESPACE } from "./pods.ts";
 
@@ -58,9 +58,8 @@ export async function playInNamespaces(ended: Promise<unknown>): Promise<number>
   try {
     await listening(server, { host: "127.0.0.1", port: 0 });
     const { port } = server.address() as { port: number };
-    // Images are made once in a folder for temporary files, which goes with this run.
     const env = {
-      ...{ ...process.env, TMPDIR: folder },
+      ...{ [IMAGES_VARIABLE]: folder, ...process.env },
       ...{ [BED_VARIABLE]: "1", [SOCKET_VARIABLE]: `${socket} ${port}` },
     };
     const inner = startProgram(inBed([process.execPath, ...process.argv.slice(1)]), { env });
