@@ -27,9 +27,9 @@ export function whyNoNode(): string | undefined {
   }
 }
 
-/** Hands each connection on. */
+/** Hands each connection on; keeps no program running. */
 function forward(target: NetConnectOpts): Server {
-  return createServer((client) => {
+  const server = createServer((client) => {
     const onward = connect(target);
     for (const [one, other] of [
       [client, onward],
@@ -37,8 +37,10 @@ function forward(target: NetConnectOpts): Server {
     ] as const) {
       one.on("error", () => other.destroy());
       one.pipe(other);
+      one.unref();
     }
   });
+  return server.unref();
 }
 
 const listening = (server: Server, at: { path: string } | { host: string; port: number }) =>
