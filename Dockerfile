@@ -54,7 +54,8 @@ LABEL org.opencontainers.image.title="kube-signet" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.revision="$COMMIT"
 COPY --from=build /out /
-ENV PATH=/usr/local/bin NODE_ENV=production
+# Else it is / for a user whom the image does not know: there is none to write to.
+ENV PATH=/usr/local/bin NODE_ENV=production HOME=/nonexistent
 # Numeric, or the kubelet cannot tell that it is not root.
 USER 65532:65532
 EXPOSE 8080 8081 8082

@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-// Three suites, so that a machine without Go can say what it did not run: unit needs Node alone,
-// interop needs the programs that Go builds, cluster needs an API server as well.
+// Four suites, so that a machine without Go can say what it did not run: unit needs Node alone,
+// interop needs the programs that Go builds, cluster needs an API server as well, and node needs root.
 // A test may take long on a busy machine, and longer than what it waits for (PATIENCE_MS in
 // test/cluster/program.ts), which tells more. No test has a limit of its own.
 const PATIENT = {
@@ -37,6 +37,15 @@ export default defineConfig({
         test: {
           name: "cluster",
           include: ["test/cluster/**/*.test.ts"],
+          ...PATIENT,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "node",
+          include: ["test/node/**/*.test.ts"],
           ...PATIENT,
           fileParallelism: false,
         },

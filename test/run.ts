@@ -13,7 +13,7 @@ import { PARTS_VARIABLE } from "./parts/parts.ts";
 
 const ROOT = process.cwd();
 const VITEST = resolve(ROOT, "node_modules/vitest/vitest.mjs");
-const PROJECTS = ["unit", "interop", "cluster"] as const;
+const PROJECTS = ["unit", "interop", "cluster", "node"] as const;
 type Project = (typeof PROJECTS)[number];
 
 /** The clocks under which the unit tests must hold as well: far ahead, and behind. */
@@ -106,7 +106,7 @@ async function testFiles(): Promise<string[]> {
 /** The project of a test file by its folder, as vitest.config.ts sorts them. */
 function projectOf(file: string): Project {
   const folder = file.split(sep)[1];
-  return folder === "interop" || folder === "cluster" ? folder : "unit";
+  return PROJECTS.find((project) => project === folder) ?? "unit";
 }
 
 /**
@@ -285,7 +285,7 @@ async function runAll(
       ? await runSuites(["unit"], args, env, scratch, false)
       : { passed: 0, failed: 0 };
     const why = `  reason: ${error.message}\n  remedy: ${error.remedy}`;
-    fault(`NOT RUN: the suites interop and cluster\n${why}`);
+    fault(`NOT RUN: the suites interop, cluster and node\n${why}`);
     return withShifted(tally, args, env, scratch);
   }
   const tally = await runSuites(projects, args, env, scratch, true);

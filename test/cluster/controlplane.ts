@@ -84,7 +84,7 @@ export interface AuditEvent {
   stage: string;
   verb: string;
   requestURI: string;
-  user: { username: string };
+  user: { username: string; extra?: Record<string, string[]> };
   userAgent?: string;
   objectRef?: {
     apiGroup?: string;
@@ -146,9 +146,18 @@ export interface ControlPlaneOptions {
   auditLog?: boolean;
   /** More flags for kube-apiserver. */
   apiServerFlags?: string[];
+  /** For a cluster with real nodes: all controllers, a scheduler, and what kubelets and pods need. */
+  nodes?: {
+    /** Of this machine, where nodes and pods reach the API server. */
+    address: string;
+    /** Who may come with which token, as in kube-apiserver's token file. */
+    users: readonly string[];
+  };
 }
 
-const HOST = "127.0.0.1";
+const LOOPBACK = "127.0.0.1";
+/** Where an API server is in most clusters, by what its rules for networks say. */
+const API_SERVER_PORT = 6443;
 
 const AUDIT_POLICY = {
   apiVersion: "audit.k8s.io/v1",
@@ -161,7 +170,29 @@ const CONTROLLERS =
   "garbage-collector-controller,namespace-controller,serviceaccount-controller," +
   "clusterrole-aggregation-controller,serviceaccount-token-controller";
 
+/** What differs where there is a kubelet, whose Pods have service accounts, and where there is none. */
+function apiServerFlagsFor(nodes: ControlPlaneOptions["nodes"]): string[] {
+  if (nodes === undefined) {
+    return [
+      // Not reached by anyone: the host has no route of its own inside the bed's namespace.
+      ...["--advertise-address=198.51.100.1", "--endpoint-reconciler-type=none"],
+      "--authorization-mode=RBAC",
+      // There is no kubelet: Pods here need no service account.
+      "--disable-admission-plugins=ServiceAccount",
+    ];
+  }
+  return [
+    `--advertise-address=${nodes.address}`,
+    ...["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"],
+    // The names of nodes are in no DNS.
+    ...["--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP"],
+    // A Pod leaves a node that is lost at once, and not after five minutes.
+    ...["--default-not-ready-toleration-seconds=2", "--default-unreachable-toleration-seconds=2"],
+  ];
+}
+
 interface Call {
+  host: string;
   port: number;
   agent: Agent;
   method: string;
@@ -173,7 +204,7 @@ interface Call {
 }
 
 function call(call: Call): Promise<Answer> {
-  const { port, agent, method, path, token, contentType, body, as } = call;
+  const { host, port, agent, method, path, token, contentType, body, as } = call;
   const headers: OutgoingHttpHeaders = { accept: "application/json" };
   if (as !== undefined) {
     headers["impersonate-user"] = as.user;
@@ -182,7 +213,7 @@ function call(call: Call): Promise<Answer> {
   if (token !== null) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers["content-type"] = contentType;
   return new Promise((done, fail) => {
-    const options = { host: HOST, port, path, method, agent, headers, timeout: PATIENCE_MS };
+    const options = { host, port, path, method, agent, headers, timeout: PATIENCE_MS };
     const request = httpsRequest(options, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -241,26 +272,26 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   });
   await mkdir(file("certificates"));
   await writeFile(file("service-account.key"), serviceAccountKey, { mode: 0o600 });
-  await writeFile(file("tokens.csv"), `${adminToken},admin,admin,system:masters\n`);
+  const users = [`${adminToken},admin,admin,system:masters`, ...(options.nodes?.users ?? [])];
+  await writeFile(file("tokens.csv"), `${users.join("\n")}\n`, { mode: 0o600 });
   await writeFile(file("audit-policy.json"), JSON.stringify(AUDIT_POLICY));
 
-  const [port, etcdPort, peerPort] = [
-    await freePort(HOST),
-    await freePort(HOST),
-    await freePort(HOST),
-  ];
-  const url = `https://${HOST}:${port}`;
-  const etcdUrl = `http://${HOST}:${etcdPort}`;
-  const peerUrl = `http://${HOST}:${peerPort}`;
+  const host = options.nodes?.address ?? LOOPBACK;
+  const port = options.nodes === undefined ? await freePort(LOOPBACK) : API_SERVER_PORT;
+  const [etcdPort, peerPort] = [await freePort(LOOPBACK), await freePort(LOOPBACK)];
+  const url = `https://${host}:${port}`;
+  const etcdUrl = `http://${LOOPBACK}:${etcdPort}`;
+  const peerUrl = `http://${LOOPBACK}:${peerPort}`;
   let etcd: Program | undefined;
   let apiServer: Program | undefined;
   let controllerManager: Program | undefined;
+  let scheduler: Program | undefined;
   let agent = new Agent({ keepAlive: true });
 
   const request: ControlPlane["request"] = (method, path, body, request = {}) => {
     const token = request.token === undefined ? adminToken : request.token;
     const contentType = request.contentType ?? "application/json";
-    return call({ port, agent, method, path, token, contentType, body, as: request.as });
+    return call({ host, port, agent, method, path, token, contentType, body, as: request.as });
   };
 
   const startEtcd = async (): Promise<void> => {
@@ -285,16 +316,13 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const program = startProgram([
       partPath("kube-apiserver"),
       ...[`--etcd-servers=${etcdUrl}`, `--cert-dir=${file("certificates")}`],
-      ...[`--bind-address=${HOST}`, `--secure-port=${port}`],
-      // Not reached by anyone: the host has no route of its own inside the bed's namespace.
-      ...["--advertise-address=198.51.100.1", "--endpoint-reconciler-type=none"],
+      ...[`--bind-address=${host}`, `--secure-port=${port}`],
       "--service-account-issuer=https://kubernetes.default.svc",
       `--service-account-key-file=${file("service-account.key")}`,
       `--service-account-signing-key-file=${file("service-account.key")}`,
-      ...[`--token-auth-file=${file("tokens.csv")}`, "--authorization-mode=RBAC"],
+      `--token-auth-file=${file("tokens.csv")}`,
       "--service-cluster-ip-range=10.0.0.0/24",
-      // There is no kubelet: Pods here need no service account.
-      "--disable-admission-plugins=ServiceAccount",
+      ...apiServerFlagsFor(options.nodes),
       ...(options.auditLog === true ? audit : []),
       ...(options.apiServerFlags ?? []),
     ]);
@@ -323,15 +351,22 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 
   const stop = async (): Promise<void> => {
     agent.destroy();
-    for (const program of [controllerManager, apiServer, etcd]) await program?.stop("SIGKILL");
+    for (const program of [scheduler, controllerManager, apiServer, etcd])
+      await program?.stop("SIGKILL");
     process.removeListener("exit", removeDirectory);
     removeDirectory();
   };
 
   const startControllerManager = async (): Promise<void> => {
+    const all = [
+      `--root-ca-file=${file("certificates/apiserver.crt")}`,
+      // A node that says nothing for that long is lost; one of a busy machine may take its time.
+      ...["--node-monitor-period=1s", "--node-monitor-grace-period=40s"],
+    ];
     const program = startProgram([
       partPath("kube-controller-manager"),
-      ...[`--kubeconfig=${await kubeconfig()}`, `--controllers=${CONTROLLERS}`],
+      `--kubeconfig=${await kubeconfig()}`,
+      ...(options.nodes === undefined ? [`--controllers=${CONTROLLERS}`] : all),
       ...["--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=false"],
       `--service-account-private-key-file=${file("service-account.key")}`,
     ]);
@@ -340,6 +375,13 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const path = "/api/v1/namespaces/default/serviceaccounts/default";
     const probe = async (): Promise<boolean> => (await request("GET", path)).status === 200;
     await untilReady("kube-controller-manager", program, probe);
+  };
+
+  const startScheduler = async (): Promise<void> => {
+    scheduler = startProgram([
+      ...[partPath("kube-scheduler"), `--kubeconfig=${await kubeconfig()}`],
+      ...["--leader-elect=false", "--secure-port=0"],
+    ]);
   };
 
   const resources = new Map<string, { name: string; namespaced: boolean }>();
@@ -403,6 +445,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       return (await request("GET", "/api/v1/namespaces/default")).status === 200;
     });
     if (options.controllerManager ?? true) await startControllerManager();
+    if (options.nodes !== undefined) await startScheduler();
   } catch (error) {
     await stop();
     const reason = error instanceof Error ? error.message : String(error);
@@ -411,7 +454,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 
   return {
     url,
-    host: HOST,
+    host,
     port,
     certificateAuthority: await readFile(file("certificates/apiserver.crt"), "utf8"),
     adminToken,

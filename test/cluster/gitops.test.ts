@@ -6,7 +6,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { type Agent, makeRepository, type Repository, startAgent } from "./gitops.ts";
-import { reportAvailable } from "./node.ts";
 import { readSecret, SEALED_SECRETS, untilVerdict } from "./objects.ts";
 import { partPath } from "../parts/parts.ts";
 import { kubectl } from "./original.ts";
@@ -61,7 +60,13 @@ async function rollOut(): Promise<void> {
     const answer = await plane.request("GET", path);
     return answer.status === 200 ? answer : undefined;
   });
-  await reportAvailable(plane, body);
+  const { replicas } = body["spec"] as { replicas: number };
+  const status = {
+    observedGeneration: body.metadata?.generation,
+    ...{ replicas, updatedReplicas: replicas, readyReplicas: replicas },
+    availableReplicas: replicas,
+  };
+  await plane.request("PATCH", `${path}/status`, { status }, MERGE);
 }
 
 afterAll(async () => {

@@ -43,7 +43,7 @@ const WITH_ACCOUNT_FOLDER = `mkdir -p ${ACCOUNT_FOLDER} && mount --bind "$0" ${A
  * namespace for each process gives each its own, so that tests may run several against several API
  * servers.
  */
-export async function withAccount(
+async function withAccount(
   plane: ControlPlane,
   namespace: string,
   name: string,

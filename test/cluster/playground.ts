@@ -1,9 +1,12 @@
-// `npm run cluster`: a real API server with our controller, to try things by hand until Ctrl-C.
+// `npm run cluster`: a real cluster with our controller, to try things by hand until Ctrl-C. Where this
+// user is root it has a node, and the controller runs in pods.
 import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { obtainParts, onPath, PartsUnavailable } from "../parts/build.ts";
-import { type PartName, PARTS_VARIABLE } from "../parts/parts.ts";
+import { type PartName, partPath, PARTS_VARIABLE } from "../parts/parts.ts";
 import { type ControlPlane, startControlPlane } from "./controlplane.ts";
+import { playInNamespaces, startPlayground, whyNoNode } from "../node/playground.ts";
 import { insideBed, listenHost } from "./program.ts";
 import {
   exposeController,
@@ -33,7 +36,8 @@ function reachableHost(): string {
   );
 }
 
-function guide(kubeconfig: string, controller: RunningController, kubectl: string): string {
+/** What to try; `more`: what there is beside that. */
+function guide(kubeconfig: string, kubectl: string, more: string): string {
   const programs = resolve(process.cwd(), "dist");
   return `
 The cluster is ready. In another terminal, in an empty folder:
@@ -62,8 +66,8 @@ The cluster is ready. In another terminal, in an empty folder:
   # change the Secret by hand: the controller reverts it
   kubectl patch secret db --patch '{"stringData":{"password":"changed"}}'
 
-There are no nodes, so Pods stay Pending. The controller runs beside the cluster, at ${controller.url}.
-Its log follows. Press Ctrl-C to stop everything and remove its files.
+${more}
+The controller's log follows. Press Ctrl-C to stop everything and remove its files.
 `;
 }
 
@@ -77,20 +81,34 @@ function follow(controller: RunningController): NodeJS.Timeout {
   }, 250);
 }
 
-async function play(): Promise<void> {
-  const installed = onPath("kubectl");
-  const wanted: PartName[] = ["etcd", "kube-apiserver", "kube-controller-manager"];
-  if (installed === undefined) wanted.push("kubectl");
-  const parts = await obtainParts(say, wanted);
-  process.env[PARTS_VARIABLE] = JSON.stringify(parts);
+const WITHOUT_NODE: readonly PartName[] = ["etcd", "kube-apiserver", "kube-controller-manager"];
+const WITH_NODE: readonly PartName[] = [
+  ...WITHOUT_NODE,
+  ...(["kube-scheduler", "kube-proxy", "kubelet", "node-runtime", "pause"] as const),
+  ...(["buildah", "base-images", "kubectl", "helm"] as const),
+];
 
+/** A cluster of one node, with pods. */
+async function playOnNode(kubectl: string): Promise<void> {
+  const playground = await startPlayground(say);
+  try {
+    const more =
+      "The controller runs in pods: `kubectl get pods --namespace kube-system`. Pods of yours run as well,\n" +
+      "with the image that is on the node (`kubectl get nodes --output yaml` names it): nothing is pulled.";
+    say(guide(playground.kubeconfig, kubectl, more));
+    const over = ended.then(() => true);
+    while (!(await Promise.race([over, sleep(1_000, false)]))) {
+      process.stdout.write(await playground.news().catch(() => ""));
+    }
+    say(`\n${await ended}: cleaning up`);
+  } finally {
+    await playground.stop();
+  }
+}
+
+/** An API server, and the controller beside it. */
+async function playWithoutNode(kubectl: string): Promise<void> {
   let plane: ControlPlane | undefined;
-  // The programs die with this one, whatever ends it; asked nicely, the folder goes as well.
-  const ended = new Promise<string>((done) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, done);
-  });
-  const abandon = (): never => process.exit(1);
-  void ended.then(() => process.once("SIGINT", abandon));
   try {
     say("starting etcd, kube-apiserver and kube-controller-manager, 10 seconds");
     plane = await startControlPlane();
@@ -100,8 +118,8 @@ async function play(): Promise<void> {
     const host = reachableHost();
     const controller = await startSignet(plane, { host });
     await exposeController(plane, { ...SERVICE, port: controller.port, host });
-    const kubectl = installed === undefined ? (parts.kubectl ?? "kubectl") : "kubectl";
-    say(guide(await plane.kubeconfig(), controller, kubectl));
+    const more = `There are no nodes, so Pods stay Pending. The controller runs beside the cluster, at ${controller.url}.`;
+    say(guide(await plane.kubeconfig(), kubectl, more));
     const timer = follow(controller);
     const gone = controller.exited.then((status) => `the controller ended with ${status}`);
     const why = await Promise.race([ended, gone]);
@@ -113,6 +131,26 @@ async function play(): Promise<void> {
   }
 }
 
+async function play(): Promise<void> {
+  const whyNot = whyNoNode();
+  if (whyNot !== undefined) say(`no node, and so no pods: ${whyNot}`);
+  const installed = onPath("kubectl");
+  if (process.env[PARTS_VARIABLE] === undefined) {
+    const wanted = [...(whyNot === undefined ? WITH_NODE : WITHOUT_NODE)];
+    if (installed === undefined) wanted.push("kubectl");
+    process.env[PARTS_VARIABLE] = JSON.stringify(await obtainParts(say, wanted));
+  }
+  const kubectl = installed === undefined ? partPath("kubectl") : "kubectl";
+  if (whyNot !== undefined) await playWithoutNode(kubectl);
+  else if (insideBed()) await playOnNode(kubectl);
+  else process.exitCode = await playInNamespaces(ended);
+}
+
+// The programs die with this one, whatever ends it; asked nicely, the folder goes as well.
+const ended = new Promise<string>((done) => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, done);
+});
+void ended.then(() => process.once("SIGINT", () => process.exit(1)));
 try {
   await play();
 } catch (error) {

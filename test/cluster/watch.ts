@@ -125,13 +125,19 @@ export async function startWatch(plane: ControlPlane, watched: readonly Watched[
         done(version);
       };
       get(options, (response) => {
+        response.on("error", end).on("close", end);
+        // Not now, such as for a definition that is being changed; or not from there on.
+        if (response.statusCode !== 200) {
+          if (response.statusCode === 410) version = undefined;
+          response.resume();
+          return;
+        }
         let rest = "";
         response.setEncoding("utf8").on("data", (text: string) => {
           const lines = (rest + text).split("\n");
           rest = lines.pop() ?? "";
           for (const line of lines) take(JSON.parse(line) as WatchEvent);
         });
-        response.on("error", end).on("close", end);
       }).on("error", end);
     });
   };

@@ -6,6 +6,7 @@ import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { filesInTar, readFromTgz, readFromZip } from "./archive.ts";
+import { unpackPackages } from "./distribution.ts";
 import { packageFromNpm, run } from "./fetch.ts";
 import { DEBIAN_KEYS, IMAGE_BUILDER, makeImageBuilder } from "./imagebuilder.ts";
 import type { PartName } from "./parts.ts";
@@ -109,11 +110,16 @@ interface Recipe {
 
 const partsFolder = (name: string): string => resolve(process.cwd(), "test/parts", name);
 
-async function goBuild(folder: string, target: string, output: string, ldflags = "") {
+async function goBuild(
+  folder: string,
+  target: string,
+  output: string,
+  { ldflags = "", isStatic = false }: { ldflags?: string; isStatic?: boolean } = {},
+) {
   const args = ["build", "-buildvcs=false", "-trimpath", "-ldflags", `-s -w${ldflags}`];
   await run("go", [...args, "-o", output, target], {
     cwd: partsFolder(folder),
-    env: { GOWORK: "off" },
+    env: { GOWORK: "off", ...(isStatic ? { CGO_ENABLED: "0" } : {}) },
   });
 }
 
@@ -134,12 +140,9 @@ function kubernetesRecipe(part: PartName, target: string, usually: string): Reci
     folder: "kubernetes",
     // Without the version it says v0.0.0, and clients that compare versions warn.
     make: (directory) =>
-      goBuild(
-        "kubernetes",
-        target,
-        join(directory, part),
-        ` -X k8s.io/component-base/version.gitVersion=${KUBERNETES}`,
-      ),
+      goBuild("kubernetes", target, join(directory, part), {
+        ldflags: ` -X k8s.io/component-base/version.gitVersion=${KUBERNETES}`,
+      }),
   };
 }
 
@@ -271,6 +274,58 @@ async function makeImageParts(directory: string): Promise<void> {
   });
 }
 
+/** What a node runs containers with: where it may be in a package or on a machine, and its place here. */
+const RUNTIME_PACKAGES = ["containerd", "runc", "containernetworking-plugins", "nftables"];
+const RUNTIME_BIN = ["containerd", "containerd-shim-runc-v2", "ctr", "runc", "nft"];
+const RUNTIME_CNI = ["ptp", "host-local", "loopback"];
+const CNI_FOLDERS = ["/opt/cni/bin", "/usr/lib/cni"];
+
+/** Starts a program of a package with the libraries that came with it. */
+const packagedLauncher = (path: string): string => `#!/bin/sh
+packages=$(dirname "$0")/../packages
+for folder in "$packages"/usr/lib/*-linux-*; do
+  LD_LIBRARY_PATH=$folder\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+exec "$packages/${path}" "$@"
+`;
+
+/** The machine's own, where it has all of them; else the distribution's packages. */
+async function makeNodeRuntime(directory: string): Promise<void> {
+  const [bin, cni] = [join(directory, "bin"), join(directory, "cni")];
+  for (const folder of [bin, cni]) await mkdir(folder, { recursive: true });
+  const found = RUNTIME_BIN.map((name) => onPath(name, "/usr/sbin:/sbin"));
+  const plugins = CNI_FOLDERS.find((folder) =>
+    RUNTIME_CNI.every((name) => existsSync(join(folder, name))),
+  );
+  if (plugins !== undefined && found.every((path) => path !== undefined)) {
+    for (const path of found) await run("cp", ["-L", path, bin]);
+    for (const name of RUNTIME_CNI) await run("cp", ["-L", join(plugins, name), cni]);
+    return;
+  }
+  const packages = join(directory, "packages");
+  await mkdir(packages);
+  let unpacked: string[];
+  try {
+    unpacked = await unpackPackages(run, RUNTIME_PACKAGES, packages);
+  } catch (error) {
+    throw new PartsUnavailable(
+      `containerd, runc, CNI's plugins and nft are not all on this machine, and apt cannot fetch them: ${error instanceof Error ? error.message : String(error)}`,
+      `install ${RUNTIME_PACKAGES.join(", ")} (so they are named in Debian and Ubuntu) so that the ` +
+        `programs are found on PATH, and the plugins in ${CNI_FOLDERS.join(" or ")}`,
+    );
+  }
+  await writeFile(join(directory, "versions"), `${unpacked.join("\n")}\n`);
+  for (const name of RUNTIME_BIN) {
+    const path = ["usr/bin", "usr/sbin"].map((each) => join(each, name));
+    const [place] = path.filter((each) => existsSync(join(packages, each)));
+    if (place === undefined) throw new Error(`the packages have no ${name}`);
+    await writeFile(join(bin, name), packagedLauncher(place), { mode: 0o755 });
+  }
+  for (const name of RUNTIME_CNI)
+    await rename(join(packages, "usr/lib/cni", name), join(cni, name));
+}
+
 function nodeRecipe(part: NodePart): Recipe {
   const { version } = NODES[part];
   return {
@@ -321,6 +376,24 @@ const RECIPES: Recipe[] = [
     needs: "network",
     version: CHROMIUM_SHA512 + CHROMIUM_LAUNCHER + CHROMIUM_FONTS,
     make: makeChromium,
+  },
+  {
+    name: "node-runtime",
+    parts: ["node-runtime"],
+    usually:
+      "containerd, runc, CNI's plugins and nft, the machine's or the distribution's, 20 seconds",
+    needs: "network",
+    version: `${RUNTIME_PACKAGES.join(" ")} 1`,
+    make: (directory) => makeNodeRuntime(join(directory, "node-runtime")),
+  },
+  {
+    name: "pause",
+    parts: ["pause"],
+    usually: "the program of a Pod's sandbox, 5 seconds",
+    needs: "go",
+    version: "1",
+    folder: "pause",
+    make: (directory) => goBuild("pause", ".", join(directory, "pause"), { isStatic: true }),
   },
   {
     name: "oracles",
@@ -478,6 +551,9 @@ const RECIPES: Recipe[] = [
   },
   kubernetesRecipe("kube-apiserver", "./apiserver", "5 minutes"),
   kubernetesRecipe("kube-controller-manager", "./controllermanager", "1 minute"),
+  kubernetesRecipe("kube-scheduler", "./scheduler", "half a minute"),
+  kubernetesRecipe("kube-proxy", "./proxy", "half a minute"),
+  kubernetesRecipe("kubelet", "./kubelet", "1 minute"),
 ];
 
 async function recipeHash(recipe: Recipe): Promise<string> {
@@ -576,9 +652,9 @@ async function make(recipe: Recipe, destination: string, say: Say): Promise<void
   say(`built ${recipe.name} in ${Math.round((Date.now() - started) / 1000)} s`);
 }
 
-/** Path of an installed program. */
-export function onPath(name: string): string | undefined {
-  const folders = (process.env.PATH ?? "").split(delimiter);
+/** Path of an installed program; `more` folders are not on the PATH of everybody. */
+export function onPath(name: string, more = ""): string | undefined {
+  const folders = `${process.env.PATH ?? ""}${delimiter}${more}`.split(delimiter);
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 

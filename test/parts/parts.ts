@@ -4,6 +4,11 @@
 export type PartName =
   | "kube-apiserver"
   | "kube-controller-manager"
+  | "kube-scheduler"
+  | "kube-proxy"
+  | "kubelet"
+  | "node-runtime"
+  | "pause"
   | "etcd"
   | "kubeseal"
   | "sealed-secrets-controller"
@@ -43,7 +48,8 @@ export const PARTS_VARIABLE = "KUBE_SIGNET_PARTS";
  * Path of a real program; of `original-crd`, the YAML file of the Go original's CRD; of
  * `original-chart`, the folder of its Helm chart; of `argo-health`, the script by which Argo CD judges
  * a SealedSecret; of `kubeseal-auto`, the folder of Python packages that it is in; of `base-images`, the
- * storage of buildah that has what the Dockerfile's FROM names.
+ * storage of buildah that has what the Dockerfile's FROM names; of `node-runtime`, a folder with containerd,
+ * runc and nft in `bin` and CNI's plugins in `cni`.
  * @throws Error where the runner gave none: a test never skips.
  */
 export function partPath(name: PartName): string {

@@ -18,6 +18,8 @@ interface Options {
   readonly commit: string;
   /** The processor that it is for: this machine's where left out. */
   readonly platform?: Platform;
+  /** Folder of the Dockerfile and all that it copies: the working folder where left out. */
+  readonly context?: string;
 }
 
 /** False in a user namespace of one user, who then is nobody outside of it. */
@@ -27,12 +29,12 @@ function canBecomeOthers(): boolean {
 }
 
 /**
- * Builds the Dockerfile of the working folder. Nothing is fetched: what `npm ci` installs in it comes
+ * Builds the image by the Dockerfile. Nothing is fetched: what `npm ci` installs in it comes
  * from npm's cache, where the packages of this folder came through.
  * @returns Path of an OCI archive, the file `image.tar` in `folder`
  * @throws Error with the builder's last lines
  */
-export async function controllerImage(folder: string, options: Options): Promise<string> {
+export async function buildControllerImage(folder: string, options: Options): Promise<string> {
   if (!canBecomeOthers()) {
     throw new Error("building an image needs more than one user: run `npm test` as root");
   }
@@ -42,7 +44,7 @@ export async function controllerImage(folder: string, options: Options): Promise
     const npmrc = join(scratch, "npmrc");
     writeFileSync(npmrc, "offline = true\ncache = /npm-cache\nlogs-max = 0\n");
     const npm = await runToEnd(["npm", "config", "get", "cache"]);
-    const { tag, commit, platform } = options;
+    const { tag, commit, platform, context = "." } = options;
     const command = [
       partPath("buildah"),
       ...["--root", join(scratch, "storage"), "--runroot", join(scratch, "run")],
@@ -54,7 +56,7 @@ export async function controllerImage(folder: string, options: Options): Promise
       `--build-arg=NODE_IMAGE=${BASE_IMAGE}`,
       ...["--volume", `${npm.stdout.trim()}:/npm-cache`, "--volume", `${npmrc}:/root/.npmrc:ro`],
       `--tag=oci-archive:${archive}:${tag}`,
-      ".",
+      context,
     ];
     const { status, stdout, stderr } = await runToEnd(command);
     const lines = `${stdout}${stderr}`.trim().split("\n").slice(-20).join("\n");

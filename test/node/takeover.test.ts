@@ -1,20 +1,24 @@
 // That one program takes over from the other in an installation by Helm, there and back, by the
 // commands of docs/migration.md as they stand there: with the original's own chart, its rights and
-// arguments, its controller and its kubeseal, while everything that must stay is watched.
+// arguments, its controller in real pods and its kubeseal, while everything that must stay is watched.
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readMarkdown } from "../cli/markdown.ts";
 import { partPath } from "../parts/parts.ts";
-import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
-import { makeRepository, type Repository } from "./gitops.ts";
-import { type Node, startNode } from "./node.ts";
-import { readSecret, SEALED_SECRETS, untilData, untilVerdict } from "./objects.ts";
-import { kubeseal } from "./original.ts";
-import { ensureNamespace } from "./signet.ts";
-import { startWatch, type Watch } from "./watch.ts";
+import { type ControlPlane, type KubeObject, MERGE } from "../cluster/controlplane.ts";
+import { makeRepository, type Repository } from "../cluster/gitops.ts";
+import { readSecret, SEALED_SECRETS, untilData, untilVerdict } from "../cluster/objects.ts";
+import { kubeseal } from "../cluster/original.ts";
+import { ensureNamespace } from "../cluster/signet.ts";
+import { startWatch, type Watch } from "../cluster/watch.ts";
+import { type RealCluster, startRealCluster } from "./cluster.ts";
+import { controllerImage, originalImage } from "./images.ts";
+import { type Pod, podsOf, untilSettled } from "./pods.ts";
 
-const THIS = "test/cluster/takeover.test.ts";
+const THIS = "test/node/takeover.test.ts";
 const NAMESPACE = "kube-system";
 const CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const DEFINITION = "sealedsecrets.bitnami.com";
@@ -22,9 +26,8 @@ const PREFIX = "sealedsecrets.bitnami.com";
 const ORIGINAL = /^docker\.io\/bitnami\/sealed-secrets-controller:/;
 const OURS = "registry.example.org/signet-controller:0.1.0";
 
-/** The values of a user's own for our chart: the node here has one address. */
-const VALUES = `replicas: 1
-image:
+/** The values of a user's own for our chart. */
+const VALUES = `image:
   registry: registry.example.org
   repository: signet-controller
   tag: 0.1.0
@@ -94,9 +97,16 @@ const SECOND: Record<string, Entry> = {
 };
 const BATCHES: Record<string, Entry>[] = [FIRST, SECOND];
 
+/** The image that the original's chart asks for. */
+function originalName(): string {
+  const text = readFileSync(`${partPath("original-chart")}/values.yaml`, "utf8");
+  const { image } = load(text) as { image: Record<"registry" | "repository" | "tag", string> };
+  return `${image.registry}/${image.repository}:${image.tag}`;
+}
+
 let plane: ControlPlane;
 let kubeconfig: string;
-let node: Node;
+let cluster: RealCluster;
 let repository: Repository;
 let watch: Watch | undefined;
 
@@ -106,12 +116,12 @@ function split(key: string): [string, string] {
   return [namespace, name];
 }
 
-/** Runs the commands one by one, and has the node do what they ask for; what they printed. */
+/** Runs the commands one by one, and waits until what they ask for runs; what they printed. */
 async function run(commands: string): Promise<string> {
   let output = "";
   for (const line of commands.replaceAll("\\\n", " ").split("\n")) {
     output += await repository.sh(line);
-    await node.settle();
+    await untilSettled(cluster);
   }
   return output;
 }
@@ -194,10 +204,10 @@ async function expectAll(): Promise<void> {
 }
 
 beforeAll(async () => {
-  plane = await startControlPlane();
-  kubeconfig = await plane.kubeconfig();
+  const original = await originalImage(originalName());
+  cluster = await startRealCluster({ images: [original, await controllerImage({ name: OURS })] });
+  ({ plane, kubeconfig } = cluster);
   for (const name of ["shop", "billing", "ops"]) await ensureNamespace(plane, name);
-  node = startNode(plane, NAMESPACE);
   repository = await makeRepository({ KUBECONFIG: kubeconfig });
   await repository.sh(`ln -s "${partPath("kubectl")}" ../bin/kubectl`);
   // Helm's folder, with both charts: one by the name that it has in a repository of charts.
@@ -213,9 +223,8 @@ beforeAll(async () => {
 
 afterAll(async () => {
   watch?.stop();
-  await node.stop();
   await repository.remove();
-  await plane.stop();
+  await cluster.stop();
 });
 
 /** The columns of `kubectl get sealedsecrets`, by which the definitions are told apart. */
@@ -227,13 +236,20 @@ async function columns(): Promise<string[]> {
   return versions[0]?.additionalPrinterColumns.map(({ name }) => name) ?? [];
 }
 
+/** The pods of either controller. */
+const pods = (): Promise<Pod[]> =>
+  podsOf(cluster, "app.kubernetes.io/name in (sealed-secrets,signet)", NAMESPACE);
+
 /** The image that runs. */
-const runs = (): string => node.pod().deployment.spec.template.spec.containers[0].image;
+async function runs(): Promise<string> {
+  const images = new Set((await pods()).map(({ spec }) => spec.containers[0]?.image));
+  return [...images].join(" ");
+}
 
 describe("an installation of the original by its own chart", () => {
   it("has two keys, and a dozen SealedSecrets of every kind", async () => {
     await run(lines("helm install sealed-secrets").join("\n"));
-    expect(runs()).toMatch(ORIGINAL);
+    expect(await runs()).toMatch(ORIGINAL);
     await repository.sh("signet init --cluster prod=test");
     for (const [turn, batch] of BATCHES.entries()) {
       if (turn > 0) await renewKey();
@@ -269,7 +285,9 @@ describe("an installation of the original by its own chart", () => {
 
   async function renewKey(): Promise<void> {
     const before = (await kubeseal(["--fetch-cert"], { kubeconfig })).stdout;
-    node.pod().program.kill("SIGUSR1");
+    // Its image has no program that could do it.
+    const signal = ["pkill", "-USR1", "-x", "controller"];
+    execFileSync("env", cluster.nodes[0]?.inside(signal));
     await plane.waitFor(
       "the next key",
       async () => (await kubeseal(["--fetch-cert"], { kubeconfig })).stdout !== before,
@@ -280,7 +298,7 @@ describe("an installation of the original by its own chart", () => {
 describe("by image swap", () => {
   it("our controller works with the original's definition, rights, command and arguments", async () => {
     await follow("helm upgrade");
-    expect(runs()).toBe(OURS);
+    expect(await runs()).toBe(OURS);
     expect(await follow("rollout status")).toContain("successfully rolled out");
     await expectAll();
     await untilSealable();
@@ -294,7 +312,7 @@ describe("by image swap", () => {
 
   it("and the original after it, which opens what was sealed meanwhile", async () => {
     await follow("helm rollback");
-    expect(runs()).toMatch(ORIGINAL);
+    expect(await runs()).toMatch(ORIGINAL);
     await seal("ops/later", { stringData: { password: "again" } });
     await expectData("ops/later", { password: "again" });
     await seal("shop/strict", FIRST["shop/strict"]);
@@ -302,15 +320,13 @@ describe("by image swap", () => {
   });
 
   it("also where both run for a moment, as in a rolling update", async () => {
-    // Here they need ports of their own for it.
-    const ports = "--set=containerPorts.http=9080,containerPorts.metrics=9081";
-    await run(`${lines("helm upgrade sealed-secrets").join("\n")} ${ports}`);
-    expect(runs()).toBe(OURS);
+    await run(lines("helm upgrade sealed-secrets").join("\n"));
+    expect(await runs()).toBe(OURS);
     await untilSealable();
     await seal("billing/cluster", { stringData: { password: "rolled" }, scope: "cluster-wide" });
     await expectData("billing/cluster", { password: "rolled" });
     await run(lines("helm rollback").join("\n"));
-    expect(runs()).toMatch(ORIGINAL);
+    expect(await runs()).toMatch(ORIGINAL);
     await seal("billing/cluster", FIRST["billing/cluster"]);
     await expectAll();
   });
@@ -319,10 +335,10 @@ describe("by image swap", () => {
 describe("by our chart, beside the original's release", () => {
   it("our controller takes over, and the original's release goes", async () => {
     await follow("kubectl scale");
-    expect(() => node.pod()).toThrow("0 pods");
+    expect(await pods()).toEqual([]);
     await follow("kubectl label crd");
     await follow("helm install signet");
-    expect(runs()).toBe(OURS);
+    expect(await runs()).toBe(OURS);
     expect(await columns()).toContain("Reason");
     // It begins with `signet keys list`.
     const shown = await follow("signet cert refresh");
@@ -359,10 +375,10 @@ describe("by our chart, beside the original's release", () => {
 
   it("and the original after it, by its chart again", async () => {
     await follow("helm uninstall signet");
-    expect(() => node.pod()).toThrow("0 pods");
+    expect(await pods()).toEqual([]);
     expect(await columns()).toContain("Reason");
     await follow("helm install sealed-secrets");
-    expect(runs()).toMatch(ORIGINAL);
+    expect(await runs()).toMatch(ORIGINAL);
     // Helm 4 applies what a chart has in `crds`.
     expect(await columns()).not.toContain("Reason");
     await seal("ops/latest", { stringData: { password: "back" } });

@@ -1,0 +1,3 @@
+module kube-signet/test/parts/pause
+
+go 1.26
