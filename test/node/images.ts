@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildControllerImage } from "../interop/image/controllerimage.ts";
 import { partPath } from "../parts/parts.ts";
-import { writeArchive, writeArchiveOfFiles } from "./oci.ts";
+import { writeArchiveOfFiles } from "./oci.ts";
 
 export interface Image {
   /** As it stands in a Pod. */
