@@ -1,17 +1,19 @@
 // The parts of the controller in a cluster, and how they are connected.
 
 import type { RequestListener } from "node:http";
+import { SignetError } from "../shared/errors.ts";
 import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
 import { replicaIdentity } from "../host/pod.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
+import type { KeyService } from "../shared/keys/keyservice.ts";
 import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
 import { apiRoutes } from "./api.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { Gate } from "./gate.ts";
-import { keyReport } from "./keyreport.ts";
+import { keyReport, type WrappingReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -26,6 +28,8 @@ interface Surroundings {
   /** The controller's own namespace, where the Lease and the key Secrets are. */
   readonly namespace: string;
   readonly log: Log;
+  /** Where sealing keys are wrapped; null if nowhere. */
+  readonly keyService: KeyService | null;
   /** Aborts when the controller stops. */
   readonly stopping: AbortSignal;
 }
@@ -109,7 +113,7 @@ export class ClusterParts {
       metrics: this.metrics,
       log,
       ready: () => this.isReady,
-      keyReport: () => keyReport(keyring, this.world.sealedSecrets()),
+      keyReport: () => keyReport(keyring, this.world.sealedSecrets(), this.#wrappingReport()),
       parse: (client, body) => this.parsers.parse(client, body),
       rate: rateLimit,
       burst: rateLimitBurst,
@@ -118,6 +122,14 @@ export class ClusterParts {
         ? (authorization, path) => reviewAccess(this.client, authorization, path)
         : undefined,
     });
+  }
+
+  #wrappingReport(): WrappingReport {
+    const { keyService: service } = this.#surroundings;
+    const { wrapped } = this.keys;
+    if (service === null) return { service: null, wrapped };
+    const { provider } = service;
+    return { service: { provider, mode: this.#flags.kmsMode }, wrapped };
   }
 
   #createMetrics(): Metrics {
@@ -130,6 +142,9 @@ export class ClusterParts {
       keyring: this.#keyring,
       firstLedAt: () => this.lease.createdAt,
       malformedKeys: () => this.keys.malformed,
+      waitingKeys: () => this.keys.waiting,
+      wrappedKeys: () => this.keys.wrapped,
+      hasKeyService: this.#surroundings.keyService !== null,
       renewalAt: () => this.keys.renewalAt,
       now,
     });
@@ -253,10 +268,12 @@ export class ClusterParts {
           renewAfterMs: flags.rotatePeriod ?? flags.keyRenewPeriod,
           cutoff: flags.keyCutoffTime ?? null,
         },
+        wrapping: flags.kmsMode,
       },
       {
         client: this.client,
         keyring: this.#keyring,
+        keyService: this.#countedService(),
         log,
         now,
         clock,
@@ -275,6 +292,29 @@ export class ClusterParts {
         },
       },
     );
+  }
+
+  /** The key service, with its calls counted. */
+  #countedService(): KeyService | null {
+    const { keyService: service } = this.#surroundings;
+    if (service === null) return null;
+    const counted = async <T>(operation: string, call: Promise<T>): Promise<T> => {
+      try {
+        const answer = await call;
+        this.metrics.kmsRequests.inc({ operation, outcome: "ok" });
+        return answer;
+      } catch (error) {
+        const isRefused = error instanceof SignetError && error.code === "key-invalid";
+        this.metrics.kmsRequests.inc({ operation, outcome: isRefused ? "refused" : "failed" });
+        throw error;
+      }
+    };
+    return {
+      provider: service.provider,
+      describe: () => service.describe(),
+      wrap: (dataKey, context) => counted("wrap", service.wrap(dataKey, context)),
+      unwrap: (wrapped, context) => counted("unwrap", service.unwrap(wrapped, context)),
+    };
   }
 
   /** Another replica may have written before: the reconciler looks at everything again. */

@@ -61,6 +61,9 @@ async function serve(
     keyring,
     firstLedAt: () => firstLedAt,
     malformedKeys: () => 0,
+    waitingKeys: () => 0,
+    wrappedKeys: () => new Map(),
+    hasKeyService: false,
     renewalAt: () => null,
     now: () => new Date(0),
   });

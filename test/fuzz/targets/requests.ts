@@ -40,6 +40,9 @@ async function start(): Promise<Server> {
     keyring: keys,
     firstLedAt: () => undefined,
     malformedKeys: () => 0,
+    waitingKeys: () => 0,
+    wrappedKeys: () => new Map(),
+    hasKeyService: false,
     renewalAt: () => null,
     now: () => new Date(0),
   });
