@@ -27,6 +27,9 @@ export type PartName =
   | "gator"
   | "kyverno-review"
   | "actionlint"
+  | "openbao"
+  | "kms-plugin"
+  | "local-kms"
   | "gitleaks"
   | "trufflehog";
 
