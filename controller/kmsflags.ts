@@ -116,9 +116,33 @@ export async function keyServiceOf(flags: KmsFlags): Promise<KeyService | null> 
         caFile: flags.kmsCaFile,
       });
     }
-    default:
-      throw new Error(`--kms-provider ${provider} is not built yet`);
+    case "aws": {
+      const { AwsKms } = await import("../host/kms/aws.ts");
+      const { kmsRegion: region, kmsAddress: endpoint } = flags;
+      return new AwsKms({ key: needed(flags.kmsKey, "--kms-key", provider), region, endpoint });
+    }
+    case "gcp": {
+      const { GCP_KEY, GcpKms } = await import("../host/kms/gcp.ts");
+      const key = needed(flags.kmsKey, "--kms-key", provider);
+      if (GCP_KEY.test(key)) return new GcpKms({ key });
+      throw new Error(
+        "--kms-key must be projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY for gcp",
+      );
+    }
+    case "azure": {
+      const { AzureKeyVault, azureIdentity } = await import("../host/kms/azure.ts");
+      const key = readAzureKey(needed(flags.kmsKey, "--kms-key", provider));
+      return new AzureKeyVault({ key, identity: azureIdentity(process.env) });
+    }
   }
+}
+
+/** @throws Error */
+function readAzureKey(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isKey = url?.protocol === "https:" && /^\/keys\/[A-Za-z0-9-]{1,127}$/.test(url.pathname);
+  if (url !== undefined && isKey && url.search === "") return url;
+  throw new Error("--kms-key must be https://VAULT.vault.azure.net/keys/NAME for azure");
 }
 
 function transitLogin(flags: KmsFlags) {

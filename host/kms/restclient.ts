@@ -35,15 +35,24 @@ export function keyIn(value: Json | undefined, client: RestClient): Uint8Array {
   return bytes;
 }
 
+interface RestClientOptions {
+  /** PEM certificates of the authorities to trust; the machine's if undefined. */
+  readonly caFile?: string | undefined;
+  readonly isDirect?: boolean;
+}
+
 /** Calls one service. `words` name it in messages. */
 export class RestClient {
   readonly #words: string;
   readonly #caFile: string | undefined;
+  readonly #isDirect: boolean;
   readonly #agents = new Map<string, Promise<Agent>>();
 
-  constructor(words: string, caFile?: string) {
+  /** `isDirect`: what it calls is on this machine, and no proxy leads there. */
+  constructor(words: string, { caFile, isDirect = false }: RestClientOptions = {}) {
     this.#words = words;
     this.#caFile = caFile;
+    this.#isDirect = isDirect;
   }
 
   post(url: URL, body: JsonObject, headers: Readonly<Record<string, string>>): Promise<Reply> {
@@ -112,7 +121,10 @@ export class RestClient {
     const known = this.#agents.get(url.origin);
     if (known !== undefined) return known;
     const trust = url.protocol === "http:" ? {} : this.#trust();
-    const made = agentFor(url, environmentProxy(url), { keepAlive: true, ...trust });
+    const made = agentFor(url, this.#isDirect ? undefined : environmentProxy(url), {
+      keepAlive: true,
+      ...trust,
+    });
     this.#agents.set(url.origin, made);
     return made;
   }

@@ -47,7 +47,7 @@ export class Transit implements KeyService {
 
   constructor(options: TransitOptions) {
     this.#options = options;
-    this.#http = new RestClient(this.describe(), options.caFile);
+    this.#http = new RestClient(this.describe(), { caFile: options.caFile });
   }
 
   describe(): string {

@@ -144,8 +144,56 @@ export async function startOpenBao(): Promise<OpenBao> {
   };
 }
 
+const AWS_ACCOUNT = "111122223333";
+const AWS_REGION = "eu-central-1";
+const AWS_KEY = "bc436485-5092-42b8-92a3-0aa8b93536dc";
+
+/** AWS KMS as local-kms has it, with one symmetric key. It listens on all addresses of the bed. */
+async function startAwsKms(): Promise<RunningService> {
+  const folder = await scratch();
+  const port = await freePort(HOST);
+  const address = `http://${HOST}:${port}`;
+  const seed = join(folder, "seed.yaml");
+  await writeFile(
+    seed,
+    `Keys:\n  Symmetric:\n    Aes:\n      - Metadata:\n          KeyId: ${AWS_KEY}\n        BackingKeys:\n          - ${newKey()}`,
+  );
+  const environment = {
+    PORT: String(port),
+    KMS_ACCOUNT_ID: AWS_ACCOUNT,
+    KMS_REGION: AWS_REGION,
+    KMS_SEED_PATH: seed,
+    KMS_DATA_PATH: folder,
+  };
+  let program: Program | undefined;
+  const resume = async (): Promise<void> => {
+    const started = startProgram([partPath("local-kms")], {
+      env: { ...process.env, ...environment },
+    });
+    program = started;
+    await untilReady("local-kms", started, async () => (await fetch(address)).status > 0);
+  };
+  const pause = async (): Promise<void> => {
+    await program?.stop("SIGKILL");
+  };
+  await resume();
+  return {
+    flags: [
+      ...["--kms-provider=aws", `--kms-region=${AWS_REGION}`, `--kms-address=${address}`],
+      `--kms-key=arn:aws:kms:${AWS_REGION}:${AWS_ACCOUNT}:key/${AWS_KEY}`,
+    ],
+    env: { AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY: "example" },
+    // Amazon rotates a key by itself, and keeps its name.
+    rotate: () => Promise.resolve(),
+    pause,
+    resume,
+    stop: pause,
+  };
+}
+
 /** Every service in turn, for `describe.each`. */
 export const KEY_SERVICES: readonly (readonly [string, () => Promise<RunningService>])[] = [
   ["a KMS v2 plugin", startKmsPlugin],
   ["OpenBao's transit engine", startOpenBao],
+  ["AWS KMS", startAwsKms],
 ];
