@@ -3,11 +3,12 @@
 
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { decodeBase64, encodeBase64 } from "../base64.ts";
-import { SignetError } from "../errors.ts";
+import { locate, SignetError } from "../errors.ts";
 import { asObject, type JsonObject, metadataOf } from "../kubernetes/object.ts";
 import type { Secret } from "../kubernetes/secret.ts";
 import type { Json } from "../manifest/manifest.ts";
-import { KEY_LABEL } from "./keyfile.ts";
+import { parseCertificate } from "./certificate.ts";
+import { CONFIRMED_ANNOTATION, KEY_LABEL } from "./keyfile.ts";
 import {
   KMS_PROVIDERS,
   type KeyContext,
@@ -15,6 +16,7 @@ import {
   type KmsProvider,
   type WrappedDataKey,
 } from "./keyservice.ts";
+import type { SealingKey } from "./sealingkey.ts";
 
 /**
  * The label of a Secret with a wrapped key, with the values of KEY_LABEL. The original ends when it
@@ -32,7 +34,7 @@ export const WRAPPED_ITEM = "tls.key.wrapped";
 export const WRAPPING_ANNOTATION = "kube-signet/wrapping";
 
 /** The type of the Secret: that of plain keys requires a `tls.key`. */
-const WRAPPED_TYPE = "kube-signet/wrapped-key";
+export const WRAPPED_TYPE = "kube-signet/wrapped-key";
 
 /** A wrapped key as its Secret has it. Whoever may write the Secret wrote it. */
 export interface WrappedKey extends WrappedDataKey {
@@ -229,6 +231,36 @@ export async function openWrappedKey(
   } finally {
     dataKey.fill(0);
   }
+}
+
+/**
+ * Reads a Secret with a wrapped key as far as it can be read without the key service: the key that is
+ * returned opens nothing.
+ * @throws SignetError key-invalid or certificate-invalid
+ */
+export function readClosedKey(secret: Secret): SealingKey {
+  const { fingerprint, created } = readWrappedKey(secret);
+  const { name, labels, annotations } = secret.metadata;
+  const pem = secret.data.get("tls.crt");
+  const certificate =
+    pem === undefined
+      ? null
+      : locate({ field: "tls.crt" }, () => parseCertificate(new TextDecoder().decode(pem)));
+  if (certificate !== null && certificate.fingerprint !== fingerprint) {
+    throw new SignetError("key-invalid", "tls.crt and tls.key.wrapped do not belong together");
+  }
+  const createdAt = new Date(created);
+  const notBefore = certificate?.notBefore ?? createdAt;
+  return {
+    name,
+    fingerprint,
+    halves: [],
+    certificate,
+    createdAt,
+    orderedAt: createdAt < notBefore ? createdAt : notBefore,
+    compromised: labels[WRAPPED_KEY_LABEL] === "compromised",
+    confirmed: annotations[CONFIRMED_ANNOTATION] === fingerprint,
+  };
 }
 
 /** Formats the content of `tls.key.wrapped`. */

@@ -14,6 +14,8 @@ export interface RunningService {
   readonly env: Readonly<Record<string, string>>;
   /** From now on it wraps with another version of the key; the former ones still open. */
   rotate: () => Promise<void>;
+  /** Whether a wrapped key says which version wrapped it. */
+  readonly tellsVersion: boolean;
   /** It no longer answers. */
   pause: () => Promise<void>;
   resume: () => Promise<void>;
@@ -58,6 +60,7 @@ export async function startKmsPlugin(): Promise<RunningService> {
   return {
     flags: ["--kms-provider=kmsv2", `--kms-socket=${socket}`],
     env: {},
+    tellsVersion: true,
     rotate: () => appendFile(keys, newKey()),
     pause,
     resume,
@@ -125,6 +128,7 @@ export async function startOpenBao(): Promise<OpenBao> {
       `--kms-transit-login-file=${file}`,
     ],
     env: {},
+    tellsVersion: true,
     rotate: async () => {
       await administer("POST", "transit/keys/signet/rotate");
     },
@@ -183,6 +187,7 @@ async function startAwsKms(): Promise<RunningService> {
       `--kms-key=arn:aws:kms:${AWS_REGION}:${AWS_ACCOUNT}:key/${AWS_KEY}`,
     ],
     env: { AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY: "example" },
+    tellsVersion: false,
     // Amazon rotates a key by itself, and keeps its name.
     rotate: () => Promise.resolve(),
     pause,

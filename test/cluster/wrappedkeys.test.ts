@@ -146,12 +146,13 @@ describe.each(KEY_SERVICES)("with %s", (_words, startService) => {
     await service.rotate();
     const [one] = await wrapped();
     if (one === undefined) throw new Error("there is no wrapped key");
-    const { key } = textOf(one);
+    const { key, wrappedDataKey } = textOf(one);
     await ask(one, "rewrap");
-    const again = await plane.waitFor("another version of the KMS key", async () => {
+    const again = await plane.waitFor("it to be wrapped again", async () => {
       const found = (await wrapped()).find(({ metadata }) => metadata?.name === one.metadata?.name);
-      return textOf(found)["key"] !== key && found;
+      return textOf(found)["wrappedDataKey"] !== wrappedDataKey && found;
     });
+    expect(textOf(again)["key"] !== key).toBe(service.tellsVersion);
     expect(again.metadata?.annotations?.[WRAPPING_ANNOTATION]).toBeUndefined();
     expect(again.metadata?.uid).toBe(one.metadata?.uid);
     await declare(old, "3", `${name}-old`);
