@@ -9,9 +9,16 @@ import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import { WRAPPED_KEY_LABEL, WRAPPING_ANNOTATION } from "../../shared/keys/wrappedkey.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
+import { makeRepository } from "./gitops.ts";
 import { KEY_SERVICES, type RunningService, startKmsPlugin } from "./keyservices.ts";
 import { certificateOf, metricOf, sealed, untilData, untilVerdict } from "./objects.ts";
-import { ensureNamespace, installSignet, type RunningController, startSignet } from "./signet.ts";
+import {
+  ensureNamespace,
+  exposeController,
+  installSignet,
+  type RunningController,
+  startSignet,
+} from "./signet.ts";
 
 const SECRETS = "/api/v1/namespaces/kube-system/secrets";
 const BACKED_UP = "--kms-backup-verified";
@@ -301,6 +308,60 @@ describe("wrapped keys", () => {
       expect(texts.filter((text) => text.includes("PRIVATE KEY"))).toEqual([]);
     } finally {
       await fresh.stop();
+    }
+  });
+
+  it("are listed, wrapped, wrapped again, backed up, restored and unwrapped by signet", async () => {
+    const repository = await makeRepository({ KUBECONFIG: await plane.kubeconfig() });
+    const expose = async (controller: RunningController): Promise<void> => {
+      const place = { service: "sealed-secrets-controller", namespace: "kube-system" };
+      await exposeController(plane, { ...place, port: controller.port });
+    };
+    try {
+      const before = await start(null, []);
+      await expose(before);
+      const nowhere = await repository.attempt("signet keys wrap");
+      expect(nowhere.stderr).toContain("this controller has no key service");
+      const old = await certificateOf(before);
+      await stop(before);
+
+      const controller = await start(service);
+      await expose(controller);
+      await plane.waitFor("a wrapped key", async () => (await certificateOf(controller)) !== old);
+      expect(await repository.sh("signet keys")).toContain(
+        "1 key in plain text: `signet keys wrap`",
+      );
+      expect((await repository.attempt("signet keys wrap")).stderr).toContain("1 key wrapped");
+      expect(await plain()).toEqual([]);
+      expect((await repository.attempt("signet keys rewrap")).stderr).toContain(
+        "2 keys wrapped again",
+      );
+      const refused = await repository.attempt("signet keys unwrap --yes");
+      expect(refused.stderr).toContain("the controller runs with --kms-mode wrap");
+      const { keys } = JSON.parse(await repository.sh("signet keys --json")) as {
+        keys: { secret: string; state: string; wrapped: { provider: string; since: string } }[];
+      };
+      expect(keys.map(({ wrapped: { provider } }) => provider)).toEqual(["kmsv2", "kmsv2"]);
+
+      await repository.sh("cat > passphrase", "a passphrase of some length");
+      const lock = "--passphrase-file passphrase";
+      const backup = await repository.attempt(`signet keys backup --output k.age ${lock}`);
+      expect(backup.stderr).toContain("2 keys wrapped by a key service");
+      const former = keys.find(({ state }) => state === "former")?.secret ?? "";
+      expect((await plane.request("DELETE", `${SECRETS}/${former}`)).status).toBe(200);
+      await repository.sh(`signet keys restore k.age ${lock} --yes`);
+      await declare(old);
+      await untilData(plane, "demo", name, { value: VALUE });
+      await stop(controller);
+
+      const leaving = await start(service, ["--kms-mode=leave"]);
+      await expose(leaving);
+      expect((await repository.attempt("signet keys unwrap --yes")).stderr).toContain(
+        "2 keys stored in plain text",
+      );
+      expect(await wrapped()).toEqual([]);
+    } finally {
+      await repository.remove();
     }
   });
 
