@@ -53,7 +53,7 @@
 {{- define "signet.kmsPlugin" -}}
 {{- if eq .Values.sealingKeys.kms.provider "kmsv2" }}
 {{- $mounts := append (.Values.sealingKeys.kms.plugin.volumeMounts | default list) (dict "name" "kms" "mountPath" "/run/kms") }}
-- {{ toYaml (merge (dict "volumeMounts" $mounts) (omit .Values.sealingKeys.kms.plugin "volumeMounts")) | nindent 2 | trim }}
+{{- list (merge (dict "volumeMounts" $mounts) .Values.sealingKeys.kms.plugin) | toYaml }}
 {{- end }}
 {{- end }}
 
