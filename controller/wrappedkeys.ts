@@ -10,7 +10,7 @@ import type { Secret } from "../shared/kubernetes/secret.ts";
 import { Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
 
-export interface WrappedKeysWiring {
+interface WrappedKeysWiring {
   /** Null if the controller has no key service. */
   readonly service: KeyService | null;
   readonly log: Log;
@@ -30,7 +30,7 @@ export interface Waiting {
  * - `waiting`: it may open later.
  * - `refused`: it does not open, though the service works.
  */
-export type Opening =
+type Opening =
   { readonly pem: string } | { readonly waiting: Waiting } | { readonly refused: string };
 
 interface Entry {

@@ -11,7 +11,7 @@ import {
 import { SignetError } from "../../shared/errors.ts";
 import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
 
-export interface AwsOptions {
+interface AwsOptions {
   /** The ARN of a symmetric key, its id or an alias. */
   readonly key: string;
   /** Undefined for that of the environment. */

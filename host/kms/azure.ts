@@ -2,18 +2,18 @@
 // the pod.
 // SPEC.md, "Wrapped keys".
 
-import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
+import type { KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { keyIn, type Reply, RestClient } from "./restclient.ts";
 
-export interface AzureOptions {
+interface AzureOptions {
   /** `https://VAULT.vault.azure.net/keys/NAME`, of an RSA key. */
   readonly key: URL;
   /** What AKS's webhook sets for a pod with a workload identity. */
   readonly identity: AzureIdentity;
 }
 
-export interface AzureIdentity {
+interface AzureIdentity {
   readonly clientId: string;
   readonly tenantId: string;
   readonly tokenFile: string;
@@ -59,7 +59,7 @@ export class AzureKeyVault implements KeyService {
   }
 
   /** Key Vault binds nothing: the key's own cipher does. */
-  async wrap(dataKey: Uint8Array, _context?: KeyContext): Promise<WrappedDataKey> {
+  async wrap(dataKey: Uint8Array): Promise<WrappedDataKey> {
     const value = Buffer.from(dataKey).toString("base64url");
     const { body } = await this.#call("wrapkey", "", value);
     const { kid, value: wrapped } = body;

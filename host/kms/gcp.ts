@@ -12,7 +12,7 @@ const METADATA = new URL(
 );
 const KMS = new URL("https://cloudkms.googleapis.com");
 
-export interface GcpOptions {
+interface GcpOptions {
   /** `projects/P/locations/L/keyRings/R/cryptoKeys/K`. */
   readonly key: string;
   /** For tests. */

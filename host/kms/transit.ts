@@ -7,7 +7,7 @@ import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/k
 import { contextText, keyIn, type Reply, RestClient } from "./restclient.ts";
 
 /** How to log in. `file` holds the account's JWT, the token, or the SecretID; it is read each time. */
-export type TransitLogin =
+type TransitLogin =
   | {
       readonly method: "kubernetes";
       readonly role: string;
@@ -22,7 +22,7 @@ export type TransitLogin =
     }
   | { readonly method: "token"; readonly file: string };
 
-export interface TransitOptions {
+interface TransitOptions {
   readonly address: URL;
   /** The path of the engine, such as `transit`. */
   readonly mount: string;
