@@ -116,8 +116,9 @@ export class KeyWrapping {
     return "it is none of wrap, rewrap and unwrap";
   }
 
-  #refuse({ metadata: { name, rest } }: Secret, request: string, reason: string): void {
-    const id = `${String(rest["uid"])} ${request}`;
+  #refuse(refused: Secret, request: string, reason: string): void {
+    const { name } = refused.metadata;
+    const id = `${textOfField(refused, "uid")} ${request}`;
     if (this.#refused.has(id)) return;
     this.#refused.add(id);
     const secret = `${this.#options.namespace}/${name}`;

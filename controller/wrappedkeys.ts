@@ -170,7 +170,6 @@ export class WrappedKeys {
     let before: string | null = null;
     while (!this.#signal.aborted) {
       const fault = await faultOf(service);
-      if (this.#signal.aborted) return;
       if (fault !== null) {
         log.warn("key service does not work: a restart would wait for it", { error: fault });
       } else if (before !== null)

@@ -134,7 +134,7 @@ function parseFields(text: string): JsonObject {
 function readAnnotations(value: Json | undefined): Readonly<Record<string, string>> | undefined {
   if (value === undefined) return undefined;
   const entries = Object.entries(asObject(value) ?? { "": null });
-  const size = entries.reduce((sum, [name, text]) => sum + name.length + String(text).length, 0);
+  const size = entries.reduce((sum, [name, text]) => sum + name.length + lengthOf(text), 0);
   const isValid = entries.every(
     ([name, text]) => /^[a-z0-9.-]{1,253}$/.test(name) && canonicalBase64(text) !== null,
   );
@@ -142,6 +142,10 @@ function readAnnotations(value: Json | undefined): Readonly<Record<string, strin
     throw damaged("has no valid annotations");
   }
   return Object.fromEntries(entries) as Record<string, string>;
+}
+
+function lengthOf(value: Json): number {
+  return typeof value === "string" ? value.length : 0;
 }
 
 /** Two texts of the same bytes would be two wrapped keys of the same content. */
