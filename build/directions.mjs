@@ -15,7 +15,7 @@ const SHARED = [
   "shared/sealing",
   "shared/template",
 ];
-const HOST = [...SHARED, "host", "host/kubernetes"];
+const HOST = [...SHARED, "host", "host/kubernetes", "host/kms"];
 const HOUSES = {
   shared: SHARED,
   host: HOST,

@@ -4,30 +4,38 @@
 import { createHash, randomBytes } from "node:crypto";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import { HYBRID } from "../shared/envelopes/hybrid.ts";
-import { createSealingKey } from "../shared/keys/keypair.ts";
-import { SignetError } from "../shared/errors.ts";
+import { createSealingKey, type SealingKeyPair } from "../shared/keys/keypair.ts";
 import {
   CONFIRMED_ANNOTATION,
   formatKeySecret,
-  HELD_KEY_LABELS,
   KEY_LABEL,
   type KeyOrder,
   readKeySecret,
-  RENEW_ANNOTATION,
 } from "../shared/keys/keyfile.ts";
 import { type Keyring, nextNotBefore } from "../shared/keys/keyring.ts";
+import type { KeyService } from "../shared/keys/keyservice.ts";
 import { kindsOf, maySeal, type SealingKey } from "../shared/keys/sealingkey.ts";
+import {
+  formatWrappedKeySecret,
+  isWrapped,
+  plainSecret,
+  WRAPPED_KEY_LABEL,
+  type WrappedKey,
+  wrapKey,
+} from "../shared/keys/wrappedkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
-import { parseSecret } from "../shared/kubernetes/secret.ts";
-import { Cache, objectKey, text } from "./cache.ts";
+import { formatSecret, parseSecret } from "../shared/kubernetes/secret.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
+import { type FoundKey, FoundKeys } from "./foundkeys.ts";
 import { KeyAnnotations } from "./keyannotations.ts";
-import { KeyChanges, type KeyChangesWiring, SEALING_SINCE_ANNOTATION } from "./keychanges.ts";
+import { KeyChanges, type KeyChangesWiring } from "./keychanges.ts";
+import { KeyWrapping, type WrappingMode } from "./keywrapping.ts";
 import type { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
 import { ShortKeys } from "./shortkeys.ts";
 import { TakeOver } from "./takeover.ts";
 import { UsableHalves } from "./usablehalves.ts";
+import { faultOf, WrappedKeys } from "./wrappedkeys.ts";
 
 export interface KeyOptions {
   /** The namespace of the key Secrets. */
@@ -46,6 +54,8 @@ export interface KeyOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly renewal: RenewalOptions;
+  /** What the key service is for, if there is one. */
+  readonly wrapping: WrappingMode;
 }
 
 interface RenewalOptions {
@@ -59,19 +69,12 @@ export interface KeysWiring extends KeyChangesWiring {
   readonly keyring: Keyring;
   /** Undefined where no recovery recipients are named. */
   readonly recovery?: RecoveryConfigMaps | undefined;
+  /** Where keys are wrapped; null if nowhere. */
+  readonly keyService: KeyService | null;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   /** Called after the set of keys has changed. */
   readonly onChange: () => void;
-}
-
-/** A key Secret after parsing. */
-interface Found {
-  /** Null if the Secret is malformed. */
-  readonly key: SealingKey | null;
-  /** Whether the renew annotation is set. */
-  readonly renew: boolean;
-  readonly sealingSince: string;
 }
 
 /** Maximum time between two checks, because timers do not notice when the system clock is set. */
@@ -120,13 +123,15 @@ function letters(bytes: Uint8Array): string {
 export class ClusterKeys {
   readonly #options: KeyOptions;
   readonly #wiring: KeysWiring;
-  readonly #labelled: Cache<Found>;
-  /** The single key used before 2019, which has no label. */
-  readonly #legacy: Cache<Found>;
+  readonly #secrets: FoundKeys;
+  readonly #wrappedKeys: WrappedKeys;
+  readonly #wrapping: KeyWrapping;
   readonly #changes: KeyChanges;
   readonly #takeOver: TakeOver;
   readonly #shortKeys: ShortKeys;
   readonly #halves: UsableHalves;
+  /** Called when a key Secret or what is known of it has changed. */
+  #noticed: (() => void) | undefined;
   #held = "";
   #loaded = false;
   #leading = false;
@@ -146,19 +151,17 @@ export class ClusterKeys {
     this.#takeOver = new TakeOver(options, wiring, annotations);
     this.#shortKeys = new ShortKeys(wiring.log);
     this.#halves = new UsableHalves(wiring.log);
-    const { client, log } = wiring;
-    const cacheOptions = {
-      keep: (object: JsonObject) => this.#read(object),
-      onChange: () => {
-        this.#refill();
-      },
-      log,
+    const { client, log, keyring, keyService: service } = wiring;
+    const onChange = (): void => {
+      this.#noticed?.();
+      this.#refill();
     };
-    const labelSelector = `${KEY_LABEL} in (${HELD_KEY_LABELS.join(",")})`;
-    this.#labelled = new Cache(client, { path: this.#path, labelSelector }, cacheOptions);
-    const fieldSelector = `metadata.name=${options.prefix}`;
-    const unlabelled = { labelSelector: `!${KEY_LABEL}`, fieldSelector };
-    this.#legacy = new Cache(client, { path: this.#path, ...unlabelled }, cacheOptions);
+    this.#wrappedKeys = new WrappedKeys({ service, log, onChange });
+    const inUse = (fingerprint: string): SealingKey | undefined =>
+      keyring.keys.find((key) => key.fingerprint === fingerprint);
+    const wrappedKeys = this.#wrappedKeys;
+    this.#secrets = new FoundKeys(options, { client, log, wrappedKeys, inUse, onChange });
+    this.#wrapping = new KeyWrapping(options, { ...wiring, wrappedKeys });
   }
 
   get #path(): string {
@@ -167,15 +170,43 @@ export class ClusterKeys {
 
   /** Resolves when all existing keys have been read. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([
-      this.#labelled.start(signal),
-      this.#legacy.start(signal),
-      this.#wiring.recovery?.start(signal),
-    ]);
+    this.#wrappedKeys.start(signal);
+    await Promise.all([this.#secrets.start(signal), this.#wiring.recovery?.start(signal)]);
+    await this.#untilOpen(signal);
     if (signal.aborted) return;
     await this.#takeOver.judge(this.#heldKeys(), signal);
     this.#loaded = true;
     this.#refill();
+  }
+
+  /**
+   * Waits for wrapped keys: without them, an older key would seal, and values would not open. Those
+   * that nobody vouched for are waited for only if this controller's service has to answer.
+   */
+  async #untilOpen(signal: AbortSignal): Promise<void> {
+    let told = 0;
+    for (;;) {
+      const [first, ...others] = this.#secrets.all().filter((found) => isAwaited(found));
+      if (first === undefined || signal.aborted) return;
+      if (told !== others.length + 1 && first.waiting?.for === "settings") {
+        told = others.length + 1;
+        this.#wiring.log.error("wrapped sealing keys cannot be opened: not ready until they can", {
+          keys: told,
+          secret: `${this.#options.namespace}/${first.secret?.metadata.name ?? ""}`,
+          error: first.waiting.reason,
+        });
+      }
+      await new Promise<void>((resolve) => {
+        this.#noticed = resolve;
+        signal.addEventListener(
+          "abort",
+          () => {
+            resolve();
+          },
+          { once: true },
+        );
+      });
+    }
   }
 
   /** Starts to create keys: the first one, and a new one whenever renewal is due. */
@@ -219,7 +250,21 @@ export class ClusterKeys {
 
   /** Number of malformed key Secrets. */
   get malformed(): number {
-    return this.#found().filter(({ key }) => key === null).length;
+    return this.#found().filter(({ key, waiting }) => key === null && waiting === undefined).length;
+  }
+
+  /** Number of wrapped keys that wait for the key service, or for another one. */
+  get waiting(): number {
+    return this.#found().filter(({ waiting }) => waiting !== undefined).length;
+  }
+
+  /** How each key is stored in its Secret, by the Secret's name; only wrapped ones. */
+  get wrapped(): ReadonlyMap<string, WrappedKey> {
+    const names = new Map<string, WrappedKey>();
+    for (const { secret, wrapped } of this.#secrets.all()) {
+      if (wrapped !== undefined) names.set(secret?.metadata.name ?? "", wrapped);
+    }
+    return names;
   }
 
   /** When the next renewal is due; null for never. */
@@ -229,23 +274,20 @@ export class ClusterKeys {
     return Number.isFinite(dueInMs) ? new Date(now.getTime() + dueInMs) : null;
   }
 
-  #found(): Found[] {
-    const found = this.#candidates().map((each) =>
-      each.key !== null && this.#takeOver.inherits(each.key)
-        ? { ...each, key: { ...each.key, confirmed: true } }
-        : each,
-    );
+  #found(): FoundKey[] {
+    const found = this.#secrets
+      .all()
+      .map((each) =>
+        each.key !== null && this.#takeOver.inherits(each.key)
+          ? { ...each, key: { ...each.key, confirmed: true } }
+          : each,
+      );
     return withRecovery(found, this.#wiring.recovery);
-  }
-
-  /** The key Secrets as they say of themselves. */
-  #candidates(): Found[] {
-    return [...this.#labelled.values(), ...this.#legacy.values()];
   }
 
   /** The keys of these Secrets, as they say of themselves. */
   #heldKeys(): SealingKey[] {
-    return this.#candidates().flatMap(({ key }) => (key === null ? [] : [key]));
+    return this.#secrets.all().flatMap(({ key }) => (key === null ? [] : [key]));
   }
 
   /** To be called when the recovery files may have changed. */
@@ -320,6 +362,7 @@ export class ClusterKeys {
     );
     await this.#takeOver.confirm(this.#heldKeys());
     await this.#changes.look(newest, found);
+    await this.#wrapping.look(this.#found());
   }
 
   #lookIn(delayMs: number): void {
@@ -339,48 +382,51 @@ export class ClusterKeys {
     const { keyring, now, clock } = this.#wiring;
     const { renewal } = this.#options;
     const { newest } = keyring;
+    const found = this.#found();
+    // One that is about to open may seal.
+    if (newest === null && found.some((each) => isAwaited(each))) return RETRY_MS;
     if (newest === null || this.#requested) return 0;
-    const asked = this.#found().some(({ key, renew }) => renew && key?.name === newest.name);
-    if (asked) return 0;
+    const current = found.find(({ key }) => key?.name === newest.name);
+    if (current !== undefined && current.renew !== "") return 0;
     const apartMs = Math.min(renewal.renewAfterMs || MIN_APART_MS, MIN_APART_MS);
     const earliestMs = this.#createdAtMs + apartMs - clock();
-    return Math.max(keyDueInMs(newest, now(), renewal), earliestMs);
+    // A key that ever lay in plain text may be in a backup of etcd.
+    const isExposed = this.#wraps && current?.wrapped === undefined;
+    return Math.max(isExposed ? 0 : keyDueInMs(newest, now(), renewal), earliestMs);
+  }
+
+  get #wraps(): boolean {
+    return this.#wiring.keyService !== null && this.#options.wrapping === "wrap";
   }
 
   /** Creates a key and stores it. Adds it to the keyring only after the API server accepts it. */
   async #create(): Promise<void> {
-    const { client, keyring, log, now, clock, recovery } = this.#wiring;
-    const { namespace, prefix, bits, hybrid, validForMs, commonName, labels, annotations } =
-      this.#options;
+    const { client, keyring, log, now, clock } = this.#wiring;
+    const { namespace, prefix, bits, hybrid, validForMs, commonName } = this.#options;
+    await this.#checkService();
     const predecessor = keyring.keys[0] ?? null;
     const notBefore = nextNotBefore(predecessor, now());
     const kinds = hybrid ? [HYBRID] : [];
     const pair = await createSealingKey({ bits, validForMs, commonName, notBefore, kinds });
     const { fingerprint } = parseCertificate(pair.certificatePem);
-    const confirmed = { ...annotations, [CONFIRMED_ANNOTATION]: fingerprint };
     const guard = this.#leading ? this.#wiring.guard : undefined;
-    let isPublished = recovery === undefined;
+    let isPublished = false;
     for (let attempt = 0; attempt <= NAME_TRIES; attempt++) {
       // Whoever may create Secrets here can take every name that follows from a fingerprint.
       const name =
         attempt < NAME_TRIES
           ? keyName(prefix, predecessor, attempt)
           : prefix + letters(randomBytes(RANDOM_LENGTH));
-      const body = formatKeySecret(pair, { name, namespace }, labels, confirmed);
-      if (!isPublished) {
-        // Before it is stored: from then on any replica may seal with it.
-        await recovery?.publish(readKeySecret(parseSecret(body)), body, guard);
-        isPublished = true;
-      }
+      if (!isPublished) await this.#publish(pair, name, guard);
+      isPublished = true;
+      const body = await this.#secretOf(pair, name, fingerprint);
       try {
-        await this.#take(name, async () =>
-          this.#read(
-            await client.call("POST", this.#path, {
-              query: { fieldManager: FIELD_MANAGER },
-              body,
-              ...(guard === undefined ? {} : { guard }),
-            }),
-          ),
+        await this.#take(name, () =>
+          client.call("POST", this.#path, {
+            query: { fieldManager: FIELD_MANAGER },
+            body,
+            ...(guard === undefined ? {} : { guard }),
+          }),
         );
         this.#createdAtMs = clock();
         this.#changes.created(fingerprint);
@@ -390,41 +436,78 @@ export class ClusterKeys {
         if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       }
       // Either another replica was faster, or the name belongs to a key that no longer seals.
-      const key = await this.#take(name, async () => {
+      const found = await this.#take(name, async () => {
         const there = await client.call("GET", `${this.#path}/${name}`);
-        const label = asObject(metadataOf(there)["labels"] ?? null)?.[KEY_LABEL];
-        return label === "active" ? this.#read(there) : undefined;
+        const labels = asObject(metadataOf(there)["labels"] ?? null);
+        const label = this.#wraps ? WRAPPED_KEY_LABEL : KEY_LABEL;
+        return labels?.[label] === "active" ? there : undefined;
       });
-      if (key !== null && keyring.newest?.fingerprint === key.fingerprint) {
+      if (found !== null && isAwaited(found)) throw new Error(`waiting for ${name} to be opened`);
+      if (found?.key != null && keyring.newest?.fingerprint === found.key.fingerprint) {
         return;
       }
     }
     throw new Error("no name is free for a new sealing key");
   }
 
-  async #take(name: string, call: () => Promise<Found | undefined>): Promise<SealingKey | null> {
-    const found = await this.#labelled.observe(`${this.#options.namespace}/${name}`, call);
-    this.#refill();
-    return found?.key ?? null;
+  /** Before a key is made, which takes seconds. @throws Error if the key service does not work */
+  async #checkService(): Promise<void> {
+    const { keyService } = this.#wiring;
+    if (!this.#wraps || keyService === null) return;
+    const fault = await faultOf(keyService);
+    if (fault !== null) throw new Error(fault);
   }
 
-  /** Parses a key Secret. Logs a malformed one, which does not affect the other keys. */
-  #read(object: JsonObject): Found {
-    const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
-    const renew = text(annotations[RENEW_ANNOTATION]) !== "";
-    const sealingSince = text(annotations[SEALING_SINCE_ANNOTATION]);
-    try {
-      const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...object });
-      return { key: readKeySecret(secret, this.#options.order), renew, sealingSince };
-    } catch (error) {
-      if (!(error instanceof SignetError)) throw error;
-      this.#wiring.log.error("sealing key Secret is malformed, skipped", {
-        secret: objectKey(object),
-        error: error.message,
-        field: error.place.field,
-      });
-      return { key: null, renew, sealingSince };
+  /**
+   * Publishes the recovery files of a new key before it is stored: from then on any replica may seal
+   * with it.
+   */
+  async #publish(pair: SealingKeyPair, name: string, guard?: () => void): Promise<void> {
+    const { namespace, labels } = this.#options;
+    const plain = formatKeySecret(pair, { name, namespace }, labels);
+    await this.#wiring.recovery?.publish(readKeySecret(parseSecret(plain)), plain, guard);
+  }
+
+  /**
+   * The Secret of a key with the private key in plain, however it is stored.
+   * @throws ApiError; Error if it is wrapped and not open
+   */
+  async plainSecretOf(name: string): Promise<JsonObject> {
+    const stored = await this.#wiring.client.call("GET", `${this.#path}/${name}`);
+    const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...stored });
+    if (!isWrapped(secret)) return stored;
+    const opening = this.#wrappedKeys.look(secret);
+    if (!("pem" in opening)) throw new Error("it is wrapped, and not open");
+    return formatSecret(plainSecret(secret, opening.wrapped, opening.pem));
+  }
+
+  /** The Secret of a new key, wrapped where keys are. @throws SignetError */
+  async #secretOf(pair: SealingKeyPair, name: string, fingerprint: string): Promise<JsonObject> {
+    const { namespace, labels, annotations } = this.#options;
+    const { keyService, now } = this.#wiring;
+    const confirmed = { ...annotations, [CONFIRMED_ANNOTATION]: fingerprint };
+    if (!this.#wraps || keyService === null) {
+      return formatKeySecret(pair, { name, namespace }, labels, confirmed);
     }
+    const moment = { since: now(), created: now() };
+    const { privateKeyPem, certificatePem } = pair;
+    const context = { namespace, name, fingerprint };
+    const wrapped = await wrapKey(privateKeyPem, context, keyService, moment);
+    const body = formatWrappedKeySecret(
+      { certificatePem, wrapped },
+      { name, namespace },
+      "active",
+      labels,
+      confirmed,
+    );
+    this.#wrappedKeys.remember(parseSecret(body), privateKeyPem);
+    return body;
+  }
+
+  async #take(name: string, call: () => Promise<JsonObject | undefined>): Promise<FoundKey | null> {
+    const found = await this.#secrets.take(name, this.#wraps ? "wrapped" : "plain", call);
+    this.#refill();
+    return found;
   }
 }
 
@@ -433,11 +516,11 @@ export class ClusterKeys {
  * where no key is recoverable yet: naming recipients must not stop a running cluster.
  */
 function withRecovery(
-  found: readonly Found[],
+  found: readonly FoundKey[],
   recovery: Pick<RecoveryConfigMaps, "isRecoverable"> | undefined,
-): Found[] {
+): FoundKey[] {
   if (recovery === undefined) return [...found];
-  const isFree = ({ key, sealingSince }: Found): boolean =>
+  const isFree = ({ key, sealingSince }: FoundKey): boolean =>
     key !== null && maySeal(key) && (sealingSince !== "" || recovery.isRecoverable(key));
   if (!found.some(isFree)) return [...found];
   return found.map((each) =>
@@ -445,4 +528,10 @@ function withRecovery(
       ? each
       : { ...each, key: { ...each.key, awaitsRecovery: true } },
   );
+}
+
+/** Whether a wrapped key has to be open before another one may seal in its place. */
+function isAwaited({ key, waiting, wrapped, confirmed }: FoundKey): boolean {
+  if (key !== null || waiting === undefined) return false;
+  return waiting.for === "service" || confirmed === wrapped?.fingerprint;
 }

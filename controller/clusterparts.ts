@@ -1,10 +1,12 @@
 // The parts of the controller in a cluster, and how they are connected.
 
 import type { RequestListener } from "node:http";
+import { SignetError } from "../shared/errors.ts";
 import { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { loadOwnConfig } from "../host/kubernetes/kubeconfig.ts";
 import { replicaIdentity } from "../host/pod.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
+import type { KeyService } from "../shared/keys/keyservice.ts";
 import type { RecoveryPolicy } from "../shared/keys/recoverynames.ts";
 import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
@@ -12,7 +14,7 @@ import { apiRoutes } from "./api.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { Gate } from "./gate.ts";
-import { keyReport } from "./keyreport.ts";
+import { keyReport, type WrappingReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -31,6 +33,8 @@ interface Surroundings {
   readonly log: Log;
   /** Who may recover the sealing keys; null for nobody. */
   readonly recovery: RecoveryPolicy | null;
+  /** Where sealing keys are wrapped; null if nowhere. */
+  readonly keyService: KeyService | null;
   /** Aborts when the controller stops. */
   readonly stopping: AbortSignal;
 }
@@ -119,7 +123,7 @@ export class ClusterParts {
       metrics: this.metrics,
       log,
       ready: () => this.isReady,
-      keyReport: () => keyReport(keyring, this.world.sealedSecrets()),
+      keyReport: () => keyReport(keyring, this.world.sealedSecrets(), this.#wrappingReport()),
       recoveryReport: () => this.#recovery?.report(keyring.keys) ?? null,
       parse: (client, body) => this.parsers.parse(client, body),
       rate: rateLimit,
@@ -129,6 +133,14 @@ export class ClusterParts {
         ? (authorization, path) => reviewAccess(this.client, authorization, path)
         : undefined,
     });
+  }
+
+  #wrappingReport(): WrappingReport {
+    const { keyService: service } = this.#surroundings;
+    const { wrapped } = this.keys;
+    if (service === null) return { service: null, wrapped };
+    const { provider } = service;
+    return { service: { provider, mode: this.#flags.kmsMode }, wrapped };
   }
 
   #createMetrics(): Metrics {
@@ -141,6 +153,9 @@ export class ClusterParts {
       keyring: this.#keyring,
       firstLedAt: () => this.lease.createdAt,
       malformedKeys: () => this.keys.malformed,
+      waitingKeys: () => this.keys.waiting,
+      wrappedKeys: () => this.keys.wrapped,
+      hasKeyService: this.#surroundings.keyService !== null,
       renewalAt: () => this.keys.renewalAt,
       unrecoverable: () => this.#recovery?.missing(this.#keyring.keys) ?? 0,
       now,
@@ -267,11 +282,13 @@ export class ClusterParts {
           renewAfterMs: flags.rotatePeriod ?? flags.keyRenewPeriod,
           cutoff: flags.keyCutoffTime ?? null,
         },
+        wrapping: flags.kmsMode,
       },
       {
         client: this.client,
         keyring: this.#keyring,
         recovery: this.#recovery,
+        keyService: this.#countedService(),
         log,
         now,
         clock,
@@ -316,12 +333,34 @@ export class ClusterParts {
       log,
       now,
       guard: this.lease.guard,
-      readSecret: (name) =>
-        this.client.call("GET", `/api/v1/namespaces/${namespace}/secrets/${name}`),
+      readSecret: (name) => this.keys.plainSecretOf(name),
       onChange: () => {
         this.keys.recoveryChanged();
       },
     });
+  }
+
+  /** The key service, with its calls counted. */
+  #countedService(): KeyService | null {
+    const { keyService: service } = this.#surroundings;
+    if (service === null) return null;
+    const counted = async <T>(operation: string, call: Promise<T>): Promise<T> => {
+      try {
+        const answer = await call;
+        this.metrics.kmsRequests.inc({ operation, outcome: "ok" });
+        return answer;
+      } catch (error) {
+        const isRefused = error instanceof SignetError && error.code === "key-invalid";
+        this.metrics.kmsRequests.inc({ operation, outcome: isRefused ? "refused" : "failed" });
+        throw error;
+      }
+    };
+    return {
+      provider: service.provider,
+      describe: () => service.describe(),
+      wrap: (dataKey, context) => counted("wrap", service.wrap(dataKey, context)),
+      unwrap: (wrapped, context) => counted("unwrap", service.unwrap(wrapped, context)),
+    };
   }
 
   /** Another replica may have written before: the reconciler looks at everything again. */

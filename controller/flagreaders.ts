@@ -93,3 +93,12 @@ export function readListenAddress(text: string): string {
   }
   return text;
 }
+
+export function readHttpAddress(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain = url?.username === "" && url.password === "";
+  if (url === undefined || !/^https?:$/.test(url.protocol) || !isPlain) {
+    throw new InvalidArgumentError("must be an address such as https://vault.example.org:8200.");
+  }
+  return url;
+}

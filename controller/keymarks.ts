@@ -2,6 +2,7 @@
 // SPEC.md, "Confirmed keys".
 
 import { CONFIRMED_ANNOTATION, KEY_LABEL, RENEW_ANNOTATION } from "../shared/keys/keyfile.ts";
+import { WRAPPED_KEY_LABEL, WRAPPING_ANNOTATION } from "../shared/keys/wrappedkey.ts";
 import type { ObjectMeta } from "../shared/kubernetes/object.ts";
 
 /** Where a controller keeps its keys. */
@@ -17,8 +18,10 @@ export interface KeyPlace {
  */
 export function keyMarkOf(metadata: ObjectMeta, place: KeyPlace | undefined): string | null {
   const { name, namespace, labels, annotations } = metadata;
-  if (KEY_LABEL in labels) return `the label ${KEY_LABEL}`;
-  const annotation = [CONFIRMED_ANNOTATION, RENEW_ANNOTATION].find((each) => each in annotations);
+  const label = [KEY_LABEL, WRAPPED_KEY_LABEL].find((each) => each in labels);
+  if (label !== undefined) return `the label ${label}`;
+  const marks = [CONFIRMED_ANNOTATION, RENEW_ANNOTATION, WRAPPING_ANNOTATION];
+  const annotation = marks.find((each) => each in annotations);
   if (annotation !== undefined) return `the annotation ${annotation}`;
   // The label can be set later, and the key from before there was a label has none.
   if (place !== undefined && namespace === place.namespace && name.startsWith(place.prefix)) {

@@ -2,8 +2,12 @@
 // SPEC.md, "Retirement of keys".
 
 import type { Json } from "../shared/manifest/manifest.ts";
+import type { JsonObject } from "../shared/kubernetes/object.ts";
+import type { KmsProvider } from "../shared/keys/keyservice.ts";
+import type { WrappedKey } from "../shared/keys/wrappedkey.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import type { Summary } from "./summary.ts";
+import type { WrappingMode } from "./keywrapping.ts";
 import { isOurs } from "./keyrecord.ts";
 
 /** A number of values, and the number of SealedSecrets that contain them. */
@@ -44,8 +48,20 @@ export function keyUse(keyring: Keyring, summaries: Iterable<Summary>): KeyUse {
   return { byKey, unknown };
 }
 
+/** How keys are stored. */
+export interface WrappingReport {
+  /** The controller's key service; null if it has none. */
+  readonly service: { readonly provider: KmsProvider; readonly mode: WrappingMode } | null;
+  /** The wrapped keys, by the names of their Secrets. */
+  readonly wrapped: ReadonlyMap<string, WrappedKey>;
+}
+
 /** Formats the response of `GET /v1/keys`, newest key first. It contains nothing secret. */
-export function keyReport(keyring: Keyring, summaries: Iterable<Summary>): Json {
+export function keyReport(
+  keyring: Keyring,
+  summaries: Iterable<Summary>,
+  { service, wrapped }: WrappingReport = { service: null, wrapped: new Map() },
+): Json {
   const { byKey, unknown } = keyUse(keyring, summaries);
   const second = (moment: Date | undefined): string | null =>
     moment === undefined ? null : `${moment.toISOString().slice(0, 19)}Z`;
@@ -58,7 +74,16 @@ export function keyReport(keyring: Keyring, summaries: Iterable<Summary>): Json 
       notBefore: second(key.certificate?.notBefore),
       notAfter: second(key.certificate?.notAfter),
       ...(byKey.get(key.fingerprint) ?? { values: 0, sealedSecrets: 0 }),
+      ...wrappingOf(wrapped.get(key.name)),
     })),
     unknown: { ...unknown },
+    ...(service === null ? {} : { kms: { ...service } }),
   };
+}
+
+/** A plain key has no such field, as in the reports of earlier versions. */
+function wrappingOf(wrapped: WrappedKey | undefined): JsonObject {
+  if (wrapped === undefined) return {};
+  const { provider, key, since } = wrapped;
+  return { wrapped: { provider, key, since } };
 }

@@ -21,6 +21,12 @@ export interface Facts {
   /** When a replica first led; undefined if nothing tells. */
   readonly firstLedAt: () => Date | undefined;
   readonly malformedKeys: () => number;
+  /** Wrapped keys that are not open yet. */
+  readonly waitingKeys: () => number;
+  /** By the names of their Secrets. */
+  readonly wrappedKeys: () => ReadonlyMap<string, unknown>;
+  /** Whether the controller can wrap keys. */
+  readonly hasKeyService: boolean;
   /** Null if keys are never renewed. */
   readonly renewalAt: () => Date | null;
   /** Sealing keys that are not encrypted for all of their recovery recipients. */
@@ -48,6 +54,7 @@ export function createMetrics(version: string, facts: Facts) {
     ...sealedSecretMetrics(registers, facts),
     ...sealingKeyMetrics(registers, facts),
     ...keyUseMetrics(registers, facts),
+    ...wrappedKeyMetrics(registers, facts),
     decryptions: new Counter({
       name: `${PREFIX}unsealed_objects_total`,
       help: "SealedSecrets whose values were opened; one in sync costs none.",
@@ -58,6 +65,11 @@ export function createMetrics(version: string, facts: Facts) {
   metrics.buildInfo.set({ revision: version }, 0);
   // A series that begins with 1 has not increased, as far as an alert can tell.
   for (const reason of CHANGE_REASONS) metrics.sealingKeyChanges.inc({ reason }, 0);
+  for (const operation of facts.hasKeyService ? ["wrap", "unwrap"] : []) {
+    for (const outcome of ["ok", "failed", "refused"]) {
+      metrics.kmsRequests.inc({ operation, outcome }, 0);
+    }
+  }
   return metrics;
 }
 
@@ -249,6 +261,38 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
       collect() {
         this.set((facts.renewalAt()?.getTime() ?? 0) / 1000);
       },
+    }),
+  };
+}
+
+function wrappedKeyMetrics(registers: Registry[], facts: Facts) {
+  return {
+    sealingKeysStored: new Gauge({
+      name: `${PREFIX}sealing_keys_stored`,
+      help: "Sealing keys by how their Secrets hold them: plain or wrapped.",
+      labelNames: ["form"],
+      registers,
+      collect() {
+        const wrapped = facts.wrappedKeys();
+        const { keys } = facts.keyring;
+        const count = keys.filter(({ name }) => wrapped.has(name)).length;
+        this.set({ form: "wrapped" }, count);
+        this.set({ form: "plain" }, keys.length - count);
+      },
+    }),
+    sealingKeysWaiting: new Gauge({
+      name: `${PREFIX}sealing_keys_waiting`,
+      help: "Wrapped sealing keys that wait for the key service.",
+      registers,
+      collect() {
+        this.set(facts.waitingKeys());
+      },
+    }),
+    kmsRequests: new Counter({
+      name: `${PREFIX}kms_requests_total`,
+      help: "Calls of the key service by operation (wrap, unwrap) and outcome (ok, failed, refused).",
+      labelNames: ["operation", "outcome"],
+      registers,
     }),
   };
 }

@@ -6,6 +6,7 @@ import { VERSION } from "../shared/version.ts";
 import { ownNamespace } from "../host/pod.ts";
 import { metricsRoutes, probeRoutes } from "./api.ts";
 import { ClusterParts } from "./clusterparts.ts";
+import { keyServiceOf } from "./kmsflags.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { createLog, type Log } from "./log.ts";
 import { recoveryPolicy } from "./recoverypolicy.ts";
@@ -32,11 +33,19 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const namespace = ownNamespace(process.env);
   const stopping = new AbortController();
   const recovery = await recoveryPolicy(flags);
-  const parts = new ClusterParts(flags, { namespace, log, recovery, stopping: stopping.signal });
+  const keyService = await keyServiceOf(flags, recovery !== null);
+  const surroundings = { namespace, log, recovery, keyService, stopping: stopping.signal };
+  const parts = new ClusterParts(flags, surroundings);
 
   const servers = await startServers(flags, parts, log);
   const [api, metrics, health] = servers.map(addressOf);
   log.info("controller starting", { version: VERSION, listen: api, metrics, health, namespace });
+  if (keyService !== null) {
+    log.info("sealing keys have a key service", {
+      service: keyService.describe(),
+      mode: flags.kmsMode,
+    });
+  }
   const stopped = stopOnSignal(stopping, log);
   process.on("SIGUSR1", () => {
     parts.keys.request();

@@ -23,8 +23,9 @@ import {
   readPairs,
   readPositiveNumber,
 } from "./flagreaders.ts";
+import { KMS_FLAGS, type KmsFlags } from "./kmsflags.ts";
 
-export interface ServeFlags extends KeyFlags, LogFlags {
+export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly kubeconfig?: string;
   readonly allNamespaces: boolean;
   readonly additionalNamespaces: string[];
@@ -316,6 +317,7 @@ export function addServeOptions(command: Command): Command {
     ...HTTP_FLAGS,
     ...IGNORED_FLAGS,
     ...KEY_FLAGS,
+    ...KMS_FLAGS,
     ...LOG_FLAGS,
   ]);
 }

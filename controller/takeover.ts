@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import { CONFIRMED_ANNOTATION, KEY_LABEL } from "../shared/keys/keyfile.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
+import { hasWrappedLabel, WRAPPED_KEY_LABEL } from "../shared/keys/wrappedkey.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import { pagesOf } from "../host/kubernetes/paging.ts";
 import { refersToSealedSecret } from "./decide.ts";
@@ -22,6 +23,7 @@ const ORIGINAL_MANAGER = "controller";
 /** Returns why a key Secret may not be the work of the original or of a person; null if it may. */
 function doubtAbout(secret: JsonObject): string | null {
   const { annotations = null, managedFields, ownerReferences } = metadataOf(secret);
+  if (hasWrappedLabel(secret)) return "it has the label of a wrapped key";
   if (objectsIn(ownerReferences).some(refersToSealedSecret)) return "a SealedSecret owns it";
   const strange = Object.keys(asObject(annotations) ?? {}).find((name) =>
     STRANGE_ANNOTATION.test(name),
@@ -142,7 +144,8 @@ export class TakeOver {
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     const unlabelled = { labelSelector: `!${KEY_LABEL}`, fieldSelector: `metadata.name=${prefix}` };
     const found: JsonObject[] = [];
-    for (const query of [{ labelSelector: KEY_LABEL }, unlabelled]) {
+    const labelled = [KEY_LABEL, WRAPPED_KEY_LABEL].map((labelSelector) => ({ labelSelector }));
+    for (const query of [...labelled, unlabelled]) {
       for await (const { items } of pagesOf((page) =>
         this.#wiring.client.call("GET", path, { query: { ...query, ...page } }),
       )) {

@@ -4,6 +4,7 @@
 import { SignetError } from "../../shared/errors.ts";
 import { pagesOf } from "../../host/kubernetes/paging.ts";
 import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
+import { WRAPPED_KEY_LABEL } from "../../shared/keys/wrappedkey.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
@@ -114,6 +115,7 @@ export async function listKeySecrets(options: ClusterOptions): Promise<JsonObjec
     );
   const found = [
     ...(await listed({ labelSelector: KEY_LABEL })),
+    ...(await listed({ labelSelector: WRAPPED_KEY_LABEL })),
     ...(await listed({
       labelSelector: `!${KEY_LABEL}`,
       fieldSelector: `metadata.name=${UNLABELLED_KEY}`,

@@ -32,6 +32,15 @@ export interface ReportedKey extends ValueCount {
   readonly notAfter: string | null;
   /** No SealedSecret in the cluster needs it. */
   readonly unused: boolean;
+  /** How a key service wrapped it; null if its Secret holds it in plain text. */
+  readonly wrapped: ReportedWrapping | null;
+}
+
+interface ReportedWrapping {
+  readonly provider: string;
+  /** The key of the service. */
+  readonly key: string;
+  readonly since: string;
 }
 
 /** The controller's keys, the newest first. */
@@ -39,6 +48,8 @@ export interface KeyReport {
   readonly keys: readonly ReportedKey[];
   /** Values that do not open. */
   readonly unknown: ValueCount;
+  /** The controller's key service; null if it has none. */
+  readonly kms: { readonly provider: string; readonly mode: string } | null;
 }
 
 /** Keys that a controller has, by fingerprint. */
@@ -86,9 +97,21 @@ function reportIn(text: string, source: string): KeyReport {
       notAfter: textOf(key["notAfter"]),
       ...counted,
       unused: counted.values === 0 && state !== "sealing" && unknown.values === 0,
+      wrapped: wrappingIn(asObject(key["wrapped"] ?? null)),
     };
   });
-  return { keys, unknown };
+  const kms = asObject(report["kms"] ?? null);
+  const service =
+    kms === null
+      ? null
+      : { provider: textOf(kms["provider"]) ?? "", mode: textOf(kms["mode"]) ?? "" };
+  return { keys, unknown, kms: service };
+}
+
+function wrappingIn(wrapped: JsonObject | null): ReportedWrapping | null {
+  if (wrapped === null) return null;
+  const text = (name: string): string => textOf(wrapped[name]) ?? "";
+  return { provider: text("provider"), key: text("key"), since: text("since") };
 }
 
 function valueCount({ values, sealedSecrets }: JsonObject): ValueCount {

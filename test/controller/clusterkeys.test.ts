@@ -98,11 +98,13 @@ async function replica(
     labels: {},
     annotations: {},
     renewal: { renewAfterMs: 0, cutoff: null },
+    wrapping: "wrap",
     ...options,
   };
   const keys = new ClusterKeys(all, {
     client: server.client(),
     keyring,
+    keyService: null,
     log: createLog("INFO", "json", (line) => {
       (line.includes("sealing key is shorter than") ? shortKeyLines : lines).push(line);
     }),

@@ -85,11 +85,13 @@ async function replica(who: RecoveryPolicy = policy): Promise<Replica> {
       labels: {},
       annotations: {},
       renewal: { renewAfterMs: DAY_MS, cutoff: null },
+      wrapping: "wrap",
     },
     {
       client,
       keyring,
       recovery,
+      keyService: null,
       log,
       now,
       clock: () => Date.now(),

@@ -114,6 +114,15 @@ describe("the alerts", () => {
     },
     SealedSecretsKeyNotRecoverable: { [`${P}recovery_missing`]: "1x120" },
     SealedSecretsKeyMalformed: { [`${P}sealing_keys{state="malformed"}`]: "1x120" },
+    SealedSecretsKmsFails: {
+      [`${P}kms_requests_total{operation="wrap",outcome="ok"}`]: "5x120",
+      [`${P}kms_requests_total{operation="wrap",outcome="failed"}`]: "0+1x120",
+    },
+    SealedSecretsKeysWait: { [`${P}sealing_keys_waiting`]: "1x120" },
+    SealedSecretsKeyPlain: {
+      [`${P}sealing_keys_stored{form="plain"}`]: "1x3000",
+      [`${P}sealing_keys_stored{form="wrapped"}`]: "2x3000",
+    },
   };
 
   it("have a case each", () => {
@@ -121,8 +130,9 @@ describe("the alerts", () => {
   });
 
   it.each(Object.entries(cases))("%s fires", (alert, series) => {
-    // This one counts in days.
-    const time = alert === "SealedSecretsKeyOverdue" ? "49h" : "2h";
+    // These count in days.
+    const inDays = ["SealedSecretsKeyOverdue", "SealedSecretsKeyPlain"];
+    const time = inDays.includes(alert) ? "49h" : "2h";
     expect(fires(alert, series, time)).toBe(true);
   });
 });

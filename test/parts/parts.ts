@@ -38,6 +38,9 @@ export type PartName =
   | "actionlint"
   | "krew"
   | "validate-krew-manifest"
+  | "openbao"
+  | "kms-plugin"
+  | "local-kms"
   | "gitleaks"
   | "trufflehog";
 

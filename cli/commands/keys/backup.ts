@@ -4,7 +4,7 @@
 import { basename, dirname, join } from "node:path";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkRecipients } from "../../../shared/keys/agefile.ts";
-import { KEY_LABEL, readKeySecret } from "../../../shared/keys/keyfile.ts";
+import { isWrapped, readWrappedKey } from "../../../shared/keys/wrappedkey.ts";
 import { formatManifests } from "../../../shared/manifest/manifest.ts";
 import { formatSecret, parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
 import { metadataOf, serverFieldsRemoved } from "../../../shared/kubernetes/object.ts";
@@ -14,6 +14,7 @@ import { removeFile, writeFiles } from "../../../host/writefiles.ts";
 import { count } from "../../terminal/counts.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
+import { labelOf, readAnyKey } from "./keysecrets.ts";
 import { confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
@@ -60,7 +61,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
     const { name = null } = metadataOf(object);
     try {
       const secret = parseSecret(object);
-      return [{ secret, key: readKeySecret(secret) }];
+      return [{ secret, key: readAnyKey(secret) }];
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       // It opens nothing, and must not prevent the backup of the others.
@@ -84,8 +85,16 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
   const facts = keys.map(({ secret, key }) => ({
     secret: secret.metadata.name,
     fingerprint: key.fingerprint,
-    state: secret.metadata.labels[KEY_LABEL] ?? "active",
+    state: labelOf(secret),
+    ...(isWrapped(secret) ? { wrappedBy: readWrappedKey(secret).provider } : {}),
   }));
+  const closed = keys.filter(({ secret }) => isWrapped(secret)).length;
+  if (closed > 0) {
+    warn(
+      `${count(closed, "key")} wrapped by a key service: this backup opens nothing without it, and ` +
+        `goes back into namespace ${options.controllerNamespace} only`,
+    );
+  }
   if (!dryRun) {
     const text = formatManifests(
       keys.map(({ secret }) => formatSecret(declared(secret))),

@@ -127,6 +127,32 @@ repository's files is under it, or may be.
 Example:
   $ signet keys retire SHA256:pV1EkPSm --cluster prod`;
 
+const WRAPPING_HELP = `
+KEY is the name of a key's Secret, its fingerprint or the beginning of it; without any, all keys that it
+applies to. The controller does it, with its own key service (--kms-provider), and this command waits. It
+needs the right to annotate the key Secrets. A key is stored in its next form, read again and opened
+before the Secret before is deleted, and opens values all the time.`;
+
+const WRAP_HELP = `
+A key that ever lay in plain text may be in a backup of etcd. The controller has made another one, which
+seals: re-seal what is under the old keys, then retire them.
+
+Example:
+  $ signet keys wrap --cluster prod`;
+
+const REWRAP_HELP = `
+Do this after the key of the service was rotated, and before an old version of it is disabled.
+
+Example:
+  $ signet keys rewrap --cluster prod`;
+
+const UNWRAP_HELP = `
+The controller refuses unless it runs with --kms-mode leave: a right to annotate Secrets must not be
+enough to see a key in plain text.
+
+Example:
+  $ signet keys unwrap --cluster prod`;
+
 const keepOption = (): Option =>
   new Option("--keep <N>", "remove all but the newest N of such files").argParser(
     (text: string) => {
@@ -156,7 +182,9 @@ type Flags<T = object> = Connected<KeyFlags & T>;
 export function define(command: Command): void {
   command
     .usage("[COMMAND] [OPTION...]")
-    .description("Lists, renews, backs up, recovers, adopts and retires a cluster's sealing keys.")
+    .description(
+      "Lists, renews, backs up, recovers, adopts, retires and wraps a cluster's sealing keys.",
+    )
     .helpCommand(false);
   defineList(command);
   defineRotate(command);
@@ -167,6 +195,9 @@ export function define(command: Command): void {
   defineShares(command);
   defineAdopt(command);
   defineRetire(command);
+  defineWrapping(command, "wrap", "have stored keys wrapped by the key service", WRAP_HELP);
+  defineWrapping(command, "rewrap", "have wrapped keys wrapped again", REWRAP_HELP);
+  defineWrapping(command, "unwrap", "have wrapped keys stored in plain text", UNWRAP_HELP);
 }
 
 function defineList(command: Command): void {
@@ -415,5 +446,28 @@ function defineRetire(command: Command): void {
       needCluster(flags);
       const { runKeysRetire } = await import("./retire.ts");
       await runKeysRetire(key, { ...flags, ...keyPlace(flags) });
+    });
+}
+
+function defineWrapping(
+  command: Command,
+  request: "wrap" | "rewrap" | "unwrap",
+  words: string,
+  help: string,
+): void {
+  withPlace(
+    command
+      .command(request)
+      .argument("[KEY...]")
+      .usage("[OPTION...] [KEY...]")
+      .summary(words)
+      .description(`${words.replace("have", "Has")}.`)
+      .addOption(yesOption())
+      .addOption(dryRunOption()),
+  )
+    .addHelpText("after", PLACE_HELP + "\n" + WRAPPING_HELP + "\n" + help)
+    .action(async (named: string[], flags: Flags<{ yes: boolean; dryRun: boolean }>) => {
+      const { runKeysWrapping } = await import("./wrapping.ts");
+      await runKeysWrapping(request, named, { ...flags, ...keyPlace(flags) });
     });
 }

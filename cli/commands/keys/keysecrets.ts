@@ -10,6 +10,7 @@ import {
 } from "../../../shared/keys/keyfile.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import type { SealingKey } from "../../../shared/keys/sealingkey.ts";
+import { isWrapped, readClosedKey, WRAPPED_KEY_LABEL } from "../../../shared/keys/wrappedkey.ts";
 import { parseSecret, type Secret } from "../../../shared/kubernetes/secret.ts";
 import { listKeySecrets } from "../../cluster/apiobjects.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
@@ -37,7 +38,7 @@ export async function readClusterKeys(options: ClusterOptions): Promise<FoundKey
     const { name } = secret.metadata;
     try {
       locate({ object: `${options.controllerNamespace}/${name}` }, () => {
-        keys.push({ secret, key: readKeySecret(secret) });
+        keys.push({ secret, key: readAnyKey(secret) });
       });
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
@@ -49,7 +50,15 @@ export async function readClusterKeys(options: ClusterOptions): Promise<FoundKey
 
 /** What the label says; the controller holds the one without a label too. */
 export function labelOf({ metadata }: Secret): string {
-  return metadata.labels[KEY_LABEL] ?? "active";
+  return metadata.labels[KEY_LABEL] ?? metadata.labels[WRAPPED_KEY_LABEL] ?? "active";
+}
+
+/**
+ * The key of a Secret. One that is wrapped tells what it is, and opens nothing.
+ * @throws SignetError key-invalid, certificate-invalid
+ */
+export function readAnyKey(secret: Secret): SealingKey {
+  return isWrapped(secret) ? readClosedKey(secret) : readKeySecret(secret);
 }
 
 /** The same Secret with its key confirmed, or no longer. */
@@ -57,7 +66,7 @@ export function withConfirmation({ secret, key }: ClusterKey, confirmed = true):
   const { [CONFIRMED_ANNOTATION]: _, ...others } = secret.metadata.annotations;
   const annotations = confirmed ? { ...others, [CONFIRMED_ANNOTATION]: key.fingerprint } : others;
   const changed = { ...secret, metadata: { ...secret.metadata, annotations } };
-  return { secret: changed, key: readKeySecret(changed) };
+  return { secret: changed, key: readAnyKey(changed) };
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { isShort } from "../../../shared/keys/rsakey.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { countWords, fetchKeyReport } from "../../cluster/reportedkeys.ts";
+import { countWords, fetchKeyReport, type ReportedKey } from "../../cluster/reportedkeys.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 import { table } from "../../terminal/table.ts";
 import { count } from "../../terminal/counts.ts";
@@ -15,23 +15,32 @@ export async function runKeysList(
 ): Promise<void> {
   await sayPlace(options);
   const report = await fetchKeyReport(options);
-  const { keys, unknown } = report;
+  const { keys, unknown, kms } = report;
+  const hasWrapped = kms !== null || keys.some(({ wrapped }) => wrapped !== null);
   if (options.json) {
     await printJson(report);
     return;
   }
-  const rows = keys.map(({ state, values, sealedSecrets, notBefore, secret, fingerprint }) => [
-    state,
-    String(values),
-    String(sealedSecrets),
-    notBefore ?? "-",
-    secret,
-    fingerprint,
+  const rows = keys.map((key) => [
+    key.state,
+    String(key.values),
+    String(key.sealedSecrets),
+    key.notBefore ?? "-",
+    key.secret,
+    key.fingerprint,
+    ...(hasWrapped ? wrappingColumns(key) : []),
   ]);
   const lines = table([
-    ["STATE", "VALUES", "SEALEDSECRETS", "SINCE", "SECRET", "FINGERPRINT"],
+    [
+      ...["STATE", "VALUES", "SEALEDSECRETS", "SINCE", "SECRET", "FINGERPRINT"],
+      ...(hasWrapped ? ["WRAPPED BY", "WRAPPED SINCE", "KMS KEY"] : []),
+    ],
     ...rows,
   ]);
+  const exposed = keys.filter(({ wrapped }) => wrapped === null).length;
+  if (kms?.mode === "wrap" && exposed > 0) {
+    lines.push("", `${count(exposed, "key")} in plain text: \`signet keys wrap\`.`);
+  }
   const unused = keys.filter((key) => key.unused).length;
   if (unknown.values > 0) {
     lines.push("", `${countWords(unknown)} could not be opened: they may be under any key.`);
@@ -56,4 +65,9 @@ export async function runKeysList(
     );
   }
   await printLines(lines);
+}
+
+function wrappingColumns({ wrapped }: ReportedKey): string[] {
+  if (wrapped === null) return ["-", "-", "-"];
+  return [wrapped.provider, wrapped.since, wrapped.key];
 }

@@ -8,9 +8,14 @@ import {
   HELD_KEY_LABELS,
   isLockedBackup,
   KEY_LABEL,
-  readKeySecret,
   RESTORED_ANNOTATION,
 } from "../../../shared/keys/keyfile.ts";
+import {
+  isWrapped,
+  WRAPPED_ITEM,
+  WRAPPED_KEY_LABEL,
+  WRAPPED_TYPE,
+} from "../../../shared/keys/wrappedkey.ts";
 import { parseManifests } from "../../../shared/manifest/manifest.ts";
 import { formatSecret, parseSecret } from "../../../shared/kubernetes/secret.ts";
 import { objectsOf } from "../../../shared/kubernetes/object.ts";
@@ -29,6 +34,7 @@ import {
   type ClusterKey,
   type FoundKeys,
   labelOf,
+  readAnyKey,
   readClusterKeys,
   sealingAfter,
   sealingNow,
@@ -179,12 +185,24 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
         const { name } = metadata;
         // The new controller may run in another namespace, and finds a key without a label by one
         // name only.
-        const labels = { [KEY_LABEL]: metadata.labels[KEY_LABEL] ?? "active" };
+        const isClosed = data.has(WRAPPED_ITEM);
+        const label = isClosed ? WRAPPED_KEY_LABEL : KEY_LABEL;
+        const labels = { [label]: metadata.labels[label] ?? "active" };
         const kept = new Map([...data].filter(([item]) => KEY_ITEMS.includes(item)));
         if (!KEY_TYPES.includes(type)) {
           throw new SignetError("key-invalid", `is a Secret of type ${type}, not a sealing key`, {
             place: { object: name },
           });
+        }
+        if (isClosed && metadata.namespace !== namespace) {
+          throw new SignetError(
+            "key-invalid",
+            `is wrapped for namespace ${metadata.namespace || "(none)"}, and opens in no other`,
+            {
+              hint: "run the controller there, or restore a backup of plain keys",
+              place: { object: name },
+            },
+          );
         }
         const secret = {
           metadata: { name, namespace, labels, annotations: {}, rest: {} },
@@ -192,7 +210,7 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
           immutable: undefined,
           data: kept,
         };
-        const key = locate({ object: name }, () => readKeySecret(secret));
+        const key = locate({ object: name }, () => readAnyKey(secret));
         const annotations = { [RESTORED_ANNOTATION]: key.fingerprint };
         return { secret: { ...secret, metadata: { ...secret.metadata, annotations } }, key };
       }),
@@ -205,8 +223,8 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
   throw new SignetError("key-invalid", "there is no sealing key in it", { place: { file } });
 }
 
-const KEY_ITEMS = ["tls.key", "tls.crt"];
-const KEY_TYPES = ["", "Opaque", "kubernetes.io/tls"];
+const KEY_ITEMS = ["tls.key", "tls.crt", WRAPPED_ITEM];
+const KEY_TYPES = ["", "Opaque", "kubernetes.io/tls", WRAPPED_TYPE];
 
 /** @throws SignetError usage where a key to adopt is not in the backup, or is not named in full */
 function chosenConfirmed(keys: readonly ClusterKey[], adopt: readonly string[]): ClusterKey[] {
@@ -230,12 +248,18 @@ function planned(backup: readonly ClusterKey[], { keys, broken }: FoundKeys): Pl
     const existing = keys.find(({ key }) => key.fingerprint === fingerprint);
     if (existing !== undefined) return { key: existing, there: labelOf(existing.secret) };
     const { metadata } = each.secret;
+    if (isWrapped(each.secret) && taken.has(metadata.name)) {
+      throw new SignetError("key-invalid", "another Secret has the name that it is wrapped for", {
+        hint: "rename or delete that one, and run this again",
+        place: { object: metadata.name },
+      });
+    }
     const suffix = createHash("sha256").update(fingerprint).digest("hex").slice(0, 8);
     const name = taken.has(metadata.name) ? `${metadata.name}-${suffix}` : metadata.name;
     taken.add(name);
     const rest = { creationTimestamp: new Date().toISOString() };
     const secret = { ...each.secret, metadata: { ...metadata, name, rest } };
-    return { key: { secret, key: readKeySecret(secret) }, there: undefined };
+    return { key: { secret, key: readAnyKey(secret) }, there: undefined };
   });
 }
 

@@ -3,6 +3,7 @@
 
 import { SignetError } from "../../../shared/errors.ts";
 import { KEY_LABEL } from "../../../shared/keys/keyfile.ts";
+import { WRAPPED_KEY_LABEL } from "../../../shared/keys/wrappedkey.ts";
 import { patchKeySecret } from "../../cluster/apiobjects.ts";
 import { blockersOf } from "../../repository/keyusage.ts";
 import { findProject } from "../../repository/project.ts";
@@ -33,6 +34,7 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
   const { keys, unknown } = await fetchKeyReport(options);
   const key = chooseKey(keys, named, ({ secret }) => secret);
   const { secret, fingerprint, state } = key;
+  const label = key.wrapped === null ? KEY_LABEL : WRAPPED_KEY_LABEL;
   if (state === "sealing") {
     throw new SignetError("usage", "this key seals: what is sealed next would be under it", {
       hint: "`signet keys rotate` makes another one first",
@@ -51,7 +53,7 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
     );
   }
   if (!options.dryRun) {
-    await patchKeySecret(options, secret, { labels: { [KEY_LABEL]: "retired" } });
+    await patchKeySecret(options, secret, { labels: { [label]: "retired" } });
   }
   if (options.json) {
     await printJson({ dryRun: options.dryRun, secret, fingerprint, blocked });
@@ -65,7 +67,7 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
   );
   say("its Secret is still there: keep it in a backup, as older commits may be under it");
   say(
-    `undo with: kubectl label secret -n ${options.controllerNamespace} ${secret} ${KEY_LABEL}=active --overwrite`,
+    `undo with: kubectl label secret -n ${options.controllerNamespace} ${secret} ${label}=active --overwrite`,
   );
 }
 

@@ -1,0 +1,105 @@
+// AWS KMS as a key service. The credentials are found by Amazon's own chain: the environment, the web
+// identity of a service account (IRSA), EKS Pod Identity, the instance.
+// SPEC.md, "Wrapped keys".
+
+import {
+  DecryptCommand,
+  EncryptCommand,
+  KMSClient,
+  type KMSServiceException,
+} from "@aws-sdk/client-kms";
+import { SignetError } from "../../shared/errors.ts";
+import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
+
+interface AwsOptions {
+  /** The ARN of a symmetric key, its id or an alias. */
+  readonly key: string;
+  /** Undefined for that of the environment. */
+  readonly region: string | undefined;
+  /** Undefined for Amazon's own. */
+  readonly endpoint: URL | undefined;
+}
+
+const TIMEOUT_MS = 10_000;
+
+/** What KMS answers if the ciphertext is damaged, of another key, or of another context. */
+const REFUSED = new Set(["InvalidCiphertextException", "IncorrectKeyException"]);
+
+export class AwsKms implements KeyService {
+  readonly provider = "aws";
+  readonly #key: string;
+  readonly #client: KMSClient;
+
+  constructor({ key, region, endpoint }: AwsOptions) {
+    this.#key = key;
+    this.#client = new KMSClient({
+      maxAttempts: 2,
+      ...(region === undefined ? {} : { region }),
+      ...(endpoint === undefined ? {} : { endpoint: endpoint.href }),
+    });
+  }
+
+  describe(): string {
+    return `AWS KMS (${this.#key})`;
+  }
+
+  async wrap(dataKey: Uint8Array, context: KeyContext): Promise<WrappedDataKey> {
+    const answer = await this.#call((options) =>
+      this.#client.send(
+        new EncryptCommand({
+          KeyId: this.#key,
+          Plaintext: dataKey,
+          EncryptionContext: encryptionContext(context),
+        }),
+        options,
+      ),
+    );
+    if (answer.CiphertextBlob === undefined) throw this.#unexpected("no ciphertext");
+    return { key: answer.KeyId ?? this.#key, ciphertext: answer.CiphertextBlob };
+  }
+
+  /** Always with our own key: the ciphertext names one too, and anyone may have written it. */
+  async unwrap({ ciphertext }: WrappedDataKey, context: KeyContext): Promise<Uint8Array> {
+    const answer = await this.#call((options) =>
+      this.#client.send(
+        new DecryptCommand({
+          KeyId: this.#key,
+          CiphertextBlob: ciphertext,
+          EncryptionContext: encryptionContext(context),
+        }),
+        options,
+      ),
+    );
+    if (answer.Plaintext === undefined) throw this.#unexpected("no key");
+    return answer.Plaintext;
+  }
+
+  async #call<T>(send: (options: { abortSignal: AbortSignal }) => Promise<T>): Promise<T> {
+    try {
+      return await send({ abortSignal: AbortSignal.timeout(TIMEOUT_MS) });
+    } catch (error) {
+      throw this.#errorOf(error as Partial<KMSServiceException>);
+    }
+  }
+
+  /** By its name only: messages of the service may quote what it was sent. */
+  #errorOf({ name = "Error", $metadata }: Partial<KMSServiceException>): SignetError {
+    const status = $metadata?.httpStatusCode;
+    const words = status === undefined ? name : `${name} (status ${status})`;
+    const hint =
+      name === "AccessDeniedException"
+        ? { hint: "the controller's role needs kms:Encrypt and kms:Decrypt on this key" }
+        : {};
+    const code = REFUSED.has(name) ? "key-invalid" : "network";
+    return new SignetError(code, `${this.describe()}: ${words}`, hint);
+  }
+
+  #unexpected(what: string): SignetError {
+    return new SignetError("network", `${this.describe()}: ${what} in its answer`);
+  }
+}
+
+/** Shown in CloudTrail, and usable in conditions of key policies. */
+function encryptionContext({ namespace, name, fingerprint }: KeyContext): Record<string, string> {
+  return { "kube-signet": "wrapped-key/1", namespace, name, fingerprint };
+}

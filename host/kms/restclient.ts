@@ -1,0 +1,151 @@
+// JSON over HTTPS to a key service: bounded, with errors that quote no key and no credential.
+
+import { readFileSync } from "node:fs";
+import type { Agent } from "node:http";
+import { decodeBase64 } from "../../shared/base64.ts";
+import { SignetError } from "../../shared/errors.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import type { KeyContext } from "../../shared/keys/keyservice.ts";
+import type { Json } from "../../shared/manifest/manifest.ts";
+import { agentFor } from "../agents.ts";
+import { send } from "../http.ts";
+import { networkReason } from "../networkreason.ts";
+import { environmentProxy } from "../proxies.ts";
+import { certificatesIn, machineRoots } from "../trust.ts";
+
+const TIMEOUT_MS = 10_000;
+const MAX_BYTES = 256 * 1024;
+const MAX_WORDS = 300;
+
+export interface Reply {
+  readonly status: number;
+  /** Empty if the answer is not a JSON object. */
+  readonly body: JsonObject;
+}
+
+/** What a service binds a data key to, in one unambiguous text. */
+export function contextText({ namespace, name, fingerprint }: KeyContext): string {
+  return ["kube-signet/wrapped-key/1", namespace, name, fingerprint].join("\0");
+}
+
+/** The data key in a field of an answer. @throws SignetError network */
+export function keyIn(value: Json | undefined, client: RestClient): Uint8Array {
+  const bytes = typeof value === "string" ? decodeBase64(value) : null;
+  if (bytes === null || bytes.length === 0) throw client.unexpected("no key");
+  return bytes;
+}
+
+interface RestClientOptions {
+  /** PEM certificates of the authorities to trust; the machine's if undefined. */
+  readonly caFile?: string | undefined;
+  readonly isDirect?: boolean;
+}
+
+/** Calls one service. `words` name it in messages. */
+export class RestClient {
+  readonly #words: string;
+  readonly #caFile: string | undefined;
+  readonly #isDirect: boolean;
+  readonly #agents = new Map<string, Promise<Agent>>();
+
+  /** `isDirect`: what it calls is on this machine, and no proxy leads there. */
+  constructor(words: string, { caFile, isDirect = false }: RestClientOptions = {}) {
+    this.#words = words;
+    this.#caFile = caFile;
+    this.#isDirect = isDirect;
+  }
+
+  post(url: URL, body: JsonObject, headers: Readonly<Record<string, string>>): Promise<Reply> {
+    return this.request("POST", url, { ...headers, "content-type": "application/json" }, body);
+  }
+
+  /** `body`: an object as JSON, or a text as it is. @throws SignetError network if nothing answers */
+  async request(
+    method: "GET" | "POST",
+    url: URL,
+    headers: Readonly<Record<string, string>>,
+    body?: JsonObject | string,
+  ): Promise<Reply> {
+    const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
+    const agent = await this.#agentFor(url);
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    try {
+      const options = {
+        method,
+        headers: { accept: "application/json", ...headers },
+        agent,
+        signal,
+      };
+      const answer = await send(url, options, text, { maxBytes: MAX_BYTES, isRepeatable: true });
+      return { status: answer.status, body: parseBody(answer.text) };
+    } catch (error) {
+      throw this.#away(networkReason(error, TIMEOUT_MS), error);
+    }
+  }
+
+  /** Reads a credential from a file. @throws SignetError network: it may be written later */
+  readSecret(file: string): string {
+    try {
+      const secret = readFileSync(file, "utf8").trim();
+      if (secret !== "") return secret;
+    } catch (error) {
+      throw this.#away(`cannot read ${file}`, error);
+    }
+    throw this.#away(`${file} is empty`);
+  }
+
+  /** An answer that says no. `words`: the service's own, as far as they name no secret. */
+  failed({ status }: Reply, words = `status ${status}`): SignetError {
+    const hint =
+      status === 401 || status === 403
+        ? { hint: "the controller's identity needs the right to encrypt and decrypt with this key" }
+        : {};
+    return new SignetError("network", `${this.#words}: ${bounded(words)}`, hint);
+  }
+
+  /** The service refuses what it was given, and would refuse it again. */
+  refused(words: string): SignetError {
+    return new SignetError("key-invalid", `${this.#words}: ${bounded(words)}`);
+  }
+
+  unexpected(what: string): SignetError {
+    return new SignetError("network", `${this.#words}: ${what} in its answer`);
+  }
+
+  #away(reason: string, cause?: unknown): SignetError {
+    return new SignetError("network", `${this.#words}: ${reason}`, { cause });
+  }
+
+  /** One agent for each origin: its connections are kept. */
+  #agentFor(url: URL): Promise<Agent> {
+    const known = this.#agents.get(url.origin);
+    if (known !== undefined) return known;
+    const trust = url.protocol === "http:" ? {} : this.#trust();
+    const made = agentFor(url, this.#isDirect ? undefined : environmentProxy(url), {
+      keepAlive: true,
+      ...trust,
+    });
+    this.#agents.set(url.origin, made);
+    return made;
+  }
+
+  #trust(): { readonly ca: string[]; readonly allowPartialTrustChain: boolean } {
+    const file = this.#caFile;
+    const named = file === undefined ? machineRoots() : certificatesIn(this.readSecret(file));
+    if (named.length === 0) throw this.#away(`${file ?? ""} has no certificate in it`);
+    return { ca: [...named], allowPartialTrustChain: true };
+  }
+}
+
+/** For a log line: one line, and not endless. */
+function bounded(words: string): string {
+  return words.replaceAll(/[^ -~]+/g, " ").slice(0, MAX_WORDS);
+}
+
+function parseBody(text: string): JsonObject {
+  try {
+    return asObject(JSON.parse(text) as Json) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,141 @@
+// The transit engine of HashiCorp Vault and of OpenBao as a key service.
+// SPEC.md, "Wrapped keys".
+
+import { encodeBase64 } from "../../shared/base64.ts";
+import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
+import { contextText, keyIn, type Reply, RestClient } from "./restclient.ts";
+
+/** How to log in. `file` holds the account's JWT, the token, or the SecretID; it is read each time. */
+type TransitLogin =
+  | {
+      readonly method: "kubernetes";
+      readonly role: string;
+      readonly file: string;
+      readonly mount: string;
+    }
+  | {
+      readonly method: "approle";
+      readonly role: string;
+      readonly file: string;
+      readonly mount: string;
+    }
+  | { readonly method: "token"; readonly file: string };
+
+interface TransitOptions {
+  readonly address: URL;
+  /** The path of the engine, such as `transit`. */
+  readonly mount: string;
+  readonly key: string;
+  /** Of Vault Enterprise and OpenBao; empty for the root namespace. */
+  readonly namespace: string;
+  readonly login: TransitLogin;
+  /** PEM certificates of the authorities to trust; the machine's if undefined. */
+  readonly caFile: string | undefined;
+}
+
+/** A token is renewed by a new login when this part of its life is left. */
+const LEAST_LIFE = 0.2;
+/** A form that the engine gives its ciphertexts. */
+const CIPHERTEXT = /^vault:v(\d{1,9}):[A-Za-z0-9+/=]+$/;
+
+export class Transit implements KeyService {
+  readonly provider = "transit";
+  readonly #options: TransitOptions;
+  readonly #http: RestClient;
+  #token: { readonly text: string; readonly untilMs: number } | undefined;
+
+  constructor(options: TransitOptions) {
+    this.#options = options;
+    this.#http = new RestClient(this.describe(), { caFile: options.caFile });
+  }
+
+  describe(): string {
+    const { address, mount, key, namespace } = this.#options;
+    const place = namespace === "" ? "" : `namespace ${namespace}, `;
+    return `transit at ${address.origin} (${place}${mount}/${key})`;
+  }
+
+  async wrap(dataKey: Uint8Array, context: KeyContext): Promise<WrappedDataKey> {
+    const answer = await this.#call("encrypt", {
+      plaintext: encodeBase64(dataKey),
+      associated_data: associatedData(context),
+    });
+    const { ciphertext } = answer;
+    const version = typeof ciphertext === "string" ? CIPHERTEXT.exec(ciphertext)?.[1] : undefined;
+    if (version === undefined) throw this.#http.unexpected("no ciphertext");
+    const { mount, key } = this.#options;
+    return {
+      key: `${mount}/${key} v${version}`,
+      ciphertext: new TextEncoder().encode(ciphertext as string),
+    };
+  }
+
+  async unwrap({ ciphertext }: WrappedDataKey, context: KeyContext): Promise<Uint8Array> {
+    const text = new TextDecoder().decode(ciphertext);
+    if (!CIPHERTEXT.test(text)) throw this.#http.refused("it is not a ciphertext of transit");
+    const answer = await this.#call("decrypt", {
+      ciphertext: text,
+      associated_data: associatedData(context),
+    });
+    return keyIn(answer["plaintext"], this.#http);
+  }
+
+  /** Calls the engine, and once more with a new token if the one at hand is not accepted. */
+  async #call(operation: "encrypt" | "decrypt", body: JsonObject): Promise<JsonObject> {
+    const { mount, key } = this.#options;
+    const path = `/v1/${mount}/${operation}/${encodeURIComponent(key)}`;
+    const hadToken = this.#token !== undefined;
+    let reply = await this.#post(path, body, await this.#login());
+    if (reply.status === 403 && hadToken) {
+      this.#token = undefined;
+      reply = await this.#post(path, body, await this.#login());
+    }
+    // The engine says 400 for a ciphertext or associated data that do not fit, and for old versions.
+    if (reply.status === 400 && operation === "decrypt") throw this.#http.refused(wordsOf(reply));
+    if (reply.status !== 200) throw this.#http.failed(reply, wordsOf(reply));
+    return asObject(reply.body["data"] ?? null) ?? {};
+  }
+
+  #post(path: string, body: JsonObject, token: string | undefined): Promise<Reply> {
+    const { address, namespace } = this.#options;
+    return this.#http.post(new URL(path, address), body, {
+      "x-vault-request": "true",
+      ...(namespace === "" ? {} : { "x-vault-namespace": namespace }),
+      ...(token === undefined ? {} : { "x-vault-token": token }),
+    });
+  }
+
+  async #login(): Promise<string> {
+    const { login } = this.#options;
+    const secret = this.#http.readSecret(login.file);
+    if (login.method === "token") return secret;
+    if (this.#token !== undefined && performance.now() < this.#token.untilMs) {
+      return this.#token.text;
+    }
+    const body =
+      login.method === "kubernetes"
+        ? { role: login.role, jwt: secret }
+        : { role_id: login.role, secret_id: secret };
+    const reply = await this.#post(`/v1/auth/${login.mount}/login`, body, undefined);
+    if (reply.status !== 200) throw this.#http.failed(reply, `login refused: ${wordsOf(reply)}`);
+    const { client_token: token, lease_duration: seconds } =
+      asObject(reply.body["auth"] ?? null) ?? {};
+    if (typeof token !== "string") throw this.#http.unexpected("no token");
+    const lifeMs = typeof seconds === "number" && seconds > 0 ? seconds * 1000 : Infinity;
+    this.#token = { text: token, untilMs: performance.now() + lifeMs * (1 - LEAST_LIFE) };
+    return token;
+  }
+}
+
+/** In the form that the engine wants: base64. */
+function associatedData(context: KeyContext): string {
+  return encodeBase64(new TextEncoder().encode(contextText(context)));
+}
+
+/** The engine's errors name no secret: they speak of permissions, versions and authentication. */
+function wordsOf({ status, body }: Reply): string {
+  const { errors } = body;
+  const texts = Array.isArray(errors) ? errors.filter((each) => typeof each === "string") : [];
+  return texts.length === 0 ? `status ${status}` : `${texts.join("; ")} (status ${status})`;
+}

@@ -1,0 +1,204 @@
+// Real key services of the test bed: OpenBao's transit engine, a KMS v2 plugin, AWS KMS (local-kms).
+import { randomBytes } from "node:crypto";
+import { appendFile, mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { partPath } from "../parts/parts.ts";
+import { freePort, type Program, startProgram, untilReady } from "./program.ts";
+
+/** A key service that runs, and can be taken away and brought back as it was. */
+export interface RunningService {
+  /** The controller's flags for it. */
+  readonly flags: readonly string[];
+  /** The environment that the controller needs for it. */
+  readonly env: Readonly<Record<string, string>>;
+  /** From now on it wraps with another version of the key; the former ones still open. */
+  rotate: () => Promise<void>;
+  /** Whether a wrapped key says which version wrapped it. */
+  readonly tellsVersion: boolean;
+  /** It no longer answers. */
+  pause: () => Promise<void>;
+  resume: () => Promise<void>;
+  stop: () => Promise<void>;
+}
+
+const HOST = "127.0.0.1";
+
+async function scratch(): Promise<string> {
+  return mkdtemp(join(tmpdir(), "kube-signet-kms-"));
+}
+
+const newKey = (): string => `${randomBytes(32).toString("hex")}\n`;
+
+/** The plugin of test/parts/kmsplugin. */
+export async function startKmsPlugin(): Promise<RunningService> {
+  const folder = await scratch();
+  const socket = join(folder, "kms.sock");
+  const keys = join(folder, "keys");
+  await writeFile(keys, newKey());
+  let program: Program | undefined;
+  const resume = async (): Promise<void> => {
+    const started = startProgram([partPath("kms-plugin"), socket, keys]);
+    program = started;
+    const { connect } = await import("node:net");
+    await untilReady("kms-plugin", started, () => {
+      return new Promise((done) => {
+        const line = connect(socket, () => {
+          line.destroy();
+          done(true);
+        });
+        line.once("error", () => {
+          done(false);
+        });
+      });
+    });
+  };
+  const pause = async (): Promise<void> => {
+    await program?.stop("SIGTERM");
+  };
+  await resume();
+  return {
+    flags: ["--kms-provider=kmsv2", `--kms-socket=${socket}`],
+    env: {},
+    tellsVersion: true,
+    rotate: () => appendFile(keys, newKey()),
+    pause,
+    resume,
+    stop: pause,
+  };
+}
+
+/** What the administrator of the key service asks of it. */
+interface OpenBao extends RunningService {
+  readonly address: string;
+  /** @throws Error unless it succeeds */
+  administer: (method: string, path: string, body?: object) => Promise<Record<string, unknown>>;
+}
+
+const ROOT_TOKEN = "root";
+const POLICY = `
+path "transit/encrypt/signet" { capabilities = ["update"] }
+path "transit/decrypt/signet" { capabilities = ["update"] }
+`;
+
+/** OpenBao with a transit key `signet`, and a role that may encrypt and decrypt with it only. */
+export async function startOpenBao(): Promise<OpenBao> {
+  const port = await freePort(HOST);
+  const address = `http://${HOST}:${port}`;
+  const program = startProgram([
+    partPath("openbao"),
+    ...["server", "-dev", "-dev-no-store-token", `-dev-root-token-id=${ROOT_TOKEN}`],
+    `-dev-listen-address=${HOST}:${port}`,
+  ]);
+  await untilReady("openbao", program, async () => {
+    return (await fetch(`${address}/v1/sys/health`)).status === 200;
+  });
+  const administer: OpenBao["administer"] = async (method, path, body) => {
+    const response = await fetch(`${address}/v1/${path}`, {
+      method,
+      headers: { "x-vault-token": ROOT_TOKEN, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+  };
+  await administer("POST", "sys/mounts/transit", { type: "transit" });
+  await administer("POST", "transit/keys/signet", { type: "aes256-gcm96" });
+  await administer("PUT", "sys/policies/acl/signet", { policy: POLICY });
+  await administer("POST", "sys/auth/approle", { type: "approle" });
+  await administer("POST", "auth/approle/role/signet", {
+    token_policies: ["signet"],
+    token_ttl: "1h",
+  });
+  const role = (await administer("GET", "auth/approle/role/signet/role-id")) as {
+    data: { role_id: string };
+  };
+  const secret = (await administer("POST", "auth/approle/role/signet/secret-id")) as {
+    data: { secret_id: string };
+  };
+  const file = join(await scratch(), "secret-id");
+  await writeFile(file, secret.data.secret_id, { mode: 0o600 });
+  return {
+    address,
+    administer,
+    flags: [
+      ...["--kms-provider=transit", `--kms-address=${address}`, "--kms-key=signet"],
+      ...["--kms-transit-login=approle", `--kms-transit-role=${role.data.role_id}`],
+      `--kms-transit-login-file=${file}`,
+    ],
+    env: {},
+    tellsVersion: true,
+    rotate: async () => {
+      await administer("POST", "transit/keys/signet/rotate");
+    },
+    // Its keys are in memory only.
+    pause: () => {
+      program.kill("SIGSTOP");
+      return Promise.resolve();
+    },
+    resume: () => {
+      program.kill("SIGCONT");
+      return Promise.resolve();
+    },
+    stop: async () => {
+      program.kill("SIGCONT");
+      await program.stop("SIGKILL");
+    },
+  };
+}
+
+const AWS_ACCOUNT = "111122223333";
+const AWS_REGION = "eu-central-1";
+const AWS_KEY = "bc436485-5092-42b8-92a3-0aa8b93536dc";
+
+/** AWS KMS as local-kms has it, with one symmetric key. It listens on all addresses of the bed. */
+async function startAwsKms(): Promise<RunningService> {
+  const folder = await scratch();
+  const port = await freePort(HOST);
+  const address = `http://${HOST}:${port}`;
+  const seed = join(folder, "seed.yaml");
+  await writeFile(
+    seed,
+    `Keys:\n  Symmetric:\n    Aes:\n      - Metadata:\n          KeyId: ${AWS_KEY}\n        BackingKeys:\n          - ${newKey()}`,
+  );
+  const environment = {
+    PORT: String(port),
+    KMS_ACCOUNT_ID: AWS_ACCOUNT,
+    KMS_REGION: AWS_REGION,
+    KMS_SEED_PATH: seed,
+    KMS_DATA_PATH: folder,
+  };
+  let program: Program | undefined;
+  const resume = async (): Promise<void> => {
+    const started = startProgram([partPath("local-kms")], {
+      env: { ...process.env, ...environment },
+    });
+    program = started;
+    await untilReady("local-kms", started, async () => (await fetch(address)).status > 0);
+  };
+  const pause = async (): Promise<void> => {
+    await program?.stop("SIGKILL");
+  };
+  await resume();
+  return {
+    flags: [
+      ...["--kms-provider=aws", `--kms-region=${AWS_REGION}`, `--kms-address=${address}`],
+      `--kms-key=arn:aws:kms:${AWS_REGION}:${AWS_ACCOUNT}:key/${AWS_KEY}`,
+    ],
+    env: { AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY: "example" },
+    tellsVersion: false,
+    // Amazon rotates a key by itself, and keeps its name.
+    rotate: () => Promise.resolve(),
+    pause,
+    resume,
+    stop: pause,
+  };
+}
+
+/** Every service in turn, for `describe.each`. */
+export const KEY_SERVICES: readonly (readonly [string, () => Promise<RunningService>])[] = [
+  ["a KMS v2 plugin", startKmsPlugin],
+  ["OpenBao's transit engine", startOpenBao],
+  ["AWS KMS", startAwsKms],
+];
