@@ -37,6 +37,16 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIO
 const JSON_TYPE = "application/json";
 const NOT_FOUND: Answer = { code: 404, body: "404 page not found\n" };
 
+/** A route to a report in JSON, for each caller at a limited rate; 404 where the report is null. */
+function reportRoute(readers: Allowances, text: () => Promise<string>): Route {
+  return async (request) => {
+    const { retryAfterMs } = readers.take(callerOf(request));
+    if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
+    const body = await text();
+    return body === "null" ? NOT_FOUND : { code: 200, body, contentType: JSON_TYPE };
+  };
+}
+
 /** The routes that the cluster can reach. */
 export function apiRoutes(wiring: ApiWiring): RequestListener {
   const { keyring, metrics, ready, keyReport, recoveryReport, log } = wiring;
@@ -57,23 +67,8 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
           : { code: 200, body: newest.certificate.pem, contentType: "application/x-pem-file" };
       },
     },
-    "/v1/keys": {
-      methods: ["GET", "HEAD"],
-      route: async (request) => {
-        const { retryAfterMs } = readers.take(callerOf(request));
-        if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
-        return { code: 200, body: await keysText(), contentType: JSON_TYPE };
-      },
-    },
-    "/v1/recovery": {
-      methods: ["GET", "HEAD"],
-      route: async (request) => {
-        const { retryAfterMs } = readers.take(callerOf(request));
-        if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
-        const body = await recoveryText();
-        return body === "null" ? NOT_FOUND : { code: 200, body, contentType: JSON_TYPE };
-      },
-    },
+    "/v1/keys": { methods: ["GET", "HEAD"], route: reportRoute(readers, keysText) },
+    "/v1/recovery": { methods: ["GET", "HEAD"], route: reportRoute(readers, recoveryText) },
     "/v1/verify": {
       methods: ["POST"],
       route: guarded(async ({ sealed }, trials) => {

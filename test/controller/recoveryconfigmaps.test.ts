@@ -140,7 +140,7 @@ async function opened(file: string | undefined, by = identity): Promise<string> 
 const events = (): string[] =>
   server.seen
     .filter(({ method, path }) => method === "POST" && path === `${NAMESPACE}/events`)
-    .map(({ body }) => String(body["reason"]))
+    .map(({ body }) => JSON.stringify(body["reason"]).replaceAll('"', ""))
     .filter((reason) => reason.startsWith("Recovery"));
 
 describe("a new sealing key", () => {
@@ -231,7 +231,7 @@ describe("recovery files", () => {
     const made = await replica();
     made.keys.lead();
     await until(() => made.recovery.missing(made.keyring.keys) === 0);
-    const [[path = ""] = []] = configMaps();
+    const path = configMaps()[0]?.[0] ?? "";
     return { ...made, path };
   }
 

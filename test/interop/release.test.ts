@@ -437,8 +437,8 @@ describe("no release is made", () => {
   });
 
   it("for a repository that is none, or into a folder that is there", () => {
-    const [wrong] = ['owner/name"; system "x'];
-    const unnamed = spawnSync(process.execPath, [RUN, "--repository", wrong ?? ""], {
+    const wrong = 'owner/name"; system "x';
+    const unnamed = spawnSync(process.execPath, [RUN, "--repository", wrong], {
       env,
       cwd: scratch,
       encoding: "utf8",

@@ -32,7 +32,12 @@ import { withoutAllowed } from "../../repository/allowedfiles.ts";
 import { areKeysGiven, type GivenKeys } from "../../repository/openingkeys.ts";
 import { clusterNamed, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
-import { isChartTemplate, readingOf, readSealedFiles } from "../../repository/sealedfiles.ts";
+import {
+  type Inventory,
+  isChartTemplate,
+  readingOf,
+  readSealedFiles,
+} from "../../repository/sealedfiles.ts";
 import { say, warn } from "../../terminal/messages.ts";
 import { printJson, printResult } from "../../terminal/results.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
@@ -140,31 +145,40 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
       order([a.file, a.object], [b.file, b.object]),
     ),
   );
-  if (options.json) {
+  const isAny = files.some(({ objects }) =>
+    objects.some(({ meaning }) => newest.has(meaning?.cluster.name ?? "")),
+  );
+  await printOutcome({ done, failed, isAny }, { inventory, allowed }, options);
+  throwAll(failed);
+}
+
+/** `isAny`: whether there is a SealedSecret for a cluster whose newest key is known. */
+async function printOutcome(
+  { done, failed, isAny }: { done: Resealed[]; failed: SignetError[]; isAny: boolean },
+  { inventory, allowed }: { inventory: Inventory; allowed: number },
+  { dryRun, json }: ResealOptions,
+): Promise<void> {
+  if (json) {
     const told = failed.map(({ place, message }) => ({ ...place, message }));
     await printJson({
-      dryRun: options.dryRun,
+      dryRun,
       resealed: done,
       failed: told,
       counts: {
-        files: files.length,
+        files: inventory.files.length,
         otherFiles: inventory.otherFiles,
-        unreadable: unreadable.length,
+        unreadable: inventory.unreadable.length,
         skipped: inventory.skipped,
         allowed,
       },
     });
   } else if (done.length > 0 || failed.length === 0) {
-    const isAny = files.some(({ objects }) =>
-      objects.some(({ meaning }) => newest.has(meaning?.cluster.name ?? "")),
-    );
     await printResult(
       isAny
-        ? summary(done, options.dryRun, readingOf(inventory))
+        ? summary(done, dryRun, readingOf(inventory))
         : `No SealedSecrets found: nothing to re-seal. Files: ${readingOf(inventory)}.\n`,
     );
   }
-  throwAll(failed);
 }
 
 /** Results come in any order; they are reported by file and name. */
