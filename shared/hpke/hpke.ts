@@ -5,7 +5,7 @@ import { bytesOf, joined, u16 } from "./bytes.ts";
 import type { Decapsulator, Encapsulator, Primitives } from "./primitives.ts";
 
 /** The identifiers of an HPKE cipher suite. */
-export interface Suite {
+interface Suite {
   readonly kem: number;
   readonly kdf: number;
   readonly aead: number;

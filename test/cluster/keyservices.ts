@@ -82,7 +82,7 @@ path "transit/decrypt/signet" { capabilities = ["update"] }
 `;
 
 /** OpenBao with a transit key `signet`, and a role that may encrypt and decrypt with it only. */
-export async function startOpenBao(): Promise<OpenBao> {
+async function startOpenBao(): Promise<OpenBao> {
   const port = await freePort(HOST);
   const address = `http://${HOST}:${port}`;
   const program = startProgram([
