@@ -125,6 +125,8 @@ export interface StartOptions {
   host?: string;
   /** Resolve when it answers at all, for tests of a controller that cannot become ready. */
   waitFor?: "ready" | "alive";
+  /** The Node that runs it (default: that of the tests). */
+  node?: string;
   /** It serves HTTPS, with a certificate of no known authority. */
   tls?: boolean;
 }
@@ -166,7 +168,7 @@ export async function startSignet(
   const url = `${options.tls === true ? "https" : "http"}://${host}:${port}`;
   const running = startProgram(
     [
-      process.execPath,
+      options.node ?? process.execPath,
       program,
       `--kubeconfig=${await plane.kubeconfig({ token, namespace })}`,
       ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
