@@ -12,7 +12,9 @@ interface KemCrypto {
   decapsulate(key: KeyObject, ciphertext: Uint8Array): Buffer;
 }
 
-const fromHex = (hex: string): Buffer => Buffer.from(hex, "hex");
+/** Without Buffer: a browser loads this module too. */
+const fromHex = (hex: string): Uint8Array =>
+  Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
 
 /** The DER before the bytes of a key. RFC 8410, RFC 9935. */
 const X25519_PKCS8 = fromHex("302e020100300506032b656e04220420");
@@ -33,17 +35,17 @@ export function hasMlKem(native: NodeCrypto): boolean {
   }
 }
 
-function privateKey(native: NodeCrypto, prefix: Buffer, bytes: Uint8Array): KeyObject {
+function privateKey(native: NodeCrypto, prefix: Uint8Array, bytes: Uint8Array): KeyObject {
   const key = Buffer.concat([prefix, bytes]);
   return native.createPrivateKey({ key, format: "der", type: "pkcs8" });
 }
 
-function publicKey(native: NodeCrypto, prefix: Buffer, bytes: Uint8Array): KeyObject {
+function publicKey(native: NodeCrypto, prefix: Uint8Array, bytes: Uint8Array): KeyObject {
   const key = Buffer.concat([prefix, bytes]);
   return native.createPublicKey({ key, format: "der", type: "spki" });
 }
 
-function publicBytes(native: NodeCrypto, key: KeyObject, prefix: Buffer): Uint8Array {
+function publicBytes(native: NodeCrypto, key: KeyObject, prefix: Uint8Array): Uint8Array {
   const spki = native.createPublicKey(key).export({ type: "spki", format: "der" });
   return new Uint8Array(spki.subarray(prefix.length));
 }
