@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 // Four suites, so that a machine without Go can say what it did not run: unit needs Node alone,
@@ -19,6 +20,8 @@ export default defineConfig({
   },
   test: {
     teardownTimeout: 60_000,
+    // By default one processor would be kept free, which is half of a small machine.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         extends: true,

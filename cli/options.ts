@@ -105,8 +105,8 @@ export function withConnection(command: Command): Command {
     )
     .addOption(
       new Option(
-        "--certificates-configmap <[NAMESPACE/]NAME>",
-        "where the controller publishes its certificates (default: its service's name with -certificates)",
+        "--certificates-configmap <NAME>",
+        "[NAMESPACE/]NAME of the certificates that the controller publishes (default: its service's name with -certificates)",
       ).env("SIGNET_CERTIFICATES_CONFIGMAP"),
     )
     .addOption(flag("-v, --verbose", "say each step on the way to the cluster"))

@@ -104,6 +104,8 @@ function faultOf([program = "", ...words]: readonly string[]): string | undefine
   }
   for (let at = 0; at < words.length; at++) {
     const word = words[at] ?? "";
+    // What follows is another program's.
+    if (word === "--") return undefined;
     if (!word.startsWith("-") || word === "-" || PLACEHOLDER.test(word)) continue;
     const [name = "", value] = word.split(/=(.*)/s);
     const takesValue = help.options.get(name);
@@ -229,8 +231,11 @@ describe("the whole", () => {
 
   it("has every document and every source file in the architecture overview, and no other", () => {
     const page = readFileSync("docs/architecture.md", "utf8");
-    const files = ["shared", "host", "cli", "controller", "library", "build", "release"].flatMap((folder) =>
-      readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => join(folder, path)),
+    const files = ["shared", "host", "cli", "controller", "library", "build", "release"].flatMap(
+      (folder) =>
+        readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) =>
+          join(folder, path),
+        ),
     );
     // The functions of templates are a family, and declarations of others' modules are not ours.
     const isShown = (path: string): boolean =>

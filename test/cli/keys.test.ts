@@ -47,13 +47,19 @@ const keySecret = (name: string, key: string, state?: string): KeySecret => ({
   },
 });
 
+/** `selector`: `LABEL` or `!LABEL`. */
+function isSelected(labels: Readonly<Record<string, string>>, selector: string): boolean {
+  const isWithout = selector.startsWith("!");
+  return selector.slice(isWithout ? 1 : 0) in labels !== isWithout;
+}
+
 function usual(method: string, url: URL, body: string): [number, unknown] {
   if (url.pathname === SECRETS && method === "GET") {
-    const isLabelled = url.searchParams.get("labelSelector") === KEY_LABEL;
+    const selector = url.searchParams.get("labelSelector") ?? "";
     const name = url.searchParams.get("fieldSelector")?.split("=")[1];
     const items = there.filter(
       ({ metadata }) =>
-        (metadata.labels !== undefined) === isLabelled &&
+        isSelected(metadata.labels ?? {}, selector) &&
         (name === undefined || metadata.name === name),
     );
     return [200, { items }];
