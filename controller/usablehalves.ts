@@ -3,7 +3,7 @@
 // SPEC.md, "Keys of two halves".
 
 import { HYBRID } from "../shared/envelopes/hybrid.ts";
-import { nativePrimitives } from "../shared/hpke/primitives.ts";
+import { nativePrimitives } from "../shared/hpke/chosenprimitives.ts";
 import { kindsOf, type SealingKey } from "../shared/keys/sealingkey.ts";
 import type { Log } from "./log.ts";
 

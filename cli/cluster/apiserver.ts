@@ -59,6 +59,14 @@ interface Request {
   readonly isRepeatable?: boolean;
 }
 
+/** What is asked of the controller, whichever way leads there. */
+export interface Question {
+  readonly method: "GET" | "POST";
+  readonly route: string;
+  readonly body: string | undefined;
+  readonly headers: OutgoingHttpHeaders;
+}
+
 /** @throws SignetError network where there is no answer */
 export async function ask(
   { connection, transport, requestTimeoutMs }: Cluster,

@@ -8,7 +8,7 @@ import { shownServer } from "../../host/kubernetes/kubeconfig.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { detail } from "../terminal/messages.ts";
-import { ask, type Cluster, clusterOf, objectIn, wordsOf } from "./apiserver.ts";
+import { ask, type Cluster, clusterOf, objectIn, type Question, wordsOf } from "./apiserver.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
 /** The controller of a cluster. */
@@ -27,15 +27,7 @@ export interface Controller {
   ): Promise<ControllerAnswer>;
 }
 
-type Method = "GET" | "POST";
-
-/** What is asked of the controller. */
-export interface Question {
-  readonly method: Method;
-  readonly route: string;
-  readonly body: string | undefined;
-  readonly headers: OutgoingHttpHeaders;
-}
+type Method = Question["method"];
 
 /** An answer of the controller, or of the API server if no way led to the controller. */
 export interface ControllerAnswer extends Answer {

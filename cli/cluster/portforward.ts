@@ -17,9 +17,15 @@ import {
   objectsIn,
 } from "../../shared/kubernetes/object.ts";
 import { detail } from "../terminal/messages.ts";
-import { ask, type Cluster, MAX_ANSWER_BYTES, objectIn, wordsOf } from "./apiserver.ts";
+import {
+  ask,
+  type Cluster,
+  MAX_ANSWER_BYTES,
+  objectIn,
+  type Question,
+  wordsOf,
+} from "./apiserver.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-import type { Question } from "./controller.ts";
 
 /** Carries one port in two channels; every kubelet of the last ten years speaks it. */
 const SUBPROTOCOL = "v4.channel.k8s.io";

@@ -1,8 +1,5 @@
-// The primitives that X-Wing and HPKE are made of, from node:crypto or from audited libraries.
+// The primitives that X-Wing and HPKE are made of; chosenprimitives.ts has where they come from.
 // SPEC.md, "Hybrid envelopes".
-
-import { nodeCrypto } from "../nodecrypto.ts";
-import { hasMlKem, nodePrimitives } from "./nodeprimitives.ts";
 
 /** A key pair of a key encapsulation mechanism. */
 export interface Decapsulator {
@@ -51,34 +48,4 @@ export interface GcmKeys {
   readonly key: Uint8Array;
   readonly nonce: Uint8Array;
   readonly aad: Uint8Array;
-}
-
-let native: { readonly primitives: Primitives | undefined } | undefined;
-
-/** Returns the primitives if all are node:crypto's, and so run in constant time; else undefined. */
-export function nativePrimitives(): Primitives | undefined {
-  const crypto = nodeCrypto;
-  native ??= {
-    primitives: crypto !== undefined && hasMlKem(crypto) ? nodePrimitives(crypto) : undefined,
-  };
-  return native.primitives;
-}
-
-let loaded: Promise<Primitives> | undefined;
-
-/** Returns the primitives. Loads libraries for what the platform lacks. */
-export function loadPrimitives(): Promise<Primitives> {
-  loaded ??= load();
-  return loaded;
-}
-
-async function load(): Promise<Primitives> {
-  const primitives = nativePrimitives();
-  if (primitives !== undefined) return primitives;
-  if (nodeCrypto === undefined) {
-    const { browserPrimitives } = await import("./browserprimitives.ts");
-    return browserPrimitives;
-  }
-  const { nobleMlKem768 } = await import("./noblemlkem.ts");
-  return nodePrimitives(nodeCrypto, nobleMlKem768);
 }

@@ -15,13 +15,8 @@ import {
 } from "../envelopes/hybrid.ts";
 import { SignetError } from "../errors.ts";
 import { joined } from "../hpke/bytes.ts";
-import {
-  type Decapsulator,
-  type Encapsulator,
-  loadPrimitives,
-  nativePrimitives,
-  type Primitives,
-} from "../hpke/primitives.ts";
+import { loadPrimitives, nativePrimitives } from "../hpke/chosenprimitives.ts";
+import type { Decapsulator, Encapsulator, Primitives } from "../hpke/primitives.ts";
 import { PUBLIC_KEY_BYTES, SEED_BYTES, xwingFromPublicKey, xwingFromSeed } from "../hpke/xwing.ts";
 import { nodeCrypto } from "../nodecrypto.ts";
 import { damagedCertificate, extensionIn } from "./der.ts";

@@ -142,7 +142,7 @@ describe("the sources", () => {
     [/process\.get[eg]?[ug]id/, ["host/platform.ts"]],
     [/(spawn|spawnSync|execFile|execFileSync)\("sh"/, ["host/shell.ts"]],
     [/["'`]\/proc\//, ["host/rootedfiles.ts"]],
-    [/["'`]\/dev\/shm/, ["cli/commands/edit/scratch.ts"]],
+    [/["'`]\/dev\/shm/, ["host/memoryfolder.ts"]],
     [/split\("\\\\"\)|\.split\(sep\)\s*\.join/, []],
   ];
 

@@ -24,15 +24,19 @@ const OF_OPEN_FILES = ["fstatSync", "readSync", "writeSync"];
 /** Whether a text imports what takes a path. Other forms of the import count as if they did. */
 function opensPaths(text: string): boolean {
   const all = [...text.matchAll(/["'`](node:)?fs(\/promises)?["'`]/g)].length;
+  const types = [...text.matchAll(/^import type .* from "node:fs";$/gm)].length;
   const plain = [...text.matchAll(/^import \{([^}]*)\} from "node:fs";$/gm)].filter(
     ([, names = ""]) =>
       names.split(",").every((name) => name.trim() === "" || OF_OPEN_FILES.includes(name.trim())),
   );
-  return all > plain.length || text.includes("getBuiltinModule");
+  return all > plain.length + types || text.includes("getBuiltinModule");
 }
 
 const MAY_OPEN_PATHS: Record<string, string> = {
   "host/atomicwrite.ts": "creates and renames files within a root",
+  "host/findprogram.ts": "looks for programs on the PATH",
+  "host/kms/restclient.ts": "the file with a login that the operator named",
+  "host/renameover.ts": "renames what it is told to, within a root",
   "host/manifestfiles.ts": "lists folders within a root",
   "host/pod.ts": "a file that Kubernetes mounts",
   "host/readfile.ts": "reads files that a person named",

@@ -5,7 +5,7 @@ import { ClusterKeys, keyName, type KeyOptions } from "../../controller/clusterk
 import { SEALING_SINCE_ANNOTATION } from "../../controller/keychanges.ts";
 import { checkHybridKeys } from "../../controller/usablehalves.ts";
 import { createLog } from "../../controller/log.ts";
-import { nativePrimitives } from "../../shared/hpke/primitives.ts";
+import { nativePrimitives } from "../../shared/hpke/chosenprimitives.ts";
 import { ApiError } from "../../host/kubernetes/apiclient.ts";
 import {
   CONFIRMED_ANNOTATION,

@@ -18,7 +18,8 @@ import { browserPrimitives } from "../../shared/hpke/browserprimitives.ts";
 import { hpkeOpen, keySchedule } from "../../shared/hpke/hpke.ts";
 import { nobleMlKem768 } from "../../shared/hpke/noblemlkem.ts";
 import { nodePrimitives } from "../../shared/hpke/nodeprimitives.ts";
-import { nativePrimitives, type Primitives } from "../../shared/hpke/primitives.ts";
+import { nativePrimitives } from "../../shared/hpke/chosenprimitives.ts";
+import type { Primitives } from "../../shared/hpke/primitives.ts";
 import { xwingFromPublicKey, xwingFromSeed } from "../../shared/hpke/xwing.ts";
 import { type NodeCrypto, nodeCrypto } from "../../shared/nodecrypto.ts";
 

@@ -3,7 +3,7 @@
 
 import { createPublicKey, sign, X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { nativePrimitives } from "../../shared/hpke/primitives.ts";
+import { nativePrimitives } from "../../shared/hpke/chosenprimitives.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { readKeyFile, readKeySecret, formatKeySecret } from "../../shared/keys/keyfile.ts";
 import { createSealingKey } from "../../shared/keys/keypair.ts";

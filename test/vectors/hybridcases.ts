@@ -9,7 +9,7 @@ import {
   sealHybrid,
 } from "../../shared/envelopes/hybrid.ts";
 import { hpkeSeal } from "../../shared/hpke/hpke.ts";
-import { loadPrimitives } from "../../shared/hpke/primitives.ts";
+import { loadPrimitives } from "../../shared/hpke/chosenprimitives.ts";
 import { xwingFromSeed, xwingFromPublicKey } from "../../shared/hpke/xwing.ts";
 import { bytesOfPem, pemBlocks } from "../../shared/keys/pem.ts";
 import { labelBytes } from "../../shared/sealing/scope.ts";

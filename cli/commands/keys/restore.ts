@@ -140,17 +140,17 @@ async function readNamedBackup(
   { passphraseFile, identity }: { passphraseFile: string | undefined; identity: readonly string[] },
 ): Promise<{ readonly file: string; readonly text: string }> {
   const bytes = readBytes(file);
-  if (!isLockedBackup(bytes)) {
-    warn(
-      `${file}: holds private keys in plain text: lock them with \`signet keys backup\`, and delete it`,
-    );
-  }
   const text =
     plainList(bytes) ??
     (await unlockBackup(bytes, file, {
       ...(passphraseFile === undefined ? {} : { passphraseFile }),
       ...(identity.length === 0 ? {} : { identity }),
     }));
+  if (!isLockedBackup(bytes)) {
+    warn(
+      `${file}: holds private keys in plain text: lock them with \`signet keys backup\`, and delete it`,
+    );
+  }
   return { file, text };
 }
 
