@@ -65,19 +65,29 @@ export async function requestByForward(
     ...(requestTimeoutMs > 0 ? { signal: AbortSignal.timeout(requestTimeoutMs) } : {}),
   };
   try {
-    const answer = await send(new URL(`http://${host}${route}`), options, body, {
-      maxBytes: MAX_ANSWER_BYTES,
-      isRepeatable: false,
-    });
+    const answer = await Promise.race([
+      send(new URL(`http://${host}${route}`), options, body, {
+        maxBytes: MAX_ANSWER_BYTES,
+        isRepeatable: false,
+      }),
+      endOf(forwarded),
+    ]);
     detail(`${method} ${route} of pod ${namespace}/${pod}, port ${port}: ${answer.status}`);
     return answer;
   } catch (error) {
+    const fault = forwarded.errored ?? error;
     const reason =
-      error instanceof ForwardFault ? error.message : networkReason(error, requestTimeoutMs);
+      fault instanceof ForwardFault ? fault.message : networkReason(error, requestTimeoutMs);
     throw new SignetError("network", `pod ${pod}: ${reason}`, { cause: error });
   } finally {
     forwarded.destroy();
   }
+}
+
+/** Rejects when the stream ends: a request that meets one that has ended would never be answered. */
+async function endOf(stream: Duplex): Promise<never> {
+  if (!stream.closed) await new Promise((resolve) => stream.once("close", resolve));
+  throw stream.errored ?? new Error("the connection was closed");
 }
 
 /** A pod of the service that is ready, and the port on which it serves. */
@@ -190,6 +200,8 @@ class ForwardedStream extends Duplex {
       this.push(null);
     });
     socket.on("error", (error) => this.destroy(error));
+    // Whoever reads asks what it was: an error may come when nobody listens.
+    this.on("error", () => undefined);
   }
 
   #receive(message: Buffer): void {

@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { constants as system } from "node:os";
+import { isatty } from "node:tty";
 import { type Command, Option } from "commander";
 import { errnoOf } from "../../host/errno.ts";
 import { MemoryFolder } from "../../host/memoryfolder.ts";
@@ -177,8 +178,10 @@ const OF_TERMINAL = ["SIGINT", "SIGQUIT"] as const;
 function run(command: readonly string[], variables: Record<string, string>): Promise<ExitStatus> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...variables } });
+  // Not process.stdin, whose first use makes a pipe non-blocking, for the program too.
+  const isOnTerminal = isatty(0);
   const handlers = [...PASSED_ON, ...OF_TERMINAL].map((signal) => {
-    const isOfTerminal = OF_TERMINAL.some((each) => each === signal) && process.stdin.isTTY;
+    const isOfTerminal = OF_TERMINAL.some((each) => each === signal) && isOnTerminal;
     const handle = (): void => {
       if (!isOfTerminal) child.kill(signal);
     };
