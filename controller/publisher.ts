@@ -118,7 +118,8 @@ export class Publisher {
   /** False without the right; any other failure is met again, and told, by the watch. */
   async #mayRead(): Promise<boolean> {
     try {
-      await this.#wiring.client.call("GET", `${this.#path}/${this.#place.name}`);
+      const query = { fieldSelector: `metadata.name=${this.#place.name}`, limit: "1" };
+      await this.#wiring.client.call("GET", this.#path, { query });
     } catch (error) {
       if (error instanceof ApiError && error.status === 403) {
         this.#tellForbidden();
@@ -200,7 +201,7 @@ export class Publisher {
     this.#isForbidden = true;
     this.#wiring.log.warn(
       "no permission to publish the certificates: clients need the service proxy; grant create of " +
-        "configmaps, and get, list, watch, update and delete of this one",
+        "configmaps, and list, watch, update and delete of this one",
       { configMap: this.#key },
     );
   }

@@ -170,7 +170,7 @@ async function republished(): Promise<void> {
     return mark !== undefined && mark === body.metadata?.uid ? body : undefined;
   };
   const before = await plane.waitFor("the certificates", published);
-  await plane.request("PATCH", path, { immutable: true, data: {} }, MERGE);
+  await plane.request("PATCH", path, { immutable: true, data: { "cert.pem": "edited" } }, MERGE);
   await plane.waitFor("the certificates in their place", async () => {
     const uid = (await published())?.metadata?.uid;
     return uid !== undefined && uid !== before.metadata?.uid;

@@ -170,12 +170,12 @@ it("a follower writes nothing, nor does a leader that was replaced", async () =>
 });
 
 it("without permission it says so once, and publishes when it is granted", async () => {
-  server.always("GET", OBJECT, refuse(403, "Forbidden"));
+  server.always("GET", PATH, refuse(403, "Forbidden"));
   publisher(new Keyring([await key("a", 1)])).lead();
   await until(() => lines.length > 0);
   await vi.advanceTimersByTimeAsync(60_000);
   await until(() => server.seen.length > 1);
-  server.always("GET", OBJECT, undefined);
+  server.always("GET", PATH, undefined);
   server.once("POST", PATH, refuse(403, "Forbidden"));
   await vi.advanceTimersByTimeAsync(60_000);
   await until(() => writes().length === 1);
