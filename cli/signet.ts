@@ -107,6 +107,9 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
   [
     "More:",
     [
+      entry("explain", "explain an error code, or a rule of verify or scan", async () => {
+        return (await import("./commands/explain/explain.ts")).define;
+      }),
       entry("demo", "see it all at work, on this machine alone", async () => {
         return (await import("./commands/demo.ts")).define;
       }),

@@ -6,6 +6,7 @@ import { isShort } from "../../shared/keys/rsakey.ts";
 import type { HeldKeys } from "../cluster/reportedkeys.ts";
 import type { ClusterKeys } from "../repository/clustercertificates.ts";
 import type { Finding } from "./findings.ts";
+import type { Rule } from "./rules.ts";
 
 /**
  * The first certificate of a file seals; each further block is the certificate of an earlier key.
@@ -55,7 +56,7 @@ export function checkHeldKey(
 ): Finding[] {
   if (current === null) return [];
   const { fingerprint } = current;
-  const found = (rule: string, severity: Finding["severity"], message: string): Finding[] => [
+  const found = (rule: Rule, severity: Finding["severity"], message: string): Finding[] => [
     { rule, severity, file, message },
   ];
   if (held === null) {

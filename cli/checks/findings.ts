@@ -12,14 +12,14 @@ import { count } from "../terminal/counts.ts";
 import { printResult } from "../terminal/results.ts";
 import { shownJson, shownLine } from "../terminal/shown.ts";
 import { say } from "../terminal/messages.ts";
+import type { Rule } from "./rules.ts";
 
 export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
 export type FindingFormat = (typeof FINDING_FORMATS)[number];
 
 /** No part of it quotes a value. */
 export interface Finding {
-  /** A stable name, such as `plaintext-secret`. */
-  readonly rule: string;
+  readonly rule: Rule;
   readonly severity: "error" | "warning";
   readonly file: string;
   /** From 1. */

@@ -8,6 +8,7 @@ import { nodeAt } from "../../shared/manifest/tree.ts";
 import { renderTemplate, templateFault } from "../../shared/template/template.ts";
 import { type SealedFile, type SealedObject, writtenObject } from "../repository/sealedfiles.ts";
 import type { Finding } from "./findings.ts";
+import type { Rule } from "./rules.ts";
 
 /** What a Secret has, as far as spec.template can set it. */
 const TEMPLATE_FIELDS = new Set(["apiVersion", "kind", "metadata", "type", "immutable", "data"]);
@@ -24,7 +25,7 @@ export function checkTemplates(files: readonly SealedFile[]): Finding[] {
     const lineAt = lineCounter(file.text);
     return file.objects.flatMap((object) => {
       const { document, path, name } = object;
-      const finding = (rule: string, field: readonly string[], message: string): Finding => {
+      const finding = (rule: Rule, field: readonly string[], message: string): Finding => {
         const node = nodeAt(document.root, [...path, "spec", "template", ...field]);
         const line = lineAt(node?.start ?? document.root.start);
         return { rule, severity: "warning", file: file.path, line, object: name, message };
@@ -55,13 +56,19 @@ function droppedBecause(field: string): string {
 
 const NO_VALUE_MESSAGE = `the Secret would hold "${NO_VALUE}" here, for an item that is not sealed in this file`;
 
+interface ItemFault {
+  readonly rule: Rule;
+  readonly item: string;
+  readonly message: string;
+}
+
 /** Rendered with a stand-in for each value. A template that does not fit the stand-in tells nothing. */
-function itemFaults({ sealed }: SealedObject): { rule: string; item: string; message: string }[] {
+function itemFaults({ sealed }: SealedObject): ItemFault[] {
   if (sealed.legacyData !== undefined) return [];
   const standIn = new TextEncoder().encode("x");
   const values = new Map([...sealed.encryptedData.keys()].map((item) => [item, standIn]));
   const options = { limits: LIMITS, clock: () => performance.now() };
-  return [...sealed.template.data].flatMap(([item, source]) => {
+  return [...sealed.template.data].flatMap(([item, source]): ItemFault[] => {
     try {
       const rendered = renderTemplate(source, values, { ...options, name: item });
       if (!Buffer.from(rendered).includes(NO_VALUE)) return [];

@@ -23,6 +23,7 @@ import {
 import { shortFingerprint } from "../terminal/counts.ts";
 import type { Finding } from "./findings.ts";
 import { Kustomized, placed } from "./kustomizeplaces.ts";
+import type { Rule } from "./rules.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -97,7 +98,7 @@ function isFilledIn(file: string, value: string): boolean {
 }
 
 type Add = (
-  rule: string,
+  rule: Rule,
   severity: Finding["severity"],
   message: string,
   path?: readonly string[],

@@ -3,8 +3,10 @@
 import { type Complete, type RootCommand, script } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { ERROR_CODES } from "../../shared/errors.ts";
 import { mergedKubeconfig } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { readNamed, statIfThere } from "../../host/readfile.ts";
+import { RULES } from "../checks/rules.ts";
 import { sealedTextsIn } from "../git/sealedtext.ts";
 import { clusterKeys } from "../repository/clustercertificates.ts";
 import { findProject } from "../repository/project.ts";
@@ -74,6 +76,8 @@ const keyNames = (): string[] =>
     );
   });
 
+const explainedCodes = (): string[] => [...Object.keys(ERROR_CODES), ...Object.keys(RULES)];
+
 /** Completes names instead of files. Returns whether the line that was parsed last asked for one. */
 function addNames(root: RootCommand, words: readonly string[]): () => boolean {
   let isName = false;
@@ -92,6 +96,8 @@ function addNames(root: RootCommand, words: readonly string[]): () => boolean {
     if (clusters !== undefined) clusters.handler = offers(clusterNames);
     const keys = command.arguments.get("KEY");
     if (keys !== undefined) keys.handler = offers(keyNames);
+    const codes = command.arguments.get("CODE");
+    if (codes !== undefined) codes.handler = offers(explainedCodes);
     const key = name === "log" ? command.options.get("key") : undefined;
     if (key !== undefined) key.handler = offers(keyNames);
     const items = command.arguments.get("ITEM");

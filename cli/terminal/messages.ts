@@ -4,6 +4,7 @@
 // No message quotes a Secret's value or a line of a confidential file.
 
 import { fstatSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { shownLine } from "./shown.ts";
 
 const STDERR = 2;
@@ -50,6 +51,15 @@ export function sayToPerson(text: string): void {
 /** What --verbose adds, and `kubeseal -v 1`. */
 export function detail(text: string): void {
   if (voice.tellsDetails) say(text);
+}
+
+/**
+ * Whether errors end with their code. Programs match the words, so only people see it; `kubeseal` keeps
+ * the words of the original.
+ */
+export function tellsCodes(): boolean {
+  if (voice.prefix === "") return false;
+  return voice.tellsDetails || isatty(STDERR);
 }
 
 /** What every message begins with. */

@@ -2,11 +2,12 @@
 // SPEC.md, "Command line".
 //
 // An error is one line, `signet: error: WHAT FAILED: WHY`; a line `signet: hint: WHAT TO DO`
-// follows where there is something to do.
+// follows where there is something to do. To people, the error's code follows in brackets: `signet
+// explain CODE` tells more.
 
 import { errnoOf } from "../../host/errno.ts";
 import { ERROR_CODES, formatPlace, SignetError } from "../../shared/errors.ts";
-import { say } from "./messages.ts";
+import { say, tellsCodes } from "./messages.ts";
 
 /** Further errors of a run are counted, not printed. */
 const MAX_ERRORS_SHOWN = 20;
@@ -32,7 +33,12 @@ export function reportError(error: unknown): number {
 }
 
 function wordsOf(error: unknown): string {
-  if (error instanceof SignetError) return error.message;
+  if (error instanceof SignetError) {
+    // Whoever cancelled knows why.
+    return tellsCodes() && error.code !== "cancelled"
+      ? `${error.message} [${error.code}]`
+      : error.message;
+  }
   const code = errnoOf(error);
   // The message of an unforeseen error may quote a value: print its name and location only.
   const name = error instanceof Error ? error.name : typeof error;

@@ -31,6 +31,7 @@ const CONTENT = [
   /^LICENSE$/,
   /^README\.md$/,
   /^SPEC\.md$/,
+  /^signet\.schema\.json$/,
   /^docs\/kubeseal\.md$/,
   /^docs\/library\.md$/,
   /^dist\/(signet|kubeseal)\.cjs$/,

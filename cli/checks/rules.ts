@@ -1,0 +1,204 @@
+// The closed set of rules of `signet verify` and `signet scan`, and what each says.
+// `signet explain` prints it.
+
+/** What a code means, for a person who met it in a message. */
+export interface Explanation {
+  /** What is wrong, in one sentence. */
+  readonly means: string;
+  /** How it comes about, and what it leads to. */
+  readonly why: string;
+  /** What to do. */
+  readonly fix: string;
+}
+
+interface RuleWords extends Explanation {
+  /** The commands that report it. */
+  readonly from: readonly ("verify" | "scan")[];
+}
+
+const verify = (means: string, why: string, fix: string) =>
+  ({ from: ["verify"], means, why, fix }) as const;
+
+const scan = (means: string, why: string, fix: string) =>
+  ({ from: ["scan"], means, why, fix }) as const;
+
+export const RULES = {
+  "plaintext-secret": scan(
+    "A Secret is in plain text.",
+    "Anyone who can read the repository, or any copy of it, can read the values. base64 is not encryption.",
+    'Seal it with "signet seal", remove the file, and change every value that was ever pushed: Git keeps the old commits. If the values are not secret, list the file under scan.allow in signet.yaml with a reason.',
+  ),
+  "quoted-secret": scan(
+    "A text inside another object holds a Secret in plain text.",
+    "Patches, ConfigMaps and objects that create other objects often quote a whole manifest. The quoted values are as readable as any other text.",
+    "Take the Secret out, seal it, and refer to it by name. Change every value that was ever pushed.",
+  ),
+  "last-applied": scan(
+    "An annotation holds a copy of a Secret in plain text.",
+    '"kubectl apply" writes the whole manifest to the annotation kubectl.kubernetes.io/last-applied-configuration, so a manifest exported from a cluster can hold the values twice.',
+    "Remove the annotation, seal the Secret, and change every value that was ever pushed.",
+  ),
+  "kustomize-literal": scan(
+    "A secretGenerator of a Kustomization has a value in plain text.",
+    "Kustomize builds a Secret from the literals in the file, so the values must be in the file.",
+    'Replace the generator with a SealedSecret: "signet new" or "signet seal" makes one. Change every value that was ever pushed.',
+  ),
+  "kustomize-file": scan(
+    "A file from which a Kustomization builds a Secret is in the repository.",
+    "Its content is the value of an item, in plain text.",
+    'Seal the file\'s content with "signet set FILE --from-file", remove the file and the generator, and change every value that was ever pushed.',
+  ),
+  "secret-command": scan(
+    'A script creates a Secret with "kubectl create secret" and a literal value.',
+    "The value is in plain text in the script, and in the process list of the machine that runs it.",
+    "Seal the Secret and apply the SealedSecret, or let the script read the value from elsewhere.",
+  ),
+  "allowed-by-this-range": scan(
+    "The commits add an entry to scan.allow in signet.yaml that covers plaintext of the same commits.",
+    "Whoever proposes a change could hide a finding this way, so a reviewer should see both.",
+    "Read the reason in signet.yaml. Accept the entry, or have the plaintext removed.",
+  ),
+  unreadable: {
+    from: ["verify", "scan"],
+    means: "A file cannot be read as a manifest, so it was not checked.",
+    why: "It is damaged, has conflict markers, is a template or a link, or is written in a way that Kubernetes would read differently than a person. What was not checked may hold anything.",
+    fix: "Correct the file at the line in the message. A skeleton or a template that is not meant to be read can be listed under verify.allow or scan.allow in signet.yaml.",
+  },
+  "not-followed": verify(
+    "A Kustomization includes too much to follow.",
+    "The number or depth of the Kustomizations that it includes is over a limit, so namespaces and prefixes that it adds were not checked.",
+    "Split it, or check whether it includes itself.",
+  ),
+  "no-cluster": verify(
+    "No path in signet.yaml matches the file.",
+    "Commands do not know which cluster the file is for, so they cannot choose or check its key.",
+    "Add a path for it to a cluster in signet.yaml, or move the file.",
+  ),
+  "no-name": verify(
+    "A SealedSecret has no name.",
+    "Kubernetes refuses an object without a name, and values in strict scope are sealed for one.",
+    "Set metadata.name to the name that the values were sealed for.",
+  ),
+  "wrong-namespace": verify(
+    "The path of a file and the manifest say different namespaces.",
+    "The path rule in signet.yaml derives the namespace from the path. The file may have been copied from elsewhere.",
+    "Move the file, or seal its values for the namespace of the path.",
+  ),
+  "wrong-name": verify(
+    "The path of a file and the manifest say different names.",
+    "The path rule in signet.yaml derives the name from the path. The file may have been copied from elsewhere.",
+    "Rename the file, or seal its values for the name of the path.",
+  ),
+  moved: verify(
+    "A SealedSecret is in a place other than the one its values were sealed for.",
+    "Namespace and name are part of the encryption. They were edited, or a Kustomization changes them, so no cluster can open the values.",
+    'Undo the change, or seal the values for the new place: "signet seal" or "signet set" with the original values, or "signet reseal" where a cluster still opens them.',
+  ),
+  "dropped-field": verify(
+    "A SealedSecret has a field that controllers ignore.",
+    "The cluster drops unknown fields without an error, so the Secret lacks what the field was meant to set.",
+    "Correct the spelling or the place of the field, or remove it.",
+  ),
+  duplicate: verify(
+    "Two files declare the same SealedSecret.",
+    "Whichever is applied last wins, and a change to the other has no effect.",
+    "Remove one of them.",
+  ),
+  unstamped: verify(
+    "A SealedSecret does not say which key sealed its values, or for which place.",
+    "Other files of the repository do. The original kubeseal writes no such annotation, and an edit may have removed it. Checks without a key cannot tell whether the values open.",
+    'Run "signet reseal" or "signet set", which write it. If it came from the original kubeseal, "signet verify --live" asks the controller.',
+  ),
+  "no-items": verify(
+    "A SealedSecret has no items.",
+    "Its Secret will be empty, which is valid but rarely intended.",
+    'Add items with "signet set", or remove the file.',
+  ),
+  malformed: verify(
+    "A value is not a sealed value.",
+    "It is plain text, was cut off or damaged, or has the wrong size for its key.",
+    'Restore it from Git, or set it again with "signet set". If it is plain text, change the value as well.',
+  ),
+  "wrong-cluster": verify(
+    "A value is sealed with the key of another cluster.",
+    "The file was copied from the folder of another cluster, or sealed with its certificate. The cluster it is for cannot open it.",
+    'Seal the value with the right certificate: "signet set FILE ITEM".',
+  ),
+  "unknown-key": verify(
+    "A value is sealed with a key whose certificate is not in the repository.",
+    "The key was renewed and the repository does not know it yet, or the value was sealed with a certificate of unknown origin.",
+    'Run "signet cert refresh CLUSTER". If the finding stays, seal the value again with the certificate of the cluster.',
+  ),
+  "old-key": verify(
+    "The key of a value is older than the policy allows.",
+    "maxKeyAge in signet.yaml, or --max-key-age, limits how long a key is used.",
+    'Run "signet cert refresh" to fetch the newest certificate, then "signet reseal".',
+  ),
+  "unknown-age": verify(
+    "The age of a value's key is not known.",
+    "The value does not say which key sealed it, as with values of the original kubeseal, so the policy on ages cannot be checked.",
+    'Run "signet reseal", which seals it with the newest key and says so.',
+  ),
+  "certificate-file": verify(
+    "A certificate file holds something that does not belong in it.",
+    "Only certificates belong there, the one that seals first. A private key in it can be read by everyone who reads the repository.",
+    'Remove the block, and run "signet cert refresh CLUSTER". If it is a private key, retire the key with "signet keys retire".',
+  ),
+  "certificate-short": verify(
+    "The key of a certificate is too short.",
+    "RSA keys of fewer than 2048 bits can be broken.",
+    'Make a new key with "signet keys rotate", run "signet cert refresh" and "signet reseal", and change the values.',
+  ),
+  "certificate-unknown": verify(
+    "The controller does not hold the key of the certificate in the repository, or nobody could ask it.",
+    "If the controller does not hold it, somebody put a certificate there whose private key they may have, and can read what is sealed with it.",
+    'Find out who changed the file ("git log FILE"). Run "signet cert refresh CLUSTER", seal the values again, and change those that were sealed with it.',
+  ),
+  "certificate-former": verify(
+    "The certificate in the repository is of a former key of the cluster.",
+    "The cluster has renewed its key. Values sealed with the former key still open.",
+    'Run "signet cert refresh CLUSTER", then "signet reseal".',
+  ),
+  "certificate-compromised": verify(
+    "The key of the certificate in the repository is marked as compromised.",
+    "Somebody may have its private key, and so can read everything that is sealed with it.",
+    'Run "signet cert refresh CLUSTER" and "signet reseal", and change every value that was under the key.',
+  ),
+  "certificate-unconfirmed": verify(
+    "Nobody confirmed the key of the certificate in the repository.",
+    "It was added to the cluster as a Secret, not made by the controller. Whoever added it may have its private key.",
+    'Run "signet cert refresh CLUSTER". If you know where the key comes from, confirm it with "signet keys adopt".',
+  ),
+  "no-recovery-file": verify(
+    "The repository has no recovery file for a key that is in use.",
+    "If the cluster is lost, nobody can open the values under this key.",
+    'Run "signet cert refresh CLUSTER", which fetches it from the cluster.',
+  ),
+  drill: verify(
+    "Nobody has tried recently to recover the keys, or the last try failed.",
+    "A backup that nobody has ever opened may not open. maxDrillAge in signet.yaml says how often to try.",
+    'Run "signet keys drill --cluster CLUSTER --record" and commit the record.',
+  ),
+  "no-value": verify(
+    'A template prints "<no value>".',
+    "It names an item that the SealedSecret does not have, so the application would get that text.",
+    "Correct the name in spec.template.data, or add the item.",
+  ),
+  "bad-template": verify(
+    "The controller cannot render a template.",
+    "It has a syntax error or calls an unknown function, so the controller would not update the Secret.",
+    "Correct spec.template.data at the place in the message.",
+  ),
+  "nested-project": verify(
+    "A signet.yaml is below another one.",
+    "Commands refuse to run below it, and it names other certificates than the one at the top.",
+    "Move its content to the upper signet.yaml and remove it.",
+  ),
+  "does-not-open": verify(
+    "The controller cannot open a SealedSecret.",
+    "It was sealed for another cluster, namespace, name or scope, its key was removed, or it is damaged. For security the controller does not say which.",
+    'Check namespace, name and scope, then seal the values again. If the key is gone, restore it with "signet keys restore".',
+  ),
+} as const satisfies Record<string, RuleWords>;
+
+export type Rule = keyof typeof RULES;

@@ -1,0 +1,83 @@
+// `signet explain`: what an error code or a rule means, and what to do.
+// SPEC.md, "Command line".
+
+import type { Command } from "commander";
+import { ERROR_CODES, SignetError } from "../../../shared/errors.ts";
+import { type Explanation, RULES } from "../../checks/rules.ts";
+import { jsonOption } from "../../options.ts";
+import { printJson, printLines } from "../../terminal/results.ts";
+import { table } from "../../terminal/table.ts";
+import { helpWidth, reflowed } from "../../terminal/width.ts";
+import { ERROR_WORDS } from "./errorcodes.ts";
+
+const HELP = `
+On a terminal, or with --verbose, an error ends with its code in brackets. A finding of verify or scan
+always ends with its rule. Without CODE, every code and rule is listed.
+
+Examples:
+  $ signet explain
+  $ signet explain decrypt-failed`;
+
+interface Explained extends Explanation {
+  readonly code: string;
+  /** Commands that report it as a finding; absent for an error. */
+  readonly reportedBy?: readonly string[];
+  /** Of a command that fails with this error. */
+  readonly exitStatus?: number;
+}
+
+const ALL: readonly Explained[] = [
+  ...Object.entries(ERROR_WORDS).map(([code, words]) => ({
+    code,
+    exitStatus: ERROR_CODES[code as keyof typeof ERROR_WORDS].exitStatus,
+    ...words,
+  })),
+  ...Object.entries(RULES).map(([code, { from, ...words }]) => ({
+    code,
+    reportedBy: from,
+    ...words,
+  })),
+];
+
+export function define(command: Command): void {
+  command
+    .argument("[CODE]")
+    .usage("[OPTION...] [CODE]")
+    .description(
+      "Explains an error code, or a rule of verify or scan: what it means and what to do.",
+    )
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action((code: string | undefined, { json }: { readonly json: boolean }) =>
+      runExplain(code, json),
+    );
+}
+
+/** @throws SignetError usage where there is no such code */
+async function runExplain(code: string | undefined, json: boolean): Promise<void> {
+  if (code === undefined) {
+    if (json) await printJson(ALL);
+    else await printLines(table([["CODE", "FROM", "MEANING"], ...ALL.map(rowOf)]));
+    return;
+  }
+  const explained = ALL.find((each) => each.code === code);
+  if (explained === undefined) {
+    throw new SignetError("usage", `unknown code ${JSON.stringify(code)}`, {
+      hint: "run `signet explain` to list all codes",
+    });
+  }
+  await (json ? printJson(explained) : printLines(linesOf(explained)));
+}
+
+function rowOf({ code, reportedBy, means }: Explained): string[] {
+  return [code, reportedBy?.join(", ") ?? "error", means];
+}
+
+function linesOf({ code, reportedBy, exitStatus, means, why, fix }: Explained): string[] {
+  const origin =
+    reportedBy === undefined
+      ? `error, exit status ${exitStatus}`
+      : `finding of signet ${reportedBy.join(" and signet ")}`;
+  const text = `${code} (${origin})\n\n${means}\n\nWhy: ${why}\n\nWhat to do: ${fix}`;
+  return text.split("\n").flatMap((line) => reflowed(line, helpWidth()).split("\n"));
+}
