@@ -138,6 +138,7 @@ describe("Gatekeeper", () => {
 
   it("has a constraint for each policy, and for each kind of namespace", () => {
     expect(constraints.map(({ metadata }) => metadata.name).sort()).toEqual([
+      "signet-hybrid",
       "signet-key-size",
       "signet-plaintext-secrets",
       "signet-scopes-namespace-wide",
@@ -169,7 +170,7 @@ describe("Gatekeeper", () => {
     expect(new Set(names.map(([, name]) => name))).toEqual(
       new Set(
         there.flatMap(({ metadata: { name } }) =>
-          /^(scope-(?!widened)|key-)/.test(name) ? [name] : [],
+          /^(scope-(?!widened)|key-|hybrid-old)/.test(name) ? [name] : [],
         ),
       ),
     );
