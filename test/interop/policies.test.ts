@@ -207,7 +207,7 @@ describe("Kyverno", () => {
     expect(said.map(({ policy }) => policy).sort()).toEqual(
       each.object.kind === "Secret"
         ? ["signet-plaintext-secrets"]
-        : ["signet-key-size", "signet-scopes"],
+        : ["signet-hybrid", "signet-key-size", "signet-scopes"],
     );
     const refusals = said.filter(({ status }) => status !== "pass");
     expect(refusals.filter(({ status }) => status !== "fail")).toEqual([]);
