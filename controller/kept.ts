@@ -5,7 +5,7 @@ import { getHeapStatistics } from "node:v8";
 import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { type Observed, observedOf } from "./observed.ts";
-import { type Summary, summaryOf, valuesIn } from "./summary.ts";
+import { hybridValuesIn, type Summary, summaryOf, valuesIn } from "./summary.ts";
 
 /** Nearly all SealedSecrets are smaller. Larger ones are read again when there is work to do. */
 const MAX_TEXT_BYTES = 32_768;
@@ -33,7 +33,11 @@ export class Keeper {
     const { object, excess } = observedOf(sealed);
     const text = JSON.stringify(object);
     const bytes = Buffer.byteLength(text);
-    const summary = { ...summaryOf(object), values: valuesIn(sealed) };
+    const summary = {
+      ...summaryOf(object),
+      values: valuesIn(sealed),
+      hybridValues: hybridValuesIn(sealed),
+    };
     const fits = bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes;
     return { summary, excess, text: fits ? text : undefined };
   }

@@ -6,6 +6,7 @@ import type { JsonObject } from "../shared/kubernetes/object.ts";
 import type { KmsProvider } from "../shared/keys/keyservice.ts";
 import type { WrappedKey } from "../shared/keys/wrappedkey.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
+import { kindsOf } from "../shared/keys/sealingkey.ts";
 import type { Summary } from "./summary.ts";
 import type { WrappingMode } from "./keywrapping.ts";
 import { isOurs } from "./keyrecord.ts";
@@ -71,6 +72,7 @@ export function keyReport(
       secret: key.name,
       state: keyring.stateOf(key),
       bits: key.certificate?.bits ?? null,
+      algorithms: kindsOf(key),
       notBefore: second(key.certificate?.notBefore),
       notAfter: second(key.certificate?.notAfter),
       ...(byKey.get(key.fingerprint) ?? { values: 0, sealedSecrets: 0 }),

@@ -2,6 +2,8 @@
 // docs/monitoring.md lists them.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { HYBRID } from "../shared/envelopes/hybrid.ts";
+import { RSA } from "../shared/envelopes/rsa.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { CHANGE_REASONS } from "./keychanges.ts";
 import { keyUse } from "./keyreport.ts";
@@ -218,6 +220,21 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
           this.set({ fingerprint, state }, byKey.get(fingerprint)?.values ?? 0);
         }
         this.set({ fingerprint: "", state: "unknown" }, unknown.values);
+      },
+    }),
+    values: new Gauge({
+      name: `${PREFIX}values`,
+      help: "Values in the cluster by algorithm (rsa, hybrid), as they begin, whether they open or not.",
+      labelNames: ["algorithm"],
+      registers,
+      collect() {
+        let [all, hybrid] = [0, 0];
+        for (const { values, hybridValues } of facts.sealedSecrets()) {
+          all += values;
+          hybrid += hybridValues;
+        }
+        this.set({ algorithm: HYBRID }, hybrid);
+        this.set({ algorithm: RSA }, all - hybrid);
       },
     }),
     sealingKeyExpiry: new Gauge({

@@ -4,7 +4,7 @@
 
 import { isShort } from "../../shared/keys/rsakey.ts";
 import type { HeldKeys } from "../cluster/reportedkeys.ts";
-import type { ClusterKeys } from "../repository/clustercertificates.ts";
+import { type ClusterKeys, losesHybrid } from "../repository/clustercertificates.ts";
 import type { Finding } from "./findings.ts";
 import type { Rule } from "./rules.ts";
 
@@ -12,7 +12,8 @@ import type { Rule } from "./rules.ts";
  * The first certificate of a file seals; each further block is the certificate of an earlier key.
  * Sealing skips anything else, so that only a check finds it.
  */
-export function checkCertificateFile({ text, current, known, file }: ClusterKeys): Finding[] {
+export function checkCertificateFile(keys: ClusterKeys): Finding[] {
+  const { text, current, known, file } = keys;
   if (current === null) return [];
   const found = (severity: Finding["severity"], message: string): Finding => ({
     rule: "certificate-file",
@@ -36,6 +37,10 @@ export function checkCertificateFile({ text, current, known, file }: ClusterKeys
   if (isShort(current)) {
     const message = `the certificate's key has ${current.bits} bits only, and may be broken`;
     findings.push({ ...found("warning", message), rule: "certificate-short" });
+  }
+  if (losesHybrid(current, keys)) {
+    const message = "the certificate that seals has no post-quantum key, and an earlier one has";
+    findings.push({ ...found("warning", message), rule: "certificate-not-hybrid" });
   }
   for (const { fingerprint, notBefore } of known.values()) {
     if (notBefore <= current.notBefore) continue;

@@ -134,6 +134,11 @@ export const RULES = {
     "maxKeyAge in signet.yaml, or --max-key-age, limits how long a key is used.",
     'Run "signet cert refresh" to fetch the newest certificate, then "signet reseal".',
   ),
+  "not-hybrid": verify(
+    "A value is sealed with RSA alone where the project requires the post-quantum key.",
+    "Whoever keeps a copy of the repository could open it once RSA can be broken. The rule is require in signet.yaml, or --require.",
+    'Run "signet cert refresh" to fetch a certificate with a post-quantum key, then "signet reseal --algorithm hybrid".',
+  ),
   "unknown-age": verify(
     "The age of a value's key is not known.",
     "The value does not say which key sealed it, as with values of the original kubeseal, so the policy on ages cannot be checked.",
@@ -148,6 +153,11 @@ export const RULES = {
     "The key of a certificate is too short.",
     "RSA keys of fewer than 2048 bits can be broken.",
     'Make a new key with "signet keys rotate", run "signet cert refresh" and "signet reseal", and change the values.',
+  ),
+  "certificate-not-hybrid": verify(
+    "The certificate that seals has no post-quantum key, and an earlier certificate of the same cluster has one.",
+    "The controller no longer makes such keys, or somebody took the second key off the certificate on its way.",
+    "Ask whoever runs the cluster. If it is a step back on purpose, docs/post-quantum.md says in which order to go back.",
   ),
   "certificate-unknown": verify(
     "The controller does not hold the key of the certificate in the repository, or nobody could ask it.",

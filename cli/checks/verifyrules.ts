@@ -3,14 +3,14 @@
 
 import { dirname, relative } from "node:path";
 import { LEADS_OUT } from "../../host/rootedfiles.ts";
-import type { Envelope } from "../../shared/envelopes/envelope.ts";
 import { asObject } from "../../shared/kubernetes/object.ts";
-import { decodeEnvelope, fitsCertificate, parseEnvelope } from "../../shared/keys/kinds.ts";
+import { fitsCertificate } from "../../shared/keys/kinds.ts";
 import { formatPlace, type SignetError } from "../../shared/errors.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
-import { type SealedSecret, sealedForOf } from "../../shared/sealing/sealedsecret.ts";
+import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
+import { envelopeOf } from "../repository/envelopes.ts";
 import type { Project } from "../repository/projectfile.ts";
 import {
   type Inventory,
@@ -219,13 +219,6 @@ function checkStamps({ sealed, values }: SealedObject, add: Add): void {
     const what = `has no ${SEALED_FOR_ANNOTATION}: nothing shows for which place it was sealed`;
     add("unstamped", "warning", what, ["metadata"]);
   }
-}
-
-/** The envelope of a value; null if the value is not an envelope. */
-function envelopeOf({ legacyData, encryptedData }: SealedSecret, item: string): Envelope | null {
-  return legacyData === undefined
-    ? decodeEnvelope(encryptedData.get(item) ?? "")
-    : parseEnvelope(legacyData);
 }
 
 /** An empty Secret is valid, but seldom what was meant. */

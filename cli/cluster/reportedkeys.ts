@@ -28,6 +28,8 @@ export interface ReportedKey extends ValueCount {
   readonly state: string;
   /** The size of the RSA key; null if the controller does not tell. */
   readonly bits: number | null;
+  /** What its halves open, such as `rsa` and `hybrid`; empty if the controller does not tell. */
+  readonly algorithms: readonly string[];
   readonly notBefore: string | null;
   readonly notAfter: string | null;
   /** No SealedSecret in the cluster needs it. */
@@ -93,6 +95,7 @@ function reportIn(text: string, source: string): KeyReport {
       secret: textOf(key["secret"]) ?? "",
       state,
       bits: typeof key["bits"] === "number" ? key["bits"] : null,
+      algorithms: textsIn(key["algorithms"]),
       notBefore: textOf(key["notBefore"]),
       notAfter: textOf(key["notAfter"]),
       ...counted,
@@ -116,6 +119,10 @@ function wrappingIn(wrapped: JsonObject | null): ReportedWrapping | null {
 
 function valueCount({ values, sealedSecrets }: JsonObject): ValueCount {
   return { values: Number(values), sealedSecrets: Number(sealedSecrets) };
+}
+
+function textsIn(value: Json | undefined): string[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
 }
 
 function textOf(value: Json | undefined): string | null {

@@ -7,6 +7,7 @@ import {
   type Connected,
   connection,
   dryRunOption,
+  flag,
   jsonOption,
   pinOption,
   withConnection,
@@ -27,6 +28,7 @@ import { type Output, writeFiles } from "../../host/writefiles.ts";
 import {
   certificateOutput,
   Certificates,
+  checkKeepsHybrid,
   checkNotOfOther,
   type ClusterKeys,
   clusterKeys,
@@ -57,6 +59,9 @@ const REFRESH_HELP = `
 The newest certificate comes first in the file; those before it stay, so that \`signet status\` knows
 their values as this cluster's. If the controller has recovery recipients, the recovery files of the keys
 come too: age files, which only those recipients open.
+
+A certificate without a post-quantum key is refused where the file has one with it: somebody may have
+taken it off on the way. --allow-rsa-only takes it all the same.
 
 Examples:
   $ signet cert refresh
@@ -106,11 +111,12 @@ export function define(command: Command): void {
       .usage("[OPTION...] [CLUSTER...]")
       .summary("fetch the newest certificates into the repository")
       .description("Fetches the newest certificate of each cluster of signet.yaml.")
+      .addOption(flag("--allow-rsa-only", "also where an earlier certificate is post-quantum"))
       .addOption(dryRunOption())
       .addOption(jsonOption()),
   )
     .addHelpText("after", REFRESH_HELP)
-    .action((names: string[], flags: Connected<{ dryRun: boolean; json: boolean }>) =>
+    .action((names: string[], flags: Connected<RefreshOptions>) =>
       runCertRefresh(names, connection(flags)),
     );
   withConnection(
@@ -297,10 +303,17 @@ function tellRecovery(
   );
 }
 
+interface RefreshOptions {
+  /** Take a certificate without a post-quantum key where an earlier one has it. */
+  readonly allowRsaOnly: boolean;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
 /** @throws SignetError, or an AggregateError of them; the other clusters are refreshed */
 async function runCertRefresh(
   names: readonly string[],
-  options: GivenClusterOptions & { readonly dryRun: boolean; readonly json: boolean },
+  options: GivenClusterOptions & RefreshOptions,
 ): Promise<void> {
   const project = needProject();
   const clusters =
@@ -317,6 +330,7 @@ async function runCertRefresh(
       const keys = clusterKeys(project, cluster);
       const { certificate } = await fetchClusterCertificate(cluster, options);
       checkNotOfOther(certificate, keys, known, newest);
+      if (!options.allowRsaOnly) checkKeepsHybrid(certificate, keys, "--allow-rsa-only");
       newest.set(cluster.name, certificate);
       const changed = certificate.fingerprint !== keys.current?.fingerprint;
       const text = withNewest(certificate, keys);

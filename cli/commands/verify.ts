@@ -2,11 +2,13 @@
 // SPEC.md, "Whole repositories".
 
 import { basename, dirname, join, relative, resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { samePlace, stat, statIfThere } from "../../host/readfile.ts";
 import { isWithin } from "../../host/rootedfiles.ts";
 import { MANIFEST_NAME } from "../../host/manifestfiles.ts";
+import { HYBRID } from "../../shared/envelopes/hybrid.ts";
 import { SignetError } from "../../shared/errors.ts";
+import { ALL_HYBRID, checkHybrid } from "../checks/algorithmrules.ts";
 import { checkCertificateFile, checkHeldKey } from "../checks/certificaterules.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import { checkRecovery } from "../checks/recoveryrules.ts";
@@ -48,7 +50,7 @@ import { count } from "../terminal/counts.ts";
 const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
 the cluster that its path is for, still where it was sealed for, also where Kustomizations rename it, not
-declared twice, and not under a key that is older than policy allows; whether a certificate file holds what does not belong there; and, where
+declared twice, and not under a key that is older than policy allows, nor under RSA where --require or signet.yaml says hybrid; whether a certificate file holds what does not belong there; and, where
 signet.yaml says so, whether the repository can recover every key, and when somebody last tried.
 
 --live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
@@ -59,6 +61,7 @@ Exit status: 0 no problems found or no file to check, 3 something found (with --
 Examples:
   $ signet verify
   $ signet verify --staged
+  $ signet verify --require hybrid
   $ signet verify --max-key-age 180d --format sarif > verify.sarif`;
 
 export function define(command: Command): void {
@@ -68,6 +71,12 @@ export function define(command: Command): void {
       .usage("[OPTION...] [FILE|FOLDER...]")
       .description("Checks sealed files without any key: for continuous integration.")
       .option("--max-key-age <DAYS>", "such as 180d (default: maxKeyAge of signet.yaml)")
+      .addOption(
+        new Option(
+          "--require <ALGORITHM>",
+          "refuse RSA everywhere, whatever signet.yaml says",
+        ).choices([HYBRID]),
+      )
       .addOption(flag("--staged", "check what is about to be committed"))
       .addOption(flag("--live", "ask the clusters' controllers as well"))
       .addOption(clusterOption())
@@ -84,6 +93,8 @@ export function define(command: Command): void {
 interface VerifyOptions extends GivenCertificate {
   /** Such as `90d`; overrides signet.yaml. */
   readonly maxKeyAge?: string;
+  /** `hybrid`, for all files. */
+  readonly require?: string;
   /** Check the index instead of the working tree. */
   readonly staged: boolean;
   readonly live: boolean;
@@ -101,6 +112,11 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
   const beside = options.staged ? committedBeside(inventory, project) : undefined;
   const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
   const more = [
+    checkHybrid(
+      inventory,
+      options.require === undefined ? (project?.requiredHybrid ?? []) : ALL_HYBRID,
+      new Date(),
+    ),
     nestedProjects(sources, project),
     await verifyTemplates(inventory),
     ...[...inventory.clusters.values()].map(checkCertificateFile),

@@ -5,8 +5,11 @@ import { join, relative } from "node:path";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { checkNotExpired, parseCertificates } from "../../shared/keys/certificate.ts";
 import { locate, SignetError } from "../../shared/errors.ts";
+import { HYBRID } from "../../shared/envelopes/hybrid.ts";
+import { RSA } from "../../shared/envelopes/rsa.ts";
 import {
   certificateFromEnvironment,
+  chosenAlgorithm,
   findCertificate,
   pinnedFingerprint,
   usableCertificate,
@@ -189,6 +192,9 @@ export class Certificates {
       }
       const now = new Date();
       locate({ file }, () => {
+        if (chosenAlgorithm(this.#given) !== RSA) {
+          checkKeepsHybrid(current, keys, "--algorithm rsa");
+        }
         checkNotExpired(current, now, `signet cert refresh ${cluster.name}`);
       });
       warnOfCertificate({ certificate: current, source: file }, now);
@@ -260,6 +266,30 @@ export function checkNotOfOther(
       { hint: "see that context and url in signet.yaml, or --context, lead to the right cluster" },
     );
   }
+}
+
+/** Whether a certificate has no post-quantum key, though one in the cluster's file has. */
+export function losesHybrid({ kinds }: Certificate, { known }: ClusterKeys): boolean {
+  const had = [...known.values()].some((each) => each.kinds.includes(HYBRID));
+  return had && !kinds.includes(HYBRID);
+}
+
+/**
+ * Refuses a certificate without a post-quantum key where the cluster's file has one with it.
+ * `goingBack`: how to say that this is meant.
+ * @throws SignetError certificate-invalid
+ */
+export function checkKeepsHybrid(
+  certificate: Certificate,
+  keys: ClusterKeys,
+  goingBack: string,
+): void {
+  if (!losesHybrid(certificate, keys)) return;
+  throw new SignetError(
+    "certificate-invalid",
+    `the certificate of ${keys.cluster.name} has no post-quantum key, and an earlier one has`,
+    { hint: `ask whoever runs the controller; if it is meant, say ${goingBack}` },
+  );
 }
 
 /** A cluster's certificate file with a new text. @throws SignetError io */

@@ -4,6 +4,7 @@
 import { join, relative } from "node:path";
 import { locate, SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { HYBRID } from "../../shared/envelopes/hybrid.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 import { type PathPattern, PatternFault, pathPattern } from "./pathpattern.ts";
@@ -39,6 +40,13 @@ export interface AllowedFiles {
   readonly matches: (path: string) => boolean;
 }
 
+/** Files in which each value must be hybrid. */
+export interface RequiredHybrid {
+  readonly matches: (path: string) => boolean;
+  /** Not before. */
+  readonly from: Date;
+}
+
 export interface Project {
   /** The folder that signet.yaml is in. */
   readonly root: string;
@@ -51,13 +59,15 @@ export interface Project {
   readonly maxKeyAgeDays: number | undefined;
   /** `verify` warns where the last drill is older. */
   readonly maxDrillAgeDays: number | undefined;
+  /** Where `verify` refuses values that are not post-quantum. */
+  readonly requiredHybrid: readonly RequiredHybrid[];
   /** Files in which plaintext is allowed. */
   readonly allow: readonly AllowedFiles[];
   /** Files that `signet verify` does not check, such as examples without a real SealedSecret. */
   readonly unverified: readonly AllowedFiles[];
 }
 
-const FIELDS = "clusters paths scope newFile maxKeyAge maxDrillAge scan verify".split(" ");
+const FIELDS = "clusters paths scope newFile maxKeyAge maxDrillAge require scan verify".split(" ");
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller", "recovery"];
 const CONTROLLER_FIELDS = ["name", "namespace", "certificates"];
 
@@ -96,6 +106,7 @@ export function parseProject(text: string, root: string): Project {
       newFile: newFileAt(top),
       maxKeyAgeDays: daysAt(top, "maxKeyAge"),
       maxDrillAgeDays: daysAt(top, "maxDrillAge"),
+      requiredHybrid: parseRequire(top["require"] ?? []),
       unverified: parseAllow(verify["allow"] ?? [], "verify.allow"),
       allow: parseAllow(scan["allow"] ?? [], "scan.allow"),
     };
@@ -150,6 +161,33 @@ function parseAllow(value: Json, list: string): AllowedFiles[] {
     const match = matcher(withBelow(pattern), `${field}.files`);
     return { pattern, reason, matches: (path: string) => match(path) !== null };
   });
+}
+
+/** `hybrid`, or a list of where and from when. */
+function parseRequire(value: Json): RequiredHybrid[] {
+  const list = Array.isArray(value) ? value : [{ algorithm: value, files: "**" }];
+  const matcher = matcherOf("require");
+  return list.map((each, index) => {
+    const field = Array.isArray(value) ? `require[${index}]` : "require";
+    const object = mappingOf(each, field);
+    known(object, ["algorithm", "files", "from"], `${field}.`);
+    if (object["algorithm"] !== HYBRID) {
+      const place = Array.isArray(value) ? `${field}.algorithm` : field;
+      throw invalid(`must be ${HYBRID}`, place, "or a list of {algorithm: hybrid, files, from}");
+    }
+    const pattern = textOf(object["files"] ?? null, `${field}.files`);
+    const match = matcher(withBelow(pattern), `${field}.files`);
+    const from = dateOf(optionalText(object, "from", `${field}.`) ?? "0001-01-01", `${field}.from`);
+    return { matches: (path: string) => match(path) !== null, from };
+  });
+}
+
+/** The beginning of a day in UTC. */
+function dateOf(text: string, field: string): Date {
+  const date = new Date(`${text}T00:00:00Z`);
+  const isDay = !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+  if (/^\d{4}-\d\d-\d\d$/.test(text) && isDay) return date;
+  throw invalid("is not a day", field, "such as 2027-01-31");
 }
 
 /** A folder stands for all that is below it, as in a .gitignore. */

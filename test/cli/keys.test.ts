@@ -135,6 +135,23 @@ it("a list of keys marks those that are too short", async () => {
   expect(stdout.split("\n").filter((line) => line.includes("bits"))).toEqual([
     "short has 1024 bits only, and may be broken: `signet keys rotate`, then `signet reseal`.",
   ]);
+  expect(stdout).not.toContain("ALGORITHMS");
+});
+
+it("a list of keys tells their halves where one has two", async () => {
+  const key = { state: "former", values: 1, sealedSecrets: 1, notBefore: null, notAfter: null };
+  const listed = [
+    { ...key, secret: "two", fingerprint: "SHA256:a", bits: 2048, algorithms: ["rsa", "hybrid"] },
+    { ...key, secret: "one", fingerprint: "SHA256:b", bits: 2048, algorithms: ["rsa"] },
+    { ...key, secret: "of-an-older-controller", fingerprint: "SHA256:c" },
+  ];
+  answer = (_method, path) => {
+    if (path.endsWith("/services/sealed-secrets-controller")) return [200, { spec: {} }];
+    return [200, { keys: listed, unknown: { values: 0, sealedSecrets: 0 } }];
+  };
+  const { stdout } = await keys("list");
+  const columns = stdout.split("\n").map((line) => line.trim().split(/ {2,}/).at(-1));
+  expect(columns.slice(0, 4)).toEqual(["ALGORITHMS", "rsa, hybrid", "rsa", "-"]);
 });
 
 describe("a backup", () => {

@@ -89,6 +89,18 @@ it("warns of a certificate whose key is too short, and seals all the same", asyn
   expect(stdout.length).toBeGreaterThan(150);
 });
 
+it.each([
+  [[], {}, /^AQ/],
+  [["--algorithm", "hybrid"], {}, /^PQ1A/],
+  [["--algorithm", "rsa"], { SIGNET_ALGORITHM: "hybrid" }, /^AQ/],
+  [[], { SIGNET_ALGORITHM: "hybrid" }, /^PQ1A/],
+] as const)("seals with %j and %j for a key of two halves", async (flags, env, beginning) => {
+  const cert = resolve("test/fixtures/hybrid-cert.pem");
+  const { status, stdout, stderr } = await kubeseal([...VALUE, "--cert", cert, ...flags], "x", env);
+  expect([status, stderr]).toEqual([0, ""]);
+  expect(stdout).toMatch(beginning);
+});
+
 it("seals names that Helm renders later, without a word to a script", async () => {
   const cert = ["--cert", resolve("test/fixtures/cert.pem"), "-o", "yaml"];
   const names = "name: '{{ .Release.Name }}-DB', namespace: '{{ .Release.Namespace }}'";

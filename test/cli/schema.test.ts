@@ -39,6 +39,7 @@ newFile: "{cluster}/{namespace}/{name}.yaml"
 scope: namespace-wide
 maxKeyAge: 180d
 maxDrillAge: 30d
+require: [{algorithm: hybrid, files: "prod/**", from: 2027-01-31}, {algorithm: hybrid, files: dev}]
 scan: {allow: [{files: "test/**", reason: made up}]}
 verify: {allow: [{files: examples, reason: skeletons}]}
 `;
@@ -57,6 +58,7 @@ describe("the schema of signet.yaml", () => {
     "newFile: '{name}.json'",
     "maxKeyAge: 0d",
     "scope: cluster-wide",
+    "require: hybrid",
     "scope: strict",
     "scan: {allow: }",
     "verify: {allow: []}",
@@ -100,6 +102,10 @@ describe("the schema of signet.yaml", () => {
     "maxKeyAge: 3M",
     "maxKeyAge: 123456d",
     "maxDrillAge: [30d]",
+    "require: rsa",
+    "require: [{algorithm: rsa, files: a}]",
+    "require: [{algorithm: hybrid}]",
+    "require: [{algorithm: hybrid, files: a, from: soon}]",
     "scan: []",
     "scan: {deny: []}",
     "scan: {allow: {}}",

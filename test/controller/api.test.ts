@@ -163,7 +163,7 @@ describe("what everybody may read", () => {
     ]);
     expect(new Set(keys.flatMap((key) => Object.keys(key)))).toEqual(
       new Set([
-        ...["fingerprint", "secret", "state", "bits", "notBefore", "notAfter"],
+        ...["fingerprint", "secret", "state", "bits", "algorithms", "notBefore", "notAfter"],
         ...["values", "sealedSecrets"],
       ]),
     );

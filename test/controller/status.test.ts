@@ -304,3 +304,12 @@ describe("the count of values by key", () => {
     ]);
   });
 });
+
+it("a summary counts values that begin as post-quantum ones do, in both forms", () => {
+  const counts = (spec: JsonObject): number[] => {
+    const { values, hybridValues } = summaryOf({ ...SEALED, spec });
+    return [values, hybridValues];
+  };
+  expect(counts({ encryptedData: { a: "PQ1AAA", b: "AgBx", c: 1 } })).toEqual([3, 1]);
+  expect(counts({ encryptedData: {}, data: "PQ1AAA" })).toEqual([1, 1]);
+});

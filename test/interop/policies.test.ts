@@ -138,6 +138,7 @@ describe("Gatekeeper", () => {
 
   it("has a constraint for each policy, and for each kind of namespace", () => {
     expect(constraints.map(({ metadata }) => metadata.name).sort()).toEqual([
+      "signet-hybrid",
       "signet-key-size",
       "signet-plaintext-secrets",
       "signet-scopes-namespace-wide",
@@ -169,7 +170,7 @@ describe("Gatekeeper", () => {
     expect(new Set(names.map(([, name]) => name))).toEqual(
       new Set(
         there.flatMap(({ metadata: { name } }) =>
-          /^(scope-(?!widened)|key-)/.test(name) ? [name] : [],
+          /^(scope-(?!widened)|key-|hybrid-old)/.test(name) ? [name] : [],
         ),
       ),
     );
@@ -206,7 +207,7 @@ describe("Kyverno", () => {
     expect(said.map(({ policy }) => policy).sort()).toEqual(
       each.object.kind === "Secret"
         ? ["signet-plaintext-secrets"]
-        : ["signet-key-size", "signet-scopes"],
+        : ["signet-hybrid", "signet-key-size", "signet-scopes"],
     );
     const refusals = said.filter(({ status }) => status !== "pass");
     expect(refusals.filter(({ status }) => status !== "fail")).toEqual([]);

@@ -1,11 +1,14 @@
 // What the chart's policies refuse and what they let through, as requests to an API server, the
 // same for every engine.
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { envelopeText } from "../../shared/envelopes/envelope.ts";
 import { encryptValue, envelopeBytes, importPublicKey } from "../../shared/envelopes/rsa.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { sealToText } from "../../shared/keys/kinds.ts";
 import { labelBytes, type Scope, scopeAnnotations } from "../../shared/sealing/scope.ts";
 
-type PolicyName = "plaintext-secrets" | "scopes" | "key-size";
+type PolicyName = "plaintext-secrets" | "scopes" | "key-size" | "hybrid";
 
 export interface PolicyObject {
   readonly apiVersion: string;
@@ -41,6 +44,8 @@ export const POLICY_VALUES = {
     "system:serviceaccounts:external-secrets",
   ],
   "policies.minimumKeyBits": 3072,
+  "policies.hybrid.require": true,
+  "policies.hybrid.namespaces": ["quantum"],
 };
 /** Where the release is. */
 export const POLICY_NAMESPACE = "sealing";
@@ -51,6 +56,7 @@ export const POLICY_NAMESPACES: Readonly<Record<string, Readonly<Record<string, 
   narrow: { "kube-signet/widest-scope": "namespace-wide" },
   strict: { "kube-signet/widest-scope": "strict" },
   wide: { "kube-signet/widest-scope": "cluster-wide" },
+  quantum: {},
   misspelt: { "kube-signet/widest-scope": "namespacewide" },
   "kube-system": {},
   [POLICY_NAMESPACE]: {},
@@ -336,13 +342,64 @@ async function keyCases(seal: Seal): Promise<PolicyCase[]> {
   ];
 }
 
+async function hybridCases(seal: Seal): Promise<PolicyCase[]> {
+  const certificate = parseCertificate(readFileSync("test/fixtures/hybrid-cert.pem", "utf8"));
+  const hybrid = await sealToText(certificate, Buffer.from("hunter2"), Buffer.from("any"));
+  const withHybrid = async (name: string, namespace: string): Promise<PolicyObject> => ({
+    ...(await seal(name, { namespace })),
+    spec: { encryptedData: { password: hybrid } },
+  });
+  const said = { refusedBy: "hybrid", says: "must be hybrid: " } as const;
+  const rsa = await seal("hybrid-rsa", { namespace: "quantum" });
+  const { encryptedData } = rsa.spec as { encryptedData: Record<string, string> };
+  const old = await seal("hybrid-old", { namespace: "quantum" });
+  return [
+    { what: "that is hybrid, of no RSA length", object: await withHybrid("hybrid-free", "shop") },
+    {
+      what: "that is hybrid, where it must be",
+      object: await withHybrid("hybrid-must", "quantum"),
+    },
+    {
+      what: "under RSA where hybrid is required",
+      object: rsa,
+      ...said,
+      says: `${said.says}username`,
+    },
+    {
+      what: "with one value of two under RSA where hybrid is required",
+      object: { ...rsa, spec: { encryptedData: { ...encryptedData, password: hybrid } } },
+      ...said,
+      says: `${said.says}username`,
+    },
+    {
+      what: "of before 2019 under RSA where hybrid is required",
+      object: { ...rsa, spec: { encryptedData: {}, data: encryptedData["username"] } },
+      ...said,
+      says: `${said.says}spec.data`,
+    },
+    {
+      what: "under RSA from before, labelled, where hybrid is required",
+      old,
+      object: { ...old, metadata: { ...old.metadata, labels: { a: "b" } } },
+    },
+    {
+      what: "moved from hybrid back to RSA where hybrid is required",
+      old: await withHybrid("hybrid-back", "quantum"),
+      object: await seal("hybrid-back", { namespace: "quantum" }),
+      ...said,
+    },
+  ];
+}
+
 /** Each object has a name of its own in its namespace, unless it is never stored. */
 export async function policyCases(): Promise<PolicyCase[]> {
   const seal = sealer();
-  return [...secretCases(), ...(await scopeCases(seal)), ...(await keyCases(seal))].map((each) => ({
-    user: DEVELOPER,
-    ...each,
-  }));
+  return [
+    ...secretCases(),
+    ...(await scopeCases(seal)),
+    ...(await keyCases(seal)),
+    ...(await hybridCases(seal)),
+  ].map((each) => ({ user: DEVELOPER, ...each }));
 }
 
 export const caseTitle = ({ object, what, refusedBy }: PolicyCase): string =>

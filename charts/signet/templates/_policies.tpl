@@ -77,12 +77,11 @@ let through is listed in the order of who has a say: where, who, what, and what 
   variables:
     - name: values
       expression: >-
-        object.spec.?encryptedData.orValue({}) != {} ? object.spec.encryptedData :
-        object.spec.?data.orValue(null) != null ? {"spec.data": object.spec.data} : {}
+        {{- include "signet.valuesOf" . | nindent 8 }}
     - name: digits
       expression: '"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"'
     # A value begins with the length of the RSA key's modulus in bytes, as two bytes in base64.
-    # SPEC.md, "Envelope".
+    # SPEC.md, "Envelope". Read so, a post-quantum value has 125,032 bits, and passes.
     - name: tooShort
       expression: >-
         variables.values.filter(item, size(variables.values[item]) < 3 || 8 * (
@@ -101,6 +100,41 @@ let through is listed in the order of who has a say: where, who, what, and what 
     "sealed under an RSA key of fewer than {{ . }} bits: " + (size(variables.tooShort) > 20
     ? string(size(variables.tooShort)) + " items" : variables.tooShort.join(", "))
 {{- end }}
+{{- with .Values.policies.hybrid }}
+{{- if .require }}
+- name: hybrid
+  apiGroup: bitnami.com
+  apiVersion: v1alpha1
+  kind: SealedSecret
+  resource: sealedsecrets
+  variables:
+    - name: values
+      expression: >-
+        {{- include "signet.valuesOf" . | nindent 8 }}
+    # So begins every post-quantum value, and none under a real RSA key. SPEC.md, "Hybrid envelopes".
+    - name: notHybrid
+      expression: variables.values.filter(item, !variables.values[item].startsWith("PQ1"))
+    - name: leavesValues
+      expression: >-
+        {{- include "signet.leavesValues" . | nindent 8 }}
+  expression: >-
+    {{- include "signet.elsewhere" $ | nindent 4 }}
+    {{- with .namespaces }}
+    !(object.metadata.namespace in {{ . | uniq | toJson }}) ||
+    {{- end }}
+    variables.leavesValues || size(variables.notHybrid) == 0
+  message: sealed with RSA, and must be hybrid
+  messageExpression: >-
+    "sealed with RSA, and must be hybrid: " + (size(variables.notHybrid) > 20
+    ? string(size(variables.notHybrid)) + " items" : variables.notHybrid.join(", "))
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The values of a SealedSecret by item, in CEL. */}}
+{{- define "signet.valuesOf" -}}
+object.spec.?encryptedData.orValue({}) != {} ? object.spec.encryptedData :
+object.spec.?data.orValue(null) != null ? {"spec.data": object.spec.data} : {}
 {{- end }}
 
 {{/* Where the controller serves some namespaces only, the others are nobody's business. In CEL. */}}

@@ -1,6 +1,7 @@
 // `signet keys list`: a cluster's sealing keys, and how many values each of them sealed.
 // SPEC.md, "Retirement of keys".
 
+import { HYBRID } from "../../../shared/envelopes/hybrid.ts";
 import { isShort } from "../../../shared/keys/rsakey.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { countWords, fetchKeyReport, type ReportedKey } from "../../cluster/reportedkeys.ts";
@@ -17,6 +18,8 @@ export async function runKeysList(
   const report = await fetchKeyReport(options);
   const { keys, unknown, kms } = report;
   const hasWrapped = kms !== null || keys.some(({ wrapped }) => wrapped !== null);
+  // Where each has RSA alone, there is nothing to tell.
+  const hasHybrid = keys.some(({ algorithms }) => algorithms.includes(HYBRID));
   if (options.json) {
     await printJson(report);
     return;
@@ -28,11 +31,13 @@ export async function runKeysList(
     key.notBefore ?? "-",
     key.secret,
     key.fingerprint,
+    ...(hasHybrid ? [key.algorithms.join(", ") || "-"] : []),
     ...(hasWrapped ? wrappingColumns(key) : []),
   ]);
   const lines = table([
     [
       ...["STATE", "VALUES", "SEALEDSECRETS", "SINCE", "SECRET", "FINGERPRINT"],
+      ...(hasHybrid ? ["ALGORITHMS"] : []),
       ...(hasWrapped ? ["WRAPPED BY", "WRAPPED SINCE", "KMS KEY"] : []),
     ],
     ...rows,

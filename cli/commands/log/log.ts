@@ -15,7 +15,7 @@ import {
   sealedTextsIn,
 } from "../../git/sealedtext.ts";
 import { logOfKey, type LogOptions } from "./logofkey.ts";
-import { jsonOption, recoveryKeyOption } from "../../options.ts";
+import { algorithmOption, jsonOption, recoveryKeyOption } from "../../options.ts";
 import { warn } from "../../terminal/messages.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 
@@ -27,17 +27,22 @@ the list of what must be changed. --recovery-key finds those without a stamp too
 It reads the YAML and JSON files of all commits in this clone, and reports what it could not read or
 tell. In a shallow clone it prints what it found and fails.
 
+--algorithm rsa lists in the same way what was ever committed under RSA: whoever has that history can read
+it once RSA is broken, so it is what must be changed, whatever it is sealed with now.
+
 Examples:
   $ signet log prod/shop/db.yaml
   $ signet log --key SHA256:pV1EkPSm
+  $ signet log --algorithm rsa
   $ signet log --recovery-key leaked.key --json`;
 
 export function define(command: Command): void {
   command
     .argument("[FILE...]")
-    .usage("[OPTION...] FILE | --key FINGERPRINT | --recovery-key FILE")
+    .usage("[OPTION...] FILE | --key FINGERPRINT | --algorithm ALGORITHM | --recovery-key FILE")
     .description("Tells the history of a sealed file, or of a sealing key, from Git.")
     .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
+    .addOption(algorithmOption("every value that was sealed with it"))
     .addOption(recoveryKeyOption("the sealing key itself"))
     .addOption(jsonOption())
     .addHelpText("after", HELP)
@@ -46,7 +51,11 @@ export function define(command: Command): void {
 
 /** @throws SignetError usage, io */
 async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
-  if (options.key !== undefined || options.recoveryKey.length > 0) {
+  const asksForKey = options.key !== undefined || options.recoveryKey.length > 0;
+  if (options.algorithm !== undefined && asksForKey) {
+    throw new SignetError("usage", "--algorithm excludes --key and --recovery-key");
+  }
+  if (options.algorithm !== undefined || asksForKey) {
     await logOfKey(paths, options);
     return;
   }

@@ -1,8 +1,9 @@
-// `signet log --key`: every value that a sealing key ever sealed.
+// `signet log --key` and `--algorithm`: every value that was ever sealed with a key, or with RSA.
 // SPEC.md, "Whole repositories".
 
 import { join, relative } from "node:path";
 import { MANIFEST_NAME } from "../../../host/manifestfiles.ts";
+import { RSA } from "../../../shared/envelopes/rsa.ts";
 import { decodeEnvelope } from "../../../shared/keys/kinds.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
@@ -21,6 +22,8 @@ import { table } from "../../terminal/table.ts";
 export interface LogOptions {
   /** A fingerprint, or the beginning of one. */
   readonly key?: string;
+  /** `rsa` or `hybrid`, instead of a key. */
+  readonly algorithm?: string;
   /** Private keys, to test values without a stamp. */
   readonly recoveryKey: readonly string[];
   readonly json: boolean;
@@ -141,7 +144,8 @@ function readHistory(commits: readonly CommitChanges[], top: string): History {
  */
 export async function logOfKey(paths: readonly string[], options: LogOptions): Promise<void> {
   const top = needWorkTree();
-  const isUnder = await keyTest(options);
+  const isUnder =
+    options.algorithm === undefined ? await keyTest(options) : algorithmTest(options.algorithm);
   const commits = historyOf(["--all", "--no-renames", "--", ...paths], process.cwd());
   const history = readHistory(commits, top);
   const { ciphertexts } = history;
@@ -156,6 +160,7 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   if (options.json) {
     await printJson({
       key: options.key ?? null,
+      ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
       values: found,
       unknown: unknown.length,
       outsideSealedSecrets: loose,
@@ -167,7 +172,13 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
     });
   } else {
     const isAll = !shallow && unreadable.length === 0 && unknown.length === 0;
-    await printLines(summary(found, unknown.length - loose.length, history, isAll));
+    await printLines([
+      ...tableOf(found),
+      ...(options.algorithm === undefined
+        ? keyWords(found, unknown.length - loose.length, isAll)
+        : algorithmWords(found, options.algorithm)),
+      readingLine(history),
+    ]);
   }
   for (const { file, item } of loose) {
     warn(
@@ -182,12 +193,7 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   }
 }
 
-function summary(
-  found: readonly Exposed[],
-  unstamped: number,
-  { commits, files, otherFiles }: History,
-  isAll: boolean,
-): string[] {
+function tableOf(found: readonly Exposed[]): string[] {
   const rows = found.map(({ cluster, name, item, now, date, commit, file }) => [
     cluster ?? "-",
     name ?? "-",
@@ -198,22 +204,46 @@ function summary(
     file,
   ]);
   const head = ["CLUSTER", "SEALEDSECRET", "VALUE", "NOW", "SINCE", "COMMIT", "FILE"];
-  const lines = found.length === 0 ? [] : [...table([head, ...rows]), ""];
-  const items = new Set(found.map(({ file, name, item }) => `${file}\n${name ?? ""}\n${item}`))
-    .size;
+  return found.length === 0 ? [] : [...table([head, ...rows]), ""];
+}
+
+function countItems(found: readonly Exposed[]): number {
+  return new Set(found.map(({ file, name, item }) => `${file}\n${name ?? ""}\n${item}`)).size;
+}
+
+function keyWords(found: readonly Exposed[], unstamped: number, isAll: boolean): string[] {
+  const items = countItems(found);
   const has = isAll ? "can read all of them" : "can read them, and maybe more";
-  lines.push(
+  const lines = [
     items === 0
       ? "No value was found that was sealed with this key."
       : `${count(items, "value")} ever sealed with this key: anyone with the key and this history ${has}.`,
-  );
+  ];
   if (unstamped > 0) {
     const what = `${count(unstamped, "further ciphertext")} without a stamp may be`;
     lines.push(`${what}: --recovery-key KEY tries them.`);
   }
-  const others = otherFiles === 0 ? "" : `; ${count(otherFiles, "file")} of other kinds not read`;
-  lines.push(`Read: ${count(files, "YAML or JSON file")} in ${count(commits, "commit")}${others}.`);
   return lines;
+}
+
+function algorithmWords(found: readonly Exposed[], algorithm: string): string[] {
+  const items = countItems(found);
+  const name = algorithm === RSA ? "RSA" : algorithm;
+  if (items === 0) return [`No value was found that was sealed with ${name}.`];
+  const advice =
+    algorithm === RSA
+      ? ["Whoever has this history and breaks RSA one day reads them, also where they were sealed"]
+      : [];
+  return [
+    `${count(items, "value")} ever sealed with ${name}.`,
+    ...advice,
+    ...(advice.length > 0 ? ["anew since: change what must stay secret for longer."] : []),
+  ];
+}
+
+function readingLine({ commits, files, otherFiles }: History): string {
+  const others = otherFiles === 0 ? "" : `; ${count(otherFiles, "file")} of other kinds not read`;
+  return `Read: ${count(files, "YAML or JSON file")} in ${count(commits, "commit")}${others}.`;
 }
 
 /** What to tell of a ciphertext. */
@@ -245,6 +275,11 @@ function exposing(top: string): (found: FoundCiphertext) => Exposed {
 
 /** Null where it is not known. */
 type KeyTest = (found: TextCiphertext) => Promise<boolean | null>;
+
+/** Every envelope tells its algorithm; what is none was never sealed. */
+function algorithmTest(algorithm: string): KeyTest {
+  return ({ ciphertext }) => Promise.resolve(decodeEnvelope(ciphertext)?.kind === algorithm);
+}
 
 async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   if (key !== undefined && !/^SHA256:[A-Za-z0-9+/]{6,43}$/.test(key)) {

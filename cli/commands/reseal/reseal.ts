@@ -3,6 +3,7 @@
 
 import type { Command } from "commander";
 import { writeFiles } from "../../../host/writefiles.ts";
+import { RSA } from "../../../shared/envelopes/rsa.ts";
 import { locate, SignetError, throwAll } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
 import { sealingIn } from "../../../shared/keys/kinds.ts";
@@ -21,6 +22,7 @@ import {
 } from "../../options.ts";
 import {
   certificateOutput,
+  checkKeepsHybrid,
   checkNotOfOther,
   type ClusterKeys,
   currentCertificate,
@@ -109,6 +111,7 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
     try {
       const certificate = await newestCertificate(keys, options);
       checkNotOfOther(certificate, keys, clusters.values(), newest);
+      if (options.algorithm !== RSA) checkKeepsHybrid(certificate, keys, "--algorithm rsa");
       if (options.algorithm !== undefined) sealingIn(certificate, options.algorithm);
       newest.set(name, certificate);
       if (!options.dryRun) await keepNewest(project, keys, certificate);

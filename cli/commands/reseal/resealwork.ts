@@ -5,13 +5,13 @@ import { availableParallelism } from "node:os";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
-import { decodeEnvelope, parseEnvelope } from "../../../shared/keys/kinds.ts";
 import { Keyring } from "../../../shared/keys/keyring.ts";
 import type { SealingKey } from "../../../shared/keys/sealingkey.ts";
 import { reseal } from "../../../shared/sealing/seal.ts";
 import type { SealedSecret } from "../../../shared/sealing/sealedsecret.ts";
 import type { GivenClusterOptions } from "../../cluster/clusteroptions.ts";
 import { projectClusterOptions } from "../../repository/clustercertificates.ts";
+import { envelopeOf } from "../../repository/envelopes.ts";
 import { areKeysGiven, type GivenKeys, readGivenKeys } from "../../repository/openingkeys.ts";
 import {
   byCluster,
@@ -52,15 +52,10 @@ export function staleItems(
   { fingerprint }: Certificate,
   algorithm: string | undefined,
 ): string[] {
-  const { encryptedData, legacyData } = sealed;
-  const kindOf = (item: string): string | undefined =>
-    legacyData === undefined
-      ? decodeEnvelope(encryptedData.get(item) ?? "")?.kind
-      : parseEnvelope(legacyData)?.kind;
   return values
     .filter((value) => {
       if (value.fingerprint !== fingerprint) return true;
-      return algorithm !== undefined && kindOf(value.item) !== algorithm;
+      return algorithm !== undefined && envelopeOf(sealed, value.item)?.kind !== algorithm;
     })
     .map(({ item }) => item);
 }

@@ -3,6 +3,7 @@
 
 import { type Command, Option } from "commander";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
+import { checkHybrid } from "../../checks/algorithmrules.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
   clusterOption,
@@ -15,6 +16,7 @@ import {
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { withoutAllowed } from "../../repository/allowedfiles.ts";
 import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
+import { countAlgorithms } from "../../repository/envelopes.ts";
 import type { Project } from "../../repository/projectfile.ts";
 import {
   type Inventory,
@@ -129,6 +131,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
         unreadable: unreadable.length,
         skipped: inventory.skipped,
         allowed,
+        algorithms: countAlgorithms(objects),
       },
       unreadable,
       clusters: keys,
@@ -159,7 +162,11 @@ function problemsByObject(
   now: Date,
 ): Map<string, string[]> {
   const problems = new Map<string, string[]>();
-  for (const { file, object, rule, message } of verifyFiles(inventory, project, undefined, now)) {
+  const found = [
+    ...verifyFiles(inventory, project, undefined, now),
+    ...checkHybrid(inventory, project?.requiredHybrid ?? [], now),
+  ];
+  for (const { file, object, rule, message } of found) {
     // The state tells these already.
     if (object === undefined || rule === "unknown-key" || rule === "unstamped") continue;
     const key = keyOf({ file, name: object });

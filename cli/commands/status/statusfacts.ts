@@ -3,6 +3,7 @@
 
 import { daysLeft } from "../../cluster/certificatesource.ts";
 import { countWords, type ReportedKey } from "../../cluster/reportedkeys.ts";
+import { countAlgorithms, envelopeOf } from "../../repository/envelopes.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts";
 import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";
@@ -67,6 +68,7 @@ export function factsOf(
       item,
       fingerprint: fingerprint ?? null,
       key,
+      algorithm: envelopeOf(sealed, item)?.kind ?? null,
       keyAgeDays: certificate === undefined ? null : ageDays(certificate.notBefore, now),
     })),
   };
@@ -109,6 +111,14 @@ export function clusterFacts(
     certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
     daysLeft: current === null ? null : daysLeft(current, now),
     asked: asked !== undefined,
+    /** What its certificate can seal with. */
+    sealsWith: current?.kinds ?? [],
+    /** How many values of its files are of each algorithm. */
+    algorithms: countAlgorithms(
+      inventory.files
+        .flatMap(({ objects }) => objects)
+        .filter(({ meaning }) => meaning?.cluster.name === name),
+    ),
     /** SealedSecrets of the cluster, whether they are in the repository or not. */
     notSynced: [...(asked?.failures ?? [])].map(([sealedSecret, why]) => ({ sealedSecret, why })),
     keys: [...uses, ...others].map((use) => {

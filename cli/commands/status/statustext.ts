@@ -1,5 +1,6 @@
 // The facts of `signet status` as text.
 
+import { HYBRID } from "../../../shared/envelopes/hybrid.ts";
 import { table } from "../../terminal/table.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
 import { type ClusterFacts, countsOf, type Facts, STATES } from "./statusfacts.ts";
@@ -64,7 +65,7 @@ function rowsOf({ cluster, namespace, name, scope, state, values, file }: Facts)
 }
 
 function clusterLines(
-  { cluster, certificate, daysLeft: left, asked, notSynced, keys }: ClusterFacts,
+  { cluster, certificate, daysLeft: left, asked, notSynced, keys, ...rest }: ClusterFacts,
   reading: string,
 ): string[] {
   const state =
@@ -73,7 +74,7 @@ function clusterLines(
       : certificate === "expired"
         ? `its certificate has EXPIRED: \`signet cert refresh ${cluster}\``
         : `certificate valid for ${count(left ?? 0, "day")}`;
-  const lines = [`Keys of ${cluster} (${state}):`];
+  const lines = [`Keys of ${cluster} (${state}):`, ...algorithmLines(rest)];
   for (const {
     fingerprint,
     state: keyState,
@@ -106,6 +107,17 @@ function clusterLines(
     );
   }
   return lines;
+}
+
+/** Nothing where there is only RSA, and nothing else to move to. */
+function algorithmLines({
+  algorithms,
+  sealsWith,
+}: Pick<ClusterFacts, "algorithms" | "sealsWith">): string[] {
+  const { hybrid = 0, rsa = 0 } = algorithms;
+  if (hybrid === 0 && !sealsWith.includes(HYBRID)) return [];
+  const back = hybrid > 0 && !sealsWith.includes(HYBRID) ? "; its certificate offers RSA only" : "";
+  return [`  values: ${hybrid} hybrid, ${rsa} RSA${back}`];
 }
 
 const MAX_SHOWN = 10;
