@@ -1,26 +1,16 @@
 // The flags of the key service, and the service that they name.
 // SPEC.md, "Wrapped keys".
 
+import type { KeyServiceSettings } from "../host/kms/openkeyservice.ts";
 import { type KeyService, KMS_PROVIDERS, type KmsProvider } from "../shared/keys/keyservice.ts";
 import { readBoolean, readHttpAddress } from "./flagreaders.ts";
 import type { FlagRow } from "./flags.ts";
 import { WRAPPING_MODES, type WrappingMode } from "./keywrapping.ts";
 
-export interface KmsFlags {
+export interface KmsFlags extends KeyServiceSettings {
   readonly kmsProvider?: KmsProvider;
   readonly kmsMode: WrappingMode;
   readonly kmsBackupVerified: boolean;
-  readonly kmsKey?: string;
-  readonly kmsAddress?: URL;
-  readonly kmsSocket?: string;
-  readonly kmsRegion?: string;
-  readonly kmsCaFile?: string;
-  readonly kmsTransitMount: string;
-  readonly kmsTransitNamespace: string;
-  readonly kmsTransitLogin: "kubernetes" | "approle" | "token";
-  readonly kmsTransitLoginMount?: string;
-  readonly kmsTransitRole?: string;
-  readonly kmsTransitLoginFile?: string;
 }
 
 export const KMS_FLAGS: readonly FlagRow[] = [
@@ -85,8 +75,6 @@ export const KMS_FLAGS: readonly FlagRow[] = [
   },
 ];
 
-const ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
 /**
  * Loads the code of the service that the flags name; null if they name none. `isRecoverable`: whether
  * keys are encrypted for recovery recipients.
@@ -105,63 +93,6 @@ export async function keyServiceOf(
         "--kms-backup-verified",
     );
   }
-  switch (provider) {
-    case "kmsv2": {
-      const { KmsV2 } = await import("../host/kms/kmsv2.ts");
-      return new KmsV2(needed(flags.kmsSocket, "--kms-socket", provider));
-    }
-    case "transit": {
-      const { Transit } = await import("../host/kms/transit.ts");
-      return new Transit({
-        address: needed(flags.kmsAddress, "--kms-address", provider),
-        mount: flags.kmsTransitMount,
-        key: needed(flags.kmsKey, "--kms-key", provider),
-        namespace: flags.kmsTransitNamespace,
-        login: transitLogin(flags),
-        caFile: flags.kmsCaFile,
-      });
-    }
-    case "aws": {
-      const { AwsKms } = await import("../host/kms/aws.ts");
-      const { kmsRegion: region, kmsAddress: endpoint } = flags;
-      return new AwsKms({ key: needed(flags.kmsKey, "--kms-key", provider), region, endpoint });
-    }
-    case "gcp": {
-      const { GCP_KEY, GcpKms } = await import("../host/kms/gcp.ts");
-      const key = needed(flags.kmsKey, "--kms-key", provider);
-      if (GCP_KEY.test(key)) return new GcpKms({ key });
-      throw new Error(
-        "--kms-key must be projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY for gcp",
-      );
-    }
-    case "azure": {
-      const { AzureKeyVault, azureIdentity } = await import("../host/kms/azure.ts");
-      const key = readAzureKey(needed(flags.kmsKey, "--kms-key", provider));
-      return new AzureKeyVault({ key, identity: azureIdentity(process.env) });
-    }
-  }
-}
-
-/** @throws Error */
-function readAzureKey(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isKey = url?.protocol === "https:" && /^\/keys\/[A-Za-z0-9-]{1,127}$/.test(url.pathname);
-  if (url !== undefined && isKey && url.search === "") return url;
-  throw new Error("--kms-key must be https://VAULT.vault.azure.net/keys/NAME for azure");
-}
-
-function transitLogin(flags: KmsFlags) {
-  const { kmsTransitLogin: method, kmsTransitLoginMount: mount = method } = flags;
-  const given = flags.kmsTransitLoginFile;
-  const flag = "--kms-transit-login-file";
-  if (method === "token") return { method, file: needed(given, flag, `${method} login`) };
-  const role = needed(flags.kmsTransitRole, "--kms-transit-role", `${method} login`);
-  const file = method === "kubernetes" ? (given ?? ACCOUNT_TOKEN) : needed(given, flag, "approle");
-  return { method, role, mount, file };
-}
-
-/** @throws Error */
-function needed<T>(value: T | undefined, flag: string, what: string): T {
-  if (value !== undefined && value !== "") return value;
-  throw new Error(`${flag} is required for ${what}`);
+  const { openKeyService } = await import("../host/kms/openkeyservice.ts");
+  return openKeyService(provider, flags);
 }

@@ -21,6 +21,7 @@ import {
 
 const NAMESPACE = "/api/v1/namespaces/kube-system";
 const KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key";
+const CERTIFICATES_ROLE = "sealed-secrets-controller-certificates";
 
 let plane: ControlPlane;
 let controller: RunningController;
@@ -154,9 +155,13 @@ describe("each key", () => {
   it("is not made where its file cannot be published: the one before seals on", async () => {
     await repository.sh("signet cert refresh");
     const before = await keySecrets();
-    const role = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/signet-recovery";
-    const { body } = await plane.request("GET", role);
-    expect((await plane.request("DELETE", role)).status).toBe(200);
+    const roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles";
+    // The other one grants to create ConfigMaps for the certificates.
+    const granted: KubeObject[] = [];
+    for (const name of ["signet-recovery", CERTIFICATES_ROLE]) {
+      granted.push((await plane.request("GET", `${roles}/${name}`)).body);
+      expect((await plane.request("DELETE", `${roles}/${name}`)).status).toBe(200);
+    }
     controller.kill("SIGUSR1");
     await plane.waitFor(
       "the failure to be counted",
@@ -164,13 +169,15 @@ describe("each key", () => {
     );
     expect(await keySecrets()).toHaveLength(before.length);
     await repository.sh("signet verify --live");
-    const { metadata: _, ...granted } = body;
-    await plane.apply({
-      ...granted,
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "Role",
-      metadata: { name: "signet-recovery", namespace: "kube-system" },
-    });
+    for (const { metadata, ...role } of granted) {
+      const { name, namespace } = metadata ?? {};
+      await plane.apply({
+        ...role,
+        apiVersion: "rbac.authorization.k8s.io/v1",
+        kind: "Role",
+        metadata: { name, namespace },
+      } as KubeObject);
+    }
     await plane.waitFor("the key to be made", async () => {
       return (await keySecrets()).length > before.length;
     });

@@ -9,12 +9,15 @@ import { RecoveryConfigMaps } from "../../controller/recoveryconfigmaps.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { CONFIRMED_ANNOTATION, formatKeySecret, readKeyFile } from "../../shared/keys/keyfile.ts";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
+import type { KeyService } from "../../shared/keys/keyservice.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import type { RecoveryPolicy } from "../../shared/keys/recoverynames.ts";
 // Loaded on demand by what is tested, which would take of the time that a wait has.
 import "../../shared/keys/recoveryfiles.ts";
+import { WRAPPED_ITEM, WRAPPING_ANNOTATION } from "../../shared/keys/wrappedkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
+import { MemoryKeyService } from "./memorykeyservice.ts";
 import { stopClocks, until } from "./waiting.ts";
 
 vi.mock("node:timers/promises", async () => ({ setTimeout: (await import("./waiting.ts")).sleep }));
@@ -55,7 +58,10 @@ interface Replica {
   readonly messages: () => string[];
 }
 
-async function replica(who: RecoveryPolicy = policy): Promise<Replica> {
+async function replica(
+  who: RecoveryPolicy = policy,
+  keyService: KeyService | null = null,
+): Promise<Replica> {
   const client = server.client();
   const keyring = new Keyring();
   const lines: string[] = [];
@@ -67,7 +73,7 @@ async function replica(who: RecoveryPolicy = policy): Promise<Replica> {
     log,
     now,
     guard,
-    readSecret: (name) => client.call("GET", `${SECRETS}/${name}`),
+    readSecret: (name) => keys.plainSecretOf(name),
     onChange: () => {
       keys.recoveryChanged();
     },
@@ -91,7 +97,7 @@ async function replica(who: RecoveryPolicy = policy): Promise<Replica> {
       client,
       keyring,
       recovery,
-      keyService: null,
+      keyService,
       log,
       now,
       clock: () => Date.now(),
@@ -118,9 +124,10 @@ async function stored(name: string, ageMs: number, marks: JsonObject = {}): Prom
   const { fingerprint } = parseCertificate(pair.certificatePem);
   const secret = formatKeySecret(pair, { name });
   const annotations = { [CONFIRMED_ANNOTATION]: fingerprint, ...marks };
+  const creationTimestamp = notBefore.toISOString();
   server.put(`${SECRETS}/${name}`, {
     ...secret,
-    metadata: { ...metadataOf(secret), annotations },
+    metadata: { ...metadataOf(secret), creationTimestamp, annotations },
   });
   return fingerprint;
 }
@@ -288,5 +295,90 @@ describe("recovery files", () => {
     const file = filesIn(server.objects.get(path))["key.age"];
     expect(await opened(file, other)).toContain("tls.key");
     await expect(opened(file)).rejects.toThrow();
+  });
+});
+
+describe("keys that a key service wraps", () => {
+  const items = (path: string): string[] =>
+    Object.keys(asObject(server.objects.get(path)?.["data"] ?? null) ?? {}).sort();
+  const secrets = (): string[] =>
+    [...server.objects.keys()].filter((path) => path.startsWith(SECRETS));
+  const textOf = (fingerprint: string | undefined): Promise<string> => {
+    const found = configMaps().find(([, { metadata }]) => {
+      const { "kube-signet/fingerprint": of } =
+        asObject(asObject(metadata ?? null)?.["annotations"] ?? null) ?? {};
+      return of === fingerprint;
+    });
+    return opened(filesIn(found?.[1])["key.age"]);
+  };
+  /** The recovery file holds the key in plain: it opens without the service. */
+  async function expectWhole(fingerprint: string | undefined): Promise<void> {
+    const [key] = readKeyFile(await textOf(fingerprint), "key.age");
+    expect(key?.fingerprint).toBe(fingerprint);
+    expect(key?.halves).not.toEqual([]);
+  }
+
+  it("are published before they are stored, and their files open without the service", async () => {
+    const service = new MemoryKeyService();
+    const { keys, keyring, recovery } = await replica(policy, service);
+    keys.lead();
+    await until(() => keyring.newest !== null);
+    const posts = server.seen.filter(({ method }) => method === "POST").map(({ path }) => path);
+    expect(posts.slice(0, 2)).toEqual([CONFIG_MAPS, SECRETS]);
+    expect(secrets().map(items)).toEqual([["tls.crt", WRAPPED_ITEM]]);
+    service.isAway = true;
+    await expectWhole(keyring.newest?.fingerprint);
+    expect(recovery.missing(keyring.keys)).toBe(0);
+  });
+
+  it("are not made while the service is away, and nothing is published for them", async () => {
+    const service = new MemoryKeyService();
+    service.isAway = true;
+    const { keys, messages } = await replica(policy, service);
+    keys.lead();
+    await until(() => messages().includes("sealing key could not be made, trying again"));
+    expect([...configMaps(), ...secrets()]).toEqual([]);
+  });
+
+  it("are encrypted for other recipients by a replica that opened them itself", async () => {
+    const service = new MemoryKeyService();
+    const first = await replica(policy, service);
+    first.keys.lead();
+    await until(() => first.keyring.newest !== null);
+    const fingerprint = first.keyring.newest?.fingerprint;
+    first.keys.follow();
+    const former = identity;
+    identity = await generateX25519Identity();
+    const others = { recipients: [await identityToRecipient(identity)], quorum: null };
+    const later = await replica(others, service);
+    later.keys.lead();
+    await until(() => events().includes("RecoveryRecipientsChanged"));
+    await expectWhole(fingerprint);
+    const [[, configMap] = []] = configMaps();
+    await expect(opened(filesIn(configMap)["key.age"], former)).rejects.toThrow();
+    expect(later.keyring.newest?.fingerprint).toBe(fingerprint);
+  });
+
+  it("of which one lay in plain before stay recoverable while it is wrapped", async () => {
+    const old = await stored("old", DAY_MS / 2, { [WRAPPING_ANNOTATION]: "wrap" });
+    const service = new MemoryKeyService();
+    const { keys, keyring, recovery } = await replica(policy, service);
+    keys.lead();
+    await until(
+      () => secrets().length === 2 && secrets().every((path) => items(path).length === 2),
+    );
+    await until(() => secrets().every((path) => items(path).includes(WRAPPED_ITEM)));
+    await until(() => recovery.missing(keyring.keys) === 0);
+    expect(keyring.keys).toHaveLength(2);
+    // A key that ever lay in plain text does not go on sealing.
+    expect(keyring.newest?.fingerprint).not.toBe(old);
+    for (const { fingerprint } of keyring.keys) await expectWhole(fingerprint);
+    // Its files are written again from the wrapped form, too.
+    const before = events().length;
+    const [first = ""] = configMaps().map(([path]) => path);
+    server.remove(first);
+    await until(() => events().length > before);
+    await until(() => recovery.missing(keyring.keys) === 0);
+    for (const { fingerprint } of keyring.keys) await expectWhole(fingerprint);
   });
 });

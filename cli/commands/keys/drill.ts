@@ -26,8 +26,10 @@ import { inRuledNamespace } from "../../repository/sealingplace.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
 import { say } from "../../terminal/messages.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
+import { openWrappedFiles } from "./wrappedfiles.ts";
+import type { WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
-interface DrillOptions extends GivenKeys {
+interface DrillOptions extends GivenKeys, WrappedKeyOptions {
   readonly cluster?: string;
   /** Writes down in the repository what was found. */
   readonly record: boolean;
@@ -62,9 +64,9 @@ interface ClusterDrill {
 
 /** @throws SignetError check-found where something would be lost; usage, io, key-invalid */
 export async function runKeysDrill(options: DrillOptions): Promise<void> {
-  if (!areKeysGiven(options)) {
+  if (!areKeysGiven(options) && options.wrappedKey.length === 0) {
     throw new SignetError("usage", "with what would the keys be recovered?", {
-      hint: "say --recovery-identity FILE, or --recovery-key FILE for a backup",
+      hint: "say --recovery-identity FILE, --recovery-key FILE for a backup, or --wrapped-key FILE with --kms-provider",
     });
   }
   const project = needProject();
@@ -142,18 +144,16 @@ async function drill(
 const NOT_HELD = "its key is not in the files that were given";
 const placeOf = ({ file, object, item }: LostValue): string => [file, object, item].join("\n");
 
-/**
- * Every key that can be had without a cluster, and of the others why not, by fingerprint. What else holds
- * keys, such as a KMS, joins here.
- */
+/** Every key that can be had without a cluster, and of the others why not, by fingerprint. */
 async function keysAtHand(
   project: Project,
   name: string,
   { clusters }: Inventory,
-  { recoveryKey, recoveryIdentity }: DrillOptions,
+  options: DrillOptions,
 ): Promise<{ held: SealingKey[]; reasons: ReadonlyMap<string, string> }> {
-  const held = await readKeys(recoveryKey);
-  const reasons = new Map<string, string>();
+  const { recoveryKey, recoveryIdentity } = options;
+  const { held, reasons } = await openWrappedFiles(options);
+  held.push(...(await readKeys(recoveryKey)));
   const keys = clusters.get(name);
   if (recoveryIdentity.length === 0 || keys === undefined) return { held, reasons };
   const identities = await readIdentities(recoveryIdentity);

@@ -16,6 +16,7 @@ import {
   withConnection,
 } from "../../options.ts";
 import { type KeyFlags, keyPlace } from "./keyplace.ts";
+import { withWrappedKeys, type WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
 const LIST_HELP = `
 The controller counts what is in its cluster. Before you retire a key, think of Git: an older commit,
@@ -85,7 +86,8 @@ Exit status: 0 all comes back, 3 something would be lost, 1 it could not run.
 
 Examples:
   $ signet keys drill --cluster prod --recovery-identity recovery.key
-  $ signet keys drill --recovery-identity recovery.key --record --json`;
+  $ signet keys drill --recovery-identity recovery.key --record --json
+  $ signet keys drill --wrapped-key keys/prod --kms-provider aws --kms-key alias/signet`;
 
 const SHARES_HELP = `
 Where it takes several holders to recover a key (--recovery-quorum of the controller), each of them opens
@@ -344,25 +346,28 @@ function defineRestore(command: Command): void {
 }
 
 function defineDrill(command: Command): void {
-  command
+  const drill = command
     .command("drill")
     .usage("--recovery-identity FILE [OPTION...]")
     .summary("try whether the repository would bring every value back")
     .description("Tries whether the repository and the keys at hand would bring every value back.")
     .addOption(recoveryIdentityOption())
-    .addOption(recoveryKeyOption("private key or backup to try as well"))
+    .addOption(recoveryKeyOption("private key or backup to try as well"));
+  withWrappedKeys(drill)
     .addOption(clusterOption())
     .addOption(flag("--record", "write down in the repository what was found"))
     .addOption(jsonOption())
     .addHelpText("after", DRILL_HELP)
     .action(
-      async (flags: {
-        recoveryIdentity: string[];
-        recoveryKey: string[];
-        cluster?: string;
-        record: boolean;
-        json: boolean;
-      }) => {
+      async (
+        flags: WrappedKeyOptions & {
+          recoveryIdentity: string[];
+          recoveryKey: string[];
+          cluster?: string;
+          record: boolean;
+          json: boolean;
+        },
+      ) => {
         const { runKeysDrill } = await import("./drill.ts");
         await runKeysDrill(flags);
       },
