@@ -153,7 +153,7 @@ describe("unlike the original, the controller", () => {
     }
     for (const { path } of keys) {
       expect(decodeURIComponent(path)).toMatch(
-        /labelSelector=sealedsecrets\.bitnami\.com\/sealed-secrets-key|fieldSelector=metadata\.name=/,
+        /labelSelector=(sealedsecrets\.bitnami\.com\/sealed-secrets-key|kube-signet\/sealing-key)|fieldSelector=metadata\.name=/,
       );
     }
     // What is read by its name is what a SealedSecret declares.
