@@ -122,10 +122,17 @@ describe("an edit of our Secret is put back", () => {
       "Normal DriftCorrected the Secret had been changed by some-operator (data.password) and was put back",
     );
     expect(await counted()).toBe(before + 1);
-    const line = controller
-      .logs()
-      .split("\n")
-      .find((text) => text.includes("drift put back") && text.includes(`${NAMESPACE}/${name} `));
+    // What it writes comes through a pipe, a moment later.
+    const line = await plane.waitFor("the line in the log", () =>
+      Promise.resolve(
+        controller
+          .logs()
+          .split("\n")
+          .find(
+            (text) => text.includes("drift put back") && text.includes(`${NAMESPACE}/${name} `),
+          ),
+      ),
+    );
     expect(line).toContain("by=some-operator");
     expect(line).toContain("fields=data.password");
     expect(controller.logs()).not.toContain("evil");
