@@ -66,6 +66,8 @@ export interface ReconcilerOptions {
 /** Reconciles SealedSecrets by name. The process may be killed at any point and started again. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
+  /** How often results were forgotten: a run that began before has an outdated one. */
+  #forgotten = 0;
   /** The inputs and the result of each name's last run: equal inputs need no second run. */
   readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
   /** The same for results that no status tells yet. */
@@ -81,6 +83,7 @@ export class Reconciler {
 
   /** Makes failed names run again, because a new sealing key may fix them. Returns those names. */
   forgetFailures(): string[] {
+    this.#forgotten++;
     const failed = [...this.#settled].filter(([, { failed }]) => failed).map(([key]) => key);
     for (const key of failed) this.#settled.delete(key);
     const unreported = [...this.#unreported].filter(([, { result }]) => !result.verdict.synced);
@@ -90,6 +93,7 @@ export class Reconciler {
 
   /** Makes every name run again, because another replica may have written meanwhile. */
   forgetAll(): void {
+    this.#forgotten++;
     this.#settled.clear();
     this.#unreported.clear();
     this.#left.clear();
@@ -102,6 +106,7 @@ export class Reconciler {
 
   async reconcile(key: string): Promise<Outcome> {
     const { world, keyring, updateStatus } = this.#options;
+    const forgotten = this.#forgotten;
     const observed = await world.sealedSecret(key);
     if (observed === undefined || isBeingDeleted(observed.object)) {
       // Its Secret is deleted by the owner reference in a cluster, and by the world in folders.
@@ -151,6 +156,8 @@ export class Reconciler {
       const { retryAfterMs: afterMs } = result;
       return { kind: "retry", ...(afterMs === undefined ? {} : { afterMs }) };
     }
+    // A key that came meanwhile may open it.
+    if (!verdict.synced && this.#forgotten !== forgotten) return { kind: "retry", afterMs: 0 };
     this.#settled.set(key, { seen: inputsThen(reported), failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
       // Only the passing of time ends a contest.

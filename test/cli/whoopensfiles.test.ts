@@ -59,6 +59,7 @@ const MAY_READ_NAMED: Record<string, string> = {
   "cli/commands/completion.ts": "the file on the command line that is completed",
   "cli/commands/edit/editor.ts": "the editor's file",
   "cli/commands/keys/restore.ts": "the backup that is an argument",
+  "cli/commands/keys/wrappedfiles.ts": "--wrapped-key",
   "cli/commands/new/newanswers.ts": "the answer to a question",
   "cli/commands/seal/mergeinto.ts": "--merge-into",
   "cli/kubeseal/input.ts": "--secret-file",
