@@ -132,6 +132,9 @@ export class Reconciler {
           : { verdict: verdicts.unsealFailed(excess), wrote: false };
     if ("kind" in result) return result;
     const { verdict, drift } = result;
+    // Keys that came meanwhile may open it.
+    const isOutdated = (): boolean => !verdict.synced && this.#forgotten !== forgotten;
+    if (isOutdated()) return { kind: "retry", afterMs: 0 };
     if (result.mark !== undefined) {
       const { uid, resourceVersion } = result.mark;
       const left = { uid, resourceVersion, source, patched: result.patched === true };
@@ -156,8 +159,7 @@ export class Reconciler {
       const { retryAfterMs: afterMs } = result;
       return { kind: "retry", ...(afterMs === undefined ? {} : { afterMs }) };
     }
-    // A key that came meanwhile may open it.
-    if (!verdict.synced && this.#forgotten !== forgotten) return { kind: "retry", afterMs: 0 };
+    if (isOutdated()) return { kind: "retry", afterMs: 0 };
     this.#settled.set(key, { seen: inputsThen(reported), failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
       // Only the passing of time ends a contest.

@@ -688,6 +688,41 @@ describe("what cannot be opened", () => {
     expect(reconciler.forgetFailures()).toEqual([]);
   });
 
+  it("is opened again when the key comes while others are tried on it", async () => {
+    const { world, keyring, reconciler, told } = bench();
+    world.put("sealed", await sealed({ key: "second" }));
+    const counting = countingKeys(1);
+    counting.onTrial = () => {
+      keyring.replace([testKey("second")]);
+      reconciler.forgetFailures();
+      return Promise.resolve();
+    };
+    keyring.replace(counting.keys);
+    // Nothing is told of a result that is outdated.
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "retry", afterMs: 0 });
+    expect([newCalls(world), told.verdicts]).toEqual([[], []]);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(held(world)).toEqual({ password: VALUE });
+  });
+
+  it.each(["written", "refused"])(
+    "is opened again when the key comes while its status is %s",
+    async (how) => {
+      const { world, keyring, reconciler } = bench();
+      world.put("sealed", await sealed({ key: "second" }));
+      world.meanwhile.set("status", () => {
+        keyring.replace([testKey("second")]);
+        reconciler.forgetFailures();
+        if (how === "refused") throw new WorldError("refused", "too large");
+      });
+      const first = reconciler.reconcile(NAME);
+      if (how === "refused") await expect(first).rejects.toThrow(WorldError);
+      else expect(await first).toEqual({ kind: "retry", afterMs: 0 });
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(held(world)).toEqual({ password: VALUE });
+    },
+  );
+
   it.each<[string, () => Promise<JsonObject>, string, string]>([
     [
       "a template that fails",
