@@ -185,9 +185,11 @@ export class ClusterKeys {
    */
   async #untilOpen(signal: AbortSignal): Promise<void> {
     let told = 0;
+    const goOn = (): void => this.#noticed?.();
+    signal.addEventListener("abort", goOn, { once: true });
     for (;;) {
       const [first, ...others] = this.#secrets.all().filter((found) => isAwaited(found));
-      if (first === undefined || signal.aborted) return;
+      if (first === undefined || signal.aborted) break;
       if (told !== others.length + 1 && first.waiting?.for === "settings") {
         told = others.length + 1;
         this.#wiring.log.error("wrapped sealing keys cannot be opened: not ready until they can", {
@@ -198,15 +200,10 @@ export class ClusterKeys {
       }
       await new Promise<void>((resolve) => {
         this.#noticed = resolve;
-        signal.addEventListener(
-          "abort",
-          () => {
-            resolve();
-          },
-          { once: true },
-        );
       });
     }
+    this.#noticed = undefined;
+    signal.removeEventListener("abort", goOn);
   }
 
   /** Starts to create keys: the first one, and a new one whenever renewal is due. */
@@ -463,9 +460,11 @@ export class ClusterKeys {
    * with it.
    */
   async #publish(pair: SealingKeyPair, name: string, guard?: () => void): Promise<void> {
+    const { recovery } = this.#wiring;
+    if (recovery === undefined) return;
     const { namespace, labels } = this.#options;
     const plain = formatKeySecret(pair, { name, namespace }, labels);
-    await this.#wiring.recovery?.publish(readKeySecret(parseSecret(plain)), plain, guard);
+    await recovery.publish(readKeySecret(parseSecret(plain)), plain, guard);
   }
 
   /**

@@ -4,7 +4,6 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
-import { readKeys } from "../recovery/recoverykeys.ts";
 import { findProject } from "./project.ts";
 
 export interface GivenKeys {
@@ -21,6 +20,7 @@ export function areKeysGiven({ recoveryKey, recoveryIdentity }: GivenKeys): bool
 
 /** @throws SignetError io, key-invalid, usage */
 export async function readGivenKeys(given: GivenKeys): Promise<SealingKey[]> {
+  const { readKeys } = await import("../recovery/recoverykeys.ts");
   const keys = await readKeys(given.recoveryKey);
   if (given.recoveryIdentity.length === 0) return keys;
   const project = findProject();

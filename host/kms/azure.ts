@@ -2,8 +2,10 @@
 // the pod.
 // SPEC.md, "Wrapped keys".
 
+import { SignetError } from "../../shared/errors.ts";
 import type { KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { AccessToken, type FetchedToken, tokenIn } from "./accesstoken.ts";
 import { keyIn, type Reply, RestClient } from "./restclient.ts";
 
 interface AzureOptions {
@@ -23,17 +25,15 @@ interface AzureIdentity {
 
 const API_VERSION = "7.4";
 const ALGORITHM = "RSA-OAEP-256";
-/** A token is exchanged when less than this of its life is left. */
-const LEAST_LIFE_MS = 120_000;
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const VERSION = /^[0-9a-f]{32}$/;
 
-/** @throws Error if the pod has no workload identity */
+/** @throws SignetError usage if the pod has no workload identity */
 export function azureIdentity(env: NodeJS.ProcessEnv): AzureIdentity {
   const named = (name: string): string => {
     const value = env[name];
     if (value !== undefined && value !== "") return value;
-    throw new Error(`${name} is not set: Azure's workload identity webhook sets it`);
+    throw new SignetError("usage", `${name} is not set: Azure's workload identity webhook sets it`);
   };
   return {
     clientId: named("AZURE_CLIENT_ID"),
@@ -47,7 +47,7 @@ export class AzureKeyVault implements KeyService {
   readonly provider = "azure";
   readonly #options: AzureOptions;
   readonly #http: RestClient;
-  #token: { readonly text: string; readonly untilMs: number } | undefined;
+  readonly #token = new AccessToken(() => this.#fetchToken());
 
   constructor(options: AzureOptions) {
     this.#options = options;
@@ -88,10 +88,10 @@ export class AzureKeyVault implements KeyService {
     const path = [key.pathname, version, operation].filter((part) => part !== "").join("/");
     const url = new URL(`${path}?api-version=${API_VERSION}`, key);
     const body: JsonObject = { alg: ALGORITHM, value };
-    const headers = { authorization: `Bearer ${await this.#accessToken()}` };
+    const headers = { authorization: `Bearer ${await this.#token.get()}` };
     const reply = await this.#http.post(url, body, headers);
     if (reply.status === 200) return reply;
-    if (reply.status === 401) this.#token = undefined;
+    if (reply.status === 401) this.#token.forget();
     const code = asObject(reply.body["error"] ?? null)?.["code"];
     const words = `${typeof code === "string" ? code : "refused"} (status ${reply.status})`;
     const isRefused = operation === "unwrapkey" && [400, 404].includes(reply.status);
@@ -99,9 +99,7 @@ export class AzureKeyVault implements KeyService {
     throw this.#http.failed(reply, words);
   }
 
-  async #accessToken(): Promise<string> {
-    if (this.#token !== undefined && performance.now() < this.#token.untilMs)
-      return this.#token.text;
+  async #fetchToken(): Promise<FetchedToken> {
     const { clientId, tenantId, tokenFile, authority } = this.#options.identity;
     const form = new URLSearchParams({
       grant_type: "client_credentials",
@@ -112,14 +110,7 @@ export class AzureKeyVault implements KeyService {
     });
     const url = new URL(`/${tenantId}/oauth2/v2.0/token`, authority);
     const type = { "content-type": "application/x-www-form-urlencoded" };
-    const reply = await this.#http.request("POST", url, type, form.toString());
-    if (reply.status !== 200) throw this.#http.failed(reply, `no token: status ${reply.status}`);
-    const { access_token: text, expires_in: seconds } = reply.body;
-    if (typeof text !== "string" || typeof seconds !== "number") {
-      throw this.#http.unexpected("no token");
-    }
-    this.#token = { text, untilMs: performance.now() + seconds * 1000 - LEAST_LIFE_MS };
-    return text;
+    return tokenIn(await this.#http.request("POST", url, type, form.toString()), this.#http);
   }
 
   /** Whom the token is for: the service, which is the host without the vault's own name. */

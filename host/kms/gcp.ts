@@ -3,6 +3,7 @@
 
 import { decodeBase64, encodeBase64 } from "../../shared/base64.ts";
 import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
+import { AccessToken, type FetchedToken, tokenIn } from "./accesstoken.ts";
 import { contextText, keyIn, type Reply, RestClient } from "./restclient.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 
@@ -22,15 +23,12 @@ interface GcpOptions {
 
 export const GCP_KEY = /^projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+\/cryptoKeys\/[^/]+$/;
 
-/** A token is exchanged when less than this of its life is left. */
-const LEAST_LIFE_MS = 120_000;
-
 export class GcpKms implements KeyService {
   readonly provider = "gcp";
   readonly #options: GcpOptions;
   readonly #http: RestClient;
   readonly #node: RestClient;
-  #token: { readonly text: string; readonly untilMs: number } | undefined;
+  readonly #token = new AccessToken(() => this.#fetchToken());
 
   constructor(options: GcpOptions) {
     this.#options = options;
@@ -65,10 +63,10 @@ export class GcpKms implements KeyService {
     const bound = encodeBase64(new TextEncoder().encode(contextText(context)));
     const url = new URL(`/v1/${key}:${operation}`, endpoint);
     const body = { ...request, additionalAuthenticatedData: bound };
-    const headers = { authorization: `Bearer ${await this.#accessToken()}` };
+    const headers = { authorization: `Bearer ${await this.#token.get()}` };
     const reply = await this.#http.post(url, body, headers);
     if (reply.status === 200) return reply;
-    if (reply.status === 401) this.#token = undefined;
+    if (reply.status === 401) this.#token.forget();
     const status = asObject(reply.body["error"] ?? null)?.["status"];
     const words = `${typeof status === "string" ? status : "refused"} (status ${reply.status})`;
     // 400 INVALID_ARGUMENT: a damaged ciphertext, or other authenticated data than at encryption.
@@ -76,17 +74,11 @@ export class GcpKms implements KeyService {
     throw this.#http.failed(reply, words);
   }
 
-  async #accessToken(): Promise<string> {
-    if (this.#token !== undefined && performance.now() < this.#token.untilMs)
-      return this.#token.text;
+  async #fetchToken(): Promise<FetchedToken> {
     const url = this.#options.metadata ?? METADATA;
-    const reply = await this.#node.request("GET", url, { "metadata-flavor": "Google" });
-    if (reply.status !== 200) throw this.#node.failed(reply, `no token: status ${reply.status}`);
-    const { access_token: text, expires_in: seconds } = reply.body;
-    if (typeof text !== "string" || typeof seconds !== "number") {
-      throw this.#node.unexpected("no token");
-    }
-    this.#token = { text, untilMs: performance.now() + seconds * 1000 - LEAST_LIFE_MS };
-    return text;
+    return tokenIn(
+      await this.#node.request("GET", url, { "metadata-flavor": "Google" }),
+      this.#node,
+    );
   }
 }

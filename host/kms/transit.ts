@@ -4,18 +4,13 @@
 import { encodeBase64 } from "../../shared/base64.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts";
+import { AccessToken, type FetchedToken } from "./accesstoken.ts";
 import { contextText, keyIn, type Reply, RestClient } from "./restclient.ts";
 
-/** How to log in. `file` holds the account's JWT, the token, or the SecretID; it is read each time. */
+/** How to log in. `file` holds the account's JWT, the token, or the SecretID; it is read when it is needed. */
 type TransitLogin =
   | {
-      readonly method: "kubernetes";
-      readonly role: string;
-      readonly file: string;
-      readonly mount: string;
-    }
-  | {
-      readonly method: "approle";
+      readonly method: "kubernetes" | "approle";
       readonly role: string;
       readonly file: string;
       readonly mount: string;
@@ -43,7 +38,7 @@ export class Transit implements KeyService {
   readonly provider = "transit";
   readonly #options: TransitOptions;
   readonly #http: RestClient;
-  #token: { readonly text: string; readonly untilMs: number } | undefined;
+  readonly #token = new AccessToken(() => this.#logIn());
 
   constructor(options: TransitOptions) {
     this.#options = options;
@@ -85,11 +80,11 @@ export class Transit implements KeyService {
   async #call(operation: "encrypt" | "decrypt", body: JsonObject): Promise<JsonObject> {
     const { mount, key } = this.#options;
     const path = `/v1/${mount}/${operation}/${encodeURIComponent(key)}`;
-    const hadToken = this.#token !== undefined;
-    let reply = await this.#post(path, body, await this.#login());
+    const hadToken = this.#token.isKept;
+    let reply = await this.#post(path, body, await this.#currentToken());
     if (reply.status === 403 && hadToken) {
-      this.#token = undefined;
-      reply = await this.#post(path, body, await this.#login());
+      this.#token.forget();
+      reply = await this.#post(path, body, await this.#currentToken());
     }
     // The engine says 400 for a ciphertext or associated data that do not fit, and for old versions.
     if (reply.status === 400 && operation === "decrypt") throw this.#http.refused(wordsOf(reply));
@@ -106,25 +101,27 @@ export class Transit implements KeyService {
     });
   }
 
-  async #login(): Promise<string> {
+  /** One that a person put into the file, or that of the last login. */
+  #currentToken(): Promise<string> | string {
     const { login } = this.#options;
+    return login.method === "token" ? this.#http.readSecret(login.file) : this.#token.get();
+  }
+
+  async #logIn(): Promise<FetchedToken> {
+    const { login } = this.#options;
+    if (login.method === "token") throw new Error("there is no login by a token");
     const secret = this.#http.readSecret(login.file);
-    if (login.method === "token") return secret;
-    if (this.#token !== undefined && performance.now() < this.#token.untilMs) {
-      return this.#token.text;
-    }
     const body =
       login.method === "kubernetes"
         ? { role: login.role, jwt: secret }
         : { role_id: login.role, secret_id: secret };
     const reply = await this.#post(`/v1/auth/${login.mount}/login`, body, undefined);
     if (reply.status !== 200) throw this.#http.failed(reply, `login refused: ${wordsOf(reply)}`);
-    const { client_token: token, lease_duration: seconds } =
+    const { client_token: text, lease_duration: seconds } =
       asObject(reply.body["auth"] ?? null) ?? {};
-    if (typeof token !== "string") throw this.#http.unexpected("no token");
+    if (typeof text !== "string") throw this.#http.unexpected("no token");
     const lifeMs = typeof seconds === "number" && seconds > 0 ? seconds * 1000 : Infinity;
-    this.#token = { text: token, untilMs: performance.now() + lifeMs * (1 - LEAST_LIFE) };
-    return token;
+    return { text, goodForMs: lifeMs * (1 - LEAST_LIFE) };
   }
 }
 
