@@ -16,7 +16,7 @@ import type { Project, ProjectCluster } from "./projectfile.ts";
 import { needKeyFile, readShareFiles, recoveryPath } from "./recoveryfolder.ts";
 
 /** What a person has to recover keys with. */
-interface Identities {
+export interface Identities {
   readonly files: readonly string[];
   /** Lines that age takes. */
   readonly lines: readonly string[];

@@ -160,6 +160,19 @@ describe("a drill", () => {
     expect(stdout).not.toContain("hunter2");
   });
 
+  it("does not say that all is well where it tried nothing", async () => {
+    await place.seal("dev", "db", { password: "hunter2" });
+    await publish([recipient]);
+    place.write("elsewhere.yaml", place.read("dev/shop/db.yaml"));
+    const { status, stderr } = await drill();
+    expect([status, stderr]).toEqual([
+      3,
+      expect.stringContaining("elsewhere.yaml: not tried: no path in signet.yaml matches it"),
+    ]);
+    const told = JSON.parse((await drill("--json")).stdout) as object;
+    expect(told).toMatchObject({ safe: false, untried: ["elsewhere.yaml"] });
+  });
+
   it("opens nothing with the identity of somebody else", async () => {
     await place.seal("dev", "db", { password: "hunter2" });
     await publish([await identityToRecipient(await generateX25519Identity())]);

@@ -15,7 +15,7 @@ import { recordOutput } from "../../repository/drillrecord.ts";
 import { areKeysGiven, type GivenKeys } from "../../repository/openingkeys.ts";
 import { clusterNamed, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
-import { readIdentities, recoverKeys } from "../../repository/recoveredkeys.ts";
+import { type Identities, readIdentities, recoverKeys } from "../../repository/recoveredkeys.ts";
 import {
   byCluster,
   type Inventory,
@@ -72,12 +72,13 @@ export async function runKeysDrill(options: DrillOptions): Promise<void> {
   const project = needProject();
   if (options.cluster !== undefined) clusterNamed(project, options.cluster);
   const { inventory } = withoutAllowed(readSealedFiles([], project), project);
+  const given = await readGiven(options);
   const at = new Date();
   const drills: ClusterDrill[] = [];
   const chosen = [...inventory.clusters.values()].filter(
     ({ cluster }) => options.cluster === undefined || cluster.name === options.cluster,
   );
-  for (const keys of chosen) drills.push(await drill(project, keys, inventory, options));
+  for (const keys of chosen) drills.push(await drill(project, keys, inventory, given));
   if (options.record) {
     await writeFiles(
       drills.map((each, index) =>
@@ -91,12 +92,25 @@ export async function runKeysDrill(options: DrillOptions): Promise<void> {
     );
   }
   const unreadable = inventory.unreadable.map(({ place, message }) => ({ ...place, message }));
-  const isFound = unreadable.length > 0 || drills.some(({ lost, keys }) => isLoss(lost, keys));
+  // Of a file that fits no path of signet.yaml, nobody knows which cluster's keys it needs.
+  const untried =
+    options.cluster === undefined
+      ? inventory.files.filter(({ objects }) => objects.some(({ meaning }) => meaning === null))
+      : [];
+  const isFound =
+    unreadable.length + untried.length > 0 || drills.some(({ lost, keys }) => isLoss(lost, keys));
   if (options.json) {
-    await printJson({ at: at.toISOString(), safe: !isFound, clusters: drills, unreadable });
+    await printJson({
+      at: at.toISOString(),
+      safe: !isFound,
+      clusters: drills,
+      unreadable,
+      untried: untried.map(({ path }) => path),
+    });
   } else {
     await printLines(drills.flatMap(linesOf));
     for (const { file = "", message } of unreadable) say(`${file}: cannot be read: ${message}`);
+    for (const { path } of untried) say(`${path}: not tried: no path in signet.yaml matches it`);
   }
   if (isFound) {
     throw new SignetError("check-found", "not everything would come back", {
@@ -113,9 +127,9 @@ async function drill(
   project: Project,
   { cluster, current, known }: ClusterKeys,
   inventory: Inventory,
-  options: DrillOptions,
+  given: Given,
 ): Promise<ClusterDrill> {
-  const { held, reasons } = await keysAtHand(project, cluster.name, inventory, options);
+  const { held, reasons } = await keysAtHand(project, cluster.name, inventory, given);
   const keyring = new Keyring(held);
   const objects =
     byCluster(inventory.files.flatMap((file) => file.objects)).get(cluster.name) ?? [];
@@ -144,20 +158,35 @@ async function drill(
 const NOT_HELD = "its key is not in the files that were given";
 const placeOf = ({ file, object, item }: LostValue): string => [file, object, item].join("\n");
 
+/** What a person has to recover with, read once for all clusters. */
+interface Given {
+  readonly held: readonly SealingKey[];
+  /** Why the key service does not open a key, by fingerprint. */
+  readonly reasons: ReadonlyMap<string, string>;
+  /** Null if none were named. */
+  readonly identities: Identities | null;
+}
+
+async function readGiven(options: DrillOptions): Promise<Given> {
+  const { recoveryKey, recoveryIdentity } = options;
+  const { held, reasons } = await openWrappedFiles(options);
+  held.push(...(await readKeys(recoveryKey)));
+  const identities = recoveryIdentity.length === 0 ? null : await readIdentities(recoveryIdentity);
+  return { held, reasons, identities };
+}
+
 /** Every key that can be had without a cluster, and of the others why not, by fingerprint. */
 async function keysAtHand(
   project: Project,
   name: string,
   { clusters }: Inventory,
-  options: DrillOptions,
+  given: Given,
 ): Promise<{ held: SealingKey[]; reasons: ReadonlyMap<string, string> }> {
-  const { recoveryKey, recoveryIdentity } = options;
-  const { held, reasons } = await openWrappedFiles(options);
-  held.push(...(await readKeys(recoveryKey)));
+  const held = [...given.held];
+  const reasons = new Map(given.reasons);
   const keys = clusters.get(name);
-  if (recoveryIdentity.length === 0 || keys === undefined) return { held, reasons };
-  const identities = await readIdentities(recoveryIdentity);
-  for (const { fingerprint, key, error } of await recoverKeys(project, [keys], identities)) {
+  if (given.identities === null || keys === undefined) return { held, reasons };
+  for (const { fingerprint, key, error } of await recoverKeys(project, [keys], given.identities)) {
     if (key !== null) held.push(key);
     if (error !== null) reasons.set(fingerprint, error.message);
   }
