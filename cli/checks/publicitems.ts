@@ -1,7 +1,12 @@
 // Items of Secrets that are known to hold no secret, such as the address of a repository of Argo CD.
 
 import { decodeBase64 } from "../../shared/base64.ts";
-import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  jsonObjectIn,
+  metadataOf,
+} from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 
 /** The label that says what Argo CD takes a Secret for. */
@@ -52,13 +57,7 @@ const CONFIG: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 function isPublicConfig(text: string): boolean {
-  let config: JsonObject | null;
-  try {
-    config = asObject(JSON.parse(text) as Json);
-  } catch {
-    return false;
-  }
-  return Object.entries(config ?? { "": null }).every(([field, value]) => {
+  return Object.entries(jsonObjectIn(text) ?? { "": null }).every(([field, value]) => {
     const known = CONFIG.get(field) ?? [];
     const fields = asObject(value);
     return fields !== null && Object.keys(fields).every((each) => known.includes(each));

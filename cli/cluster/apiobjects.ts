@@ -8,7 +8,7 @@ import { WRAPPED_KEY_LABEL } from "../../shared/keys/wrappedkey.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
-import { type ApiServer, connectApiServer, wordsOf } from "./apiserver.ts";
+import { type ApiServer, connectApiServer, objectIn, wordsOf } from "./apiserver.ts";
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
@@ -21,12 +21,8 @@ function objectOf(answer: Answer, what: string): JsonObject {
         : {}),
     });
   }
-  try {
-    const object = asObject(JSON.parse(answer.text) as Json);
-    if (object !== null) return object;
-  } catch {
-    // The parser's message would quote a Secret.
-  }
+  const object = objectIn(answer);
+  if (object !== null) return object;
   throw new SignetError("network", `${what}: the answer is no object`);
 }
 

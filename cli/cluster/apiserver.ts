@@ -8,8 +8,7 @@ import { Transport } from "../../host/kubernetes/transport.ts";
 import { proxyWords } from "../../host/proxies.ts";
 import { networkReason } from "../../host/networkreason.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
-import type { Json } from "../../shared/manifest/manifest.ts";
+import { type JsonObject, jsonObjectIn } from "../../shared/kubernetes/object.ts";
 import { detail } from "../terminal/messages.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
@@ -115,11 +114,7 @@ export async function ask(
 
 /** The object that an answer holds; null if it holds none. */
 export function objectIn({ text }: Answer): JsonObject | null {
-  try {
-    return asObject(JSON.parse(text) as Json);
-  } catch {
-    return null;
-  }
+  return jsonObjectIn(text);
 }
 
 /** The status, and the server's message where it has one. */

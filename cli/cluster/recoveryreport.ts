@@ -4,7 +4,7 @@
 import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup } from "../../shared/keys/keyfile.ts";
 import { isRecoveryFile, MAX_RECOVERY_CHARACTERS } from "../../shared/keys/recoverynames.ts";
-import { asObject, objectsIn } from "../../shared/kubernetes/object.ts";
+import { asObject, jsonObjectIn, objectsIn } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 import { answerWords, connectController } from "./controller.ts";
@@ -32,20 +32,16 @@ export async function fetchRecovery(options: ClusterOptions): Promise<PublishedK
 }
 
 function reportedKeys(text: string): PublishedKey[] | null {
-  try {
-    const report = asObject(JSON.parse(text) as Json);
-    if (!Array.isArray(report?.["keys"])) return null;
-    return objectsIn(report["keys"]).map(({ fingerprint, files }) => ({
-      fingerprint: typeof fingerprint === "string" ? fingerprint : "",
-      files: new Map(
-        Object.entries(asObject(files ?? null) ?? {}).filter((entry): entry is [string, string] =>
-          isPublished(...entry),
-        ),
+  const keys = jsonObjectIn(text)?.["keys"];
+  if (!Array.isArray(keys)) return null;
+  return objectsIn(keys).map(({ fingerprint, files }) => ({
+    fingerprint: typeof fingerprint === "string" ? fingerprint : "",
+    files: new Map(
+      Object.entries(asObject(files ?? null) ?? {}).filter((entry): entry is [string, string] =>
+        isPublished(...entry),
       ),
-    }));
-  } catch {
-    return null;
-  }
+    ),
+  }));
 }
 
 function isPublished(name: string, text: Json): boolean {

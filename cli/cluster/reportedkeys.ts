@@ -2,7 +2,12 @@
 // SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../shared/errors.ts";
-import { asObject, type JsonObject, objectsIn } from "../../shared/kubernetes/object.ts";
+import {
+  asObject,
+  type JsonObject,
+  jsonObjectIn,
+  objectsIn,
+} from "../../shared/kubernetes/object.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { count } from "../terminal/counts.ts";
@@ -130,12 +135,8 @@ function textOf(value: Json | undefined): string | null {
 }
 
 function parseReport(text: string, source: string): JsonObject {
-  try {
-    const report = asObject(JSON.parse(text) as Json);
-    if (report !== null && Array.isArray(report["keys"])) return report;
-  } catch {
-    // Reported below.
-  }
+  const report = jsonObjectIn(text);
+  if (report !== null && Array.isArray(report["keys"])) return report;
   throw new SignetError("network", `${source} answers with something that is no report on keys`, {
     hint: "the Go original has none; is signet-controller running there?",
   });

@@ -3,12 +3,7 @@
 
 import { type ErrorPlace, locate, SignetError, throwAll } from "../../shared/errors.ts";
 import { type Edit, editManifests } from "../../shared/manifest/edit.ts";
-import {
-  type Json,
-  type ManifestDocument,
-  parseManifests,
-  placeOf,
-} from "../../shared/manifest/manifest.ts";
+import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import {
   API_VERSION,
   formatSealedSecret,
@@ -19,8 +14,8 @@ import {
 } from "../../shared/sealing/sealedsecret.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import {
-  asObject,
   type JsonObject,
+  jsonObjectIn,
   placedObjectsOf,
   serverFieldsRemoved,
   withKind,
@@ -140,12 +135,7 @@ async function reEncrypt(
 }
 
 function parseAnswer(text: string): SealedSecret {
-  let object: JsonObject | null;
-  try {
-    object = asObject(JSON.parse(text) as Json);
-  } catch {
-    object = null;
-  }
+  const object = jsonObjectIn(text);
   if (object === null) throw unusable();
   return parseSealedSecret(withKind(object, KIND, API_VERSION), "any");
 }

@@ -6,8 +6,7 @@ import { readTextWithin, statIfThere } from "../../host/readfile.ts";
 import { MAX_SETTINGS_BYTES, rootOf } from "../../host/rootedfiles.ts";
 import type { Output } from "../../host/writefiles.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
-import type { Json } from "../../shared/manifest/manifest.ts";
+import { jsonObjectIn } from "../../shared/kubernetes/object.ts";
 import type { Project, ProjectCluster } from "./projectfile.ts";
 import { recoveryFolder, recoveryPath } from "./recoveryfolder.ts";
 
@@ -33,9 +32,8 @@ export function recordPath(project: Project, cluster: ProjectCluster): string {
 export function readDrillRecord(project: Project, cluster: ProjectCluster): DrillRecord | null {
   const path = recordPath(project, cluster);
   if (statIfThere(path) === undefined) return null;
-  const { at, opened, lost, keys } = parsed(
-    readTextWithin(rootOf(project.root), path, MAX_SETTINGS_BYTES),
-  );
+  const text = readTextWithin(rootOf(project.root), path, MAX_SETTINGS_BYTES);
+  const { at, opened, lost, keys } = jsonObjectIn(text) ?? {};
   const moment = new Date(typeof at === "string" ? at : Number.NaN);
   if (
     Number.isNaN(moment.getTime()) ||
@@ -43,21 +41,9 @@ export function readDrillRecord(project: Project, cluster: ProjectCluster): Dril
     typeof lost !== "number" ||
     !Array.isArray(keys)
   ) {
-    throw notARecord();
+    throw new SignetError("project-invalid", "it is no record of a drill");
   }
   return { at: moment, opened, lost, keys: keys.filter((key) => typeof key === "string") };
-}
-
-function parsed(text: string): JsonObject {
-  try {
-    return asObject(JSON.parse(text) as Json) ?? {};
-  } catch {
-    throw notARecord();
-  }
-}
-
-function notARecord(): SignetError {
-  return new SignetError("project-invalid", "it is no record of a drill");
 }
 
 /** The record as a file of the repository. */

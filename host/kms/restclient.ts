@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Agent } from "node:http";
 import { decodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
+import { type JsonObject, jsonObjectIn } from "../../shared/kubernetes/object.ts";
 import type { KeyContext } from "../../shared/keys/keyservice.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { agentFor } from "../agents.ts";
@@ -77,7 +77,7 @@ export class RestClient {
         signal,
       };
       const answer = await send(url, options, text, { maxBytes: MAX_BYTES, isRepeatable: true });
-      return { status: answer.status, body: parseBody(answer.text) };
+      return { status: answer.status, body: jsonObjectIn(answer.text) ?? {} };
     } catch (error) {
       throw this.#away(networkReason(error, TIMEOUT_MS), error);
     }
@@ -140,12 +140,4 @@ export class RestClient {
 /** For a log line: one line, and not endless. */
 function bounded(words: string): string {
   return words.replaceAll(/[^ -~]+/g, " ").slice(0, MAX_WORDS);
-}
-
-function parseBody(text: string): JsonObject {
-  try {
-    return asObject(JSON.parse(text) as Json) ?? {};
-  } catch {
-    return {};
-  }
 }

@@ -4,7 +4,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { locate, SignetError } from "../errors.ts";
-import { asObject, type JsonObject, metadataOf } from "../kubernetes/object.ts";
+import { asObject, type JsonObject, jsonObjectIn, metadataOf } from "../kubernetes/object.ts";
 import type { Secret } from "../kubernetes/secret.ts";
 import type { Json } from "../manifest/manifest.ts";
 import { parseCertificate } from "./certificate.ts";
@@ -115,12 +115,7 @@ export function readWrappedKey({ data }: Pick<Secret, "data">): WrappedKey {
 }
 
 function parseFields(text: string): JsonObject {
-  let fields: JsonObject | null = null;
-  try {
-    fields = asObject(JSON.parse(text) as Json);
-  } catch {
-    // The parser's message would quote it.
-  }
+  const fields = jsonObjectIn(text);
   if (fields === null) throw damaged("is not a JSON object");
   if (fields["version"] !== VERSION) {
     throw damaged("is of an unknown version", "a newer version of Signet may have written it");

@@ -271,6 +271,16 @@ export function asObject(value: Json): JsonObject | null {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
 }
 
+/** Returns the object that a JSON text holds; null if it is not JSON, or JSON of something else. */
+export function jsonObjectIn(text: string): JsonObject | null {
+  try {
+    return asObject(JSON.parse(text) as Json);
+  } catch {
+    // The parser's message would quote the text.
+    return null;
+  }
+}
+
 /** Returns the members of a list that are objects; an empty list if `value` is not a list. */
 export function objectsIn(value: Json | undefined): JsonObject[] {
   return (Array.isArray(value) ? value : []).map(asObject).filter((object) => object !== null);

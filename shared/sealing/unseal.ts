@@ -5,15 +5,9 @@ import { decodeEnvelope, parseEnvelope } from "../keys/kinds.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring, OpenedValue } from "../keys/keyring.ts";
 import { Trials } from "../keys/trials.ts";
-import type { Json } from "../manifest/manifest.ts";
 import { labelBytes, scopeOf } from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
-import {
-  asObject,
-  type JsonObject,
-  type ObjectMeta,
-  serverFieldsRemoved,
-} from "../kubernetes/object.ts";
+import { jsonObjectIn, type ObjectMeta, serverFieldsRemoved } from "../kubernetes/object.ts";
 import { checkExtent } from "../kubernetes/extent.ts";
 import { parseSecret, type Secret } from "../kubernetes/secret.ts";
 import type { Stamp } from "./stamp.ts";
@@ -101,13 +95,7 @@ async function unsealLegacy(
   }
   const { name, namespace } = metadata;
   const opened = await openLegacy(metadata, legacyData, keyring, trials);
-  let object: JsonObject | null;
-  try {
-    object = asObject(JSON.parse(new TextDecoder().decode(opened.plaintext)) as Json);
-  } catch {
-    // The parser's own message would quote the plaintext.
-    object = null;
-  }
+  const object = jsonObjectIn(new TextDecoder().decode(opened.plaintext));
   if (object === null) throw sealedSecretError("holds no Secret", "spec.data");
   checkExtent(object);
   const secret = parseSecret({ ...object, kind: "Secret", apiVersion: "v1" });
