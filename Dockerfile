@@ -54,7 +54,7 @@ LABEL org.opencontainers.image.title="kube-signet" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.revision="$COMMIT"
 COPY --from=build /out /
-# Else it is / for a user whom the image does not know: there is none to write to.
+# Without this, HOME is / for users that the image does not know. This folder does not exist.
 ENV PATH=/usr/local/bin NODE_ENV=production HOME=/nonexistent
 # Numeric, or the kubelet cannot tell that it is not root.
 USER 65532:65532

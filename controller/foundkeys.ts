@@ -122,8 +122,8 @@ export class FoundKeys {
   }
 
   /**
-   * Stores what `call` returns, a key Secret of this name, before the watch tells of it; undefined
-   * if there is none. Returns it.
+   * Takes the key Secret of this name that `call` returns, before the watch reports it, and returns
+   * it; null if `call` returns undefined.
    */
   async take(
     name: string,

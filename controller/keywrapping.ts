@@ -113,7 +113,7 @@ export class KeyWrapping {
     if (mode !== "wrap") return "--kms-mode is not wrap";
     if (request === "wrap") return wrapped === undefined ? null : "it is wrapped already";
     if (request === "rewrap") return wrapped === undefined ? "it is not wrapped" : null;
-    return "it is none of wrap, rewrap and unwrap";
+    return "it is not wrap, rewrap or unwrap";
   }
 
   #refuse(refused: Secret, request: string, reason: string): void {

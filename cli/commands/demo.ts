@@ -113,7 +113,7 @@ function runDemo(): void {
 
 /** Where the npm package has its programs. @throws SignetError io in a program without the others */
 function folderOfPrograms(): string {
-  // Installed commands are symbolic links; the path of a program without Node is none of the disk.
+  // Installed commands are symbolic links. In a program without Node, this path exists inside the program only.
   const folder = dirname(samePlace(process.argv[1] ?? "."));
   if (statIfThere(join(folder, CONTROLLER)) !== undefined) return folder;
   throw new SignetError(

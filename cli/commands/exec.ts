@@ -16,7 +16,7 @@ import {
   recoveryKeyOption,
   withConnection,
 } from "../options.ts";
-import { plainValuesFrom, type ValueSource } from "../repository/plainvalues.ts";
+import { plainValuesFrom, textOfValue, type ValueSource } from "../repository/plainvalues.ts";
 import { findProject } from "../repository/project.ts";
 import { readSealedFile } from "../repository/sealedfiles.ts";
 import { ExitStatus } from "../terminal/exitstatus.ts";
@@ -113,8 +113,8 @@ async function itemsOf(
 }
 
 /**
- * Variables by which others can make a program run what they like. A SealedSecret comes from
- * strangers, and the names of its items with it.
+ * Variables that can make a program run other code. The names of items in a SealedSecret may be
+ * chosen by a stranger.
  */
 const POWERFUL = new RegExp(
   `^(${[
@@ -139,8 +139,9 @@ function sorted(
   const others = new Map<string, Uint8Array>();
   for (const [item, value] of items) {
     const name = prefix + item;
-    const text = textOf(value);
-    if (text === undefined || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+    const text = textOfValue(value);
+    // No variable can hold a NUL.
+    if (text === undefined || text.includes("\0") || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
       others.set(item, value);
     } else if (POWERFUL.test(name) && !only.includes(item)) {
       throw new SignetError("usage", `the variable ${name} changes how programs run`, {
@@ -158,16 +159,6 @@ function sorted(
       hint: "use --files to get these as files, or --only to choose others",
     },
   );
-}
-
-/** Undefined for what a variable cannot hold. */
-function textOf(value: Uint8Array): string | undefined {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
-    return text.includes("\0") ? undefined : text;
-  } catch {
-    return undefined;
-  }
 }
 
 const PASSED_ON = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;

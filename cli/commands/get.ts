@@ -4,7 +4,7 @@
 import type { Command } from "commander";
 import { SignetError } from "../../shared/errors.ts";
 import { type Connected, connection, flag, recoveryKeyOption, withConnection } from "../options.ts";
-import { plainValuesFrom, type ValueSource } from "../repository/plainvalues.ts";
+import { plainValuesFrom, textOfValue, type ValueSource } from "../repository/plainvalues.ts";
 import { findProject } from "../repository/project.ts";
 import { chooseObject, readSealedFile } from "../repository/sealedfiles.ts";
 import { printBytes, printResult } from "../terminal/results.ts";
@@ -54,7 +54,7 @@ async function runGet(path: string, item: string, options: GetOptions): Promise<
     await printBytes(value);
     return;
   }
-  const text = textOf(value);
+  const text = textOfValue(value);
   // A terminal acts upon control characters.
   if (text === undefined || /[^\P{Cc}\n\t]/u.test(text)) {
     throw new SignetError("usage", "this value is not text: it is not printed on a terminal", {
@@ -63,12 +63,4 @@ async function runGet(path: string, item: string, options: GetOptions): Promise<
     });
   }
   await printResult(text.endsWith("\n") ? text : `${text}\n`);
-}
-
-function textOf(value: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
-  } catch {
-    return undefined;
-  }
 }

@@ -110,17 +110,15 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
   const maxAge =
     options.maxKeyAge === undefined ? project?.maxKeyAgeDays : askedAge(options.maxKeyAge);
   const beside = options.staged ? committedBeside(inventory, project) : undefined;
-  const findings = verifyFiles(inventory, project, maxAge, new Date(), beside);
+  const required = options.require === undefined ? project?.requiredHybrid : ALL_HYBRID;
+  const now = new Date();
+  const findings = verifyFiles(inventory, project, maxAge, now, beside);
   const more = [
-    checkHybrid(
-      inventory,
-      options.require === undefined ? (project?.requiredHybrid ?? []) : ALL_HYBRID,
-      new Date(),
-    ),
+    checkHybrid(inventory, required ?? [], now),
     nestedProjects(sources, project),
     await verifyTemplates(inventory),
     ...[...inventory.clusters.values()].map(checkCertificateFile),
-    checkRecovery(inventory, project, new Date()),
+    checkRecovery(inventory, project, now),
     options.live ? await verifyLive(inventory, options) : [],
     options.live ? await checkHeldKeys(inventory, options) : [],
   ];

@@ -28,7 +28,7 @@ export function recordPath(project: Project, cluster: ProjectCluster): string {
   return recoveryPath(project, cluster, RECORD_FILE);
 }
 
-/** Null where there is none. @throws SignetError io, project-invalid */
+/** Returns null if no drill was recorded. @throws SignetError io, project-invalid */
 export function readDrillRecord(project: Project, cluster: ProjectCluster): DrillRecord | null {
   const path = recordPath(project, cluster);
   if (statIfThere(path) === undefined) return null;

@@ -50,3 +50,12 @@ export async function plainValuesFrom(source: ValueSource): Promise<PlainValues>
       return (await unseal(sealed, keyring, { render, acceptLegacy: true })).secret.data;
     });
 }
+
+/** A value as text; undefined if it is not UTF-8. */
+export function textOfValue(value: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
+  } catch {
+    return undefined;
+  }
+}

@@ -33,7 +33,7 @@ export function usesRecovery(project: Project, cluster: ProjectCluster): boolean
 }
 
 /**
- * The text of a file in the folder; null where there is none, and where it is no file of age.
+ * Returns the text of a file in the folder; null if it does not exist or is not an age file.
  * @throws SignetError io
  */
 export function readRecoveryFile(

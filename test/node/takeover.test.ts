@@ -420,7 +420,7 @@ function seen(): Watch {
 }
 
 describe("all the while", () => {
-  it("nothing was deleted, made anew or changed but what was meant to be", async () => {
+  it("nothing was deleted, recreated or changed except what was meant to be", async () => {
     expect(
       seen()
         .disturbances()

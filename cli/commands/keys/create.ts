@@ -39,7 +39,7 @@ export async function runKeysCreate(options: CreateOptions): Promise<void> {
   checkLockFlags(options);
   for (const file of [output, cert]) {
     if (statIfThere(file) === undefined) continue;
-    throw new SignetError("io", "is there already", { place: { file } });
+    throw new SignetError("io", "already exists", { place: { file } });
   }
   const lock = await chooseLock(options);
   const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000);

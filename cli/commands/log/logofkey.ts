@@ -230,15 +230,14 @@ function algorithmWords(found: readonly Exposed[], algorithm: string): string[] 
   const items = countItems(found);
   const name = algorithm === RSA ? "RSA" : algorithm;
   if (items === 0) return [`No value was found that was sealed with ${name}.`];
-  const advice =
-    algorithm === RSA
-      ? ["Whoever has this history and breaks RSA one day reads them, also where they were sealed"]
-      : [];
-  return [
-    `${count(items, "value")} ever sealed with ${name}.`,
-    ...advice,
-    ...(advice.length > 0 ? ["anew since: change what must stay secret for longer."] : []),
-  ];
+  const lines = [`${count(items, "value")} ever sealed with ${name}.`];
+  if (algorithm === RSA) {
+    lines.push(
+      "If RSA is broken one day, whoever has this history can read all of them, even those that",
+      "were re-sealed since. Change every value that must stay secret longer than that.",
+    );
+  }
+  return lines;
 }
 
 function readingLine({ commits, files, otherFiles }: History): string {
@@ -276,7 +275,7 @@ function exposing(top: string): (found: FoundCiphertext) => Exposed {
 /** Null where it is not known. */
 type KeyTest = (found: TextCiphertext) => Promise<boolean | null>;
 
-/** Every envelope tells its algorithm; what is none was never sealed. */
+/** Every envelope names its algorithm. Text that is not an envelope was never sealed. */
 function algorithmTest(algorithm: string): KeyTest {
   return ({ ciphertext }) => Promise.resolve(decodeEnvelope(ciphertext)?.kind === algorithm);
 }
