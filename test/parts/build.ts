@@ -333,7 +333,7 @@ async function makeNodeRuntime(directory: string): Promise<void> {
   await mkdir(packages);
   let unpacked: string[];
   try {
-    unpacked = await unpackPackages(run, RUNTIME_PACKAGES, packages);
+    unpacked = await unpackPackages(RUNTIME_PACKAGES, packages);
   } catch (error) {
     throw new PartsUnavailable(
       `containerd, runc, CNI's plugins and nft are not all on this machine, and apt cannot fetch them: ${error instanceof Error ? error.message : String(error)}`,

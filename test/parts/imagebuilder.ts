@@ -2,8 +2,9 @@
 // and never installed: no root is needed, nothing on the machine changes, and no processor is
 // emulated for the base of another one. No registry is asked, whose limits and answers differ from
 // machine to machine.
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Apt, fetchAlone, fetchWithNeeds, openApt, unpack } from "./apt.ts";
 import { packageFromNpm, run } from "./fetch.ts";
 
 /** What apt checks Debian's signatures with; of the package debian-archive-keyring. */
@@ -67,59 +68,20 @@ export const IMAGE_BUILDER = JSON.stringify([
   SETTINGS,
 ]);
 
-/** An apt-get with lists and packages of its own. */
-interface Apt {
-  readonly folder: string;
-  readonly options: string[];
-}
-
-async function openApt(folder: string, arch: NodeArch): Promise<Apt> {
-  for (const each of ["lists/partial", "archives/partial"]) {
-    await mkdir(join(folder, each), { recursive: true });
-  }
+/** An apt-get for Debian's own packages of a processor, whatever this machine has. */
+async function openDebian(folder: string, arch: NodeArch): Promise<Apt> {
+  await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "status"), "");
   const sources = SOURCES.map((source) => `deb [signed-by=${DEBIAN_KEYS}] ${source}\n`).join("");
   await writeFile(join(folder, "sources.list"), sources);
-  const settings = {
+  return openApt(folder, {
     "APT::Architecture": DEBIAN_ARCHS[arch],
     "APT::Architectures": DEBIAN_ARCHS[arch],
-    "APT::Install-Recommends": "false",
-    // Another user could not write to our folder.
-    "APT::Sandbox::User": "root",
-    "Acquire::Languages": "none",
-    "Acquire::Retries": "3",
-    "Debug::NoLocking": "true",
-    "Dir::Cache": folder,
     "Dir::Etc::sourcelist": join(folder, "sources.list"),
     "Dir::Etc::sourceparts": "/dev/null",
     "Dir::State": folder,
     "Dir::State::status": join(folder, "status"),
-  };
-  const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-  await run("apt-get", [...options, "--quiet", "update"]);
-  return { folder, options };
-}
-
-/** Fetches the packages with all that they need and installs nothing. Returns their files. */
-async function fetchWithNeeds({ folder, options }: Apt, packages: string[]): Promise<string[]> {
-  await run("apt-get", [...options, "--quiet", "--yes", "--download-only", "install", ...packages]);
-  const archives = join(folder, "archives");
-  return (await readdir(archives))
-    .filter((file) => file.endsWith(".deb"))
-    .map((file) => join(archives, file));
-}
-
-/** Fetches these packages alone. Returns their files. */
-async function fetchAlone({ folder, options }: Apt, packages: string[]): Promise<string[]> {
-  const target = join(folder, "alone");
-  await mkdir(target);
-  await run("apt-get", [...options, "--quiet", "download", ...packages], { cwd: target });
-  return (await readdir(target)).map((file) => join(target, file));
-}
-
-async function unpack(files: readonly string[], root: string): Promise<void> {
-  await mkdir(root, { recursive: true });
-  for (const file of files) await run("dpkg-deb", ["--extract", file, root]);
+  });
 }
 
 /** dpkg's own record of the packages, as if it had installed them. */
@@ -177,7 +139,7 @@ export async function makeImageBuilder(
   node: NodeForBase,
 ): Promise<void> {
   const scratch = join(directory, "scratch");
-  const own = await openApt(join(scratch, arch), arch);
+  const own = await openDebian(join(scratch, arch), arch);
   const program = join(directory, "program");
   await unpack(await fetchAlone(own, BUILDAH), program);
   // Programs of buildah's own tests, most of the package.
@@ -196,7 +158,7 @@ export async function makeImageBuilder(
   const pin = { hash: "sha512", encoding: "base64", sum: NPM_SHA512 } as const;
   const npm = await packageFromNpm(NPM, pin, directory);
   for (const each of ["x64", "arm64"] as const) {
-    const apt = each === arch ? own : await openApt(join(scratch, each), each);
+    const apt = each === arch ? own : await openDebian(join(scratch, each), each);
     const root = join(scratch, each, "root");
     await makeBase(root, apt, await node.program(each), npm);
     const platform = `linux/${DEBIAN_ARCHS[each]}`;
