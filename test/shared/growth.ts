@@ -131,17 +131,20 @@ export function cpu(run: () => unknown): number {
 const NOISE_MS = 15;
 /** The least of so many times counts: on a busy machine, one of a few is not enough. */
 const ATTEMPTS = 12;
+/** How much longer four times the input may take: n to the power of 1.32; n to that of 1.5 takes 8. */
+const LIMIT = 6.25;
 
 /**
- * The ratio of the times for an input of `size` and of twice that; undefined where it is linear,
- * or too fast to measure.
+ * The times for half of `size` and for twice that; undefined where they grow linearly, or are too
+ * short to measure. A busy machine blurs the step from one size to its double, but not to four
+ * times it.
  */
 export function superlinear(
   run: (text: string) => void,
   input: (size: number) => string,
   size: number,
 ): string | undefined {
-  const small = input(size);
+  const small = input(Math.floor(size / 2));
   const large = input(2 * size);
   let atSmall = Infinity;
   let atLarge = Infinity;
@@ -159,7 +162,7 @@ export function superlinear(
         run(small);
       }),
     );
-    if (atLarge <= 2.5 * Math.max(atSmall, NOISE_MS / 2.5)) return undefined;
+    if (atLarge <= LIMIT * Math.max(atSmall, NOISE_MS / LIMIT)) return undefined;
   }
   return `${atSmall.toFixed(1)} ms, then ${atLarge.toFixed(1)} ms`;
 }
