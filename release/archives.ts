@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readFromTgz, readFromZip } from "../test/parts/archive.ts";
+import { readFromTgz, readFromZip } from "./unpack.ts";
 
 export const CHECKSUMS = "checksums.txt";
 

@@ -58,7 +58,7 @@ async function timed<T>(what: string, work: Promise<T>): Promise<T> {
 }
 
 /** The slowest files of tests. */
-function slowest({ testResults }: Report, count = 5): string {
+function slowest({ testResults }: Report, count = 4): string {
   return testResults
     .map(({ name, startTime, endTime }) => ({ name, took: endTime - startTime }))
     .sort((left, right) => right.took - left.took)
@@ -169,7 +169,7 @@ async function runSuites(
   what = "tests",
   without: readonly string[] = [],
 ): Promise<Tally> {
-  const reportFile = join(scratch, "report.json");
+  const reportFile = join(scratch, `${what.replaceAll(" ", "-")}.json`);
   const vitest = [process.execPath, VITEST, "run"];
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   const selection = projects.map((project) => `--project=${project}`);
@@ -184,7 +184,7 @@ async function runSuites(
     fault(`vitest ended with ${status} and left no report`);
     return { passed: 0, failed: 0 };
   }
-  if (what === "tests") times.push(`the slowest files: ${slowest(report)}`);
+  if (!what.includes(" at ")) times.push(`the slowest files of ${what}: ${slowest(report)}`);
   const tally: Tally = { passed: 0, failed: 0 };
   for (const { name, status: fileStatus, assertionResults } of report.testResults) {
     const failed = assertionResults.filter((test) => test.status === "failed").length;
@@ -288,8 +288,26 @@ async function runAll(
     fault(`NOT RUN: the suites interop, cluster and node\n${why}`);
     return withShifted(tally, args, env, scratch);
   }
-  const tally = await runSuites(projects, args, env, scratch, true);
-  return withShifted(tally, args, env, scratch);
+  if (args.length > 0) return runSuites(projects, args, env, scratch, true);
+  return inLanes(env, scratch);
+}
+
+/**
+ * Everything, in two lanes: clusters wait for programs much of their time, which the rest uses. Each
+ * lane has namespaces of its own.
+ */
+async function inLanes(env: NodeJS.ProcessEnv, scratch: string): Promise<Tally> {
+  const rest = PROJECTS.filter((project) => project !== "cluster");
+  const [ofClusters, ofRest] = await Promise.all([
+    runSuites(["cluster"], [], env, scratch, true, "clusters"),
+    runSuites(rest, [], env, scratch, true, "the rest").then((tally) =>
+      withShifted(tally, [], env, scratch),
+    ),
+  ]);
+  return {
+    passed: ofClusters.passed + ofRest.passed,
+    failed: ofClusters.failed + ofRest.failed,
+  };
 }
 
 /** Takes an option and its value out of the arguments. */

@@ -21,7 +21,7 @@ import { gunzipSync } from "node:zlib";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runToEnd } from "../cluster/program.ts";
-import { filesInTar } from "../parts/archive.ts";
+import { filesInTar } from "../../release/unpack.ts";
 import { partPath } from "../parts/parts.ts";
 import { startRegistry } from "./release/registry.ts";
 

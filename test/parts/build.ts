@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { filesInTar, readFromTgz, readFromZip } from "./archive.ts";
+import { filesInTar, readFromTgz, readFromZip } from "../../release/unpack.ts";
 import { unpackPackages } from "./distribution.ts";
 import { packageFromNpm, run } from "./fetch.ts";
 import { DEBIAN_KEYS, IMAGE_BUILDER, makeImageBuilder } from "./imagebuilder.ts";

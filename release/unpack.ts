@@ -1,5 +1,5 @@
-// Reading files out of a .tar, a .tgz or a .zip with what Node has, so that the test bed depends on
-// no `tar` and no `unzip`.
+// Reading files out of a .tar, a .tgz or a .zip with what Node has, so that neither a release nor the
+// test bed depends on `tar` or `unzip`.
 import { gunzipSync, inflateRawSync } from "node:zlib";
 
 const TAR_BLOCK_BYTES = 512;
