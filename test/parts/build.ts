@@ -45,8 +45,6 @@ type NodePart = keyof typeof NODES;
 const KUBERNETES = "v1.35.4";
 // renovate: go go.etcd.io/etcd/server/v3
 const ETCD = "v3.6.6";
-// renovate: github-releases prometheus/prometheus
-const PROMTOOL = "v3.5.0";
 // renovate: go github.com/argoproj/gitops-engine
 const AGENT = "v0.7.3";
 // renovate: go github.com/open-policy-agent/gatekeeper/v3
@@ -306,6 +304,28 @@ const RUNTIME_BIN = ["containerd", "containerd-shim-runc-v2", "ctr", "runc", "nf
 const RUNTIME_CNI = ["ptp", "host-local", "loopback"];
 const CNI_FOLDERS = ["/opt/cni/bin", "/usr/lib/cni"];
 
+/** The machine's own, else the one in the distribution's package. */
+async function makePromtool(directory: string): Promise<void> {
+  const installed = onPath("promtool");
+  const target = join(directory, "promtool");
+  if (installed !== undefined) {
+    await run("cp", ["-L", installed, target]);
+    return;
+  }
+  const packages = join(directory, "packages");
+  await mkdir(packages);
+  try {
+    await unpackPackages(["prometheus"], packages, { withNeeds: false });
+  } catch (error) {
+    throw new PartsUnavailable(
+      `promtool is not on this machine, and apt cannot fetch it: ${error instanceof Error ? error.message : String(error)}`,
+      "install it (Debian and Ubuntu: the package prometheus) so that it is found on PATH",
+    );
+  }
+  await rename(join(packages, "usr/bin/promtool"), target);
+  await rm(packages, { recursive: true });
+}
+
 /** Starts a program of a package with the libraries that came with it. */
 const packagedLauncher = (path: string): string => `#!/bin/sh
 packages=$(dirname "$0")/../packages
@@ -532,16 +552,10 @@ const RECIPES: Recipe[] = [
   {
     name: "promtool",
     parts: ["promtool"],
-    usually: `promtool ${PROMTOOL} from source, 2 minutes`,
-    needs: "go",
-    version: PROMTOOL,
-    folder: "promtool",
-    make: (directory) =>
-      goBuild(
-        "promtool",
-        "github.com/prometheus/prometheus/cmd/promtool",
-        join(directory, "promtool"),
-      ),
+    usually: "promtool, the machine's or the distribution's, 10 seconds",
+    needs: "network",
+    version: "1",
+    make: makePromtool,
   },
   {
     name: "agent",

@@ -5,12 +5,16 @@ import { basename, join } from "node:path";
 import { additions, fetchAlone, openApt, unpack } from "./apt.ts";
 
 /**
- * Unpacks packages of Debian or Ubuntu, and what they need beyond this machine's, below `directory`.
- * Returns name and version of each. @throws Error where apt cannot, with its words
+ * Unpacks packages of Debian or Ubuntu below `directory`, and (`withNeeds`) the packages that they
+ * depend on and this machine lacks. Returns name and version of each. @throws Error where apt cannot, with its words
  */
-export async function unpackPackages(packages: string[], directory: string): Promise<string[]> {
+export async function unpackPackages(
+  packages: string[],
+  directory: string,
+  { withNeeds = true } = {},
+): Promise<string[]> {
   const apt = await openApt(join(directory, "apt"), {});
-  const files = await fetchAlone(apt, await additions(apt, packages));
+  const files = await fetchAlone(apt, withNeeds ? await additions(apt, packages) : packages);
   await unpack(files, directory);
   await rm(apt.folder, { recursive: true });
   return files
