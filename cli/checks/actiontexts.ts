@@ -79,14 +79,14 @@ function defaultIn(expression: string): string | undefined {
 }
 
 /** The same, also as what `dig` gives for a key that is missing. */
-function fallbackIn(expression: string): string | undefined {
+function fallbackIn(expression: string, level = 0): string | undefined {
   const [piped] = PIPED_DIG.exec(expression) ?? [];
   const inner = INNER_DIG.exec(expression)?.[0];
   const dug =
     piped !== undefined
-      ? argumentsOf(expression.slice(expression.indexOf(piped) + piped.length)).at(-1)
+      ? argumentsOf(expression.slice(expression.indexOf(piped) + piped.length), level).at(-1)
       : inner !== undefined
-        ? argumentsOf(expression.slice(inner.length)).at(-2)
+        ? argumentsOf(expression.slice(inner.length), level).at(-2)
         : undefined;
   return dug === undefined || dug.trim() === "" ? defaultIn(expression) : dug;
 }
@@ -118,7 +118,7 @@ const PART = new RegExp(`${TEXT}|[()|]|[^\\s()|"'\`]+`, "g");
  * The arguments of a function up to the end of its call; of one in parentheses, the default. Undefined
  * for what is no text.
  */
-function argumentsOf(after: string): (string | undefined)[] {
+function argumentsOf(after: string, level = 0): (string | undefined)[] {
   const values: (string | undefined)[] = [];
   let depth = 0;
   let start = 0;
@@ -129,12 +129,19 @@ function argumentsOf(after: string): (string | undefined)[] {
     if (part === "(") {
       if (depth++ === 0) start = match.index;
     } else if (part === ")") {
-      if (--depth === 0) values.push(fallbackIn(after.slice(start, match.index)));
+      if (--depth === 0) values.push(innerText(after.slice(start, match.index), level));
     } else if (depth === 0) {
       values.push(/^["'`\\]/.test(part) ? textIn(groups) : undefined);
     }
   }
   return values;
+}
+
+/** As many calls within each other are looked into: each takes a step for each character. */
+const MAX_LEVEL = 3;
+
+function innerText(expression: string, level: number): string | undefined {
+  return level < MAX_LEVEL ? fallbackIn(expression, level + 1) : defaultIn(expression);
 }
 
 function joined(values: readonly (string | undefined)[], between: string): string {
