@@ -141,7 +141,7 @@ describe("what is wrong with one Secret or one manifest", () => {
     const command = ["-c", limited, "bash", process.execPath, ...args()];
     const { status, stderr } = spawnSync("bash", command, { encoding: "utf8" });
     expect(status).toBe(1);
-    expect(stderr).toContain("the Secret cannot be written: EFBIG");
+    expect(stderr).toContain("the Secret cannot be written: the file would be too large (EFBIG)");
     expect(readFileSync(at("out/zulu/web/a"), "utf8")).toBe("1");
     expect(readdirSync(at("out/shop/db"))).toEqual(["a"]);
     expect(sync().stdout).toContain("0 failed");
@@ -318,6 +318,12 @@ describe("what is wrong with one Secret or one manifest", () => {
     expect(stderr).toContain(words);
     expect(stderr).toContain("config/a.yaml");
     expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+  });
+
+  it("a folder that is missing is an error in words", () => {
+    const { status, stderr } = sync("--from", at("missing"));
+    expect(status).toBe(1);
+    expect(stderr).toContain("cannot be read: no such file or directory (ENOENT)");
   });
 
   it.each<[string, () => void, string]>([
