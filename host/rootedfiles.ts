@@ -133,7 +133,7 @@ export function namesWithin(root: string, path: string, word: string, limit: num
       const length = readSync(file, chunk);
       if (length === 0) return false;
       total += length;
-      const text = before + chunk.latin1Slice(0, length).replaceAll("\0", "");
+      const text = before + chunk.toString("latin1", 0, length).replaceAll("\0", "");
       if (text.includes(word)) return true;
       before = text.slice(1 - word.length);
     }
