@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { writeAtomically } from "../host/atomicwrite.ts";
-import { errnoOf } from "../host/errno.ts";
+import { errnoOf, errnoWords } from "../host/errno.ts";
 import { filesInKeyFolder, isAccessibleToOthers } from "../host/keyfolder.ts";
 import { HYBRID } from "../shared/envelopes/hybrid.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
@@ -124,5 +124,6 @@ export function reasonOf(error: unknown): string {
     const place = formatPlace(error.place);
     return place === "" ? error.message : `${place}: ${error.message}`;
   }
-  return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+  const code = errnoOf(error);
+  return code === undefined ? (error as Error).message : errnoWords(code);
 }

@@ -3,7 +3,7 @@
 
 import { type Dirent, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { readWithin, rootOf } from "../host/rootedfiles.ts";
+import { MAX_FOUND_BYTES, namesWithin, readWithin, rootOf } from "../host/rootedfiles.ts";
 import { formatPlace, SignetError } from "../shared/errors.ts";
 import { type Json, type ManifestDocument, parseManifests } from "../shared/manifest/manifest.ts";
 import { KIND } from "../shared/sealing/sealedsecret.ts";
@@ -18,6 +18,7 @@ import {
   parseMetadata,
 } from "../shared/kubernetes/object.ts";
 import { reasonOf } from "./folderkeys.ts";
+import type { Log } from "./log.ts";
 
 /** Far more than any manifest has, and little enough to parse. */
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
@@ -28,6 +29,7 @@ export interface ManifestOptions {
   /** The namespace of manifests that declare none. */
   readonly namespace: string;
   readonly onProblem: (message: string, where: string) => void;
+  readonly log: Log;
 }
 
 /** What all manifests together declare. */
@@ -130,7 +132,10 @@ export class FolderManifests {
       // A file that is itself named may be a link.
       const within = rootOf(file === root ? dirname(realpathSync(file)) : root);
       const path = file === root ? realpathSync(file) : file;
-      const content = this.#parse(readWithin(within, path, MAX_MANIFEST_BYTES), file);
+      const content =
+        size > MAX_MANIFEST_BYTES && file !== root && this.#isOtherLarge(within, file, size)
+          ? NOTHING
+          : this.#parse(readWithin(within, path, MAX_MANIFEST_BYTES), file);
       this.#files.set(file, { seen, ...content });
       return content;
     } catch (error) {
@@ -180,6 +185,19 @@ export class FolderManifests {
       if (error instanceof SignetError && isOther) return [];
       throw error;
     }
+  }
+
+  /** Whether a file that is too large for a manifest is something else, such as a data set. Says so. */
+  #isOtherLarge(within: string, file: string, size: number): boolean {
+    if (this.#hadObjects(file)) return false;
+    const isSearched = size <= MAX_FOUND_BYTES;
+    if (isSearched && namesWithin(within, file, KIND, MAX_FOUND_BYTES)) return false;
+    this.#options.log.warn("file skipped, too large for a manifest", {
+      object: file,
+      mebibytes: Math.ceil(size / 1024 / 1024),
+      searched: isSearched ? `no ${KIND} in it` : "no",
+    });
+    return true;
   }
 
   #hadObjects(file: string): boolean {

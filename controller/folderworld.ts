@@ -10,7 +10,6 @@ import { writeAtomically } from "../host/atomicwrite.ts";
 import { errnoOf } from "../host/errno.ts";
 import { reasonOf } from "./folderkeys.ts";
 import { type Declarations, FolderManifests, type ManifestOptions } from "./foldermanifests.ts";
-import type { Log } from "./log.ts";
 import { ensureFolder, removeEmptyFolder, SecretFiles } from "./secretfiles.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
@@ -20,7 +19,6 @@ export interface FolderOptions extends ManifestOptions {
   readonly to: string;
   /** Also write `NAMESPACE/_env/NAME`. */
   readonly envFiles: boolean;
-  readonly log: Log;
 }
 
 /**

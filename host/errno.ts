@@ -24,6 +24,12 @@ const ERRNO_WORDS: Record<string, string> = {
   EIO: "input/output error",
 };
 
+/** What the code of a failed system call means, and the code: `no such file or directory (ENOENT)`. */
+export function errnoWords(code: string): string {
+  const words = ERRNO_WORDS[code];
+  return words === undefined ? code : `${words} (${code})`;
+}
+
 /** The error for a failed system call. `what`: what failed, such as `cannot read`. */
 export function ioError(what: string, error: unknown, file?: string): SignetError {
   const code = errnoOf(error) ?? "unknown error";

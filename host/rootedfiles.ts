@@ -117,6 +117,32 @@ export function rootOfNamed(path: string): string | undefined {
  * @throws SignetError io
  */
 export function readWithin(root: string, path: string, limit: number): Buffer {
+  return withOpen(root, path, (file) => readUpTo(file, limit, path));
+}
+
+/**
+ * Whether a word of ASCII is in such a file, in whatever encoding. Takes little memory, and looks at
+ * no more than `limit` bytes.
+ * @throws SignetError io
+ */
+export function namesWithin(root: string, path: string, word: string, limit: number): boolean {
+  return withOpen(root, path, (file) => {
+    const chunk = Buffer.allocUnsafe(65_536);
+    let before = "";
+    for (let total = 0; total < limit;) {
+      const length = readSync(file, chunk);
+      if (length === 0) return false;
+      total += length;
+      const text = before + chunk.toString("latin1", 0, length).replaceAll("\0", "");
+      if (text.includes(word)) return true;
+      before = text.slice(1 - word.length);
+    }
+    return false;
+  });
+}
+
+/** Calls `use` with an open regular file that is below `root`, with all links resolved. */
+function withOpen<T>(root: string, path: string, use: (file: number) => T): T {
   return onDisk("cannot read", path, () => {
     // Opening some devices does something, so they are refused before that too.
     if (!statSync(path).isFile()) throw notRegular(path);
@@ -124,7 +150,7 @@ export function readWithin(root: string, path: string, limit: number): Buffer {
     try {
       if (!fstatSync(file).isFile()) throw notRegular(path);
       if (!isWithin(root, placeOfOpen(file, path))) throw leadsOutError("cannot read", path);
-      return readUpTo(file, limit, path);
+      return use(file);
     } finally {
       closeSync(file);
     }

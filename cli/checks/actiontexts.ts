@@ -14,6 +14,11 @@ const CONSTANT = new RegExp(String.raw`${AS_IT_IS}${TEXT}(?:\s*|\s+[.$]\s*)(?:$|
 const CALL = new RegExp(
   String.raw`${AS_IT_IS}(printf|htpasswd|derivePassword|ternary|dig|list|cat)\s+`,
 );
+/** A text of Python or Jinja that values are put into: `"...".format(...)`, `"..." % ...`, `"..." | format(...)`. */
+const FORMAT = new RegExp(String.raw`^\(?${TEXT}(?:\.format\(|\s*%|\s*\|\s*format\()`);
+/** A `dig` whose mapping comes from before the pipe, or within parentheses. */
+const PIPED_DIG = /\|\s*dig\s+/;
+const INNER_DIG = /^[\s(]*dig\s+/;
 /** Texts that an operator of Jinja or ytt joins with others. */
 const JOINED = /^(?:"[^"]*"|'[^']*') *[+~]|[+~] *(?:"[^"]*"|'[^']*')$/;
 const MAPPING = new RegExp(String.raw`${AS_IT_IS}dict\s`);
@@ -53,6 +58,8 @@ export function literalOf(action: string): string | undefined {
     !/["'`]/.test(inside)
   )
     return undefined;
+  const format = FORMAT.exec(inside);
+  if (format !== null) return formatted(textIn(format.slice(1)), inside.slice(format[0].length));
   const constant = CONSTANT.exec(inside);
   if (constant !== null) return textIn(constant.slice(1));
   const [call, name] = CALL.exec(inside) ?? [];
@@ -61,7 +68,7 @@ export function literalOf(action: string): string | undefined {
   if (result !== undefined && result.replaceAll(UNKNOWN, "").trim() !== "") return result;
   if (JOINED.test(inside)) return joined(argumentsOf(inside), "");
   if (MAPPING.test(inside)) return inMapping(inside);
-  return defaultIn(inside) ?? FALLBACK.exec(inside)?.[3] ?? result;
+  return fallbackIn(inside) ?? FALLBACK.exec(inside)?.[3] ?? result;
 }
 
 /** The first text that stands in for a value that is missing. */
@@ -69,6 +76,19 @@ function defaultIn(expression: string): string | undefined {
   return Array.from(expression.matchAll(DEFAULT), ([, ...groups]) => textIn(groups)).find(
     (value) => value.trim() !== "",
   );
+}
+
+/** The same, also as what `dig` gives for a key that is missing. */
+function fallbackIn(expression: string, level = 0): string | undefined {
+  const [piped] = PIPED_DIG.exec(expression) ?? [];
+  const inner = INNER_DIG.exec(expression)?.[0];
+  const dug =
+    piped !== undefined
+      ? argumentsOf(expression.slice(expression.indexOf(piped) + piped.length), level).at(-1)
+      : inner !== undefined
+        ? argumentsOf(expression.slice(inner.length), level).at(-2)
+        : undefined;
+  return dug === undefined || dug.trim() === "" ? defaultIn(expression) : dug;
 }
 
 /** What stands for an argument that is no text. */
@@ -98,22 +118,30 @@ const PART = new RegExp(`${TEXT}|[()|]|[^\\s()|"'\`]+`, "g");
  * The arguments of a function up to the end of its call; of one in parentheses, the default. Undefined
  * for what is no text.
  */
-function argumentsOf(after: string): (string | undefined)[] {
+function argumentsOf(after: string, level = 0): (string | undefined)[] {
   const values: (string | undefined)[] = [];
   let depth = 0;
   let start = 0;
   for (const match of after.matchAll(PART)) {
     const [part, ...groups] = match;
     if (depth === 0 && (part === "|" || part === ")")) break;
+    if (part === ",") continue;
     if (part === "(") {
       if (depth++ === 0) start = match.index;
     } else if (part === ")") {
-      if (--depth === 0) values.push(defaultIn(after.slice(start, match.index)));
+      if (--depth === 0) values.push(innerText(after.slice(start, match.index), level));
     } else if (depth === 0) {
       values.push(/^["'`\\]/.test(part) ? textIn(groups) : undefined);
     }
   }
   return values;
+}
+
+/** As many calls within each other are looked into: each takes a step for each character. */
+const MAX_LEVEL = 3;
+
+function innerText(expression: string, level: number): string | undefined {
+  return level < MAX_LEVEL ? fallbackIn(expression, level + 1) : defaultIn(expression);
 }
 
 function joined(values: readonly (string | undefined)[], between: string): string {
@@ -123,6 +151,24 @@ function joined(values: readonly (string | undefined)[], between: string): strin
 /** What `printf` makes of a pattern and its arguments. */
 function printed([pattern, ...values]: (string | undefined)[]): string | undefined {
   return pattern?.replace(/%[-+# 0-9.]*[a-zA-Z]/g, () => values.shift() ?? UNKNOWN);
+}
+
+const FIELD = /\{[\w.:!]*\}|%(?:\(\w+\))?[sdr]/g;
+/** An argument with a name. */
+const NAMED_TEXT = new RegExp(String.raw`\b(\w+)\s*=\s*${TEXT}`, "g");
+
+/** What a pattern of Python becomes with the texts among its arguments. */
+function formatted(pattern: string, after: string): string {
+  // A key in brackets is no value.
+  const given = after.replace(/\[\s*(?:"[^"]*"|'[^']*')\s*\]/g, "[x]").replace(/^\s*\(/, "");
+  const named = new Map(
+    Array.from(given.matchAll(NAMED_TEXT), ([, name = "", ...groups]) => [name, textIn(groups)]),
+  );
+  const values = argumentsOf(given.replace(NAMED_TEXT, "x"));
+  return pattern.replace(FIELD, (field) => {
+    const name = /\w{2,}|[a-zA-Z_](?=\})/.exec(field)?.[0] ?? "";
+    return named.get(name) ?? values.shift() ?? UNKNOWN;
+  });
 }
 
 /** The text that a mapping has for a key that is called like a password. */

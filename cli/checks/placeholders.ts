@@ -39,7 +39,7 @@ function isEmpty(text: string): boolean {
 
 /** Placeholders that people write, and wildcards of policies. */
 const STAND_IN =
-  /^(<[A-Za-z0-9_ .|-]+>|\[\[ *[\w.-]+ *\]\]|<<[\w .-]+>>|@@?[a-z][\w.-]*@@?|x{3,}|[?*]+|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo)$/i;
+  /^(<[A-Za-z0-9_ .|-]+>|\[\[ *[\w.-]+ *\]\]|<<[\w .-]+>>|@@?[a-z][\w.-]*@@?|x{3,}|null|nil|none|undefined|[?*]+|\.{3}|(change|replace|fill)[-_ ]?me|placeholder|redacted|todo)$/i;
 /** A variable of the shell in small letters, whose name shows that it is one. */
 const SHELL_NAME =
   /^\$([a-z]+(_[a-z0-9]+)+|[a-zA-Z]*([pP]assword|[tT]oken|[sS]ecret|[kK]ey|[uU]ser([nN]ame)?))$/;
@@ -62,9 +62,12 @@ const isStandIn = (written: string): boolean =>
     form.test(written.trim()),
   );
 
+/** What a default may be that holds no secret. */
+const isNothing = (written: string): boolean => isEmpty(written) || isStandIn(written);
+
 function isPlaceholder(written: string): boolean {
   if (isStandIn(written)) return true;
-  const text = withDefaults(written, isStandIn);
+  const text = withDefaults(written, isNothing);
   const rest = withoutHoles(text);
   return rest !== text && !CREDENTIAL.test(rest) && !hasPassword(rest) && !hasLiteral(rest);
 }
@@ -72,7 +75,7 @@ function isPlaceholder(written: string): boolean {
 /** Whether an item's value is a password, or has one in it, as far as names show. */
 export function isCredential(item: string, text: string): boolean {
   if (isHarmless(text, false)) return false;
-  const rest = withoutHoles(withDefaults(text, isStandIn));
+  const rest = withoutHoles(withDefaults(text, isNothing));
   return CREDENTIAL.test(`${item}: ${rest}`) || hasPassword(rest);
 }
 

@@ -20,6 +20,7 @@ import {
   type LineAt,
   ofPulumi,
 } from "./secretobjects.ts";
+import { withParameters } from "./openshifttemplates.ts";
 import { inJsonPatch, inPatch } from "./secretpatches.ts";
 import { mayDeclareSecret, mayHold, SECRET_WORD } from "./secretwords.ts";
 import { readLines } from "./templatelines.ts";
@@ -62,10 +63,20 @@ function findInText(text: string, depth: number, isChartTemplate = false): Plain
   const isSentence = documents?.length === 1 && typeof documents[0]?.value === "string";
   const script = documents === null || isSentence ? hereDocumentsIn(text) : null;
   if (script !== null) return findInScript(script, depth, isChartTemplate);
+  // Comments before JSON on one line make all of it a sentence.
+  const bare = isSentence ? withoutComments(text) : null;
+  if (bare !== null) return findInText(bare, depth, isChartTemplate);
   if (documents !== null) return findInDocuments(documents, text, depth);
   const lines = jsonLines(text);
   if (lines !== null) return lines.flatMap((line, index) => inJsonLine(line, index, depth));
   return findInParts(text, depth, isChartTemplate, whole);
+}
+
+/** JSON without the comments that editors allow in it; null for any other text. */
+function withoutComments(text: string): string | null {
+  if (!/^\s*\/[/*]/.test(text) || !/[}\]]\s*$/.test(text)) return null;
+  const bare = text.replace(/^[ \t]*(?:\/\/.*|\/\*[^*\n]*\*\/[ \t\r]*)$/gm, "");
+  return bare === text ? null : bare;
 }
 
 const KIND_LINE = /^[ \t]*(?:- )?\{? ?["']?kind["']? *:/m;
@@ -281,6 +292,8 @@ function inValue(value: Json, path: readonly string[], lineAt: LineAt, depth: nu
     });
     return [...inItems, ...within(others, path, lineAt, depth)];
   }
+  const filled = kind === "Template" ? withParameters(object) : null;
+  if (filled !== null) return within(filled, path, lineAt, depth);
   const program = kind === undefined ? ofPulumi(object) : null;
   if (program !== null) return inSecret(program, lineAt(path));
   const isSecret = kind === "Secret";

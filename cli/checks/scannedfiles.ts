@@ -26,6 +26,7 @@ import {
   needWorkTree,
   sparseBlobs,
   stagedBlobs,
+  submodulesIn,
   workTree,
 } from "../git/gitprocess.ts";
 import { isEncrypted } from "../git/loosetext.ts";
@@ -57,6 +58,8 @@ export interface ScanSource {
   readonly beside: () => Iterable<ScannedFile>;
   /** Those of some paths that Git has, or would have; with `isNew`, only those that are scanned. */
   readonly others: (paths: readonly string[], isNew: boolean) => Iterable<ScannedFile | UnreadFile>;
+  /** Folders that are left out, as they are repositories of their own. */
+  readonly submodules: () => readonly string[];
 }
 
 /** What tools that fill in templates have behind the name. */
@@ -90,7 +93,16 @@ export function treeSource(paths: readonly string[]): ScanSource {
     manifests: () => treeFiles(paths.length === 0 ? ["."] : paths),
     beside: () => [],
     others: (named) => keptFiles(named),
+    submodules: () => submodulesOf(paths.length === 0 ? ["."] : paths),
   };
+}
+
+function submodulesOf(paths: readonly string[]): string[] {
+  const folders = paths.filter((path) => path !== "-" && statIfThere(path)?.isDirectory() === true);
+  const found = folders
+    .filter((folder) => workTree(folder) !== null)
+    .flatMap((folder) => submodulesIn(folder).map((below) => join(folder, below)));
+  return [...new Set(found)];
 }
 
 /**
@@ -245,6 +257,7 @@ function blobSource(
   });
   const here = changed.map(shown);
   return {
+    submodules: () => [],
     *manifests() {
       yield* blobFiles(
         here.filter(({ path }) => MANIFEST.test(slashed(path))),

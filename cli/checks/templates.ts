@@ -9,30 +9,60 @@ import type { Json, ManifestDocument } from "../../shared/manifest/manifest.ts";
 /** A longer one is told apart from placeholders by its beginning. */
 const MAX_LITERAL = 64;
 /** Of Helm, and of Jinja. */
-const ASSIGNMENT = /^(?:\{\{-?\s*(\$\w+)\s*:?=|\{%[-+]?\s*set\s+(\w+)\s*=)/;
-/** A variable that is printed, also in another form. */
-const USE = /^(?:(?:[a-zA-Z]\w*[\s(]+)*(\$\w+)|(\w+))(?:\)?\s*(?:$|\|))/;
+const ASSIGNMENT =
+  /^(?:\{\{-?\s*(?:(?:else\s+)?with\s+)?(\$\w+)\s*:?=|\{%[-+]?\s*(?:set|with)\s+(\w+)\s*=)/;
+/** A variable, or the dot, that is printed, also in another form. */
+const USE = /^(?:(?:[a-zA-Z]\w*[\s(]+)*(\$\w+|\.)|(\w+))(?:\)?\s*(?:$|\|))/;
+const HAS_VARIABLES = /\{\{-?\s*(?:(?:else\s+)?with\s|\$\w+\s*:?=)|\{%[-+]?\s*(?:set|with)\s/;
 
 /** The text with the values of variables that its own actions set, where these are texts. */
 export function withVariables(text: string): string {
-  if (!/\{\{-?\s*\$\w+\s*:?=|\{%[-+]?\s*set\s/.test(text)) return text;
+  if (!HAS_VARIABLES.test(text)) return text;
   const values = new Map<string, string>();
   replaceActions(text, (action) => {
     const [head = "", ofHelm, ofJinja] = ASSIGNMENT.exec(action) ?? [];
     const name = ofHelm ?? ofJinja;
-    const value =
-      name === undefined ? undefined : literalOf(`{{${action.slice(head.length, -2)}}}`);
-    if (name !== undefined && value !== undefined && !isHarmless(value, false)) {
-      values.set(name, value.replace(/\s+/g, " ").slice(0, MAX_LITERAL));
-    }
+    const value = name === undefined ? undefined : secretIn(action.slice(head.length, -2));
+    if (name !== undefined && value !== undefined) values.set(name, value);
     return "";
   });
-  if (values.size === 0) return text;
+  const dot = new Dot();
   return replaceActions(text, (action) => {
+    dot.follow(action);
     const [, ofHelm, ofJinja] = USE.exec(insideOf(action) ?? "") ?? [];
-    const value = values.get(ofHelm ?? ofJinja ?? "");
+    const value = ofHelm === "." ? dot.value : values.get(ofHelm ?? ofJinja ?? "");
     return value === undefined || action.includes("\n") ? action : `{{ ${JSON.stringify(value)} }}`;
   });
+}
+
+/** The beginning of the text that an expression gives, unless that is a placeholder. */
+function secretIn(expression: string): string | undefined {
+  const value = literalOf(`{{${expression}}}`);
+  return value === undefined || isHarmless(value, false)
+    ? undefined
+    : value.replace(/\s+/g, " ").slice(0, MAX_LITERAL);
+}
+
+/** The text that the dot of Helm's templates stands for, as far as a `with` says. */
+class Dot {
+  readonly #open: { readonly word: string; readonly outer: string | undefined }[] = [];
+  value: string | undefined;
+
+  follow(action: string): void {
+    const inside = insideOf(action) ?? "";
+    const [head, otherwise, word = ""] =
+      /^(else\s+|else$)?(?:(if|with|range|define|block|end)\b)?/.exec(inside) ?? [];
+    if (head === undefined || head === "") return;
+    const last = this.#open.at(-1);
+    if (otherwise !== undefined) this.value = last?.word === "if" ? this.value : last?.outer;
+    else if (word === "end") this.value = this.#open.pop()?.outer;
+    else this.#open.push({ word, outer: this.value });
+    if (word === "with") {
+      this.value = secretIn(inside.slice(head.length).replace(/^\s*\$\w+\s*:=/, ""));
+    } else if (word !== "if" && word !== "end" && otherwise === undefined) {
+      this.value = undefined;
+    }
+  }
 }
 
 /** A template of ytt with its conditions as those of Jinja; null for any other text. */

@@ -46,7 +46,7 @@ async function runGet(path: string, item: string, options: GetOptions): Promise<
   const value = values.get(item);
   if (value === undefined) {
     throw new SignetError("usage", `there is no item ${JSON.stringify(item)}`, {
-      hint: `there are ${[...values.keys()].join(", ")}`,
+      hint: `it holds ${[...values.keys()].join(", ")}`,
       place: { file: path },
     });
   }

@@ -103,6 +103,7 @@ async function runScan(paths: readonly string[], options: ScanOptions): Promise<
     }
   }
   if (!options.staged && range === undefined) result.dropEncrypted();
+  result.leaveOut(source.submodules());
   await result.print(options.format);
 }
 
@@ -174,10 +175,14 @@ function unreadFindings(file: ScannedFile | UnreadFile): Plaintext[] {
   return isEncrypted(file.bytes) ? [] : [unread("error", "it is not text")];
 }
 
+/** As many submodules are named as a person reads. */
+const MAX_NAMED = 5;
+
 /** What was found, and what of it signet.yaml allows. */
 class Report {
   #findings: Finding[] = [];
   #encrypted = 0;
+  #submodules = 0;
   readonly #passed: string[] = [];
   readonly #used = new Set<AllowedFiles>();
   readonly #project: Project | null;
@@ -217,10 +222,20 @@ class Report {
     say(`${count(encrypted.size, "file")} in plain text here, which Git stores encrypted`);
   }
 
+  /** Says which submodules were not scanned. */
+  leaveOut(submodules: readonly string[]): void {
+    this.#submodules = submodules.length;
+    if (submodules.length === 0) return;
+    const named = submodules.slice(0, MAX_NAMED).join(", ");
+    const more = submodules.length > MAX_NAMED ? ", ..." : "";
+    const which = count(submodules.length, "submodule");
+    say(`${which} not scanned (run \`signet scan\` inside): ${named}${more}`);
+  }
+
   async print(format: FindingFormat): Promise<void> {
     for (const { pattern, reason } of this.#used) say(`allowed: ${pattern}: ${reason}`);
     const what = count(this.#files, "file");
-    const counts = { files: this.#files, encrypted: this.#encrypted };
+    const counts = { files: this.#files, encrypted: this.#encrypted, submodules: this.#submodules };
     const checked = {
       command: "scan",
       what,

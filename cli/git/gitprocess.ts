@@ -325,3 +325,10 @@ export function indexBlobs(folder: string): Blob[] {
     return mode !== SUBMODULE && id !== undefined && path !== undefined ? [{ id, path }] : [];
   });
 }
+
+/** The submodules in a folder, which are repositories of their own; paths from that folder. */
+export function submodulesIn(folder: string): string[] {
+  return gitList(["ls-files", "--stage", "-z"], { cwd: folder })
+    .filter((entry) => entry.startsWith(`${SUBMODULE} `))
+    .map((entry) => entry.slice(entry.indexOf("\t") + 1));
+}

@@ -36,7 +36,8 @@ import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { MANIFEST_NAME, manifestsBelow } from "../../host/manifestfiles.ts";
 import { readNamed, readTextWithin, stat, statIfThere } from "../../host/readfile.ts";
 import { MAX_FOUND_BYTES, readWithin, rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
-import { gitList, isIgnored, workTree } from "../git/gitprocess.ts";
+import { gitList, isIgnored, sparseBlobs, workTree } from "../git/gitprocess.ts";
+import { count } from "../terminal/counts.ts";
 import { warn } from "../terminal/messages.ts";
 import { type Kustomization, kustomizationsIn } from "./kustomizations.ts";
 import { meaningBelow, pathBelow, type PathMeaning } from "./project.ts";
@@ -101,7 +102,23 @@ export interface Inventory {
  * @throws SignetError io, certificate-invalid
  */
 export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
-  return readSealedTexts(sealedSources(foldersToRead(paths, project)), project);
+  const wanted = foldersToRead(paths, project);
+  const inventory = readSealedTexts(sealedSources(wanted), project);
+  const missing = wanted.flatMap(notCheckedOut);
+  if (missing.length === 0) return inventory;
+  if (missing.some((path) => !skippedBefore.has(path))) {
+    warn(`${count(missing.length, "file")} skipped, which this sparse checkout leaves out`);
+  }
+  for (const path of missing) skippedBefore.add(path);
+  return { ...inventory, skipped: inventory.skipped + missing.length };
+}
+
+/** Manifests of a folder that a sparse checkout leaves out. */
+function notCheckedOut(folder: string): string[] {
+  if (!stat(folder).isDirectory() || workTree(folder) === null) return [];
+  return sparseBlobs(folder)
+    .map(({ path }) => join(folder, path))
+    .filter((path) => MANIFEST_NAME.test(path) && statIfThere(path) === undefined);
 }
 
 /** The named paths; without any, the project or the current folder. */
@@ -179,9 +196,10 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
   let skipped = 0;
   for (const { path, root, read } of sources) {
     let isSealed = true;
+    let text: string | null = null;
     sourceCount++;
     try {
-      const text = read();
+      text = read();
       if (text === null) {
         skipped++;
         continue;
@@ -194,11 +212,21 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
       if (file.objects.length > 0) files.push(file);
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      if (isSealed) unreadable.push(error.at({ file: path }));
+      if (isSealed) unreadable.push(ofTemplate(error, path, text ?? "").at({ file: path }));
     }
   }
   const otherFiles = sourceCount - files.length - unreadable.length - skipped;
   return { files, unreadable, kustomizations, otherFiles, skipped, clusters };
+}
+
+/** Says how to leave out a file that looks like a template of another tool. */
+function ofTemplate(error: SignetError, path: string, text: string): SignetError {
+  if (!/\{[{%]|<%/.test(text) || isChartTemplate(path)) return error;
+  const advice = "if it is a template, list it under verify.allow in signet.yaml";
+  return new SignetError(error.code, `${error.message}; ${advice}`, {
+    cause: error.cause,
+    place: error.place,
+  });
 }
 
 /** The same for one file. @throws SignetError also where it cannot be parsed */

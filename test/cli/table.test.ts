@@ -56,6 +56,32 @@ describe("a table", () => {
     ]);
   });
 
+  it.each([60, 80, 200])("has each key of `keys list` on lines of at most %i columns", (width) => {
+    const heads = ["STATE", "VALUES", "SEALEDSECRETS", "SINCE", "SECRET", "FINGERPRINT"];
+    const wrapping = ["ALGORITHMS", "WRAPPED BY", "KMS KEY"];
+    const fingerprint = `SHA256:${"x".repeat(43)}`;
+    const arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const key = [
+      "sealing",
+      "12",
+      "7",
+      "2026-01-31T00:00:00Z",
+      "sealed-secrets-keyabcde",
+      fingerprint,
+    ];
+    const lines = table(
+      [
+        [...heads, ...wrapping],
+        [...key, "rsa, hybrid", "aws", arn],
+      ],
+      width,
+    );
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
+    const text = lines.join("\n");
+    for (const head of [...heads, ...wrapping]) expect(text).toContain(head);
+    for (const cell of ["sealing", "12", "7", "aws", "x".repeat(10)]) expect(text).toContain(cell);
+  });
+
   it("keeps something of every column where the terminal is narrower still", () => {
     for (const line of table(ROWS, 10)) expect(line.length).toBeLessThanOrEqual(12 + 7 + 12 + 4);
   });

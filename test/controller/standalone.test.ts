@@ -141,7 +141,7 @@ describe("what is wrong with one Secret or one manifest", () => {
     const command = ["-c", limited, "bash", process.execPath, ...args()];
     const { status, stderr } = spawnSync("bash", command, { encoding: "utf8" });
     expect(status).toBe(1);
-    expect(stderr).toContain("the Secret cannot be written: EFBIG");
+    expect(stderr).toContain("the Secret cannot be written: the file would be too large (EFBIG)");
     expect(readFileSync(at("out/zulu/web/a"), "utf8")).toBe("1");
     expect(readdirSync(at("out/shop/db"))).toEqual(["a"]);
     expect(sync().stdout).toContain("0 failed");
@@ -296,10 +296,10 @@ describe("what is wrong with one Secret or one manifest", () => {
       "a link in this path leads outside the repository",
     ],
     [
-      "a file without end",
+      "larger than any, and names the kind",
       () => {
-        writeFileSync(at("config/a.yaml"), "");
-        truncateSync(at("config/a.yaml"), 2 ** 33);
+        const padding = "# a line of padding\n".repeat(1_000_000);
+        writeFileSync(at("config/a.yaml"), `${padding}kind: SealedSecret\n`);
       },
       "it is larger than 16 MiB",
     ],
@@ -318,6 +318,45 @@ describe("what is wrong with one Secret or one manifest", () => {
     expect(stderr).toContain(words);
     expect(stderr).toContain("config/a.yaml");
     expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
+  });
+
+  it("a folder that is missing is an error in words", () => {
+    const { status, stderr } = sync("--from", at("missing"));
+    expect(status).toBe(1);
+    expect(stderr).toContain("cannot be read: no such file or directory (ENOENT)");
+  });
+
+  it.each<[string, () => void, string]>([
+    [
+      "data of 20 MB",
+      () => {
+        const rows = Array.from({ length: 400_000 }, (_, id) => ({ id, word: "a row of data\\n" }));
+        writeFileSync(at("config/a.json"), JSON.stringify(rows));
+      },
+      'mebibytes=18 searched="no SealedSecret in it"',
+    ],
+    [
+      "a file without end",
+      () => {
+        writeFileSync(at("config/a.json"), "");
+        truncateSync(at("config/a.json"), 2 ** 33);
+      },
+      "mebibytes=8192 searched=no",
+    ],
+  ])("a file that is too large for a manifest is passed over: %s", async (_what, make, words) => {
+    await declare("old.json", "old", { a: "1" });
+    expect(sync().status).toBe(0);
+    rmSync(at("config/old.json"));
+    await declare("db.json", "db", { a: "1" });
+    make();
+    const { status, stdout, stderr } = sync();
+    expect(stderr).toContain("config/a.json");
+    expect(stderr).toContain(words);
+    expect([status, stdout]).toEqual([
+      0,
+      "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 1 removed, 0 failed\n",
+    ]);
+    expect(existsSync(at("out/shop/old"))).toBe(false);
   });
 
   it.each<[string, string, string]>([
