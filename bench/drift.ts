@@ -145,7 +145,7 @@ function tell(count: number, outcomes: ReadonlyMap<string, Outcome>): PartReport
     checks,
     notes: [
       "From the API server's answer to the edit until the Secret reads as it was; one after the other, each another Secret.",
-      "The original makes a deleted Secret anew, and leaves an edited one as it is.",
+      "The original recreates a deleted Secret, and leaves an edited one as it is.",
     ],
   };
 }

@@ -119,7 +119,7 @@ export async function benchReseal(bench: Bench, checkout: Checkout, tree: string
     notes: [
       "Re-sealed: all files, from older keys to newer ones. The bound of RSA: one operation with a private key for each value, on all cores, with nothing else to do; its rate is taken in turn with what is held against it.",
       `The bound of requests: ${VALUES_A_REQUEST} values in each, ${REQUESTS_AT_ONCE} at once and then ${REQUESTS_A_SECOND} a second at each of three controllers side by side.`,
-      `The loops of the original run over ${LOOP_FILES} files, and are told for one; unlimited: \`${NO_LIMIT.join(" ")}\`.`,
+      `The loops of the original run over ${LOOP_FILES} files; their rows show one file; unlimited: \`${NO_LIMIT.join(" ")}\`.`,
     ],
   };
 }

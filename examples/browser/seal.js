@@ -1,4 +1,4 @@
-// The example's page: seals what is typed into it, or says why not. kube-signet/browser does the
+// The example's page: seals what the user enters, or shows the error. kube-signet/browser does the
 // sealing.
 import {
   formatManifests,

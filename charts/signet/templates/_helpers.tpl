@@ -2,7 +2,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 40 characters, so that the longest suffix still makes a label of at most 63. */}}
+{{/* 40 characters, so that a label with the longest suffix has at most 63. */}}
 {{- define "signet.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
@@ -52,8 +52,8 @@ app.kubernetes.io/component: controller
 {{- end }}
 
 {{/*
-The metadata of an object: root, name; optional: namespace, component, labels, annotations. What is
-said for one object wins over what is common to all, and the chart's own labels over both.
+The metadata of an object: root, name; optional: namespace, component, labels, annotations. Settings of one
+object override common ones, and the chart's own labels override both.
 */}}
 {{- define "signet.metadata" -}}
 {{- $root := .root }}
@@ -88,7 +88,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* Who the controller is to the API server. */}}
+{{/* The name of the controller's service account. */}}
 {{- define "signet.userName" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "signet.serviceAccountName" . }}
 {{- end }}
@@ -101,8 +101,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "signet.serviceAccount
 {{- end }}
 
 {{/*
-All that reconciling SealedSecrets takes, in a namespace or in all of them. The sealing keys need no
-more: they are Secrets in the release's namespace, which is always among these.
+The permissions for reconciling SealedSecrets, in one namespace or in all. The sealing keys need no others:
+they are Secrets in the release's namespace, which is always included.
 */}}
 {{- define "signet.reconcileRules" -}}
 - apiGroups: [bitnami.com]
@@ -111,8 +111,8 @@ more: they are Secrets in the release's namespace, which is always among these.
 - apiGroups: [bitnami.com]
   resources: [sealedsecrets/status]
   verbs: [update]
-# Deleted is only what someone put in the place of a Secret of ours with another type, which no
-# update can change. A Secret goes with the SealedSecret that owns it, by garbage collection.
+# The controller deletes only a Secret that someone put in place of its own with another type, which
+# no update can change. Garbage collection deletes a Secret with the SealedSecret that owns it.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update, delete]
@@ -121,7 +121,7 @@ more: they are Secrets in the release's namespace, which is always among these.
   verbs: [create]
 {{- end }}
 
-{{/* Clients ask for the Service's port by this name, and take the protocol from it. */}}
+{{/* Clients use the Service's port by this name, and take the protocol from it. */}}
 {{- define "signet.portName" -}}
 {{ if .Values.tls.secretName }}https{{ else }}http{{ end }}
 {{- end }}

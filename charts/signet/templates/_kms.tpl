@@ -57,7 +57,7 @@
 {{- end }}
 {{- end }}
 
-{{/* What the controller's container mounts. */}}
+{{/* The mounts of the controller's container. */}}
 {{- define "signet.volumeMounts" -}}
 {{- if .Values.tls.secretName }}
 - name: tls
@@ -82,7 +82,7 @@
 {{- end }}
 {{- end }}
 
-{{/* The volumes for that. */}}
+{{/* The volumes for these mounts. */}}
 {{- define "signet.volumes" -}}
 {{- if .Values.tls.secretName }}
 - name: tls

@@ -1,6 +1,6 @@
 {{/*
-The policies, each as the rule that a request must satisfy, in CEL: the same text for every engine. What is
-let through is listed in the order of who has a say: where, who, what, and what changed.
+The policies, each as the rule that a request must satisfy, in CEL: the same text for every engine. Exceptions
+are checked in this order: where, who, what, and what changed.
 */}}
 {{- define "signet.policies" -}}
 {{- with .Values.policies.plaintextSecrets }}
@@ -63,7 +63,7 @@ let through is listed in the order of who has a say: where, who, what, and what 
   message: this SealedSecret is of a wider scope than the namespace allows by its label kube-signet/widest-scope
   messageExpression: >-
     "this SealedSecret is " + variables.scope + ", and the namespace allows " + variables.widest +
-    " at most (its label kube-signet/widest-scope): seal the values anew for a narrower scope"
+    " at most (its label kube-signet/widest-scope): re-seal the values for a narrower scope"
   constraints:
     {{- include "signet.scopeConstraints" .widest | nindent 4 }}
 {{- end }}
@@ -81,7 +81,7 @@ let through is listed in the order of who has a say: where, who, what, and what 
     - name: digits
       expression: '"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"'
     # A value begins with the length of the RSA key's modulus in bytes, as two bytes in base64.
-    # SPEC.md, "Envelope". Read so, a post-quantum value has 125,032 bits, and passes.
+    # SPEC.md, "Envelope". By this rule a post-quantum value has 125,032 bits, and passes.
     - name: tooShort
       expression: >-
         variables.values.filter(item, size(variables.values[item]) < 3 || 8 * (
@@ -95,7 +95,7 @@ let through is listed in the order of who has a say: where, who, what, and what 
     {{- include "signet.elsewhere" $ | nindent 4 }}
     variables.leavesValues || size(variables.tooShort) == 0
   message: sealed under an RSA key of fewer than {{ . }} bits
-  # A message has an end: of many items the number is enough.
+  # Messages are bounded: for many items, the message gives only their number.
   messageExpression: >-
     "sealed under an RSA key of fewer than {{ . }} bits: " + (size(variables.tooShort) > 20
     ? string(size(variables.tooShort)) + " items" : variables.tooShort.join(", "))
@@ -111,7 +111,8 @@ let through is listed in the order of who has a say: where, who, what, and what 
     - name: values
       expression: >-
         {{- include "signet.valuesOf" . | nindent 8 }}
-    # So begins every post-quantum value, and none under a real RSA key. SPEC.md, "Hybrid envelopes".
+    # Every post-quantum value begins with this, and no value under a real RSA key does. SPEC.md,
+    # "Hybrid envelopes".
     - name: notHybrid
       expression: variables.values.filter(item, !variables.values[item].startsWith("PQ1"))
     - name: leavesValues
@@ -137,7 +138,7 @@ object.spec.?encryptedData.orValue({}) != {} ? object.spec.encryptedData :
 object.spec.?data.orValue(null) != null ? {"spec.data": object.spec.data} : {}
 {{- end }}
 
-{{/* Where the controller serves some namespaces only, the others are nobody's business. In CEL. */}}
+{{/* If the controller serves only some namespaces, the policies ignore the others. In CEL. */}}
 {{- define "signet.elsewhere" -}}
 {{- with .Values.namespaces }}
 !(object.metadata.namespace in {{ append . $.Release.Namespace | uniq | toJson }}) ||
@@ -150,7 +151,7 @@ request.operation == "UPDATE" && object.spec.?encryptedData == oldObject.spec.?e
 object.spec.?data == oldObject.spec.?data
 {{- end }}
 
-{{/* The scope that a SealedSecret asks for, in CEL. SPEC.md, "Scopes". */}}
+{{/* The scope that a SealedSecret requests, in CEL. SPEC.md, "Scopes". */}}
 {{- define "signet.scopeOf" -}}
 ({{ . }}.metadata.?annotations[?"sealedsecrets.bitnami.com/cluster-wide"].orValue("") == "true"
 ? "cluster-wide"
@@ -159,8 +160,8 @@ object.spec.?data == oldObject.spec.?data
 {{- end }}
 
 {{/*
-The widest scope by the namespace's label, for an engine that selects namespaces and does not see them. What
-is misspelt allows the narrowest.
+The widest scope by the namespace's label, for an engine that selects namespaces but does not see them. A
+misspelled label allows only the narrowest.
 */}}
 {{- define "signet.scopeConstraints" -}}
 {{- $label := "kube-signet/widest-scope" -}}
@@ -183,7 +184,7 @@ is misspelt allows the narrowest.
 {{- end }}
 {{- end }}
 
-{{/* `message` is said where the expression for it fails. */}}
+{{/* `message` is used if its expression fails. */}}
 {{- define "signet.validation" -}}
 expression: {{ .expression | trim | quote }}
 message: {{ .message | quote }}
@@ -192,7 +193,7 @@ messageExpression: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* What Kubernetes' policies and Kyverno's have in common, of one policy. */}}
+{{/* The parts of a policy that Kubernetes' and Kyverno's forms share. */}}
 {{- define "signet.policySpec" -}}
 failurePolicy: Fail
 matchConstraints:
