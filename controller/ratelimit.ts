@@ -43,8 +43,8 @@ export class RateLimit {
   }
 
   /**
-   * Charges the client for `requests` more, for a request that was as much work as several. A client
-   * owes one burst at most: whoever shares its name or address waits for that long, and no longer.
+   * Charges the client for `requests` more, for a request that cost as much as several. A client
+   * owes one burst at most, so that others who share its name or address wait no longer than that.
    * Returns how many it was charged for.
    */
   charge(client: string, requests: number, nowMs: number): number {

@@ -133,7 +133,7 @@ describe("POST /v1/verify", () => {
     const answer = await post("/v1/verify", await body());
     expect(answer.status).toBe(status);
     const text = await answer.text();
-    expect(text).toBe(status === 400 ? "not one SealedSecret\n" : "");
+    expect(text).toBe(status === 400 ? "not a SealedSecret\n" : "");
   });
 });
 

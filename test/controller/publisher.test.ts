@@ -162,7 +162,7 @@ it("a follower writes nothing, nor does a leader that was replaced", async () =>
   const keyring = new Keyring([await key("a", 1)]);
   publisher(keyring);
   const replaced = publisher(keyring, () => {
-    throw new ApiError(0, "NotLeader", "this replica does not lead any more");
+    throw new ApiError(0, "NotLeader", "this replica is no longer the leader");
   });
   replaced.lead();
   await until(() => lines.some((line) => line.includes("does not lead")));
