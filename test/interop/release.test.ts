@@ -334,7 +334,7 @@ describe("no release is made", () => {
       "Dockerfile",
       /@sha256:a+/,
       ":24",
-      "NODE_IMAGE in the Dockerfile names no digest",
+      "NODE_IMAGE in the Dockerfile has no digest",
     ],
     [
       "the repository",
@@ -365,7 +365,7 @@ describe("no release is made", () => {
       },
       false,
     );
-    expect(changed).toEqual(["files are not committed:"]);
+    expect(changed).toEqual(["uncommitted files:"]);
   });
 
   it("but in a dry run, which tries npm and Helm out", () => {
@@ -385,7 +385,7 @@ describe("no release is made", () => {
       (folder) => {
         writeFileSync(join(folder, `kube-signet-${version}-linux-x64.tar.gz`), "x");
       },
-      "is not what checksums.txt says",
+      "does not match checksums.txt",
     ],
     [
       "is of another version",
@@ -445,7 +445,7 @@ describe("no release is made", () => {
     });
     expect([unnamed.status, unnamed.stderr]).toEqual([
       2,
-      expect.stringContaining("--repository OWNER/NAME is needed"),
+      expect.stringContaining("--repository OWNER/NAME is required"),
     ]);
     const { status, stderr } = release(at("project"), "--out", at("out"));
     expect([status, stderr]).toEqual([1, `${at("out")} exists: remove it first\n`]);
