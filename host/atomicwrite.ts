@@ -53,7 +53,7 @@ export function createFile(
   { mode, root, shown }: NewFile,
 ): number {
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  // O_EXCL includes that the last part of the path is no link.
+  // O_EXCL also ensures that the last part of the path is not a link.
   const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode === undefined ? 0o644 : 0o600);
   try {
     if (root !== undefined) checkOpenWithin(root, file, path, shown);
