@@ -212,7 +212,7 @@ export class FoundKeys {
       if (key.fingerprint !== wrapped.fingerprint) {
         throw new SignetError(
           "key-invalid",
-          "the wrapped key does not match its fingerprint annotation",
+          "the wrapped key does not match its fingerprint",
         );
       }
     } catch (error) {

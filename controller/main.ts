@@ -12,8 +12,8 @@ const programName =
 
 const command = new Command(programName)
   .description(
-    "Decrypts SealedSecrets into Secrets and keeps them in sync. Without a command, " +
-      "runs in a cluster.\n" +
+    "Decrypt SealedSecrets into Secrets and keep them in sync. Without a command, run in a " +
+      "cluster.\n" +
       "Every flag can also be set in the environment: --key-size as SEALED_SECRETS_KEY_SIZE.",
   )
   .version(`${programName} version: v${BUILD}`, "--version")
@@ -37,7 +37,7 @@ addServeOptions(command).action(async (flags: ServeFlags) => {
 addStandaloneOptions(
   command
     .command("standalone")
-    .description("Decrypts sealed manifests in folders into Secret files, without a cluster.")
+    .description("Decrypt sealed manifests in folders into Secret files, without a cluster.")
     .addHelpText(
       "after",
       `
@@ -45,7 +45,7 @@ Example: a machine that gets its secrets from a Git checkout
   $ signet-controller standalone --from /srv/config --keys /etc/signet/keys \\
       --to /run/secrets --env-files --watch
 
-Exit status: 0: all Secrets are in sync; 1: some are not, see the log; 2: invalid usage.
+Exit status: 0 if all Secrets are in sync, 1 if some are not (see the log), 2 for invalid usage.
 `,
     ),
 ).action(async (flags: StandaloneFlags) => {

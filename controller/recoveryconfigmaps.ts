@@ -230,7 +230,7 @@ export class RecoveryConfigMaps {
           : [
               "Warning",
               "RecoveryFilesChanged",
-              "recovery files were changed by someone else and have been restored",
+              "had recovery files that someone changed; they have been restored",
             ];
     const message = `key ${fingerprint} ${words}`;
     log[type === "Normal" ? "info" : "warn"]("recovery files of a sealing key written", {

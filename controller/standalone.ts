@@ -119,7 +119,7 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
       const { kind } = await reconciler.reconcile(key);
       return kind === "done" || kind === "later";
     } catch (error) {
-      onProblem(`the Secret cannot be synced:  ${reasonOf(error)}`, key);
+      onProblem(`the Secret cannot be synced: ${reasonOf(error)}`, key);
       return false;
     }
   };
@@ -168,7 +168,7 @@ function formatSummary({
 }: Summary): string {
   return (
     `${sealedSecrets} SealedSecret${sealedSecrets === 1 ? "" : "s"}: ${written} written, ` +
-    `${repaired} restored,  ${unchanged} unchanged, ${removed} removed, ${failed} failed\n`
+    `${repaired} restored, ${unchanged} unchanged, ${removed} removed, ${failed} failed\n`
   );
 }
 

@@ -105,7 +105,7 @@ export class WrappedKeys {
 
   #expected({ provider }: WrappedKey): Opening {
     const { service } = this.#wiring;
-    if (service?.provider === provider) return awaiting("service", "not requested yet");
+    if (service?.provider === provider) return awaiting("service", "not tried yet");
     const has = service === null ? "no --kms-provider" : `--kms-provider ${service.provider}`;
     return awaiting("settings", `wrapped by ${provider}, but this controller has ${has}`);
   }

@@ -62,8 +62,8 @@ export interface CallOptions {
 const REQUEST_TIMEOUT_MS = 30_000;
 const PLUGIN_LIMIT_MS = 60_000;
 /**
- * A longer wait would stop us altogether, so more than this is ignored; so is less than a second,
- * which would not relieve the server.
+ * The longest wait that a server can demand, because a longer one would stop us altogether. The
+ * shortest is a second, because less would not relieve the server.
  */
 const MAX_RETRY_AFTER_S = 60;
 /** A 500 may concern a single object, so it says nothing about the others. */

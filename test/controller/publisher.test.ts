@@ -188,8 +188,8 @@ it("without permission it says so once, and publishes when it is granted", async
 describe("a reader", () => {
   const data = { "cert.pem": "PEM" };
   it.each<[string, JsonObject, string]>([
-    ["one that is empty", { metadata: { uid: "1" } }, "has published no certificate"],
-    ["one without a mark", { metadata: { uid: "1" }, data }, "has published no certificate"],
+    ["one that is empty", { metadata: { uid: "1" } }, "has not published a certificate"],
+    ["one without a mark", { metadata: { uid: "1" }, data }, "has not published a certificate"],
     [
       "a copy",
       { metadata: { uid: "1", annotations: { "kube-signet/published-as": "2" } }, data },
