@@ -22,7 +22,7 @@ export interface FolderOptions extends ManifestOptions {
 }
 
 /**
- * What we know about one Secret on disk. Stored beside the Secrets, with the same file modes. Only
+ * What we know about one Secret on disk. Stored next to the Secrets, with the same file modes. Only
  * files that a record names are ever replaced or removed.
  */
 interface SecretRecord {

@@ -24,7 +24,10 @@ const BODIES: BodyLimits = {
     large: { perAddress: 24 * MIB, total: 48 * MIB },
   },
 };
-/** Values are opened for two requests at once; that leaves two of the four threads to the reconciler. */
+/**
+ * Values are opened for two requests at a time, which leaves two of the four threads to the
+ * reconciler.
+ */
 const MAX_OPENED = 2;
 /** For each gate. Even if all are used, an address has connections left. */
 const MAX_WAITING = 64;

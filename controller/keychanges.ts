@@ -118,10 +118,10 @@ export class KeyChanges {
   ): Promise<void> {
     const reason = this.#reason(fingerprint, before, found);
     const { log, onSealingKeyChange } = this.#wiring;
-    const told = { secret: `${this.#namespace}/${name}`, fingerprint, before, reason };
+    const fields = { secret: `${this.#namespace}/${name}`, fingerprint, before, reason };
     // A new installation is expected to create its own key.
-    if (before === undefined && reason === "created") log.info("the first sealing key", told);
-    else log.warn("the active sealing key changed", told);
+    if (before === undefined && reason === "created") log.info("the first sealing key", fields);
+    else log.warn("the active sealing key changed", fields);
     onSealingKeyChange(reason);
     const words = before === undefined ? "" : `, replacing ${before}`;
     await this.#recordEvent(name, {

@@ -14,7 +14,10 @@ export interface Allowance {
 /** Clients that are remembered. Beyond that, the least recently active one is forgotten. */
 const MAX_CLIENTS = 4096;
 
-/** `rate` requests a second for each client, `burst` at once. Times are of a monotonic clock. */
+/**
+ * Allows `rate` requests per second for each client, and bursts of `burst`. Times are of a
+ * monotonic clock.
+ */
 export class RateLimit {
   readonly #rate: number;
   readonly #burst: number;

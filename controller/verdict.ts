@@ -61,8 +61,8 @@ const MAX_NAME = 256;
 /** Joins names for a message: `a, b and 3 more`. */
 export function listed(names: readonly string[]): string {
   const more = names.length - MAX_NAMED;
-  const told = names.slice(0, MAX_NAMED).map((name) => bounded(name, MAX_NAME));
-  return told.join(", ") + (more > 0 ? ` and ${more} more` : "");
+  const shown = names.slice(0, MAX_NAMED).map((name) => bounded(name, MAX_NAME));
+  return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 /**

@@ -10,7 +10,7 @@ import { checkOpenWithin } from "./rootedfiles.ts";
 const PRIVATE_FILE_MODE = 0o600;
 
 /**
- * Writes a temporary file beside `path`, then renames it; a symbolic link is replaced. `root`: the
+ * Writes a temporary file next to `path`, then renames it; a symbolic link is replaced. `root`: the
  * resolved folder that the folder of `path` must not lead out of.
  */
 export function writeAtomically(

@@ -36,8 +36,8 @@ interface Staged {
 }
 
 /**
- * Writes all files beside their targets first, then renames each into place. A full disk changes no
- * file, and a crash leaves each file either old or new. A symbolic link stays, and its target is
+ * Writes all files next to their targets first, then renames each into place. A full disk changes
+ * no file, and a crash leaves each file either old or new. A symbolic link stays, and its target is
  * replaced. Missing folders are created. A signal takes effect after the write. The next write to
  * the same folder removes temporary files that a killed process left behind.
  * @throws SignetError io, naming the file

@@ -1,4 +1,4 @@
-// The primitives that X-Wing and HPKE are made of; chosenprimitives.ts chooses where they come
+// The primitives that X-Wing and HPKE use; chosenprimitives.ts chooses where they come
 // from.
 // SPEC.md, "Hybrid envelopes".
 

@@ -65,7 +65,7 @@ export async function ageFileUnder(text: string, passphrase: string): Promise<st
   return armor.encode(await encrypter.encrypt(text));
 }
 
-/** A new pair, for one file: as strong as the recipients beside it. */
+/** Creates a key pair for a single file, as strong as the other recipients. */
 export async function oneTimePair(
   recipients: readonly string[],
 ): Promise<{ readonly identity: string; readonly recipient: string }> {

@@ -18,7 +18,7 @@ export interface PublishedCertificates {
   readonly former: string;
 }
 
-/** The name of the ConfigMap, beside the controller's Service of the name `service`. */
+/** Returns the name of the ConfigMap that belongs to the controller's Service `service`. */
 export function publishedName(service: string): string {
   return `${service}-certificates`;
 }
