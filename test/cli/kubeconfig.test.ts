@@ -462,7 +462,7 @@ describe("a proxy", () => {
     const named = `cannot reach the cluster at https://10.1.2.3:6443 through the proxy ${proxy.url} from`;
     expect(refused).toContain(`${named} HTTPS_PROXY: the proxy refused with status 502\n`);
     expect(gone).toContain(`${named} HTTPS_PROXY: connection refused (ECONNREFUSED)\n`);
-    expect(ofCluster).toContain(`${named} the cluster's proxy-url: nothing listens there`);
+    expect(ofCluster).toContain(`${named} the cluster's proxy-url: connection refused`);
     expect(gone).toContain('it is that of context "a", cluster "a", user "a" of config;');
   });
 });

@@ -318,7 +318,7 @@ describe("without the right to a Lease", () => {
     forbid(false);
     await looks(1);
     expect([lease.held, turns, record()["holderIdentity"]]).toEqual([true, ["lead"], "me"]);
-    expect(lines.at(-1)).toMatch(/^INFO the right to a Lease is granted/);
+    expect(lines.at(-1)).toMatch(/^INFO permission to use the Lease was granted/);
   });
 
   it("and with it later, it follows the one that holds it", async () => {

@@ -165,7 +165,7 @@ it("a follower writes nothing, nor does a leader that was replaced", async () =>
     throw new ApiError(0, "NotLeader", "this replica is no longer the leader");
   });
   replaced.lead();
-  await until(() => lines.some((line) => line.includes("does not lead")));
+  await until(() => lines.some((line) => line.includes("no longer the leader")));
   expect(live()).toBeUndefined();
 });
 

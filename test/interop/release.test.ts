@@ -372,7 +372,7 @@ describe("no release is made", () => {
     const project = makeProject("dry");
     change(join(project, "CHANGELOG.md"), / - 2026-12-24$/m, " - unreleased");
     const { status, stdout } = release(project, "--dry-run");
-    expect(stdout).toContain("not ready: CHANGELOG.md has no entry");
+    expect(stdout).toContain("not ready: CHANGELOG.md has no dated entry");
     expect(stdout).toContain("not ready: no --binaries");
     expect(stdout).toContain("npm publish --dry-run and helm lint --strict succeeded\n");
     expect(status).toBe(0);
