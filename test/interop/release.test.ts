@@ -327,7 +327,7 @@ describe("no release is made", () => {
       "CHANGELOG.md",
       / - 2026-12-24$/m,
       " - unreleased",
-      "CHANGELOG.md has no entry",
+      "CHANGELOG.md has no dated entry",
     ],
     [
       "the base image",
