@@ -1,5 +1,5 @@
-// Measures the controllers under attack: hostile tenants and clients do all that costs much at once,
-// while honest tenants' Secrets change.
+// Measures the controllers under attack: hostile tenants and clients make every kind of expensive
+// request at once, while honest tenants' Secrets change.
 import { readFile } from "node:fs/promises";
 import { load } from "js-yaml";
 import type { Certificate } from "../shared/keys/keykind.ts";
@@ -26,7 +26,7 @@ const ORIGINAL = "original, unlimited";
 const MINUTES = { full: 10, quick: 1 };
 const TENANTS = 200;
 const HOSTILE_TENANTS = 10;
-/** Keys that still open values. The hostile values are under the oldest. */
+/** Former keys, which still open values. The hostile values are sealed with the oldest. */
 const FORMER_KEYS = 8;
 const MONTH_MS = 30 * 24 * 3_600_000;
 const NAMESPACE = "kube-system";
@@ -34,10 +34,10 @@ const SERVICE = "sealed-secrets-controller";
 const HONEST_ADDRESS = "127.0.0.100";
 const FIRST_SECRETS_MS = 600_000;
 
-/** The ports that the controller has, however often it starts. */
+/** The ports of the controller, which stay the same over restarts. */
 interface Ports {
   readonly http: number;
-  /** Where its health is asked for: the original has no port of its own for it. */
+  /** The port for health; the original has no separate port for it. */
   readonly health: number;
 }
 
@@ -57,7 +57,8 @@ export async function benchAttack(bench: Bench): Promise<PartReport> {
   for (const contender of listContenders(bench)) {
     const { program } = contender;
     bench.say(`${program}: ${TENANTS} honest tenants, ${minutes} minutes of attack`);
-    // A control plane for each: what the attackers leave behind slows down nobody else.
+    // A separate control plane for each, so that leftovers of an attack do not slow down the next
+    // one.
     found.set(
       program,
       await onBenchPlane(bench, (plane, certificate) =>
@@ -136,7 +137,7 @@ async function runAttack(setting: Setting, contender: Contender): Promise<Found>
     };
   } catch (error) {
     const logs = controller.logs().slice(-2000);
-    throw new Error(`${program} said last:\n${logs}`, { cause: error });
+    throw new Error(`last log lines of ${program}:\n${logs}`, { cause: error });
   } finally {
     fleet.stop();
     await controller.stop();
@@ -220,7 +221,7 @@ async function probesOf(
   };
 }
 
-/** Looks at the controller's Lease every second. Returns who held it, in turn. */
+/** Checks the controller's Lease every second. Returns its holders, in order. */
 function watchLease(plane: ControlPlane): () => Promise<string[]> {
   const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
   const holders: string[] = [];
@@ -239,7 +240,7 @@ function watchLease(plane: ControlPlane): () => Promise<string[]> {
   };
 }
 
-/** What the chart lets the controller's memory grow to, in 10^6 bytes. */
+/** The chart's memory limit for the controller, in 10^6 bytes. */
 async function memoryLimitMb(): Promise<number> {
   const values = load(await readFile("charts/signet/values.yaml", "utf8")) as {
     resources: { limits: { memory: string } };

@@ -1,23 +1,23 @@
-// Starts and ends the attackers: processes of their own with a low priority, so that they take no time
-// from the programs that they attack.
+// Starts and stops the attackers: separate processes with a low priority, so that they take no CPU
+// time from the programs under attack.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cleanEnvironment, startProgram } from "../test/cluster/program.ts";
 import { type HttpTarget, runHttpAttack } from "./httpattack.ts";
 import { type ObjectTarget, runObjectAttack } from "./objectattack.ts";
 
-/** How far the kernel prefers other processes; an attacker gets about a tenth of a busy core. */
+/** The nice value; an attacker gets about a tenth of a busy core. */
 const NICENESS = "10";
 const READY_TIMEOUT_MS = 120_000;
 
 export type Attack =
   ({ readonly kind: "http" } & HttpTarget) | ({ readonly kind: "objects" } & ObjectTarget);
 
-/** How often each thing was done, and what came of it. */
+/** How often each action was performed, and with which result. */
 export type Counts = Record<string, number>;
 
 export interface Attackers {
-  /** Ends them. Returns what they did. */
+  /** Stops the attackers. Returns what they did. */
   readonly stop: () => Promise<Counts>;
 }
 
@@ -38,7 +38,7 @@ export async function startAttackers(
   for (const child of children) {
     while (!child.logs().startsWith("ready\n")) {
       if (!child.running() || performance.now() > deadline) {
-        throw new Error(`an attacker does not start:\n${child.logs()}`);
+        throw new Error(`an attacker did not start:\n${child.logs()}`);
       }
       await new Promise((done) => setTimeout(done, 50));
     }
@@ -56,7 +56,10 @@ export async function startAttackers(
   };
 }
 
-/** What an attacker's process does: attacks until it is told to end, and prints what it did. */
+/**
+ * The main function of an attacker's process: attacks until it is asked to stop, then prints what
+ * it did.
+ */
 export async function runAttacker(attack: Attack): Promise<void> {
   const counts: Counts = {};
   const count = (what: string): void => {

@@ -1,4 +1,4 @@
-// Tells what the attack on the controllers showed: figures, ratios and targets.
+// Reports the results of the attack on the controllers: figures, ratios and targets.
 import type { Counts } from "./attackers.ts";
 import { type Change, GIVE_UP_MS } from "./honest.ts";
 import type { Share } from "./probes.ts";
@@ -16,10 +16,10 @@ import {
 export interface Found {
   readonly calm: readonly Change[];
   readonly attacked: readonly Change[];
-  /** Changes that the API server did not take. */
+  /** Changes that the API server refused. */
   readonly refused: number;
   readonly shares: Readonly<Record<keyof typeof PROBES, Share>>;
-  /** Who held the Lease, in turn; empty if the program has none. */
+  /** The holders of the Lease, in order; empty if the program has none. */
   readonly holders: readonly string[];
   readonly usage: Usage;
   readonly attack: Counts;
@@ -30,7 +30,7 @@ const ANSWERED_AT_LEAST = 0.99;
 /** Our 99th percentile, as a multiple of the original's. */
 const P99_TIMES_AT_MOST = 1;
 
-/** What was asked each second, and whether it has a target. */
+/** The requests that were sent each second, and whether they have a target. */
 const PROBES = {
   health: { task: "health answered within 1 s", isTarget: true },
   certificate: { task: "/v1/cert.pem answered within 2 s", isTarget: true },

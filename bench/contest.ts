@@ -145,7 +145,7 @@ async function startAnd(
   const running = started.value;
   if (watched.status === "rejected") {
     await running.stop();
-    throw new Error(`${contender.program} said last:\n${running.logs().slice(-2000)}`, {
+    throw new Error(`last log lines of ${contender.program}:\n${running.logs().slice(-2000)}`, {
       cause: watched.reason,
     });
   }

@@ -104,7 +104,7 @@ async function times(
     const data = async (): Promise<KubeObject["data"]> =>
       (await plane.request("GET", path)).body.data;
     while (JSON.stringify(await data()) !== before) {
-      if (performance.now() - startedMs > WAIT_MS) throw new Error(`${path} is not put back`);
+      if (performance.now() - startedMs > WAIT_MS) throw new Error(`${path} was not restored`);
     }
     took.push(performance.now() - startedMs);
   }

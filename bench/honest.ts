@@ -13,7 +13,7 @@ import { repeatedly } from "./pace.ts";
 /** Each tenant's Secret changes once in this time, unless it still waits for a change. */
 const CHANGE_EVERY_MS = 10_000;
 export const GIVE_UP_MS = 60_000;
-/** Sealed before, so that RSA for sealing takes nothing from the controllers. */
+/** Sealed in advance, so that sealing takes no CPU time from the controllers. */
 const VERSIONS = 6;
 const CALLS_AT_ONCE = 16;
 const NAME = "app";
@@ -28,7 +28,7 @@ interface Version {
 
 export interface Tenant {
   readonly namespace: string;
-  /** Whether its Secret has an item that a template makes. */
+  /** Whether its Secret has an item that a template renders. */
   readonly hasTemplate: boolean;
   readonly sealed: JsonObject;
   readonly versions: readonly Version[];
@@ -38,8 +38,8 @@ export interface Tenant {
 export interface Change {
   readonly hasTemplate: boolean;
   /**
-   * From the API server's answer to the change until its watch tells of a Secret with the new values;
-   * `GIVE_UP_MS` if that takes longer.
+   * From the API server's answer to the change until its watch reports a Secret with the new
+   * values; `GIVE_UP_MS` if that takes longer.
    */
   readonly ms: number;
   readonly served: boolean;
@@ -47,7 +47,7 @@ export interface Change {
   readonly apiMs: number;
 }
 
-/** Makes tenants, each with a namespace and a SealedSecret. Every second one uses a template. */
+/** Creates tenants, each with a namespace and a SealedSecret. Every second one uses a template. */
 export async function createTenants(
   plane: ControlPlane,
   count: number,
@@ -98,7 +98,7 @@ const textOf = (data: readonly (readonly [string, string])[]): string =>
 const sealedPath = (namespace: string): string =>
   `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`;
 
-/** A tenant's Secret as it is, and who waits for it to change. */
+/** The current state of a tenant's Secret, and the callback that waits for a change. */
 interface Place {
   readonly tenant: Tenant;
   version: number;
@@ -109,12 +109,15 @@ interface Place {
 export interface Fleet {
   /** Waits until every tenant has its first Secret. */
   readonly untilServed: (timeoutMs: number) => Promise<void>;
-  /** Changes the tenants' SealedSecrets in turn for that long, and waits for what is under way. */
+  /** Changes the tenants' SealedSecrets in turn for this long, and waits for pending changes. */
   readonly change: (forMs: number) => Promise<{ changes: Change[]; refused: number }>;
   readonly stop: () => void;
 }
 
-/** Watches the tenants' Secrets by one watch. `token`: who changes their SealedSecrets. */
+/**
+ * Watches the tenants' Secrets with one watch. `token`: of the account that changes their
+ * SealedSecrets.
+ */
 export async function startFleet(
   plane: ControlPlane,
   tenants: readonly Tenant[],
@@ -135,7 +138,7 @@ export async function startFleet(
     let next = 0;
     const turn = async (): Promise<void> => {
       const place = places[next++ % places.length];
-      // The tenant waits for what it changed before: it changes nothing until that arrives.
+      // The tenant waits until its previous change arrives before it makes another one.
       if (place === undefined || place.waiting !== null) return;
       const changed = await changeOne(plane, place, token);
       if (changed === null) refused++;
@@ -157,7 +160,7 @@ export async function startFleet(
   };
 }
 
-/** Returns null if the API server does not take the change. */
+/** Returns null if the API server refuses the change. */
 async function changeOne(plane: ControlPlane, place: Place, token: string): Promise<Change | null> {
   const { namespace, hasTemplate, versions } = place.tenant;
   place.version = (place.version + 1) % versions.length;
@@ -191,7 +194,7 @@ async function changeOne(plane: ControlPlane, place: Place, token: string): Prom
   }
 }
 
-/** Tells `onSecret` of the tenants' Secrets as they are, and of each change, until it is stopped. */
+/** Calls `onSecret` for the tenants' existing Secrets, and for each change, until it is stopped. */
 async function watchSecrets(
   plane: ControlPlane,
   onSecret: (secret: KubeObject) => void,

@@ -1,4 +1,4 @@
-// What hostile clients and tenants send: bodies and objects that cost as much as they can.
+// The input of hostile clients and tenants: bodies and objects that are as expensive as possible.
 import type { Certificate } from "../shared/keys/keykind.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -6,7 +6,7 @@ import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { benchSecret } from "./measure.ts";
 
 const MIB = 1024 * 1024;
-/** As many as fit into what etcd accepts. */
+/** As many as fit into an object that etcd accepts. */
 const VALUES = 1_500;
 const BOMB_ITEMS = [60, 150, 400] as const;
 
@@ -14,7 +14,7 @@ const BOMB_ITEMS = [60, 150, 400] as const;
 const WORK = `{{ $t := repeat 9000 "x" }}{{ range until 900 }}{{ $x := sha256sum $t }}{{ end }}`;
 const TEXT = `{{ repeat 1000000 "x" }}`;
 
-/** A complete body as large as the controller takes. */
+/** A complete body of the largest size that the controller accepts. */
 export const LARGE_BODY = "- a: b\n".repeat(Math.floor((2 * MIB) / 7));
 
 /** Bodies that are slow to parse, or grow, or are nested. */
@@ -31,7 +31,7 @@ export const BOMB_BODIES: readonly string[] = [
   `a: |\n${" \n".repeat(100_000)}`,
 ];
 
-/** Each level names the level before nine times. */
+/** Each level refers to the previous level nine times. */
 function aliases(): string {
   const lines = ['a0: &a0 ["x"]'];
   for (let level = 1; level < 12; level++) {
@@ -46,7 +46,7 @@ function aliases(): string {
 const named = (count: number, text: string): JsonObject =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`item-${index}`, text]));
 
-/** A SealedSecret that is not hostile yet. */
+/** A valid SealedSecret, as the basis of hostile ones. */
 async function plainOne(
   namespace: string,
   name: string,
@@ -57,7 +57,7 @@ async function plainOne(
   return { object, spec, template: spec["template"] as JsonObject };
 }
 
-/** SealedSecrets that cost more to render than they may. */
+/** SealedSecrets that exceed the limits for rendering. */
 export async function templateBombs(
   namespace: string,
   certificate: Certificate,
@@ -73,7 +73,10 @@ export async function templateBombs(
   return bombs;
 }
 
-/** A SealedSecret of very many values under `certificate`'s key, which does not say so. */
+/**
+ * A SealedSecret with very many values that are sealed with `certificate`, without a stamp that
+ * says so.
+ */
 export async function manyValues(
   namespace: string,
   name: string,
@@ -88,7 +91,7 @@ export async function manyValues(
 
 type Spoil = (spec: JsonObject, template: JsonObject) => void;
 
-/** Each makes a SealedSecret that gets no Secret, for a reason of its own. */
+/** Each makes a SealedSecret invalid in a different way, so that it gets no Secret. */
 const SPOILED: readonly Spoil[] = [
   (spec) => {
     spec["encryptedData"] = named(100, "AgA=");

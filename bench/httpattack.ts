@@ -9,9 +9,9 @@ import { repeatedly } from "./pace.ts";
 export interface HttpTarget {
   /** `http://HOST:PORT` */
   readonly url: string;
-  /** PEM certificate of a key that seals no more. */
+  /** PEM certificate of a former key. */
   readonly formerCertificate: string;
-  /** The controller by the API server's proxy, and who may use it. */
+  /** The controller behind the API server's proxy, and a token that may use it. */
   readonly proxy: { readonly url: string; readonly ca: string; readonly token: string };
 }
 
@@ -20,7 +20,7 @@ type Count = (what: string) => void;
 const ADDRESSES = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
 const ENDLESS = 100;
 const IDLE = 600;
-/** Connections that were cut are opened again at most this often. */
+/** Maximum rate at which closed connections are reopened, per second. */
 const OPENED_A_SECOND = 200;
 const LARGE_A_SECOND = 20;
 const BOMBS_A_SECOND = 20;
@@ -28,7 +28,7 @@ const VALUES_A_SECOND = 5;
 const READS = ["/v1/keys", "/v1/cert.pem"];
 const READS_A_SECOND = 200;
 const MIB = 1024 * 1024;
-/** Of each kind. Those that wait for an answer count. */
+/** Concurrent requests of each kind. */
 const AT_ONCE = 12;
 const PROXIED_A_SECOND = 10;
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -71,7 +71,7 @@ export async function runHttpAttack(target: HttpTarget, count: Count): Promise<v
   }
 }
 
-/** The same SealedSecret with one of its values. */
+/** The same SealedSecret with only one of its values. */
 function smallOf(text: string): object {
   const object = JSON.parse(text) as { spec: { encryptedData: Record<string, string> } };
   const [first = ["", ""]] = Object.entries(object.spec.encryptedData);
@@ -114,7 +114,7 @@ interface Shot {
   readonly kind: string;
   readonly url: string;
   readonly body?: string;
-  /** More of the request. */
+  /** Additional options of the request. */
   readonly options?: {
     readonly ca: string;
     readonly headers: Readonly<Record<string, string>>;
@@ -138,7 +138,7 @@ function send({ kind, url, body, options }: Shot, count: Count): Promise<void> {
       response.resume();
     });
     asked.on("timeout", () => asked.destroy());
-    // Being cut off is what an attacker must expect.
+    // An attacker must expect its connections to be closed.
     asked.on("error", () => undefined).on("close", done);
     asked.end(body);
   });

@@ -1,4 +1,4 @@
-// Hostile tenants: they may write SealedSecrets and their status, each in a namespace of its own.
+// Hostile tenants, each of which may write SealedSecrets and their status in its own namespace.
 import { Agent, request as httpsRequest } from "node:https";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
@@ -8,7 +8,7 @@ import { repeatedly } from "./pace.ts";
 export interface ObjectTarget {
   readonly api: { readonly host: string; readonly port: number; readonly ca: string };
   readonly tenants: readonly { readonly namespace: string; readonly token: string }[];
-  /** PEM certificates: of the key that seals, and of one that seals no more. */
+  /** PEM certificates of the current and of a former key. */
   readonly certificate: string;
   readonly formerCertificate: string;
 }
@@ -16,7 +16,7 @@ export interface ObjectTarget {
 type Count = (what: string) => void;
 type Tenant = ObjectTarget["tenants"][number];
 
-/** How many of the tenants change an object of many values, and how often. */
+/** How many tenants change an object with many values, and how often. */
 const VALUE_TENANTS = 4;
 const VALUES_A_SECOND = 0.4;
 const BOMBS_A_SECOND = 5;
@@ -92,7 +92,7 @@ interface Call {
   readonly kind: string;
 }
 
-/** Calls the API server as a tenant, and counts the call and what it did not take. */
+/** Calls the API server as a tenant, and counts calls and refusals. */
 function callerOf(
   { api }: ObjectTarget,
   count: Count,

@@ -1,8 +1,8 @@
-// Repeats work at a steady rate, whatever each piece of it takes.
+// Repeats work at a steady rate, no matter how long each piece takes.
 
 /**
- * Starts `work` so many times a second, unless `atOnce` pieces of it are still running. Errors of the
- * work end nothing. Returns a function that stops it and waits for what is running.
+ * Starts `work` this many times per second, unless `atOnce` pieces of it are still running. Ignores
+ * errors of the work. Returns a function that stops it and waits for running pieces.
  */
 export function repeatedly(
   perSecond: number,

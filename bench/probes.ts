@@ -1,4 +1,4 @@
-// Asks the same questions once a second, and counts how many are answered in time.
+// Sends the same requests once per second, and counts how many are answered in time.
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { repeatedly } from "./pace.ts";
@@ -8,7 +8,7 @@ export interface Probe {
   /** A body makes it a POST. */
   readonly body?: string;
   readonly withinMs: number;
-  /** More of the request, such as the address that it comes from. */
+  /** Additional options of the request, such as its source address. */
   readonly options?: RequestOptions;
 }
 
@@ -16,13 +16,16 @@ export interface Share {
   asked: number;
   /** Answered with 200 in time. */
   answered: number;
-  /** What else came, by status or error. */
+  /** Other outcomes, by status or error. */
   readonly others: Map<string, number>;
 }
 
 const SLOWEST_MS = 10_000;
 
-/** Asks each probe once a second over a connection of its own. Returns what was found until then. */
+/**
+ * Sends each probe once per second over its own connection. Returns a function that returns the
+ * results so far.
+ */
 export function startProbes<Name extends string>(
   probes: Readonly<Record<Name, Probe>>,
 ): () => Promise<Record<Name, Share>> {
@@ -45,7 +48,7 @@ export function startProbes<Name extends string>(
   };
 }
 
-/** @throws Error if a probe is not answered in calm, so that it could show nothing */
+/** @throws Error if a probe fails without an attack, because it could then show nothing */
 export async function checkProbes(probes: Readonly<Record<string, Probe>>): Promise<void> {
   for (const [name, probe] of Object.entries(probes)) {
     const outcome = await outcomeOf({ ...probe, withinMs: SLOWEST_MS });
@@ -53,7 +56,7 @@ export async function checkProbes(probes: Readonly<Record<string, Probe>>): Prom
   }
 }
 
-/** The status of the whole answer, or why there was none in time. */
+/** The status of the complete response, or why there was none in time. */
 function outcomeOf({ url, body, withinMs, options = {} }: Probe): Promise<string> {
   const method = body === undefined ? "GET" : "POST";
   const send = url.startsWith("https:") ? httpsRequest : httpRequest;

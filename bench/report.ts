@@ -22,7 +22,7 @@ export interface Check {
   readonly met?: boolean;
 }
 
-/** What is no measurement, such as counts. */
+/** Results that are not measurements, such as counts. */
 export interface Table {
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];

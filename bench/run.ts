@@ -41,14 +41,14 @@ type Part = keyof typeof PARTS;
 
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
-Measures our programs beside the Go original: seal, startup, keyring, repository, controller, scale,
-drift, attack; and signet scan beside other scanners: scanners. Without a part, all of them. Results
+Measure our programs and the Go original: seal, startup, keyring, repository, controller, scale,
+drift, attack; and signet scan and other scanners: scanners. Without a part, run all of them. Results
 go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
-  --strict            exit 1 where a target is missed or its figure was not run
+  --strict            exit with 1 if a target is missed or was not measured
   --help              print this
 `;
 
@@ -83,11 +83,12 @@ function readArguments(args: string[]): Wishes | null {
   });
   if (values.help) return null;
   const unknown = positionals.find((name) => !isPart(name));
-  if (unknown !== undefined) throw new Error(`there is no part named ${unknown}`);
+  if (unknown !== undefined) throw new Error(`unknown part: ${unknown}`);
   const named = positionals.filter(isPart);
   const parts = named.length === 0 ? (Object.keys(PARTS) as Part[]) : named;
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
-  if (minutes !== undefined && !(minutes > 0)) throw new Error("--minutes takes a number above 0");
+  if (minutes !== undefined && !(minutes > 0))
+    throw new Error("--minutes must be a number greater than 0");
   return { parts, nodes: values.node, quick: values.quick, minutes, strict: values.strict };
 }
 

@@ -1,5 +1,5 @@
-// The files that scanners.ts has scanned: the cases of test/fixtures/scan, under names and in groups
-// as repositories have them.
+// The files that scanners.ts scans: the cases of test/fixtures/scan, with names and groups as in
+// real repositories.
 import { type ScanCase, scanCases } from "../test/cli/scancases.ts";
 import type { Sample } from "./scantally.ts";
 
@@ -90,13 +90,13 @@ export function groupOf(title: string): string {
   return GROUPS.find(([fits]) => fits.test(title))?.[1] ?? OTHERS;
 }
 
-/** Whether an answer names a Secret in plain text; null if it only says that nothing can be told. */
+/** Whether an answer names a Secret in plain text; null if it says only that this is unknown. */
 export function hasSecret(want: string): boolean | null {
   if (want === "nothing") return false;
   return /plaintext-secret|quoted-secret|last-applied|kustomize-/.test(want) ? true : null;
 }
 
-/** The cases of which it is known whether there is a Secret. */
+/** The cases for which it is known whether they contain a Secret. */
 export function sampleFiles(): SampleFile[] {
   return scanCases().flatMap(({ title, want, text }, index) => {
     const known = hasSecret(want);

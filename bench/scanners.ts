@@ -1,4 +1,5 @@
-// Has `signet scan` and scanners of any secret look at the same files, and counts what each reports.
+// Runs `signet scan` and scanners for any kind of secret on the same files, and counts what each
+// reports.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -10,14 +11,14 @@ import type { PartReport, Table } from "./report.ts";
 import { hasSecret, sampleFiles } from "./scannedfiles.ts";
 import { type Answers, answerOf, type Hit, type Sample, tallies, type Tally } from "./scantally.ts";
 
-/** The programs beside ours. */
+/** The programs to compare with ours. */
 export const SCANNER_PARTS: readonly PartName[] = ["gitleaks", "trufflehog"];
 
 /** Files that are scanned at once. */
 interface Batch {
   readonly root: string;
   readonly samples: readonly Sample[];
-  /** What a person names on the command line; empty for the folder. */
+  /** The files on the command line; empty: the folder. */
   readonly named: readonly string[];
 }
 
@@ -75,7 +76,7 @@ interface SignetReport {
   }[];
 }
 
-/** A file that cannot be read is no Secret that was found. */
+/** A file that cannot be read does not count as a Secret that was found. */
 function signetHits(output: string): Hit[] {
   const { findings } = JSON.parse(output) as SignetReport;
   return findings
@@ -109,7 +110,7 @@ interface TrufflehogPlace {
   readonly line: number;
 }
 
-/** It asks no service whether a value is valid: the values are made up, and a value may not leave. */
+/** Runs it without verification: the values are made up, and no value may leave the machine. */
 function trufflehog(root: string): Hit[] {
   const quiet = ["--no-verification", "--no-update", "--log-level=-1", "--json"];
   const output = run([partPath("trufflehog"), "filesystem", ".", ...quiet], root);
@@ -120,7 +121,9 @@ function trufflehog(root: string): Hit[] {
     .map(({ file, line }) => ({ file: normalize(file), firstLine: line, lastLine: line }));
 }
 
-/** Returns what a scanner printed. @throws Error if it failed; that it found something is no failure */
+/**
+ * Returns what a scanner printed. @throws Error if it failed; finding something is not a failure
+ */
 function run([program = "", ...args]: readonly string[], cwd: string): string {
   const { status, stdout, stderr } = spawnSync(program, args, {
     cwd,

@@ -18,7 +18,7 @@ export interface Hit {
   readonly lastLine: number;
 }
 
-/** What one scanner says of one sample. */
+/** What one scanner reports for one sample. */
 type Answer = "nothing" | "elsewhere" | "in the object";
 
 export interface Answers {
@@ -28,8 +28,8 @@ export interface Answers {
 }
 
 /**
- * What `hits` say of a sample. `objects` are the first lines of its Secrets; `textOf` gives the text
- * of a file.
+ * Returns what `hits` say about a sample. `objects`: the first lines of its Secrets. `textOf`:
+ * returns the text of a file.
  */
 export function answerOf(
   { folder }: Sample,

@@ -152,7 +152,8 @@ function captured(command: readonly string[], input?: string): string {
 /** Fast but wrong results do not count. @throws Error if the output does not open correctly */
 async function checkSealed(text: string, keyring: Keyring): Promise<void> {
   const objects = parseManifests(text).flatMap(objectsOf);
-  if (objects.length !== 1) throw new Error(`sealing gave ${objects.length} objects, not one`);
+  if (objects.length !== 1)
+    throw new Error(`sealing produced ${objects.length} objects, expected one`);
   for (const object of objects) {
     const { values } = await openValues(parseSealedSecret(object), keyring);
     if (values.size !== ITEMS_PER_SECRET) throw new Error(`sealing kept ${values.size} items`);

@@ -1,4 +1,4 @@
-// Keeps a controller running as a node does: one that ends, or takes too much memory, starts again.
+// Keeps a controller running as a node does: restarts it when it exits or uses too much memory.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Running } from "./contest.ts";
 import { cpuSeconds, mostMemoryMb } from "./procfs.ts";
@@ -16,7 +16,7 @@ export interface Usage {
 }
 
 export interface Supervised {
-  /** Begins to count the processor's time. */
+  /** Starts to count CPU time. */
   readonly begin: () => void;
   readonly usage: () => Usage;
   readonly logs: () => string;
@@ -29,7 +29,7 @@ export async function supervise(start: () => Promise<Running>): Promise<Supervis
   let stopped = false;
   let memoryMb = 0;
   let restarts = 0;
-  // Of the processes that have ended, and of the one that runs.
+  // Of processes that have ended, and of the running one.
   let endedS = 0;
   let currentS = 0;
   let begun = { s: 0, ms: performance.now() };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import cyclonedx from "@cyclonedx/cyclonedx-library";
 import parseExpression from "spdx-expression-parse";
 
-/** Folders of the packages that have at least a byte in the outputs, in the order of their names. */
+/** Folders of the packages that contribute to the outputs, sorted by name. */
 function bundledFolders(metafiles) {
   const folders = new Set();
   for (const { outputs } of metafiles) {
@@ -29,7 +29,10 @@ function licenceTexts(folder) {
     .map((name) => readFileSync(join(folder, name), "utf8").replaceAll("\r\n", "\n").trim());
 }
 
-/** Each package once, however many folders have it: name, version, licence, integrity, texts. */
+/**
+ * Lists each package once, even if several folders contain it: name, version, licence, integrity,
+ * texts.
+ */
 export function bundledPackages(root, metafiles) {
   const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
   const packages = new Map();
@@ -38,9 +41,11 @@ export function bundledPackages(root, metafiles) {
     const { name, version, license, author, repository } = manifest;
     const locked = lock[folder];
     if (locked?.version !== version) {
-      throw new Error(`${folder} is ${version}, package-lock.json says ${locked?.version}`);
+      throw new Error(
+        `${folder} is version ${version}, but package-lock.json says ${locked?.version}`,
+      );
     }
-    if (typeof license !== "string") throw new Error(`${folder} names no licence`);
+    if (typeof license !== "string") throw new Error(`${folder} does not declare a licence`);
     const texts = licenceTexts(join(root, folder));
     packages.set(`${name}@${version}`, {
       name,
@@ -59,7 +64,10 @@ const { FromNodePackageJson, License } = cyclonedx.Contrib;
 const { Enums, Models, Serialize, Spec } = cyclonedx;
 const licences = new License.Factories.LicenseFactory(parseExpression);
 
-/** CycloneDX 1.6. The same build gives the same text: it has no date and no serial number. */
+/**
+ * Formats CycloneDX 1.6. The same build gives the same text, because it has no date and no serial
+ * number.
+ */
 export function formatBill({ version, license }, commit, packages) {
   const own = { name: "kube-signet", version, license };
   const program = componentOf(Enums.ComponentType.Application, own);
@@ -97,7 +105,7 @@ export function formatLicences(packages) {
     else
       lines.push(
         "",
-        `The package has no text of its licence. Copyright: ${author ?? "its authors"}.`,
+        `The package does not include the text of its licence. Copyright: ${author ?? "its authors"}.`,
       );
     return `${lines.join("\n")}\n`;
   });

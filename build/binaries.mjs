@@ -1,6 +1,8 @@
-// `npm run binaries [-- [--out FOLDER] [--here | PLATFORM...]]`: signet and kubeseal as programs that need
-// no Node, for each platform or those that are named, in one archive each, with their sums. docs/decisions/2026-11-single-file-programs.md
-// tells how, and docs/platforms.md what was tried. `--here`: the programs of this machine, and no archive.
+// `npm run binaries [-- [--out FOLDER] [--here | PLATFORM...]]`: builds signet and kubeseal as
+// programs that do not need Node, for every platform or those that are named, in one archive each,
+// with checksums. docs/decisions/2026-11-single-file-programs.md explains how, and
+// docs/platforms.md what was tested. `--here`: only the programs for this machine, without an
+// archive.
 //
 // The same sources give the same bytes. It needs Linux, the commands `tar` and `zip`, and npm's registry.
 import { spawnSync } from "node:child_process";
@@ -27,10 +29,13 @@ import { withoutChildProcess, withoutUnusedKubernetes } from "./plugins.mjs";
 
 const root = resolve(fileURLToPath(import.meta.url), "../..");
 const PROGRAMS = ["signet", "kubeseal"];
-/** The file's name for a program: whoever unpacks them into a folder of PATH keeps the `kubeseal` that is there. */
+/**
+ * The file name of a program. It differs for `kubeseal`, so that unpacking into a folder of PATH
+ * does not overwrite an existing one.
+ */
 const fileOf = (name) => (name === "kubeseal" ? "signet-kubeseal" : name);
 
-/** The runtime in the programs: npm's packages of Bun, with what its registry says of each. */
+/** The runtime in the programs: the npm packages of Bun, with their integrity in the registry. */
 const BUN = "1.4.5";
 const TARGETS = {
   "linux-x64": [
@@ -60,14 +65,14 @@ const TARGETS = {
 };
 
 /**
- * Without these, a program would read `.env` and run what `bunfig.toml` names, both of the current
- * folder, which may be a stranger's repository.
+ * Without these options, a program would read `.env` and run what `bunfig.toml` names, both in the
+ * current folder, which may be a stranger's repository.
  */
 const ALONE = ["dotenv", "bunfig", "tsconfig", "package-json"].map(
   (file) => `--no-compile-autoload-${file}`,
 );
 
-/** As old as files in a zip archive can be, in UTC. */
+/** The earliest time that a zip archive can store, in UTC. */
 const FILE_TIME = new Date("1980-01-01T00:00:00Z");
 
 function run(command, args, options = {}) {
@@ -80,7 +85,10 @@ function run(command, args, options = {}) {
   throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr}`);
 }
 
-/** The path of a platform's Bun, which is kept in the user's cache. @throws Error if it is not the pinned one */
+/**
+ * Returns the path of Bun for a platform, in the user's cache. @throws Error if it is not the
+ * pinned version
+ */
 async function bunFor(target, scratch) {
   const [name, integrity] = TARGETS[target];
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
@@ -91,7 +99,7 @@ async function bunFor(target, scratch) {
     await mkdir(folder, { recursive: true });
     const args = ["pack", `@oven/bun-${name}@${BUN}`, "--silent", "--pack-destination", scratch];
     run("npm", args, { cwd: scratch });
-    // Another run may do the same.
+    // Another run may do the same at the same time.
     const own = `${archive}.${process.pid}`;
     await copyFile(join(scratch, `oven-bun-${name}-${BUN}.tgz`), own);
     await rename(own, archive);
@@ -99,15 +107,14 @@ async function bunFor(target, scratch) {
   const sum = createHash("sha512")
     .update(await read())
     .digest("base64");
-  if (sum !== integrity)
-    throw new Error(`${archive}: is not the package that is pinned; remove it`);
+  if (sum !== integrity) throw new Error(`${archive}: not the pinned package; remove it`);
   const unpacked = join(scratch, `bun-${name}`);
   await mkdir(unpacked);
   run("tar", ["-xzf", archive, "-C", unpacked]);
   return join(unpacked, "package/bin", target.startsWith("windows") ? "bun.exe" : "bun");
 }
 
-/** One file of JavaScript for each program, with everything in it. */
+/** Bundles each program into a single JavaScript file. */
 async function bundlePrograms(scratch, version) {
   await build({
     absWorkingDir: root,
@@ -137,14 +144,15 @@ async function compile(name, target, { scratch, folder, compiler }) {
   const [bunTarget] = TARGETS[target];
   const args = ["build", "--compile", "--bytecode", ...ALONE, `--target=bun-${bunTarget}`];
   const here = await compiler(thisMachine());
-  // Relative, because the name of the bundle is kept in the program.
+  // Relative, because the program contains the path of the bundle.
   run(here, [...args, `--compile-executable-path=${runtime}`, `${name}.cjs`, "--outfile", file], {
     cwd: scratch,
   });
   let bytes = await readFile(file);
   if (platformOf(bytes) !== target) throw new Error(`${file}: is for ${platformOf(bytes)}`);
   if (target.startsWith("macos") && signatureState(bytes) === "broken") {
-    // What is left of the signature of Bun's authors. Intel's machines run programs without one.
+    // Remains of the signature of Bun's authors. Macs with Intel processors run programs without
+    // one.
     if (target !== "macos-x64") throw new Error(`${file}: has a broken signature`);
     bytes = withoutSignature(bytes);
     await writeFile(file, bytes, { mode: 0o755 });
@@ -155,7 +163,7 @@ async function compile(name, target, { scratch, folder, compiler }) {
 function thisMachine() {
   const here = `${process.platform}-${process.arch}`;
   if (process.platform !== "linux" || !(here in TARGETS)) {
-    throw new Error("the programs are built on Linux, x64 or arm64");
+    throw new Error("the programs can be built only on Linux, x64 or arm64");
   }
   return here;
 }
@@ -202,7 +210,9 @@ async function main(args) {
   const targets = positionals.length > 0 ? positionals : Object.keys(TARGETS);
   const unknown = targets.find((each) => !(each in TARGETS));
   if (unknown !== undefined) {
-    throw new Error(`no platform ${unknown}: there are ${Object.keys(TARGETS).join(", ")}`);
+    throw new Error(
+      `unknown platform ${unknown}; expected one of ${Object.keys(TARGETS).join(", ")}`,
+    );
   }
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   const scratch = await mkdtemp(join(tmpdir(), "kube-signet-binaries-"));

@@ -56,8 +56,10 @@ export function whyNot(from, to) {
   const rooms = HOUSES[from.split("/")[0]];
   if (rooms === undefined) return undefined;
   const [here, there] = [roomOf(from, rooms), roomOf(to, rooms)];
-  if (there === undefined) return `${dirname(to)}/ is outside of what ${here}/ may import`;
-  if (rooms.indexOf(there) > rooms.indexOf(here)) return `${there}/ stands above ${here}/`;
+  if (there === undefined)
+    return `${dirname(to)}/ is not among the folders that ${here}/ may import`;
+  if (rooms.indexOf(there) > rooms.indexOf(here))
+    return `${there}/ is a higher layer than ${here}/`;
   const [mine, theirs] = [commandOf(from), commandOf(to)];
   if (mine !== undefined && theirs !== undefined && mine !== theirs) {
     return `the command ${mine} may not import the command ${theirs}`;

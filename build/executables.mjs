@@ -1,4 +1,5 @@
-// Which platform an executable file is for, by its own header, and whether macOS would take its signature.
+// Reads from the header of an executable file which platform it is for, and whether macOS accepts
+// its signature.
 import { createHash } from "node:crypto";
 
 const ELF_MACHINES = { 0x3e: "x64", 0xb7: "arm64" };
@@ -17,11 +18,11 @@ export function platformOf(bytes) {
       return named("windows", PE_MACHINES[bytes.readUInt16LE(header + 4)]);
     }
   }
-  throw new Error("is neither ELF, nor Mach-O of 64 bits, nor PE");
+  throw new Error("not an ELF, 64-bit Mach-O or PE file");
 }
 
 function named(system, machine) {
-  if (machine === undefined) throw new Error(`is for an unknown machine of ${system}`);
+  if (machine === undefined) throw new Error(`for an unknown processor of ${system}`);
   return `${system}-${machine}`;
 }
 
@@ -40,8 +41,9 @@ function* loadCommands(bytes) {
 const signatureOf = (bytes) => [...loadCommands(bytes)].find(({ type }) => type === CODE_SIGNATURE);
 
 /**
- * The state of a Mach-O file's signature: `none`, `valid` if each page has the hash that the signature
- * says, or `broken`. macOS ends a program whose signature is broken, and on arm64 one that has none.
+ * The state of a Mach-O file's signature: `none`, `valid` if each page has the hash in the
+ * signature, or `broken`. macOS kills a program whose signature is broken, and on arm64 one that
+ * has none.
  */
 export function signatureState(bytes) {
   const command = signatureOf(bytes);
@@ -66,8 +68,9 @@ export function signatureState(bytes) {
 }
 
 /**
- * A Mach-O file without its signature, as `codesign --remove-signature` leaves it: the last load command
- * goes, and what it names at the end of the file. @throws Error if they are not the last
+ * Removes the signature of a Mach-O file, as `codesign --remove-signature` does: the last load
+ * command, and the data at the end of the file to which it points. @throws Error if they are not
+ * the last
  */
 export function withoutSignature(bytes) {
   const command = signatureOf(bytes);

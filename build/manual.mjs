@@ -1,5 +1,6 @@
-// Writes the manual pages into dist/man, from what the built programs print for `--help`: one text
-// for both. `npm pack` and a release run it; a build does not, since it starts each command.
+// Writes the manual pages into dist/man from the `--help` output of the built programs, so that
+// both have the same text. `npm pack` and a release run it; a build does not, because it starts
+// every command.
 
 import { spawnSync } from "node:child_process";
 import {
@@ -16,19 +17,25 @@ const FOLDER = "dist/man";
 const CACHE = "node_modules/.cache/kube-signet";
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 
-/** Besides the commands of `signet`: program, words before `--help`, name of the page, summary. */
+/**
+ * Pages in addition to the commands of `signet`: program, arguments before `--help`, name of the
+ * page, summary.
+ */
 const OTHERS = [
   ["kubeseal.cjs", [], "signet-kubeseal", "the command line of Bitnami Sealed Secrets"],
-  ["signet-controller.mjs", [], "signet-controller", "turn SealedSecrets into Secrets"],
+  ["signet-controller.mjs", [], "signet-controller", "decrypt SealedSecrets into Secrets"],
   [
     "signet-controller.mjs",
     ["standalone"],
     "signet-controller-standalone",
-    "turn sealed manifests in folders into Secret files, without a cluster",
+    "decrypt sealed manifests in folders into Secret files, without a cluster",
   ],
 ];
 
-/** A build begins without the folder. It appears as a whole, whoever else makes it at the time. */
+/**
+ * A build starts without the folder. The folder appears complete, even if several processes create
+ * it at the same time.
+ */
 function makeManual() {
   if (existsSync(FOLDER)) return;
   mkdirSync(CACHE, { recursive: true });
@@ -104,7 +111,7 @@ function rowsOf(lines) {
   return rows;
 }
 
-/** As roff takes it literally, with hyphens that can be copied to a shell. */
+/** Escapes text for roff, with hyphens that can be copied to a shell. */
 const escaped = (text) =>
   text
     .replaceAll("\\", "\\e")
@@ -114,7 +121,7 @@ const escaped = (text) =>
 const plain = (lines) => lines.map(escaped).join("\n");
 const bold = (text) => `\\fB${text}\\fR`;
 
-/** Names of options and commands are bold; what they take is not. */
+/** Names of options and commands are bold; their arguments are not. */
 const formatTerm = (term) => escaped(term).replaceAll(/(?<=^|, )[^\s,]+/g, (name) => bold(name));
 
 /** `macro` makes a heading: SH on the page, SS below one. */

@@ -1,4 +1,4 @@
-// Plugins of esbuild that leave out what a bundle carries along and never runs.
+// esbuild plugins that omit code which a bundle would include but never run.
 
 /** Commander imports it to run subcommands as separate programs, which Signet does not have. */
 export const withoutChildProcess = {

@@ -1,11 +1,12 @@
-// The declarations of the library's entries: one text for each entry, which needs no other package's types.
+// Bundles the type declarations of the library's entries: one text for each entry, which needs no
+// types of other packages.
 
 import { basename } from "node:path";
 import { rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
 
 /**
- * The declarations of one entry: what it exports, and the types that its exports refer to.
+ * Returns the declarations of one entry: its exports, and the types that they refer to.
  * @throws Error if one of them comes from a package, or from Node
  */
 export async function declarationsOf(entry, tsconfig) {

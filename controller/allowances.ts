@@ -1,4 +1,5 @@
-// What each client may use of a route, and each address with all of its clients.
+// Limits how much of a route each client may use, and each address together with all of its
+// clients.
 // SPEC.md, "HTTP".
 
 import type { Caller } from "./caller.ts";
@@ -7,14 +8,14 @@ import { RateLimit } from "./ratelimit.ts";
 /** The limit of one address, as a multiple of the limit of one client behind it. */
 const CLIENTS_PER_ADDRESS = 5;
 /**
- * Addresses, and clients of each, that are remembered. Clients are counted for each address, so that
- * the names that one makes up push out nobody else's.
+ * Maximum number of addresses, and of clients for each, to remember. Clients are counted per
+ * address, so that names that one address makes up do not evict those of others.
  */
 const MAX_ADDRESSES = 1024;
 const MAX_CLIENTS = 512;
 
 export interface Rate {
-  /** Requests a second, and at once, of one client. */
+  /** Requests per second of one client, and the burst. */
   readonly rate: number;
   readonly burst: number;
   /** Milliseconds of a monotonic clock. */
@@ -22,8 +23,8 @@ export interface Rate {
 }
 
 /**
- * A direct caller can claim to be any number of clients: all that a client uses counts for its address
- * too, so that a claim never gains it anything.
+ * A direct caller can claim to be any number of clients. Everything that a client uses also counts
+ * for its address, so that such a claim gains nothing.
  */
 export class Allowances {
   readonly #addresses: RateLimit;
@@ -43,7 +44,7 @@ export class Allowances {
     const clients = this.#clientsOf(address);
     const all = this.#addresses.look(address, nowMs);
     const own = all.allowed ? clients.take(client, nowMs) : clients.look(client, nowMs);
-    // What a client has too many of is not used up for the others behind the address.
+    // A client above its own limit must not use up the allowance of others behind the same address.
     if (all.allowed && own.allowed) this.#addresses.take(address, nowMs);
     return {
       retryAfterMs:
@@ -56,7 +57,7 @@ export class Allowances {
     };
   }
 
-  /** The address is charged for no more than its client is. */
+  /** Charges the address for no more than its client is charged. */
   charge({ address, client }: Caller, requests: number): void {
     const nowMs = this.#rate.clock();
     const charged = this.#clientsOf(address).charge(client, requests, nowMs);

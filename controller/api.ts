@@ -16,7 +16,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { shared } from "./sharedanswer.ts";
 
-/** Requests a second that each client may send to `/v1/keys`, and at once. */
+/** Requests per second that each client may send to `/v1/keys`; also the burst. */
 const READ_RATE = 20;
 const READ_BURST = 80;
 
@@ -37,7 +37,7 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIO
 const JSON_TYPE = "application/json";
 const NOT_FOUND: Answer = { code: 404, body: "404 page not found\n" };
 
-/** A route to a report in JSON, for each caller at a limited rate; 404 where the report is null. */
+/** A route that returns a JSON report, rate-limited for each caller; 404 if the report is null. */
 function reportRoute(readers: Allowances, text: () => Promise<string>): Route {
   return async (request) => {
     const { retryAfterMs } = readers.take(callerOf(request));
@@ -47,7 +47,7 @@ function reportRoute(readers: Allowances, text: () => Promise<string>): Route {
   };
 }
 
-/** The routes that the cluster can reach. */
+/** The routes that are reachable from the cluster. */
 export function apiRoutes(wiring: ApiWiring): RequestListener {
   const { keyring, metrics, ready, keyReport, recoveryReport, log } = wiring;
   const guarded = guardedRoute(wiring);
@@ -59,7 +59,7 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
     ...healthRoutes(ready),
     "/v1/cert.pem": {
       methods: ["GET", "HEAD"],
-      // Not limited: it costs as little as refusing it.
+      // Not rate-limited: answering costs no more than refusing.
       route: () => {
         const { newest } = keyring;
         return newest === null
@@ -112,7 +112,7 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
           if (known.startsWith("/v1/"))
             metrics.httpSeconds.observe({ path: known, method }, seconds);
         },
-        log.debug.bind(log, "request was cut off"),
+        log.debug.bind(log, "request was interrupted"),
       );
   };
 }
@@ -121,7 +121,7 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
 function algorithmRefusal(algorithm: string | string[] | undefined, keyring: Keyring) {
   if (algorithm === undefined) return null;
   if (typeof algorithm !== "string" || !KIND_NAMES.includes(algorithm)) {
-    return { code: 400, body: "no such algorithm\n" };
+    return { code: 400, body: "unknown algorithm\n" };
   }
   const kinds = keyring.newest?.certificate.kinds ?? [algorithm];
   return kinds.includes(algorithm)
@@ -129,7 +129,7 @@ function algorithmRefusal(algorithm: string | string[] | undefined, keyring: Key
     : { code: 400, body: `the sealing key has no ${algorithm} key\n` };
 }
 
-/** The routes that the kubelet reaches, on a server of their own. They do no work. */
+/** The routes for the kubelet's probes, on their own server. They open no values. */
 export function probeRoutes(ready: () => boolean): RequestListener {
   const routes = healthRoutes(ready);
   return (request, response) => {
@@ -204,13 +204,13 @@ function send(
     "content-type": contentType,
     "x-content-type-options": "nosniff",
     ...headers,
-    // The unread part of a body would be parsed as the next request.
+    // Otherwise the unread part of the body would be parsed as the next request.
     ...(request.complete ? {} : { connection: "close" }),
   });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-/** The route that Prometheus reads: `/metrics`. */
+/** The route that Prometheus scrapes: `/metrics`. */
 export function metricsRoutes({ registry }: Metrics, clock: () => number): RequestListener {
   const metricsText = shared(() => registry.metrics(), clock);
   return (request, response) => {

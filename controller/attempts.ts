@@ -1,7 +1,7 @@
-// How often to try an object again that did not fail by itself, but for want of time.
+// How often to retry an object whose processing ran out of time.
 // SPEC.md, "Limits".
 
-/** A busy machine may make an honest object late, but not this many times. */
+/** On a busy machine an honest object may run out of time, but not this many times. */
 const MAX_ATTEMPTS = 4;
 const FIRST_WAIT_MS = 60_000;
 

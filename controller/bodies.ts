@@ -1,4 +1,5 @@
-// Reads the bodies of requests, and limits the memory that they use: each, of an address, and in all.
+// Reads the bodies of requests, and limits the memory that they use: each body, each address, and
+// all together.
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage } from "node:http";
@@ -11,7 +12,10 @@ interface Pool {
 
 export interface BodyLimits {
   readonly perBody: number;
-  /** Bodies of at most `small` bytes have memory of their own, which large ones cannot use up. */
+  /**
+   * Bodies of at most `small` bytes have a separate memory limit, so that large ones cannot crowd
+   * them out.
+   */
   readonly small: number;
   readonly pools: { readonly small: Pool; readonly large: Pool };
 }
@@ -22,9 +26,9 @@ export class TooManyBodies extends Error {}
 /** The client went away, or did not send its body in time. */
 export class BodyCutOff extends Error {}
 
-/** Bytes that a body gets at first. A body gets twice as many each time that they do not suffice. */
+/** The initial buffer size of a body, in bytes. It doubles whenever the body outgrows it. */
 const FIRST_BYTES = 4096;
-/** A body that has arrived is parsed and answered: that many copies of it exist at some time. */
+/** While a body is parsed and answered, up to this many copies of it exist. */
 const COPIES = 3;
 
 class Held {
@@ -61,14 +65,16 @@ export class Bodies {
   }
 
   /**
-   * Reads a body and passes it to `use`; its bytes count until that has ended. `onBytes` is told how
-   * many bytes have arrived, whenever more have. `signal` is aborted, with one of the errors below, if
-   * the client goes away or the body has to give way: then `use` is to end soon.
+   * Reads a body and passes it to `use`; its bytes count until that has ended. `onBytes` is called
+   * with the number of bytes that have arrived whenever there are more. `signal` aborts, with one
+   * of the errors below, if the client goes away or the body has to give way; `use` must then end
+   * soon.
    *
-   * Above a limit a body gives way: of the address that holds the most, or that is above its own
-   * limit, and there of the client that holds the most; the oldest that is still arriving, else the
-   * newest. So whoever holds less than others is not refused because of them, and bodies that never
-   * end or wait for long keep nobody out.
+   * Above a limit, one body gives way: it belongs to the address that holds the most, or that is
+   * above its own limit, and there to the client that holds the most. Among its bodies, it is the
+   * oldest that is still arriving, or else the newest. So a client that holds less than others is
+   * not refused because of them, and bodies that never end or wait for a long time do not block
+   * others.
    * @throws BodyTooLarge, TooManyBodies, BodyCutOff, or what `use` throws
    */
   async hold<T>(
@@ -84,7 +90,7 @@ export class Bodies {
     const cutOff = (): void => {
       held.giveUp(new BodyCutOff());
     };
-    // The request itself is closed once its body has arrived, whether its client is there or not.
+    // The request emits `close` once its body has arrived, even if the client is still connected.
     request.socket.once("close", cutOff);
     this.#held.add(held);
     try {
@@ -178,7 +184,7 @@ export class Bodies {
     const ofAddress = bodies.filter(({ caller }) => caller.address === address);
     const client = largest(sums(ofAddress, (caller) => caller.client));
     const ofClient = ofAddress.filter(({ caller }) => caller.client === client);
-    // One that has not begun holds nothing.
+    // A body that has not started holds nothing.
     const holding = ofClient.filter(({ room }) => room > 0);
     return holding.find(({ isArriving }) => isArriving) ?? holding.at(-1);
   }
@@ -193,7 +199,7 @@ function sums(bodies: readonly Held[], nameOf: (caller: Caller) => string): Map<
   return found;
 }
 
-/** The name with the most; of several, the first. */
+/** The name with the largest amount; the first of several. */
 function largest(amounts: ReadonlyMap<string, number>): string | undefined {
   let found: string | undefined;
   let most = 0;

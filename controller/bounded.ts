@@ -1,7 +1,8 @@
-// The length of what is told: a text may hold what strangers wrote, such as a type or a label.
+// Limits the length of reported texts, which may contain what strangers wrote, such as a type or a
+// label.
 // SPEC.md, "Status".
 
-/** A status that is as long as its object makes the object too large, and is refused each time. */
+/** Without a limit, a status could make its object too large, and would be refused each time. */
 const MAX_TEXT = 2048;
 
 /** Cuts a text for a status, an Event or a log line. `max`: in characters. */

@@ -21,7 +21,7 @@ export interface CacheOptions<T> {
   readonly keep: (object: JsonObject) => T;
   /** Called after the cache has changed; `object` is undefined if it was deleted. */
   readonly onChange: (key: string, object: T | undefined) => void;
-  /** Called for what takes the place of `before`; undefined where there is nothing. */
+  /** Called when `stored` replaces `before`; either is undefined if there is nothing. */
   readonly onStored?: (stored: T | undefined, before: T | undefined) => void;
   readonly log: Log;
 }
@@ -124,7 +124,7 @@ export class Cache<T> {
           error instanceof ApiError && error.retryAfterMs !== undefined
             ? error.retryAfterMs
             : Math.min(delayMs, RETRY_MAX_MS) * (0.5 + Math.random());
-        this.#options.log.warn("list or watch failed, trying again", {
+        this.#options.log.warn("list or watch failed, retrying", {
           path: this.#collection.path,
           error: (error as Error).message,
           inMs: Math.round(waitMs),

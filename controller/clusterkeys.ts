@@ -54,7 +54,7 @@ export interface KeyOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly renewal: RenewalOptions;
-  /** What the key service is for, if there is one. */
+  /** How the key service is used, if there is one. */
   readonly wrapping: WrappingMode;
 }
 
@@ -80,7 +80,9 @@ export interface KeysWiring extends KeyChangesWiring {
 /** Maximum time between two checks, because timers do not notice when the system clock is set. */
 const LOOK_MS = 30_000;
 const RETRY_MS = 5_000;
-/** Minimum time between keys created due to age or cutoff, even if clocks in the cluster differ. */
+/**
+ * Minimum time between keys created because of age or cutoff, in case clocks in the cluster differ.
+ */
 const MIN_APART_MS = 3_600_000;
 /** The alphabet of generated names in Kubernetes, without vowels so that no words appear. */
 const NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
@@ -130,14 +132,14 @@ export class ClusterKeys {
   readonly #takeOver: TakeOver;
   readonly #shortKeys: ShortKeys;
   readonly #halves: UsableHalves;
-  /** Called when a key Secret or what is known of it has changed. */
+  /** Called when a key Secret, or what is known about it, has changed. */
   #noticed: (() => void) | undefined;
   #held = "";
   #loaded = false;
   #leading = false;
   #createsFirst = false;
   #requested = false;
-  /** A look is under way; `again`: the keys changed since it began. */
+  /** A check is running; `again`: the keys changed since it started. */
   #working = false;
   #again = false;
   #createdAtMs = -Infinity;
@@ -180,8 +182,8 @@ export class ClusterKeys {
   }
 
   /**
-   * Waits for wrapped keys: without them, an older key would seal, and values would not open. Those
-   * that nobody vouched for are waited for only if this controller's service has to answer.
+   * Waits for wrapped keys: without them, an older key would seal, and values would not open.
+   * Unconfirmed ones are waited for only if this controller's own service has to answer.
    */
   async #untilOpen(signal: AbortSignal): Promise<void> {
     let told = 0;
@@ -192,7 +194,7 @@ export class ClusterKeys {
       if (first === undefined || signal.aborted) break;
       if (told !== others.length + 1 && first.waiting?.for === "settings") {
         told = others.length + 1;
-        this.#wiring.log.error("wrapped sealing keys cannot be opened: not ready until they can", {
+        this.#wiring.log.error("wrapped sealing keys cannot be opened: not ready until they are", {
           keys: told,
           secret: `${this.#options.namespace}/${first.secret?.metadata.name ?? ""}`,
           error: first.waiting.reason,
@@ -214,8 +216,8 @@ export class ClusterKeys {
   }
 
   /**
-   * Creates a key if none seals, although this replica may not lead: without a Lease, nobody leads for
-   * a while. Replicas choose the same name for it, so only one of their keys is stored.
+   * Creates a key if none seals, even if this replica may not lead: without a Lease, no replica
+   * leads for a while. Replicas choose the same name for it, so only one of their keys is stored.
    */
   createFirst(): void {
     this.#createsFirst = true;
@@ -232,7 +234,7 @@ export class ClusterKeys {
   request(): void {
     if (!this.#leading) {
       this.#wiring.log.warn(
-        "asked for a new sealing key, but this replica follows: ask the leader",
+        "new sealing key requested, but this replica is a follower: ask the leader",
       );
       return;
     }
@@ -240,7 +242,9 @@ export class ClusterKeys {
     this.#look();
   }
 
-  /** The fingerprint of the key that seals, once this leader has reported it; else undefined. */
+  /**
+   * The fingerprint of the current sealing key, once this leader has reported it; undefined before.
+   */
   get sealingKey(): string | undefined {
     return this.#leading ? this.#changes.sealing : undefined;
   }
@@ -282,12 +286,12 @@ export class ClusterKeys {
     return withRecovery(found, this.#wiring.recovery);
   }
 
-  /** The keys of these Secrets, as they say of themselves. */
+  /** The keys of these Secrets, with the state that the Secrets claim. */
   #heldKeys(): SealingKey[] {
     return this.#secrets.all().flatMap(({ key }) => (key === null ? [] : [key]));
   }
 
-  /** To be called when the recovery files may have changed. */
+  /** Call this when the recovery files may have changed. */
   recoveryChanged(): void {
     this.#refill();
   }
@@ -314,7 +318,7 @@ export class ClusterKeys {
     this.#look();
   }
 
-  /** Creates a key if one is due, tells which key seals, and schedules the next check. */
+  /** Creates a key if one is due, reports which key seals, and schedules the next check. */
   #look(): void {
     clearTimeout(this.#timer);
     if (this.#wiring.keyring.newest !== null) this.#createsFirst = false;
@@ -333,8 +337,8 @@ export class ClusterKeys {
       (error: unknown) => {
         this.#working = false;
         const what =
-          dueInMs > 0 ? "sealing key could not be marked" : "sealing key could not be made";
-        this.#wiring.log.error(`${what}, trying again`, {
+          dueInMs > 0 ? "sealing key could not be annotated" : "sealing key could not be created";
+        this.#wiring.log.error(`${what}, retrying`, {
           error: (error as Error).message,
           inMs: RETRY_MS,
         });
@@ -343,10 +347,10 @@ export class ClusterKeys {
     );
   }
 
-  /** Keeps the recovery files, and tells which key seals. */
+  /** Keeps the recovery files up to date, and reports which key seals. */
   async #keep(): Promise<void> {
     const { recovery } = this.#wiring;
-    // Again at the next look where it failed, which it tells.
+    // If it failed, which it logs, the next check retries.
     if (this.#leading) await recovery?.keep(this.#heldKeys());
     await this.#tellChanges();
   }
@@ -380,14 +384,14 @@ export class ClusterKeys {
     const { renewal } = this.#options;
     const { newest } = keyring;
     const found = this.#found();
-    // One that is about to open may seal.
+    // A key that is about to be opened may seal.
     if (newest === null && found.some((each) => isAwaited(each))) return RETRY_MS;
     if (newest === null || this.#requested) return 0;
     const current = found.find(({ key }) => key?.name === newest.name);
     if (current !== undefined && current.renew !== "") return 0;
     const apartMs = Math.min(renewal.renewAfterMs || MIN_APART_MS, MIN_APART_MS);
     const earliestMs = this.#createdAtMs + apartMs - clock();
-    // A key that ever lay in plain text may be in a backup of etcd.
+    // A key that was ever stored in plain text may be in a backup of etcd.
     const isExposed = this.#wraps && current?.wrapped === undefined;
     return Math.max(isExposed ? 0 : keyDueInMs(newest, now(), renewal), earliestMs);
   }
@@ -409,7 +413,7 @@ export class ClusterKeys {
     const guard = this.#leading ? this.#wiring.guard : undefined;
     let isPublished = false;
     for (let attempt = 0; attempt <= NAME_TRIES; attempt++) {
-      // Whoever may create Secrets here can take every name that follows from a fingerprint.
+      // Anyone who may create Secrets here can take every name that is derived from a fingerprint.
       const name =
         attempt < NAME_TRIES
           ? keyName(prefix, predecessor, attempt)
@@ -444,10 +448,13 @@ export class ClusterKeys {
         return;
       }
     }
-    throw new Error("no name is free for a new sealing key");
+    throw new Error("every candidate name for the new sealing key is taken");
   }
 
-  /** Before a key is made, which takes seconds. @throws Error if the key service does not work */
+  /**
+   * Called before a key is created, which takes seconds. @throws Error if the key service does not
+   * work
+   */
   async #checkService(): Promise<void> {
     const { keyService } = this.#wiring;
     if (!this.#wraps || keyService === null) return;
@@ -468,19 +475,19 @@ export class ClusterKeys {
   }
 
   /**
-   * The Secret of a key with the private key in plain, however it is stored.
-   * @throws ApiError; Error if it is wrapped and not open
+   * The Secret of a key, with the private key in plain text however it is stored.
+   * @throws ApiError; Error if it is wrapped and has not been opened
    */
   async plainSecretOf(name: string): Promise<JsonObject> {
     const stored = await this.#wiring.client.call("GET", `${this.#path}/${name}`);
     const secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...stored });
     if (!isWrapped(secret)) return stored;
     const opening = this.#wrappedKeys.look(secret);
-    if (!("pem" in opening)) throw new Error("it is wrapped, and not open");
+    if (!("pem" in opening)) throw new Error("it is wrapped, and has not been opened");
     return formatSecret(plainSecret(secret, opening.wrapped, opening.pem));
   }
 
-  /** The Secret of a new key, wrapped where keys are. @throws SignetError */
+  /** The Secret of a new key, wrapped if keys are to be wrapped. @throws SignetError */
   async #secretOf(pair: SealingKeyPair, name: string, fingerprint: string): Promise<JsonObject> {
     const { namespace, labels, annotations } = this.#options;
     const { keyService, now } = this.#wiring;
@@ -511,8 +518,8 @@ export class ClusterKeys {
 }
 
 /**
- * Holds keys back from sealing until they are recoverable, except one that seals already, and except
- * where no key is recoverable yet: naming recipients must not stop a running cluster.
+ * Prevents keys from sealing until they are recoverable, except a key that already seals, and
+ * except if no key is recoverable yet: adding recipients must not stop a running cluster.
  */
 function withRecovery(
   found: readonly FoundKey[],

@@ -31,7 +31,7 @@ interface Surroundings {
   /** The controller's own namespace, where the Lease and the key Secrets are. */
   readonly namespace: string;
   readonly log: Log;
-  /** Who may recover the sealing keys; null for nobody. */
+  /** Who may recover the sealing keys; null: nobody. */
   readonly recovery: RecoveryPolicy | null;
   /** Where sealing keys are wrapped; null if nowhere. */
   readonly keyService: KeyService | null;
@@ -41,7 +41,10 @@ interface Surroundings {
 
 /** The API server accepts no larger Secret. */
 const MAX_SECRET_BYTES = 1024 * 1024;
-/** As many values as there are threads for RSA. The queue is as long as reconciles are many. */
+/**
+ * Values to open at once: as many as there are threads for RSA. The queue is bounded by the number
+ * of reconciles.
+ */
 const MAX_OPENED = 4;
 
 const now = (): Date => new Date();
@@ -55,13 +58,15 @@ export class ClusterParts {
   readonly lease: Election;
   readonly world: ClusterWorld;
   readonly keys: ClusterKeys;
-  /** Undefined if the certificates are not to be published. */
+  /** Undefined if certificates are not published. */
   readonly publisher: Publisher | undefined;
   /** Where templates are rendered. */
   readonly renderers = new Sandbox();
-  /** Where bodies of requests are parsed: they never wait for templates, nor templates for them. */
+  /**
+   * Where bodies of requests are parsed, so that bodies and templates never wait for each other.
+   */
   readonly parsers = new Sandbox();
-  /** Where values are opened for the reconciler, of each namespace in turn. */
+  /** Where values are opened for the reconciler, taking turns between namespaces. */
   readonly #openers = new Gate(MAX_OPENED, Infinity, clock);
   readonly #keyring = new Keyring();
   readonly #recovery: RecoveryConfigMaps | undefined;
@@ -92,14 +97,14 @@ export class ClusterParts {
     this.publisher = this.#createPublisher();
   }
 
-  /** To be called when all collections have been listed once. */
+  /** Call this when all collections have been listed once. */
   startQueue(): void {
     this.#isSynced = true;
     if (this.lease.held) this.queue.start();
     this.#tellReady();
   }
 
-  /** At the first moment at which probes say the same. */
+  /** Logs that the controller is ready, as soon as the probes report it. */
   #tellReady(): void {
     if (this.#toldReady || !this.isReady) return;
     this.#toldReady = true;
@@ -174,7 +179,7 @@ export class ClusterParts {
       },
       onError: (key, error) => {
         const { message } = error as Error;
-        this.#surroundings.log.warn("reconcile failed, trying again", {
+        this.#surroundings.log.warn("reconcile failed, retrying", {
           object: key,
           error: message,
         });
@@ -300,8 +305,8 @@ export class ClusterParts {
         },
         onChange: () => {
           this.#reconciler.forgetFailures();
-          // Also those in sync, at the cost of a look: a key may have been marked as compromised,
-          // or the mark may have been removed.
+          // Includes those in sync, for which it is cheap: a key may have been marked as
+          // compromised, or the mark may have been removed.
           this.#queueAll();
           this.publisher?.look();
           this.#tellReady();
@@ -363,7 +368,7 @@ export class ClusterParts {
     };
   }
 
-  /** Another replica may have written before: the reconciler looks at everything again. */
+  /** Another replica may have written before, so the reconciler checks everything again. */
   #lead(): void {
     this.keys.lead();
     this.publisher?.lead();
@@ -387,7 +392,7 @@ export class ClusterParts {
   #reportRepair(key: string, { change, fields, by }: Drift): void {
     const [namespace = ""] = key.split("/");
     this.metrics.driftCorrected.inc({ namespace, change });
-    this.#surroundings.log.warn("drift put back", {
+    this.#surroundings.log.warn("drift reverted", {
       object: key,
       change,
       fields: fields.join(",") || undefined,

@@ -16,8 +16,9 @@ import { type Event, type SecretMark, type World, WorldError } from "./world.ts"
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 
 /**
- * Events about the SealedSecrets of a namespace, a second and at once. etcd keeps each for an hour, so
- * that whoever changes SealedSecrets all the time would fill it. Their status tells the same.
+ * Events about the SealedSecrets of a namespace, per second, and the burst. etcd keeps each Event
+ * for an hour, so someone who keeps changing SealedSecrets could fill it. The status contains the
+ * same information.
  */
 const EVENT_RATE = 1 / 5;
 const EVENT_BURST = 100;
@@ -105,7 +106,7 @@ export class ClusterWorld implements World {
     return observedIn(kept) ?? this.#readSealedSecret(key);
   }
 
-  /** By a list of one: the controller has no other right to read SealedSecrets. */
+  /** Reads it with a list of one, because the controller has no permission to get SealedSecrets. */
   async #readSealedSecret(key: string): Promise<Observed | undefined> {
     const [namespace = "", name = ""] = key.split("/");
     const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets`;
@@ -220,7 +221,7 @@ export class ClusterWorld implements World {
   #cacheOf<T>(caches: readonly Cache<T>[], namespace: string): Cache<T> {
     const { namespaces } = this.#options;
     const cache = caches[namespaces === undefined ? 0 : namespaces.indexOf(namespace)];
-    if (cache === undefined) throw new Error(`namespace ${namespace} is not looked after`);
+    if (cache === undefined) throw new Error(`namespace ${namespace} is not watched`);
     return cache;
   }
 }
@@ -237,7 +238,7 @@ function worldErrorOf(
       ? "exists"
       : passes
         ? "transient"
-        : // A policy that refuses an object names no field.
+        : // An admission policy that refuses an object names no field.
           status === 422 && invalidFields > 0
           ? "invalid"
           : "refused";

@@ -1,4 +1,4 @@
-// Limits the connections of a server: of each address, and in all.
+// Limits the connections of a server, for each address and in total.
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -17,10 +17,10 @@ interface Connection {
 }
 
 /**
- * Keeps the connections of `server` within the limits. A new connection above a limit takes the place
- * of the one that has been quiet for longest and for which nothing is being worked out: it is idle, or
- * its request has not arrived, or it does not take its answer. In all, that is one of the address with
- * the most connections. If no connection can give way, the new one is closed.
+ * Keeps the connections of `server` within the limits. A new connection above a limit replaces the
+ * one that has been quiet the longest and has no request in progress: it is idle, its request has
+ * not arrived, or its client does not read the response. For the total limit, it is one of the
+ * address with the most connections. If no connection can give way, the new one is closed.
  */
 export function limitConnections(server: Server | TlsServer, limits: ConnectionLimits): void {
   // The connection that was active last comes last.
@@ -65,7 +65,7 @@ export function limitConnections(server: Server | TlsServer, limits: ConnectionL
   });
 
   server.prependListener("request", (request: IncomingMessage, response: ServerResponse) => {
-    // With TLS, the request's socket is not the connection's, but its ends are the same.
+    // With TLS, the request's socket is not the connection's, but has the same addresses and ports.
     const key = keyOf(request.socket);
     const connection = open.get(key);
     if (connection === undefined) return;

@@ -1,4 +1,4 @@
-// Events of Kubernetes about an object.
+// Formats Kubernetes Events about an object.
 
 import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { bounded } from "./bounded.ts";
@@ -10,7 +10,7 @@ import type { Event } from "./world.ts";
 const EVENT_COMPONENT = "sealed-secrets";
 const MAX_EVENT_MESSAGE = 1024;
 
-/** The Event object that tells `event` about `object`. */
+/** Returns the Event object that reports `event` about `object`. */
 export function formatEvent(
   object: JsonObject,
   { type, reason, message }: Event,

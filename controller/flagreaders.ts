@@ -31,7 +31,7 @@ export function readMoment(text: string): Date {
     /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}$/.test(text);
   const moment = new Date(text);
   if (!isKnown || Number.isNaN(moment.getTime())) {
-    throw new InvalidArgumentError("must be a moment such as 2026-01-31T12:00:00Z.");
+    throw new InvalidArgumentError("must be a time such as 2026-01-31T12:00:00Z.");
   }
   return moment;
 }
@@ -62,7 +62,7 @@ export function readPositiveNumber(text: string): number {
 
 export function readKeyPrefix(text: string): string {
   if (!/^[a-z0-9]([-a-z0-9]{0,243}[a-z0-9])?-?$/.test(text)) {
-    throw new InvalidArgumentError("must be at most 245 of a-z, 0-9 and '-'.");
+    throw new InvalidArgumentError("must have at most 245 characters, each of a-z, 0-9 or '-'.");
   }
   return text;
 }

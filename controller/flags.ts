@@ -10,12 +10,12 @@ export interface FlagRow {
   /** Name and value as commander writes them, such as `--key-size <bits>`. */
   readonly flag: string;
   readonly words: string;
-  /** Default: the text as it is. */
+  /** Default: the text unchanged. */
   readonly read?: (text: string) => unknown;
   readonly choices?: readonly string[];
   /** In the flag's own syntax. */
   readonly byDefault?: string;
-  /** The default as help shows it, if `byDefault` does not say it well. */
+  /** The default as help shows it, if `byDefault` is not clear. */
   readonly shownDefault?: string;
   readonly isRequired?: boolean;
   /** Accepted, but not shown in the help. */
@@ -39,37 +39,37 @@ export interface LogFlags {
 export const KEY_FLAGS: readonly FlagRow[] = [
   {
     flag: "--key-prefix <text>",
-    words: "start of a new sealing key's name",
+    words: "name prefix of new sealing keys",
     read: readKeyPrefix,
     byDefault: "sealed-secrets-key",
   },
   {
     flag: "--key-size <bits>",
-    words: "RSA bits of a new sealing key",
+    words: "RSA key size of new sealing keys, in bits",
     read: readInteger,
     byDefault: "4096",
   },
   {
     flag: "--hybrid-keys [bool]",
-    words: "a new sealing key has a post-quantum half too",
+    words: "add a post-quantum half to new sealing keys",
     read: readBoolean,
     byDefault: "false",
   },
   {
     flag: "--key-ttl <duration>",
-    words: "validity of a new certificate",
+    words: "validity of new certificates",
     read: readDuration,
     byDefault: "87600h",
   },
   {
     flag: "--my-cn <text>",
-    words: "common name of a new certificate",
+    words: "common name of new certificates",
     byDefault: "",
     shownDefault: "empty",
   },
   {
     flag: "--key-order-priority <moment>",
-    words: "which moment makes a sealing key the newest",
+    words: "time that decides which sealing key is the newest",
     choices: KEY_ORDERS,
     byDefault: "CertNotBefore",
   },
@@ -78,13 +78,13 @@ export const KEY_FLAGS: readonly FlagRow[] = [
 export const LOG_FLAGS: readonly FlagRow[] = [
   {
     flag: "--log-level <level>",
-    words: "least level that is logged",
+    words: "minimum log level",
     choices: ["DEBUG", "INFO", "WARN", "ERROR"],
     byDefault: "INFO",
   },
   {
     flag: "--log-format <format>",
-    words: "form of log lines",
+    words: "format of log lines",
     choices: ["text", "json"],
     byDefault: "text",
   },
@@ -96,7 +96,10 @@ export function addFlags(command: Command, rows: readonly FlagRow[]): Command {
   return command;
 }
 
-/** Adds flags that the environment can set too; variables are named as the original's are. */
+/**
+ * Adds flags that the environment can also set; the variables have the same names as the
+ * original's.
+ */
 export function addFlagsWithEnvironment(command: Command, rows: readonly FlagRow[]): Command {
   for (const row of rows) {
     const option = optionOf(row);

@@ -53,7 +53,7 @@ export async function createKeyFile(
   }
 }
 
-/** Returns false if something of that name exists, which may be the only copy of another key. */
+/** Returns false if the name already exists, because that may be the only copy of another key. */
 function writeNewFile(file: string, text: string): boolean {
   let descriptor: number;
   try {
@@ -88,7 +88,7 @@ function keyFilesIn(folder: string): string[] {
   return filesInKeyFolder(folder).filter((file) => /\.(ya?ml|json|pem|key)$/.test(file));
 }
 
-/** Files that are not usable are logged and skipped. */
+/** Logs and skips files that are not usable. */
 export function loadKeyFiles(folder: string, log: Log): SealingKey[] {
   return keyFilesIn(folder).flatMap((file) => {
     try {
@@ -118,7 +118,7 @@ export function writeCertificateFile(file: string, keyring: Keyring): void {
   writeAtomically(file, new TextEncoder().encode(pem), 0o644);
 }
 
-/** Why something failed, without content of a file. */
+/** Describes why something failed, without quoting a file. */
 export function reasonOf(error: unknown): string {
   if (error instanceof SignetError) {
     const place = formatPlace(error.place);

@@ -20,7 +20,7 @@ import {
 import { reasonOf } from "./folderkeys.ts";
 import type { Log } from "./log.ts";
 
-/** Far more than any manifest has, and little enough to parse. */
+/** Far larger than any manifest, and small enough to parse. */
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 
 export interface ManifestOptions {
@@ -36,9 +36,13 @@ export interface ManifestOptions {
 export interface Declarations {
   /** SealedSecrets by `NAMESPACE/NAME`. */
   readonly sealed: ReadonlyMap<string, JsonObject>;
-  /** The names that are declared more than once: nobody can say which declaration is meant. */
+  /**
+   * The names that are declared more than once, so that it is unclear which declaration is meant.
+   */
   readonly ambiguous: ReadonlySet<string>;
-  /** False if a file was not usable: it may declare the SealedSecrets that are missing. */
+  /**
+   * False if a file was not usable, because it may declare SealedSecrets that seem to be missing.
+   */
   readonly isComplete: boolean;
 }
 
@@ -73,7 +77,7 @@ export class FolderManifests {
         const first = files.get(key);
         if (first !== undefined) {
           ambiguous.add(key);
-          const message = `${key} is declared more than once, also in ${first}: it is left as it is`;
+          const message = `${key} is declared more than once, also in ${first}: its Secret is left unchanged`;
           this.#options.onProblem(message, file);
         }
         files.set(key, file);
@@ -129,7 +133,7 @@ export class FolderManifests {
       const seen = [ino, size, mtimeMs, ctimeMs].join(" ");
       const known = this.#files.get(file);
       if (known?.seen === seen) return known;
-      // A file that is itself named may be a link.
+      // A file that is named on the command line may be a link.
       const within = rootOf(file === root ? dirname(realpathSync(file)) : root);
       const path = file === root ? realpathSync(file) : file;
       const content =
@@ -174,13 +178,13 @@ export class FolderManifests {
     return { objects, problems };
   }
 
-  /** A checkout has files that are no manifests, such as templates and settings with comments. */
+  /** A checkout has files that are not manifests, such as templates and settings with comments. */
   #documentsOf(text: string, file: string): ManifestDocument[] {
     if (!mayDeclare(KIND, text)) return [];
     try {
       return parseManifests(text, { file });
     } catch (error) {
-      // Without the word it is a file of another kind, unless it had SealedSecrets before.
+      // A file without the word is of another kind, unless it had SealedSecrets before.
       const isOther = !namesKind(KIND, text) && !this.#hadObjects(file);
       if (error instanceof SignetError && isOther) return [];
       throw error;
@@ -212,7 +216,7 @@ export class FolderManifests {
     const { name = null, namespace: declaredNamespace = null } = metadataOf(object);
     const identity = parseMetadata({ name, namespace: declaredNamespace }, "sealedsecret-invalid");
     if (identity.name === "") {
-      throw new SignetError("sealedsecret-invalid", "there is no metadata.name");
+      throw new SignetError("sealedsecret-invalid", "metadata.name is missing");
     }
     const namespace: Json =
       identity.namespace === "" ? this.#options.namespace : identity.namespace;

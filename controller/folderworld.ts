@@ -22,7 +22,7 @@ export interface FolderOptions extends ManifestOptions {
 }
 
 /**
- * What we know about one Secret on disk. Stored beside the Secrets, with the same file modes. Only
+ * What we know about one Secret on disk. Stored next to the Secrets, with the same file modes. Only
  * files that a record names are ever replaced or removed.
  */
 interface SecretRecord {
@@ -65,7 +65,7 @@ export class FolderWorld implements World {
 
   /**
    * Removes the Secrets whose SealedSecret was deleted, unless an unusable manifest may declare it.
-   * Returns how many. A Secret that cannot be removed does not keep the others.
+   * Returns how many. A Secret that cannot be removed does not stop the removal of others.
    */
   prune(): number {
     const { sealed, ambiguous, isComplete } = this.#declared;
@@ -148,7 +148,7 @@ export class FolderWorld implements World {
   }
 
   recordEvent(_sealed: JsonObject, _event: Event): Promise<void> {
-    // The log line of each verdict says the same.
+    // The log line of each verdict contains the same information.
     return Promise.resolve();
   }
 
@@ -160,7 +160,7 @@ export class FolderWorld implements World {
     const { data: _inFiles, ...described } = formatSecret(secret);
     this.#updateRecord(key, { secret: described, env: env || envFiles });
     for (const item of this.#files.write(key, secret.data, env)) {
-      log.warn("item cannot be in an env file, left out", { object: key, item });
+      log.warn("item cannot be written to an env file, skipped", { object: key, item });
     }
     if (env && !envFiles) this.#updateRecord(key, { env: false });
     return { uid: "", resourceVersion: this.#files.read(key, envFiles)?.hash ?? "" };
@@ -174,7 +174,7 @@ export class FolderWorld implements World {
     removeEmptyFolder(dirname(path));
   }
 
-  /** Without a suffix, which would make the longest names too long for a file. */
+  /** Has no suffix, which would make the longest names too long for a file name. */
   #recordPath(key: string): string {
     return join(this.#options.to, RECORDS, key);
   }

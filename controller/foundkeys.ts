@@ -1,4 +1,5 @@
-// The key Secrets of the cluster as they are: plain and wrapped ones, read, opened, or neither.
+// Reads and watches the key Secrets of the cluster, plain and wrapped ones, and opens them if
+// possible.
 // SPEC.md, "Sealing keys and certificates", "Wrapped keys".
 
 import { SignetError } from "../shared/errors.ts";
@@ -38,7 +39,7 @@ export interface FoundKey {
   readonly renew: string;
   readonly sealingSince: string;
   readonly wrapping: string;
-  /** What the Secret says of itself: nobody checked it. */
+  /** What the Secret claims about itself, unchecked. */
   readonly confirmed: string;
   /** Undefined if the Secret itself is malformed. */
   readonly secret: Secret | undefined;
@@ -55,7 +56,7 @@ interface FoundKeysWiring {
   readonly client: KubernetesClient;
   readonly log: Log;
   readonly wrappedKeys: WrappedKeys;
-  /** The key of this fingerprint that is in use now. */
+  /** The key with this fingerprint that is currently in use. */
   readonly inUse: (fingerprint: string) => SealingKey | undefined;
   readonly onChange: () => void;
 }
@@ -73,7 +74,7 @@ export class FoundKeys {
   readonly #labelled: Cache<Stored>;
   readonly #legacy: Cache<Stored>;
   readonly #wrapped: Cache<Stored>;
-  /** Keys of wrapped Secrets that are open; null if what came out is no key. */
+  /** Keys of wrapped Secrets that are open; null if the decrypted text is not a key. */
   readonly #opened = new WeakMap<Secret, SealingKey | null>();
 
   constructor(options: FoundKeysOptions, wiring: FoundKeysWiring) {
@@ -122,8 +123,8 @@ export class FoundKeys {
   }
 
   /**
-   * Takes the key Secret of this name that `call` returns, before the watch reports it, and returns
-   * it; null if `call` returns undefined.
+   * Stores the key Secret of this name that `call` returns, before the watch reports it, and
+   * returns it; null if `call` returns undefined.
    */
   async take(
     name: string,
@@ -161,7 +162,7 @@ export class FoundKeys {
     try {
       secret = parseSecret({ apiVersion: "v1", kind: "Secret", ...object });
       const key = readKey(secret);
-      // What is in a plain one is read again when it is needed.
+      // The content of a plain one is read again when it is needed.
       return { secret: isWrapped(secret) ? secret : { ...secret, data: new Map() }, key };
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
@@ -186,7 +187,7 @@ export class FoundKeys {
     const { wrapped } = opening;
     if ("pem" in opening) return { ...nothing, wrapped, key: this.#keyOf(secret, opening) };
     if ("refused" in opening) return { ...nothing, wrapped };
-    // A key that was plain, or wrapped otherwise, a moment ago: it goes on opening meanwhile.
+    // A key that was plain or wrapped differently until now continues to open values meanwhile.
     const held = this.#wiring.inUse(wrapped.fingerprint);
     if (held === undefined) return { ...nothing, wrapped, waiting: opening.waiting };
     const { name, labels, annotations } = secret.metadata;
@@ -209,7 +210,10 @@ export class FoundKeys {
     try {
       key = readKeySecret(plainSecret(secret, wrapped, pem), this.#options.order);
       if (key.fingerprint !== wrapped.fingerprint) {
-        throw new SignetError("key-invalid", "the wrapped key is another one than it says");
+        throw new SignetError(
+          "key-invalid",
+          "the wrapped key does not match its fingerprint",
+        );
       }
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;

@@ -1,4 +1,4 @@
-// Limits the work that is done at once for all clients, and is fair to them.
+// Limits the concurrent work for all clients, and shares it fairly between them.
 // SPEC.md, "HTTP".
 
 import type { Caller } from "./caller.ts";
@@ -6,9 +6,12 @@ import { Usage } from "./usage.ts";
 
 /** A request that may pass gates many times. */
 export interface Ticket extends Caller {
-  /** When it came. Where several may give way, the latest does. */
+  /** When it arrived. If several may give way, the latest does. */
   readonly since?: number;
-  /** How long a turn may take. It counts as used already: what is quick comes before it. */
+  /**
+   * How long its turn is expected to take. That counts as already used, so that quick requests come
+   * first.
+   */
   readonly expectedMs?: number;
   /** Takes it out of the queue. */
   readonly signal?: AbortSignal;
@@ -23,13 +26,13 @@ interface Waiting {
   readonly refuse: (error: Error) => void;
 }
 
-/** What a turn counts as, in milliseconds, however short it is. */
+/** The least that a turn counts as, in milliseconds. */
 const SHORTEST_TURN_MS = 1;
 
 /**
  * Runs at most `atOnce` pieces of work concurrently, with at most `waiting` more in a queue. The
- * address that used the least time lately comes first, and of its clients the one that did. Where the
- * queue is full, whoever has the most in it gives way to whoever has less.
+ * address that recently used the least time comes first, and among its clients the one that used
+ * the least. If the queue is full, whoever has the most in it gives way to whoever has less.
  */
 export class Gate {
   #free: number;
@@ -71,7 +74,7 @@ export class Gate {
     }
   }
 
-  /** Refuses all that this client has in the queue. */
+  /** Refuses everything that this client has in the queue. */
   refuse({ address, client }: Caller): void {
     for (const each of [...this.#queue]) {
       if (each.ticket.address === address && each.ticket.client === client) this.#drop(each);
@@ -102,7 +105,10 @@ export class Gate {
     });
   }
 
-  /** Drops the latest of the client that has the most waiting, of the address that has. */
+  /**
+   * Drops the latest request of the client with the most waiting requests, at the address with the
+   * most.
+   */
   #dropOne(): void {
     const queue = [...this.#queue];
     queue.sort((a, b) => (a.ticket.since ?? 0) - (b.ticket.since ?? 0));
@@ -148,7 +154,7 @@ function clientKey({ address, client }: Caller): string {
   return `${address} ${client}`;
 }
 
-/** The one with the least; of several, the first. */
+/** The one with the least; the first of several. */
 function least(
   queue: readonly Waiting[],
   amountOf: (waiting: Waiting) => number,
@@ -161,7 +167,7 @@ function least(
   return found?.waiting;
 }
 
-/** The text that occurs most often; of several, the one that came last. */
+/** The text that occurs most often; the last of several. */
 function mostFrequent(texts: readonly string[]): string | undefined {
   const counts = new Map<string, number>();
   for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);

@@ -1,4 +1,5 @@
-// Guards the routes that open values: who may ask, how often, how large, how much at once.
+// Guards the routes that open values: who may use them, how often, with what body size, and how
+// many at once.
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage } from "node:http";
@@ -23,16 +24,19 @@ const BODIES: BodyLimits = {
     large: { perAddress: 24 * MIB, total: 48 * MIB },
   },
 };
-/** Values are opened for two requests at once; that leaves two of the four threads to the reconciler. */
+/**
+ * Values are opened for two requests at a time, which leaves two of the four threads to the
+ * reconciler.
+ */
 const MAX_OPENED = 2;
-/** At each gate. All of them together leave an address some of its connections. */
+/** For each gate. Even if all are used, an address has connections left. */
 const MAX_WAITING = 64;
 /** The sandbox for bodies has one thread. Its queue has no limit of its own. */
 const MAX_PARSED = 1;
-/** The longest that parsing may take is 10 s, for the largest body. */
+/** Parsing may take at most 10 s, for the largest body. */
 const PARSE_MS_PER_BYTE = 10_000 / BODIES.perBody;
 const MAX_REVIEWS = 8;
-/** A request with this many values or tries of keys, or this large, counts as two. */
+/** A request with this many values or key attempts, or this large, counts as two. */
 const VALUES_PER_REQUEST = 20;
 const BYTES_PER_REQUEST = 64 * KIB;
 
@@ -47,7 +51,7 @@ export type Route = (request: IncomingMessage, path: string) => Answer | Promise
 
 export interface GuardWiring extends Rate {
   /**
-   * Parses a body in a time and a memory of its own. `client`: who sent it.
+   * Parses a body with limited time and memory. `client`: who sent it.
    * @throws SignetError if it is not one SealedSecret or a List of them
    * @throws JobLost
    */
@@ -111,7 +115,9 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
   };
 }
 
-/** Parses one body at a time, and charges its sender if that uses up the time or the memory for one. */
+/**
+ * Parses one body at a time, and charges its sender if that uses up the time or memory for a body.
+ */
 function parserOf(
   wiring: GuardWiring,
   allowances: Allowances,
@@ -125,7 +131,7 @@ function parserOf(
       } catch (error) {
         if (error instanceof JobLost && error.loss !== "closed") {
           allowances.charge(ticket, Infinity);
-          // These passed the limit before this one was charged.
+          // These requests passed the limit before this one was charged.
           parsing.refuse(ticket);
         }
         throw error;
@@ -134,18 +140,20 @@ function parserOf(
     try {
       return await parsing.run({ ...ticket, expectedMs: body.length * PARSE_MS_PER_BYTE }, work);
     } catch (error) {
-      // Time may have been short because the machine is busy; memory depends on the body alone.
+      // Time may have run out because the machine is busy; memory depends only on the body.
       const isLost = error instanceof JobLost && error.loss !== "memory";
-      if (isLost) throw new Refused({ code: 503, body: "cannot be parsed now\n" });
+      if (isLost) throw new Refused({ code: 503, body: "cannot parse the request at this time\n" });
       if (error instanceof SignetError || error instanceof JobLost) {
-        throw new Refused({ code: 400, body: "not one SealedSecret\n" });
+        throw new Refused({ code: 400, body: "not a SealedSecret\n" });
       }
       throw error;
     }
   };
 }
 
-/** Asks whether the bearer may use the route. What it returns throws Refused if not. */
+/**
+ * Returns a function that checks whether the bearer may use the route, and throws Refused if not.
+ */
 function reviewerOf(
   wiring: GuardWiring,
 ): (ticket: Ticket, request: IncomingMessage, path: string) => Promise<void> {
@@ -160,7 +168,7 @@ function reviewerOf(
   };
 }
 
-/** An answer in place of the result. */
+/** A response to send instead of the result. */
 class Refused extends Error {
   readonly answer: Answer;
   constructor(answer: Answer) {
@@ -169,27 +177,30 @@ class Refused extends Error {
   }
 }
 
-/** @throws `error` if it is none that a request brings about */
+/** @throws `error` if it is not one that a request can cause */
 function refusalFor(error: unknown, headers: Readonly<Record<string, string>>): Answer {
   if (error instanceof Refused) return error.answer;
   if (error instanceof GateFull || error instanceof TooManyBodies) return tooMany(1000, headers);
   if (error instanceof BodyTooLarge) return { code: 413, body: "too large\n" };
   if (error instanceof BodyCutOff) return { code: 408 };
   if (error instanceof TrialsExceeded) {
-    return { code: 413, body: "too many values of different keys: send fewer at a time\n" };
+    return {
+      code: 413,
+      body: "too many values sealed with different keys: send fewer at a time\n",
+    };
   }
   // The same answer for every failure: a difference would reveal something about the value.
   if (error instanceof SignetError) return { code: 409 };
   throw error;
 }
 
-/** An object without any is work as well. */
+/** An object without any also costs work. */
 function valuesOf({ sealed }: Submission): number {
   return sealed.reduce((sum, { encryptedData }) => sum + Math.max(1, encryptedData.size), 0);
 }
 
 function accessRefusal(access: Access | null): Answer | null {
-  if (access === null) return { code: 503, body: "the token cannot be checked now\n" };
+  if (access === null) return { code: 503, body: "cannot check the token at this time\n" };
   if (access === "unauthenticated") {
     return { code: 401, body: "unauthorized\n", headers: { "www-authenticate": "Bearer" } };
   }

@@ -74,7 +74,7 @@ function readPair({ certFile, keyFile }: NonNullable<ServerOptions["tls"]>): {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     // OpenSSL's message may quote the file.
-    throw new Error(`the TLS certificate or key cannot be used: ${code ?? "not PEM"}`);
+    throw new Error(`the TLS certificate or key is invalid: ${code ?? "not PEM"}`);
   }
 }
 
@@ -93,9 +93,11 @@ function reloadOnChange(
       if (seen === last) return;
       server.setSecureContext({ ...pair, minVersion: "TLSv1.2" });
       last = seen;
-      log.info("TLS certificate renewed", { file: tls.certFile });
+      log.info("TLS certificate reloaded", { file: tls.certFile });
     } catch (error) {
-      log.error("TLS certificate kept as it was", { error: (error as Error).message });
+      log.error("TLS certificate not reloaded, keeping the previous one", {
+        error: (error as Error).message,
+      });
     }
   }, TLS_CHECK_INTERVAL_MS);
   timer.unref();

@@ -1,4 +1,5 @@
-// What is kept in memory of each SealedSecret: little, however large and many they are.
+// Decides what to keep in memory of each SealedSecret: little, no matter how large or how many they
+// are.
 // SPEC.md, "Limits".
 
 import { getHeapStatistics } from "node:v8";
@@ -42,7 +43,7 @@ export class Keeper {
     return { summary, excess, text: fits ? text : undefined };
   }
 
-  /** To be called for what is stored, and for what it replaces. */
+  /** Call this with what is stored, and with what it replaces. */
   count(stored: Kept | undefined, before: Kept | undefined): void {
     this.#bytes += bytesOf(stored) - bytesOf(before);
   }

@@ -25,7 +25,7 @@ export class KeyAnnotations {
   }
 
   /**
-   * Sets an annotation of a Secret, or removes it if `value` is null. Nothing else changes, also if
+   * Sets an annotation of a Secret, or removes it if `value` is null. Changes nothing else, even if
    * someone else writes the Secret at the same time. Does nothing if the Secret is gone, or if the
    * controller may not write it, as in a deployment with fewer rights than the chart grants.
    * @throws ApiError for any other failure
@@ -51,7 +51,7 @@ export class KeyAnnotations {
       if (error.status === 404) return;
       this.#isForbidden = true;
       this.#wiring.log.warn(
-        "no right to annotate key Secrets: grant get and update of secrets, and restart",
+        "no permission to annotate key Secrets: grant get and update on secrets, and restart",
         { namespace: this.#namespace },
       );
     }

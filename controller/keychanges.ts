@@ -1,4 +1,5 @@
-// Tells operators which key seals since when and why, and of keys that only wait to seal.
+// Reports to operators which key seals, since when and why, and which keys are waiting for
+// confirmation.
 // SPEC.md, "Confirmed keys".
 
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
@@ -8,16 +9,16 @@ import { formatEvent } from "./events.ts";
 import type { KeyAnnotations } from "./keyannotations.ts";
 import type { Log } from "./log.ts";
 
-/** An annotation that the leader keeps on the one key that seals: since when it does. */
+/** An annotation that the leader keeps on the current sealing key: when it started to seal. */
 export const SEALING_SINCE_ANNOTATION = "kube-signet/sealing-since";
 
 /**
- * Why another key seals than before.
- * - `first`: no replica led before. `created`: the controller made the key, because none could seal or the key
- *   before was due for renewal.
- * - `removed`, `compromised`: the key before is gone, or is marked as compromised.
- * - `unconfirmed`: the confirmation of the key before was taken back.
- * - `confirmed`: a person confirmed the key, or put it there with its confirmation.
+ * Why the sealing key changed.
+ * - `first`: no replica led before. `created`: the controller made the key, because none could seal
+ *   or the previous key was due for renewal.
+ * - `removed`, `compromised`: the previous key is gone, or is marked as compromised.
+ * - `unconfirmed`: the confirmation of the previous key was revoked.
+ * - `confirmed`: a person confirmed the key, or added it together with its confirmation.
  */
 export const CHANGE_REASONS = [
   "first",
@@ -29,7 +30,7 @@ export const CHANGE_REASONS = [
 ] as const;
 type ChangeReason = (typeof CHANGE_REASONS)[number];
 
-/** A key Secret as the changes see it. */
+/** The facts about a key Secret that matter here. */
 export interface WatchedKey {
   readonly key: SealingKey;
   /** The value of SEALING_SINCE_ANNOTATION, or empty. */
@@ -44,7 +45,7 @@ export interface KeyChangesWiring {
   readonly guard: () => void;
   /** Whether a replica led before this one. */
   readonly ledBefore: () => boolean;
-  /** The fingerprint of the key that sealed under the leader before; undefined if nothing tells. */
+  /** The fingerprint of the key that sealed under the previous leader; undefined if unknown. */
   readonly sealedBefore: () => string | undefined;
   /** Called for each change of the key that seals. */
   readonly onSealingKeyChange: (reason: ChangeReason) => void;
@@ -54,11 +55,11 @@ export interface KeyChangesWiring {
 export class KeyChanges {
   readonly #namespace: string;
   readonly #wiring: KeyChangesWiring;
-  /** Unconfirmed keys that operators already know of, as `FINGERPRINT SECRET`. */
+  /** Unconfirmed keys that were already reported, as `FINGERPRINT SECRET`. */
   readonly #waiting = new Set<string>();
   /** Fingerprints of the keys that this process created, and that have not sealed yet. */
   readonly #created = new Set<string>();
-  /** The fingerprint of the key that sealed at the last look. */
+  /** The fingerprint of the key that sealed at the last check. */
   #sealing: string | undefined;
   readonly #annotations: KeyAnnotations;
 
@@ -78,13 +79,14 @@ export class KeyChanges {
     this.#sealing = undefined;
   }
 
-  /** The fingerprint of the key that sealed at the last look; undefined before the first one. */
+  /** The fingerprint of the key that sealed at the last check; undefined before the first check. */
   get sealing(): string | undefined {
     return this.#sealing;
   }
 
   /**
-   * Compares the key that seals with the one before, and tells of a change and of unconfirmed keys.
+   * Compares the current sealing key with the previous one, and reports a change and unconfirmed
+   * keys.
    * @throws ApiError if the annotation of the key that seals cannot be written; call it again
    */
   async look(sealing: SealingKey, found: readonly WatchedKey[]): Promise<void> {
@@ -93,8 +95,8 @@ export class KeyChanges {
     const marked = found
       .filter(({ sealingSince }) => sealingSince !== "")
       .sort((a, b) => (a.sealingSince < b.sealingSince ? 1 : -1));
-    // Whoever puts in a key can mark it too, and take the former one away, but not write the Lease.
-    // Only the leader takes marks away. So any witness of another key tells.
+    // Anyone who adds a key can also annotate it and delete the former one, but not write the
+    // Lease. Only the leader removes annotations. So any trace of another key proves a change.
     const witnesses = [this.#wiring.sealedBefore(), ...marked.map(({ key }) => key.fingerprint)];
     const known = witnesses.filter((witness) => witness !== undefined);
     const before = this.#sealing ?? known.find((each) => each !== fingerprint) ?? known[0];
@@ -116,16 +118,16 @@ export class KeyChanges {
   ): Promise<void> {
     const reason = this.#reason(fingerprint, before, found);
     const { log, onSealingKeyChange } = this.#wiring;
-    const told = { secret: `${this.#namespace}/${name}`, fingerprint, before, reason };
-    // Of a new installation a key of its own is what everybody expects.
-    if (before === undefined && reason === "created") log.info("the first sealing key", told);
-    else log.warn("another sealing key seals from now on", told);
+    const fields = { secret: `${this.#namespace}/${name}`, fingerprint, before, reason };
+    // A new installation is expected to create its own key.
+    if (before === undefined && reason === "created") log.info("the first sealing key", fields);
+    else log.warn("the active sealing key changed", fields);
     onSealingKeyChange(reason);
-    const words = before === undefined ? "" : `, in place of ${before}`;
+    const words = before === undefined ? "" : `, replacing ${before}`;
     await this.#recordEvent(name, {
       type: "Normal",
       reason: "SealingKeyChanged",
-      message: `new values are sealed with this key, ${fingerprint}${words} (${reason})`,
+      message: `new values are now sealed with this key, ${fingerprint}${words} (${reason})`,
     });
   }
 
@@ -151,7 +153,7 @@ export class KeyChanges {
     if (this.#waiting.has(id)) return;
     this.#waiting.add(id);
     const hint = `signet keys adopt ${name}`;
-    this.#wiring.log.warn("sealing key is not confirmed: it opens values and seals none", {
+    this.#wiring.log.warn("sealing key is not confirmed: it opens values but does not seal", {
       secret: `${this.#namespace}/${name}`,
       fingerprint,
       hint,
@@ -159,7 +161,7 @@ export class KeyChanges {
     await this.#recordEvent(name, {
       type: "Warning",
       reason: "SealingKeyUnconfirmed",
-      message: `key ${fingerprint} opens values and seals none, until \`${hint}\` confirms it`,
+      message: `key ${fingerprint} opens values but does not seal until \`${hint}\` confirms it`,
     });
   }
 
@@ -174,7 +176,7 @@ export class KeyChanges {
         body: formatEvent(secret, event, now()),
       });
     } catch (error) {
-      // A lost Event is acceptable: the log line and the metric say the same.
+      // A lost Event is acceptable: the log line and the metric contain the same information.
       const reason = (error as Error).message;
       log.warn("event could not be recorded", { object: name, error: reason });
     }

@@ -23,7 +23,7 @@ export function keyMarkOf(metadata: ObjectMeta, place: KeyPlace | undefined): st
   const marks = [CONFIRMED_ANNOTATION, RENEW_ANNOTATION, WRAPPING_ANNOTATION];
   const annotation = marks.find((each) => each in annotations);
   if (annotation !== undefined) return `the annotation ${annotation}`;
-  // The label can be set later, and the key from before there was a label has none.
+  // The label can be added later, and the key that predates the label has none.
   if (place !== undefined && namespace === place.namespace && name.startsWith(place.prefix)) {
     return `a name that begins with ${place.prefix}`;
   }

@@ -23,7 +23,7 @@ const MAX_TAG_LENGTH = 128;
 /** More keys than this in one record are not counted. */
 const MAX_KEYS = 100;
 
-/** Metrics ask at each scrape. It holds as long as the keyring has the same keys. */
+/** Cached because metrics ask at each scrape. Valid as long as the keyring has the same keys. */
 const known = new WeakMap<Claim, { readonly keys: Keyring["keys"]; readonly isOurs: boolean }>();
 
 /** Returns null if the status has no record that the controller can have written. */
@@ -43,7 +43,7 @@ export function isOurs(claim: Claim, { keys }: Keyring): boolean {
   const before = known.get(claim);
   if (before?.keys === keys) return before.isOurs;
   const { message, tag } = claim;
-  // Strangers may know the private half of a key that may not seal.
+  // Others may know the private half of a key that may not seal.
   const isOurs = keys.some((key) => maySeal(key) && tagWith(key, message) === tag);
   known.set(claim, { keys, isOurs });
   return isOurs;
@@ -51,14 +51,14 @@ export function isOurs(claim: Claim, { keys }: Keyring): boolean {
 
 /**
  * Returns the record in the status; null if there is none, if the controller did not write it, or
- * if it is about other values than the object has now.
+ * if it is not about the object's present values.
  */
 export function keyRecordOf(sealed: JsonObject, keyring: Keyring): SealedUnder | null {
   const claim = claimOf(sealed);
   return claim !== null && isOurs(claim, keyring) ? sealedUnderOf(sealed) : null;
 }
 
-/** Returns the fields of the status that record `under`. Without a key that may seal, there are none. */
+/** Returns the fields of the status that record `under`. Returns none if no key may seal. */
 export function formatKeyRecord(
   sealed: JsonObject,
   under: SealedUnder,
@@ -83,11 +83,11 @@ function tagWith({ halves }: SealingKey, message: string): string | undefined {
   return halves.find(({ tag }) => tag !== undefined)?.tag?.(message);
 }
 
-/** Binds the record to one SealedSecret and its ciphertexts: it says nothing of any others. */
+/** Binds the record to one SealedSecret and its ciphertexts, so that it is not valid for others. */
 function messageOf(sealed: JsonObject, under: SealedUnder): string {
   const { namespace = null, name = null, uid = null } = metadataOf(sealed);
   const { encryptedData = null, data = null } = asObject(sealed["spec"] ?? null) ?? {};
-  // Only texts: an object that nobody checked may be nested so deep that it cannot be formatted.
+  // Only strings, because an unchecked object may be nested too deeply to format.
   const texts = sorted(asObject(encryptedData) ?? {}).filter(
     ([, text]) => typeof text === "string",
   );

@@ -20,7 +20,10 @@ interface Count {
 export interface KeyUse {
   /** Counts by the fingerprint of a key that is held. A key that no value uses has no entry. */
   readonly byKey: ReadonlyMap<string, Count>;
-  /** Values that the controller has not opened as they are, or whose key it does not hold any more. */
+  /**
+   * Values that the controller has not opened in their present form, or whose key it no longer
+   * holds.
+   */
   readonly unknown: Count;
 }
 
@@ -83,7 +86,7 @@ export function keyReport(
   };
 }
 
-/** A plain key has no such field, as in the reports of earlier versions. */
+/** A plain key has no such field, as in reports of earlier versions. */
 function wrappingOf(wrapped: WrappedKey | undefined): JsonObject {
   if (wrapped === undefined) return {};
   const { provider, key, since } = wrapped;

@@ -1,4 +1,4 @@
-// Has stored keys wrapped, wrapped again or stored in plain text, as annotations of their Secrets ask.
+// Wraps, re-wraps or unwraps stored keys, as annotations on their Secrets request.
 // SPEC.md, "Wrapped keys".
 
 import { randomBytes } from "node:crypto";
@@ -55,17 +55,17 @@ interface KeyWrappingWiring {
 /** Names have at most 253 characters: there is room for an ending. */
 const MAX_BASE = 238;
 const MAX_SHOWN = 20;
-/** The annotations of a key that its next Secret has too. */
+/** The annotations of a key that are copied to its next Secret. */
 const KEPT_ANNOTATIONS = [CONFIRMED_ANNOTATION, RESTORED_ANNOTATION, SEALING_SINCE_ANNOTATION];
 
 /**
- * To be used on the leader only. A key is never in fewer places than before: its next Secret is
- * stored, read again and opened before the one before is deleted.
+ * To be used on the leader only. A key never gets lost: its next Secret is stored, read back and
+ * opened before the previous one is deleted.
  */
 export class KeyWrapping {
   readonly #options: KeyWrappingOptions;
   readonly #wiring: KeyWrappingWiring;
-  /** Requests that were refused, as `UID REQUEST`, so that the log tells of each once. */
+  /** Requests that were refused, as `UID REQUEST`, so that each is logged once. */
   readonly #refused = new Set<string>();
 
   constructor(options: KeyWrappingOptions, wiring: KeyWrappingWiring) {
@@ -74,7 +74,7 @@ export class KeyWrapping {
   }
 
   /**
-   * Does what is asked for, one key after the other. A key that fails does not keep the others.
+   * Handles the requests, one key after the other. A key that fails does not stop the others.
    * @throws ApiError or SignetError, the first one; call it again
    */
   async look(found: readonly FoundKey[]): Promise<void> {
@@ -100,18 +100,18 @@ export class KeyWrapping {
     if (failures.length > 0) throw failures[0];
   }
 
-  /** Why a request is not followed; null if it is. */
+  /** Why a request is refused; null if it is accepted. */
   #reasonAgainst({ wrapping: request, wrapped }: FoundKey): string | null {
     const { wrapping: mode, order } = this.#options;
-    if (this.#wiring.keyService === null) return "there is no --kms-provider";
+    if (this.#wiring.keyService === null) return "--kms-provider is not set";
     if (request === "unwrap") {
-      // Whoever may annotate Secrets must not decide that a key lies in plain text.
+      // Someone who may annotate Secrets must not be able to have a key stored in plain text.
       if (mode !== "leave") return "--kms-mode is not leave";
       if (wrapped === undefined) return "it is not wrapped";
       return order === "CertNotBefore" ? null : `with ${order} it would become the newest key`;
     }
     if (mode !== "wrap") return "--kms-mode is not wrap";
-    if (request === "wrap") return wrapped === undefined ? null : "it is wrapped already";
+    if (request === "wrap") return wrapped === undefined ? null : "it is already wrapped";
     if (request === "rewrap") return wrapped === undefined ? "it is not wrapped" : null;
     return "it is not wrap, rewrap or unwrap";
   }
@@ -131,7 +131,7 @@ export class KeyWrapping {
     const pem = plain === null ? undefined : textOf(plain, "tls.key");
     if (plain === null || pem === undefined) return;
     if (readKeySecret(plain).fingerprint !== fingerprint) return;
-    // Of an attempt that was cut off.
+    // Left behind by an interrupted attempt.
     const copy = found.find(({ key, wrapped, waiting }) => {
       return wrapped !== undefined && waiting === undefined && key?.fingerprint === fingerprint;
     });
@@ -212,7 +212,7 @@ export class KeyWrapping {
       body,
       guard,
     });
-    log.info("sealing key wrapped again", { secret: `${namespace}/${name}`, key: wrapped.key });
+    log.info("sealing key re-wrapped", { secret: `${namespace}/${name}`, key: wrapped.key });
   }
 
   get #service(): KeyService {
@@ -252,12 +252,16 @@ export class KeyWrapping {
         if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       }
     }
-    throw new SignetError("key-invalid", "no name is free for the next Secret of this key", {
-      place: { object: name },
-    });
+    throw new SignetError(
+      "key-invalid",
+      "every candidate name for the next Secret of this key is taken",
+      {
+        place: { object: name },
+      },
+    );
   }
 
-  /** What the Secret before says may have changed since the next one was stored. */
+  /** The annotations of the previous Secret may have changed since the next one was stored. */
   async #mark(
     { metadata: { name } }: Secret,
     labels: Readonly<Record<string, string>>,
@@ -283,7 +287,7 @@ export class KeyWrapping {
     });
   }
 
-  /** Only as it was read: whoever changed it since meant something by it. */
+  /** Deletes only the version that was read, because a change since then was deliberate. */
   async #delete(
     secret: Secret,
     message: string,
@@ -340,7 +344,7 @@ function keptOf({ metadata: { annotations } }: Secret): Record<string, string> {
 }
 
 function unlike(name: string): SignetError {
-  return new SignetError("key-invalid", "does not hold the key that was stored in it", {
+  return new SignetError("key-invalid", "does not contain the key that was stored in it", {
     place: { object: name },
   });
 }

@@ -21,14 +21,13 @@ export const KMS_FLAGS: readonly FlagRow[] = [
   },
   {
     flag: "--kms-mode <mode>",
-    words:
-      "wrap: new keys are wrapped; leave: new keys are plain, and wrapped ones may be unwrapped",
+    words: "wrap: wrap new keys; leave: store new keys unwrapped, and allow unwrapping",
     choices: WRAPPING_MODES,
     byDefault: "wrap",
   },
   {
     flag: "--kms-backup-verified [bool]",
-    words: "confirm that the keys have a backup that opens without the KMS",
+    words: "confirm that you have a backup of the keys that can be opened without the KMS",
     read: readBoolean,
     byDefault: "false",
   },
@@ -38,7 +37,7 @@ export const KMS_FLAGS: readonly FlagRow[] = [
   },
   {
     flag: "--kms-address <url>",
-    words: "transit: the server; aws: another endpoint",
+    words: "transit: the server's address; aws: a custom endpoint",
     read: readHttpAddress,
   },
   { flag: "--kms-socket <path>", words: "kmsv2: the plugin's unix socket" },
@@ -49,29 +48,29 @@ export const KMS_FLAGS: readonly FlagRow[] = [
   },
   {
     flag: "--kms-transit-mount <path>",
-    words: "where the transit engine is mounted",
+    words: "mount path of the transit engine",
     byDefault: "transit",
   },
   {
     flag: "--kms-transit-namespace <namespace>",
-    words: "the namespace in Vault or OpenBao",
+    words: "namespace in Vault or OpenBao",
     byDefault: "",
     shownDefault: "the root namespace",
   },
   {
     flag: "--kms-transit-login <method>",
-    words: "how to log in",
+    words: "login method",
     choices: ["kubernetes", "approle", "token"],
     byDefault: "kubernetes",
   },
   {
     flag: "--kms-transit-login-mount <path>",
-    words: "where the login method is mounted (default: the method's name)",
+    words: "mount path of the login method (default: the method's name)",
   },
-  { flag: "--kms-transit-role <role>", words: "the role, or the RoleID of approle" },
+  { flag: "--kms-transit-role <role>", words: "role, or the RoleID of approle" },
   {
     flag: "--kms-transit-login-file <file>",
-    words: "the file with the token, the SecretID or the service account's token",
+    words: "file with the token, the SecretID or the service account's token",
   },
 ];
 
@@ -88,8 +87,8 @@ export async function keyServiceOf(
   if (provider === undefined) return null;
   if (mode === "wrap" && !kmsBackupVerified && !isRecoverable) {
     throw new Error(
-      "--kms-provider: a lost KMS key would be the end of all sealing keys: name " +
-        "--recovery-recipients, or make a backup (`signet keys backup`), try it, and confirm with " +
+      "--kms-provider: if the KMS key is lost, so are all sealing keys: set --recovery-recipients, " +
+        "or make a backup (`signet keys backup`), test it, and confirm with " +
         "--kms-backup-verified",
     );
   }

@@ -27,7 +27,10 @@ export interface LeaseWiring {
   readonly sealingKey: () => string | undefined;
   readonly onLead: () => void;
   readonly onFollow: () => void;
-  /** Called when the right to the Lease is found missing, before the work without an election. */
+  /**
+   * Called when the permission to use the Lease turns out to be missing, before the replica works
+   * without an election.
+   */
   readonly onForbidden: () => void;
 }
 
@@ -48,7 +51,7 @@ const FORBIDDEN_MS = 15_000;
 export function leaseStep(seen: {
   readonly holder: string;
   readonly identity: string;
-  /** How long we have seen the same version of the Lease. */
+  /** How long the Lease has been at the same version. */
   readonly unchangedMs: number;
   readonly durationMs: number;
 }): "renew" | "acquire" | "wait" {
@@ -105,7 +108,7 @@ export class Lease {
 
   /** Call right before a write is sent. @throws ApiError NotLeader if this replica may not write */
   readonly guard = (): void => {
-    if (!this.held) throw new ApiError(0, "NotLeader", "this replica does not lead any more");
+    if (!this.held) throw new ApiError(0, "NotLeader", "this replica is no longer the leader");
   };
 
   /** Runs until `signal` aborts, then releases the Lease. */
@@ -125,7 +128,7 @@ export class Lease {
     if (this.held === this.#leading) return;
     this.#leading = this.held;
     const { log, onLead, onFollow } = this.#wiring;
-    log.info(this.#leading ? "this replica leads" : "this replica follows", {
+    log.info(this.#leading ? "this replica is the leader" : "this replica is a follower", {
       identity: this.#options.identity,
       holder: this.#holder,
     });
@@ -157,7 +160,7 @@ export class Lease {
       this.#forbiddenSinceMs = undefined;
       if (this.#withoutElection) {
         this.#withoutElection = false;
-        log.info("the right to a Lease is granted: electing a leader from now on");
+        log.info("permission to use the Lease was granted: leader election enabled");
       }
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -242,8 +245,8 @@ export class Lease {
     if (this.#withoutElection || nowMs - this.#forbiddenSinceMs < FORBIDDEN_MS) return;
     this.#withoutElection = true;
     this.#wiring.log.warn(
-      "no right to a Lease: working without an election, so run one replica only, or grant get, " +
-        "create and update of leases in coordination.k8s.io",
+      "no permission to use a Lease: running without leader election, so run " +
+        "only one replica, or grant get, create and update on leases in coordination.k8s.io",
       { namespace: this.#options.namespace },
     );
   }

@@ -37,7 +37,7 @@ export function createLog(
   return { debug: at("DEBUG"), info: at("INFO"), warn: at("WARN"), error: at("ERROR") };
 }
 
-/** No reason of a failure fills the log. */
+/** Shortens long texts, so that no error message fills the log. */
 function fieldsOf(fields: LogFields): LogFields {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [

@@ -12,8 +12,9 @@ const programName =
 
 const command = new Command(programName)
   .description(
-    "Turns SealedSecrets into Secrets and keeps them so. Without a command: in a cluster.\n" +
-      "Every flag can be set by the environment: --key-size as SEALED_SECRETS_KEY_SIZE.",
+    "Decrypt SealedSecrets into Secrets and keep them in sync. Without a command, run in a " +
+      "cluster.\n" +
+      "Every flag can also be set in the environment: --key-size as SEALED_SECRETS_KEY_SIZE.",
   )
   .version(`${programName} version: v${BUILD}`, "--version")
   .enablePositionalOptions()
@@ -24,7 +25,7 @@ const command = new Command(programName)
     },
   })
   .exitOverride((error) => {
-    // Wrong usage exits with 2, as in all our programs. Help and version are not errors.
+    // Invalid usage exits with 2, as in all our programs. Help and version are not errors.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 
@@ -36,7 +37,7 @@ addServeOptions(command).action(async (flags: ServeFlags) => {
 addStandaloneOptions(
   command
     .command("standalone")
-    .description("Turns sealed manifests in folders into Secret files, without a cluster.")
+    .description("Decrypt sealed manifests in folders into Secret files, without a cluster.")
     .addHelpText(
       "after",
       `
@@ -44,7 +45,7 @@ Example: a machine that gets its secrets from a Git checkout
   $ signet-controller standalone --from /srv/config --keys /etc/signet/keys \\
       --to /run/secrets --env-files --watch
 
-Exit status: 0 all Secrets are as declared; 1 some are not, the log says which; 2 wrong usage.
+Exit status: 0 if all Secrets are in sync, 1 if some are not (see the log), 2 for invalid usage.
 `,
     ),
 ).action(async (flags: StandaloneFlags) => {

@@ -20,7 +20,7 @@ export interface Facts {
   /** Whether condition_info may name SealedSecrets. */
   readonly nameThem: boolean;
   readonly keyring: Keyring;
-  /** When a replica first led; undefined if nothing tells. */
+  /** When a replica first led; undefined if unknown. */
   readonly firstLedAt: () => Date | undefined;
   readonly malformedKeys: () => number;
   /** Wrapped keys that are not open yet. */
@@ -59,13 +59,13 @@ export function createMetrics(version: string, facts: Facts) {
     ...wrappedKeyMetrics(registers, facts),
     decryptions: new Counter({
       name: `${PREFIX}unsealed_objects_total`,
-      help: "SealedSecrets whose values were opened; one in sync costs none.",
+      help: "Number of times the values of a SealedSecret were opened; not counted for one in sync.",
       registers,
     }),
     ...httpMetrics(registers),
   };
   metrics.buildInfo.set({ revision: version }, 0);
-  // A series that begins with 1 has not increased, as far as an alert can tell.
+  // To an alert, a series that starts at 1 has not increased.
   for (const reason of CHANGE_REASONS) metrics.sealingKeyChanges.inc({ reason }, 0);
   for (const operation of facts.hasKeyService ? ["wrap", "unwrap"] : []) {
     for (const outcome of ["ok", "failed", "refused"]) {
@@ -81,7 +81,7 @@ function reconcileMetrics(registers: Registry[], facts: Facts) {
   return {
     unsealRequests: new Counter({
       name: `${PREFIX}unseal_requests_total`,
-      help: "Reconciles begun.",
+      help: "Reconciles started.",
       registers,
     }),
     unsealErrors: new Counter({
@@ -92,13 +92,13 @@ function reconcileMetrics(registers: Registry[], facts: Facts) {
     }),
     reconcileSeconds: new Histogram({
       name: `${PREFIX}reconcile_duration_seconds`,
-      help: "Time of a reconcile by outcome (done, terminal, retry).",
+      help: "Duration of reconciles by outcome (done, terminal, retry).",
       labelNames: ["outcome"],
       registers,
     }),
     queueDepth: new Gauge({
       name: `${PREFIX}queue_depth`,
-      help: "SealedSecrets that wait for a reconcile or are in one.",
+      help: "SealedSecrets that are waiting for a reconcile or being reconciled.",
       registers,
       collect() {
         this.set(facts.queueDepth());
@@ -106,13 +106,13 @@ function reconcileMetrics(registers: Registry[], facts: Facts) {
     }),
     driftCorrected: new Counter({
       name: `${PREFIX}drift_corrected_total`,
-      help: "Secrets put back after others had changed or deleted them.",
+      help: "Secrets restored after others changed or deleted them.",
       labelNames: ["namespace", "change"],
       registers,
     }),
     contested: new Gauge({
       name: `${PREFIX}contested`,
-      help: "Secrets that someone else keeps changing, and that are put back ever more slowly.",
+      help: "Secrets that someone else keeps changing, and that are reverted with increasing delay.",
       registers,
       collect() {
         this.set(facts.contested());
@@ -120,7 +120,7 @@ function reconcileMetrics(registers: Registry[], facts: Facts) {
     }),
     leader: new Gauge({
       name: `${PREFIX}leader`,
-      help: "1 for the replica that reconciles, 0 for one that stands by.",
+      help: "1 for the replica that reconciles, 0 for a standby.",
       registers,
       collect() {
         this.set(facts.leads() ? 1 : 0);
@@ -152,7 +152,7 @@ function sealedSecretMetrics(registers: Registry[], facts: Facts) {
     }),
     sealedSecrets: new Gauge({
       name: `${PREFIX}sealedsecrets`,
-      help: "SealedSecrets that are looked after, by what their status says.",
+      help: "Watched SealedSecrets, by what their status says.",
       labelNames: ["synced"],
       registers,
       collect() {
@@ -207,7 +207,7 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
   return {
     sealingKeyValues: new Gauge({
       name: `${PREFIX}sealing_key_values`,
-      help: "Values in the cluster that are sealed under each key; unknown: not opened as they are.",
+      help: "Values in the cluster sealed with each key; unknown: not opened yet in their present form.",
       labelNames: ["fingerprint", "state"],
       registers,
       collect() {
@@ -224,7 +224,7 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
     }),
     values: new Gauge({
       name: `${PREFIX}values`,
-      help: "Values in the cluster by algorithm (rsa, hybrid), as they begin, whether they open or not.",
+      help: "Values in the cluster by algorithm (rsa, hybrid), judged by their first bytes, whether they open or not.",
       labelNames: ["algorithm"],
       registers,
       collect() {
@@ -239,7 +239,7 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
     }),
     sealingKeyExpiry: new Gauge({
       name: `${PREFIX}sealing_key_certificate_expiry_timestamp_seconds`,
-      help: "When the certificate of each key ends.",
+      help: "When the certificate of each key expires.",
       labelNames: ["fingerprint", "state"],
       registers,
       collect() {
@@ -265,7 +265,7 @@ function keyUseMetrics(registers: Registry[], facts: Facts) {
     }),
     recoveryMissing: new Gauge({
       name: `${PREFIX}recovery_missing`,
-      help: "Sealing keys, made or about to be made, that their recovery recipients could not recover.",
+      help: "Sealing keys, existing or about to be created, that the recovery recipients could not recover.",
       registers,
       collect() {
         this.set(facts.unrecoverable());
@@ -286,7 +286,7 @@ function wrappedKeyMetrics(registers: Registry[], facts: Facts) {
   return {
     sealingKeysStored: new Gauge({
       name: `${PREFIX}sealing_keys_stored`,
-      help: "Sealing keys by how their Secrets hold them: plain or wrapped.",
+      help: "Sealing keys by how they are stored: plain or wrapped.",
       labelNames: ["form"],
       registers,
       collect() {
@@ -307,14 +307,16 @@ function wrappedKeyMetrics(registers: Registry[], facts: Facts) {
     }),
     kmsRequests: new Counter({
       name: `${PREFIX}kms_requests_total`,
-      help: "Calls of the key service by operation (wrap, unwrap) and outcome (ok, failed, refused).",
+      help: "Calls to the key service by operation (wrap, unwrap) and outcome (ok, failed, refused).",
       labelNames: ["operation", "outcome"],
       registers,
     }),
   };
 }
 
-/** Keys that were there before the controller may stay unconfirmed for ever, and alarm nobody. */
+/**
+ * Keys that existed before the controller may stay unconfirmed forever without raising an alert.
+ */
 function appearedKeys({ keyring, firstLedAt }: Facts): number {
   const ours = keyring.keys.filter(({ confirmed }) => confirmed);
   const oldestMs = Math.min(...ours.map(({ createdAt }) => createdAt.getTime()));
@@ -328,7 +330,7 @@ function httpMetrics(registers: Registry[]) {
   return {
     httpSeconds: new Histogram({
       name: `${PREFIX}http_request_duration_seconds`,
-      help: "Time of HTTP requests by path and method.",
+      help: "Duration of HTTP requests by path and method.",
       labelNames: ["path", "method"],
       registers,
     }),

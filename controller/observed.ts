@@ -1,4 +1,5 @@
-// A SealedSecret as the reconciler sees it: what nobody should walk through has been taken out.
+// A SealedSecret as the reconciler sees it, without parts that are too deep or too large to
+// traverse.
 // SPEC.md, "Limits".
 
 import { SignetError } from "../shared/errors.ts";
@@ -9,11 +10,11 @@ import type { Json } from "../shared/manifest/manifest.ts";
 export interface Observed {
   /** With an excess, it has no spec, and of its metadata only what identifies it and its version. */
   readonly object: JsonObject;
-  /** Why nothing can be made of it; null if it has an ordinary depth and size. */
+  /** Why it cannot be processed; null if its depth and size are within bounds. */
   readonly excess: SignetError | null;
 }
 
-/** A status that is out of bounds is left out: it is replaced without a look at it. */
+/** Omits a status that is out of bounds; it is replaced without being read. */
 export function observedOf({ status, ...object }: JsonObject): Observed {
   const excess = excessOf(object);
   const bounded = excess === null ? object : shellOf(object);

@@ -28,7 +28,7 @@ export interface PublishedPlace {
 
 const RETRY_MS = 5_000;
 const CONFLICT_MS = 500;
-/** How often to look whether a missing right was granted. */
+/** How often to check whether a missing permission was granted. */
 const FORBIDDEN_MS = 60_000;
 /** An object holds 1 MiB, and a certificate takes 2 kB. */
 const MAX_FORMER = 200;
@@ -39,7 +39,7 @@ export class Publisher {
   readonly #wiring: PublisherWiring;
   readonly #found: Cache<JsonObject>;
   readonly #contest = new Contest();
-  /** What the server made of our last write, which the watch may not have reported yet. */
+  /** The result of our last write, which the watch may not have reported yet. */
   #written: JsonObject | undefined;
   #isSynced = false;
   #isLeading = false;
@@ -89,12 +89,12 @@ export class Publisher {
     clearTimeout(this.#timer);
   }
 
-  /** To be called when the keys have changed. Writes what is not as it should be. */
+  /** Call this when the keys have changed. Corrects the ConfigMap if needed. */
   look(): void {
     clearTimeout(this.#timer);
     const certificates = this.#certificates();
     if (!this.#isLeading || !this.#isSynced || certificates === null) return;
-    // The end of a write looks again.
+    // The check is repeated when the current write ends.
     if (this.#isWriting || this.#isRight(certificates)) return;
     const waitMs = this.#contest.waitMs(this.#key, this.#wiring.clock());
     if (waitMs > 0) {
@@ -115,7 +115,7 @@ export class Publisher {
     );
   }
 
-  /** False without the right; any other failure is met again, and told, by the watch. */
+  /** False without permission; the watch meets and logs any other failure. */
   async #mayRead(): Promise<boolean> {
     try {
       const query = { fieldSelector: `metadata.name=${this.#place.name}`, limit: "1" };
@@ -140,7 +140,7 @@ export class Publisher {
     return live !== undefined && withPublished(live, certificates) === live;
   }
 
-  /** Null while no key seals. Keys that nobody vouched for are left out. */
+  /** Null while no key seals. Unconfirmed keys are omitted. */
   #certificates(): PublishedCertificates | null {
     const { newest, keys } = this.#wiring.keyring;
     if (newest === null) return null;
@@ -171,7 +171,7 @@ export class Publisher {
       await client.call("DELETE", path, { body, guard });
     }
     const metadata = { name, namespace, ...(labels === null ? {} : { labels }) };
-    // Empty: only the next write can say its UID.
+    // Empty for now, because the UID is known only at the next write.
     const body = { apiVersion: "v1", kind: "ConfigMap", metadata };
     this.#written = await client.call("POST", this.#path, { query, body, guard });
   }
@@ -183,12 +183,12 @@ export class Publisher {
       this.#lookIn(FORBIDDEN_MS);
       return;
     }
-    // Someone else wrote it: the watch tells what.
+    // Someone else wrote it; the watch will report the change.
     if (status === 409) {
       this.#lookIn(CONFLICT_MS);
       return;
     }
-    this.#wiring.log.warn("certificates could not be published, trying again", {
+    this.#wiring.log.warn("certificates could not be published, retrying", {
       configMap: this.#key,
       error: message,
       inMs: RETRY_MS,
@@ -200,8 +200,8 @@ export class Publisher {
     if (this.#isForbidden) return;
     this.#isForbidden = true;
     this.#wiring.log.warn(
-      "no permission to publish the certificates: clients need the service proxy; grant create of " +
-        "configmaps, and list, watch, update and delete of this one",
+      "no permission to publish the certificates: clients need the service proxy; grant create on " +
+        "configmaps, and list, watch, update and delete on this one",
       { configMap: this.#key },
     );
   }
@@ -216,7 +216,7 @@ export class Publisher {
   }
 }
 
-/** Versions of one object are numbers that grow. */
+/** The resource versions of an object are increasing numbers. */
 function versionOf(object: JsonObject): number {
   return Number(metadataOf(object)["resourceVersion"]);
 }

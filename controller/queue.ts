@@ -34,37 +34,41 @@ export function backoffMs(failures: number): number {
   return Math.min(BACKOFF_MIN_MS * 2 ** Math.min(failures - 1, 20), BACKOFF_MAX_MS);
 }
 
-/** The part of the workers that one namespace never has, so that slow names leave room for others. */
+/**
+ * The share of the workers that no single namespace gets, so that slow names leave room for others.
+ */
 const RESERVED = 1 / 4;
-/** A run that takes longer gives its worker to other names. As many runs as there are workers may. */
+/**
+ * A run that takes longer gives its worker to other names, up to as many runs as there are workers.
+ */
 const SLOW_MS = 1_000;
 
 /**
- * Namespaces that had the workers for this many times as long as the average lately are busy ones. The
- * average, because all runs take long where the API server is slow.
+ * Namespaces that recently used this many times the average time of workers count as busy. Relative
+ * to the average, because all runs take longer when the API server is slow.
  */
 const BUSY_TIMES = 2;
-/** Who used less than this lately is not busy. */
+/** A namespace that recently used less than this is not busy. */
 const BUSY_MS = 1_000;
-/** The part of the workers that busy namespaces have together, so that others seldom wait. */
+/** The share of the workers that busy namespaces have together, so that others rarely wait. */
 const BUSY_SHARE = 1 / 4;
-/** The same while others have work too: what busy ones do takes the processor and the API server from them. */
+/** The same while others have work: busy ones also take CPU time and API calls from them. */
 const BUSY_SHARE_BESIDE_OTHERS = 1 / 16;
-/** Others have work if one of their names was taken so recently. */
+/** Others count as having work if one of their names ran this recently. */
 const BESIDE_OTHERS_MS = 1_000;
 
 /**
- * Of so many waiting namespaces, whose turn has come, the one goes first that had the workers for the
- * least time lately. A bound, because there may be thousands.
+ * How many waiting namespaces to compare for the one that recently used the least time of workers.
+ * Bounded, because there may be thousands.
  */
 const MAX_COMPARED = 256;
 
 /**
- * Holds waiting names, running names, and timers for names that failed. Namespaces take turns, those
- * that used little time before those that used much. None has all workers, and those that used far
- * more than others have a quarter of them together, or less while others have work. Slow runs hold no
- * worker, and namespaces that have one get none while together they have as many runs as there are
- * workers. So many or slow names in some namespaces do not delay another.
+ * Holds waiting names, running names, and timers for names that failed. Namespaces take turns,
+ * those that used little time first. No namespace gets all workers, and those that used far more
+ * than others share a quarter of them, or less while others have work. Slow runs do not hold a
+ * worker, but their namespaces get no further workers while together they have as many runs as
+ * there are workers. So many or slow names in some namespaces do not delay the others.
  */
 export class Queue {
   readonly #options: QueueOptions;
@@ -75,7 +79,7 @@ export class Queue {
   readonly #runs = new Map<string, number>();
   /** Running names that have been running for long, the longest first. */
   readonly #overdue = new Set<string>();
-  /** Those of them that no longer hold a worker. */
+  /** The overdue names that no longer hold a worker. */
   readonly #slow = new Set<string>();
   /** Added while running, to be run again afterwards. */
   readonly #dirty = new Set<string>();
@@ -83,7 +87,7 @@ export class Queue {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   /** Milliseconds of workers, by namespace. */
   readonly #used = new Usage(() => performance.now());
-  /** When a name of a namespace that is not busy was taken. */
+  /** When a name of a namespace that is not busy last started to run. */
   #othersAtMs = Number.NEGATIVE_INFINITY;
   #started = false;
   #stopped = false;

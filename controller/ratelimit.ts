@@ -14,7 +14,10 @@ export interface Allowance {
 /** Clients that are remembered. Beyond that, the least recently active one is forgotten. */
 const MAX_CLIENTS = 4096;
 
-/** `rate` requests a second for each client, `burst` at once. Times are of a monotonic clock. */
+/**
+ * Allows `rate` requests per second for each client, and bursts of `burst`. Times are of a
+ * monotonic clock.
+ */
 export class RateLimit {
   readonly #rate: number;
   readonly #burst: number;
@@ -43,8 +46,8 @@ export class RateLimit {
   }
 
   /**
-   * Charges the client for `requests` more, for a request that was as much work as several. A client
-   * owes one burst at most: whoever shares its name or address waits for that long, and no longer.
+   * Charges the client for `requests` more, for a request that cost as much as several. A client
+   * owes one burst at most, so that others who share its name or address wait no longer than that.
    * Returns how many it was charged for.
    */
   charge(client: string, requests: number, nowMs: number): number {

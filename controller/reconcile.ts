@@ -42,11 +42,16 @@ export interface ReconcilerOptions {
   /** Runs each operation with a private key for an object of this namespace; default: at once. */
   readonly openIn?: (namespace: string) => NonNullable<TrialsOptions["run"]>;
   readonly acceptLegacy: boolean;
-  /** Where sealing keys are, which no SealedSecret may make; undefined without a cluster. */
+  /**
+   * Where sealing keys are stored, which no SealedSecret may create; undefined without a cluster.
+   */
   readonly keyPlace?: KeyPlace;
-  /** Types of Secrets that are made although something in the cluster acts on them. */
+  /** Types of Secrets to create even though something in the cluster acts on them. */
   readonly allowedTypes: ReadonlySet<string>;
-  /** The largest Secret that the world takes, all values together; undefined without a limit. */
+  /**
+   * The largest Secret that the world accepts, as the total of its values in bytes; undefined: no
+   * limit.
+   */
   readonly maxSecretBytes?: number;
   readonly updateStatus: boolean;
   /** Which changes by others are reverted, unless the SealedSecret forbids it. */
@@ -66,11 +71,11 @@ export interface ReconcilerOptions {
 /** Reconciles SealedSecrets by name. The process may be killed at any point and started again. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** How often results were forgotten: a run that began before has an outdated one. */
+  /** How often results were forgotten. A run that started before has an outdated result. */
   #forgotten = 0;
   /** The inputs and the result of each name's last run: equal inputs need no second run. */
   readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
-  /** The same for results that no status tells yet. */
+  /** The same for results that are not in a status yet. */
   readonly #unreported = new Map<string, { readonly seen: string; readonly result: Result }>();
   /** Our last writes of Secrets, and the stamps that no status records yet. */
   readonly #left = new Map<string, { readonly left: Left; readonly stamp?: Stamp | undefined }>();
@@ -132,7 +137,7 @@ export class Reconciler {
           : { verdict: verdicts.unsealFailed(excess), wrote: false };
     if ("kind" in result) return result;
     const { verdict, drift } = result;
-    // Keys that came meanwhile may open it.
+    // Keys that were added meanwhile may open it.
     const isOutdated = (): boolean => !verdict.synced && this.#forgotten !== forgotten;
     if (isOutdated()) return { kind: "retry", afterMs: 0 };
     if (result.mark !== undefined) {
@@ -144,7 +149,7 @@ export class Reconciler {
     const inputsThen = (then: JsonObject): string =>
       this.#inputsOf(then, source, result.mark ?? mark);
     if (verdict.next !== "retry") {
-      // Where only the report fails, a retry does nothing else again.
+      // If only the report failed, a retry repeats nothing else.
       const unreported = { ...result, wrote: false, drift: undefined };
       this.#unreported.set(key, { seen: inputsThen(object), result: unreported });
     }
@@ -162,7 +167,7 @@ export class Reconciler {
     if (isOutdated()) return { kind: "retry", afterMs: 0 };
     this.#settled.set(key, { seen: inputsThen(reported), failed: !verdict.synced });
     if (verdict.reason === "DriftContested") {
-      // Only the passing of time ends a contest.
+      // Only time ends a contest.
       this.#settled.delete(key);
       return later(this.#contest.quietInMs(key, this.#options.clock()));
     }
@@ -318,12 +323,12 @@ export class Reconciler {
         place: { field: "spec.template.data" },
       });
       const verdict = verdicts.unsealFailed(lost);
-      // Memory does not depend on what else the machine does, time does.
+      // Unlike memory, time depends on what else the machine does.
       const retryAfterMs = error.loss === "memory" ? null : this.#attempts.failed(key, source);
       if (retryAfterMs === null) return { verdict, wrote: false };
       return { verdict: { ...verdict, next: "retry" }, retryAfterMs, wrote: false };
     }
-    // A fault of ours that this object brings about: it would be the same at the next try.
+    // A bug of ours that this object triggers: a retry would fail the same way.
     const { name, message, stack = "" } = error as Error;
     // Without its message, which may quote a value.
     const at = /^ +at .*$/m.exec(stack.replace(message, () => ""))?.[0].trim();
@@ -354,7 +359,8 @@ export class Reconciler {
     const first = decide(desired, null, { allowedTypes });
     if (first.act === "refuse") return refused(first.verdict);
     const watched = world.secretMark(key) !== undefined;
-    // We do not watch a Secret of someone else, who may have taken our label off or deleted it.
+    // We do not watch a Secret of someone else, who may have removed our label or deleted the
+    // Secret.
     const wasTheirs = drifted && left?.patched === true;
     if (!watched && !wasTheirs) {
       try {
@@ -432,7 +438,7 @@ function isBeingDeleted(object: JsonObject): boolean {
   return metadataOf(object)["deletionTimestamp"] !== undefined;
 }
 
-/** Tells versions of an object apart that `sourceOf` could not walk through. */
+/** Distinguishes versions of an object that `sourceOf` cannot traverse. */
 function versionOf(object: JsonObject): string {
   const { uid, generation } = metadataOf(object);
   return JSON.stringify([uid, generation]);
@@ -444,7 +450,7 @@ function sizeError({ data }: Secret, maxBytes = Infinity): SignetError | null {
   for (const value of data.values()) bytes += value.length;
   return bytes <= maxBytes
     ? null
-    : new SignetError("secret-invalid", `the Secret would be larger than ${maxBytes} bytes`);
+    : new SignetError("secret-invalid", `the Secret would exceed ${maxBytes} bytes`);
 }
 
 function ignoresDrift(sealed: JsonObject): boolean {

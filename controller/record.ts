@@ -25,17 +25,20 @@ export function leftOf(sealed: JsonObject, { keys }: Keyring): Left | null {
   if (typeof uid !== "string" || typeof resourceVersion !== "string") return null;
   if (typeof source !== "string" || typeof tag !== "string") return null;
   const left = { uid, resourceVersion, source, patched: patched === true };
-  // Strangers may know the private half of a key that may not seal.
+  // Others may know the private half of a key that may not seal.
   return keys.some((key) => maySeal(key) && tagWith(key, sealed, left) === tag) ? left : null;
 }
 
-/** Returns the record of `left`. Without a key that may seal, nobody will rely on it. */
+/** Returns the record of `left`. Without a key that may seal, the record is not relied on. */
 export function formatLeft(sealed: JsonObject, left: Left, { newest }: Keyring): JsonObject {
   const tag = newest === null ? undefined : tagWith(newest, sealed, left);
   return { ...left, ...(tag === undefined ? {} : { tag }) };
 }
 
-/** The tag is for one SealedSecret: the next one of its name must not inherit the record. */
+/**
+ * The tag is bound to one SealedSecret, so that another one with the same name does not inherit the
+ * record.
+ */
 function tagWith({ halves }: SealingKey, sealed: JsonObject, left: Left): string | undefined {
   const { uid, resourceVersion, source, patched } = left;
   const owner = metadataOf(sealed)["uid"] ?? null;

@@ -1,5 +1,5 @@
-// Keeps the recovery files of the sealing keys in ConfigMaps beside them: a key is encrypted for its
-// recovery recipients before it seals, and again when they change or someone edits the files.
+// Keeps the recovery files of the sealing keys in ConfigMaps next to them. A key is encrypted for
+// its recovery recipients before it seals, and again when they change or someone edits the files.
 // SPEC.md, "Recovery".
 
 import { createHash } from "node:crypto";
@@ -18,9 +18,9 @@ import type { Event } from "./world.ts";
 
 const LABEL = "kube-signet/recovery";
 const FINGERPRINT_ANNOTATION = "kube-signet/fingerprint";
-/** For whom the files are, as JSON. */
+/** The recipients of the files, as JSON. */
 const POLICY_ANNOTATION = "kube-signet/recovery-for";
-/** Shows that a holder of the key wrote the files, and for whom. */
+/** Proves that a holder of the key wrote the files, and for which recipients. */
 const TAG_ANNOTATION = "kube-signet/recovery-tag";
 /** How long the start waits for the first list. */
 const START_MS = 10_000;
@@ -31,13 +31,13 @@ interface RecoveryWiring {
   readonly now: () => Date;
   /** Throws if this replica may not write. */
   readonly guard: () => void;
-  /** The Secret of a key with the private key in plain. @throws ApiError */
+  /** The Secret of a key, with the private key in plain text. @throws ApiError */
   readonly readSecret: (name: string) => Promise<JsonObject>;
   /** Called after a ConfigMap has changed. */
   readonly onChange: () => void;
 }
 
-/** What is kept of a ConfigMap, whoever wrote it. */
+/** The part of a ConfigMap that is kept; anyone may have written it. */
 interface Kept {
   readonly files: Readonly<Record<string, string>>;
   readonly policy: string;
@@ -50,9 +50,9 @@ export class RecoveryConfigMaps {
   readonly #policy: RecoveryPolicy;
   readonly #wiring: RecoveryWiring;
   readonly #cache: Cache<Kept>;
-  /** Whether the files of a ConfigMap are those of a key, which takes a hash of them to tell. */
+  /** Whether the files of a ConfigMap belong to a key; cached, because it takes a hash of them. */
   readonly #genuine = new WeakMap<Kept, { readonly of: string; readonly is: boolean }>();
-  /** The key that was made last could not be published. */
+  /** The recovery files of the latest key could not be published. */
   #hasFailed = false;
 
   constructor(namespace: string, policy: RecoveryPolicy, wiring: RecoveryWiring) {
@@ -69,8 +69,8 @@ export class RecoveryConfigMaps {
   }
 
   /**
-   * Resolves when all ConfigMaps have been read, or soon: without the right to read them, the keys that
-   * are there must go on.
+   * Resolves when all ConfigMaps have been read, or after a short time: without permission to read
+   * them, existing keys must still work.
    */
   async start(signal: AbortSignal): Promise<void> {
     const limit = new Promise<void>((resolve) => {
@@ -79,12 +79,15 @@ export class RecoveryConfigMaps {
     await Promise.race([this.#cache.start(signal), limit]);
   }
 
-  /** Whether someone can recover the key: its files are published, as a holder of the key wrote them. */
+  /**
+   * Whether someone can recover the key: its files are published exactly as a holder of the key
+   * wrote them.
+   */
   isRecoverable(key: SealingKey): boolean {
     return this.#filesOf(key) !== undefined;
   }
 
-  /** How many keys, of these and of those yet to be made, are not encrypted for all the recipients. */
+  /** How many keys, including one about to be created, are not encrypted for all recipients. */
   missing(keys: readonly SealingKey[]): number {
     return keys.filter((key) => !this.#isCurrent(key)).length + (this.#hasFailed ? 1 : 0);
   }
@@ -115,8 +118,8 @@ export class RecoveryConfigMaps {
   }
 
   /**
-   * Encrypts keys again whose files are missing, changed by someone, or for other recipients. Returns
-   * whether that was done for all. To be called by the leader.
+   * Encrypts keys again if their files are missing, were changed by someone, or are for other
+   * recipients. Returns whether that succeeded for all. To be called by the leader.
    */
   async keep(keys: readonly SealingKey[]): Promise<boolean> {
     let isDone = true;
@@ -128,7 +131,7 @@ export class RecoveryConfigMaps {
         const secret = await this.#wiring.readSecret(key.name);
         const parsed = parseSecret({ apiVersion: "v1", kind: "Secret", ...secret });
         if (readKeySecret(parsed).fingerprint !== key.fingerprint) {
-          throw new Error("its Secret holds another key by now");
+          throw new Error("its Secret now contains another key");
         }
         const written = await this.#write(key, secret, this.#wiring.guard);
         await this.#tell(key, written, before, isOurs);
@@ -209,7 +212,7 @@ export class RecoveryConfigMaps {
     return client.call("PUT", path, { ...request, body: { ...body, metadata } });
   }
 
-  /** Tells why the files of a key were written again. */
+  /** Reports why the files of a key were written again. */
   async #tell(
     { fingerprint, name }: SealingKey,
     written: JsonObject,
@@ -223,11 +226,11 @@ export class RecoveryConfigMaps {
       before === undefined
         ? ["Normal", "RecoveryFilesPublished", `can be recovered by ${who}`]
         : isOurs
-          ? ["Normal", "RecoveryRecipientsChanged", `can be recovered by ${who} from now on`]
+          ? ["Normal", "RecoveryRecipientsChanged", `can now be recovered by ${who}`]
           : [
               "Warning",
               "RecoveryFilesChanged",
-              "had recovery files that someone changed; put back",
+              "had recovery files that someone changed; they have been restored",
             ];
     const message = `key ${fingerprint} ${words}`;
     log[type === "Normal" ? "info" : "warn"]("recovery files of a sealing key written", {
@@ -246,7 +249,7 @@ export class RecoveryConfigMaps {
         ),
       });
     } catch (error) {
-      // A lost Event is acceptable: the log line says the same.
+      // A lost Event is acceptable: the log line contains the same information.
       log.warn("event could not be recorded", { object: name, error: (error as Error).message });
     }
   }
@@ -256,7 +259,7 @@ function policyText({ recipients, quorum }: RecoveryPolicy): string {
   return JSON.stringify({ quorum, recipients: [...recipients].sort() });
 }
 
-/** Undefined for a key that cannot write tags. */
+/** Undefined for a key that cannot create tags. */
 function tagOf(
   { halves, fingerprint }: SealingKey,
   policy: string,
@@ -268,7 +271,7 @@ function tagOf(
   return halves.find(({ tag }) => tag !== undefined)?.tag?.(message);
 }
 
-/** A fingerprint holds characters that no name can have. */
+/** A fingerprint contains characters that names cannot have. */
 function configMapName(fingerprint: string): string {
   const bytes = Buffer.from(fingerprint.slice("SHA256:".length), "base64");
   return `signet-recovery-${bytes.toString("hex")}`;
@@ -278,14 +281,14 @@ function keep(object: JsonObject): Kept {
   const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
   const files: Record<string, string> = {};
   for (const [name, value] of Object.entries(asObject(object["data"] ?? null) ?? {})) {
-    // What is too long is not ours, and its tag will not fit.
+    // Text that is too long is not ours, and its tag will not match.
     if (typeof value === "string" && value.length <= MAX_RECOVERY_CHARACTERS) files[name] = value;
   }
   const policy = text(annotations[POLICY_ANNOTATION]);
   return { files, policy, tag: text(annotations[TAG_ANNOTATION]) };
 }
 
-/** A key Secret as whoever recovers it needs it, and nothing else of it. */
+/** The parts of a key Secret that are needed to recover it. */
 function declared(secret: JsonObject): JsonObject {
   const { name = "", namespace } = metadataOf(secret);
   const data = asObject(secret["data"] ?? null) ?? {};

@@ -1,5 +1,5 @@
-// Who may recover the sealing keys, as the flags say. Only an operator's flags do: no object of the
-// cluster adds a recipient.
+// Who may recover the sealing keys, according to the flags. Only an operator's flags decide: no
+// object in the cluster can add a recipient.
 // SPEC.md, "Recovery".
 
 import { readText } from "../host/readfile.ts";
@@ -13,16 +13,16 @@ type RecoveryFlags = Pick<
 >;
 
 /**
- * Null where no recipients are named.
+ * Null if no recipients are named.
  * @throws Error for recipients that cannot be used together, or a quorum that they cannot reach
  */
 export async function recoveryPolicy(flags: RecoveryFlags): Promise<RecoveryPolicy | null> {
   const { recoveryRecipients, recoveryRecipientsFile: file, recoveryQuorum } = flags;
   const recipients = [...recoveryRecipients, ...(file === undefined ? [] : linesOf(file))];
   if (recipients.length === 0) {
-    // A file that is empty by mistake must not pass for a choice.
+    // A file that is empty by mistake must not count as a choice.
     if (file === undefined && recoveryQuorum === undefined) return null;
-    throw new Error("no recovery recipient is named: see --recovery-recipients");
+    throw new Error("no recovery recipients given: set --recovery-recipients");
   }
   const { checkRecoveryPolicy } = await import("../shared/keys/recoveryfiles.ts");
   const policy = { recipients, quorum: recoveryQuorum ?? null };

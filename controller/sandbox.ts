@@ -1,4 +1,4 @@
-// Worker threads for what strangers wrote: each job has a deadline and a heap limit.
+// Runs jobs on untrusted input in worker threads; each job has a deadline and a heap limit.
 // SPEC.md, "Limits".
 
 import { Worker } from "node:worker_threads";
@@ -7,13 +7,16 @@ import type { Answer, Job } from "./sandboxworker.ts";
 import type { Submission } from "./submission.ts";
 import { Usage } from "./usage.ts";
 
-/** The worker's program, from this module's own place. Set by build.mjs and vitest.config.ts. */
+/** The worker's program, relative to this module. Set by build.mjs and vitest.config.ts. */
 declare const __SANDBOX_WORKER__: string;
 
 const WORKERS = 1;
 /** Long enough for an honest job on a busy machine. The budgets within a job end earlier. */
 const DEADLINE_MS = 10_000;
-/** A worker's limit in MiB; charts/signet/values.yaml has room for two sandboxes. */
+/**
+ * A worker's limit in MiB; the memory limit in charts/signet/values.yaml has room for two
+ * sandboxes.
+ */
 const HEAP_MIB = 64;
 const YOUNG_MIB = 8;
 /** An idle worker ends after this long, and gives its memory back. */
@@ -29,13 +32,13 @@ const IDLE_MS = 60_000;
 export type Loss = "deadline" | "memory" | "died" | "closed";
 
 const LOSSES: Readonly<Record<Loss, string>> = {
-  deadline: "takes too long",
-  memory: "needs too much memory",
-  died: "ends its worker",
+  deadline: "took too long",
+  memory: "used too much memory",
+  died: "crashed its worker",
   closed: "cancelled",
 };
 
-/** A job that ended without a result. The message contains nothing of the job. */
+/** A job that ended without a result. The message contains nothing from the job. */
 export class JobLost extends Error {
   override readonly name = "JobLost";
   readonly loss: Loss;
@@ -70,8 +73,8 @@ interface Place {
 
 /**
  * Runs jobs in worker threads, which start on demand. A worker that dies is replaced for the next
- * job. Of the sources (a namespace, an address) the one that used the least time lately comes first:
- * whoever sends many or long jobs delays others by the one that runs.
+ * job. The source (a namespace or an address) that recently used the least time comes first, so
+ * that a source with many or long jobs delays others only by the job that is running.
  */
 export class Sandbox {
   readonly #options: Required<SandboxOptions>;
@@ -184,7 +187,7 @@ export class Sandbox {
       env: {},
       argv: [],
       execArgv: [],
-      // Not the process's own streams: nothing that a job makes may get there.
+      // Not the process's own streams, so that no output of a job gets there.
       stdin: false,
       stdout: true,
       stderr: true,

@@ -1,4 +1,4 @@
-// The program of a sandbox's worker thread: it parses and renders what strangers wrote.
+// The program of a sandbox's worker thread, which parses and renders untrusted input.
 // It has no environment, no keys, and writes to no stream.
 
 import { parentPort } from "node:worker_threads";

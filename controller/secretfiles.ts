@@ -68,7 +68,7 @@ export class SecretFiles {
       hash.update(JSON.stringify([isPlain, bytes.length])).update(bytes);
       tidy &&= isPlain && Buffer.from(bytes).toString() === formatEnvFile(items).text;
     }
-    // It was asked for once and is no longer: its values would become stale.
+    // Env files were enabled before but no longer are: the values would become stale.
     if (hasEnvFile && !this.#envFiles) tidy = false;
     hash.update(JSON.stringify(tidy));
     return { items, hash: hash.digest("base64url").slice(0, 22), tidy };
@@ -162,12 +162,12 @@ export function ensureFolder(path: string): void {
   }
 }
 
-/** Removes a folder unless something is in it. A link to a folder stays. */
+/** Removes a folder if it is empty. A link to a folder stays. */
 export function removeEmptyFolder(path: string): void {
   try {
     rmdirSync(path);
   } catch {
-    // It is not empty, not ours to remove, or gone: nothing of a Secret is in it.
+    // It is not empty, not ours to remove, or gone: either way it contains nothing of a Secret.
   }
 }
 

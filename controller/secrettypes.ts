@@ -1,5 +1,5 @@
-// The Secrets on which a part of the cluster acts with its own rights. Whoever may create SealedSecrets,
-// but not Secrets, must not get these rights through the controller.
+// The Secrets on which a component of the cluster acts with its own permissions. Someone who may
+// create SealedSecrets, but not Secrets, must not gain these permissions through the controller.
 // SPEC.md, "Reconciling".
 
 import type { Secret } from "../shared/kubernetes/secret.ts";
@@ -18,7 +18,7 @@ export const ACTING_TYPES: readonly string[] = [
   HELM_RELEASE,
 ];
 
-/** Returns the type by which a part of the cluster acts on a Secret, or null if none does. */
+/** Returns the type by which a component of the cluster acts on a Secret, or null if none does. */
 export function actingTypeOf({ type, metadata, data }: Secret): string | null {
   if (ACTING_TYPES.includes(type)) return type;
   // Helm finds a release by its name, or by this label, and does not look at the type.

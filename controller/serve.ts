@@ -41,7 +41,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const [api, metrics, health] = servers.map(addressOf);
   log.info("controller starting", { version: VERSION, listen: api, metrics, health, namespace });
   if (keyService !== null) {
-    log.info("sealing keys have a key service", {
+    log.info("sealing keys use a key service", {
       service: keyService.describe(),
       mode: flags.kmsMode,
     });
@@ -68,7 +68,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   lastWrite.abort();
   await Promise.race([election, delay(STOP_GRACE_MS)]);
   await sentElsewhere;
-  // Answers under way may still need the API server.
+  // Responses in progress may still need the API server.
   await Promise.all(servers.map((server) => closeServer(server, STOP_GRACE_MS)));
   await parts.parsers.close();
   parts.client.close();
@@ -99,7 +99,7 @@ async function startServers(flags: ServeFlags, parts: ClusterParts, log: Log): P
 function tlsFiles({ tlsCertFile: certFile, tlsPrivateKeyFile: keyFile }: ServeFlags) {
   if (certFile === undefined && keyFile === undefined) return undefined;
   if (certFile === undefined || keyFile === undefined) {
-    throw new Error("--tls-cert-file and --tls-private-key-file go together");
+    throw new Error("--tls-cert-file and --tls-private-key-file must be set together");
   }
   return { certFile, keyFile };
 }

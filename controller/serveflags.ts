@@ -67,46 +67,46 @@ export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly listenHealthAddr?: string;
 }
 
-/** Which SealedSecrets, and what becomes of their Secrets. */
+/** Flags for which SealedSecrets to reconcile, and how to treat their Secrets. */
 const SCOPE_FLAGS: readonly FlagRow[] = [
-  { flag: "--kubeconfig <file>", words: "how to reach the API server (default: in-cluster)" },
+  { flag: "--kubeconfig <file>", words: "kubeconfig file (default: in-cluster configuration)" },
   {
     flag: "--all-namespaces [bool]",
-    words: "look after SealedSecrets in all namespaces",
+    words: "watch SealedSecrets in all namespaces",
     read: readBoolean,
     byDefault: "true",
   },
   {
     flag: "--additional-namespaces <list>",
-    words: "look after these namespaces and our own, not all",
+    words: "watch only these namespaces and the controller's own",
     read: readList,
     byDefault: "",
     shownDefault: "none",
   },
   {
     flag: "--label-selector <selector>",
-    words: "look after SealedSecrets with these labels only",
+    words: "watch only SealedSecrets with these labels",
   },
   {
     flag: "--namespace-selector <selector>",
-    words: "look after namespaces with these labels only",
+    words: "watch only namespaces with these labels",
   },
   {
     flag: "--allow-secret-types <list>",
-    words: "also create Secrets of these types, which give SealedSecrets' writers others' rights",
+    words: "also create Secrets of these types, which give authors of SealedSecrets more rights",
     read: readList,
     byDefault: "",
     shownDefault: "none",
   },
   {
     flag: "--repair-drift [bool]",
-    words: "put back what others change or delete of our Secrets",
+    words: "revert changes that others make to Secrets, and restore deleted Secrets",
     read: readBoolean,
     byDefault: "true",
   },
   {
     flag: "--skip-recreate [bool]",
-    words: "leave Secrets that others deleted away",
+    words: "do not restore Secrets that others deleted",
     read: readBoolean,
     byDefault: "false",
   },
@@ -115,54 +115,54 @@ const SCOPE_FLAGS: readonly FlagRow[] = [
 const KEY_RENEWAL_FLAGS: readonly FlagRow[] = [
   {
     flag: "--key-renew-period <duration>",
-    words: "age at which a new sealing key takes over; 0 for never",
+    words: "create a new sealing key when the newest one reaches this age; 0: never",
     read: readDuration,
     byDefault: "720h",
   },
   {
     flag: "--rotate-period <duration>",
-    words: "former name of --key-renew-period",
+    words: "old name of --key-renew-period",
     read: readDuration,
     isHidden: true,
   },
   {
     flag: "--key-cutoff-time <moment>",
-    words: "a key older than this seals no more, such as 2026-01-31T12:00:00Z",
+    words: "replace a sealing key created before this time, such as 2026-01-31T12:00:00Z",
     read: readMoment,
   },
   {
     flag: "--privatekey-labels <pairs>",
-    words: "labels of a new key Secret",
+    words: "labels of new key Secrets",
     read: readPairs,
     byDefault: "",
     shownDefault: "none",
   },
   {
     flag: "--privatekey-annotations <pairs>",
-    words: "annotations of a new key Secret",
+    words: "annotations of new key Secrets",
     read: readPairs,
     byDefault: "",
     shownDefault: "none",
   },
   {
     flag: "--recovery-recipients <list>",
-    words: "age recipients, any of whom can recover every sealing key",
+    words: "age recipients; any one of them can recover every sealing key",
     read: readList,
     byDefault: "",
     shownDefault: "none",
   },
   {
     flag: "--recovery-recipients-file <file>",
-    words: "more such recipients, one a line",
+    words: "file with more recipients, one per line",
   },
   {
     flag: "--recovery-quorum <number>",
-    words: "how many of the recovery recipients it takes together; any one if not given",
+    words: "number of recovery recipients needed to recover a key; any one if not set",
     read: readInteger,
   },
   {
     flag: "--accept-deprecated-v1-data [bool]",
-    words: "open the sealed form before 2019 as well",
+    words: "also open the format used before 2019",
     read: readBoolean,
     byDefault: "true",
   },
@@ -171,54 +171,54 @@ const KEY_RENEWAL_FLAGS: readonly FlagRow[] = [
 const PROCESS_FLAGS: readonly FlagRow[] = [
   {
     flag: "--leader-elect [bool]",
-    words: "of several replicas one reconciles, by a Lease",
+    words: "elect one replica to reconcile, using a Lease",
     read: readBoolean,
     byDefault: "true",
   },
   {
     flag: "--leader-elect-lease-name <name>",
-    words: "the Lease's name",
+    words: "name of the Lease",
     byDefault: "signet-controller",
   },
   {
     flag: "--leader-elect-lease-duration <duration>",
-    words: "how long a leader that is gone is waited for",
+    words: "how long to wait before taking over from a lost leader",
     read: readLeaseDuration,
     byDefault: "6s",
   },
   {
     flag: "--update-status [bool]",
-    words: "tell the outcome in the SealedSecret's status",
+    words: "record the outcome in the SealedSecret's status",
     read: readBoolean,
     byDefault: "true",
   },
   {
     flag: "--metrics-omit-secret-labels [bool]",
-    words: "no metric names a SealedSecret (condition_info)",
+    words: "omit the metric that names SealedSecrets (condition_info)",
     read: readBoolean,
     byDefault: "false",
   },
   {
     flag: "--log-info-stdout [bool]",
-    words: "INFO to stdout, WARN and ERROR to stderr",
+    words: "log INFO to stdout, WARN and ERROR to stderr",
     read: readBoolean,
     byDefault: "true",
   },
   {
     flag: "--kubeclient-qps <number>",
-    words: "API calls a second; negative for no bound",
+    words: "API calls per second; negative: unlimited",
     read: readNumber,
     byDefault: "1000",
   },
   {
     flag: "--kubeclient-burst <number>",
-    words: "API calls at once above that",
+    words: "burst of API calls above that rate",
     read: readInteger,
     byDefault: "600",
   },
   {
     flag: "--concurrency <number>",
-    words: "SealedSecrets reconciled side by side",
+    words: "SealedSecrets to reconcile concurrently",
     read: readInteger,
     byDefault: String(Math.max(32, 4 * cpus().length)),
   },
@@ -227,48 +227,48 @@ const PROCESS_FLAGS: readonly FlagRow[] = [
 const HTTP_FLAGS: readonly FlagRow[] = [
   {
     flag: "--listen-addr <address>",
-    words: "where certificate and health are served",
+    words: "address of the HTTP API: certificate, verify, rotate, health",
     read: readListenAddress,
     byDefault: ":8080",
   },
   {
     flag: "--listen-metrics-addr <address>",
-    words: "where metrics are served",
+    words: "address of the metrics",
     read: readListenAddress,
     byDefault: ":8081",
   },
   {
     flag: "--listen-health-addr <address>",
-    words: "where health is served as well, apart from all else",
+    words: "additional address for health, separate from everything else",
     read: readListenAddress,
   },
   {
     flag: "--rate-limit <number>",
-    words: "verify and rotate requests a second, for each client",
+    words: "verify and rotate requests per second, for each client",
     read: readPositiveNumber,
     byDefault: "20",
   },
   {
     flag: "--rate-limit-burst <number>",
-    words: "such requests at once",
+    words: "burst of such requests",
     read: readPositiveNumber,
     byDefault: "40",
   },
   {
     flag: "--read-timeout <duration>",
-    words: "time for a request to arrive",
+    words: "time limit for receiving a request",
     read: readDuration,
     byDefault: "15s",
   },
   {
     flag: "--write-timeout <duration>",
-    words: "time for an answer to be taken",
+    words: "time limit for sending a response",
     read: readDuration,
     byDefault: "2m",
   },
   {
     flag: "--shutdown-delay <duration>",
-    words: "time to go on answering once told to stop, until clients are sent elsewhere",
+    words: "how long to keep answering after SIGTERM, until clients are routed elsewhere",
     read: readDuration,
     byDefault: "0s",
   },
@@ -276,21 +276,21 @@ const HTTP_FLAGS: readonly FlagRow[] = [
     flag: "--tls-cert-file <file>",
     words: "serve HTTPS on --listen-addr, with this PEM certificate",
   },
-  { flag: "--tls-private-key-file <file>", words: "its private key, PEM" },
+  { flag: "--tls-private-key-file <file>", words: "PEM private key of that certificate" },
   {
     flag: "--require-token [bool]",
-    words: "verify and rotate want a bearer token with leave to post to them",
+    words: "verify and rotate require a bearer token authorized to POST to them",
     read: readBoolean,
     byDefault: "false",
   },
   {
     flag: "--certificates-configmap <name>",
-    words: "publish the certificates in this ConfigMap; empty: publish none",
+    words: "publish the certificates in this ConfigMap; empty: do not publish",
     byDefault: publishedName("sealed-secrets-controller"),
   },
   {
     flag: "--certificates-namespace <namespace>",
-    words: "its namespace (default: the controller's own)",
+    words: "namespace of that ConfigMap (default: the controller's own)",
   },
 ];
 
@@ -304,7 +304,7 @@ const IGNORED_FLAGS: readonly FlagRow[] = [
   "--old-gc-behavior",
 ].map((name) => ({
   flag: `${name} [value]`,
-  words: "of the original; has no effect here",
+  words: "accepted for compatibility; has no effect",
   isHidden: true,
 }));
 

@@ -1,11 +1,15 @@
-// An answer that is costly to make, shared by all who ask for it at about the same time.
+// Shares an answer that is expensive to compute between all who request it at about the same time.
 
-/** An answer is reused for this many times as long as it took to make: a tenth of the time, at most. */
+/**
+ * An answer is reused for this many times as long as it took to compute, so that computing takes at
+ * most a tenth of the time.
+ */
 const REUSE_FACTOR = 9;
 
 /**
- * Returns `make`, with answers shared: those who ask while it is made wait for the same answer, and it
- * serves those who ask soon after. So requests cannot take up the thread, however many there are.
+ * Returns `make` with shared answers: callers who ask while it runs wait for the same answer, which
+ * also serves those who ask soon after. So requests cannot monopolize the thread, no matter how
+ * many there are.
  */
 export function shared<T>(make: () => T | Promise<T>, clock: () => number): () => Promise<T> {
   let latest: Promise<T> | undefined;

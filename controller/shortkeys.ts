@@ -1,4 +1,4 @@
-// Tells the operator of sealing keys that are shorter than they should be, once for each.
+// Warns the operator about sealing keys that are too short, once for each.
 // SPEC.md, "Sealing keys and certificates".
 
 import { isShort, SAFE_RSA_BITS } from "../shared/keys/rsakey.ts";

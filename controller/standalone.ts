@@ -52,7 +52,7 @@ export async function standalone(flags: StandaloneFlags): Promise<number> {
   return summary.failed === 0 ? 0 : 1;
 }
 
-/** Logs each problem once, not in each pass that meets it again. */
+/** Logs each problem once, not again in each pass. */
 class Problems {
   readonly #log: Log;
   #before = new Set<string>();
@@ -82,7 +82,7 @@ class Problems {
   }
 }
 
-/** The function that reads keys and manifests, and brings all Secret files in sync, once a call. */
+/** Returns a function that reads keys and manifests, and syncs all Secret files, once per call. */
 function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => Promise<Summary> {
   const clock = (): number => performance.now();
   const problems = new Problems(log);
@@ -99,7 +99,7 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
     keyring,
     render: (templates, values, namespace) => renderers.render(namespace, templates, values),
     acceptLegacy: true,
-    // Nobody acts on files.
+    // No component of a cluster acts on files.
     allowedTypes: new Set(ACTING_TYPES),
     updateStatus: true,
     repair: { changed: true, deleted: true },
@@ -113,13 +113,13 @@ function createPass(flags: StandaloneFlags, keyring: Keyring, log: Log): () => P
       else if (synced) changes.set(key, "written");
     },
   });
-  /** Whether the Secret is in sync. An error of one Secret does not keep the others. */
+  /** Whether the Secret is in sync. An error in one Secret does not stop the others. */
   const bringInSync = async (key: string): Promise<boolean> => {
     try {
       const { kind } = await reconciler.reconcile(key);
       return kind === "done" || kind === "later";
     } catch (error) {
-      onProblem(`the Secret cannot be brought in sync: ${reasonOf(error)}`, key);
+      onProblem(`the Secret cannot be synced: ${reasonOf(error)}`, key);
       return false;
     }
   };
@@ -168,7 +168,7 @@ function formatSummary({
 }: Summary): string {
   return (
     `${sealedSecrets} SealedSecret${sealedSecrets === 1 ? "" : "s"}: ${written} written, ` +
-    `${repaired} put back, ${unchanged} unchanged, ${removed} removed, ${failed} failed\n`
+    `${repaired} restored, ${unchanged} unchanged, ${removed} removed, ${failed} failed\n`
   );
 }
 
@@ -189,7 +189,7 @@ async function watch(
       await pass();
     } catch (error) {
       // A full disk or an unreachable folder may be temporary: the next pass tries again.
-      log.error("pass failed, trying again", { error: reasonOf(error) });
+      log.error("pass failed, retrying", { error: reasonOf(error) });
     }
     await sleep(flags.interval, undefined, { signal: stopping.signal }).catch(() => undefined);
   }

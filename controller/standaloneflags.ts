@@ -28,30 +28,34 @@ export interface StandaloneFlags extends KeyFlags, LogFlags {
 const FOLDER_FLAGS: readonly FlagRow[] = [
   {
     flag: "--from <path...>",
-    words: "sealed manifests: files and folders, such as a Git checkout",
+    words: "files and folders with sealed manifests, such as a Git checkout",
     isRequired: true,
   },
   {
     flag: "--to <folder>",
-    words: "gets the Secrets: NAMESPACE/NAME/ITEM, a file an item",
+    words: "output folder: one file per item, at NAMESPACE/NAME/ITEM",
     isRequired: true,
   },
   {
     flag: "--keys <folder>",
-    words: "the sealing keys; a first one is made where there is none",
+    words: "folder with the sealing keys; if it has none, the first one is created",
     isRequired: true,
   },
-  { flag: "--namespace <name>", words: "of SealedSecrets that name none", byDefault: "default" },
+  {
+    flag: "--namespace <name>",
+    words: "namespace of SealedSecrets that have none",
+    byDefault: "default",
+  },
   { flag: "--env-files", words: "also write NAMESPACE/_env/NAME" },
-  { flag: "--write-cert <file>", words: "write the certificate to seal with" },
+  { flag: "--write-cert <file>", words: "write the certificate for sealing to this file" },
   {
     flag: "--new-key",
-    words: "make a new sealing key first; older ones still open what they sealed",
+    words: "create a new sealing key first; older keys still open what they sealed",
   },
-  { flag: "--watch", words: "stay, and follow changes on both sides" },
+  { flag: "--watch", words: "keep running, and follow changes to manifests, keys and Secrets" },
   {
     flag: "--interval <duration>",
-    words: "how often --watch looks",
+    words: "how often --watch checks for changes",
     read: readDuration,
     byDefault: "1s",
   },

@@ -14,8 +14,9 @@ import { listed, type Reason, type Verdict } from "./verdict.ts";
 const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised"] as const;
 
 /**
- * How much of a status others may have written, and how much of it may tell keys of values, in
- * characters of JSON. The API server refuses an object that is too large, with each retry.
+ * Limits for the part of a status that others wrote, and for the part that records the keys of
+ * values, in characters of JSON. The API server refuses an object that is too large, with each
+ * retry.
  */
 const MAX_OTHERS = 16_384;
 const MAX_SEALED_UNDER = 131_072;
@@ -115,12 +116,12 @@ export function nextStatus(
   return canonical(before) === canonical(status) ? null : status;
 }
 
-/** Undefined if it is too large, which nobody needs it to be. */
+/** Undefined if it is too large; no legitimate status is. */
 function withinSize<T>(part: T, max: number): T | undefined {
   return JSON.stringify(part).length <= max ? part : undefined;
 }
 
-/** A time as the controller writes it, from a status that others can write too. */
+/** Reads a time as the controller writes it, from a status that others can write too. */
 function timeOf(value: Json | undefined): string | undefined {
   return typeof value === "string" && value.length <= 32 ? value : undefined;
 }
@@ -135,7 +136,7 @@ function itemsByKey(stamp: Stamp): SealedUnder {
 
 function formatExposed(items: readonly string[]): string {
   return bounded(
-    `sealed under a compromised key: ${listed(items)}; change these values and seal them anew`,
+    `sealed with a compromised key: ${listed(items)}; rotate these values and re-seal them`,
   );
 }
 

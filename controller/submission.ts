@@ -9,16 +9,16 @@ import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedse
 
 /** JSON may be longer than YAML, which can repeat a part by an alias. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
-/** Of a List: each is copied to the main thread. */
+/** Maximum number of objects in a List, because each is copied to the main thread. */
 const MAX_OBJECTS = 1_000;
 
-/** What the routes need of it, and nothing else: it is copied from one thread to another. */
+/** Contains only what the routes need, because it is copied between threads. */
 export interface Submission {
   /** Without their templates. */
   readonly sealed: readonly SealedSecret[];
   /** The object as JSON, or the List whose items `sealed` are; UTF-8. */
   readonly json: Uint8Array<ArrayBuffer>;
-  /** A single object is all that the original accepts. */
+  /** The original accepts only a single object. */
   readonly isList: boolean;
 }
 
@@ -33,17 +33,17 @@ export function parseSubmission(body: Uint8Array): Submission {
   const documents = parseManifests(text).filter(({ value }) => value !== null);
   const object = asObject(documents[0]?.value ?? null);
   if (documents.length !== 1 || object === null) {
-    throw new SignetError("wrong-kind", "there is not one object");
+    throw new SignetError("wrong-kind", "expected exactly one object");
   }
   // A response would write out every YAML alias.
   checkExtent(object);
   const isList = object["kind"] === "List";
   const objects = isList ? objectsOf({ value: object }) : [object];
   if (objects.length > MAX_OBJECTS) {
-    throw new SignetError("wrong-kind", `there are more than ${MAX_OBJECTS} objects`);
+    throw new SignetError("wrong-kind", `more than ${MAX_OBJECTS} objects`);
   }
   const sealed = objects.map((each) => withoutTemplate(parseSealedSecret(each, "any")));
-  if (objects.length === 0) throw new SignetError("wrong-kind", "there is no object");
+  if (objects.length === 0) throw new SignetError("wrong-kind", "the List is empty");
   const json = JSON.stringify(isList ? { ...object, items: objects } : object);
   const bytes = new TextEncoder().encode(json);
   if (bytes.length > MAX_JSON_BYTES) {

@@ -10,12 +10,12 @@ export interface Summary {
   readonly name: string;
   /** Its label `app.kubernetes.io/instance`; empty if there is none. */
   readonly instance: string;
-  /** What its status says; undefined if it says nothing. */
+  /** From its status; undefined if the status does not say. */
   readonly synced: boolean | undefined;
   readonly values: number;
-  /** How many of these begin as post-quantum values do; whether they open is another matter. */
+  /** How many of these start like post-quantum values, whether or not they open. */
   readonly hybridValues: number;
-  /** What its status says of the keys of the values; null if it says nothing. */
+  /** The record of the values' keys in its status; null if there is none. */
   readonly record: Claim | null;
 }
 
@@ -32,14 +32,14 @@ export function summaryOf(sealed: JsonObject): Summary {
   };
 }
 
-/** How many values the object declares, even where nobody should walk through them. */
+/** How many values the object declares, even if they are too many to traverse. */
 export function valuesIn(sealed: JsonObject): number {
   const spec = asObject(sealed["spec"] ?? null) ?? {};
   const named = Object.keys(asObject(spec["encryptedData"] ?? null) ?? {}).length;
   return named + ((spec["data"] ?? null) === null ? 0 : 1);
 }
 
-/** How every post-quantum value begins, in base64. SPEC.md, "Hybrid envelopes". */
+/** The first characters of every post-quantum value in base64. SPEC.md, "Hybrid envelopes". */
 const HYBRID_START = "PQ1";
 
 export function hybridValuesIn(sealed: JsonObject): number {

@@ -1,4 +1,4 @@
-// Whether the key of an earlier controller may go on sealing when this one starts for the first time.
+// Decides whether the key of an earlier controller may continue to seal when this one first starts.
 // SPEC.md, "Confirmed keys".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,8 +12,8 @@ import { refersToSealedSecret } from "./decide.ts";
 import type { KeyAnnotations, KeyAnnotationsWiring } from "./keyannotations.ts";
 
 /**
- * Annotations of the original that a Secret gets only through the template of a SealedSecret, and
- * our own, such as the one on a key that was restored from a backup.
+ * Annotations of the original that a Secret gets only from the template of a SealedSecret, and our
+ * own, such as the one on a key that was restored from a backup.
  */
 const STRANGE_ANNOTATION = /^(sealedsecrets\.bitnami\.com|kube-signet)\//;
 
@@ -32,11 +32,11 @@ function doubtAbout(secret: JsonObject): string | null {
   const writers = objectsIn(managedFields)
     .filter(({ fieldsV1 }) => asObject(asObject(fieldsV1 ?? null)?.["f:data"] ?? null) !== null)
     .map(({ manager }) => manager);
-  if (writers.length === 0) return "its managedFields do not say who wrote it";
-  // The original lets the API server choose the names of its keys. Whatever else it writes comes
-  // from SealedSecrets.
+  if (writers.length === 0) return "its managed fields do not say who wrote it";
+  // The original lets the API server choose the names of its keys. Anything else that it writes
+  // comes from SealedSecrets.
   return writers.includes(ORIGINAL_MANAGER) && !isNameGenerated(secret)
-    ? "a controller wrote it under a name that was given"
+    ? "a controller wrote it, but its name was not generated"
     : null;
 }
 
@@ -50,7 +50,7 @@ function isNameGenerated(secret: JsonObject): boolean {
   return name.startsWith(generateName) && name.length === generateName.length + GENERATED_LENGTH;
 }
 
-/** Where an earlier controller would have left its traces. */
+/** Where to look for traces of an earlier controller. */
 interface TakeOverPlace {
   readonly namespace: string;
   /** The name of the single key Secret used before 2019, which has no label. */
@@ -63,8 +63,8 @@ const RETRY_MS = 1_000;
 
 /**
  * The key of an earlier controller that may seal, decided once at the start. It must be the only
- * key Secret: the original lets a SealedSecret make a key Secret, but has a key of its own before it
- * handles the first SealedSecret.
+ * key Secret: the original lets a SealedSecret create a key Secret, but creates its own key before
+ * it handles the first SealedSecret.
  */
 export class TakeOver {
   readonly #place: TakeOverPlace;
@@ -96,29 +96,30 @@ export class TakeOver {
           const { fingerprint, name } = key;
           const secret = `${this.#place.namespace}/${name}`;
           this.#inherited = fingerprint;
-          log.warn("sealing key of an earlier controller taken over", { secret, fingerprint });
+          log.warn("took over the sealing key of an earlier controller", { secret, fingerprint });
         } else {
-          const message = "no sealing key was taken over: existing keys open values and seal none";
+          const message =
+            "no sealing key was taken over: existing keys open values but do not seal";
           log.warn(message, { reason });
         }
         return;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        log.warn("sealing keys could not be judged, trying again", { error: error.message });
+        log.warn("existing sealing keys could not be checked, retrying", { error: error.message });
         await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     }
   }
 
   /**
-   * Forgets the decision once any confirmation is written down. From then on annotations alone
-   * count, so that a person can take one back, and all replicas agree.
+   * Forgets the decision once any confirmation is stored. From then on only annotations count, so
+   * that a person can revoke one, and all replicas agree.
    */
   settle(held: readonly SealingKey[]): void {
     if (held.some(({ confirmed }) => confirmed)) this.#inherited = null;
   }
 
-  /** Writes down what was decided. To be called by the leader. @throws ApiError; call it again */
+  /** Stores the decision. To be called by the leader. @throws ApiError; call it again */
   async confirm(held: readonly SealingKey[]): Promise<void> {
     const key = held.find((each) => this.inherits(each));
     if (key === undefined) return;
@@ -129,12 +130,13 @@ export class TakeOver {
   async #reasonAgainst(key: SealingKey): Promise<string | null> {
     const secrets = await this.#keySecrets();
     if (secrets.some(isConfirmed) || (await this.#hasLease())) {
-      return "this controller ran here before";
+      return "this controller has already run here";
     }
     const [secret, ...others] = secrets;
     if (others.length > 0) return `there are ${secrets.length} key Secrets`;
     // It was replaced since it was read, so its fingerprint is not known.
-    if (secret === undefined || metadataOf(secret)["name"] !== key.name) return "it is gone";
+    if (secret === undefined || metadataOf(secret)["name"] !== key.name)
+      return "it no longer exists";
     return key.compromised ? "it is marked as compromised" : doubtAbout(secret);
   }
 
@@ -166,7 +168,7 @@ export class TakeOver {
       await this.#wiring.client.call("GET", path);
       return true;
     } catch (error) {
-      // A deployment of the original grants no right to Leases, so there is none.
+      // A deployment of the original grants no permission for Leases, so there is none.
       if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return false;
       throw error;
     }

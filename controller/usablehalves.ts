@@ -1,5 +1,6 @@
-// Which halves of a sealing key this Node may use. The routes answer strangers, who could measure how
-// long JavaScript takes with a private key: without ML-KEM in Node, post-quantum halves lie idle.
+// Decides which halves of a sealing key this Node may use. The routes serve untrusted clients, who
+// could measure how long JavaScript takes with a private key, so post-quantum halves are not used
+// if Node has no ML-KEM.
 // SPEC.md, "Keys of two halves".
 
 import { HYBRID } from "../shared/envelopes/hybrid.ts";
@@ -12,10 +13,13 @@ const NEEDED = "Node 24.7 or newer, with OpenSSL 3.5";
 /** @throws Error if a key with a post-quantum half would be made and could not be used */
 export function checkHybridKeys(hybridKeys: boolean): void {
   if (!hybridKeys || nativePrimitives() !== undefined) return;
-  throw new Error(`--hybrid-keys needs ${NEEDED}; this is Node ${process.versions.node}`);
+  throw new Error(`--hybrid-keys requires ${NEEDED}; this is Node ${process.versions.node}`);
 }
 
-/** Takes post-quantum halves off keys where this Node cannot open with them, and says so once each. */
+/**
+ * Removes post-quantum halves from keys if this Node cannot open values with them, and warns once
+ * for each.
+ */
 export class UsableHalves {
   readonly #log: Log;
   readonly #isNative: boolean;
@@ -31,7 +35,7 @@ export class UsableHalves {
     const { name, fingerprint, halves, certificate } = key;
     if (!this.#told.has(fingerprint)) {
       this.#told.add(fingerprint);
-      this.#log.warn(`the sealing key's post-quantum half lies idle: it needs ${NEEDED}`, {
+      this.#log.warn(`the sealing key's post-quantum half is not used: it requires ${NEEDED}`, {
         secret: name,
         fingerprint,
       });
@@ -39,7 +43,7 @@ export class UsableHalves {
     return {
       ...key,
       halves: halves.filter(({ kind }) => kind !== HYBRID),
-      // Nothing is re-sealed into what does not open here.
+      // Values are not re-sealed to an algorithm that cannot be opened here.
       certificate:
         certificate === null
           ? null

@@ -1,8 +1,8 @@
-// How much each name used lately, so that whoever used the least comes first.
+// Tracks how much each name used recently, so that the one that used the least comes first.
 
-/** What was used this long ago counts half. */
+/** Usage from this long ago counts half. */
 const HALF_LIFE_MS = 30_000;
-/** Who used less than this no longer counts, after at most two half-lives. */
+/** A name that used less than this no longer counts, after at most two half-lives. */
 const LEAST = 1;
 /** Above this many names, those that used the least are forgotten: half of them. */
 const MAX_NAMES = 4096;
@@ -30,7 +30,7 @@ export class Usage {
     return this.#now(this.#used.get(name) ?? NOTHING);
   }
 
-  /** What each of those used who used anything lately, on average. */
+  /** The average of those that recently used anything. */
   average(): number {
     return this.#now(this.#total) / Math.max(1, this.#used.size);
   }

@@ -55,14 +55,14 @@ type EventReason =
 /** The maximum number of names to list in a message. */
 const MAX_NAMED = 8;
 
-/** Leaves room for the rest of the message. */
+/** The longest name, in characters, which leaves room for the rest of the message. */
 const MAX_NAME = 256;
 
 /** Joins names for a message: `a, b and 3 more`. */
 export function listed(names: readonly string[]): string {
   const more = names.length - MAX_NAMED;
-  const told = names.slice(0, MAX_NAMED).map((name) => bounded(name, MAX_NAME));
-  return told.join(", ") + (more > 0 ? ` and ${more} more` : "");
+  const shown = names.slice(0, MAX_NAMED).map((name) => bounded(name, MAX_NAME));
+  return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 /**
@@ -106,12 +106,12 @@ export const verdicts = {
     ...verdicts.unsealed(),
     event: {
       reason: "DriftCorrected",
-      message: `the Secret had been ${formatDrift(drift)} and was put back`,
+      message: `the Secret was ${formatDrift(drift)} and has been restored`,
     },
   }),
 
   driftIgnored: (change: Drift["change"]): Verdict => {
-    const message = `the Secret was ${change} by someone else and is left so, as asked for`;
+    const message = `the Secret was ${change} by someone else and is left that way, as configured`;
     return {
       ...verdicts.unsealed(),
       reason: "DriftIgnored",
@@ -124,7 +124,7 @@ export const verdicts = {
   // write and an Event.
   contested: (by: readonly string[]): Verdict => {
     const who = by.length === 0 ? "someone" : listed(by);
-    const message = `${who} keeps changing the Secret; it is put back ever more slowly`;
+    const message = `${who} keeps changing the Secret; it is reverted with increasing delay`;
     return {
       synced: false,
       reason: "DriftContested",
@@ -165,7 +165,7 @@ export const verdicts = {
   ownerDeleted: (name: string): Verdict =>
     updateFailed(
       "NotManaged",
-      `Secret "${name}" belonged to someone else, who deleted it: items are added once it is back`,
+      `Secret "${name}" belonged to someone else, who deleted it: items are added once it exists again`,
       "unmanaged",
       "retry",
     ),
@@ -182,8 +182,7 @@ export const verdicts = {
     updateFailed(
       "TypeChanged",
       `the type of Secret "${name}" is ${bounded(from, MAX_NAME)} and cannot become ` +
-        `${bounded(to, MAX_NAME)}: delete the Secret, ` +
-        "it will be created anew",
+        `${bounded(to, MAX_NAME)}: delete the Secret, and the controller re-creates it`,
       "update",
       "wait",
     ),
@@ -191,7 +190,7 @@ export const verdicts = {
   typeNotAllowed: (type: string): Verdict =>
     updateFailed(
       "TypeNotAllowed",
-      `a SealedSecret must not write a Secret of type ${type}, which gives its writer the rights ` +
+      `a SealedSecret must not write a Secret of type ${type}, which gives its author the rights ` +
         `of others: to allow it, start the controller with --allow-secret-types=${type}`,
       "update",
       "wait",
@@ -212,7 +211,7 @@ export const verdicts = {
       "WriteFailed",
       `the Secret cannot be written: ${error.message}`,
       "update",
-      // Time changes policies, quotas and rights, and not what the Secret is.
+      // Policies, quotas and permissions may change over time, but the Secret's content does not.
       error.failure === "invalid" ? "wait" : "retry",
     ),
 };

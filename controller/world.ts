@@ -16,7 +16,7 @@ export interface SecretMark {
  * - `exists`: a Secret of that name already exists.
  * - `transient`: a retry may succeed, such as after a conflict or when a server is back.
  * - `refused`: the call is rejected, and a retry succeeds only after someone else changed something.
- * - `invalid`: the call is rejected for what the Secret contains, and so would be each retry.
+ * - `invalid`: the call is rejected because of the Secret's content, and so would be each retry.
  */
 export type WorldFailure = "exists" | "transient" | "refused" | "invalid";
 

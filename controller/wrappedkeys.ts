@@ -20,15 +20,18 @@ interface WrappedKeysWiring {
 
 /** Why a key is not open. */
 export interface Waiting {
-  /** `service`: it cannot answer now. `settings`: the controller is set up for another one, or none. */
+  /**
+   * `service`: it cannot answer now. `settings`: the controller is configured for a different
+   * service, or for none.
+   */
   readonly for: "service" | "settings";
   readonly reason: string;
 }
 
 /**
  * - `pem`: the text of the `tls.key`.
- * - `waiting`: it may open later.
- * - `refused`: it does not open, though the service works.
+ * - `waiting`: it may be opened later.
+ * - `refused`: it cannot be opened, although the service works.
  */
 type Opening =
   { readonly pem: string } | { readonly waiting: Waiting } | { readonly refused: string };
@@ -42,18 +45,18 @@ interface Entry {
 
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 15_000;
-/** A key that was refused may have been so because of the service's settings. */
+/** A key may have been refused because of the service's settings. */
 const REFUSED_RETRY_MS = 300_000;
-/** Also shows that the service still answers: after a restart it must. */
+/** How often to check that the service still works, because a restarted controller needs it. */
 const PROBE_MS = 300_000;
 
-/** Whoever may write Secrets here can make many that have to be tried. */
+/** Bounded, because anyone who may write Secrets here can create many that must be tried. */
 const MAX_CALLS = 4;
 
-/** Every wrapped key that was met, opened or not. */
+/** All wrapped keys that were found, opened or not. */
 export class WrappedKeys {
   readonly #wiring: WrappedKeysWiring;
-  /** By the Secret's place and the text of its wrapped key. */
+  /** By the Secret's namespace, name and wrapped key. */
   readonly #entries = new Map<string, Entry>();
   readonly #calls = new Gate(MAX_CALLS, Infinity, () => performance.now());
   #signal = new AbortController().signal;
@@ -70,7 +73,7 @@ export class WrappedKeys {
   }
 
   /**
-   * What is known of the key in a Secret. The first call for a key begins to open it.
+   * Returns what is known about the key in a Secret. The first call for a key starts to open it.
    * @throws SignetError key-invalid if the wrapped key is damaged
    */
   look(secret: Secret): Opening & { readonly wrapped: WrappedKey } {
@@ -87,7 +90,7 @@ export class WrappedKeys {
     return { ...entry.opening, wrapped: entry.wrapped };
   }
 
-  /** Notes a key that this process wrapped itself: it is open already. */
+  /** Records a key that this process wrapped itself, and that is therefore open. */
   remember(secret: Secret, pem: string): void {
     const { namespace, name } = secret.metadata;
     const opening = { pem };
@@ -102,12 +105,12 @@ export class WrappedKeys {
 
   #expected({ provider }: WrappedKey): Opening {
     const { service } = this.#wiring;
-    if (service?.provider === provider) return awaiting("service", "not asked yet");
+    if (service?.provider === provider) return awaiting("service", "not tried yet");
     const has = service === null ? "no --kms-provider" : `--kms-provider ${service.provider}`;
-    return awaiting("settings", `wrapped by ${provider}, and this controller has ${has}`);
+    return awaiting("settings", `wrapped by ${provider}, but this controller has ${has}`);
   }
 
-  /** Tries until the key is open or is no longer wanted. */
+  /** Retries until the key is open or no longer needed. */
   async #open(id: string, entry: Entry): Promise<void> {
     for (let delayMs = RETRY_MIN_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)) {
       const opening = await this.#calls.run({ address: "", client: "" }, () =>
@@ -122,7 +125,7 @@ export class WrappedKeys {
       }
       if ("refused" in opening && !("refused" in before)) {
         const { refused: error } = opening;
-        this.#tell("wrapped sealing key does not open, skipped", entry, error);
+        this.#tell("wrapped sealing key cannot be opened, skipped", entry, error);
         this.#wiring.onChange();
       }
       if ("waiting" in opening) this.#tellAway(entry, opening.waiting.reason);
@@ -143,18 +146,18 @@ export class WrappedKeys {
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       if (error.code === "network") return awaiting("service", error.message);
-      // A service that is set up wrongly refuses every key: then nothing is wrong with this one.
+      // A misconfigured service refuses every key, so check whether the fault lies with this one.
       const fault = await faultOf(service);
       if (fault !== null) return awaiting("service", fault);
       return { refused: error.message };
     }
   }
 
-  /** The log says once that the service is away, and again once it had been back. */
+  /** Logs once that the service is unavailable, and again only after it has recovered. */
   #tellAway(entry: Entry, reason: string): void {
     if (this.#toldAway) return;
     this.#toldAway = true;
-    this.#tell("wrapped sealing keys wait for the key service, trying again", entry, reason);
+    this.#tell("wrapped sealing keys are waiting for the key service, retrying", entry, reason);
   }
 
   #tell(
@@ -171,7 +174,9 @@ export class WrappedKeys {
     while (!this.#signal.aborted) {
       const fault = await faultOf(service);
       if (fault !== null) {
-        log.warn("key service does not work: a restart would wait for it", { error: fault });
+        log.warn("key service is not working: a restarted controller would not become ready", {
+          error: fault,
+        });
       } else if (before !== null)
         log.info("key service works again", { service: service.describe() });
       before = fault;
@@ -184,7 +189,7 @@ function awaiting(what: Waiting["for"], reason: string): Opening {
   return { waiting: { for: what, reason } };
 }
 
-/** Places and names of Kubernetes have no such character, and the text is not decoded. */
+/** Names in Kubernetes cannot contain the separator, and the text is not decoded. */
 function idOf({ metadata: { namespace, name }, data }: Secret): string {
   const text = Buffer.from(data.get("tls.key.wrapped") ?? []).toString("latin1");
   return `${namespace}/${name}\0${text}`;
@@ -192,7 +197,7 @@ function idOf({ metadata: { namespace, name }, data }: Secret): string {
 
 const PROBE_CONTEXT = { namespace: "probe", name: "probe", fingerprint: "probe" };
 
-/** Has the service wrap and unwrap something; why that fails, or null if it works. */
+/** Lets the service wrap and unwrap something. Returns why that fails, or null if it works. */
 export async function faultOf(service: KeyService): Promise<string | null> {
   const dataKey = randomBytes(32);
   try {

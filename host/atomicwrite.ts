@@ -10,7 +10,7 @@ import { checkOpenWithin } from "./rootedfiles.ts";
 const PRIVATE_FILE_MODE = 0o600;
 
 /**
- * Writes a temporary file beside `path`, then renames it; a symbolic link is replaced. `root`: the
+ * Writes a temporary file next to `path`, then renames it; a symbolic link is replaced. `root`: the
  * resolved folder that the folder of `path` must not lead out of.
  */
 export function writeAtomically(
@@ -53,7 +53,7 @@ export function createFile(
   { mode, root, shown }: NewFile,
 ): number {
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  // O_EXCL includes that the last part of the path is no link.
+  // O_EXCL also ensures that the last part of the path is not a link.
   const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode === undefined ? 0o644 : 0o600);
   try {
     if (root !== undefined) checkOpenWithin(root, file, path, shown);

@@ -25,12 +25,12 @@ const THIS_MACHINE: Machine = {
   },
 };
 
-/** What Windows takes for a program; which of its kinds count, PATHEXT says. */
+/** The endings of programs on Windows; PATHEXT says which of them count. */
 const WINDOWS_ENDINGS = [".com", ".exe", ".bat", ".cmd"];
 
 /**
- * The path of a command's program: of an absolute path itself, of a name in the absolute folders of
- * PATH. On Windows an ending may be left out.
+ * Returns the path of a command's program: an absolute path as it is, a name as found in the
+ * absolute folders of PATH. On Windows, the ending may be omitted.
  */
 export function findProgram(command: string, machine = THIS_MACHINE): string | undefined {
   const { env, path, isProgram } = machine;

@@ -42,8 +42,8 @@ export function send(
   return new Promise((resolve, reject) => {
     const request = (url.protocol === "http:" ? httpRequest : httpsRequest)(url, options);
     request.on("error", (error) => {
-      // The server closed a kept-alive connection as we reused it. It may have handled the request
-      // before, so only a repeatable request is sent again.
+      // The server closed a kept-alive connection just as we reused it. It may already have handled
+      // the request, so only a repeatable request is sent again.
       const wasClosed = request.reusedSocket && errnoOf(error) === "ECONNRESET";
       if (wasClosed && isRepeatable) resolve(send(url, options, body, rules));
       else reject(error);

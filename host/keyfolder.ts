@@ -10,7 +10,7 @@ export function isReadableByOthers({ mode }: Stats): boolean {
   return isOpenToOthers(mode, 0o044);
 }
 
-/** Whether a file's mode lets group or others do anything with it. */
+/** Whether a file's mode gives group or others any access. */
 export function isAccessibleToOthers({ mode }: Stats): boolean {
   return isOpenToOthers(mode, 0o077);
 }

@@ -12,11 +12,13 @@ export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
 const NEVER = (_folder: string): boolean => false;
 
-/** How deeply folders may be nested. Every system call on a path takes a step for each folder in it. */
+/**
+ * How deeply folders may be nested. Every system call on a path costs a step for each folder in it.
+ */
 const MAX_FOLDERS = 256;
 
 /** Why a path is refused that leads through too many folders. */
-export const TOO_MANY_FOLDERS = `cannot read: more than ${MAX_FOLDERS} folders within each other`;
+export const TOO_MANY_FOLDERS = `cannot read: folders are nested more than ${MAX_FOLDERS} deep`;
 
 /** Whether a path leads through too many folders. */
 export function isTooDeep(path: string): boolean {
@@ -25,10 +27,10 @@ export function isTooDeep(path: string): boolean {
 
 /**
  * Paths of the manifests below a folder, sorted. `.git`, `node_modules` unless `modules` is set, and
- * other hidden folders unless `hidden` is set, are skipped. A file or folder that is reachable twice by links counts once. A
- * link to a folder outside of the folder's repository is not followed, as Git does not follow it. A
- * link to a file is listed wherever it leads: who opens it decides. `isSkipped` decides whether a folder that cannot be
- * read is left out.
+ * other hidden folders unless `hidden` is set, are skipped. A file or folder that is reachable
+ * twice through links counts once. A link to a folder outside the repository is not followed, as in
+ * Git. A link to a file is listed wherever it leads: the code that opens it decides. `isSkipped`
+ * decides whether a folder that cannot be read is skipped.
  * @throws SignetError io, also if folders are nested too deeply
  */
 export function manifestsBelow(
@@ -79,7 +81,7 @@ export function manifestsBelow(
 
 function tooDeep(path: string): SignetError {
   return new SignetError("io", TOO_MANY_FOLDERS, {
-    hint: "name a folder further down",
+    hint: "use a folder further down",
     place: { file: path },
   });
 }
@@ -92,7 +94,7 @@ function onDisk<T>(path: string, action: () => T): T {
   }
 }
 
-/** Undefined for a link that leads nowhere, or to itself. `shown`: the path that errors name. */
+/** Returns undefined for a dangling link, or one to itself. `shown`: the path that errors name. */
 function targetOfLink(link: string, shown: string): Stats | undefined {
   try {
     return statSync(link);

@@ -1,5 +1,5 @@
-// A folder for plaintext that another program must find in a file: in memory, private to the user, and
-// wiped, also where this process is killed.
+// A folder for plaintext that another program needs as a file: in memory, private to the user, and
+// wiped even if this process is killed.
 // SPEC.md, "Changing values", "Values".
 
 import { randomBytes } from "node:crypto";
@@ -34,14 +34,16 @@ export class MemoryFolder {
   readonly folder: string;
 
   /**
-   * `purpose`: a word in its name, by which those that another process left are found and removed.
-   * `allowDisk`: use the folder for temporary files where there is none in memory.
-   * @throws SignetError io, with this hint, where there is none
+   * `purpose`: a word in its name, by which folders that another process left behind are found and
+   * removed. `allowDisk`: fall back to the folder for temporary files.
+   * @throws SignetError io, with this hint, if there is no such folder
    */
   constructor(purpose: string, hint: string, allowDisk = false) {
     const base = memoryFolders()[0] ?? (allowDisk ? tmpdir() : undefined);
     if (base === undefined) {
-      throw new SignetError("io", "this machine has no folder in memory for plain text", { hint });
+      throw new SignetError("io", "this machine has no in-memory file system for plaintext", {
+        hint,
+      });
     }
     const prefix = `signet-${purpose}-`;
     for (const each of new Set([...memoryFolders(), tmpdir()])) removeAbandoned(each, prefix);
@@ -51,7 +53,7 @@ export class MemoryFolder {
       removeWhenGone(this.folder);
       mkdirSync(this.folder, { mode: 0o700 });
     } catch (error) {
-      throw ioError("cannot make a folder", error, base);
+      throw ioError("cannot create a folder", error, base);
     }
   }
 
@@ -93,7 +95,7 @@ function wipeFolder(folder: string): void {
   }
 }
 
-/** Does not follow links. A file that cannot be overwritten is removed later all the same. */
+/** Does not follow links. A file that cannot be overwritten is still removed later. */
 function overwriteBelow(folder: string): void {
   try {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {

@@ -1,5 +1,5 @@
-// What differs on Windows. Nothing else asks which system it runs on: test/cli/platform.test.ts holds that.
-// docs/platforms.md tells what is supported where.
+// What differs on Windows. No other file checks the operating system; test/cli/platform.test.ts
+// enforces that. docs/platforms.md says what is supported where.
 
 import { join, sep } from "node:path";
 
@@ -13,15 +13,21 @@ export function slashed(path: string, separator: string = sep): string {
 /** What ends standard input on a terminal. */
 export const END_OF_INPUT = ON_WINDOWS ? "Ctrl-Z and Enter" : "Ctrl-D";
 
-/** The editor of a person who named none. */
+/** The default editor. */
 export const USUAL_EDITOR = ON_WINDOWS ? "notepad" : "vi";
 
-/** Whether the bits of a mode let group or others do what `bits` say. On Windows a mode says nothing of that. */
+/**
+ * Whether a mode has any of `bits`, which are permissions of group or others. On Windows, a mode
+ * does not show them.
+ */
 export function isOpenToOthers(mode: number, bits: number, onWindows = ON_WINDOWS): boolean {
   return !onWindows && (mode & bits) !== 0;
 }
 
-/** Whether a file or folder with this owner is this user's. On Windows there is no number to compare. */
+/**
+ * Whether a file or folder with this owner is this user's. On Windows, there is no user id to
+ * compare.
+ */
 export function isOwnUser(uid: number): boolean {
   return process.getuid === undefined || process.getuid() === uid;
 }

@@ -14,7 +14,7 @@ export function ownNamespace(env: NodeJS.ProcessEnv): string {
   }
 }
 
-/** A name that no other running replica has: the pod's, or else a random one. */
+/** A name that no other running replica has: the pod's name, or a random one. */
 export function replicaIdentity(env: NodeJS.ProcessEnv): string {
   return env["POD_NAME"] ?? `${hostname()}_${randomUUID()}`;
 }

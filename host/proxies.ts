@@ -1,11 +1,11 @@
-// Which proxy a request goes through, by the environment, as Go's programs read it.
+// Chooses the proxy for a request from the environment, as Go programs do.
 
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { SignetError } from "../shared/errors.ts";
 
 export interface Proxy {
   readonly url: URL;
-  /** Where it was named, such as `HTTPS_PROXY`. */
+  /** Where it was set, such as `HTTPS_PROXY`. */
   readonly source: string;
 }
 
@@ -16,8 +16,8 @@ LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
 LOOPBACK.addAddress("::1", "ipv6");
 
 /**
- * The proxy that HTTPS_PROXY or HTTP_PROXY names for an address, if any. Addresses of this machine
- * are never proxied. NO_PROXY lists hosts, domains, IP addresses and CIDR blocks.
+ * The proxy that HTTPS_PROXY or HTTP_PROXY names for an address, if any. Local addresses are never
+ * proxied. NO_PROXY lists hosts, domains, IP addresses and CIDR blocks.
  * @throws SignetError usage
  */
 export function environmentProxy(url: URL): Proxy | undefined {
@@ -28,7 +28,7 @@ export function environmentProxy(url: URL): Proxy | undefined {
 }
 
 /**
- * The proxy of an address that a person wrote; without a scheme it is one of HTTP.
+ * Parses the address of a proxy; without a scheme, it is an HTTP proxy.
  * @throws SignetError usage
  */
 export function namedProxy(address: string, source: string): Proxy {
@@ -36,18 +36,18 @@ export function namedProxy(address: string, source: string): Proxy {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url === undefined || url.host === "") continue;
     if (/^(https?|socks5h?):$/.test(url.protocol)) return { url, source };
-    throw new SignetError("usage", `${source} has the scheme "${url.protocol}"`, {
-      hint: "a proxy is http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT",
+    throw new SignetError("usage", `${source} has the unsupported scheme "${url.protocol}"`, {
+      hint: "expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT",
     });
   }
-  throw new SignetError("usage", `${source} is not the address of a proxy`, {
-    hint: "such as http://proxy.example.org:3128",
+  throw new SignetError("usage", `${source} is not a valid proxy address`, {
+    hint: "expected an address such as http://proxy.example.org:3128",
   });
 }
 
-/** How messages name a proxy: without its password. */
+/** How messages name a proxy: without its credentials. */
 export function proxyWords({ url, source }: Proxy): string {
-  return `the proxy ${url.protocol}//${url.host} of ${source}`;
+  return `the proxy ${url.protocol}//${url.host} from ${source}`;
 }
 
 /** Whether the host is one of this machine or one of NO_PROXY. */

@@ -16,8 +16,8 @@ import { errnoOf, ioError } from "./errno.ts";
 import { MAX_FOUND_BYTES, readUpTo, readWithin, rootOfNamed } from "./rootedfiles.ts";
 
 /**
- * The most that is read of a file that a person named, in bytes. Far more than any manifest, and
- * little enough for the memory of any machine.
+ * The largest file that is read if a person named it, in bytes: far larger than any manifest, and
+ * small enough for the memory of any machine.
  */
 const MAX_NAMED_BYTES = 256 * 1024 * 1024;
 
@@ -30,8 +30,8 @@ export function readText(path: string): string {
 }
 
 /**
- * Reads a manifest that a person named. It may be a pipe; below a repository no link in its path may
- * lead out of it.
+ * Reads a manifest that a person named. It may be a pipe; inside a repository, no link in its path
+ * may lead out of the repository.
  * @throws SignetError io; manifest-syntax if it is not UTF-8
  */
 export function readNamed(path: string): string {
@@ -47,7 +47,7 @@ export function readTextWithin(root: string, path: string, limit = MAX_FOUND_BYT
   return decodeText(readWithin(root, path, limit), path);
 }
 
-/** As `readText`, as bytes. @throws SignetError io */
+/** Like `readText`, but returns bytes. @throws SignetError io */
 export function readBytes(path: string): Buffer {
   try {
     const file = openSync(path, "r");

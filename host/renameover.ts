@@ -1,17 +1,20 @@
-// Renames over a file that is there.
+// Renames a file over an existing one.
 
 import { renameSync } from "node:fs";
 import { errnoOf } from "./errno.ts";
 import { ON_WINDOWS } from "./platform.ts";
 
-/** How Windows says that another program, such as a virus scanner, has the file open just now. */
+/**
+ * The errors by which Windows says that another program, such as a virus scanner, has the file
+ * open.
+ */
 const BUSY = ["EPERM", "EACCES", "EBUSY"];
 const PAUSES_MS = [10, 20, 50, 100, 200, 400];
 
 /**
- * Renames `from` to `to`, over a file that is there. Windows refuses that while another program has the
- * file open: it is tried for most of a second.
- * @throws the error of the system
+ * Renames `from` to `to`, replacing an existing file. Windows refuses that while another program
+ * has the file open, so retries for most of a second.
+ * @throws the system's error
  */
 export function renameOver(
   from: string,

@@ -1,4 +1,4 @@
-// Opens files whose paths come from a repository's content, so that none leads out of the repository.
+// Opens files whose paths come from a repository's content, and refuses paths that lead out of it.
 // SPEC.md, "Command line", "Files".
 
 import {
@@ -18,12 +18,12 @@ import { SignetError } from "../shared/errors.ts";
 import { errnoOf, ioError } from "./errno.ts";
 
 /**
- * The most that is read of a file that is found in a folder, in bytes. JSON data may lie beside
- * manifests and must not stop a command, but forges take no file of more than 100 MB.
+ * The largest file that is read if it was found in a folder, in bytes. JSON data may be next to
+ * manifests and must not make a command fail, but forges accept no files above 100 MB.
  */
 export const MAX_FOUND_BYTES = 128 * 1024 * 1024;
 
-/** The most that is read of a certificate or of a file of settings, in bytes. */
+/** The largest certificate or settings file that is read, in bytes. */
 export const MAX_SETTINGS_BYTES = 1024 * 1024;
 
 /**
@@ -71,8 +71,8 @@ export function rootOfNew(folder: string): string {
 }
 
 /**
- * Whether a resolved path is below a root. Git's own folder does not count: its files are programs
- * and settings, and no content of a repository.
+ * Whether a resolved path is below a root. Git's own folder does not count, because its files are
+ * programs and settings, not content of the repository.
  */
 export function isWithin(root: string, real: string): boolean {
   const below = relative(root, real);
@@ -92,9 +92,9 @@ export function leadsOut(root: string, path: string): boolean {
 }
 
 /**
- * What a path that a person names must not lead out of: the repository that it is in as it is
- * written. Links in it came with the repository, and the person may not know of them. Undefined for
- * a path outside of any repository, which is the person's own.
+ * The folder that a path named by a person must not lead out of: the repository that the path is
+ * in, as written. Links in the path came with the repository, and the person may not know about
+ * them. Undefined for a path outside any repository, where links are the person's own.
  * @throws SignetError io if a folder on the way leads out
  */
 export function rootOfNamed(path: string): string | undefined {
@@ -102,10 +102,11 @@ export function rootOfNamed(path: string): string | undefined {
   let root: string | undefined;
   let here = parse(written).root;
   for (const part of relative(here, written).split(sep)) {
-    // Git's own folder is no content of a repository.
+    // Git's own folder is not content of the repository.
     if (part.toLowerCase() === ".git") return undefined;
     here = join(here, part);
-    if (root !== undefined && leadsOut(root, here)) throw leadsOutError("cannot use it", path);
+    if (root !== undefined && leadsOut(root, here))
+      throw leadsOutError("cannot use this path", path);
     if (existsItself(join(here, ".git"))) root = rootOf(here);
   }
   return root;
@@ -144,7 +145,7 @@ export function namesWithin(root: string, path: string, word: string, limit: num
 /** Calls `use` with an open regular file that is below `root`, with all links resolved. */
 function withOpen<T>(root: string, path: string, use: (file: number) => T): T {
   return onDisk("cannot read", path, () => {
-    // Opening some devices does something, so they are refused before that too.
+    // Opening some devices has side effects, so they are refused before that too.
     if (!statSync(path).isFile()) throw notRegular(path);
     const file = openSync(path, constants.O_RDONLY | ifKnown(constants.O_NONBLOCK));
     try {
@@ -158,8 +159,8 @@ function withOpen<T>(root: string, path: string, use: (file: number) => T): T {
 }
 
 /**
- * Reads a file that Git names: one of the repository, or a temporary file elsewhere. No link leads
- * out of the folder that it is in.
+ * Reads a file that Git names: one in the repository, or a temporary file elsewhere. A link must
+ * not lead out of its folder.
  * @throws SignetError io
  */
 export function readBeside(path: string): Buffer {
@@ -174,18 +175,22 @@ export function readUpTo(file: number, limit: number, path: string): Buffer {
     const length = readSync(file, chunk);
     if (length === 0) return Buffer.concat(chunks);
     chunks.push(chunk.subarray(0, length));
-    // Counted as it is read: the file may grow meanwhile, and a pipe has no size.
+    // Counted while reading, because the file may grow meanwhile, and a pipe has no size.
     if ((total += length) > limit) {
-      throw new SignetError("io", `cannot read: it is larger than ${limit / 1024 / 1024} MiB`, {
-        place: { file: path },
-      });
+      throw new SignetError(
+        "io",
+        `cannot read: the file is larger than ${limit / 1024 / 1024} MiB`,
+        {
+          place: { file: path },
+        },
+      );
     }
   }
 }
 
 /**
  * The path to replace when `path` is written: with all links resolved, and below `root`. The last
- * part of it need not exist, nor do its folders. A link that leads nowhere is itself replaced.
+ * part of it need not exist, nor do its folders. A dangling link is itself replaced.
  * @throws SignetError io
  */
 export function targetWithin(root: string, path: string): string {
@@ -220,7 +225,7 @@ export function checkOpenWithin(root: string, file: number, path: string, shown:
   if (!isWithin(root, placeOfOpen(file, path))) throw leadsOutError("cannot write", shown);
 }
 
-/** The resolved path of an open file, also if `path` leads to another one by now. */
+/** The resolved path of an open file, even if `path` now leads to another file. */
 function placeOfOpen(file: number, path: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${file}`);
@@ -229,7 +234,7 @@ function placeOfOpen(file: number, path: string): string {
     const real = realpathSync.native(path);
     const [opened, named] = [fstatSync(file, { bigint: true }), statSync(real, { bigint: true })];
     if (opened.dev === named.dev && opened.ino === named.ino) return real;
-    throw new SignetError("io", "cannot read: it was replaced meanwhile", {
+    throw new SignetError("io", "cannot read: the file was replaced meanwhile", {
       place: { file: path },
     });
   }
@@ -257,7 +262,7 @@ function leadsOutError(what: string, path: string): SignetError {
     "io",
     `${what}: a link in this path leads outside the repository or into .git`,
     {
-      hint: "replace the link with what it leads to, or name that path itself",
+      hint: "replace the link with its target, or use the target's path",
       cause: LEADS_OUT,
       place: { file: path },
     },
@@ -265,7 +270,7 @@ function leadsOutError(what: string, path: string): SignetError {
 }
 
 function notRegular(path: string): SignetError {
-  return new SignetError("io", "cannot read: it is not a regular file", { place: { file: path } });
+  return new SignetError("io", "cannot read: not a regular file", { place: { file: path } });
 }
 
 function onDisk<T>(what: string, path: string, action: () => T): T {

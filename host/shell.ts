@@ -1,8 +1,11 @@
-// The POSIX shell: the only place that starts it.
+// Runs the POSIX shell; no other file starts it.
 
 import { spawn, type SpawnOptions, spawnSync, type SpawnSyncReturns } from "node:child_process";
 
-/** Starts a line of the shell with arguments, `$0` first. Windows may have none: see its `error` event. */
+/**
+ * Starts a shell command with arguments, `$0` first. If there is no shell, as on Windows, the
+ * process emits `error`.
+ */
 export function spawnShell(
   line: string,
   args: readonly string[],
@@ -11,7 +14,7 @@ export function spawnShell(
   return spawn("sh", ["-c", line, ...args], options);
 }
 
-/** Runs a line of the shell to its end. Its `error` is set where there is no shell. */
+/** Runs a shell command and waits for it. The result has `error` if there is no shell. */
 export function runShell(
   line: string,
   options: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },

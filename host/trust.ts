@@ -1,12 +1,12 @@
-// Which authorities a TLS server's certificate may be signed by, where nobody named one: the
-// machine's, as Go's programs read them.
+// The certificate authorities to trust if none are configured: the machine's, as Go programs read
+// them.
 
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import * as tls from "node:tls";
 import { namesIn, readBytes } from "./readfile.ts";
 
-/** Where the distributions of Linux keep them in one file; the first that exists counts. */
+/** Where Linux distributions keep them in one file; the first that exists counts. */
 const FILES = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
@@ -17,12 +17,12 @@ const FILES = [
 ];
 const FOLDERS = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
-/** Go reads files on every system but those with a store of their own. */
+/** Go reads files on every system except those with a certificate store of their own. */
 const READS_FILES = process.platform === "linux";
 
 let known: readonly string[] | undefined;
 
-/** The certificates of the machine's authorities, as PEM; Node's own list where there are none. */
+/** The certificates of the machine's authorities, as PEM; Node's own list if there are none. */
 export function machineRoots(): readonly string[] {
   known ??= findRoots();
   return known;
@@ -47,7 +47,7 @@ function isCertificate(block: string): boolean {
 function findRoots(): string[] {
   const system = READS_FILES ? rootsOfLinux() : rootsOfPlatform();
   const roots = system.length > 0 ? system : [...tls.rootCertificates];
-  // Node adds these itself, but only where a program names no others.
+  // Node adds these itself, but only if a program sets no others.
   const extra = process.env["NODE_EXTRA_CA_CERTS"];
   return [...new Set([...roots, ...(extra ? certificatesIn(textOf(extra)) : [])])];
 }
@@ -61,20 +61,20 @@ function rootsOfLinux(): string[] {
     for (const certificate of certificatesIn(textOf(file))) roots.add(certificate);
     if (roots.size > 0) break;
   }
-  // Most of them are in the file as well, and to check one takes half a millisecond.
+  // Most of them are also in the file, and checking one takes half a millisecond.
   for (const block of folders.flatMap(filesIn).flatMap((file) => blocksIn(textOf(file)))) {
     if (!roots.has(block) && isCertificate(block)) roots.add(block);
   }
   return [...roots];
 }
 
-/** Node asks the platform's store from 22.15 on. */
+/** Node reads the platform's store since 22.15. */
 function rootsOfPlatform(): string[] {
   const { getCACertificates } = tls as { getCACertificates?: (type: "system") => string[] };
   return getCACertificates?.("system") ?? [];
 }
 
-/** As in Go, what cannot be read is left out: whoever it signed is then refused. */
+/** As in Go, unreadable files are skipped; servers whose authority is in them are then refused. */
 function textOf(file: string): string {
   try {
     return readBytes(file).toString("latin1");

@@ -16,13 +16,16 @@ export interface Output {
   readonly text: string;
   /**
    * The folder, with links resolved, that the file must be below, if its path comes from a
-   * repository's content. Undefined for a path that a person named: below a repository no link may
-   * lead out of it, and elsewhere it may lead anywhere.
+   * repository's content. Undefined for a path that a person named: inside a repository no link may
+   * lead out of it, and elsewhere links may lead anywhere.
    */
   readonly root: string | undefined;
   /** Permission bits. Default: those of the file that it replaces, or 0644. */
   readonly mode?: number;
-  /** The file has secret values in plain text: its temporary file is removed even after a kill. */
+  /**
+   * The file contains secret values in plain text: its temporary file is removed even if the
+   * process is killed.
+   */
   readonly isPlain?: boolean;
 }
 
@@ -33,10 +36,10 @@ interface Staged {
 }
 
 /**
- * Writes all files beside their targets first, then renames each into place. A full disk changes no
- * file, and a crash leaves each file either old or new. A symbolic link stays, and its target is
- * replaced. Missing folders are created. A signal takes effect after the write. Temporary files that
- * a kill leaves are removed by the next write to the same folder.
+ * Writes all files next to their targets first, then renames each into place. A full disk changes
+ * no file, and a crash leaves each file either old or new. A symbolic link stays, and its target is
+ * replaced. Missing folders are created. A signal takes effect after the write. The next write to
+ * the same folder removes temporary files that a killed process left behind.
  * @throws SignetError io, naming the file
  */
 export async function writeFiles(outputs: readonly Output[]): Promise<void> {
@@ -55,7 +58,9 @@ export async function writeFiles(outputs: readonly Output[]): Promise<void> {
       folders.add(dirname(target));
       const temporary = join(dirname(target), `.${basename(target)}.${unique}.tmp`);
       if (staged.has(target)) {
-        throw new SignetError("usage", "would be written twice", { place: { file: output.path } });
+        throw new SignetError("usage", "two outputs have this path", {
+          place: { file: output.path },
+        });
       }
       staged.set(target, { target, temporary, output });
       const mode = output.mode ?? modeOf(statIfThere(target));
@@ -107,7 +112,10 @@ function deferSignals(): () => Promise<void> {
 }
 
 const TEMPORARY_NAME = /^\..+\.(\d+)-([0-9a-z]+)\.tmp$/;
-/** Far longer than a write takes, because the writing process may be in another PID namespace. */
+/**
+ * Far longer than a write takes, because the writing process may be invisible, in another PID
+ * namespace.
+ */
 const ABANDONED_AFTER_MS = 60_000;
 
 function removeAbandoned(folder: string): void {
@@ -157,7 +165,7 @@ function resolveTarget({ path, root }: Output): string {
   if (existing === undefined) {
     guard(path, () => mkdirSync(dirname(target), { recursive: true }));
   } else if (!existing.isFile()) {
-    throw new SignetError("io", "cannot write: it is not a regular file", {
+    throw new SignetError("io", "cannot write: not a regular file", {
       ...(existing.isDirectory() ? {} : { hint: "without --output, the result goes to stdout" }),
       place: { file: path },
     });

@@ -1,5 +1,5 @@
-// The archives of the programs without Node, as `npm run binaries` leaves them in a folder: which
-// there are, and that each is what its checksum and its name say.
+// Finds the archives of the programs without Node that `npm run binaries` created in a folder, and
+// checks each against its checksum and its name.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { readFromTgz, readFromZip } from "./unpack.ts";
 
 export const CHECKSUMS = "checksums.txt";
 
-/** The words of archives' names, and those of Go, which Homebrew's and krew's users know. */
+/** Operating systems as the archives are named, and as Go names them, for Homebrew and krew. */
 const SYSTEMS = { linux: "linux", darwin: "darwin", macos: "darwin", windows: "windows" } as const;
 const PROCESSORS = { x64: "amd64", amd64: "amd64", arm64: "arm64" } as const;
 
@@ -30,7 +30,7 @@ export const sha256Of = (path: string): string =>
 
 /**
  * The archives that the folder's checksums list, in that order.
- * @throws Error where one is damaged, is of another version, or lacks a program
+ * @throws Error if one is damaged, is of another version, or lacks a program
  */
 export function readArchives(folder: string, version: string): Archive[] {
   const lines = readFileSync(join(folder, CHECKSUMS), "utf8").trimEnd().split("\n");
@@ -38,7 +38,7 @@ export function readArchives(folder: string, version: string): Archive[] {
     const [, sha256 = "", file = ""] = /^([0-9a-f]{64}) [ *]([\w.+-]+)$/.exec(line) ?? [];
     if (file === "") throw new Error(`${join(folder, CHECKSUMS)}: not a checksum: ${line}`);
     const path = join(folder, file);
-    if (sha256Of(path) !== sha256) throw new Error(`${path} is not what ${CHECKSUMS} says`);
+    if (sha256Of(path) !== sha256) throw new Error(`${path} does not match ${CHECKSUMS}`);
     const { system, processor } = platformOf(file, version);
     checkPrograms(path, system);
     return { path, file, system, processor, sha256 };
@@ -60,8 +60,8 @@ function platformOf(file: string, version: string): Pick<Archive, "system" | "pr
 }
 
 /**
- * What an archive must have at its root. Not `kubeseal`: whoever unpacks it into a folder of PATH
- * would lose the one that is there.
+ * The files that an archive must have at its root. Not `kubeseal`, because unpacking into a folder
+ * of PATH would overwrite an existing one.
  */
 const PROGRAMS = ["signet", "signet-kubeseal"];
 

@@ -1,4 +1,4 @@
-// What package managers read of a release: krew's manifest and Homebrew's formula.
+// The files for package managers: krew's manifest and Homebrew's formula.
 
 import { dump } from "js-yaml";
 import { type Archive, type Processor, programName, type System } from "./archives.ts";
@@ -15,7 +15,7 @@ export interface Published {
 
 const SUMMARY = "Keep Kubernetes Secrets in Git, encrypted";
 
-/** The manifest of the plugin `kubectl signet`. Krew wants the file to be named `signet.yaml`. */
+/** The manifest of the plugin `kubectl signet`. Krew requires the file name `signet.yaml`. */
 export function krewManifest({ version, home, files, archives }: Published): string {
   const platforms = archives.map(({ file, system, processor, sha256 }) => ({
     selector: { matchLabels: { os: system, arch: processor } },
@@ -54,7 +54,7 @@ const BREW_PROCESSORS: readonly [Processor, string][] = [
 
 /**
  * The formula of a tap, to be saved as `Formula/kube-signet.rb`.
- * @throws Error where an archive that it needs is missing
+ * @throws Error if an archive that it needs is missing
  */
 export function brewFormula(published: Published): string {
   const { version, home, files, archives, manual } = published;
@@ -96,8 +96,8 @@ ${source(manual.file, manual.sha256)
 
   def caveats
     <<~EOS
-      signet-kubeseal takes the place of kubeseal. No program of that name was installed or
-      changed. If yours should be this one:
+      signet-kubeseal can replace kubeseal. No program named kubeseal was installed or
+      changed. To use this one as kubeseal:
         ln -s "#{opt_bin}/signet-kubeseal" "#{HOMEBREW_PREFIX}/bin/kubeseal"
     EOS
   end

@@ -1,5 +1,4 @@
-// What must hold before a release is made: one version everywhere, a tag, and nothing that was
-// left for later.
+// Checks that a release can be made: the same version everywhere, a tag, and no placeholders left.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -48,7 +47,9 @@ export function changelogEntry(version: string): string | undefined {
     : entry.slice(entry.indexOf("\n")).trim();
 }
 
-/** A reason for each thing that does not hold. `repository`: owner and name. */
+/**
+ * Returns a reason for each requirement that is not met. `name`: owner and name of the repository.
+ */
 export function notReady({ version, repository }: Manifest, name: string): string[] {
   const reasons = versionsElsewhere()
     .filter(([, each]) => each !== version)
@@ -56,16 +57,16 @@ export function notReady({ version, repository }: Manifest, name: string): strin
   const tags = git("tag", "--points-at", "HEAD").split("\n");
   if (!tags.includes(`v${version}`)) reasons.push(`the commit has no tag v${version}`);
   const changed = git("status", "--porcelain");
-  if (changed !== "") reasons.push(`files are not committed:\n${changed}`);
-  // What npm compares before it accepts provenance.
+  if (changed !== "") reasons.push(`uncommitted files:\n${changed}`);
+  // npm compares this before it accepts provenance.
   if (repository?.url === undefined || !repository.url.includes(`/${name}.git`)) {
     reasons.push(`the repository in package.json is not ${name}`);
   }
   if (!version.includes("-") && changelogEntry(version) === undefined) {
-    reasons.push(`CHANGELOG.md has no entry for ${version} with a date`);
+    reasons.push(`CHANGELOG.md has no dated entry for ${version}`);
   }
   if (!/^ARG NODE_IMAGE=[^ @]+@sha256:[0-9a-f]{64}$/m.test(read("Dockerfile"))) {
-    reasons.push("NODE_IMAGE in the Dockerfile names no digest");
+    reasons.push("NODE_IMAGE in the Dockerfile has no digest");
   }
   return reasons;
 }

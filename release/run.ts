@@ -1,5 +1,5 @@
-// `npm run release -- --repository OWNER/NAME`: makes the files of a release in a folder, and
-// publishes nothing. RELEASE.md says what is done with them.
+// `npm run release -- --repository OWNER/NAME`: creates the files of a release in a folder, and
+// publishes nothing. RELEASE.md says what to do with them.
 
 import { execFileSync } from "node:child_process";
 import {
@@ -21,12 +21,12 @@ import { changelogEntry, commitTime, notReady, readManifest } from "./ready.ts";
 
 const USAGE = `Usage: npm run release -- --repository OWNER/NAME [OPTION...]
 
-Makes the files of a release, and publishes nothing.
+Create the files of a release, without publishing anything.
 
   --repository OWNER/NAME  where the project is on GitHub
-  --binaries FOLDER        what \`npm run binaries\` made; without it, there is nothing for krew and Homebrew
+  --binaries FOLDER        output of \`npm run binaries\`; without it, no files for krew and Homebrew
   --out FOLDER             where to write (default: out)
-  --dry-run                go on where a release could not be made, and say why; try out what publishes
+  --dry-run                say why a release cannot be made, and continue; try publishing, without effect
 `;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -43,13 +43,13 @@ function write(path: string, text: string): void {
 interface Release {
   readonly version: string;
   readonly out: string;
-  /** Gets what is on the release's page. */
+  /** The folder for the files on the release page. */
   readonly files: string;
-  /** Of the commit, in seconds since 1970: the time of whatever is packed. */
+  /** Time of the commit, in seconds since 1970, which packed files get. */
   readonly time: number;
 }
 
-/** With the commit's time as that of each file, a second run makes the same bytes. */
+/** Each file gets the commit's time, so that a second run produces the same bytes. */
 function packChart({ files, time }: Release): void {
   const scratch = mkdtempSync(join(tmpdir(), "signet-chart-"));
   try {
@@ -123,7 +123,7 @@ function main(): number {
   });
   const { repository, binaries, out } = values;
   if (repository === undefined || !/^[\w.-]+\/[\w.-]+$/.test(repository)) {
-    process.stderr.write(`--repository OWNER/NAME is needed\n\n${USAGE}`);
+    process.stderr.write(`--repository OWNER/NAME is required\n\n${USAGE}`);
     return 2;
   }
   if (existsSync(out)) {

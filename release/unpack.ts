@@ -1,5 +1,5 @@
-// Reading files out of a .tar, a .tgz or a .zip with what Node has, so that neither a release nor the
-// test bed depends on `tar` or `unzip`.
+// Reads files from a .tar, .tgz or .zip with Node alone, so that neither a release nor the test bed
+// depends on `tar` or `unzip`.
 import { gunzipSync, inflateRawSync } from "node:zlib";
 
 const TAR_BLOCK_BYTES = 512;
@@ -24,7 +24,7 @@ export function* filesInTar(tar: Buffer): Generator<{ path: string; content: Buf
   }
 }
 
-/** Content of the file `name` in a gzipped tar archive. @throws Error where it has none. */
+/** Content of the file `name` in a gzipped tar archive. @throws Error if it does not exist. */
 export function readFromTgz(archive: Buffer, name: string): Buffer {
   for (const { path, content } of filesInTar(gunzipSync(archive))) {
     if (path === name) return content;
@@ -37,7 +37,7 @@ const DIRECTORY_ENTRY = 0x02014b50;
 const STORED = 0;
 const DEFLATED = 8;
 
-/** Content of the file `name` in a zip archive (no zip64). @throws Error where it has none. */
+/** Content of the file `name` in a zip archive (no zip64). @throws Error if it does not exist. */
 export function readFromZip(archive: Buffer, name: string): Buffer {
   let end = archive.length - 22;
   while (end >= 0 && archive.readUInt32LE(end) !== END_OF_DIRECTORY) end--;
@@ -51,13 +51,13 @@ export function readFromZip(archive: Buffer, name: string): Buffer {
     const nameBytes = archive.readUInt16LE(offset + 28);
     const local = archive.readUInt32LE(offset + 42);
     if (archive.toString("utf8", offset + 46, offset + 46 + nameBytes) === name) {
-      // The local header has name and extra fields of its own lengths.
+      // In the local header, the name and extra fields have lengths of their own.
       const start =
         local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
       const packed = archive.subarray(start, start + packedBytes);
       if (method === STORED) return packed;
       if (method === DEFLATED) return inflateRawSync(packed);
-      throw new Error(`${name}: compression method ${method}`);
+      throw new Error(`${name}: unsupported compression method ${method}`);
     }
     offset +=
       46 + nameBytes + archive.readUInt16LE(offset + 30) + archive.readUInt16LE(offset + 32);

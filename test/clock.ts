@@ -26,7 +26,8 @@ type ClockVariables = Record<string, string>;
 
 /**
  * What a program needs of our environment to have the clock of its test; nothing unless that is
- * shifted. Git has no clock that can be shifted: it is told the time, so ask for each program.
+ * shifted. Git's clock cannot be shifted; it gets the time in its environment, so call this for
+ * each program.
  */
 export function clockOfChildren(): ClockVariables {
   const { [OFFSET_VARIABLE]: offset, NODE_OPTIONS = "" } = process.env;

@@ -16,7 +16,7 @@ const VITEST = resolve(ROOT, "node_modules/vitest/vitest.mjs");
 const PROJECTS = ["unit", "interop", "cluster", "node"] as const;
 type Project = (typeof PROJECTS)[number];
 
-/** The clocks under which the unit tests must hold as well: far ahead, and behind. */
+/** The other clocks under which the unit tests must pass: far ahead, and behind. */
 const CLOCKS = ["400d", "-30d"];
 
 /** Settings of the person or machine that must not reach a test. */
@@ -27,7 +27,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** What failed outside of a test; told where it happens and once more at the end. */
+/** Failures outside of tests; reported when they happen, and again at the end. */
 const faults: string[] = [];
 
 function fault(line: string): void {
@@ -35,7 +35,7 @@ function fault(line: string): void {
   faults.push(line);
 }
 
-/** Where the time went, in the order of the work: told at the end. */
+/** Where the time went, in the order of the work; reported at the end. */
 const times: string[] = [];
 /** Files that take long, and measure processor time, which no date changes: under one clock only. */
 const DATELESS = ["test/shared/growth.test.ts"];
@@ -43,7 +43,7 @@ const DATELESS = ["test/shared/growth.test.ts"];
 /** Names of the tests that failed. */
 const failedTests: string[] = [];
 
-/** What the steps with tallies of their own came to: told at the end. */
+/** The tallies of steps that count for themselves; reported at the end. */
 const tallies: string[] = [];
 
 const inSeconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
@@ -225,7 +225,10 @@ async function runShifted(
   return runSuites(["unit"], args, shifted, scratch, false, what, args.length > 0 ? [] : DATELESS);
 }
 
-/** Adds the unit tests under other clocks to what ran; their failures count, their passes are told. */
+/**
+ * Adds the results of the unit tests under other clocks: their failures count, their passes are
+ * reported.
+ */
 async function withShifted(
   tally: Tally,
   args: string[],
@@ -324,7 +327,7 @@ const scratch = mkdtempSync(join(tmpdir(), "kube-signet-test-"));
 process.once("exit", () => {
   rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
 });
-// The terminal sends Ctrl-C to vitest as well; wait for its end, then count and clean.
+// The terminal also sends Ctrl-C to vitest: wait until it ends, then count and clean up.
 let interrupted = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {

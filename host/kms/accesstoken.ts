@@ -1,8 +1,8 @@
-// A token of a key service, which is kept while enough of its life is left.
+// An access token of a key service, which is reused until it is about to expire.
 
 import type { Reply, RestClient } from "./restclient.ts";
 
-/** A token as it was fetched, and for how long it is good. */
+/** A fetched token and its lifetime. */
 export interface FetchedToken {
   readonly text: string;
   readonly goodForMs: number;
@@ -16,7 +16,7 @@ export class AccessToken {
     this.#fetch = fetch;
   }
 
-  /** Whether a token is at hand, which the service may refuse by now. */
+  /** Whether there is a cached token; the service may already refuse it. */
   get isKept(): boolean {
     return this.#kept !== undefined;
   }
@@ -29,18 +29,19 @@ export class AccessToken {
     return text;
   }
 
-  /** To be called when the service does not accept the token. */
+  /** Call this when the service rejects the token. */
   forget(): void {
     this.#kept = undefined;
   }
 }
 
-/** Another token is fetched when less than this of its life is left. */
+/** A new token is fetched when less than this remains of its lifetime. */
 const LEAST_LIFE_MS = 120_000;
 
-/** The token in an answer of OAuth 2.0 (RFC 6749, section 5.1). @throws SignetError network */
+/** The token in an OAuth 2.0 response (RFC 6749, section 5.1). @throws SignetError network */
 export function tokenIn(reply: Reply, client: RestClient): FetchedToken {
-  if (reply.status !== 200) throw client.failed(reply, `no token: status ${reply.status}`);
+  if (reply.status !== 200)
+    throw client.failed(reply, `no token in the response: status ${reply.status}`);
   const { access_token: text, expires_in: seconds } = reply.body;
   if (typeof text !== "string" || typeof seconds !== "number") throw client.unexpected("no token");
   return { text, goodForMs: seconds * 1000 - LEAST_LIFE_MS };

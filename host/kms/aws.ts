@@ -1,5 +1,5 @@
-// AWS KMS as a key service. The credentials are found by Amazon's own chain: the environment, the web
-// identity of a service account (IRSA), EKS Pod Identity, the instance.
+// AWS KMS as a key service. Amazon's own provider chain finds the credentials: the environment, the
+// web identity of a service account (IRSA), EKS Pod Identity, the instance.
 // SPEC.md, "Wrapped keys".
 
 import {
@@ -14,15 +14,18 @@ import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/k
 interface AwsOptions {
   /** The ARN of a symmetric key, its id or an alias. */
   readonly key: string;
-  /** Undefined for that of the environment. */
+  /** Undefined: taken from the environment. */
   readonly region: string | undefined;
-  /** Undefined for Amazon's own. */
+  /** Undefined: Amazon's own. */
   readonly endpoint: URL | undefined;
 }
 
 const TIMEOUT_MS = 10_000;
 
-/** What KMS answers if the ciphertext is damaged, of another key, or of another context. */
+/**
+ * The errors that KMS returns if the ciphertext is damaged, or was made with another key or
+ * context.
+ */
 const REFUSED = new Set(["InvalidCiphertextException", "IncorrectKeyException"]);
 
 export class AwsKms implements KeyService {
@@ -58,7 +61,7 @@ export class AwsKms implements KeyService {
     return { key: answer.KeyId ?? this.#key, ciphertext: answer.CiphertextBlob };
   }
 
-  /** Always with our own key: the ciphertext names one too, and anyone may have written it. */
+  /** Always uses our own key: the ciphertext names one too, but anyone may have written it. */
   async unwrap({ ciphertext }: WrappedDataKey, context: KeyContext): Promise<Uint8Array> {
     const answer = await this.#call((options) =>
       this.#client.send(
@@ -82,7 +85,7 @@ export class AwsKms implements KeyService {
     }
   }
 
-  /** By its name only: messages of the service may quote what it was sent. */
+  /** Uses only the error's name, because messages of the service may quote the request. */
   #errorOf({ name = "Error", $metadata }: Partial<KMSServiceException>): SignetError {
     const status = $metadata?.httpStatusCode;
     const words = status === undefined ? name : `${name} (status ${status})`;

@@ -1,5 +1,5 @@
-// Azure Key Vault (and Managed HSM) as a key service, over its REST API, as the workload identity of
-// the pod.
+// Azure Key Vault (and Managed HSM) as a key service, over its REST API, authenticated by the pod's
+// workload identity.
 // SPEC.md, "Wrapped keys".
 
 import { SignetError } from "../../shared/errors.ts";
@@ -11,7 +11,7 @@ import { keyIn, type Reply, RestClient } from "./restclient.ts";
 interface AzureOptions {
   /** `https://VAULT.vault.azure.net/keys/NAME`, of an RSA key. */
   readonly key: URL;
-  /** What AKS's webhook sets for a pod with a workload identity. */
+  /** The settings that the AKS webhook injects into a pod with a workload identity. */
   readonly identity: AzureIdentity;
 }
 
@@ -33,7 +33,10 @@ export function azureIdentity(env: NodeJS.ProcessEnv): AzureIdentity {
   const named = (name: string): string => {
     const value = env[name];
     if (value !== undefined && value !== "") return value;
-    throw new SignetError("usage", `${name} is not set: Azure's workload identity webhook sets it`);
+    throw new SignetError(
+      "usage",
+      `${name} is not set: Azure's workload identity webhook should set it`,
+    );
   };
   return {
     clientId: named("AZURE_CLIENT_ID"),
@@ -58,7 +61,7 @@ export class AzureKeyVault implements KeyService {
     return `Azure Key Vault (${this.#options.key.href})`;
   }
 
-  /** Key Vault binds nothing: the key's own cipher does. */
+  /** Key Vault cannot bind a context, so the key's own cipher does. */
   async wrap(dataKey: Uint8Array): Promise<WrappedDataKey> {
     const value = Buffer.from(dataKey).toString("base64url");
     const { body } = await this.#call("wrapkey", "", value);
@@ -70,10 +73,10 @@ export class AzureKeyVault implements KeyService {
     return { key: `${this.#options.key.href}/${version}`, ciphertext: fromBase64Url(wrapped) };
   }
 
-  /** The version is all that is taken from the Secret: vault and key are the controller's own. */
+  /** Only the version is taken from the Secret; vault and key are those of the controller. */
   async unwrap({ key, ciphertext }: WrappedDataKey): Promise<Uint8Array> {
     const version = key.split("/").at(-1) ?? "";
-    if (!VERSION.test(version)) throw this.#http.refused("it names no version of the key");
+    if (!VERSION.test(version)) throw this.#http.refused("it does not name a version of the key");
     const value = Buffer.from(ciphertext).toString("base64url");
     const { body } = await this.#call("unwrapkey", version, value);
     const text = body["value"];
@@ -113,7 +116,7 @@ export class AzureKeyVault implements KeyService {
     return tokenIn(await this.#http.request("POST", url, type, form.toString()), this.#http);
   }
 
-  /** Whom the token is for: the service, which is the host without the vault's own name. */
+  /** The audience of the token: the service, which is the host without the vault's own name. */
   #audience(): string {
     const { hostname } = this.#options.key;
     return `https://${hostname.split(".").slice(1).join(".")}`;

@@ -1,4 +1,5 @@
-// Google Cloud KMS as a key service, over its REST API, as the workload identity of the pod.
+// Google Cloud KMS as a key service, over its REST API, authenticated by the pod's workload
+// identity.
 // SPEC.md, "Wrapped keys".
 
 import { decodeBase64, encodeBase64 } from "../../shared/base64.ts";
@@ -7,7 +8,9 @@ import { AccessToken, type FetchedToken, tokenIn } from "./accesstoken.ts";
 import { contextText, keyIn, type Reply, RestClient } from "./restclient.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 
-/** Where a pod of GKE gets tokens. The host is of the node: it is not reached through a proxy. */
+/**
+ * Where a GKE pod gets tokens. The host belongs to the node, so it is not reached through a proxy.
+ */
 const METADATA = new URL(
   "http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/token",
 );
@@ -69,7 +72,8 @@ export class GcpKms implements KeyService {
     if (reply.status === 401) this.#token.forget();
     const status = asObject(reply.body["error"] ?? null)?.["status"];
     const words = `${typeof status === "string" ? status : "refused"} (status ${reply.status})`;
-    // 400 INVALID_ARGUMENT: a damaged ciphertext, or other authenticated data than at encryption.
+    // 400 INVALID_ARGUMENT: a damaged ciphertext, or authenticated data that differs from that at
+    // encryption.
     if (reply.status === 400 && operation === "decrypt") throw this.#http.refused(words);
     throw this.#http.failed(reply, words);
   }

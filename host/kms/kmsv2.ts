@@ -1,4 +1,4 @@
-// A plugin of Kubernetes' KMS v2 interface as a key service: gRPC on a unix socket.
+// A Kubernetes KMS v2 plugin as a key service: gRPC on a unix socket.
 // SPEC.md, "Wrapped keys"; k8s.io/kms/apis/v2/api.proto.
 
 import { randomUUID } from "node:crypto";
@@ -11,13 +11,13 @@ import type { KeyService, WrappedDataKey } from "../../shared/keys/keyservice.ts
 const { Reader, Writer } = protobuf;
 
 const TIMEOUT_MS = 10_000;
-/** The interface's own bounds, and room for the rest of the message. */
+/** The interface's own limits, and room for the rest of the message. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_CIPHERTEXT_BYTES = 1024;
 const MAX_KEY_ID_BYTES = 1024;
 const MAX_ANNOTATION_BYTES = 32 * 1024;
 
-/** Codes by which a plugin, or gRPC itself, says that it cannot answer now or denies its use. */
+/** Codes with which a plugin, or gRPC itself, says that it cannot answer now or denies access. */
 const AWAY = new Set([
   status.UNAVAILABLE,
   status.DEADLINE_EXCEEDED,
@@ -43,7 +43,7 @@ export class KmsV2 implements KeyService {
     this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.max_reconnect_backoff_ms": 2_000,
-      // A plugin knows no host, and gRPC would send the socket's path in its place.
+      // A plugin has no host name, and gRPC would send the socket's path instead.
       "grpc.default_authority": "localhost",
     });
   }
@@ -52,7 +52,7 @@ export class KmsV2 implements KeyService {
     return `KMS v2 plugin at ${this.#socket}`;
   }
 
-  /** The interface binds nothing: the key's own cipher does. */
+  /** The interface cannot bind a context, so the key's own cipher does. */
   async wrap(dataKey: Uint8Array): Promise<WrappedDataKey> {
     const fields = await this.#call("Encrypt", [
       [1, dataKey],
@@ -103,11 +103,11 @@ export class KmsV2 implements KeyService {
     });
   }
 
-  /** The plugin's own words are left out: nothing says what they quote. */
+  /** Omits the plugin's own message, because it may quote anything. */
   #errorOf({ code, details }: ServiceError): SignetError {
     const name = status[code] as string | undefined;
     const reason = AWAY.has(code) && /ENOENT|ECONNREFUSED|EACCES/.exec(details)?.[0];
-    const words = reason ? `nothing answers (${reason})` : `it answers ${name ?? String(code)}`;
+    const words = reason ? `no response (${reason})` : `it returned ${name ?? String(code)}`;
     const message = `${this.describe()}: ${words}`;
     return new SignetError(AWAY.has(code) ? "network" : "key-invalid", message);
   }

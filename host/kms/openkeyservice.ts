@@ -1,10 +1,10 @@
-// The key service that settings name; only its own code is loaded.
+// Opens the key service that the settings name, and loads only its code.
 // SPEC.md, "Wrapped keys".
 
 import { SignetError } from "../../shared/errors.ts";
 import type { KeyService, KmsProvider } from "../../shared/keys/keyservice.ts";
 
-/** As the flags of the same names say. */
+/** The settings, as the flags of the same names describe them. */
 export interface KeyServiceSettings {
   readonly kmsKey?: string;
   readonly kmsAddress?: URL;
@@ -21,7 +21,7 @@ export interface KeyServiceSettings {
 
 const ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/** Asks nothing of the service yet. @throws SignetError usage if a setting is missing */
+/** Does not contact the service yet. @throws SignetError usage if a setting is missing */
 export async function openKeyService(
   provider: KmsProvider,
   settings: KeyServiceSettings,

@@ -1,4 +1,5 @@
-// JSON over HTTPS to a key service: bounded, with errors that quote no key and no credential.
+// JSON over HTTPS to a key service, with limits, and with errors that never quote a key or
+// credential.
 
 import { readFileSync } from "node:fs";
 import type { Agent } from "node:http";
@@ -36,7 +37,7 @@ export function keyIn(value: Json | undefined, client: RestClient): Uint8Array {
 }
 
 interface RestClientOptions {
-  /** PEM certificates of the authorities to trust; the machine's if undefined. */
+  /** PEM certificates of the authorities to trust; undefined: the machine's. */
   readonly caFile?: string | undefined;
   readonly isDirect?: boolean;
 }
@@ -48,7 +49,7 @@ export class RestClient {
   readonly #isDirect: boolean;
   readonly #agents = new Map<string, Promise<Agent>>();
 
-  /** `isDirect`: what it calls is on this machine, and no proxy leads there. */
+  /** `isDirect`: the server is on this machine, and is not reached through a proxy. */
   constructor(words: string, { caFile, isDirect = false }: RestClientOptions = {}) {
     this.#words = words;
     this.#caFile = caFile;
@@ -59,7 +60,10 @@ export class RestClient {
     return this.request("POST", url, { ...headers, "content-type": "application/json" }, body);
   }
 
-  /** `body`: an object as JSON, or a text as it is. @throws SignetError network if nothing answers */
+  /**
+   * `body`: an object is sent as JSON, a text as it is. @throws SignetError network if there is no
+   * response
+   */
   async request(
     method: "GET" | "POST",
     url: URL,
@@ -94,16 +98,21 @@ export class RestClient {
     throw this.#away(`${file} is empty`);
   }
 
-  /** An answer that says no. `words`: the service's own, as far as they name no secret. */
+  /**
+   * The error for an unsuccessful response. `words`: the service's own, if they cannot contain a
+   * secret.
+   */
   failed({ status }: Reply, words = `status ${status}`): SignetError {
     const hint =
       status === 401 || status === 403
-        ? { hint: "the controller's identity needs the right to encrypt and decrypt with this key" }
+        ? {
+            hint: "the controller's identity needs permission to encrypt and decrypt with this key",
+          }
         : {};
     return new SignetError("network", `${this.#words}: ${bounded(words)}`, hint);
   }
 
-  /** The service refuses what it was given, and would refuse it again. */
+  /** The error for input that the service refuses, and would refuse again. */
   refused(words: string): SignetError {
     return new SignetError("key-invalid", `${this.#words}: ${bounded(words)}`);
   }
@@ -116,7 +125,7 @@ export class RestClient {
     return new SignetError("network", `${this.#words}: ${reason}`, { cause });
   }
 
-  /** One agent for each origin: its connections are kept. */
+  /** One agent for each origin, which keeps its connections alive. */
   #agentFor(url: URL): Promise<Agent> {
     const known = this.#agents.get(url.origin);
     if (known !== undefined) return known;
@@ -132,12 +141,12 @@ export class RestClient {
   #trust(): { readonly ca: string[]; readonly allowPartialTrustChain: boolean } {
     const file = this.#caFile;
     const named = file === undefined ? machineRoots() : certificatesIn(this.readSecret(file));
-    if (named.length === 0) throw this.#away(`${file ?? ""} has no certificate in it`);
+    if (named.length === 0) throw this.#away(`${file ?? ""} does not contain a certificate`);
     return { ca: [...named], allowPartialTrustChain: true };
   }
 }
 
-/** For a log line: one line, and not endless. */
+/** Shortens words to one line of limited length, for a log line. */
 function bounded(words: string): string {
   return words.replaceAll(/[^ -~]+/g, " ").slice(0, MAX_WORDS);
 }

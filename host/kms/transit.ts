@@ -1,4 +1,4 @@
-// The transit engine of HashiCorp Vault and of OpenBao as a key service.
+// The transit engine of HashiCorp Vault and OpenBao as a key service.
 // SPEC.md, "Wrapped keys".
 
 import { encodeBase64 } from "../../shared/base64.ts";
@@ -7,7 +7,10 @@ import type { KeyContext, KeyService, WrappedDataKey } from "../../shared/keys/k
 import { AccessToken, type FetchedToken } from "./accesstoken.ts";
 import { contextText, keyIn, type Reply, RestClient } from "./restclient.ts";
 
-/** How to log in. `file` holds the account's JWT, the token, or the SecretID; it is read when it is needed. */
+/**
+ * How to log in. `file` holds the account's JWT, the token, or the SecretID; it is read on each
+ * use.
+ */
 type TransitLogin =
   | {
       readonly method: "kubernetes" | "approle";
@@ -22,16 +25,16 @@ interface TransitOptions {
   /** The path of the engine, such as `transit`. */
   readonly mount: string;
   readonly key: string;
-  /** Of Vault Enterprise and OpenBao; empty for the root namespace. */
+  /** A namespace of Vault Enterprise or OpenBao; empty: the root namespace. */
   readonly namespace: string;
   readonly login: TransitLogin;
-  /** PEM certificates of the authorities to trust; the machine's if undefined. */
+  /** PEM certificates of the authorities to trust; undefined: the machine's. */
   readonly caFile: string | undefined;
 }
 
-/** A token is renewed by a new login when this part of its life is left. */
+/** A token is renewed by a new login when only this share of its lifetime remains. */
 const LEAST_LIFE = 0.2;
-/** A form that the engine gives its ciphertexts. */
+/** The form of the engine's ciphertexts. */
 const CIPHERTEXT = /^vault:v(\d{1,9}):[A-Za-z0-9+/=]+$/;
 
 export class Transit implements KeyService {
@@ -68,7 +71,7 @@ export class Transit implements KeyService {
 
   async unwrap({ ciphertext }: WrappedDataKey, context: KeyContext): Promise<Uint8Array> {
     const text = new TextDecoder().decode(ciphertext);
-    if (!CIPHERTEXT.test(text)) throw this.#http.refused("it is not a ciphertext of transit");
+    if (!CIPHERTEXT.test(text)) throw this.#http.refused("it is not a transit ciphertext");
     const answer = await this.#call("decrypt", {
       ciphertext: text,
       associated_data: associatedData(context),
@@ -76,7 +79,7 @@ export class Transit implements KeyService {
     return keyIn(answer["plaintext"], this.#http);
   }
 
-  /** Calls the engine, and once more with a new token if the one at hand is not accepted. */
+  /** Calls the engine, and retries once with a new token if the cached one is rejected. */
   async #call(operation: "encrypt" | "decrypt", body: JsonObject): Promise<JsonObject> {
     const { mount, key } = this.#options;
     const path = `/v1/${mount}/${operation}/${encodeURIComponent(key)}`;
@@ -86,7 +89,8 @@ export class Transit implements KeyService {
       this.#token.forget();
       reply = await this.#post(path, body, await this.#currentToken());
     }
-    // The engine says 400 for a ciphertext or associated data that do not fit, and for old versions.
+    // The engine returns 400 for a ciphertext or associated data that do not match, and for old
+    // versions.
     if (reply.status === 400 && operation === "decrypt") throw this.#http.refused(wordsOf(reply));
     if (reply.status !== 200) throw this.#http.failed(reply, wordsOf(reply));
     return asObject(reply.body["data"] ?? null) ?? {};
@@ -101,7 +105,7 @@ export class Transit implements KeyService {
     });
   }
 
-  /** One that a person put into the file, or that of the last login. */
+  /** The token that a person put into the file, or that of the last login. */
   #currentToken(): Promise<string> | string {
     const { login } = this.#options;
     return login.method === "token" ? this.#http.readSecret(login.file) : this.#token.get();
@@ -109,7 +113,7 @@ export class Transit implements KeyService {
 
   async #logIn(): Promise<FetchedToken> {
     const { login } = this.#options;
-    if (login.method === "token") throw new Error("there is no login by a token");
+    if (login.method === "token") throw new Error("the token method has no login");
     const secret = this.#http.readSecret(login.file);
     const body =
       login.method === "kubernetes"
@@ -125,12 +129,14 @@ export class Transit implements KeyService {
   }
 }
 
-/** In the form that the engine wants: base64. */
+/** In base64, as the engine requires. */
 function associatedData(context: KeyContext): string {
   return encodeBase64(new TextEncoder().encode(contextText(context)));
 }
 
-/** The engine's errors name no secret: they speak of permissions, versions and authentication. */
+/**
+ * The engine's errors contain no secret: they are about permissions, versions and authentication.
+ */
 function wordsOf({ status, body }: Reply): string {
   const { errors } = body;
   const texts = Array.isArray(errors) ? errors.filter((each) => typeof each === "string") : [];

@@ -1,15 +1,17 @@
-// What the API server answers, with a bound for the memory that it takes.
+// Reads responses of the API server, and limits the memory that they use.
 
 import type { IncomingMessage } from "node:http";
 import type { Json } from "../../shared/manifest/manifest.ts";
 
-/** The API server takes objects of up to 3 MiB, so a page of one is within both bounds. */
+/**
+ * The API server accepts objects of up to 3 MiB, so a page with one object is within both limits.
+ */
 const MAX_OBJECT_BYTES = 3 * 1024 * 1024;
 const MAX_BYTES = 8 * 1024 * 1024;
 /** A part has one character at least, and takes up to 60 bytes once it is parsed. */
 const MAX_PARTS = MAX_OBJECT_BYTES;
 
-/** The answer would take too much memory. */
+/** The response would use too much memory. */
 export class AnswerTooLarge extends Error {
   override readonly name = "AnswerTooLarge";
 }
@@ -22,11 +24,11 @@ export async function readAnswer(stream: IncomingMessage): Promise<string> {
     chunks.push(chunk as Buffer);
     bytes += (chunk as Buffer).length;
     // Leaving the loop destroys the stream.
-    if (bytes > MAX_BYTES) throw new AnswerTooLarge("the API server answered with too much");
+    if (bytes > MAX_BYTES) throw new AnswerTooLarge("the API server's response is too large");
   }
   const text = Buffer.concat(chunks).toString("utf8");
   if (hasMoreParts(text, MAX_PARTS)) {
-    throw new AnswerTooLarge("the API server answered with too many parts");
+    throw new AnswerTooLarge("the API server's response has too many parts");
   }
   return text;
 }

@@ -18,17 +18,19 @@ import { VERSION } from "../../shared/version.ts";
 import type { Connection } from "./kubeconfig.ts";
 import { Transport } from "./transport.ts";
 
-/** A refusal by the API server, or a failure to reach it (status 0). */
+/** An error response of the API server, or a failure to reach it (status 0). */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: number;
   /** The server's machine-readable reason, such as `AlreadyExists`. */
   readonly reason: string;
   readonly retryAfterMs: number | undefined;
-  /** How many fields of the object the server names as invalid. */
+  /** The number of fields of the object that the server reports as invalid. */
   readonly invalidFields: number;
 
-  /** `message` must hold no part of a request body, which servers quote when they reject it. */
+  /**
+   * `message` must not contain any part of a request body, which servers quote when they reject it.
+   */
   constructor(
     status: number,
     reason: string,
@@ -56,12 +58,15 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-/** For a whole call, after the login. */
+/** For a whole call, without the login. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const PLUGIN_LIMIT_MS = 60_000;
-/** A server that asks for more would stop us altogether; one that asks for less than a second, not spare itself. */
+/**
+ * The longest wait that a server can demand, because a longer one would stop us altogether. The
+ * shortest is a second, because less would not relieve the server.
+ */
 const MAX_RETRY_AFTER_S = 60;
-/** A 500 may be about one object: it says nothing about the others. */
+/** A 500 may concern a single object, so it says nothing about the others. */
 const UNAVAILABLE = new Set([502, 503, 504]);
 /** The shortest time between two calls of `onRecovered`, for a server that fails repeatedly. */
 const MIN_RECOVERY_INTERVAL_MS = 5_000;
@@ -72,7 +77,7 @@ export class KubernetesClient {
   readonly #take: () => Promise<void>;
   readonly #userAgent: string;
 
-  /** `qps` and `burst` limit the calls a second; a negative `qps` means no limit. */
+  /** `qps` and `burst` limit the calls per second; a negative `qps` means no limit. */
   constructor(connection: Connection, limits: { qps: number; burst: number }, identity = "") {
     this.#transport = new Transport(connection, {
       keepsConnections: true,
@@ -116,7 +121,9 @@ export class KubernetesClient {
         this.#recordHealth(true);
         const isLate = deadline.aborted;
         reject(
-          isLate ? new ApiError(0, "Timeout", `no answer to ${method} ${path}`) : asApiError(error),
+          isLate
+            ? new ApiError(0, "Timeout", `no response to ${method} ${path}`)
+            : asApiError(error),
         );
       };
       request.on("error", fail);
@@ -162,7 +169,7 @@ export class KubernetesClient {
         else reject(asApiError(error));
       };
       request.setTimeout(silenceMs, () => {
-        fail(new ApiError(0, "Silent", "the watch went silent"));
+        fail(new ApiError(0, "Silent", "the watch stopped sending events"));
       });
       request.on("error", fail);
       request.on("response", (response) => {
@@ -191,7 +198,7 @@ export class KubernetesClient {
     });
   }
 
-  /** Closes every connection, also one that a request is using. */
+  /** Closes every connection, even if a request is using it. */
   close(): void {
     this.#transport.close();
   }
@@ -230,13 +237,16 @@ export class KubernetesClient {
   }
 }
 
-/** @throws ApiError 410 if `line` is not an event: what it told is lost unless it is listed again */
+/**
+ * @throws ApiError 410 if `line` is not an event: the change that it reported is lost until the
+ * next list
+ */
 function watchEvent(line: string): [string, JsonObject] {
   const event = asObject(parseAnswer(line));
   const object = asObject(event?.["object"] ?? null);
   const type = event?.["type"];
   if (typeof type !== "string" || object === null) {
-    throw new ApiError(410, "Malformed", "the watch sent what is not an event");
+    throw new ApiError(410, "Malformed", "the watch sent a line that is not an event");
   }
   return [type, object];
 }
@@ -248,11 +258,11 @@ function asApiError(error: unknown): ApiError {
     return new ApiError(
       0,
       "Unreachable",
-      `the API server cannot be asked: ${file}${error.message}`,
+      `cannot send requests to the API server: ${file}${error.message}`,
     );
   }
   const code = (error as NodeJS.ErrnoException).code ?? (error as Error).name;
-  return new ApiError(0, "Unreachable", `the API server cannot be reached: ${code}`);
+  return new ApiError(0, "Unreachable", `the API server is unreachable: ${code}`);
 }
 
 function refusal(status: number, response: IncomingMessage, text: string): ApiError {
@@ -269,13 +279,13 @@ function refusal(status: number, response: IncomingMessage, text: string): ApiEr
   return new ApiError(
     status,
     reason,
-    `the API server answered ${status} ${reason}${where}`,
+    `the API server returned ${status} ${reason}${where}`,
     Number.isFinite(seconds) ? 1000 * Math.min(Math.max(seconds, 1), MAX_RETRY_AFTER_S) : undefined,
     fields.length,
   );
 }
 
-/** Allows `burst` calls at once, then `qps` a second. Callers are served in order. */
+/** Allows `burst` calls at once, then `qps` per second. Callers are served in order. */
 function tokenBucket(qps: number, burst: number): () => Promise<void> {
   let freeAtMs = 0;
   const costMs = 1000 / qps;

@@ -1,11 +1,11 @@
-// The login `auth-provider` with `oidc`, from before there were plugins, as the Kubernetes library
-// does it. Loaded only for a user that has one.
+// The login method `auth-provider` with `oidc`, which predates plugins, as the Kubernetes library
+// implements it. Loaded only for a user that has it.
 
 import type { RequestOptions } from "node:https";
 import { KubeConfig } from "@kubernetes/client-node";
 import type { Connection } from "./kubeconfig.ts";
 
-/** The library keeps a refreshed token in here. */
+/** The library stores refreshed tokens in these objects. */
 const known = new WeakMap<Connection, KubeConfig>();
 
 /** The value of the header `Authorization`. @throws Error, whose message may quote tokens */
@@ -24,7 +24,7 @@ function configOf({ user }: Connection): KubeConfig {
   if (authProvider === undefined) throw new Error("no auth-provider");
   const config = new KubeConfig();
   config.loadFromClusterAndUser(
-    // The library connects to the issuer of the tokens, and not to the cluster.
+    // The library connects to the issuer of the tokens, not to the cluster.
     { name: "cluster", server: "https://127.0.0.1", skipTLSVerify: false },
     { name: "user", authProvider: { ...authProvider, config: { ...authProvider.config } } },
   );

@@ -24,13 +24,13 @@ import {
 } from "./kubeconfigfiles.ts";
 import { checkCluster, checkUser } from "./kubeconfigrules.ts";
 
-/** One API server, and the user that asks it. */
+/** One API server, and the user for requests to it. */
 export interface Connection {
   readonly server: URL;
   readonly cluster: ClusterEntry;
   readonly user: UserEntry;
   readonly proxy: Proxy | undefined;
-  /** What errors say of it: the context, cluster and user, and their files. */
+  /** How errors describe it: the context, cluster and user, and their files. */
   readonly words: string;
 }
 
@@ -64,14 +64,14 @@ export function loadOwnConfig(kubeconfig: string | undefined): Connection {
   if (!kubeconfig && isInPod()) return ownConnection(undefined);
   if (!kubeconfig) {
     throw new Error(
-      "not in a cluster: give --kubeconfig FILE, or use `signet-controller standalone` for folders",
+      "not running in a cluster: use --kubeconfig FILE, or `signet-controller standalone` for folders",
     );
   }
   try {
     return loadKubeconfig({ kubeconfig });
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
-    // The file begins the message, then what is wrong, then where in the file.
+    // The message starts with the file, then says what is wrong, then where in the file.
     const { file, ...place } = error.place;
     const words = [file, error.message, formatPlace(place), errnoOf(error.cause)];
     throw new Error(words.filter((word) => word).join(": "), { cause: error });
@@ -87,7 +87,7 @@ interface Chosen {
   readonly user: Named<UserEntry> | undefined;
 }
 
-/** @throws SignetError usage if there is nothing of a name that a person gave */
+/** @throws SignetError usage if the name that a person gave does not exist */
 function choose(
   config: Kubeconfig,
   named: string | undefined,
@@ -132,11 +132,11 @@ function noCluster({ contextName, context, clusterName }: Chosen): SignetError {
   const missing = process.env["KUBECONFIG"]
     ? namedFiles().filter((file) => statIfThere(file) === undefined)
     : [];
-  const words = missing.length === 0 ? "" : `; KUBECONFIG names ${missing.join(", ")}, not found`;
+  const words = missing.length === 0 ? "" : `; not found: ${missing.join(", ")}, from KUBECONFIG`;
   return new SignetError(
     "usage",
     `invalid configuration: no configuration has been provided${words}`,
-    { hint: "name a cluster with --kubeconfig FILE" },
+    { hint: "choose a cluster with --kubeconfig FILE" },
   );
 }
 
@@ -168,7 +168,7 @@ function clusterWith(
     ...entry,
     server: server ?? (entry.server || (process.env["KUBERNETES_MASTER"] ?? "")),
     proxyUrl: proxyUrl ?? entry.proxyUrl,
-    // The name in the kubeconfig is that of the kubeconfig's server.
+    // The TLS server name in the kubeconfig is for the kubeconfig's own server.
     tlsServerName: tlsServerName ?? (server === undefined ? entry.tlsServerName : ""),
     ...(isTrustGiven
       ? {
@@ -181,8 +181,8 @@ function clusterWith(
 }
 
 /**
- * The user with the flags. A token or password replaces what else the request would say, such as
- * the login of a plugin; the client certificate is a matter of the connection, and stays.
+ * The user with the flags. A token or password replaces any other login of the request, such as
+ * that of a plugin; the client certificate belongs to the connection, and stays.
  */
 function userWith(entry: UserEntry, overrides: Partial<ConnectionOverrides> = {}): UserEntry {
   const { token, username, password, clientCertificate, clientKey, as, asUid } = overrides;
@@ -207,7 +207,7 @@ function isInPod(): boolean {
   return Boolean(process.env["KUBERNETES_SERVICE_HOST"]);
 }
 
-/** The connection that a pod is given, with the flags that client-go applies to it. */
+/** The in-cluster connection, with the flags that client-go applies to it. */
 function ownConnection(overrides: Partial<ConnectionOverrides> = {}): Connection {
   const host = process.env["KUBERNETES_SERVICE_HOST"] ?? "";
   const port = process.env["KUBERNETES_SERVICE_PORT"] || "443";
@@ -233,16 +233,12 @@ function connectionOf(cluster: ClusterEntry, user: UserEntry, names: string): Co
 function addressOf(server: string, names: string): URL {
   const text = /^https?:\/\//i.test(server) ? server : `http://${server}`;
   if (server === "" || !URL.canParse(text)) {
-    throw new SignetError(
-      "usage",
-      `the address of the API server is missing or invalid (${names})`,
-      {
-        hint: "such as https://cluster.example.org:6443",
-      },
-    );
+    throw new SignetError("usage", `the API server address is missing or invalid (${names})`, {
+      hint: "expected an address such as https://cluster.example.org:6443",
+    });
   }
   const url = new URL(text);
-  // Neither has a meaning here, and both would end up in messages.
+  // Neither has any effect here, and both would end up in messages.
   url.search = url.hash = "";
   return url;
 }

@@ -14,7 +14,7 @@ export interface ClusterEntry {
   readonly certificateAuthorityData: string;
   readonly proxyUrl: string;
   readonly disableCompression: boolean;
-  /** What the cluster's extension for login plugins says. */
+  /** The content of the cluster's extension for login plugins. */
   readonly pluginConfig: Json;
 }
 
@@ -36,13 +36,13 @@ export interface UserEntry {
   readonly exec: PluginEntry | undefined;
 }
 
-/** A login that older kubeconfigs use: `oidc`, and what clouds had before plugins. */
+/** A login method of older kubeconfigs: `oidc`, and those of clouds before plugins. */
 interface AuthProvider {
   readonly name: string;
   readonly config: Readonly<Record<string, string>>;
 }
 
-/** A login plugin, that is a program that prints credentials. */
+/** A login plugin, which is a program that prints credentials. */
 export interface PluginEntry {
   readonly apiVersion: string;
   /** Absolute if it has a slash; otherwise a name to look up in PATH. */
@@ -51,7 +51,7 @@ export interface PluginEntry {
   readonly env: readonly { readonly name: string; readonly value: string }[];
   readonly installHint: string;
   readonly provideClusterInfo: boolean;
-  /** Never, IfAvailable or Always; empty or another text is a mistake of the file. */
+  /** Never, IfAvailable or Always; anything else is an error in the file. */
   readonly interactiveMode: string;
 }
 
@@ -78,8 +78,8 @@ export const NO_USER = userOf(new Fields({}, ""));
 export const NO_CLUSTER = clusterOf(new Fields({}, ""));
 
 /**
- * What one file says. As in kubectl, the text is the first document of a YAML stream.
- * @throws SignetError io, with a message that quotes nothing but names of fields and entries
+ * Parses one kubeconfig file. As in kubectl, only the first document of a YAML stream counts.
+ * @throws SignetError io, whose message quotes only names of fields and entries
  */
 export function parseKubeconfig(text: string, file: string): Kubeconfig {
   const [document] = parseManifests(text, { file });
@@ -105,7 +105,7 @@ function named<T>(
   for (const each of fields.list(list)) {
     const name = each.text("name");
     if (entries.has(name)) {
-      throw each.wrong("name", `${JSON.stringify(name)} is there twice in this file`);
+      throw each.wrong("name", `${JSON.stringify(name)} appears twice in this file`);
     }
     entries.set(name, { entry: read(each.object(field)), file: fields.file });
   }
@@ -157,7 +157,7 @@ function authProviderOf(fields: Fields): AuthProvider {
 function pluginOf(fields: Fields): PluginEntry {
   const apiVersion = fields.text("apiVersion");
   const command = fields.text("command");
-  // Only v1 requires that a kubeconfig says it.
+  // Only v1 requires a kubeconfig to set it.
   const usual = /\/v1(alpha|beta)1$/.test(apiVersion) ? "IfAvailable" : "";
   return {
     apiVersion,

@@ -1,4 +1,4 @@
-// Finds the kubeconfig files and merges them as kubectl does, and tells the current context.
+// Finds the kubeconfig files, merges them as kubectl does, and returns the current context.
 // SPEC.md, "Command line", "Namespace".
 
 import { homedir } from "node:os";
@@ -37,14 +37,14 @@ export interface ConnectionOverrides {
 
 const UNREADABLE = "this kubeconfig cannot be read";
 
-/** Texts of files that can be read only once, such as those of `--kubeconfig <(command)`. */
+/** Content of files that can be read only once, such as that of `--kubeconfig <(command)`. */
 const readOnce = new Map<string, string>();
 
 /**
  * The merged kubeconfig: `explicit` alone, else the files of KUBECONFIG, else ~/.kube/config. The
- * first file that says something decides: the current context, and the whole of each cluster, user
- * and context. Of several files, those that do not exist are skipped.
- * @throws SignetError io, which names the file and quotes nothing of it
+ * first file that sets something wins: the current context, and each cluster, user and context as a
+ * whole. If several files are named, missing ones are skipped.
+ * @throws SignetError io, which names the file and does not quote it
  */
 export function mergedKubeconfig(explicit: string | undefined): Kubeconfig {
   const files = explicit
@@ -65,7 +65,7 @@ export function mergedKubeconfig(explicit: string | undefined): Kubeconfig {
   };
 }
 
-/** The paths that are looked at where no flag names one. */
+/** The paths to look at if no flag names one. */
 export function namedFiles(): string[] {
   const named = process.env["KUBECONFIG"] ?? "";
   const files = named === "" ? [usualFile()] : named.split(delimiter);
@@ -73,8 +73,8 @@ export function namedFiles(): string[] {
 }
 
 /**
- * The kubeconfig of this user's home. On Windows that is the first of these homes that has one, as for
- * kubectl.
+ * The kubeconfig in this user's home folder. On Windows, as in kubectl, it is in the first of
+ * several home folders that has one.
  */
 function usualFile(): string {
   const { HOME, HOMEDRIVE = "", HOMEPATH = "", USERPROFILE } = process.env;
@@ -97,12 +97,15 @@ function loadFile(file: string): Kubeconfig {
     if (!(error instanceof SignetError) || error.code === "io") throw error;
     throw new SignetError("io", `${UNREADABLE}: ${error.message}`, {
       place: error.place,
-      hint: "see whether `kubectl config view` can",
+      hint: "check it with `kubectl config view`",
     });
   }
 }
 
-/** What the kubeconfig itself says, as Latin-1, or else the file that it names. @throws SignetError io */
+/**
+ * The data in the kubeconfig itself, as Latin-1, or else the content of the file that it names.
+ * @throws SignetError io
+ */
 export function fileOr(data: string, file: string): string {
   return data !== "" || file === "" ? data : readBytes(file).toString("latin1");
 }

@@ -19,17 +19,20 @@ interface KeyPair {
 
 export interface Credentials extends KeyPair {
   readonly headers: OutgoingHttpHeaders;
-  /** Whether a plugin printed them, so that a refusal makes it worth to run it again. */
+  /** Whether a plugin printed them, so that it can be run again if they are refused. */
   readonly isPlugins: boolean;
 }
 
-/** Reads what is in files at each call, so that rotated credentials are used without a restart. */
+/** Reads credential files at each call, so that rotated credentials are used without a restart. */
 export class Login {
   readonly #connection: Connection;
   readonly #pluginLimitMs: number | undefined;
-  /** The last client certificate that was whole, likewise for what somebody is replacing. */
+  /**
+   * The last complete client certificate and key, for the time in which the files are being
+   * replaced.
+   */
   #pair: KeyPair | undefined;
-  /** The last token of the file, for the moment in which somebody is writing it. */
+  /** The last token in the file, for the time in which the file is being written. */
   #fileToken = "";
 
   constructor(connection: Connection, pluginLimitMs: number | undefined) {
@@ -37,12 +40,14 @@ export class Login {
     this.#pluginLimitMs = pluginLimitMs;
   }
 
-  /** @throws SignetError network, io, usage: which login failed, without anything secret */
+  /**
+   * @throws SignetError network, io, usage: which login failed; the message contains nothing secret
+   */
   async credentials(): Promise<Credentials> {
     const { user, server } = this.#connection;
     const impersonation = this.#sendable(impersonationOf(user), "the user to impersonate");
-    // Whoever is on the way reads what is sent without TLS. kubectl sends no credentials then;
-    // a proxy on this machine, such as kubectl's own, is asked with them.
+    // Anyone on the network path can read requests without TLS, so, like kubectl, send no
+    // credentials then, except to a proxy on this machine, such as kubectl's own.
     const isReadable = server.protocol === "http:" && !isLocal(server);
     if (isReadable) return { headers: impersonation, certificate: "", key: "", isPlugins: false };
     const pair = this.#ownPair();
@@ -66,7 +71,7 @@ export class Login {
     return { headers: { ...impersonation, ...this.#authorization(provided) }, ...pair, isPlugins };
   }
 
-  /** The kubeconfig's own client certificate and key; the last whole ones during a change. */
+  /** The kubeconfig's own client certificate and key; the last complete ones while they change. */
   #ownPair(): KeyPair {
     const { user } = this.#connection;
     if (user.clientCertificate === "" && user.clientCertificateData === "") {
@@ -92,12 +97,12 @@ export class Login {
       const file = user.clientCertificate;
       throw new SignetError("usage", "the client certificate or its key is invalid", {
         ...(file === "" ? {} : { place: { file } }),
-        hint: `it is that of ${words}`,
+        hint: `it belongs to ${words}`,
       });
     }
   }
 
-  /** The value of the header by what the kubeconfig itself says; empty if it says nothing. */
+  /** The header's value according to the kubeconfig itself; empty if it sets none. */
   #ownAuthorization(): string {
     const { token, tokenFile, username, password } = this.#connection.user;
     if (tokenFile !== "") return `Bearer ${this.#tokenOf(tokenFile, token)}`;
@@ -106,7 +111,7 @@ export class Login {
     return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
   }
 
-  /** The token in the file, else the last one that was there, else the kubeconfig's own. */
+  /** The token in the file, else the last one in the file, else the kubeconfig's own. */
   #tokenOf(file: string, otherwise: string): string {
     try {
       const token = fileOr("", file).trim();
@@ -118,12 +123,12 @@ export class Login {
     return this.#fileToken || otherwise;
   }
 
-  /** A login of before plugins, which the Kubernetes library knows. */
+  /** A login method that predates plugins, which the Kubernetes library supports. */
   async #provided(): Promise<string> {
     const name = this.#connection.user.authProvider?.name ?? "";
     if (name !== "oidc") {
-      throw new SignetError("usage", `kubectl knows no auth-provider ${JSON.stringify(name)}`, {
-        hint: `use a login plugin (exec) instead; it is for ${this.#connection.words}`,
+      throw new SignetError("usage", `unsupported auth-provider ${JSON.stringify(name)}`, {
+        hint: `use a login plugin (exec) instead, for ${this.#connection.words}`,
       });
     }
     const { authorizationOf } = await import("./authprovider.ts");
@@ -131,8 +136,8 @@ export class Login {
       return await authorizationOf(this.#connection);
     } catch {
       // The reason may quote tokens.
-      throw new SignetError("network", "the auth-provider oidc gave no token", {
-        hint: `log in again, or use a login plugin (exec); it is for ${this.#connection.words}`,
+      throw new SignetError("network", "the auth-provider oidc did not return a token", {
+        hint: `log in again, or use a login plugin (exec), for ${this.#connection.words}`,
       });
     }
   }
@@ -141,12 +146,14 @@ export class Login {
     return value === "" ? {} : this.#sendable({ authorization: value }, "the token");
   }
 
-  /** The headers with values that Node sends as UTF-8, as Go does: each byte as a character. */
+  /**
+   * Returns the headers with values that Node sends as UTF-8, as Go does: each byte as a character.
+   */
   #sendable(headers: Record<string, string | string[]>, what: string): OutgoingHttpHeaders {
     const sendable = (value: string): string => {
       if (!/[\0-\x08\x0a-\x1f\x7f]/.test(value)) return Buffer.from(value).toString("latin1");
       throw new SignetError("usage", `${what} has a line break or another control character`, {
-        hint: `it is that of ${this.#connection.words}`,
+        hint: `it belongs to ${this.#connection.words}`,
       });
     };
     const entries = Object.entries(headers).map(([name, value]) => {
@@ -177,7 +184,7 @@ function impersonationOf(user: UserEntry): Record<string, string | string[]> {
   };
 }
 
-/** A key of the extra fields in the name of a header, which the API server decodes. */
+/** Escapes a key of the extra fields for the name of a header; the API server decodes it. */
 function escaped(key: string): string {
   return [...Buffer.from(key)]
     .map((byte) => String.fromCharCode(byte))

@@ -1,5 +1,5 @@
-// Runs login plugins, the programs of a kubeconfig that print credentials, by the rules of
-// client-go: `client.authentication.k8s.io`, v1 and v1beta1.
+// Runs login plugins, the programs in a kubeconfig that print credentials, as client-go does:
+// `client.authentication.k8s.io`, v1 and v1beta1.
 
 import { spawn } from "node:child_process";
 import { isatty } from "node:tty";
@@ -13,7 +13,7 @@ import type { Connection } from "./kubeconfig.ts";
 import type { ClusterEntry, PluginEntry } from "./kubeconfigentries.ts";
 import { fileOr } from "./kubeconfigfiles.ts";
 
-/** What a plugin printed. Each part may be missing. */
+/** The credentials that a plugin printed. Each part may be missing. */
 export interface PluginCredentials {
   readonly token: string;
   readonly certificate: string;
@@ -22,19 +22,20 @@ export interface PluginCredentials {
   readonly expiresAtMs: number;
 }
 
-/** Credentials are some kB. */
+/** Credentials take a few kB. */
 const MAX_OUTPUT_BYTES = 1024 * 1024;
 const MAX_HINT = 1000;
 
 /**
- * What plugins printed in this process, by all that a plugin is told: a plugin may ask a person, so
- * it runs once, and requests at the same time wait for the same run.
+ * The output of plugins in this process, by their complete input. A plugin may ask the user, so it
+ * runs once, and concurrent requests wait for the same run.
  */
 const runs = new Map<string, Promise<PluginCredentials>>();
 
 /**
- * The credentials of the connection's plugin. `limitMs` ends a plugin that nobody watches.
- * @throws SignetError network, with the plugin's name and no output of it
+ * The credentials of the connection's plugin. `limitMs`: a time limit for a plugin that runs
+ * unattended.
+ * @throws SignetError network, whose message has the plugin's name but none of its output
  */
 export async function pluginCredentials(
   connection: Connection,
@@ -47,7 +48,7 @@ export async function pluginCredentials(
   if (known !== undefined) {
     const credentials = await known;
     if (Date.now() <= credentials.expiresAtMs) return credentials;
-    // Whoever comes first runs it again.
+    // The first caller runs it again.
     if (runs.get(key) === known) runs.delete(key);
   }
   const running = runs.get(key) ?? run(connection, plugin, limitMs);
@@ -60,7 +61,7 @@ export async function pluginCredentials(
   }
 }
 
-/** Forgets what the plugin printed, which the API server refused. */
+/** Forgets the plugin's credentials, which the API server refused. */
 export function forgetCredentials(connection: Connection): void {
   const { exec: plugin } = connection.user;
   if (plugin !== undefined) runs.delete(keyOf(connection, plugin));
@@ -81,7 +82,7 @@ async function run(
     });
   const isTerminal = isatty(0);
   if (plugin.interactiveMode === "Always" && !isTerminal) {
-    throw failed("asks questions, and standard input is not a terminal");
+    throw failed("needs to ask questions, but standard input is not a terminal");
   }
   const isInteractive = isTerminal && plugin.interactiveMode !== "Never";
   const program = findProgram(plugin.command);
@@ -98,10 +99,10 @@ async function run(
   return credentialsIn(output, plugin.apiVersion, failed);
 }
 
-/** A plugin ran and gave no credentials; the message says how it ended. */
+/** A plugin ran but printed no credentials; the message says how it ended. */
 class PluginFailure extends Error {}
 
-/** @throws SignetError network where Windows cannot give a batch file these arguments */
+/** @throws SignetError network if Windows cannot pass these arguments to a batch file */
 function callOrFail(
   program: string,
   { args }: PluginEntry,
@@ -112,8 +113,8 @@ function callOrFail(
   } catch (error) {
     if (!(error instanceof UnsafeArgument)) throw error;
     throw failed(
-      "is a batch file, and one of its arguments has a character that those cannot take",
-      'name a program that ends in .exe, or arguments without ", % and !',
+      "is a batch file, and one of its arguments has a character that cannot be passed to it",
+      'use a program that ends in .exe, or arguments without ", % and !',
     );
   }
 }
@@ -127,7 +128,7 @@ function outputOf(
     const child = spawn(file, args, {
       ...how,
       env,
-      // What the plugin says, such as a code to type in elsewhere, is for the person.
+      // The plugin's messages, such as a code to enter elsewhere, are for the user.
       stdio: [isInteractive ? "inherit" : "ignore", "pipe", "inherit"],
       ...(limitMs === undefined ? {} : { timeout: limitMs, killSignal: "SIGKILL" }),
     });
@@ -144,19 +145,19 @@ function outputOf(
     child.on("error", reject);
     child.on("close", (status, signal) => {
       if (status === 0) resolve(Buffer.concat(chunks).toString("utf8"));
-      else if (signal !== null) reject(new PluginFailure(`was ended by ${signal}`));
+      else if (signal !== null) reject(new PluginFailure(`was terminated by ${signal}`));
       else reject(new PluginFailure(`failed with exit code ${status ?? "unknown"}`));
     });
   });
 }
 
-/** The kubeconfig's words on how to get the plugin, in one line. */
+/** The kubeconfig's hint on how to install the plugin, in one line. */
 function installHint({ installHint: hint }: PluginEntry): string {
   const line = hint.replace(/\s+/g, " ").trim().slice(0, MAX_HINT);
-  return line === "" ? "install it, so that it is found in PATH" : line;
+  return line === "" ? "install it in a folder of PATH" : line;
 }
 
-/** What a plugin finds in KUBERNETES_EXEC_INFO. */
+/** The content of KUBERNETES_EXEC_INFO for a plugin. */
 function requestOf({ cluster }: Connection, plugin: PluginEntry, interactive: boolean): JsonObject {
   const spec: JsonObject = plugin.provideClusterInfo
     ? { cluster: clusterInfo(cluster), interactive }
@@ -189,12 +190,12 @@ function credentialsIn(
   try {
     value = parseManifests(output)[0]?.value;
   } catch {
-    // The reason could lead to the output, which is a credential.
+    // The parser's error could quote the output, which is a credential.
   }
   const answer = asObject(value ?? null);
-  if (answer === null) throw failed("printed what is not an ExecCredential");
+  if (answer === null) throw failed("did not print an ExecCredential");
   if (answer["kind"] !== "ExecCredential" || answer["apiVersion"] !== apiVersion) {
-    throw failed(`printed what is not an ExecCredential of ${apiVersion}`);
+    throw failed(`did not print an ExecCredential of ${apiVersion}`);
   }
   const status = asObject(answer["status"] ?? null);
   if (status === null) throw failed("printed an ExecCredential without a status");

@@ -1,4 +1,4 @@
-// Lists a collection of the API server in pages, fewer objects at a time where they are large.
+// Lists a collection of the API server in pages, with fewer objects per page if they are large.
 
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { AnswerTooLarge } from "./answer.ts";
@@ -7,8 +7,8 @@ import { AnswerTooLarge } from "./answer.ts";
 const PAGE_SIZE = 500;
 
 /**
- * Every page of a list, in order. `fetchPage` lists with these query parameters added; where it throws
- * AnswerTooLarge, it is asked for half as many objects.
+ * Every page of a list, in order. `fetchPage` lists with these query parameters added; if it throws
+ * AnswerTooLarge, it is called again for half as many objects.
  */
 export async function* pagesOf(
   fetchPage: (query: Readonly<Record<string, string>>) => Promise<JsonObject>,

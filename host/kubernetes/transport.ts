@@ -1,5 +1,5 @@
-// How requests to an API server go out: its address, headers and TLS, over connections that may be
-// kept.
+// How requests reach an API server: its address, headers and TLS, over connections that may be kept
+// alive.
 
 import type { Agent, OutgoingHttpHeaders } from "node:http";
 import type { AgentOptions, RequestOptions } from "node:https";
@@ -13,9 +13,9 @@ import { type Credentials, Login } from "./login.ts";
 import { forgetCredentials } from "./loginplugin.ts";
 
 interface TransportOptions {
-  /** Whether connections are kept for the next request. */
+  /** Whether connections are kept alive for the next request. */
   readonly keepsConnections: boolean;
-  /** Ends a login plugin that nobody watches. */
+  /** Time limit for a login plugin that runs unattended. */
   readonly pluginLimitMs?: number;
 }
 
@@ -25,7 +25,7 @@ export class Transport {
   readonly #keepsConnections: boolean;
   readonly #login: Login;
   #agent: Agent | undefined;
-  /** What the agent was made of. */
+  /** The options that the agent was created with. */
   #made: AgentOptions | undefined;
   #isPlugins = false;
 
@@ -36,8 +36,8 @@ export class Transport {
   }
 
   /**
-   * The address of a path of the API server, and what a request to it needs. Logs in where the
-   * kubeconfig says how, and reads certificates again that may have been replaced.
+   * Returns the URL of a path of the API server, and the options for a request to it. Logs in as
+   * the kubeconfig says, and re-reads certificates that may have been replaced.
    * @throws SignetError network, io, usage
    */
   async prepare(path: string): Promise<{ readonly url: URL; readonly options: RequestOptions }> {
@@ -50,12 +50,12 @@ export class Transport {
     return { url, options: { agent, headers } };
   }
 
-  /** To be called for an answer of 401: a plugin's credentials may have been revoked. */
+  /** Call this after a 401 response: a plugin's credentials may have been revoked. */
   refused(): void {
     if (this.#isPlugins) forgetCredentials(this.#connection);
   }
 
-  /** Closes every connection, also one that a request is using. */
+  /** Closes every connection, even if a request is using it. */
   close(): void {
     this.#agent?.destroy();
   }
@@ -69,7 +69,7 @@ export class Transport {
       if (this.#agent !== undefined) retire(this.#agent);
       [this.#agent, this.#made] = [agent, wanted];
     } catch (error) {
-      // Somebody may be replacing the files right now.
+      // Someone may be replacing the files right now.
       if (this.#agent === undefined) throw error;
     }
     return this.#agent;
@@ -96,14 +96,14 @@ export class Transport {
     if (file === "" && data === "") return [...machineRoots()];
     const found = certificatesIn(fileOr(data, file));
     if (found.length > 0) return found;
-    throw new SignetError("io", "the certificate authority has no valid certificate", {
+    throw new SignetError("io", "the certificate authority contains no valid certificate", {
       ...(file === "" ? {} : { place: { file } }),
-      hint: `it is that of ${this.#connection.words}`,
+      hint: `it belongs to ${this.#connection.words}`,
     });
   }
 }
 
-/** Lets the requests of an agent end, and keeps none of its connections. */
+/** Lets an agent's requests finish, and then closes its connections. */
 function retire(agent: Agent): void {
   agent.maxFreeSockets = 0;
   for (const sockets of Object.values(agent.freeSockets)) {

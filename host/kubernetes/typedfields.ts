@@ -14,7 +14,7 @@ export class TypedFields {
   /** Where the object is in the file, such as `users[0].user`. */
   readonly #at: string;
 
-  /** @throws SignetError io if `value` is no object */
+  /** @throws SignetError io if `value` is not an object */
   constructor(value: Json | undefined, file: string, at = "") {
     this.file = file;
     this.#at = at;
@@ -27,7 +27,7 @@ export class TypedFields {
   wrong(field: string, words: string): SignetError {
     return new SignetError("io", `this kubeconfig cannot be read: the value ${words}`, {
       place: { file: this.file, field: this.#pathOf(field) },
-      hint: "see whether `kubectl config view` can",
+      hint: "check it with `kubectl config view`",
     });
   }
 
@@ -45,31 +45,31 @@ export class TypedFields {
 
   text(field: string): string {
     const value = this.value(field) ?? "";
-    if (typeof value !== "string") throw this.wrong(field, "is not text; put it in quotes");
+    if (typeof value !== "string") throw this.wrong(field, "must be text; put it in quotes");
     return value;
   }
 
   flag(field: string): boolean {
     const value = this.value(field) ?? false;
-    if (typeof value !== "boolean") throw this.wrong(field, "is neither true nor false");
+    if (typeof value !== "boolean") throw this.wrong(field, "must be true or false");
     return value;
   }
 
   texts(field: string): string[] {
     return this.#items(field).map((item) => {
-      if (typeof (item ?? "") !== "string") throw this.wrong(field, "is not a list of texts");
+      if (typeof (item ?? "") !== "string") throw this.wrong(field, "must be a list of strings");
       return (item ?? "") as string;
     });
   }
 
-  /** Base64, as the text that it encodes. */
+  /** Decodes a base64 field to text. */
   bytes(field: string): string {
     const decoded = decodeBase64(this.text(field));
-    if (decoded === null) throw this.wrong(field, "is not base64");
+    if (decoded === null) throw this.wrong(field, "is not valid base64");
     return Buffer.from(decoded).toString("latin1");
   }
 
-  /** A path, relative to the folder of the file. */
+  /** A path, resolved against the folder of the file. */
   path(field: string): string {
     const path = this.text(field);
     return path === "" ? "" : resolve(dirname(this.file), path);

@@ -11,8 +11,9 @@ import type { Envelope } from "./envelope.ts";
 export const HYBRID = "hybrid";
 
 /**
- * The first bytes: as the length of an RSA key part they would be 15,629, so the original takes such
- * an envelope for one that no key opens. The low six bits of the third byte are the suite.
+ * The first bytes: read as the length of an RSA key part they would be 15,629, so the original
+ * treats such an envelope as one that no key opens. The low six bits of the third byte are the
+ * suite.
  */
 const MARK = [0x3d, 0x0d] as const;
 const SUITE_BITS = 0x40;
@@ -51,7 +52,7 @@ export function claimsEnvelope(bytes: Uint8Array): boolean {
   return first === MARK[0] && second === MARK[1] && (third & 0xc0) === SUITE_BITS;
 }
 
-/** Parses the bytes of an envelope. Returns null if its suite, its flags or its length is another. */
+/** Parses the bytes of an envelope. Returns null if its suite, flags or length is not supported. */
 export function parseHybridEnvelope(bytes: Uint8Array): HybridEnvelope | null {
   if (!claimsEnvelope(bytes) || bytes[2] !== XWING_AES256GCM || bytes[3] !== NO_FLAGS) return null;
   const padded = bytes.length - HEAD_BYTES - ENCAPSULATED_BYTES - TAG_BYTES;
@@ -99,7 +100,9 @@ function aadOf(head: Uint8Array, label: Uint8Array): Uint8Array {
   return joined(head, u16(label.length), label);
 }
 
-/** Short values are all of one length: passwords do not tell theirs. */
+/**
+ * Short values are all padded to this length, so that they do not reveal how long a password is.
+ */
 const MIN_PADDED_BYTES = 64;
 const PAD_START = 0x80;
 
@@ -122,7 +125,9 @@ function pad(value: Uint8Array): Uint8Array {
   return padded;
 }
 
-/** Returns null if the padding is not as `pad` makes it: a value has one padding. */
+/**
+ * Returns null if the padding is not the one that `pad` creates: each value has only one encoding.
+ */
 function unpad(padded: Uint8Array): Uint8Array | null {
   let end = padded.length - 1;
   while (end > 0 && padded[end] === 0) end--;

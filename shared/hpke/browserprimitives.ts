@@ -1,5 +1,5 @@
-// The primitives in a browser: AES is WebCrypto's, all else comes from libraries, because not every
-// browser has X25519, and none has ML-KEM and SHA-3.
+// The primitives in a browser: AES comes from WebCrypto, everything else from libraries, because
+// not every browser has X25519, and none has ML-KEM and SHA-3.
 
 import { x25519 } from "@noble/curves/ed25519.js";
 import { hmac } from "@noble/hashes/hmac.js";

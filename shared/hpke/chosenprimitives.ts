@@ -1,4 +1,4 @@
-// Which primitives run here: those of node:crypto, or of libraries for what a platform lacks.
+// Chooses the primitives: those of node:crypto, or of libraries for what the platform lacks.
 // SPEC.md, "Hybrid envelopes".
 
 import { nodeCrypto } from "../nodecrypto.ts";
@@ -7,7 +7,10 @@ import type { Primitives } from "./primitives.ts";
 
 let native: { readonly primitives: Primitives | undefined } | undefined;
 
-/** Returns the primitives if all are node:crypto's, and so run in constant time; else undefined. */
+/**
+ * Returns the primitives if all come from node:crypto, and so run in constant time; otherwise
+ * undefined.
+ */
 export function nativePrimitives(): Primitives | undefined {
   const crypto = nodeCrypto;
   native ??= {

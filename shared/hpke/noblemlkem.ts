@@ -1,5 +1,5 @@
-// ML-KEM in JavaScript, where the platform has none. It does not run in constant time, so it may
-// seal and open on one's own machine, and never answer strangers.
+// ML-KEM in JavaScript, for platforms without it. It does not run in constant time, so it may seal
+// and open on the user's own machine, but never serve requests from others.
 
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 import type { MlKem768 } from "./primitives.ts";

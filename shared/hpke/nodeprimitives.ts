@@ -6,13 +6,13 @@ import type { MlKem768, Primitives, X25519Pair } from "./primitives.ts";
 
 type KeyObject = NodeCryptoModule.KeyObject;
 
-/** What the types of Node 20 do not know. */
+/** Functions that the types of Node 20 lack. */
 interface KemCrypto {
   encapsulate(key: KeyObject): { sharedKey: Buffer; ciphertext: Buffer };
   decapsulate(key: KeyObject, ciphertext: Uint8Array): Buffer;
 }
 
-/** Without Buffer: a browser loads this module too. */
+/** Does not use Buffer, because a browser loads this module too. */
 const fromHex = (hex: string): Uint8Array =>
   Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
 
@@ -24,7 +24,7 @@ const ML_KEM_SPKI = fromHex("308204b2300b0609608648016503040402038204a100");
 
 const TAG_BYTES = 16;
 
-/** Whether this Node has ML-KEM. Its functions are there since 24.7; OpenSSL must be 3.5. */
+/** Whether this Node has ML-KEM. Its functions exist since Node 24.7, and require OpenSSL 3.5. */
 export function hasMlKem(native: NodeCrypto): boolean {
   if (typeof (native as Partial<KemCrypto>).decapsulate !== "function") return false;
   try {
@@ -84,7 +84,7 @@ function x25519Pair(native: NodeCrypto, secret: Uint8Array): X25519Pair {
   };
 }
 
-/** `mlKem768`: where node:crypto has none. */
+/** `mlKem768`: the implementation to use if node:crypto has none. */
 export function nodePrimitives(
   native: NodeCrypto,
   mlKem768: MlKem768 = nodeMlKem768(native),

@@ -1,4 +1,5 @@
-// The primitives that X-Wing and HPKE are made of; chosenprimitives.ts has where they come from.
+// The primitives that X-Wing and HPKE use; chosenprimitives.ts chooses where they come
+// from.
 // SPEC.md, "Hybrid envelopes".
 
 /** A key pair of a key encapsulation mechanism. */
@@ -17,7 +18,7 @@ export interface Encapsulator {
 export interface MlKem768 {
   /** `seed`: the 64 bytes `d || z`. */
   fromSeed(seed: Uint8Array): Decapsulator;
-  /** @throws Error if the 1184 bytes are no public key */
+  /** @throws Error if the 1184 bytes are not a public key */
   fromPublicKey(publicKey: Uint8Array): Encapsulator;
 }
 

@@ -38,7 +38,7 @@ export function xwingFromSeed(primitives: Primitives, seed: Uint8Array): Decapsu
   };
 }
 
-/** Imports a public key. @throws Error if it is none */
+/** Imports a public key. @throws Error if it is not valid */
 export function xwingFromPublicKey(primitives: Primitives, publicKey: Uint8Array): Encapsulator {
   const mlKem = primitives.mlKem768.fromPublicKey(publicKey.slice(0, ML_KEM_PUBLIC_KEY_BYTES));
   const point = publicKey.slice(ML_KEM_PUBLIC_KEY_BYTES);
@@ -55,7 +55,7 @@ export function xwingFromPublicKey(primitives: Primitives, publicKey: Uint8Array
   };
 }
 
-/** @throws Error if the point is of low order: every back end refuses it, and so do we */
+/** @throws Error if the point is of low order: every implementation refuses it */
 function agree(pair: X25519Pair, point: Uint8Array): Uint8Array {
   const secret = pair.agree(point);
   if (secret.every((byte) => byte === 0)) throw new Error("the point is of low order");

@@ -1,4 +1,4 @@
-// Files of age (age-encryption.org/v1): which recipients may be in one, and how it is written.
+// age files (age-encryption.org/v1): which recipients a file may have, and how it is written.
 // SPEC.md, "Backups", "Recovery".
 
 import {
@@ -11,15 +11,15 @@ import {
 import { SignetError } from "../errors.ts";
 
 /**
- * Refuses recipients that are not age's, and classic ones beside post-quantum ones: such a file would be
- * as weak as the classic ones, and `age` itself writes none.
+ * Refuses invalid age recipients, and classic recipients mixed with post-quantum ones: such a file
+ * would be only as strong as the classic ones, and `age` itself refuses to write it.
  * @throws SignetError usage
  */
 export function checkRecipients(recipients: readonly string[]): void {
   for (const recipient of recipients) encrypterFor([recipient]);
   if (new Set(recipients.map(isPostQuantum)).size > 1) {
-    throw new SignetError("usage", "recipients of both kinds, classic and post-quantum", {
-      hint: "whoever breaks the classic one reads the file: use age1pq1... for all, or for none",
+    throw new SignetError("usage", "classic and post-quantum recipients cannot be mixed", {
+      hint: "an attacker who breaks the classic one can read the file: use age1pq1... for all, or for none",
     });
   }
 }
@@ -37,8 +37,10 @@ function encrypterFor(recipients: readonly string[]): Encrypter {
       const isSsh = recipient.startsWith("ssh-");
       throw new SignetError(
         "usage",
-        isSsh ? "an SSH key cannot be a recipient" : `not a recipient of age: ${shown(recipient)}`,
-        { hint: "such as age1..., as `age-keygen` prints it" },
+        isSsh
+          ? "an SSH key cannot be a recipient"
+          : `not a valid age recipient: ${shown(recipient)}`,
+        { hint: "a recipient looks like age1..., as `age-keygen` prints it" },
       );
     }
   }
@@ -50,20 +52,20 @@ function shown(recipient: string): string {
   return recipient.startsWith("age1") ? `${recipient.slice(0, 16)}...` : "(not shown)";
 }
 
-/** An armored file for these recipients, of whom any opens it. @throws SignetError usage */
+/** An armored file that any one of these recipients can open. @throws SignetError usage */
 export async function ageFileFor(text: string, recipients: readonly string[]): Promise<string> {
   checkRecipients(recipients);
   return armor.encode(await encrypterFor(recipients).encrypt(text));
 }
 
-/** An armored file for whoever knows the passphrase. */
+/** An armored file that opens with the passphrase. */
 export async function ageFileUnder(text: string, passphrase: string): Promise<string> {
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
   return armor.encode(await encrypter.encrypt(text));
 }
 
-/** A new pair, for one file: as strong as the recipients beside it. */
+/** Creates a key pair for a single file, as strong as the other recipients. */
 export async function oneTimePair(
   recipients: readonly string[],
 ): Promise<{ readonly identity: string; readonly recipient: string }> {
@@ -72,7 +74,7 @@ export async function oneTimePair(
   return { identity, recipient: await identityToRecipient(identity) };
 }
 
-/** Whether a text is an identity of age, checksum included. */
+/** Whether a text is a valid age identity, including its checksum. */
 export async function isIdentity(text: string): Promise<boolean> {
   try {
     return text.startsWith("AGE-SECRET-KEY-") && (await identityToRecipient(text)) !== "";

@@ -91,7 +91,7 @@ const MAX_OBJECT_ID = 64;
 
 /** Formats the DER content of an object identifier in dotted notation (X.690, section 8.19). */
 function formatObjectId(bytes: Uint8Array): string {
-  // A number that is cut off, or that would lose digits, must not pass for another.
+  // A truncated number, or one that would lose digits, must not be mistaken for another.
   if (bytes.length > MAX_OBJECT_ID || (bytes.at(-1) ?? 0x80) >= 0x80) throw damagedCertificate();
   const numbers: number[] = [];
   let number = 0;

@@ -1,4 +1,4 @@
-// The post-quantum kind of key, X-Wing, which stands beside the RSA key.
+// The post-quantum kind of key, X-Wing, which accompanies the RSA key.
 // SPEC.md, "Keys of two halves", "Hybrid envelopes".
 
 import { encodeBase64 } from "../base64.ts";
@@ -54,7 +54,7 @@ function isMadeOf(der: Uint8Array, start: Uint8Array, keyBytes: number): boolean
   return der.length === start.length + keyBytes && startsWith(der, start);
 }
 
-/** Whether a DER key says, where keys say their algorithm, that it is of X-Wing. */
+/** Whether the algorithm identifier of a DER key is that of X-Wing. */
 function namesXwing(der: Uint8Array): boolean {
   for (let at = 0; at < SPKI_START.length; at++) {
     if (startsWith(der.subarray(at), XWING_DER)) return true;
@@ -71,7 +71,7 @@ function publicKeyIn(spki: Uint8Array): Uint8Array {
     throw new SignetError(
       "certificate-invalid",
       "the certificate has a second key of an unknown kind",
-      { hint: "a newer version of signet may know it" },
+      { hint: "a newer version of signet may support it" },
     );
   }
   if (!isMadeOf(spki, SPKI_START, PUBLIC_KEY_BYTES)) throw damagedCertificate();
@@ -130,7 +130,7 @@ async function sealerOf(certificate: Certificate) {
   };
 }
 
-/** A key pair with everything that opening takes. */
+/** A key pair with everything that is needed to open values. */
 interface Imported {
   readonly primitives: Primitives;
   readonly pair: Decapsulator;
@@ -142,7 +142,7 @@ function imported(primitives: Primitives, seed: Uint8Array): Imported {
   return { primitives, pair, keyId: keyIdOf(primitives, pair.publicKey) };
 }
 
-/** Opens hybrid envelopes. Where libraries have to be loaded first, that waits for the first one. */
+/** Opens hybrid envelopes. Loads the libraries that it needs when it opens the first one. */
 class HybridHalf implements PrivateHalf {
   readonly kind = HYBRID;
   readonly #seed: Uint8Array;
@@ -195,7 +195,7 @@ async function createHalf(): Promise<CreatedHalf> {
   };
 }
 
-/** The post-quantum kind: X-Wing, which holds while ML-KEM-768 or X25519 does. */
+/** The post-quantum kind: X-Wing, which is secure as long as ML-KEM-768 or X25519 is. */
 export const hybridKind: KeyKind = {
   name: HYBRID,
   claims: claimsEnvelope,

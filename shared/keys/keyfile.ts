@@ -29,21 +29,21 @@ export const HELD_KEY_LABELS = ["active", "compromised"];
 export const RENEW_ANNOTATION = "kube-signet/renew";
 
 /**
- * An annotation on a key Secret that lets its key seal. Its value is the fingerprint of that key, so
- * it is worth nothing on another Secret, or once the key was exchanged.
+ * An annotation on a key Secret that lets its key seal. Its value is the fingerprint of that key,
+ * so it has no effect on another Secret, or after the key was replaced.
  */
 export const CONFIRMED_ANNOTATION = "kube-signet/confirmed";
 
 /**
- * An annotation on a key Secret that came out of a backup, with the fingerprint of its key. A
- * controller that starts later does not take such a key for one of an earlier controller.
+ * An annotation on a key Secret that was restored from a backup, with the fingerprint of its key. A
+ * controller that starts later does not mistake such a key for one of an earlier controller.
  */
 export const RESTORED_ANNOTATION = "kube-signet/restored";
 
-/** The first bytes of a locked backup, which is an age file: armored and binary. */
+/** The first bytes of an encrypted backup, which is an age file: armored and binary. */
 const LOCKED_STARTS = ["-----BEGIN AGE ENCRYPTED FILE-----", "age-encryption.org/"];
 
-/** Whether the bytes are a locked backup of keys, judging by how they begin. */
+/** Whether the bytes are an encrypted backup of keys, judging by their first bytes. */
 export function isLockedBackup(bytes: Uint8Array): boolean {
   const start = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
   return LOCKED_STARTS.some((each) => start.startsWith(each));
@@ -74,15 +74,12 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
       ? null
       : locate({ field: "tls.crt" }, () => parseCertificate(decoder.decode(certificateBytes)));
   if (certificate !== null && certificate.fingerprint !== fingerprint) {
-    throw new SignetError("key-invalid", "tls.crt and tls.key do not belong together");
+    throw new SignetError("key-invalid", "tls.crt and tls.key do not match");
   }
   if (certificate !== null && !halves.every((half) => half.couldBelongTo(certificate))) {
-    throw new SignetError(
-      "key-invalid",
-      "the second keys of tls.crt and tls.key do not belong together",
-    );
+    throw new SignetError("key-invalid", "the second keys of tls.crt and tls.key do not match");
   }
-  // Values would be sealed for a half that is gone.
+  // Otherwise values would be sealed for a private half that is missing.
   const held = kindsOf({ halves });
   const missing = certificate?.kinds.find((kind) => !held.includes(kind));
   if (missing !== undefined) {
@@ -93,7 +90,7 @@ export function readKeySecret(secret: Secret, order: KeyOrder = "CertNotBefore")
   const createdAt = new Date((typeof created === "string" ? Date.parse(created) : 0) || 0);
   const isDated = createdAt.getTime() > 0;
   const notBefore = order === "CertNotBefore" ? certificate?.notBefore : undefined;
-  // A certificate can carry any date: a key from the future would stay the newest for ever.
+  // A certificate can carry any date: a key from the future would remain the newest forever.
   const orderedAt =
     notBefore === undefined || (isDated && createdAt < notBefore) ? createdAt : notBefore;
   const compromised = secret.metadata.labels[KEY_LABEL] === "compromised";
@@ -125,7 +122,7 @@ export function readKeyFile(text: string, file: string): SealingKey[] {
       ...readKeySecret(parseSecret(object)),
       confirmed: true,
     }));
-    if (keys.length === 0) throw new SignetError("key-invalid", "there is no sealing key in it");
+    if (keys.length === 0) throw new SignetError("key-invalid", "no sealing key found");
     return keys;
   });
 }
@@ -150,7 +147,7 @@ function readPemKeys(text: string, file: string): SealingKey[] {
       last.halves.push(half);
       continue;
     }
-    // Of a kind that this version does not know: ignored, as in a `tls.key`.
+    // A kind that this version does not support is ignored, as in a `tls.key`.
     if (half === null && !isPrivateKeyBlock(block)) continue;
     const privateKey = parsePrivateKey(block);
     keys.push({
@@ -165,7 +162,7 @@ function readPemKeys(text: string, file: string): SealingKey[] {
     });
   }
   if (keys.length > 0) return keys;
-  throw new SignetError("key-invalid", "there is no PEM private key in it");
+  throw new SignetError("key-invalid", "no PEM private key found");
 }
 
 /** Formats a key Secret as the original does, except for the name. */

@@ -56,7 +56,7 @@ export interface PrivateHalf {
   readonly tag?: (message: string) => string;
 }
 
-/** A new key of a kind that stands beside an RSA key. */
+/** A new key of a kind that accompanies an RSA key. */
 export interface CreatedHalf {
   /** The PEM block that follows the RSA key in `tls.key`. */
   readonly privateKeyPem: string;

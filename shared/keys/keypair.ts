@@ -24,7 +24,7 @@ export interface SealingKeyOptions {
 }
 
 /**
- * Creates an RSA key (exponent 65537), keys of further kinds if asked to, and the certificate for
+ * Creates an RSA key (exponent 65537), keys of further kinds if requested, and the certificate for
  * them. Without further kinds, it is the certificate that the original would create.
  */
 export async function createSealingKey(options: SealingKeyOptions): Promise<SealingKeyPair> {
@@ -45,7 +45,7 @@ async function selfSign(
   { notBefore, validForMs, commonName }: SealingKeyOptions,
   halves: readonly CreatedHalf[],
 ): Promise<string> {
-  // Loaded only here: a key is made once a month.
+  // Loaded only here, because a key is created only once a month.
   const { default: forge } = await import("node-forge");
   const { asn1, md, pki } = forge;
   const certificate = pki.createCertificate();

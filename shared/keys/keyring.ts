@@ -26,8 +26,8 @@ export class Keyring {
   }
 
   /**
-   * Replaces all keys with `keys`. Of two with the same fingerprint it keeps one that may seal, and
-   * else the newer, unless only the older one has a certificate.
+   * Replaces all keys with `keys`. Of two keys with the same fingerprint, it keeps one that may
+   * seal, otherwise the newer one, unless only the older one has a certificate.
    */
   replace(keys: readonly SealingKey[]): void {
     const newestFirst = [...keys].sort(
@@ -71,8 +71,8 @@ export class Keyring {
 
   /**
    * Opens `envelope` with whichever key fits. `hint`: the fingerprint of the key that it was
-   * probably sealed with; a wrong hint only costs time. `trials`: those of all values of the object.
-   * Returns null if no key opens the envelope with this label.
+   * probably sealed with; a wrong hint only costs time. `trials`: shared by all values of the
+   * object. Returns null if no key opens the envelope with this label.
    * @throws TrialsExceeded, or what `trials` throws
    */
   async open(
@@ -98,7 +98,7 @@ export class Keyring {
     proven: readonly SealingKey[],
   ): SealingKey[] {
     const hinted = this.#keys.find((key) => key.fingerprint === hint);
-    // A key that was taken away since it opened a value opens no more.
+    // A key that was removed after it opened a value must not be used again.
     const held = proven.filter((key) => this.#keys.includes(key));
     const ordered = new Set([hinted, ...held, this.#lastSuccess, ...this.#keys]);
     return [...ordered].filter(
@@ -113,14 +113,14 @@ function notBeforeOf({ certificate }: SealingKey): number {
 }
 
 /**
- * What a copy of a key can do: seal, be sealed for, or only open; and of two that can do the same,
- * more kinds of envelopes.
+ * Ranks copies of a key by what they can do: seal, be sealed for, or only open; then by the number
+ * of kinds of envelopes that they open.
  */
 function worth({ certificate, confirmed, halves }: SealingKey): number {
   return (certificate === null ? 0 : confirmed ? 2 : 1) + halves.length / 100;
 }
 
-/** A certificate that is further in the future is not of a key that was made just now. */
+/** A certificate that is further in the future does not belong to a key that was just created. */
 const NEAR_MS = 60_000;
 
 /**
@@ -129,7 +129,7 @@ const NEAR_MS = 60_000;
  */
 export function nextNotBefore(newest: SealingKey | null, now: Date): Date {
   const second = Math.floor(now.getTime() / 1000);
-  // Of keys made in one second, the certificates are of the seconds to come.
+  // Keys that are created within one second get certificates of the following seconds.
   const nearMs = newest === null ? 0 : Math.min(notBeforeOf(newest), now.getTime() + NEAR_MS);
   const last = Math.floor(Math.max(newest?.orderedAt.getTime() ?? 0, nearMs) / 1000);
   return new Date(Math.max(second, last + 1) * 1000);

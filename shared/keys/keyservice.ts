@@ -16,23 +16,23 @@ export interface KeyContext {
 
 /** A data key as the service encrypted it. */
 export interface WrappedDataKey {
-  /** Names the key of the service, with its version if the service tells it. */
+  /** Names the service's key, with its version if the service returns it. */
   readonly key: string;
   readonly ciphertext: Uint8Array;
-  /** What a KMS v2 plugin wants to see again when it decrypts, in base64. */
+  /** Annotations that a KMS v2 plugin needs again to decrypt, in base64. */
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /**
- * One key of one service. Both calls throw SignetError: `network` if the service cannot answer now or
- * denies its use, so that the caller tries again; `key-invalid` if it refuses this ciphertext or
- * context. No message has a part of a key.
+ * One key of one service. Both calls throw SignetError: `network` if the service cannot answer now
+ * or denies access, so that the caller retries; `key-invalid` if it refuses this ciphertext or
+ * context. No message contains any part of a key.
  */
 export interface KeyService {
   readonly provider: KmsProvider;
   /** Encrypts a data key of 32 bytes. */
   wrap: (dataKey: Uint8Array, context: KeyContext) => Promise<WrappedDataKey>;
   unwrap: (wrapped: WrappedDataKey, context: KeyContext) => Promise<Uint8Array>;
-  /** The service and its key in words, for logs. */
+  /** A description of the service and its key, for logs. */
   describe: () => string;
 }

@@ -17,7 +17,7 @@ import { pemBlocks } from "./pem.ts";
 /** @throws Error if there is no such kind: names come from our own code, or from this table */
 function kindNamed(name: string): KeyKind {
   const kind = KEY_KINDS.find((each) => each.name === name);
-  if (kind === undefined) throw new Error(`no kind of key is named ${name}`);
+  if (kind === undefined) throw new Error(`unknown kind of key: ${name}`);
   return kind;
 }
 
@@ -61,7 +61,7 @@ export function sealingIn(certificate: Certificate, kind: string): Certificate {
   if (certificate.kinds[0] === kind) return certificate;
   if (!certificate.kinds.includes(kind)) {
     throw new SignetError("certificate-invalid", `the certificate has no ${kind} key`, {
-      hint: "the cluster's next sealing key has one once its controller runs with --hybrid-keys",
+      hint: "to give the cluster's next sealing key one, run its controller with --hybrid-keys",
     });
   }
   // The same object each time, so that its sealer is imported once.
@@ -121,7 +121,7 @@ export function halfBeside(pem: string): PrivateHalf | null {
   return null;
 }
 
-/** Creates keys of the named kinds, to stand beside a new RSA key. */
+/** Creates keys of the named kinds, to accompany a new RSA key. */
 export async function createHalves(kinds: readonly string[]): Promise<CreatedHalf[]> {
   const created = kinds.map((name) => kindNamed(name).createHalf());
   return Promise.all(created.filter((half) => half !== null));

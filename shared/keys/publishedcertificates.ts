@@ -4,9 +4,9 @@
 import { SignetError } from "../errors.ts";
 import { asObject, type JsonObject, metadataOf } from "../kubernetes/object.ts";
 
-/** The certificate that seals, as `GET /v1/cert.pem` answers it. */
+/** The current sealing certificate, as `GET /v1/cert.pem` returns it. */
 const CURRENT = "cert.pem";
-/** Those of former keys, newest first. */
+/** The certificates of former keys, newest first. */
 const FORMER = "former.pem";
 /** The UID of the ConfigMap itself. A copy, such as one in another cluster, has another UID. */
 const PUBLISHED_AS_ANNOTATION = "kube-signet/published-as";
@@ -18,14 +18,14 @@ export interface PublishedCertificates {
   readonly former: string;
 }
 
-/** The name of the ConfigMap, beside the controller's Service of the name `service`. */
+/** Returns the name of the ConfigMap that belongs to the controller's Service `service`. */
 export function publishedName(service: string): string {
   return `${service}-certificates`;
 }
 
 /**
  * Returns `live` with these certificates and nothing else as its data, marked with its own UID;
- * `live` itself if that is how it is.
+ * `live` itself if nothing needs to change.
  */
 export function withPublished(
   live: JsonObject,
@@ -58,10 +58,10 @@ export function readPublished(object: JsonObject): PublishedCertificates {
   const data = asObject(object["data"] ?? null) ?? {};
   const current = data[CURRENT];
   if (typeof current !== "string" || markedUid === undefined) {
-    throw new SignetError("certificate-invalid", "the controller has published no certificate");
+    throw new SignetError("certificate-invalid", "the controller has not published a certificate");
   }
   if (typeof uid !== "string" || markedUid !== uid) {
-    throw new SignetError("certificate-invalid", "a copy, such as that of another cluster");
+    throw new SignetError("certificate-invalid", "it is a copy, for example from another cluster");
   }
   const former = data[FORMER];
   return { current, former: typeof former === "string" ? former : "" };

@@ -16,17 +16,17 @@ const MAX_RECIPIENTS = 32;
 export function checkRecoveryPolicy({ recipients, quorum }: RecoveryPolicy): void {
   checkRecipients(recipients);
   if (recipients.length > MAX_RECIPIENTS) {
-    throw new SignetError("usage", `there are more than ${MAX_RECIPIENTS} recovery recipients`);
+    throw new SignetError("usage", `more than ${MAX_RECIPIENTS} recovery recipients`);
   }
   if (new Set(recipients).size < recipients.length) {
-    throw new SignetError("usage", "a recovery recipient is named twice");
+    throw new SignetError("usage", "duplicate recovery recipient");
   }
   if (quorum === null) return;
   if (quorum < 2 || quorum > recipients.length) {
     throw new SignetError(
       "usage",
       `a quorum of ${quorum} cannot be reached by ${recipients.length} recovery recipients`,
-      { hint: "it is 2 or more, and no more than there are recipients" },
+      { hint: "use at least 2, and at most the number of recipients" },
     );
   }
 }
@@ -55,7 +55,7 @@ export async function recoveryFilesOf(
 /** What one of several holders has of the identity that opens a key's recovery file. */
 export interface Share {
   readonly fingerprint: string;
-  /** How many shares it takes. */
+  /** The number of shares required. */
   readonly quorum: number;
   readonly bytes: Uint8Array;
 }
@@ -67,7 +67,7 @@ export function formatShare({ fingerprint, quorum, bytes }: Share): string {
   return `signet-share-1 ${fingerprint} ${quorum} ${encodeBase64(bytes)}\n`;
 }
 
-/** Null for a line that is no share. */
+/** Returns null if the line is not a share. */
 export function parseShare(line: string): Share | null {
   const [, fingerprint, quorum, base64] = SHARE_LINE.exec(line.trim()) ?? [];
   const bytes = decodeBase64(base64 ?? "");
@@ -75,12 +75,12 @@ export function parseShare(line: string): Share | null {
   return { fingerprint, quorum: Number(quorum), bytes };
 }
 
-/** Wrong shares among the right ones cost a try for each choice of them. */
+/** With wrong shares among the right ones, each combination costs a try. */
 const MAX_CHOICES = 2000;
 
 /**
- * The identity of age that shares of one key make. Anyone can write a share, so where there are more
- * than needed, each choice is tried. Null where none fits.
+ * Returns the age identity that the shares of one key combine to. Anyone can write a share, so if
+ * there are more than needed, each combination is tried. Returns null if none works.
  */
 export async function identityOf(shares: readonly Share[]): Promise<string | null> {
   const distinct = [...new Map(shares.map((each) => [encodeBase64(each.bytes), each])).values()];

@@ -1,11 +1,11 @@
 // What the recovery files of a sealing key are called, and how long they may be.
 // SPEC.md, "Recovery".
 
-/** For whom recovery files are. */
+/** Who can recover a key. */
 export interface RecoveryPolicy {
   /** Recipients of age, all classic or all post-quantum. */
   readonly recipients: readonly string[];
-  /** How many of them it takes. Null: any one of them. */
+  /** The number of recipients required; null: any one of them. */
   readonly quorum: number | null;
 }
 

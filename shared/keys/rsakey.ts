@@ -28,7 +28,7 @@ export function checkKeySize(bits: number, code: ErrorCode): void {
   if (bits < MIN_RSA_BITS) throw new SignetError(code, `an RSA key of ${bits} bits is too small`);
 }
 
-/** Shorter keys are accepted, as by the original, with a warning: they may be broken in our time. */
+/** Shorter keys are accepted, as by the original, with a warning: they may be broken already. */
 export const SAFE_RSA_BITS = 2048;
 
 /** Whether an RSA key is shorter than it should be. */
@@ -36,13 +36,13 @@ export function isShort({ bits }: { readonly bits: number }): boolean {
   return bits < SAFE_RSA_BITS;
 }
 
-/** The largest exponent that the original's runtime takes. */
+/** The largest exponent that the original's runtime accepts. */
 const MAX_EXPONENT = 2n ** 31n - 1n;
 
-/** @throws SignetError `code` if the exponent is none of RSA, with which values would be readable */
+/** @throws SignetError `code` if the exponent is not valid for RSA: values would be readable */
 export function checkExponent(exponent: bigint, code: ErrorCode): void {
   if (exponent >= 3n && exponent <= MAX_EXPONENT && exponent % 2n === 1n) return;
-  throw new SignetError(code, "the exponent of the RSA key is impossible");
+  throw new SignetError(code, "the exponent of the RSA key is invalid");
 }
 
 /** A parsed RSA private key. */
@@ -69,12 +69,12 @@ export function isPrivateKeyBlock(pem: string): boolean {
 
 /**
  * Reads the first private key in a PEM text: PKCS #1 or PKCS #8, without a passphrase.
- * @throws SignetError key-invalid if there is no key, or it is locked, damaged, not RSA or too
+ * @throws SignetError key-invalid if there is no key, or it is encrypted, damaged, not RSA or too
  *   small; the message never quotes the text
  */
 export function parsePrivateKey(text: string): PrivateKey {
   const [pem] = pemBlocks(text, PRIVATE_KEY_LABEL);
-  if (pem === undefined) throw new SignetError("key-invalid", "there is no PEM private key in it");
+  if (pem === undefined) throw new SignetError("key-invalid", "no PEM private key found");
   const { createPrivateKey, createPublicKey } = needNode();
   let key: KeyObject;
   try {
@@ -83,7 +83,7 @@ export function parsePrivateKey(text: string): PrivateKey {
     const locked = /ENCRYPTED/.test(pem);
     throw new SignetError(
       "key-invalid",
-      locked ? "the private key is locked with a passphrase" : "the private key cannot be read",
+      locked ? "the private key is encrypted with a passphrase" : "the private key cannot be read",
     );
   }
   if (key.asymmetricKeyType !== "rsa") {
@@ -102,8 +102,8 @@ export function parsePrivateKey(text: string): PrivateKey {
 }
 
 /**
- * Refuses a key that would not keep a secret or could not open one: OpenSSL reads the parts without
- * asking whether they fit.
+ * Refuses a key that would not keep values secret or could not open them: OpenSSL reads the parts
+ * without checking that they fit together.
  */
 function checkParts(key: KeyObject): void {
   const jwk = key.export({ format: "jwk" });

@@ -5,18 +5,22 @@ import { SignetError } from "../errors.ts";
 import type { SealingKey } from "./sealingkey.ts";
 
 /**
- * What the controller allows for an object or a request: about a minute of a processor, with keys of
- * 4096 bits. The values that etcd can hold in one object, 4,000, need that many only if they are under
- * more than two old keys in turn, and nothing says which.
+ * What the controller allows for an object or a request: about a minute of CPU time, with keys of
+ * 4096 bits. The 4,000 values that etcd can hold in one object need that many only if they are
+ * sealed with more than two old keys in turn, without a record of which.
  */
 export const MAX_TRIALS = 10_000;
 
-/** Opening the values takes more operations than allowed. Trying again would take as many. */
+/** Opening the values takes more operations than allowed. A retry would take as many. */
 export class TrialsExceeded extends SignetError {
   constructor(limit: number) {
-    super("sealedsecret-invalid", `its values need more than ${limit} tries of sealing keys`, {
-      hint: "split it, or re-seal it with `signet reseal`, which records the key of each value",
-    });
+    super(
+      "sealedsecret-invalid",
+      `opening its values takes more than ${limit} attempts with sealing keys`,
+      {
+        hint: "split it, or re-seal it with `signet reseal`, which records the key of each value",
+      },
+    );
   }
 }
 
@@ -25,8 +29,8 @@ export interface TrialsOptions {
   /** How many values to open in parallel. A limit leaves threads for other objects. */
   readonly atOnce?: number;
   /**
-   * Runs one operation, when its turn comes. `count`: how many there were, with this one.
-   * What it throws ends the work.
+   * Runs one operation when its turn comes. `count`: the number of operations so far, including
+   * this one. An error that it throws ends the work.
    */
   readonly run?: <T>(operation: () => Promise<T>, count: number) => Promise<T>;
 }

@@ -19,8 +19,8 @@ import {
 import type { SealingKey } from "./sealingkey.ts";
 
 /**
- * The label of a Secret with a wrapped key, with the values of KEY_LABEL. The original ends when it
- * meets a Secret with its own label that it cannot read.
+ * The label of a Secret with a wrapped key, with the values of KEY_LABEL. The original exits when
+ * it finds a Secret with its own label that it cannot read.
  */
 export const WRAPPED_KEY_LABEL = "kube-signet/sealing-key";
 
@@ -33,10 +33,10 @@ export const WRAPPED_ITEM = "tls.key.wrapped";
  */
 export const WRAPPING_ANNOTATION = "kube-signet/wrapping";
 
-/** The type of the Secret: that of plain keys requires a `tls.key`. */
+/** The type of the Secret. The type of plain key Secrets requires a `tls.key`. */
 export const WRAPPED_TYPE = "kube-signet/wrapped-key";
 
-/** A wrapped key as its Secret has it. Whoever may write the Secret wrote it. */
+/** A wrapped key as its Secret has it. Anyone who may write the Secret may have written it. */
 export interface WrappedKey extends WrappedDataKey {
   readonly provider: KmsProvider;
   readonly fingerprint: string;
@@ -72,7 +72,7 @@ export function isWrapped({ data }: Pick<Secret, "data">): boolean {
   return data.has(WRAPPED_ITEM);
 }
 
-/** Whether an object as the API server returns it is labelled as one. */
+/** Whether an object from the API server has the label of a wrapped key. */
 export function hasWrappedLabel(object: JsonObject): boolean {
   return WRAPPED_KEY_LABEL in (asObject(metadataOf(object)["labels"] ?? null) ?? {});
 }
@@ -157,7 +157,7 @@ function damaged(reason: string, hint?: string): SignetError {
   });
 }
 
-/** What the cipher binds besides the text: nothing that a report shows can be exchanged. */
+/** What the cipher binds besides the text, so that nothing that a report shows can be replaced. */
 function boundTo(
   { provider, key, since, created }: Pick<WrappedKey, "provider" | "key" | "since" | "created">,
   { namespace, name, fingerprint }: KeyContext,
@@ -172,8 +172,8 @@ function momentOf(date: Date): string {
 }
 
 /**
- * Encrypts the text of a `tls.key` with a fresh data key, and has `service` wrap that. Opens the
- * result again through the service, so that what is returned is known to open.
+ * Encrypts the text of a `tls.key` with a fresh data key, and has `service` wrap that key. Opens
+ * the result again through the service, so that the returned key is known to open.
  * @throws SignetError as the service does
  */
 export async function wrapKey(
@@ -218,7 +218,7 @@ export async function openWrappedKey(
 ): Promise<string> {
   const dataKey = await service.unwrap(wrapped, context);
   try {
-    if (dataKey.length !== DATA_KEY_BYTES) throw damaged("does not open");
+    if (dataKey.length !== DATA_KEY_BYTES) throw damaged("cannot be opened");
     const { nonce, sealed } = wrapped;
     const decipher = createDecipheriv("aes-256-gcm", dataKey, nonce, { authTagLength: TAG_BYTES });
     decipher.setAAD(boundTo(wrapped, context));
@@ -226,15 +226,15 @@ export async function openWrappedKey(
     const text = [decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()];
     return Buffer.concat(text).toString("utf8");
   } catch {
-    throw damaged("does not open", "it was changed, or copied from another Secret");
+    throw damaged("cannot be opened", "it was changed, or copied from another Secret");
   } finally {
     dataKey.fill(0);
   }
 }
 
 /**
- * Reads a Secret with a wrapped key as far as it can be read without the key service: the key that is
- * returned opens nothing.
+ * Reads a Secret with a wrapped key as far as it can be read without the key service: the returned
+ * key cannot open values.
  * @throws SignetError key-invalid or certificate-invalid
  */
 export function readClosedKey(secret: Secret): SealingKey {
@@ -246,7 +246,7 @@ export function readClosedKey(secret: Secret): SealingKey {
       ? null
       : locate({ field: "tls.crt" }, () => parseCertificate(new TextDecoder().decode(pem)));
   if (certificate !== null && certificate.fingerprint !== fingerprint) {
-    throw new SignetError("key-invalid", "tls.crt and tls.key.wrapped do not belong together");
+    throw new SignetError("key-invalid", "tls.crt and tls.key.wrapped do not match");
   }
   const createdAt = new Date(created);
   const notBefore = certificate?.notBefore ?? createdAt;
@@ -301,8 +301,8 @@ export function formatWrappedKeySecret(
 }
 
 /**
- * The Secret as it would be with the key in plain text, for those who read keys. It is as old as the
- * key is, but never younger than its Secret.
+ * The Secret as it would be with the key in plain text, for code that reads keys. It is as old as
+ * the key, but never younger than its Secret.
  */
 export function plainSecret(secret: Secret, { created }: WrappedKey, pem: string): Secret {
   const { metadata } = secret;

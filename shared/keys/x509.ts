@@ -39,14 +39,14 @@ export function findCertificatePem(text: string): string {
 }
 
 /**
- * Refuses a certificate that says it signed itself and did not: on its way, somebody took its second
- * key off, or changed something else. `isSelfIssued`: whether issuer and subject have one name.
+ * Refuses a certificate that claims to be self-signed but is not: someone removed its second key in
+ * transit, or changed something else. `isSelfIssued`: whether issuer and subject have one name.
  * @throws SignetError certificate-invalid
  */
 export function checkSignature(isSelfSigned: boolean, isSelfIssued: boolean): void {
   if (isSelfSigned || !isSelfIssued) return;
-  throw new SignetError("certificate-invalid", "the certificate's signature is wrong", {
-    hint: "it was changed after it was made: fetch it again, from a place that you trust",
+  throw new SignetError("certificate-invalid", "the certificate's signature is invalid", {
+    hint: "it was modified after it was created: fetch it again from a source that you trust",
   });
 }
 
@@ -54,14 +54,18 @@ export function checkSignature(isSelfSigned: boolean, isSelfIssued: boolean): vo
 function checkWebCrypto(): void {
   const { subtle } = crypto as Partial<typeof crypto>;
   if (subtle !== undefined) return;
-  throw new SignetError("usage", "this page has no WebCrypto, because it did not come over HTTPS", {
-    hint: "serve the page over HTTPS, or from localhost",
-  });
+  throw new SignetError(
+    "usage",
+    "WebCrypto is not available, because this page was not loaded over HTTPS",
+    {
+      hint: "serve the page over HTTPS, or from localhost",
+    },
+  );
 }
 
 /**
- * Reads the first certificate in a PEM text, as `parseCertificate` in certificate.ts does. Reads only
- * those extensions that kinds of keys ask for.
+ * Reads the first certificate in a PEM text, as `parseCertificate` in certificate.ts does. Reads
+ * only the extensions that the kinds of keys request.
  * @throws SignetError certificate-invalid if there is no certificate, or the first one is damaged,
  *   not RSA or too small; usage if the browser does not provide WebCrypto
  */
@@ -140,8 +144,8 @@ function takePublicKey(spki: Reader): { modulus: Uint8Array; exponent: Uint8Arra
 }
 
 /**
- * Takes a positive integer in the shortest form. OpenSSL reads a negative one as another number than
- * its bytes say, and the fingerprint is one of the bytes.
+ * Takes a positive integer in the shortest form. OpenSSL reads a negative one as a different number
+ * than its bytes say, and the fingerprint is computed from the bytes.
  */
 function takePositive(numbers: Reader): Uint8Array {
   const integer = numbers.take(TAG.integer);

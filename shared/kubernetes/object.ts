@@ -53,7 +53,7 @@ export function placedObjectsOf(
 ): PlacedObject[] {
   const object = asObject(document.value);
   if (object === null) {
-    throw new SignetError("wrong-kind", "expected a Kubernetes object, found something else");
+    throw new SignetError("wrong-kind", "expected a Kubernetes object");
   }
   const kind = object["kind"];
   if (typeof kind !== "string" || !/^(Secret|SealedSecret)?List$/.test(kind)) {
@@ -80,7 +80,7 @@ export function placedObjectsOf(
 
 /**
  * Returns the whole objects of a kind in a document: itself, members of a List, and those inside
- * another object or a list, such as a template of OpenShift or tasks of Ansible. What only refers
+ * another object or a list, such as a template of OpenShift or tasks of Ansible. A mere reference
  * to one has no `spec`.
  * @throws SignetError as `placedObjectsOf`
  */
@@ -107,22 +107,22 @@ export function placedObjectsOfKind(
 }
 
 /**
- * Whether a text may declare an object of a kind; most files need not be parsed. An escape or a tag
- * can write the kind in other letters.
+ * Whether a text may declare an object of a kind; most files need not be parsed. With an escape or
+ * a tag, the kind can be spelled with other characters.
  */
 export function mayDeclare(kind: string, text: string): boolean {
   return text.includes(kind) || /\\|!/.test(text);
 }
 
 /**
- * Whether a text that cannot be parsed names a kind, so that it may be a broken manifest of it. Lines
- * that are comments, also of a chart's templates, declare nothing.
+ * Whether a text that cannot be parsed names a kind, so that it may be a broken manifest of it.
+ * Comment lines, including those of a chart's templates, declare nothing.
  */
 export function namesKind(kind: string, text: string): boolean {
   return text.replace(/^[ \t]*(#.*|\{\{-? ?\/\*[^*\n]*\*\/ ?-?\}\}[ \t\r]*)$/gm, "").includes(kind);
 }
 
-/** Whether a kind is in a file that is not UTF-8, in whatever encoding. */
+/** Whether a file that is not UTF-8 names a kind, in any encoding. */
 export function bytesNameKind(kind: string, bytes: Uint8Array): boolean {
   return new TextDecoder("latin1").decode(bytes).replaceAll("\0", "").includes(kind);
 }
@@ -137,8 +137,8 @@ export function withKind(object: JsonObject, kind: string, apiVersion: string): 
 }
 
 /**
- * Describes an object for error messages: `Secret (v1) "demo/db"`. Leaves out what cannot be a kind, a
- * version or a name: in a broken manifest it may be a value.
+ * Describes an object for error messages: `Secret (v1) "demo/db"`. Omits whatever cannot be a kind,
+ * a version or a name, because in a broken manifest it may be a value.
  */
 export function describeObject(object: JsonObject): string {
   const { apiVersion, kind } = object;
@@ -194,7 +194,7 @@ export function parseMetadata(
     throw new SignetError(code, "must be a mapping", { place: { field: path } });
   const { name = null, namespace = null, labels, annotations, ...rest } = metadata;
   const badName = (field: string): SignetError =>
-    new SignetError(code, "is not a name that Kubernetes accepts", {
+    new SignetError(code, "is not a valid Kubernetes name", {
       hint: "lower-case letters, digits and '-' only; quote it if it looks like a number",
       place: { field: `${path}.${field}` },
     });

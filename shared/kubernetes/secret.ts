@@ -36,7 +36,7 @@ const MAX_DATA_BYTES = 1024 * 1024;
 export function parseSecret(object: JsonObject, names: Names = "valid"): Secret {
   if (object["kind"] !== "Secret" || object["apiVersion"] !== "v1") {
     throw new SignetError("wrong-kind", `expected a Secret (v1), found ${describeObject(object)}`, {
-      hint: 'only Secrets are sealed; a Secret says "apiVersion: v1" and "kind: Secret"',
+      hint: 'only Secrets can be sealed; a Secret has "apiVersion: v1" and "kind: Secret"',
     });
   }
   const data = new Map<string, Uint8Array>();
@@ -44,7 +44,7 @@ export function parseSecret(object: JsonObject, names: Names = "valid"): Secret 
     const place = { field: `data.${key}` };
     const bytes = decodeBase64(textValue(value ?? "", place.field));
     if (bytes === null) {
-      throw new SignetError("secret-invalid", "is not base64", {
+      throw new SignetError("secret-invalid", "is not valid base64", {
         hint: "put plain text under stringData instead",
         place,
       });
@@ -57,7 +57,7 @@ export function parseSecret(object: JsonObject, names: Names = "valid"): Secret 
   let bytes = 0;
   for (const value of data.values()) bytes += value.length;
   if (bytes > MAX_DATA_BYTES) {
-    throw new SignetError("secret-invalid", "holds more than 1 MiB, which no cluster accepts", {
+    throw new SignetError("secret-invalid", "is larger than 1 MiB, which no cluster accepts", {
       place: { field: "data" },
     });
   }
@@ -107,7 +107,7 @@ function fields(object: JsonObject, field: "data" | "stringData"): [string, Json
   for (const [index, [key]] of entries.entries()) {
     if (!isItemName(key)) {
       // Never quote the name: in `{password:value}`, without a space, it contains the value.
-      throw new SignetError("secret-invalid", `the name of item ${index + 1} is not valid`, {
+      throw new SignetError("secret-invalid", `the name of item ${index + 1} is invalid`, {
         hint: "letters, digits, '-', '_' and '.' only, then a colon and a space",
         place: { field },
       });

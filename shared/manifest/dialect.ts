@@ -36,7 +36,7 @@ export function refuseCharacters({ text, base, fail }: Source): void {
   if (text.startsWith("\uFEFF")) fail("a byte order mark within the file", base);
   const old = text.search(LINE_BREAK_OF_YAML_1_1);
   if (old === -1) return;
-  const reason = "an unescaped U+0085, U+2028 or U+2029, which is a line break to some readers";
+  const reason = "an unescaped U+0085, U+2028 or U+2029, which is a line break to some parsers";
   fail(reason, base + old, "manifest-ambiguous");
 }
 
@@ -81,7 +81,7 @@ export function refuseEscapes(c: Source, start: number, end: number): void {
   ) {
     const escape = c.text.slice(at + 1, at + 10);
     if (ESCAPE_NOT_OF_GO.test(escape) || SURROGATE_ESCAPE.test(escape)) {
-      c.fail("an escape after a backslash is not known", c.base + at);
+      c.fail("an unknown escape after a backslash", c.base + at);
     }
     ESCAPED_BREAK_AND_EMPTY_LINE.lastIndex = at;
     if (ESCAPED_BREAK_AND_EMPTY_LINE.test(c.text)) {
@@ -98,7 +98,7 @@ export function refusePlainInFlow(c: Source, start: number, end: number): void {
   const colon = c.text[after] === ":" && /[,[\]{}]/.test(c.text.charAt(after + 1));
   if (colon || text.startsWith(":") || text.includes("?")) {
     const reason =
-      "a ? or : between brackets that readers take differently: put the text in quotes";
+      "a ? or : between brackets that YAML parsers read differently: put the text in quotes";
     c.fail(reason, c.base + start, "manifest-ambiguous");
   }
 }
@@ -147,6 +147,6 @@ export function refuseKeyInLine(c: Source, start: number): void {
 export function refuseBlockOnLineOf(c: Source, offset: number, value: Node): void {
   if (value.type === "scalar" || value.type === "alias" || value.flow) return;
   if (!/[\r\n]/.test(c.text.slice(offset - c.base, value.start - c.base))) {
-    c.fail("a mapping or list that begins on a line where something else stands", value.start);
+    c.fail("a mapping or list that does not begin on a line of its own", value.start);
   }
 }

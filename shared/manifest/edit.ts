@@ -276,28 +276,28 @@ function plan(draft: Draft, root: Node, edit: Edit): Splice[] {
     if (node.type !== "mapping") return refuse("this is not a mapping", edit);
     const mapping = node;
     const { entries, merged } = indexOf(mapping);
-    if (merged) refuse("a merge key << stands here", edit);
+    if (merged) refuse("there is a merge key << here", edit);
     const entry = entries.get(step);
     const empty = entry?.value.type === "scalar" && entry.value.resolved.kind === "null";
     if (entry !== undefined && edit.rename !== undefined && rest.length === 0) {
-      if (entry.keyNode.marked) refuse("an anchor, alias or tag stands here", edit);
+      if (entry.keyNode.marked) refuse("there is an anchor, alias or tag here", edit);
       const flow = mapping.flow || entry.keyNode.style === "double";
       const text = flow ? quote(edit.rename) : formatString(edit.rename);
       return [{ from: entry.keyNode.start, to: entry.keyEnd, text }];
     }
     if (entry === undefined) {
-      if (edit.rename !== undefined) return refuse("there is no such entry", edit);
+      if (edit.rename !== undefined) return refuse("no such entry", edit);
       if (edit.value === undefined) return [];
       return insert(draft, mapping, parent, step, nest(rest, edit.value));
     }
     if (rest.length === 0 || empty) {
       if (edit.value === undefined && rest.length > 0) return [];
-      if (isMarked(entry.value)) refuse("an anchor, alias or tag stands here", edit);
+      if (isMarked(entry.value)) refuse("there is an anchor, alias or tag here", edit);
       return edit.value === undefined
         ? remove(draft, { mapping, entry }, parent, edit)
         : replace(draft, { mapping, entry }, nest(rest, edit.value), edit);
     }
-    if (entry.value.type === "alias") return refuse("an alias stands here", edit);
+    if (entry.value.type === "alias") return refuse("there is an alias here", edit);
     parent = { mapping, entry };
     node = entry.value;
   }
@@ -436,8 +436,7 @@ function placeOf(
   const before = draft.text.slice(after, Math.max(after, old.start));
   if (old.type === "scalar" && old.style === "block") {
     const header = /^( *)[|>][-+0-9]*(?=[ \t]*(?:[ \t]#[^\r\n]*)?\r?\n$)/.exec(before);
-    if (header === null)
-      return refuse("the block of text begins in a way that we do not edit", edit);
+    if (header === null) return refuse("a block of text with such a header cannot be edited", edit);
     const linesTo = Math.max(old.start, blockEnd(draft, old));
     const inlineTo = after + header[0].length;
     return { gap: header[1] ?? " ", inlineTo, linesFrom: old.start, linesTo };
@@ -450,7 +449,7 @@ function placeOf(
     const next = nextLine(draft, after);
     return { gap: " ", inlineTo: after, linesFrom: next, linesTo: next };
   }
-  if (before.includes("#")) return refuse("a comment stands between the key and its value", edit);
+  if (before.includes("#")) return refuse("there is a comment between the key and its value", edit);
   const next = nextLine(draft, old.end);
   const gap = /^ +$/.test(before) ? before : " ";
   return { gap, inlineTo: old.end, linesFrom: next, linesTo: next };
@@ -478,7 +477,7 @@ function remove(
     const to = next === undefined ? entry.value.end : next.start;
     const text = draft.text.slice(from, to);
     const gaps = text.replace(draft.text.slice(entry.start, entry.value.end), "");
-    if (gaps.includes("#")) refuse("a comment stands between the entries", edit);
+    if (gaps.includes("#")) refuse("there is a comment between the entries", edit);
     return [{ from, to, text: "" }];
   }
   if (mapping.entries.length === 1) {
@@ -495,8 +494,8 @@ function remove(
     ];
   }
   // This is the first entry of a list item, so the next entry moves up to the dash.
-  if (next === undefined) return refuse("the entry shares its line", edit);
+  if (next === undefined) return refuse("the entry shares its line with another one", edit);
   const between = draft.text.slice(blockEnd(draft, entry.value), next.start);
-  if (between.trim() !== "") refuse("a comment stands between the entries", edit);
+  if (between.trim() !== "") refuse("there is a comment between the entries", edit);
   return [{ from: entry.start, to: next.start, text: "" }];
 }

@@ -110,7 +110,7 @@ function decode(reader: Reader, start: number): string {
   try {
     value = JSON.parse(reader.text.slice(start, reader.at)) as string;
   } catch {
-    return reader.fail("an escape after a backslash is not known", start);
+    return reader.fail("an unknown escape after a backslash", start);
   }
   if (LONE_SURROGATE.test(value)) reader.fail("an escape that is half a character", start);
   return value;
@@ -153,11 +153,11 @@ function readObject(reader: Reader, depth: number): Node {
   if (skip(reader) === "}") reader.at++;
   else {
     for (;;) {
-      if (skip(reader) !== '"') reader.fail("a key must stand in double quotes", reader.at);
+      if (skip(reader) !== '"') reader.fail("a key that is not in double quotes", reader.at);
       const keyNode = readString(reader);
       const key = String(keyNode.resolved.value);
       if (keys.has(key)) {
-        reader.fail("a key that stands here twice", keyNode.start, "manifest-ambiguous");
+        reader.fail("a duplicate key", keyNode.start, "manifest-ambiguous");
       }
       keys.add(key);
       if (skip(reader) !== ":") reader.fail("a colon is missing after a key", reader.at);

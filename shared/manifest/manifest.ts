@@ -57,7 +57,7 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
     throw new SignetError(code, reason, { place: { ...place, ...document, ...where } });
   };
   const conflict = conflictMark(text);
-  if (conflict !== -1) fail("Git's conflict marks: resolve the conflict first", conflict);
+  if (conflict !== -1) fail("Git conflict markers: resolve the conflict first", conflict);
   const broken = text.search(/\p{Surrogate}|\0/u);
   if (broken !== -1) fail("text that is not valid Unicode, or a NUL", broken);
   for (const chunk of chunks) {

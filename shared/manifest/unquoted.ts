@@ -54,7 +54,7 @@ export function faultOfOpenQuote(text: string, position: number, quote: '"' | "'
 
 /**
  * Finds the line whose value begins with a bracket that was meant as text: it is not closed on its
- * line, and more than the bracket stands there.
+ * line, and the bracket is not alone there.
  */
 export function faultOfOpenBracket(text: string, position: number): LineFault | undefined {
   for (let end = position; end >= 0;) {
@@ -70,7 +70,7 @@ export function faultOfOpenBracket(text: string, position: number): LineFault | 
   return undefined;
 }
 
-/** Why YAML does not read a value without quotes as text, or undefined if it may well do so. */
+/** Why YAML does not read an unquoted value as text; undefined if it may. */
 function whyQuotesAreNeeded(value: string): string | undefined {
   const first = value.charAt(0);
   if (first === '"' || first === "'") return whyQuoteEnds(value, first);
@@ -111,7 +111,7 @@ function hasTextBehindBrackets(value: string): boolean {
 }
 
 interface Line {
-  /** As written; empty where the line has none. */
+  /** As written; empty if the line has none. */
   readonly key: string;
   /** The column of the key. */
   readonly indent: number;

@@ -95,7 +95,7 @@ function composeEvents(
   }
   if (root.type === "scalar" && root.style === "block") {
     // Parsers disagree on how far it must be indented.
-    fail("a block of text that stands alone", root.start, "manifest-ambiguous");
+    fail("a block of text without a key", root.start, "manifest-ambiguous");
   }
   const empty = root.type === "scalar" && root.style === "empty" && !root.marked;
   return empty ? undefined : root;
@@ -207,7 +207,7 @@ function resolveTagged(c: Composer, tag: string, text: string, start: number): R
       return { kind: "string", value: decodeBinary(c, text, start) };
     case "timestamp":
       c.fail(
-        "a timestamp tag, which changes nothing: leave it out",
+        "a timestamp tag, which has no effect: remove it",
         c.base + start,
         "manifest-ambiguous",
       );
@@ -249,7 +249,7 @@ function composeAlias(c: Composer, event: AliasEvent, depth: number): AliasNode 
   const start = c.base + event.anchorStart - 1;
   const anchor = c.anchors.get(anchorName(c, event.anchorStart, event.anchorEnd));
   if (anchor === undefined) {
-    const reason = "an alias of an anchor that is not there: put text that begins with * in quotes";
+    const reason = "an alias of an unknown anchor: put text that begins with * in quotes";
     c.fail(reason, start, undefined, faultOfLine(c.text, event.anchorStart)?.field);
   }
   if (anchor.node === undefined) c.fail("an anchor that contains itself", start);
@@ -337,7 +337,7 @@ function composeEntries(c: Composer, depth: number, flow: boolean): Entry[] {
     if (!flow && entries.length + Number(merged) > 0) refuseKeyInLine(c, start);
     refuseKeyThatGoDoesNotFind(c, start, written, flow);
     if (isMerge(c, event, keyNode)) {
-      if (merged) c.fail("the key << stands here twice", written.start, "manifest-ambiguous");
+      if (merged) c.fail("a duplicate key <<", written.start, "manifest-ambiguous");
       merged = true;
       const source = compose(c, depth + 1, flow);
       refuseBlockOnLineOf(c, written.end, source);
@@ -356,7 +356,7 @@ function composeEntries(c: Composer, depth: number, flow: boolean): Entry[] {
     } else if (earlier.merged && earlier.keyNode.resolved.kind === keyNode.resolved.kind) {
       entries[place] = entry;
     } else {
-      c.fail("a key that stands here twice", written.start, "manifest-ambiguous");
+      c.fail("a duplicate key", written.start, "manifest-ambiguous");
     }
   }
   return entries;
@@ -391,7 +391,7 @@ function merge(c: Composer, source: Node, entries: Entry[], places: Map<string, 
       } else if (earlier.merged && earlier.keyNode.resolved.kind === entry.keyNode.resolved.kind) {
         entries[place] = added;
       } else {
-        const reason = "<< overrides a key that stands before it";
+        const reason = "<< overrides a key that precedes it";
         c.fail(reason, source.start, "manifest-ambiguous");
       }
     }

@@ -1,4 +1,4 @@
-// Reads js-yaml's events, also for lines that need less indentation in Kubernetes than in js-yaml.
+// Reads js-yaml's events, including lines that need less indentation in Kubernetes than in js-yaml.
 
 import { parseEvents, YAMLException } from "js-yaml";
 import type { Event } from "js-yaml";
@@ -12,14 +12,14 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/^deficient indentation/, "a continued line must be indented further"],
   [/within a flow collection$/, "a bracket or brace is not closed"],
   [/^nesting exceeded/, `nested deeper than ${MAX_DEPTH} levels`],
-  [/^unknown escape|^expected hexadecimal/, "an escape after a backslash is not known"],
+  [/^unknown escape|^expected hexadecimal/, "an unknown escape after a backslash"],
   [/multiline key|^expected ':' after/, "a key without a colon"],
   [/^missed comma/, "a comma is missing between brackets or braces"],
   [/^a whitespace character is expected after the key/, "a space is missing after a colon"],
   [/^the stream contains non-printable|^expected valid JSON/, "a control character"],
   [/tag/i, "a tag that is not valid"],
   [/anchor|alias/, "an anchor or alias that is not valid"],
-  [/directive/i, "a directive, which Kubernetes does not read"],
+  [/directive/i, "a directive, which Kubernetes does not support"],
 ];
 
 /** Errors that already say what is wrong. */

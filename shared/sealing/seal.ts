@@ -35,7 +35,7 @@ export async function seal(
   }
   if (namespace === "" && scope !== "cluster-wide") {
     throw new SignetError("secret-invalid", "secret must declare a namespace", {
-      hint: "say metadata.namespace in the manifest, or --namespace",
+      hint: "set metadata.namespace in the manifest, or use --namespace",
     });
   }
   const label = labelBytes(scope, namespace, name);
@@ -95,8 +95,8 @@ export function checkPlace({ metadata }: SealedSecret): void {
   if (scope === "cluster-wide") return;
   const field = needed[scope].find((each) => metadata[each] === "");
   if (field === undefined) return;
-  throw new SignetError("secret-invalid", `says no ${field}, which a value is sealed for`, {
-    hint: `say metadata.${field} in the file; for \`signet set\` and \`signet seal --merge-into\`, --${field} says it too`,
+  throw new SignetError("secret-invalid", `has no ${field}, to which the values are bound`, {
+    hint: `set metadata.${field} in the file, or use --${field} with \`signet set\` or \`signet seal --merge-into\``,
     place: { field: `metadata.${field}` },
   });
 }
@@ -114,14 +114,14 @@ export async function changeItems(
 ): Promise<SealedSecret> {
   if (sealed.legacyData !== undefined) {
     throw sealedSecretError(
-      "the deprecated form holds no values by name: seal it anew",
+      "the deprecated format does not store values by name: re-seal it",
       "spec.data",
     );
   }
   const { name, namespace, annotations } = sealed.metadata;
   const before = sealed.encryptedData;
   for (const item of [...unset, ...rename.keys()]) {
-    if (!before.has(item)) throw itemError("is not there", item);
+    if (!before.has(item)) throw itemError("not found", item);
   }
   const encryptedData = new Map<string, string>();
   const known = stampOf(sealed);
@@ -129,7 +129,7 @@ export async function changeItems(
   for (const [item, text] of before) {
     if (unset.includes(item)) continue;
     const newName = rename.get(item) ?? item;
-    if (encryptedData.has(newName)) throw itemError("is there already", newName);
+    if (encryptedData.has(newName)) throw itemError("already exists", newName);
     encryptedData.set(newName, text);
     const fingerprint = known.get(item);
     if (fingerprint !== undefined) stamp.set(newName, fingerprint);
@@ -139,11 +139,11 @@ export async function changeItems(
   const label = labelBytes(scope, namespace, name);
   for (const [item, value] of set) {
     if (certificate === null) throw new Error("values cannot be sealed without a certificate");
-    if (!isItemName(item)) throw itemError("is not a name for an item", item);
+    if (!isItemName(item)) throw itemError("not a valid item name", item);
     encryptedData.set(item, await sealToText(certificate, value, label));
     stamp.set(item, certificate.fingerprint);
   }
-  // If every value is new, none is left that was sealed for the place before the file was moved.
+  // If every value is new, none remains that was sealed for the file's previous place.
   const isAllNew = set.size > 0 && set.size === encryptedData.size;
   const said = isAllNew ? withSealedFor(annotations, formatSealedFor(scope, label)) : annotations;
   return {
@@ -168,8 +168,8 @@ export const ALGORITHM_HEADER = "kube-signet-algorithm";
  * Returns a copy of a SealedSecret in which every value is sealed with `certificate`, by default
  * that of the current sealing key. Values that were already sealed with it keep their ciphertext.
  * Does not change the name, namespace, scope or template, and does not render templates.
- * `algorithm`: the kind of envelope that every value gets; by default each keeps its kind, if the
- * certificate has a key of it.
+ * `algorithm`: the kind of envelope that every value gets; by default, each keeps its kind if the
+ * certificate has a key of that kind.
  * @throws SignetError decrypt-failed; key-invalid if there is no certificate; certificate-invalid
  *   if it has no key of the kind `algorithm`; or what `trials` throws
  */
@@ -182,7 +182,7 @@ export async function reseal(
   algorithm?: string,
 ): Promise<SealedSecret> {
   if (certificate === undefined) {
-    throw new SignetError("key-invalid", "no key held has a certificate");
+    throw new SignetError("key-invalid", "no loaded key has a certificate");
   }
   const { fingerprint, kinds } = certificate;
   /** The certificate for a value whose envelope is of the kind `before`; null if it may stay. */

@@ -66,7 +66,7 @@ export function parseSealedSecret(object: JsonObject, names: Names = "valid"): S
     mapping(spec["encryptedData"], "spec.encryptedData"),
   )) {
     const field = `spec.encryptedData.${item}`;
-    if (!isItemName(item)) throw sealedSecretError("is not a name for an item", field);
+    if (!isItemName(item)) throw sealedSecretError("is not a valid item name", field);
     if (typeof value !== "string") throw sealedSecretError("must be text", field);
     encryptedData.set(item, value);
   }
@@ -92,7 +92,7 @@ function parseTemplate(template: JsonObject, names: Names): SecretTemplate {
   const data = new Map<string, string>();
   for (const [item, source] of Object.entries(mapping(template["data"], "spec.template.data"))) {
     const field = `spec.template.data.${item}`;
-    if (!isItemName(item)) throw sealedSecretError("is not a name for an item", field);
+    if (!isItemName(item)) throw sealedSecretError("is not a valid item name", field);
     if (typeof source !== "string") throw sealedSecretError("must be text", field);
     data.set(item, source);
   }
@@ -170,7 +170,7 @@ export function merge(target: SealedSecret, update: SealedSecret): SealedSecret 
   }
   if (target.legacyData !== undefined || update.legacyData !== undefined) {
     throw sealedSecretError(
-      "the deprecated form cannot be merged: seal all values anew",
+      "the deprecated format cannot be merged: re-seal all values",
       "spec.data",
     );
   }

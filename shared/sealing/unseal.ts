@@ -96,7 +96,7 @@ async function unsealLegacy(
   const { name, namespace } = metadata;
   const opened = await openLegacy(metadata, legacyData, keyring, trials);
   const object = jsonObjectIn(new TextDecoder().decode(opened.plaintext));
-  if (object === null) throw sealedSecretError("holds no Secret", "spec.data");
+  if (object === null) throw sealedSecretError("does not contain a Secret", "spec.data");
   checkExtent(object);
   const secret = parseSecret({ ...object, kind: "Secret", apiVersion: "v1" });
   return {

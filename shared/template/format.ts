@@ -217,7 +217,7 @@ export class Printer {
       this.#pad(this.#cut(typeName(value)));
     } else if (verb === "p") {
       if (value instanceof List || value instanceof Dict || value instanceof Version) {
-        throw new Fault("%p would print another address every time");
+        throw new Fault("%p would print a different address every time");
       }
       this.#badVerb(value, verb);
     } else {

@@ -35,7 +35,7 @@ export const FUNCTIONS: ReadonlyMap<string, Builtin> = new Map(
   }),
 );
 
-const UNREPEATABLE = "it would give another Secret at every reconcile";
+const UNREPEATABLE = "it would produce a different Secret at every reconcile";
 const EXPENSIVE = "it takes too much time for a template that runs at every reconcile";
 const UNSUPPORTED = "it is not supported";
 

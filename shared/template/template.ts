@@ -55,7 +55,7 @@ export function renderTemplates(
       const result = render(source, data, item, budget);
       bytes += result.length;
       if (bytes <= limits.maxOutputBytes) return result;
-      throw new SignetError("template-failed", "the templates together make too much text");
+      throw new SignetError("template-failed", "the templates together produce too much text");
     });
     rendered.set(item, output);
   }
@@ -114,7 +114,7 @@ function render(source: string, data: Dict, item: string, budget: Budget): Uint8
     if (error instanceof SourceFault) {
       throw new SignetError("template-failed", faultWords(error));
     }
-    // The budget ended before there was a line to name.
+    // The budget was used up before any line was read.
     const reason = error instanceof Fault ? error.message : "the template could not be rendered";
     throw new SignetError("template-failed", reason);
   }

@@ -119,7 +119,7 @@ export class Budget {
 
   /** Counts the work on `length` bytes. @throws Fault if the string is too long */
   bytes(length: number): void {
-    if (!(length <= this.maxBytes)) throw new Fault("the template makes too much text");
+    if (!(length <= this.maxBytes)) throw new Fault("the template produces too much text");
     this.step(1 + Math.floor(length / 128));
   }
 
@@ -145,14 +145,15 @@ export class Text {
   }
   add(bytes: Bytes): void {
     this.#length += bytes.length;
-    if (this.#length > this.#budget.maxBytes) throw new Fault("the template makes too much text");
+    if (this.#length > this.#budget.maxBytes)
+      throw new Fault("the template produces too much text");
     if (this.#parts.push(bytes) % 16 === 0) this.#budget.step();
   }
   /** Appends `bytes` `count` times, and checks the length before it allocates. */
   repeat(bytes: Bytes, count: number): void {
     if (count <= 0 || bytes === "") return;
     if (this.#length + bytes.length * count > this.#budget.maxBytes) {
-      throw new Fault("the template makes too much text");
+      throw new Fault("the template produces too much text");
     }
     this.add(bytes.repeat(count));
   }

@@ -27,7 +27,7 @@ const { publicKey, privateKey } = generateKeyPairSync("rsa", {
 type Name = forge.pki.CertificateField[];
 const named = (name: string): Name => [{ name: "commonName", value: name }];
 
-/** All share one key, which nobody but a test relies on. */
+/** All share one key, which only tests rely on. */
 function sign(subject: Name, issuer: Name, extensions: object[]): string {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);

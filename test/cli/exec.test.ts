@@ -91,5 +91,5 @@ it("is refused where no folder is in memory", async () => {
   const hide = ["unshare", "-rm", "sh", "-c", 'mount --bind "$0" /dev/shm && exec "$@"', folder];
   const { status, stderr } = await runToEnd([...hide, ...command], { cwd: folder });
   expect([status, existsSync(join(folder, "ran"))]).toEqual([1, false]);
-  expect(stderr).toContain("this machine has no folder in memory for plain text");
+  expect(stderr).toContain("this machine has no in-memory file system for plaintext");
 });

@@ -18,7 +18,7 @@ import { KEYS, Workplace } from "./workplace.ts";
 
 const LEADS_OUT = "a link in this path leads outside the repository";
 
-const DEEP = "more than 256 folders within each other";
+const DEEP = "folders are nested more than 256 deep";
 
 const SECRET = `apiVersion: v1
 kind: Secret
@@ -264,7 +264,7 @@ describe("pipes and devices", () => {
         const isPassedOver = what === "device" && args[0] === "seal";
         if (isPassedOver)
           expect(result.stderr).toContain(`dev/x.yaml: skipped, because ${LEADS_OUT}`);
-        else expectRefused(result, "dev/x.yaml", "it is not a regular file");
+        else expectRefused(result, "dev/x.yaml", "not a regular file");
       }
       if (what === "device") {
         git("add", ".");
@@ -277,7 +277,7 @@ describe("pipes and devices", () => {
     rmSync(at("certificates/dev.pem"));
     if (what === "pipe") execFileSync("mkfifo", [at("certificates/dev.pem")]);
     else symlinkSync("/dev/zero", at("certificates/dev.pem"));
-    const words = "it is not a regular file";
+    const words = "not a regular file";
     const refused = await place.signet(["seal", "--cluster", "dev", "-"], SECRET);
     expectRefused(refused, "certificates/dev.pem", words);
     place.write("signet.yaml", `clusters: {test: {url: "file://${at("certificates/dev.pem")}"}}\n`);

@@ -135,7 +135,7 @@ describe("several kubeconfigs", () => {
     const { status, stderr } = await fetchCertificate([], { KUBECONFIG: "none:empty" });
     expect([status, stderr.split("\n")[0]]).toEqual([
       2,
-      "signet: error: invalid configuration: no configuration has been provided; KUBECONFIG names none, not found",
+      "signet: error: invalid configuration: no configuration has been provided; not found: none, from KUBECONFIG",
     ]);
   });
 
@@ -263,13 +263,13 @@ describe("a login", () => {
   });
 
   it.each([
-    [{ token: "hunter2", username: "u" }, "a token and a password are both given"],
-    [{ "as-groups": ["g"] }, "as-uid, as-groups or as-user-extra are given without as"],
+    [{ token: "hunter2", username: "u" }, "a token and a password are both set"],
+    [{ "as-groups": ["g"] }, "as-uid, as-groups or as-user-extra is set without as"],
     [
       exec("x", { apiVersion: "client.authentication.k8s.io/v1alpha1" }),
       "not one of client.authentication.k8s.io/v1,",
     ],
-    [exec("x", { interactiveMode: "" }), "exec has no interactiveMode"],
+    [exec("x", { interactiveMode: "" }), "exec needs an interactiveMode"],
     [
       { "auth-provider": { name: "gcp", config: { "cmd-path": "touch ran" } } },
       'no auth-provider "gcp"',
@@ -340,7 +340,7 @@ describe("a login plugin", () => {
   it("that must ask a person is refused where there is no terminal", async () => {
     const command = plugin("login", prints({ token: "t" }));
     const stderr = await failure(trusted(), exec(command, { interactiveMode: "Always" }));
-    expect(stderr).toContain("asks questions, and standard input is not a terminal");
+    expect(stderr).toContain("needs to ask questions, but standard input is not a terminal");
     expect(runs()).toBe(0);
   });
 
@@ -400,11 +400,11 @@ describe("a login plugin", () => {
       "SSO session expired, run aws sso login\n",
       "failed with exit code 255",
     ],
-    ["echo hunter2", "", "printed what is not an ExecCredential"],
+    ["echo hunter2", "", "did not print an ExecCredential"],
     [
       prints({ token: "hunter2" }, "client.authentication.k8s.io/v1beta1"),
       "",
-      `printed what is not an ExecCredential of ${V1}`,
+      `did not print an ExecCredential of ${V1}`,
     ],
     [prints({}), "", "printed neither a token nor a client certificate"],
     [
@@ -418,7 +418,7 @@ describe("a login plugin", () => {
       "printed an expirationTimestamp that is not a time",
     ],
     [prints({ token: { hunter2: 1 } }), "", "printed a status whose token is not text"],
-    ["kill -9 $$", "", "was ended by SIGKILL"],
+    ["kill -9 $$", "", "was terminated by SIGKILL"],
     ["head -c 2000000 /dev/zero", "", "printed too much"],
   ])("that does %j is named, with the user", async (script, own, words) => {
     const command = plugin("login", script);
@@ -459,10 +459,10 @@ describe("a proxy", () => {
     await proxy.close();
     const gone = await failure(away, {}, { HTTPS_PROXY: address });
     const ofCluster = await failure({ ...away, "proxy-url": address }, {});
-    const named = `cannot reach the cluster at https://10.1.2.3:6443 through the proxy ${proxy.url} of`;
+    const named = `cannot reach the cluster at https://10.1.2.3:6443 through the proxy ${proxy.url} from`;
     expect(refused).toContain(`${named} HTTPS_PROXY: the proxy refused with status 502\n`);
-    expect(gone).toContain(`${named} HTTPS_PROXY: nothing listens there (ECONNREFUSED)\n`);
-    expect(ofCluster).toContain(`${named} the cluster's proxy-url: nothing listens there`);
+    expect(gone).toContain(`${named} HTTPS_PROXY: connection refused (ECONNREFUSED)\n`);
+    expect(ofCluster).toContain(`${named} the cluster's proxy-url: connection refused`);
     expect(gone).toContain('it is that of context "a", cluster "a", user "a" of config;');
   });
 });
@@ -485,7 +485,7 @@ it("a SOCKS proxy is given the host's name, and not its address", async () => {
   const stderr = await failure({ server: "https://api.test", "proxy-url": address }, {});
   proxy.close();
   expect(asked).toEqual([expect.stringContaining("api.test")]);
-  expect(stderr).toContain(`through the proxy ${address} of the cluster's proxy-url`);
+  expect(stderr).toContain(`through the proxy ${address} from the cluster's proxy-url`);
 });
 
 describe("the authorities of the machine", () => {
@@ -522,7 +522,7 @@ describe("the authorities of the machine", () => {
   });
 
   it.each([
-    ["nothing", "the certificate authority has no valid certificate"],
+    ["nothing", "the certificate authority contains no valid certificate"],
     [undefined, "ca.pem: cannot read: no such file or directory"],
   ])("with the file %j is an error that names it", async (text, words) => {
     if (text !== undefined) write("ca.pem", text);

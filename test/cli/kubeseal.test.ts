@@ -111,7 +111,7 @@ it("seals names that Helm renders later, without a word to a script", async () =
   const signet = [process.execPath, resolve("dist/signet.cjs"), "seal", ...cert];
   const refused = await runToEnd(signet, { stdin: secret, cwd: folder, env: { HOME: folder } });
   expect([refused.status, refused.stdout]).toEqual([1, ""]);
-  expect(refused.stderr).toContain("metadata.name: is not a name that Kubernetes accepts");
+  expect(refused.stderr).toContain("metadata.name: is not a valid Kubernetes name");
 });
 
 it.each(["", "{{ not YAML", "a: b\n"])(
@@ -159,7 +159,7 @@ describe("a certificate's address", () => {
     const silent = ["--cert", `${url}/silence`, "--request-timeout", "300ms"];
     const late = await kubeseal(["--fetch-cert", ...silent]);
     expect(late.status).toBe(1);
-    expect(late.stderr).toContain("no answer within 0.3 s");
+    expect(late.stderr).toContain("no response within 0.3 s");
   });
 
   it("shows no password", async () => {
@@ -297,7 +297,7 @@ describe("files", () => {
         status: 1,
         stdout: "",
         stderr: expect.stringContaining(
-          `error: ${path}: cannot use it: a link in this path leads outside the repository`,
+          `error: ${path}: cannot use this path: a link in this path leads outside the repository`,
         ) as string,
       });
     }

@@ -56,8 +56,8 @@ describe("a certificate by its address", () => {
 
   it.for<[string, RequestListener, string, string]>([
     ["is not there", (_q, r) => r.writeHead(404).end(), "2m", "404 Not Found"],
-    ["never comes", () => undefined, "300ms", "no answer within 0.3 s"],
-    ["is cut off", (q) => q.socket.destroy(), "2m", "the connection was cut"],
+    ["never comes", () => undefined, "300ms", "no response within 0.3 s"],
+    ["is cut off", (q) => q.socket.destroy(), "2m", "connection closed unexpectedly"],
     ["is too large", (_q, r) => r.end("x".repeat(2 ** 21)), "2m", "the answer is too large"],
   ])("is told where it %s", async ([, listener, timeout, reason]) => {
     const url = `${await serve(listener)}/cert.pem`;
@@ -72,7 +72,7 @@ describe("a certificate by its address", () => {
     const url = await serve(() => undefined);
     await new Promise((done) => servers.pop()?.close(done));
     const { stderr } = await signet(["cert", "show", url.replace("//", "//user:hunter2@")]);
-    expect(stderr).toContain(`cannot fetch "${url}": nothing listens there (ECONNREFUSED)\n`);
+    expect(stderr).toContain(`cannot fetch "${url}": connection refused (ECONNREFUSED)\n`);
     expect(stderr).not.toContain("hunter2");
   });
 
@@ -171,7 +171,7 @@ describe("the cluster's certificate", () => {
     const args = ["--kubeconfig", config(url), "--request-timeout", "300ms"];
     const { status, stderr } = await signet(["cert", "fetch", ...args]);
     expect(stderr).toContain(
-      `signet: error: cannot reach the cluster at ${url}: no answer within 0.3 s\n`,
+      `signet: error: cannot reach the cluster at ${url}: no response within 0.3 s\n`,
     );
     expect(status).toBe(1);
   });

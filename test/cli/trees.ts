@@ -12,7 +12,7 @@ export interface Tree {
   readonly title: string;
   /** Sorted. */
   readonly want: string;
-  /** What must be told beside the findings, if anything is asked for. */
+  /** What must be reported in addition to the findings, if anything. */
   readonly said: string;
   /** The command's arguments. */
   readonly args: readonly string[];

@@ -102,7 +102,7 @@ describe("build/version.mjs", () => {
     const before = readFileSync(join(folder, CHART), "utf8");
     expect(() => {
       become("12.3.4");
-    }).toThrow("CHANGELOG.md: nothing there matches");
+    }).toThrow("CHANGELOG.md: nothing matches");
     expect(readFileSync(join(folder, CHART), "utf8")).toBe(before);
   });
 });

@@ -41,7 +41,7 @@ export class Workplace {
   /** Everything that a command may write to lies in it, but what is in memory. */
   readonly root = mkdtempSync(join(tmpdir(), "signet-workplace-"));
   readonly folder = join(this.root, "config");
-  /** A folder in memory of its own, so that what is left there is left by this test. */
+  /** A separate folder in memory, so that anything left in it was left by this test. */
   readonly memory = mkdtempSync("/dev/shm/signet-test-");
   /** Scripts and what they saw: apart, as these hold plaintext. */
   readonly #notes = mkdtempSync(join(tmpdir(), "signet-editor-"));

@@ -5,11 +5,11 @@ import { realpathSync } from "node:fs";
 import { PartsUnavailable } from "../parts/build.ts";
 import { BED_HOST } from "./program.ts";
 
-/** Who is missing which of these is told the package of Debian and Ubuntu. */
+/** The Debian and Ubuntu package of each program, for the message about missing ones. */
 const PACKAGES = { unshare: "util-linux", setpriv: "util-linux", mount: "mount", ip: "iproute2" };
 
 /**
- * Wraps a command in network and mount namespaces of its own. The API server's proxy refuses
+ * Runs a command in its own network and mount namespaces. The API server's proxy refuses
  * loopback addresses, so the bed has one more; the Go original reads its credentials below /run,
  * so the bed has an empty one.
  */

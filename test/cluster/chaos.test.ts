@@ -195,7 +195,7 @@ describe("a bad connection", () => {
       await plane.apply(await sealed(certificate, object));
       // Bookmarks come every minute or so: less silence than that says nothing.
       await untilData(plane, "silent", "missed", { a: "1" });
-      expect(controller.logs()).toContain("the watch went silent");
+      expect(controller.logs()).toContain("the watch stopped sending events");
     } finally {
       await controller.stop();
       await proxy.stop();

@@ -63,7 +63,10 @@ export class Churn {
     }
   }
 
-  /** Steps until told to stop. A step that fails since the API server is away is no step. */
+  /**
+   * Performs steps until it is stopped. A step that fails because the API server is down does not
+   * count.
+   */
   async run(signal: AbortSignal, pauseMs: number): Promise<void> {
     while (!signal.aborted) {
       await this.step().catch(() => undefined);

@@ -170,11 +170,11 @@ const CONTROLLERS =
   "garbage-collector-controller,namespace-controller,serviceaccount-controller," +
   "clusterrole-aggregation-controller,serviceaccount-token-controller";
 
-/** What differs where there is a kubelet, whose Pods have service accounts, and where there is none. */
+/** Settings that depend on whether there is a kubelet, whose Pods have service accounts. */
 function apiServerFlagsFor(nodes: ControlPlaneOptions["nodes"]): string[] {
   if (nodes === undefined) {
     return [
-      // Not reached by anyone: the host has no route of its own inside the bed's namespace.
+      // Never connected to: the host has no route inside the bed's namespace.
       ...["--advertise-address=198.51.100.1", "--endpoint-reconciler-type=none"],
       "--authorization-mode=RBAC",
       // There is no kubelet: Pods here need no service account.

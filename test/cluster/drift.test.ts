@@ -119,7 +119,7 @@ describe("an edit of our Secret is put back", () => {
     await edit({ stringData: { password: "evil" } }, "some-operator");
     await untilData(plane, NAMESPACE, name, STRING_DATA);
     expect(await untilDriftEvent()).toBe(
-      "Normal DriftCorrected the Secret had been changed by some-operator (data.password) and was put back",
+      "Normal DriftCorrected the Secret was changed by some-operator (data.password) and has been restored",
     );
     expect(await counted()).toBe(before + 1);
     // What it writes comes through a pipe, a moment later.
@@ -129,7 +129,7 @@ describe("an edit of our Secret is put back", () => {
           .logs()
           .split("\n")
           .find(
-            (text) => text.includes("drift put back") && text.includes(`${NAMESPACE}/${name} `),
+            (text) => text.includes("drift reverted") && text.includes(`${NAMESPACE}/${name} `),
           ),
       ),
     );
@@ -142,7 +142,7 @@ describe("an edit of our Secret is put back", () => {
     await declare();
     expect((await plane.request("DELETE", secretPath())).status).toBe(200);
     await untilData(plane, NAMESPACE, name, STRING_DATA);
-    expect(await untilDriftEvent()).toContain("had been deleted and was put back");
+    expect(await untilDriftEvent()).toContain("was deleted and has been restored");
   });
 
   it("when it was replaced by one of another type under our marks", async () => {

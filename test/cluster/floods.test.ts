@@ -274,6 +274,8 @@ it("serves others while a tenant has thousands of values opened, under all keys 
   await Promise.all(flood);
   expect(answers).toContain(413);
   const { synced } = await untilVerdict(plane, "tenant", "in-turn", "Invalid");
-  expect(synced?.message).toBe("its values need more than 10000 tries of sealing keys");
+  expect(synced?.message).toBe(
+    "opening its values takes more than 10000 attempts with sealing keys",
+  );
   await serveAll();
 });

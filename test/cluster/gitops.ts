@@ -1,5 +1,5 @@
 // The pull model of GitOps, for real: a bare repository, a developer's clone of it, and Argo CD's
-// engine on a clone of its own.
+// engine on its own clone.
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

@@ -133,7 +133,7 @@ describe("POST /v1/verify", () => {
     const answer = await post("/v1/verify", await body());
     expect(answer.status).toBe(status);
     const text = await answer.text();
-    expect(text).toBe(status === 400 ? "not one SealedSecret\n" : "");
+    expect(text).toBe(status === 400 ? "not a SealedSecret\n" : "");
   });
 });
 
@@ -510,7 +510,7 @@ describe("TLS and tokens", () => {
     try {
       expect(await servedName(served.port, served.host)).toBe("first");
       writeFileSync(files.key, "no key at all");
-      await plane.waitFor("the complaint", () => served.logs().includes("kept as it was"));
+      await plane.waitFor("the complaint", () => served.logs().includes("keeping the previous one"));
       expect(await servedName(served.port, served.host)).toBe("first");
       write(await pair("second"));
       await plane.waitFor(

@@ -124,11 +124,11 @@ describe("our controller on a Node without ML-KEM", () => {
     const { synced } = await untilVerdict(plane, "demo", "idle", "DecryptFailed");
     expect(synced?.message).toBe("no key could decrypt secret (a)");
     await untilData(plane, "demo", "old", { a: "1" });
-    expect(controller.logs()).toContain("post-quantum half lies idle");
+    expect(controller.logs()).toContain("post-quantum half is not used");
   });
 
   it("refuses --hybrid-keys in words", async () => {
     const starting = startSignet(plane, { flags: FLAGS, node: partPath("node22") });
-    await expect(starting).rejects.toThrow(/--hybrid-keys needs Node 24\.7 or newer/);
+    await expect(starting).rejects.toThrow(/--hybrid-keys requires Node 24\.7 or newer/);
   });
 });

@@ -196,7 +196,7 @@ describe("a key that is marked compromised", () => {
       return conditions.find(({ type }) => type === "KeyCompromised")?.message ?? "";
     };
     await plane.waitFor("the condition", async () => (await condition()) !== "");
-    expect(await condition()).toContain("sealed under a compromised key: value;");
+    expect(await condition()).toContain("sealed with a compromised key: value;");
     await plane.waitFor("the Event", async () =>
       (await eventsOf(plane, "demo", name)).some((event) =>
         event.includes("Warning KeyCompromised"),

@@ -16,7 +16,7 @@ export interface RunningService {
   rotate: () => Promise<void>;
   /** Whether a wrapped key says which version wrapped it. */
   readonly tellsVersion: boolean;
-  /** It no longer answers. */
+  /** Makes it stop answering. */
   pause: () => Promise<void>;
   resume: () => Promise<void>;
   stop: () => Promise<void>;
@@ -188,7 +188,7 @@ async function startAwsKms(): Promise<RunningService> {
     ],
     env: { AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY: "example" },
     tellsVersion: false,
-    // Amazon rotates a key by itself, and keeps its name.
+    // Amazon rotates keys automatically, and keeps their names.
     rotate: () => Promise.resolve(),
     pause,
     resume,

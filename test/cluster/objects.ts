@@ -55,7 +55,7 @@ export interface Seen {
   readonly sealedUnder: Record<string, string[]>;
 }
 
-/** What a SealedSecret's status tells. */
+/** The facts in a SealedSecret's status. */
 export async function statusOf(
   plane: ControlPlane,
   namespace: string,

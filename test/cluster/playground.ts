@@ -36,7 +36,7 @@ function reachableHost(): string {
   );
 }
 
-/** What to try; `more`: what there is beside that. */
+/** What to try; `more`: additional suggestions. */
 function guide(kubeconfig: string, kubectl: string, more: string): string {
   const programs = resolve(process.cwd(), "dist");
   return `
@@ -106,7 +106,7 @@ async function playOnNode(kubectl: string): Promise<void> {
   }
 }
 
-/** An API server, and the controller beside it. */
+/** Starts an API server and the controller. */
 async function playWithoutNode(kubectl: string): Promise<void> {
   let plane: ControlPlane | undefined;
   try {
@@ -146,7 +146,7 @@ async function play(): Promise<void> {
   else process.exitCode = await playInNamespaces(ended);
 }
 
-// The programs die with this one, whatever ends it; asked nicely, the folder goes as well.
+// The programs die with this one, however it ends; after a signal, the folder is also removed.
 const ended = new Promise<string>((done) => {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, done);
 });

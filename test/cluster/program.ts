@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { clockOfChildren } from "../clock.ts";
 
-/** The address that the bed's network namespace has beside loopback (see test/run.ts). */
+/** The address of the bed's network namespace other than loopback (see test/run.ts). */
 export const BED_HOST = "198.51.100.10";
 /** Set by test/run.ts for everything that runs inside the namespaces of the bed. */
 export const BED_VARIABLE = "KUBE_SIGNET_BED";

@@ -1,4 +1,4 @@
-// A proxy between a controller and the API server that lets a test stand between two calls.
+// A proxy between a controller and the API server that lets a test act between two calls.
 import { writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, request as httpsRequest } from "node:https";
@@ -18,7 +18,7 @@ export interface ProxiedCall {
   readonly accept: string;
 }
 
-/** What the proxy answers by itself; the API server never hears of the call. */
+/** A response of the proxy itself; the API server never sees the call. */
 export interface OwnAnswer {
   readonly status: number;
   readonly reason: string;

@@ -132,7 +132,9 @@ describe("the published ConfigMap", () => {
     const { status, stderr } = await run("signet", args, await plane.kubeconfig());
     expect([status, stderr]).toEqual([0, ""]);
     const said = await run("signet", [...args, "-v"], await plane.kubeconfig());
-    expect(said.stderr).toContain("copied-certificates: a copy, such as that of another cluster");
+    expect(said.stderr).toContain(
+      "copied-certificates: it is a copy, for example from another cluster",
+    );
     expect(said.stderr).toContain("the controller answers by the service proxy");
   });
 });

@@ -297,7 +297,7 @@ describe("a replica without the right to a Lease", () => {
     expect((await plane.request("DELETE", path)).status).toBe(200);
     const replica = await start("replica-1");
     await plane.waitFor("it to lead", async () => (await metricOf(replica, "leader")) === 1);
-    expect(replica.logs()).toContain("no right to a Lease");
+    expect(replica.logs()).toContain("no permission to use a Lease");
     await declare("alone", "1");
     await untilData(plane, "demo", "alone", { value: "1" });
     const metadata = { name: "signet-lease", namespace: "kube-system" };

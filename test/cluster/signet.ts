@@ -107,7 +107,7 @@ export interface RunningController {
   readonly pid: number;
   /** All that it wrote, stdout and stderr. */
   logs: () => string;
-  /** Sends a signal and returns at once; `exited` tells when it worked. */
+  /** Sends a signal and returns at once; `exited` resolves when it has ended. */
   kill: (signal: NodeJS.Signals) => void;
   readonly exited: Promise<number | NodeJS.Signals>;
   /** SIGTERM, then SIGKILL after 10 seconds; the exit status, or the signal that ended it. */

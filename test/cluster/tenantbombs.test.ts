@@ -85,7 +85,7 @@ async function expectOthersServed(before: Awaited<ReturnType<typeof lease>>): Pr
     return now.renewed === before.renewed ? undefined : now;
   });
   expect([after.holder, after.transitions]).toEqual([before.holder, before.transitions]);
-  expect(controller.logs()).not.toContain("this replica follows");
+  expect(controller.logs()).not.toContain("this replica is a follower");
 }
 
 const items = (count: number, source: (index: number) => string): Record<string, string> =>

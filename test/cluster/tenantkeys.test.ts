@@ -246,7 +246,7 @@ describe("someone who may create and delete Secrets in the controller's namespac
       async () =>
         (await metricOf(controller, "sealing_key_changes_total", { reason: "removed" })) === 1,
     );
-    expect(controller.logs()).toContain("another sealing key seals from now on");
+    expect(controller.logs()).toContain("the active sealing key changed");
   });
 });
 

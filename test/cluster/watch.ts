@@ -48,8 +48,8 @@ function differences(path: string, before: unknown, after: unknown): string[] {
 }
 
 /**
- * Watches all objects of these kinds from now on. Where the API server interrupts a watch, a list tells
- * what is gone, made anew (its uid) and changed (its generation).
+ * Watches all objects of these kinds from now on. If the API server interrupts a watch, a list
+ * shows what was deleted, re-created (its uid) and changed (its generation).
  */
 export async function startWatch(plane: ControlPlane, watched: readonly Watched[]): Promise<Watch> {
   const disturbances: string[] = [];
@@ -99,7 +99,7 @@ export async function startWatch(plane: ControlPlane, watched: readonly Watched[
     const take = ({ type, object }: WatchEvent): void => {
       if (type === "ERROR") {
         version = undefined;
-        // Without generations, what happened since cannot be told.
+        // Without generations, it is unknown what happened since.
         if (!one.fields.includes("spec")) faults.push(`${one.kind}: ${object.message ?? ""}`);
         return;
       }

@@ -196,12 +196,12 @@ describe.each(KEY_SERVICES)("with %s", (_words, startService) => {
       await untilData(plane, "demo", name, { value: VALUE });
       controller.kill("SIGUSR1");
       await plane.waitFor("a renewal to fail", () =>
-        controller.logs().includes("sealing key could not be made"),
+        controller.logs().includes("sealing key could not be created"),
       );
       await stop(controller);
       const waiting = await start(service, [BACKED_UP], "alive");
       await plane.waitFor("it to say so", () =>
-        waiting.logs().includes("wrapped sealing keys wait for the key service"),
+        waiting.logs().includes("wrapped sealing keys are waiting for the key service"),
       );
       expect((await fetch(`${waiting.url}/readyz`)).status).toBe(503);
       expect(await metricOf(waiting, "sealing_keys_waiting")).toBe(1);
@@ -242,7 +242,7 @@ describe.each(KEY_SERVICES)("with %s", (_words, startService) => {
       async () => (await metricOf(again, "sealing_keys", { state: "malformed" })) === 2,
     );
     expect(await certificateOf(again)).toBe(certificate);
-    expect(again.logs()).toContain("wrapped sealing key does not open, skipped");
+    expect(again.logs()).toContain("wrapped sealing key cannot be opened, skipped");
   });
 });
 

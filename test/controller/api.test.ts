@@ -310,7 +310,7 @@ describe("verify", () => {
     const answer = await post(service, "/v1/verify", await body());
     expect([answer.status, await answer.text()]).toEqual([
       status,
-      status === 400 ? "not one SealedSecret\n" : "",
+      status === 400 ? "not a SealedSecret\n" : "",
     ]);
   });
 
@@ -320,7 +320,7 @@ describe("verify", () => {
       method: "POST",
       body: new Uint8Array([0x61, 0xff]),
     });
-    expect([answer.status, await answer.text()]).toEqual([400, "not one SealedSecret\n"]);
+    expect([answer.status, await answer.text()]).toEqual([400, "not a SealedSecret\n"]);
   });
 });
 
@@ -459,7 +459,7 @@ describe("rotate", () => {
     const hybrid: unknown = await (await post(service, "/v1/rotate", old, headers)).json();
     expect(await startOf(hybrid)).toBe("PQ1A");
     expect(await startOf(hybrid, "rsa")).toMatch(/^AQ/);
-    expect(await startOf(old, "rot13")).toBe("400 no such algorithm\n");
+    expect(await startOf(old, "rot13")).toBe("400 unknown algorithm\n");
     service.keyring.replace([testKey("first")]);
     expect(await startOf(old, "hybrid")).toBe("400 the sealing key has no hybrid key\n");
   });
@@ -666,7 +666,7 @@ describe.each(["/v1/verify", "/v1/rotate"])("tries of keys by %s", (path) => {
     const answer = await post(service, path, object);
     expect([answer.status, await answer.text()]).toEqual([
       413,
-      "too many values of different keys: send fewer at a time\n",
+      "too many values sealed with different keys: send fewer at a time\n",
     ]);
     expect(service.count()).toBe(10_000);
     expect(
@@ -865,7 +865,7 @@ describe("where a token is wanted", () => {
     const answer = await post(service, "/v1/verify", await sealed(), headers);
     expect([answer.status, await answer.text()]).toEqual([
       503,
-      "the token cannot be checked now\n",
+      "cannot check the token at this time\n",
     ]);
     expect((await post(service, "/v1/verify", "x")).status).toBe(429);
     api = await startApiServer();

@@ -84,7 +84,7 @@ describe("a call", () => {
     expect(error).toMatchObject({
       status: 422,
       reason: "Invalid",
-      message: "the API server answered 422 Invalid (data.password)",
+      message: "the API server returned 422 Invalid (data.password)",
       retryAfterMs: 3_000,
     });
   });
@@ -94,7 +94,7 @@ describe("a call", () => {
     expect(await refusal(client.call("GET", DB))).toMatchObject({
       status: 502,
       reason: "HTTP502",
-      message: "the API server answered 502 HTTP502",
+      message: "the API server returned 502 HTTP502",
       retryAfterMs: undefined,
     });
   });
@@ -104,13 +104,13 @@ describe("a call", () => {
     expect(await refusal(client.call("GET", DB, { timeoutMs: 30 }))).toMatchObject({
       status: 0,
       reason: "Timeout",
-      message: `no answer to GET ${DB}`,
+      message: `no response to GET ${DB}`,
     });
     server.once("GET", DB, (response) => response.socket?.destroy());
     expect(await refusal(client.call("GET", DB))).toMatchObject({
       status: 0,
       reason: "Unreachable",
-      message: "the API server cannot be reached: ECONNRESET",
+      message: "the API server is unreachable: ECONNRESET",
     });
     server.once("GET", DB, (response) => {
       response.writeHead(200, { "content-length": "100" });
@@ -118,11 +118,11 @@ describe("a call", () => {
     });
     expect(await refusal(client.call("GET", DB))).toMatchObject({
       status: 0,
-      message: "the API server cannot be reached: ECONNRESET",
+      message: "the API server is unreachable: ECONNRESET",
     });
     await server.close();
     expect(await refusal(client.call("GET", DB))).toMatchObject({
-      message: "the API server cannot be reached: ECONNREFUSED",
+      message: "the API server is unreachable: ECONNREFUSED",
     });
     server = await startApiServer();
   });

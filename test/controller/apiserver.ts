@@ -39,9 +39,9 @@ export interface ApiServer {
   put(path: string, object: JsonObject): JsonObject;
   /** What someone else deletes. */
   remove(path: string): void;
-  /** Does what no open watch is told of any more, as if the line had been cut already. */
+  /** Makes changes that open watches do not receive, as if the connection had already been lost. */
   unheard(work: () => void): void;
-  /** Versions up to now are no longer known, as after etcd's compaction. */
+  /** Forgets all versions so far, as after etcd's compaction. */
   compact(): void;
   /** Answers the next request of this method and path (or `watch PATH`) in place of the server. */
   once(method: string, path: string, answer: Answer): void;
@@ -70,7 +70,7 @@ export function watchLine(type: string, object: JsonObject): string {
   return `${JSON.stringify({ type, object })}\n`;
 }
 
-/** Starts a server on a port of its own. */
+/** Starts a server on a free port. */
 export async function startApiServer(): Promise<ApiServer> {
   const objects = new Map<string, JsonObject>();
   const seenAll: Seen[] = [];

@@ -286,7 +286,7 @@ describe("the watch", () => {
 
   it("is given up when it is silent for longer than bookmarks are apart, and taken up again", async () => {
     const watch = vi.spyOn(client, "watch");
-    watch.mockRejectedValueOnce(new ApiError(0, "Silent", "the watch went silent"));
+    watch.mockRejectedValueOnce(new ApiError(0, "Silent", "the watch stopped sending events"));
     const { cache, waits, changes } = hold();
     await cache.start(stop.signal);
     await until(() => waits.length === 1);

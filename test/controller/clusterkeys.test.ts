@@ -235,7 +235,7 @@ describe("the first key", () => {
     });
     keys.lead();
     await until(() => lines.length === 1);
-    expect(messages(lines)).toEqual(["sealing key could not be made, trying again"]);
+    expect(messages(lines)).toEqual(["sealing key could not be created, retrying"]);
     expect([keyring.keys.length, names()]).toEqual([0, []]);
     allow();
     await vi.advanceTimersByTimeAsync(4_999);
@@ -351,8 +351,8 @@ describe("the next key", () => {
     expect([posts(), messages(lines)]).toEqual([
       0,
       [
-        "asked for a new sealing key, but this replica follows: ask the leader",
-        "another sealing key seals from now on",
+        "new sealing key requested, but this replica is a follower: ask the leader",
+        "the active sealing key changed",
       ],
     ]);
   });
@@ -464,13 +464,13 @@ describe("the keys that are held", () => {
     expect(newest && kindsOf(newest)).toEqual(isNative ? ["rsa", "hybrid"] : ["rsa"]);
     expect(newest?.certificate.kinds).toEqual(isNative ? ["hybrid", "rsa"] : ["rsa"]);
     expect(newest?.certificate.pem).toBe(inSecret.certificate?.pem);
-    const idle = messages(lines).filter((line) => line.includes("lies idle"));
+    const idle = messages(lines).filter((line) => line.includes("is not used"));
     expect(idle).toHaveLength(isNative ? 0 : 1);
     const check = (): void => {
       checkHybridKeys(true);
     };
     if (isNative) check();
-    else expect(check).toThrow(/^--hybrid-keys needs Node 24\.7 or newer/);
+    else expect(check).toThrow(/^--hybrid-keys requires Node 24\.7 or newer/);
     checkHybridKeys(false);
   });
 
@@ -547,7 +547,7 @@ describe("the key that the Lease says sealed before", () => {
     await until(() => lines.length === 1);
     await pass(60_000, 30_000);
     expect([messages(lines), reasons]).toEqual([
-      ["no right to annotate key Secrets: grant get and update of secrets, and restart"],
+      ["no permission to annotate key Secrets: grant get and update on secrets, and restart"],
       [],
     ]);
   });
@@ -666,8 +666,8 @@ describe("the key of an earlier controller", () => {
       first.keyring.newest?.fingerprint,
     ]);
     expect(messages(first.lines)).toEqual([
-      "sealing key of an earlier controller taken over",
-      "another sealing key seals from now on",
+      "took over the sealing key of an earlier controller",
+      "the active sealing key changed",
     ]);
   });
 
@@ -734,7 +734,7 @@ describe("the key of an earlier controller", () => {
     expect([first.reasons, first.keyring.keys.length]).toEqual([["created"], 2]);
     expect(first.keyring.newest?.name).not.toBe(name);
     expect(messages(first.lines)).toContain(
-      "no sealing key was taken over: existing keys open values and seal none",
+      "no sealing key was taken over: existing keys open values but do not seal",
     );
   });
 
@@ -772,9 +772,9 @@ describe("the key of an earlier controller", () => {
       NAME,
       0,
       [
-        "sealing key of an earlier controller taken over",
-        "no right to annotate key Secrets: grant get and update of secrets, and restart",
-        "another sealing key seals from now on",
+        "took over the sealing key of an earlier controller",
+        "no permission to annotate key Secrets: grant get and update on secrets, and restart",
+        "the active sealing key changed",
       ],
     ]);
   });
@@ -797,7 +797,7 @@ describe("the key of an earlier controller", () => {
     expect([keyring.newest, asked(), messages(lines)[0]]).toEqual([
       null,
       2,
-      "sealing keys could not be judged, trying again",
+      "existing sealing keys could not be checked, retrying",
     ]);
   });
 

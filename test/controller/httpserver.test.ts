@@ -97,14 +97,14 @@ describe("TLS", () => {
     expect(await shown(server)).toBe(before);
     expect(lines.length).toBe(1);
     expect(lines[0]).toMatch(
-      /level=ERROR msg="TLS certificate kept as it was" error="the TLS certificate or key cannot be used: ERR_OSSL_\w+"$/,
+      /level=ERROR msg="TLS certificate not reloaded, keeping the previous one" error="the TLS certificate or key is invalid: ERR_OSSL_\w+"$/,
     );
 
     put("other-");
     vi.advanceTimersByTime(10_000);
     const after = await shown(server);
     expect(after).not.toBe(before);
-    expect(lines.at(-1)).toMatch(/level=INFO msg="TLS certificate renewed" file=\S+\/tls\.crt$/);
+    expect(lines.at(-1)).toMatch(/level=INFO msg="TLS certificate reloaded" file=\S+\/tls\.crt$/);
     vi.advanceTimersByTime(10_000);
     expect([await shown(server), lines.length]).toEqual([after, 2]);
 
@@ -115,10 +115,10 @@ describe("TLS", () => {
 
   it("is refused at the start with a key of another certificate, or without files", async () => {
     const start = (): Promise<Server> => serve(() => undefined, tls);
-    await expect(start()).rejects.toThrow("the TLS certificate or key cannot be used: ENOENT");
+    await expect(start()).rejects.toThrow("the TLS certificate or key is invalid: ENOENT");
     put("");
     copyFileSync("test/fixtures/other-key.pem", tls.keyFile);
-    await expect(start()).rejects.toThrow("the TLS certificate or key cannot be used: ERR_OSSL");
+    await expect(start()).rejects.toThrow("the TLS certificate or key is invalid: ERR_OSSL");
     expect(servers).toEqual([]);
   });
 });

@@ -165,7 +165,7 @@ describe("a replica", () => {
     expect(leading.length).toBe(1);
     expect(replicas.flatMap(({ turns }) => turns)).toEqual(["lead"]);
     // To be second is nothing to worry about.
-    expect(replicas.flatMap(({ lines }) => lines)).toEqual(["INFO this replica leads"]);
+    expect(replicas.flatMap(({ lines }) => lines)).toEqual(["INFO this replica is the leader"]);
   });
 
   it("does not lead where another was quicker to write, and follows that one", async () => {
@@ -193,7 +193,7 @@ describe("a leader", () => {
     expect(lease.held).toBe(true);
     await vi.advanceTimersByTimeAsync(1);
     expect(lease.held).toBe(false);
-    expect(lease.guard).toThrow("this replica does not lead any more");
+    expect(lease.guard).toThrow("this replica is no longer the leader");
     await vi.advanceTimersByTimeAsync(600);
     await looked();
     expect(turns).toEqual(["lead", "follow"]);
@@ -213,7 +213,7 @@ describe("a leader", () => {
       ahead[which] = 5_399;
       expect(lease.held).toBe(true);
       ahead[which] = 5_400;
-      expect(lease.guard).toThrow("this replica does not lead any more");
+      expect(lease.guard).toThrow("this replica is no longer the leader");
     },
   );
 
@@ -300,9 +300,9 @@ describe("without the right to a Lease", () => {
     await looks(1);
     expect([lease.held, turns]).toEqual([true, ["lead"]]);
     await looks(3);
-    expect(lines.map((line) => line.slice(0, 28))).toEqual([
-      "WARN no right to a Lease: wo",
-      "INFO this replica leads",
+    expect(lines.map((line) => line.slice(0, 31))).toEqual([
+      "WARN no permission to use a Lea",
+      "INFO this replica is the leader",
     ]);
     // There is no Lease to be given back.
     stop.abort();
@@ -318,7 +318,7 @@ describe("without the right to a Lease", () => {
     forbid(false);
     await looks(1);
     expect([lease.held, turns, record()["holderIdentity"]]).toEqual([true, ["lead"], "me"]);
-    expect(lines.at(-1)).toMatch(/^INFO the right to a Lease is granted/);
+    expect(lines.at(-1)).toMatch(/^INFO permission to use the Lease was granted/);
   });
 
   it("and with it later, it follows the one that holds it", async () => {

@@ -162,10 +162,10 @@ it("a follower writes nothing, nor does a leader that was replaced", async () =>
   const keyring = new Keyring([await key("a", 1)]);
   publisher(keyring);
   const replaced = publisher(keyring, () => {
-    throw new ApiError(0, "NotLeader", "this replica does not lead any more");
+    throw new ApiError(0, "NotLeader", "this replica is no longer the leader");
   });
   replaced.lead();
-  await until(() => lines.some((line) => line.includes("does not lead")));
+  await until(() => lines.some((line) => line.includes("no longer the leader")));
   expect(live()).toBeUndefined();
 });
 
@@ -188,8 +188,8 @@ it("without permission it says so once, and publishes when it is granted", async
 describe("a reader", () => {
   const data = { "cert.pem": "PEM" };
   it.each<[string, JsonObject, string]>([
-    ["one that is empty", { metadata: { uid: "1" } }, "has published no certificate"],
-    ["one without a mark", { metadata: { uid: "1" }, data }, "has published no certificate"],
+    ["one that is empty", { metadata: { uid: "1" } }, "has not published a certificate"],
+    ["one without a mark", { metadata: { uid: "1" }, data }, "has not published a certificate"],
     [
       "a copy",
       { metadata: { uid: "1", annotations: { "kube-signet/published-as": "2" } }, data },

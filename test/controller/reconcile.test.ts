@@ -186,7 +186,7 @@ describe("values under many keys", () => {
     expect(counting.count()).toBe(10_000);
     expect(currentVerdict(world.sealed.get(NAME) ?? {})).toMatchObject({
       reason: "Invalid",
-      message: "its values need more than 10000 tries of sealing keys",
+      message: "opening its values takes more than 10000 attempts with sealing keys",
     });
     expect(held(world)).toBeUndefined();
   });
@@ -357,7 +357,7 @@ describe("drift", () => {
     expect(world.events.at(-1)).toEqual({
       type: "Normal",
       reason: "DriftCorrected",
-      message: `the Secret had been ${drift} and was put back`,
+      message: `the Secret was ${drift} and has been restored`,
     });
     const remade = metadataOf(world.secrets.get(NAME) ?? {})["uid"] !== uid;
     expect(remade).toBe(writes.includes("create demo/db"));
@@ -418,7 +418,7 @@ describe("drift", () => {
       expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
       expect(held(world)).toEqual(remakes ? { password: VALUE } : undefined);
       expect(world.statuses.at(-1)?.["conditions"]).toMatchObject([
-        { message: "the Secret was deleted by someone else and is left so, as asked for" },
+        { message: "the Secret was deleted by someone else and is left that way, as configured" },
         { status: "True" },
       ]);
       expect(counts.unsealed).toBe(mends ? 2 : 1);
@@ -771,11 +771,11 @@ describe("a world that fails", () => {
   it("for good is reported, and tried again all the same: rights may be granted", async () => {
     const { world, reconciler } = bench();
     world.put("sealed", await sealed());
-    world.fail("create", "refused", "the API server answered 403 Forbidden");
+    world.fail("create", "refused", "the API server returned 403 Forbidden");
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "retry" });
     expect(currentVerdict(world.sealed.get(NAME) ?? {})).toMatchObject({
       reason: "WriteFailed",
-      message: "the Secret cannot be written: the API server answered 403 Forbidden",
+      message: "the Secret cannot be written: the API server returned 403 Forbidden",
     });
     expect(condition(world, "Stalled")).toBeUndefined();
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
@@ -890,7 +890,7 @@ describe("a key that is compromised", () => {
     expect(world.events.at(-1)).toEqual({
       type: "Warning",
       reason: "KeyCompromised",
-      message: "sealed under a compromised key: password; change these values and seal them anew",
+      message: "sealed with a compromised key: password; rotate these values and re-seal them",
     });
     await reconciler.reconcile(NAME);
     expect(newCalls(world)).toEqual([]);
@@ -1084,7 +1084,7 @@ describe("an object that costs too much", () => {
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "terminal" });
     expect(currentVerdict({ status: world.statuses[0] ?? null })).toMatchObject({
       reason: "Invalid",
-      message: "the Secret would be larger than 10 bytes",
+      message: "the Secret would exceed 10 bytes",
     });
   });
 

@@ -180,7 +180,7 @@ describe("a new sealing key", () => {
     server.always("POST", CONFIG_MAPS, refuse(403, "Forbidden"));
     await vi.advanceTimersByTimeAsync(DAY_MS);
     await until(() => first.recovery.missing(first.keyring.keys) > 0);
-    expect(first.messages()).toContain("sealing key could not be made, trying again");
+    expect(first.messages()).toContain("sealing key could not be created, retrying");
     expect(first.keyring.newest?.fingerprint).toBe(before);
     expect([...server.objects.keys()].filter((path) => path.startsWith(SECRETS))).toHaveLength(1);
     server.always("POST", CONFIG_MAPS, undefined);
@@ -336,7 +336,7 @@ describe("keys that a key service wraps", () => {
     service.isAway = true;
     const { keys, messages } = await replica(policy, service);
     keys.lead();
-    await until(() => messages().includes("sealing key could not be made, trying again"));
+    await until(() => messages().includes("sealing key could not be created, retrying"));
     expect([...configMaps(), ...secrets()]).toEqual([]);
   });
 

@@ -87,7 +87,7 @@ describe("Sandbox", () => {
     const sandbox = start();
     expect((await sandbox.parse("192.0.2.1", list(1_000))).sealed).toHaveLength(1_000);
     await expect(sandbox.parse("192.0.2.1", list(1_001))).rejects.toMatchObject({
-      message: "there are more than 1000 objects",
+      message: "more than 1000 objects",
     });
   });
 

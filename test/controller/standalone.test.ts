@@ -118,7 +118,7 @@ describe("what is wrong with one Secret or one manifest", () => {
       const { status, stdout, stderr } = sync("--env-files");
       expect([status, stdout]).toEqual([
         1,
-        "2 SealedSecrets: 1 written, 0 put back, 0 unchanged, 1 removed, 1 failed\n",
+        "2 SealedSecrets: 1 written, 0 restored, 0 unchanged, 1 removed, 1 failed\n",
       ]);
       expect(stderr).toContain("shop/db");
       expect(stderr).toContain(words);
@@ -195,7 +195,7 @@ describe("what is wrong with one Secret or one manifest", () => {
     // Nobody can say which Secret the nameless one declares, so nothing is removed.
     expect([status, stdout]).toEqual([
       1,
-      "2 SealedSecrets: 1 written, 0 put back, 0 unchanged, 0 removed, 2 failed\n",
+      "2 SealedSecrets: 1 written, 0 restored, 0 unchanged, 0 removed, 2 failed\n",
     ]);
     expect(stderr).toContain("metadata.name");
     expect(stderr).toContain("object=shop/web");
@@ -217,7 +217,7 @@ describe("what is wrong with one Secret or one manifest", () => {
     const { status, stdout } = sync();
     expect([status, stdout]).toEqual([
       0,
-      "1 SealedSecret: 0 written, 0 put back, 1 unchanged, 1 removed, 0 failed\n",
+      "1 SealedSecret: 0 written, 0 restored, 1 unchanged, 1 removed, 0 failed\n",
     ]);
     // A file that mentions a SealedSecret may declare what is missing, in whatever encoding.
     const other = at("config/other.yaml");
@@ -247,7 +247,7 @@ describe("what is wrong with one Secret or one manifest", () => {
     const { status, stdout } = sync();
     expect([status, stdout]).toEqual([
       1,
-      "0 SealedSecrets: 0 written, 0 put back, 0 unchanged, 2 removed, 1 failed\n",
+      "0 SealedSecrets: 0 written, 0 restored, 0 unchanged, 2 removed, 1 failed\n",
     ]);
     expect(existsSync(at("out/alpha")) || existsSync(at("out/gamma"))).toBe(false);
     expect(readFileSync(at("theirs/db/a"), "utf8")).toBe("precious");
@@ -278,14 +278,14 @@ describe("what is wrong with one Secret or one manifest", () => {
       () => {
         expect(spawnSync("mkfifo", [at("config/a.yaml")]).status).toBe(0);
       },
-      "it is not a regular file",
+      "not a regular file",
     ],
     [
       "a link to a device",
       () => {
         symlinkSync("/dev/zero", at("config/a.yaml"));
       },
-      "it is not a regular file",
+      "not a regular file",
     ],
     [
       "a link out of the folder",
@@ -396,7 +396,7 @@ describe("env files", () => {
     const { status, stdout } = sync("--env-files");
     expect([status, stdout]).toEqual([
       0,
-      "6 SealedSecrets: 6 written, 0 put back, 0 unchanged, 0 removed, 0 failed\n",
+      "6 SealedSecrets: 6 written, 0 restored, 0 unchanged, 0 removed, 0 failed\n",
     ]);
     for (const [index, name] of names.entries()) {
       expect(readFileSync(at("out/shop", name, "a"), "utf8")).toBe(String(index));
@@ -410,7 +410,7 @@ describe("env files", () => {
   it("go when they are no longer asked for, so that none is stale", async () => {
     await declare("db.json", "db", { a: "1" });
     sync("--env-files");
-    expect(sync().stdout).toContain("1 put back");
+    expect(sync().stdout).toContain("1 restored");
     expect(existsSync(at("out/shop/_env/db"))).toBe(false);
     expect(sync().stdout).toContain("1 unchanged");
   });
@@ -457,7 +457,7 @@ describe("signet-controller standalone", () => {
     const { status, stdout } = sync("--env-files");
     expect([status, stdout]).toEqual([
       0,
-      "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 0 removed, 0 failed\n",
+      "1 SealedSecret: 1 written, 0 restored, 0 unchanged, 0 removed, 0 failed\n",
     ]);
     expect(readFileSync(at("out/shop/db/PASSWORD"), "utf8")).toBe("two words");
     expect(readFileSync(at("out/shop/_env/db"), "utf8")).toBe('PASSWORD="two words"\nUSER=bob\n');
@@ -467,7 +467,7 @@ describe("signet-controller standalone", () => {
     for (const path of ["out/shop/db/PASSWORD", "out/shop/_env/db", "out/.signet/shop/db"]) {
       expect(mode(at(path))).toBe("600");
     }
-    expect(sync("--env-files").stdout).toContain("0 written, 0 put back, 1 unchanged");
+    expect(sync("--env-files").stdout).toContain("0 written, 0 restored, 1 unchanged");
   });
 
   it.each<[string, () => void]>([
@@ -547,7 +547,7 @@ describe("signet-controller standalone", () => {
     damage();
     expect(sync()).toMatchObject({
       status: 0,
-      stdout: expect.stringContaining("1 put back") as string,
+      stdout: expect.stringContaining("1 restored") as string,
     });
     expect(readdirSync(at("out/shop/db"))).toEqual(["a"]);
     expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");
@@ -594,7 +594,7 @@ describe("signet-controller standalone", () => {
     const { status, stdout, stderr } = sync();
     expect([status, stdout]).toEqual([
       1,
-      "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 1 removed, 2 failed\n",
+      "1 SealedSecret: 1 written, 0 restored, 0 unchanged, 1 removed, 2 failed\n",
     ]);
     expect(stderr).toContain("shop/db is declared more than once");
     expect(readFileSync(at("out/shop/db/a"), "utf8")).toBe("1");

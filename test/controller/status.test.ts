@@ -168,7 +168,7 @@ describe("the status", () => {
     const exposed = after(SEALED, verdicts.unsealed(), [FIRST]);
     expect(conditions(exposed)["KeyCompromised"]).toMatchObject({
       status: "True",
-      message: "sealed under a compromised key: old; change these values and seal them anew",
+      message: "sealed with a compromised key: old; rotate these values and re-seal them",
     });
     expect(conditions(exposed)["Synced"]).toMatchObject({ status: "True" });
     expect(conditions(after(exposed, verdicts.unsealed()))["KeyCompromised"]).toBeUndefined();

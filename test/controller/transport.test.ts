@@ -76,14 +76,14 @@ it("an authority that is replaced is trusted from the next call on, and the old 
   const [old, renewed] = [await start(authority.server()), await start(next.server())];
   const asks = client(renewed.url, {});
   const before = await asks.call("GET", "/a").catch((error: unknown) => error);
-  expect(String(before)).toContain("the API server cannot be reached");
+  expect(String(before)).toContain("the API server is unreachable");
   write("ca.pem", next.certificate);
   await asks.call("GET", "/a");
   expect(renewed.seen).toHaveLength(1);
   const former = client(old.url, {});
   await former.call("GET", "/a");
   write("ca.pem", next.certificate);
-  await expect(former.call("GET", "/a")).rejects.toThrow("the API server cannot be reached");
+  await expect(former.call("GET", "/a")).rejects.toThrow("the API server is unreachable");
 });
 
 it("a token that is replaced is used from the next call on", async () => {
@@ -131,7 +131,7 @@ it("a login that fails counts as an API server that cannot be asked, and says wh
   const exec = { apiVersion: "client.authentication.k8s.io/v1", command: "no-such-login" };
   const asks = client(server.url, { exec: { ...exec, interactiveMode: "Never" } });
   await expect(asks.call("GET", "/a")).rejects.toThrow(
-    'the API server cannot be asked: the login plugin "no-such-login" was not found',
+    'cannot send requests to the API server: the login plugin "no-such-login" was not found',
   );
   expect(server.seen).toEqual([]);
 });

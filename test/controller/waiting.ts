@@ -1,4 +1,4 @@
-// Waiting in tests whose clock stands still: for what sockets bring, and for the time that is let pass.
+// Waiting in tests with a stopped clock: for data on sockets, and for time that the test advances.
 import { vi } from "vitest";
 
 // Taken before any clock is replaced.
@@ -12,7 +12,7 @@ export function stopClocks(now: Date): void {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], now });
 }
 
-/** Until `isSo`, while sockets work and the stopped clock stands. */
+/** Waits until `isSo`, while sockets work and the clock stays stopped. */
 export async function until(isSo: () => boolean): Promise<void> {
   const startedMs = realMs();
   while (!isSo()) {

@@ -112,7 +112,7 @@ async function runChild(
   process.disconnect();
 }
 
-/** Processor time of a process and the memory that it has; null where nobody tells. */
+/** CPU time and memory of a process; null if unknown. */
 function usage(pid: number): { cpuMs: number; memoryBytes: number } | null {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "latin1")

@@ -14,7 +14,7 @@ export interface Target {
   readonly words?: readonly string[];
   /** Makes an input; without it, `mutate.ts` changes bytes and fragments of the seeds. */
   readonly generate?: (random: Random, seeds: readonly Uint8Array[]) => Uint8Array;
-  /** @throws Find, or any error that nobody promised, if the input breaks a promise */
+  /** @throws Find, or any undocumented error, if the input breaks a promise */
   readonly run: (input: Uint8Array) => void | Promise<void>;
   /** How many inputs `npm test` makes. */
   readonly short: number;
@@ -30,7 +30,7 @@ export class Find extends Error {
 /** In each seed where a value is: no message may quote it. */
 export const CANARY = "Canary-7Hq2-plain";
 
-/** What the work returns, or the SignetErrors that it ends with; any other error goes on. */
+/** Returns the result of the work, or the SignetErrors that it threw; rethrows any other error. */
 export async function attempt<T>(
   work: () => T | Promise<T>,
 ): Promise<{ readonly value: T } | { readonly errors: readonly SignetError[] }> {
@@ -45,7 +45,7 @@ export async function attempt<T>(
   }
 }
 
-/** All that an error tells, in one text. */
+/** Everything that an error says, as one text. */
 export function toldBy(error: SignetError): string {
   const { code, message, hint, place, cause } = error;
   return JSON.stringify([
@@ -57,7 +57,7 @@ export function toldBy(error: SignetError): string {
   ]);
 }
 
-/** @throws Find if the canary is in what somebody is told */
+/** @throws Find if the canary is in any output */
 export function checkUntold(told: string, where: string): void {
   if (told.includes(CANARY)) throw new Find(`${where} quotes a value: ${told.slice(0, 500)}`);
 }

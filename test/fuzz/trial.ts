@@ -8,7 +8,7 @@ const namesOf = (): string =>
   PROTOTYPES.map((each) => Reflect.ownKeys(each).map(String).join()).join("\n");
 const CLEAN = namesOf();
 
-/** @throws Find, or the error that nobody promised */
+/** @throws Find, or the undocumented error */
 export async function tryInput(target: Target, input: Uint8Array): Promise<void> {
   try {
     await target.run(input);

@@ -259,7 +259,7 @@ describe("the package's files in a page", () => {
       name: "SignetError",
       ours: true,
       code: "usage",
-      message: "this page has no WebCrypto, because it did not come over HTTPS",
+      message: "WebCrypto is not available, because this page was not loaded over HTTPS",
       hint: "serve the page over HTTPS, or from localhost",
     });
   });

@@ -327,14 +327,14 @@ describe("no release is made", () => {
       "CHANGELOG.md",
       / - 2026-12-24$/m,
       " - unreleased",
-      "CHANGELOG.md has no entry",
+      "CHANGELOG.md has no dated entry",
     ],
     [
       "the base image",
       "Dockerfile",
       /@sha256:a+/,
       ":24",
-      "NODE_IMAGE in the Dockerfile names no digest",
+      "NODE_IMAGE in the Dockerfile has no digest",
     ],
     [
       "the repository",
@@ -365,14 +365,14 @@ describe("no release is made", () => {
       },
       false,
     );
-    expect(changed).toEqual(["files are not committed:"]);
+    expect(changed).toEqual(["uncommitted files:"]);
   });
 
   it("but in a dry run, which tries npm and Helm out", () => {
     const project = makeProject("dry");
     change(join(project, "CHANGELOG.md"), / - 2026-12-24$/m, " - unreleased");
     const { status, stdout } = release(project, "--dry-run");
-    expect(stdout).toContain("not ready: CHANGELOG.md has no entry");
+    expect(stdout).toContain("not ready: CHANGELOG.md has no dated entry");
     expect(stdout).toContain("not ready: no --binaries");
     expect(stdout).toContain("npm publish --dry-run and helm lint --strict succeeded\n");
     expect(status).toBe(0);
@@ -385,7 +385,7 @@ describe("no release is made", () => {
       (folder) => {
         writeFileSync(join(folder, `kube-signet-${version}-linux-x64.tar.gz`), "x");
       },
-      "is not what checksums.txt says",
+      "does not match checksums.txt",
     ],
     [
       "is of another version",
@@ -445,7 +445,7 @@ describe("no release is made", () => {
     });
     expect([unnamed.status, unnamed.stderr]).toEqual([
       2,
-      expect.stringContaining("--repository OWNER/NAME is needed"),
+      expect.stringContaining("--repository OWNER/NAME is required"),
     ]);
     const { status, stderr } = release(at("project"), "--out", at("out"));
     expect([status, stderr]).toEqual([1, `${at("out")} exists: remove it first\n`]);

@@ -11,7 +11,7 @@ import { type Image, pauseImage } from "./images.ts";
 import { checkNode, podNetwork, type RealNode, startRealNode } from "./node.ts";
 
 const BRIDGE = "nodes";
-/** Addresses that are nobody's, by RFC 5737. */
+/** Addresses that are reserved for documentation (RFC 5737). */
 const GATEWAY = "192.0.2.1";
 const addressOf = (number: number): string => `192.0.2.${10 + number}`;
 

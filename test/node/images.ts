@@ -19,11 +19,11 @@ import { partPath } from "../parts/parts.ts";
 import { writeArchiveOfFiles } from "./oci.ts";
 
 export interface Image {
-  /** As it stands in a Pod. */
+  /** As written in a Pod. */
   readonly name: string;
   /** Path of its OCI archive. */
   readonly archive: string;
-  /** The one that the archive tells. */
+  /** The digest in the archive. */
   readonly nameInArchive: string;
 }
 
@@ -33,7 +33,10 @@ const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 /** Names the folder of the archives; that of temporary files, which goes with a run of the tests, if not set. */
 export const IMAGES_VARIABLE = "KUBE_SIGNET_IMAGES";
 
-/** Makes an archive unless this run of the tests has it. Whole or not at all, whoever is killed. */
+/**
+ * Creates an archive unless this test run already has it. The archive is complete or missing, even
+ * if a process is killed.
+ */
 async function once(
   file: string,
   make: (archive: string) => void | Promise<void>,
@@ -46,7 +49,7 @@ async function once(
   return archive;
 }
 
-/** The version of the chart, which is its image's tag where nobody says otherwise. */
+/** The version of the chart, which is the default tag of its image. */
 export function chartVersion(): string {
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   return version;
@@ -55,8 +58,8 @@ export function chartVersion(): string {
 const CONTROLLER = "docker.io/kube-signet/signet-controller";
 
 /**
- * The controller's image, by the Dockerfile. @param name as it stands in a Pod; the chart's where left
- * out @param version that it says of itself; this checkout's where left out
+ * The controller's image, by the Dockerfile. @param name as written in a Pod; the chart's where
+ * left out @param version that it says of itself; this checkout's where left out
  */
 export async function controllerImage({
   version = chartVersion(),

@@ -1,5 +1,5 @@
 // Clients of the controller's Service: a pod that asks for the certificate again and again, each time
-// by a new connection to the ClusterIP, and tells of every request that failed.
+// by a new connection to the ClusterIP, and reports every request that failed.
 import type { KubeObject } from "../cluster/controlplane.ts";
 import type { RealCluster } from "./cluster.ts";
 import { NAMESPACE, scriptPod } from "./pods.ts";

@@ -20,7 +20,10 @@ const POD_NETWORK = "10.244.0.0/16";
 const CGROUP = "kube-signet-node-";
 const CGROUPS = "/sys/fs/cgroup";
 
-/** What the kubelet sets for the whole machine: here it finds what it wants, and sets nothing. */
+/**
+ * Settings that the kubelet would change for the whole machine. Here it finds the expected values,
+ * and changes nothing.
+ */
 const SYSCTLS: Readonly<Record<string, string>> = {
   "vm/overcommit_memory": "1",
   "vm/panic_on_oom": "0",
@@ -30,7 +33,9 @@ const SYSCTLS: Readonly<Record<string, string>> = {
   "kernel/keys/root_maxbytes": "25000000",
 };
 
-/** Process 1: gives the node folders of its own where programs write, then reaps what they leave. */
+/**
+ * Process 1: gives the node its own folders where programs write, then reaps orphaned processes.
+ */
 const INIT = `set -e
 work=$1
 mount --make-rshared /
@@ -71,11 +76,11 @@ export interface RealNode {
   /** Ends kubelet and containerd; what runs in containers runs on. */
   readonly stopAgents: () => Promise<void>;
   readonly startAgents: () => Promise<void>;
-  /** As if its power were cut: every process of it is gone, and nobody was told. */
+  /** Ends all of its processes without notice, like a power failure. */
   readonly crash: () => Promise<void>;
   /** Waits until the probe answers true. @throws Error where the kubelet ends before that */
   readonly untilReady: (probe: () => Promise<boolean>) => Promise<void>;
-  /** What its programs wrote, for whoever looks for a reason. */
+  /** The output of its programs, for troubleshooting. */
   readonly logs: () => string;
   /** Ends what is left of it, and its cgroups. */
   readonly stop: () => Promise<void>;
@@ -186,7 +191,7 @@ function hierarchies(): string[] {
     .filter(isOne);
 }
 
-/** The kubelet wants its root to be there, in each hierarchy. */
+/** The kubelet requires its root cgroup to exist in each hierarchy. */
 function makeCgroups(cgroup: string): void {
   for (const hierarchy of hierarchies()) {
     const folder = join(hierarchy, cgroup);
@@ -194,7 +199,7 @@ function makeCgroups(cgroup: string): void {
     for (const name of ["cpuset.cpus", "cpuset.mems"]) {
       const file = join(folder, name);
       if (!existsSync(file) || existsSync(join(folder, "cgroup.controllers"))) continue;
-      // In version 1 nothing runs in a new one until it is told where.
+      // In version 1, nothing can run in a new cpuset until its CPUs and memory nodes are set.
       writeFileSync(file, readFileSync(join(hierarchy, name)));
     }
   }

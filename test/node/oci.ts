@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 interface ImageContent {
-  /** As it stands in a Pod: registry, repository and tag. */
+  /** As written in a Pod: registry, repository and tag. */
   readonly name: string;
   /** Folder with all files of the image; they become root's. */
   readonly root: string;

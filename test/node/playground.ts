@@ -1,4 +1,4 @@
-// The playground on a real node: a cluster with our chart in it, in namespaces of its own, and the way
+// The playground on a real node: a cluster with our chart in it, in its own namespaces, and the way
 // to its API server from the machine.
 import { mkdtempSync, rmSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ import { CERTIFICATE, NAMESPACE } from "./pods.ts";
 
 type Say = (line: string) => void;
 
-/** Names the socket by which who is in the namespaces is reached from outside. */
+/** Names the socket through which the process in the namespaces is reached from outside. */
 const SOCKET_VARIABLE = "KUBE_SIGNET_PLAYGROUND_SOCKET";
 
 /** Why there can be no real node here; undefined where there can. */
@@ -50,7 +50,7 @@ const listening = (server: Server, at: { path: string } | { host: string; port: 
   });
 
 /**
- * Runs this script once more in namespaces of its own, until it ends; its exit status. Its API server
+ * Runs this script again in its own namespaces. Resolves to its exit status. Its API server
  * listens at a port of this machine meanwhile.
  */
 export async function playInNamespaces(ended: Promise<unknown>): Promise<number> {

@@ -27,7 +27,7 @@ export interface Pod extends KubeObject {
   };
 }
 
-/** Pods that are not told to go. */
+/** Pods that are not being deleted. */
 export async function podsOf(
   { plane }: RealCluster,
   selector = SELECTOR,

@@ -1,15 +1,19 @@
-// An apt-get with lists and packages of its own: nothing of the machine changes, and no rights are needed.
+// An apt-get with its own lists and packages, which changes nothing on the machine and needs no
+// privileges.
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "./fetch.ts";
 
 export interface Apt {
-  /** Of its lists and packages, and to be removed by whoever opened it. */
+  /** The folder of its lists and packages; the code that opened it must remove it. */
   readonly folder: string;
   readonly options: readonly string[];
 }
 
-/** `settings`: apt's own, beside those that keep it apart. @throws Error where apt cannot, with its words */
+/**
+ * `settings`: apt settings in addition to those that isolate it. @throws Error if apt fails, with
+ * its message
+ */
 export async function openApt(
   folder: string,
   settings: Readonly<Record<string, string>>,
@@ -37,7 +41,7 @@ export async function openApt(
 export async function additions({ options }: Apt, packages: readonly string[]): Promise<string[]> {
   const told = await run("apt-get", [...options, "--simulate", "install", ...packages]);
   const changed = [...told.matchAll(/^Inst (\S+) (\[)?/gm)];
-  // One that is there already, in an older version, is not needed.
+  // An existing package in an older version is not needed.
   const added = changed.filter(([, , isThere]) => isThere === undefined);
   return [...new Set([...packages, ...added.map(([, name = ""]) => name)])];
 }

@@ -177,13 +177,13 @@ async function makeTools(directory: string): Promise<void> {
   }
 }
 
-/** Starts Chromium with the libraries and the font beside it, whatever the machine has. */
+/** Starts Chromium with the libraries and the font next to it, instead of those of the machine. */
 const CHROMIUM_LAUNCHER = `#!/bin/sh
 beside=$(dirname "$0")/program
 export LD_LIBRARY_PATH="$beside/lib" FONTCONFIG_PATH="$beside"
 exec "$beside/chromium" "$@"
 `;
-/** In place of the package's, which has its font in a folder of its own. */
+/** Replaces the package's own script, which has its font in a separate folder. */
 const CHROMIUM_FONTS = `<fontconfig>
   <dir prefix="relative">fonts</dir>
   <cachedir prefix="xdg">fontconfig</cachedir>
@@ -214,7 +214,7 @@ async function makeChromium(directory: string): Promise<void> {
   await writeFile(join(directory, "chromium"), CHROMIUM_LAUNCHER, { mode: 0o755 });
 }
 
-/** Packages for whatever `python3` there is; what they need is pinned beside them. */
+/** Packages for the machine's `python3`, with pinned dependencies. */
 async function makeClient(directory: string): Promise<void> {
   const target = join(directory, "kubeseal-auto");
   const requirements = join(partsFolder("client"), "requirements.txt");
@@ -686,7 +686,10 @@ async function sweep(folder: string): Promise<void> {
   }
 }
 
-/** Builds beside the destination and renames: what is in the cache is whole, whoever was killed. */
+/**
+ * Builds next to the destination and renames, so that the cache holds only complete parts, even if
+ * a process is killed.
+ */
 async function make(recipe: Recipe, destination: string, say: Say): Promise<void> {
   // Another run on this machine may have made it since.
   if (existsSync(destination)) return;

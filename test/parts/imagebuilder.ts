@@ -11,7 +11,7 @@ import { packageFromNpm, run } from "./fetch.ts";
 export const DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 const RELEASE = "trixie";
-/** The name that the Dockerfile has for its base; there it may have a digest as well. */
+/** The name of the base image in the Dockerfile, where it may also have a digest. */
 export const BASE_IMAGE = `node:26-${RELEASE}-slim`;
 const SOURCES = [
   `http://deb.debian.org/debian ${RELEASE} main`,
@@ -39,7 +39,7 @@ const BASE =
 
 /**
  * Its programs and libraries are seen in place of the machine's own, whatever those are, and its locks
- * are in a folder of its own. The settings are those beside it: the machine may have none.
+ * are in a folder of its own. Uses the settings next to it, because the machine may have none.
  */
 const LAUNCHER = `#!/bin/sh
 beside=$(dirname "$0")
@@ -95,7 +95,7 @@ async function writeDpkgRecords(files: readonly string[], root: string): Promise
     status += `${line}Status: install ok installed\n${fields.slice(line.length).trimEnd()}\n\n`;
     const listed = await run("dpkg-deb", ["--contents", file]);
     const paths = [...listed.matchAll(/^(?:\S+\s+){5}\.\/(.*?)\/?(?: -> .*)?$/gm)];
-    // The folder of all has a name of its own there.
+    // There, the folder that contains everything has a different name.
     const list = paths.map(([, path = ""]) => `/${path === "" ? "." : path}\n`);
     await writeFile(join(records, `info/${name}.list`), list.join(""));
   }

@@ -33,7 +33,7 @@ export interface PolicyCase {
   /** An update of this; else `object` is created. */
   readonly old?: PolicyObject;
   readonly refusedBy?: PolicyName;
-  /** What the refusal says; needed with `refusedBy`, since a policy that fails refuses as well. */
+  /** What the refusal says; needed with `refusedBy`, because a policy that fails also refuses. */
   readonly says?: string;
 }
 
@@ -391,7 +391,7 @@ async function hybridCases(seal: Seal): Promise<PolicyCase[]> {
   ];
 }
 
-/** Each object has a name of its own in its namespace, unless it is never stored. */
+/** Each object has a unique name in its namespace, unless it is never stored. */
 export async function policyCases(): Promise<PolicyCase[]> {
   const seal = sealer();
   return [

@@ -1,4 +1,4 @@
-// Reads and runs the scenarios beside it (README.md there tells their form), with any program.
+// Reads and runs the scenarios in this folder, whose format README.md describes, with any program.
 
 import { execFile } from "node:child_process";
 import {
@@ -55,7 +55,7 @@ function readScenario(text: string): Scenario {
     else if (mark === "=" && step !== undefined) step.status = Number(rest);
     else if (mark !== "#" && mark !== "") throw new Error(`line ${index + 1} is not understood`);
   }
-  // The last line's end belongs to it, and is not a line of its own.
+  // The last line's end belongs to it, and does not start another line.
   const last = [...files.keys()].at(-1);
   if (last !== undefined) files.set(last, (files.get(last) ?? "").replace(/\n$/, ""));
   return { steps, files };
@@ -77,7 +77,7 @@ const oneOf = (texts: readonly (string | number)[]): string =>
 
 const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
-/** What stands for anything, or for what depends on the date: README.md tells their meaning. */
+/** Placeholders for any text, and for text that depends on the date; README.md explains them. */
 const PLACEHOLDER = /\.\.\.|\{gap\}|\{today\}|\{days (since|until) (\d{4}-\d\d-\d\d)\}/;
 
 function placeholder(text: string, { startedMs, endedMs }: Span): string {
@@ -147,7 +147,7 @@ export function installSignet(base: string, command: readonly string[]): void {
   chmodSync(program, 0o755);
 }
 
-/** Runs a scenario in a folder of its own below `base`, with the `signet` that is installed there. */
+/** Runs a scenario in a separate folder below `base`, with the `signet` that is installed there. */
 export async function runScenario(
   name: string,
   base: string,

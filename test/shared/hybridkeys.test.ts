@@ -84,7 +84,7 @@ describe("a certificate with a second key", () => {
     expect(xwingPem).toMatch(/^-----BEGIN PRIVATE KEY-----\nMDQCAQAwDQYLKwYBBAGD5i2ByHoEI/);
   });
 
-  const signature = "the certificate's signature is wrong";
+  const signature = "the certificate's signature is invalid";
   test.each([
     ["of a key of another kind", flipped(XWING, 12), false, "a second key of an unknown kind"],
     ["that is damaged", flipped(XWING, 16), false, "the certificate's bytes are damaged"],
@@ -154,7 +154,7 @@ describe("a key of two halves", () => {
     // Without ML-KEM in Node, nothing derives the public key while a key file is read.
     if (nativePrimitives() !== undefined) {
       const error = await errorOf(() => secretOf(pair.certificatePem, rsaPem + otherXwing));
-      expect(error.message).toBe("the second keys of tls.crt and tls.key do not belong together");
+      expect(error.message).toBe("the second keys of tls.crt and tls.key do not match");
     }
     const alone = await errorOf(() => secretOf(pair.certificatePem, rsaPem));
     expect(alone.message).toBe("tls.key lacks the hybrid key of tls.crt");

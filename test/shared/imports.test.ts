@@ -13,18 +13,42 @@ it.each<[string, string, string]>([
   [
     "shared/kubernetes/secret.ts",
     "host/pod.ts",
-    "host/ is outside of what shared/kubernetes/ may import",
+    "host/ is not among the folders that shared/kubernetes/ may import",
   ],
-  ["shared/keys/keyring.ts", "shared/sealing/seal.ts", "shared/sealing/ stands above shared/keys/"],
-  ["shared/errors.ts", "shared/keys/keyring.ts", "shared/keys/ stands above shared/"],
-  ["host/pod.ts", "cli/signet.ts", "cli/ is outside of what host/ may import"],
-  ["host/pod.ts", "host/kubernetes/paging.ts", "host/kubernetes/ stands above host/"],
-  ["library/library.ts", "host/pod.ts", "host/ is outside of what library/ may import"],
-  ["controller/serve.ts", "cli/signet.ts", "cli/ is outside of what controller/ may import"],
-  ["cli/signet.ts", "controller/log.ts", "controller/ is outside of what cli/ may import"],
-  ["cli/cluster/a.ts", "cli/repository/b.ts", "cli/repository/ stands above cli/cluster/"],
-  ["cli/repository/a.ts", "cli/commands/seal.ts", "cli/commands/ stands above cli/repository/"],
-  ["cli/options.ts", "cli/commands/seal.ts", "cli/commands/ stands above cli/options.ts/"],
+  [
+    "shared/keys/keyring.ts",
+    "shared/sealing/seal.ts",
+    "shared/sealing/ is a higher layer than shared/keys/",
+  ],
+  ["shared/errors.ts", "shared/keys/keyring.ts", "shared/keys/ is a higher layer than shared/"],
+  ["host/pod.ts", "cli/signet.ts", "cli/ is not among the folders that host/ may import"],
+  ["host/pod.ts", "host/kubernetes/paging.ts", "host/kubernetes/ is a higher layer than host/"],
+  ["library/library.ts", "host/pod.ts", "host/ is not among the folders that library/ may import"],
+  [
+    "controller/serve.ts",
+    "cli/signet.ts",
+    "cli/ is not among the folders that controller/ may import",
+  ],
+  [
+    "cli/signet.ts",
+    "controller/log.ts",
+    "controller/ is not among the folders that cli/ may import",
+  ],
+  [
+    "cli/cluster/a.ts",
+    "cli/repository/b.ts",
+    "cli/repository/ is a higher layer than cli/cluster/",
+  ],
+  [
+    "cli/repository/a.ts",
+    "cli/commands/seal.ts",
+    "cli/commands/ is a higher layer than cli/repository/",
+  ],
+  [
+    "cli/options.ts",
+    "cli/commands/seal.ts",
+    "cli/commands/ is a higher layer than cli/options.ts/",
+  ],
   [
     "cli/commands/seal.ts",
     "cli/commands/unseal.ts",
@@ -35,11 +59,15 @@ it.each<[string, string, string]>([
     "cli/commands/keyring/b.ts",
     "the command keys may not import the command keyring",
   ],
-  ["cli/commands/seal.ts", "cli/kubeseal/x.ts", "cli/kubeseal/ stands above cli/commands/"],
+  [
+    "cli/commands/seal.ts",
+    "cli/kubeseal/x.ts",
+    "cli/kubeseal/ is a higher layer than cli/commands/",
+  ],
   [
     "controller/a.ts",
     "test/controller/b.ts",
-    "test/controller/ is outside of what controller/ may import",
+    "test/controller/ is not among the folders that controller/ may import",
   ],
 ])("%s may not import %s", (from, to, why) => {
   expect(whyNot(from, to)).toBe(why);

@@ -78,7 +78,7 @@ describe("a key Secret", () => {
     const other = parseSecret(keySecret("second", {}));
     const mixed = { ...secret, data: new Map([...secret.data]) };
     mixed.data.set("tls.crt", other.data.get("tls.crt") ?? new Uint8Array());
-    expect(() => readKeySecret(mixed)).toThrow("do not belong together");
+    expect(() => readKeySecret(mixed)).toThrow("do not match");
   });
 
   test.each(["", "yesterday", "2025-13-45T00:00:00Z"])("created %j is the oldest", (moment) => {

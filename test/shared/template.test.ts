@@ -130,11 +130,11 @@ describe("a template's errors", () => {
     ["{{ $x }}", "line 1: undefined variable"],
     [
       "{{ now }}",
-      'line 1: function "now" is not allowed: it would give another Secret at every reconcile',
+      'line 1: function "now" is not allowed: it would produce a different Secret at every reconcile',
     ],
     ["{{ date `2006` `x` }}", "line 1: date: not a date"],
     ["{{ 1i }}", "line 1: complex numbers are not supported"],
-    ['{{ printf "%p" (list) }}', "line 1: printf: %p would print another address every time"],
+    ['{{ printf "%p" (list) }}', "line 1: printf: %p would print a different address every time"],
   ])("%j: %s", (source, expected) => {
     const error = failure(source, { password: bytes("(%zz SECRET") });
     expect(error.message).toBe(expected);
@@ -341,7 +341,7 @@ describe("a template's budget", () => {
     expect(failure("x".repeat(101), {}, { limits: small }).message).toMatch(/too long/);
     expect(
       failure("{{ .v }}{{ .v }}", { v: bytes("x".repeat(60)) }, { limits: small }).message,
-    ).toBe("line 1: the template makes too much text");
+    ).toBe("line 1: the template produces too much text");
   });
 
   test("counts time where there is a clock, and only there", () => {
@@ -379,7 +379,7 @@ describe("the templates of one object", () => {
     const source = `{{ repeat 600000 "x" }}`;
     expect(renderTemplates(many(1, source), {}).get("item0")?.length).toBe(600_000);
     const error = failureOf(many(2, source));
-    expect(error.message).toBe("the templates together make too much text");
+    expect(error.message).toBe("the templates together produce too much text");
     expect(error.place.field).toBe("spec.template.data.item1");
   });
 

@@ -14,13 +14,13 @@ interface ToyEnvelope extends Envelope {
   readonly body: Uint8Array;
 }
 
-/** No cipher at all: the value beside a hash over key, label and value. */
+/** Not a cipher: the value next to a hash of key, label and value. */
 const checksum = (key: string, label: Uint8Array, value: Uint8Array): Buffer =>
   createHash("sha256").update(key).update(label).update(Buffer.of(0)).update(value).digest();
 
 const keyIdOf = (key: string): string => createHash("sha256").update(key).digest("hex").slice(0, 8);
 
-/** Where a certificate holds the toy's public key, which is its private key as well. */
+/** Where a certificate holds the toy's public key, which is also its private key. */
 const OBJECT_ID = "1.3.6.1.4.1.55555.1";
 
 function publicKeyIn(extension: (objectId: string) => Uint8Array | null): string | null {

@@ -15,7 +15,7 @@ const begins = (characters: string): string =>
   `a value that begins with "${characters}" must be in quotes`;
 const open = (bracket: string): string =>
   `a bracket or brace (${bracket}) is not closed: if it is text, put it in quotes`;
-const alias = "an alias of an anchor that is not there: put text that begins with * in quotes";
+const alias = "an alias of an unknown anchor: put text that begins with * in quotes";
 
 const CASES: readonly (readonly [string, string])[] = [
   ["@hunter2", begins("@")],
@@ -87,7 +87,7 @@ describe("a value that needs quotes", () => {
     expect(fault("a: {b: c d: e}\n").message).toBe("a comma is missing between brackets or braces");
     expect(fault("a: {\n  b: c\n  d: e\n}\n").message).not.toContain("quotes");
     expect(fault("a: b\n   c: d\n").message).not.toContain("quotes");
-    expect(fault('a: "\\q"\n').message).toBe("an escape after a backslash is not known");
+    expect(fault('a: "\\q"\n').message).toBe("an unknown escape after a backslash");
   });
 });
 

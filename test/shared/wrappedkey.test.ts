@@ -123,7 +123,7 @@ describe("a wrapped key", () => {
     ["for another key", { fingerprint: `SHA256:${"A".repeat(43)}` }],
   ])("does not open %s, though the service would", async (_where, other) => {
     const opened = openWrappedKey(await wrapped(), { ...CONTEXT, ...other }, service());
-    await expect(opened).rejects.toThrow("the wrapped key does not open");
+    await expect(opened).rejects.toThrow("the wrapped key cannot be opened");
   });
 
   it.each<[string, (json: Record<string, unknown>) => void]>([
@@ -175,7 +175,7 @@ describe("a wrapped key", () => {
       { created: "2020-01-01T00:00:00Z" },
     ] as const) {
       const opened = openWrappedKey({ ...made, ...change }, CONTEXT, service());
-      await expect(opened).rejects.toThrow("the wrapped key does not open");
+      await expect(opened).rejects.toThrow("the wrapped key cannot be opened");
     }
   });
 });

@@ -19,7 +19,7 @@ export const OURS = "kube-signet";
 
 export type Sections = Record<string, string>;
 
-/** One vector to be made. `make` runs only where the file is missing or to be made anew. */
+/** One vector to create. `make` runs only if the file is missing or must be re-created. */
 export interface Case {
   readonly kind: Kind;
   readonly name: string;

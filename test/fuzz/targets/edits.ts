@@ -65,7 +65,9 @@ function afterEdit(node: Json, { path: [step, ...rest], value, rename }: Edit): 
   return Object.fromEntries(entries);
 }
 
-/** Values without regard to the order of keys: an entry that is added has no place of its own. */
+/**
+ * Compares values regardless of the order of keys, because an added entry has no defined position.
+ */
 function unordered(value: Json): unknown {
   if (Array.isArray(value)) return value.map(unordered);
   if (typeof value !== "object" || value === null) return value;

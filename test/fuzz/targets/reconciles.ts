@@ -120,7 +120,7 @@ export const reconciles: Target = {
       const object = asServed(each);
       if (object === null) continue;
       const parsed = await attempt(() => parseSealedSecret(object));
-      // To add to somebody else's Secret is what its owner may allow, and nobody did.
+      // Only its owner may allow adding to someone else's Secret, and no owner did.
       await check(object, true);
       if ("value" in parsed) await check(object, false);
     }

@@ -31,7 +31,7 @@ export interface Page {
   ask: (expression: string) => Promise<unknown>;
   /** Every address that was asked for since the page was opened, also where it was refused. */
   readonly requests: string[];
-  /** What the browser complains of: exceptions that nobody caught, what the page's policy forbids. */
+  /** What the browser complains about: uncaught exceptions, and violations of the page's policy. */
   readonly complaints: string[];
   close: () => Promise<void>;
 }

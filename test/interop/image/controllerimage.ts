@@ -22,7 +22,7 @@ interface Options {
   readonly context?: string;
 }
 
-/** False in a user namespace of one user, who then is nobody outside of it. */
+/** False in a user namespace with a single user, who is `nobody` outside it. */
 function canBecomeOthers(): boolean {
   const map = readFileSync("/proc/self/uid_map", "utf8").trim().split("\n");
   return map.some((line) => Number(line.trim().split(/\s+/)[2]) > 65_532);

@@ -4,9 +4,11 @@ export interface Case {
   readonly name: string;
   /** Runs of the command one after another, in one folder; all but the last must succeed. */
   readonly commands: readonly Command[];
-  /** Texts of files that are there from the start, beside the keys of test/fixtures. */
+  /** Content of the files that exist at the start, in addition to the keys of test/fixtures. */
   readonly files: Readonly<Record<string, string>>;
-  /** The row of docs/kubeseal.md that tells the difference; both must then really differ. */
+  /**
+   * The row of docs/kubeseal.md that describes the difference; the outputs must then really differ.
+   */
   readonly differs?: string;
   /** What ours says on stderr where the row says so, or both do. */
   readonly says?: RegExp;

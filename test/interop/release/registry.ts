@@ -20,7 +20,7 @@ const digestOf = (content: Buffer): string =>
 
 /** Listens on a free port of this machine. */
 export async function startRegistry(): Promise<Server> {
-  /** By name and digest, and manifests by name and tag as well. */
+  /** By name and digest, and manifests also by name and tag. */
   const stored = new Map<string, Stored>();
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
