@@ -210,10 +210,7 @@ export class FoundKeys {
     try {
       key = readKeySecret(plainSecret(secret, wrapped, pem), this.#options.order);
       if (key.fingerprint !== wrapped.fingerprint) {
-        throw new SignetError(
-          "key-invalid",
-          "the wrapped key does not match its fingerprint",
-        );
+        throw new SignetError("key-invalid", "the wrapped key does not match its fingerprint");
       }
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;

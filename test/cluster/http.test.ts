@@ -510,7 +510,9 @@ describe("TLS and tokens", () => {
     try {
       expect(await servedName(served.port, served.host)).toBe("first");
       writeFileSync(files.key, "no key at all");
-      await plane.waitFor("the complaint", () => served.logs().includes("keeping the previous one"));
+      await plane.waitFor("the complaint", () =>
+        served.logs().includes("keeping the previous one"),
+      );
       expect(await servedName(served.port, served.host)).toBe("first");
       write(await pair("second"));
       await plane.waitFor(
