@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseCertificate } from "../shared/keys/certificate.ts";
+import type { Certificate } from "../shared/keys/keykind.ts";
 import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
@@ -30,14 +31,18 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
   const keys = await Promise.all(Array.from({ length: KEYS }, () => benchKey()));
   const file = join(bench.scratch, "opener.json");
   writeFileSync(file, JSON.stringify(await prepare(keys, bench.quick)), { mode: 0o600 });
-  const results = new Map<string, OpenerResult>(bench.nodes.map(({ label }) => [label, {}]));
+  const results = new Map<string, Record<string, number[]>>(
+    bench.nodes.map(({ label }) => [label, {}]),
+  );
   // Alternate between processes, and between the cases within each process.
   for (let turn = 0; turn < (bench.quick ? 1 : 3); turn++) {
     for (const { path, label } of bench.nodes) {
       bench.say(`opening values, ${label}`);
       const found = await runOpenerWith(path, file);
       const all = results.get(label) ?? {};
-      for (const [name, rates] of Object.entries(found)) (all[name] ??= []).push(...rates);
+      for (const [name, { perSecond }] of Object.entries(found)) {
+        (all[name] ??= []).push(...perSecond);
+      }
     }
   }
   const rates = (label: string, name: string): number[] => results.get(label)?.[name] ?? [];
@@ -77,16 +82,28 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
 /** Returns how many values per second `node` opens with one key, on all otherwise idle cores. */
 export async function openRate(bench: Bench, node: NodeProgram, rounds = 3): Promise<number> {
   const key = await benchKey();
-  const cases = [{ name: "one", keys: 1, sealed: await sealUnder([key], KEYS), forMs: 2000 }];
+  const cases = [
+    { name: "one", keys: 1, sealed: await sealUnder([certificateOf(key)], KEYS), forMs: 2000 },
+  ];
+  const rates = await openRates(bench, node, { keys: [key], cases, rounds });
+  return median(rates["one"]?.perSecond ?? []);
+}
+
+/** Has `node` do this work in a process of its own. */
+export async function openRates(
+  bench: Bench,
+  node: NodeProgram,
+  work: OpenerWork,
+): Promise<OpenerResult> {
   const file = join(bench.scratch, "open-rate.json");
-  const work: OpenerWork = { keys: [key], cases, rounds };
   writeFileSync(file, JSON.stringify(work), { mode: 0o600 });
-  return median((await runOpenerWith(node.path, file))["one"] ?? []);
+  return runOpenerWith(node.path, file);
 }
 
 async function prepare(keys: readonly SealingKeyPair[], quick: boolean): Promise<OpenerWork> {
-  const one = await sealUnder(keys.slice(0, 1), KEYS);
-  const many = await sealUnder(keys, KEYS);
+  const certificates = keys.map(certificateOf);
+  const one = await sealUnder(certificates.slice(0, 1), KEYS);
+  const many = await sealUnder(certificates, KEYS);
   const unstamped = many.filter((_, index) => index % (quick ? 12 : 6) === 0).map(withoutStamp);
   const forMs = quick ? 1000 : 2000;
   return {
@@ -100,9 +117,14 @@ async function prepare(keys: readonly SealingKeyPair[], quick: boolean): Promise
   };
 }
 
-/** Seals `count` SealedSecrets, cycling through the keys. */
-function sealUnder(keys: readonly SealingKeyPair[], count: number): Promise<JsonObject[]> {
-  const certificates = keys.map(({ certificatePem }) => parseCertificate(certificatePem));
+const certificateOf = ({ certificatePem }: SealingKeyPair): Certificate =>
+  parseCertificate(certificatePem);
+
+/** Seals `count` SealedSecrets, cycling through the keys of the certificates. */
+export function sealUnder(
+  certificates: readonly Certificate[],
+  count: number,
+): Promise<JsonObject[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, index) => {
       const certificate = certificates[index % certificates.length];

@@ -30,11 +30,14 @@ const ITEM_BYTES = 24;
 const KEY_BITS = 4096;
 const KEY_VALID_MS = 10 * 365 * 24 * 3_600_000;
 
-/** Creates a key for this run, as either controller would have created it `agedMs` ago. */
-export function benchKey(agedMs = 0): Promise<SealingKeyPair> {
+/**
+ * Creates a key for this run, as either controller would have created it `agedMs` ago. `kinds`: of
+ * further halves, which only ours creates.
+ */
+export function benchKey(agedMs = 0, kinds: readonly string[] = []): Promise<SealingKeyPair> {
   // Certificates use whole seconds. Round down, as the original rejects a notBefore in the future.
   const notBefore = new Date(Math.floor((Date.now() - agedMs) / 1000) * 1000);
-  return createSealingKey({ bits: KEY_BITS, notBefore, validForMs: KEY_VALID_MS });
+  return createSealingKey({ bits: KEY_BITS, notBefore, validForMs: KEY_VALID_MS, kinds });
 }
 
 /** Creates a Secret with random passwords. */

@@ -2,22 +2,25 @@
 import type { Certificate } from "../shared/keys/keykind.ts";
 import { parseCertificate } from "../shared/keys/certificate.ts";
 import { formatKeySecret } from "../shared/keys/keyfile.ts";
+import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { installSignet } from "../test/cluster/signet.ts";
 import { type Bench, benchKey } from "./measure.ts";
 
 /**
  * Runs `measure` on a new control plane, and stops the plane afterwards. There is no controller
- * manager, so that nothing runs besides the controller under test.
+ * manager, so that nothing runs besides the controller under test. `given`: its sealing key, else a
+ * new one.
  */
 export async function onBenchPlane<T>(
   { scratch }: Bench,
   measure: (plane: ControlPlane, certificate: Certificate) => Promise<T>,
+  given?: SealingKeyPair,
 ): Promise<T> {
   const plane = await startControlPlane({ controllerManager: false, directory: scratch });
   try {
     await installSignet(plane);
-    const pair = await benchKey();
+    const pair = given ?? (await benchKey());
     const metadata = { name: "sealed-secrets-key-bench", namespace: "kube-system" };
     await plane.apply(formatKeySecret(pair, metadata));
     return await measure(plane, parseCertificate(pair.certificatePem));

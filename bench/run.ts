@@ -9,6 +9,7 @@ import { checkBed, inBed } from "../test/cluster/bed.ts";
 import { BED_VARIABLE, insideBed } from "../test/cluster/program.ts";
 import { obtainParts, PartsUnavailable } from "../test/parts/build.ts";
 import { partPath, PARTS_VARIABLE } from "../test/parts/parts.ts";
+import { benchAlgorithms } from "./algorithms.ts";
 import { benchAttack } from "./attack.ts";
 import { type Attack, runAttacker } from "./attackers.ts";
 import { benchController } from "./controller.ts";
@@ -28,6 +29,7 @@ const PARTS = {
   seal: benchSeal,
   startup: benchStartup,
   keyring: benchKeyring,
+  algorithms: benchAlgorithms,
   scanners: benchScanners,
   repository: benchRepository,
   controller: benchController,
@@ -42,8 +44,8 @@ type Part = keyof typeof PARTS;
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
 Measure our programs and the Go original: seal, startup, keyring, repository, controller, scale,
-drift, attack; and signet scan and other scanners: scanners. Without a part, run all of them. Results
-go to standard output, progress to standard error.
+drift, attack; post-quantum sealing and RSA: algorithms; and signet scan and other scanners:
+scanners. Without a part, run all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)

@@ -57,7 +57,7 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
  * Returns the number of SealedSecrets per second for which the API server accepts a Secret, a
  * status and an Event, from a client that does nothing else.
  */
-async function writeRate(
+export async function writeRate(
   plane: ControlPlane,
   certificate: Certificate,
   count: number,

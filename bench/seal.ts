@@ -24,7 +24,7 @@ import {
 } from "./measure.ts";
 import { type Check, type Figure, medianOf, type PartReport, ratioCheck } from "./report.ts";
 
-const FILES = 400;
+export const FILES = 400;
 const ONE_FILE_AT_MOST = 3.5;
 const FOLDER_AT_LEAST = 20;
 const KUBESEAL = "kubeseal";
@@ -55,7 +55,8 @@ interface Part {
   readonly checks: Check[];
 }
 
-function writeSecrets(folder: string): void {
+/** Writes the plain Secrets that are sealed, a file each. */
+export function writeSecrets(folder: string): void {
   mkdirSync(folder);
   for (let index = 0; index < FILES; index++) {
     const secret = formatSecret(benchSecret("bench", `secret-${index}`));
@@ -105,26 +106,20 @@ async function benchFolder(
   const task = `seal ${FILES} files`;
   bench.say(task);
   const output = join(bench.scratch, "sealed");
-  const intoEmpty = (command: readonly string[]) => async (): Promise<number> => {
-    rmSync(output, { recursive: true, force: true });
-    mkdirSync(output);
-    const took = await wallMs(command);
-    const written = readdirSync(output).length;
-    if (written !== FILES) throw new Error(`${command.join(" ")}: ${written} files written`);
-    return took;
-  };
   const loop = `${FILES} runs of kubeseal`;
   const args = [certificate, partPath("kubeseal"), folder, output];
   const subjects: Subject[] = [
-    { program: loop, measure: intoEmpty(["sh", "-c", KUBESEAL_LOOP, ...args]) },
+    {
+      program: loop,
+      measure: sealingInto(output, ["sh", "-c", KUBESEAL_LOOP, ...args]).measure,
+    },
   ];
   for (const { path, label } of bench.nodes) {
     const signet = join(bench.programs, "signet.cjs");
-    const measure = intoEmpty([path, signet, "seal", "--cert", certificate, folder, "-w", output]);
+    const command = [path, signet, "seal", "--cert", certificate, folder, "-w", output];
+    const { measure, check } = sealingInto(output, command);
     await measure();
-    for (const name of readdirSync(output)) {
-      await checkSealed(readFileSync(join(output, name), "utf8"), keyring);
-    }
+    await check(keyring);
     subjects.push({ program: `signet, ${label}`, measure });
   }
   const samples = await alternate(subjects, bench.quick ? 2 : 5);
@@ -136,6 +131,28 @@ async function benchFolder(
     return ratioCheck({ task, program, against }, gain, { atLeast: FOLDER_AT_LEAST });
   });
   return { figures, checks };
+}
+
+/** A command that seals the folder into `output`: how long it takes, and whether all is right. */
+export function sealingInto(
+  output: string,
+  command: readonly string[],
+): { readonly measure: () => Promise<number>; readonly check: (keys: Keyring) => Promise<void> } {
+  return {
+    measure: async () => {
+      rmSync(output, { recursive: true, force: true });
+      mkdirSync(output);
+      const took = await wallMs(command);
+      const written = readdirSync(output).length;
+      if (written !== FILES) throw new Error(`${command.join(" ")}: ${written} files written`);
+      return took;
+    },
+    check: async (keys) => {
+      for (const name of readdirSync(output)) {
+        await checkSealed(readFileSync(join(output, name), "utf8"), keys);
+      }
+    },
+  };
 }
 
 function captured(command: readonly string[], input?: string): string {

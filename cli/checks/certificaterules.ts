@@ -5,14 +5,19 @@
 import { isShort } from "../../shared/keys/rsakey.ts";
 import type { HeldKeys } from "../cluster/reportedkeys.ts";
 import { type ClusterKeys, losesHybrid } from "../repository/clustercertificates.ts";
+import type { ProjectCluster } from "../repository/projectfile.ts";
 import type { Finding } from "./findings.ts";
 import type { Rule } from "./rules.ts";
 
 /**
  * The first certificate of a file seals; each further block is the certificate of an earlier key.
- * Sealing skips anything else, so that only a check finds it.
+ * Sealing skips anything else, so that only a check finds it. `hadHybrid`: whether the last commits
+ * had a post-quantum key in the certificate that seals.
  */
-export function checkCertificateFile(keys: ClusterKeys): Finding[] {
+export function checkCertificateFile(
+  keys: ClusterKeys,
+  hadHybrid: (cluster: ProjectCluster) => boolean,
+): Finding[] {
   const { text, current, known, file } = keys;
   if (current === null) return [];
   const found = (severity: Finding["severity"], message: string): Finding => ({
@@ -38,7 +43,7 @@ export function checkCertificateFile(keys: ClusterKeys): Finding[] {
     const message = `the certificate's key has ${current.bits} bits only, and may be broken`;
     findings.push({ ...found("warning", message), rule: "certificate-short" });
   }
-  if (losesHybrid(current, keys)) {
+  if (losesHybrid(current, keys, () => hadHybrid(keys.cluster))) {
     const message = "the certificate that seals has no post-quantum key, and an earlier one has";
     findings.push({ ...found("warning", message), rule: "certificate-not-hybrid" });
   }

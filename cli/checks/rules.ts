@@ -155,7 +155,7 @@ export const RULES = {
     'Make a new key with "signet keys rotate", run "signet cert refresh" and "signet reseal", and change the values.',
   ),
   "certificate-not-hybrid": verify(
-    "The certificate that seals has no post-quantum key, and an earlier certificate of the same cluster has one.",
+    "The certificate that seals has no post-quantum key, and an earlier certificate of the same cluster, in the file or in the last commits, has one.",
     "The controller no longer makes such keys, or somebody took the second key off the certificate on its way.",
     "Ask whoever runs the cluster. If it is a step back on purpose, docs/post-quantum.md says in which order to go back.",
   ),

@@ -36,6 +36,7 @@ import {
   fetchClusterCertificate,
   withNewest,
 } from "../repository/clustercertificates.ts";
+import { committedHybrid } from "../repository/committedcertificates.ts";
 import { clusterNamed, findProject, needProject } from "../repository/project.ts";
 import type { Project, ProjectCluster } from "../repository/projectfile.ts";
 import {
@@ -60,8 +61,8 @@ The newest certificate comes first in the file; those before it stay, so that \`
 their values as this cluster's. If the controller has recovery recipients, the recovery files of the keys
 come too: age files, which only those recipients open.
 
-A certificate without a post-quantum key is refused where the file has one with it: somebody may have
-taken it off on the way. --allow-rsa-only takes it all the same.
+A certificate without a post-quantum key is refused where the file has one with it, or had it by the last
+commit: somebody may have taken it off on the way. --allow-rsa-only takes it all the same.
 
 Examples:
   $ signet cert refresh
@@ -303,6 +304,11 @@ function tellRecovery(
   );
 }
 
+/** Whether a certificate has the same keys as the one that seals so far. */
+function isSame({ fingerprint, kinds }: Certificate, current: Certificate | null): boolean {
+  return fingerprint === current?.fingerprint && kinds.join() === current.kinds.join();
+}
+
 interface RefreshOptions {
   /** Take a certificate without a post-quantum key where an earlier one has it. */
   readonly allowRsaOnly: boolean;
@@ -330,9 +336,12 @@ async function runCertRefresh(
       const keys = clusterKeys(project, cluster);
       const { certificate } = await fetchClusterCertificate(cluster, options);
       checkNotOfOther(certificate, keys, known, newest);
-      if (!options.allowRsaOnly) checkKeepsHybrid(certificate, keys, "--allow-rsa-only");
+      if (!options.allowRsaOnly) {
+        const hadHybrid = (): boolean => committedHybrid(project, cluster);
+        checkKeepsHybrid(certificate, keys, "--allow-rsa-only", hadHybrid);
+      }
       newest.set(cluster.name, certificate);
-      const changed = certificate.fingerprint !== keys.current?.fingerprint;
+      const changed = !isSame(certificate, keys.current);
       const text = withNewest(certificate, keys);
       if (changed) outputs.push(certificateOutput(project, cluster, text));
       const recovery = await refreshedRecovery(project, keys, certificate, options);

@@ -33,6 +33,7 @@ import {
 } from "../options.ts";
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { allowedBy, withoutAllowed } from "../repository/allowedfiles.ts";
+import { committedHybrid } from "../repository/committedcertificates.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
@@ -117,7 +118,12 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
     checkHybrid(inventory, required ?? [], now),
     nestedProjects(sources, project),
     await verifyTemplates(inventory),
-    ...[...inventory.clusters.values()].map(checkCertificateFile),
+    ...[...inventory.clusters.values()].map((keys) =>
+      checkCertificateFile(
+        keys,
+        (cluster) => project !== null && committedHybrid(project, cluster),
+      ),
+    ),
     checkRecovery(inventory, project, now),
     options.live ? await verifyLive(inventory, options) : [],
     options.live ? await checkHeldKeys(inventory, options) : [],

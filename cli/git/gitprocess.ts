@@ -176,7 +176,17 @@ export function basesOf(range: string, cwd: string): string[] {
     : commits;
 }
 
-/** The text of a file in a commit; null if it has none there. */
+/** The commits that a commit was made from, as far as the clone has them. */
+export function parentsOf(commit: string, cwd: string): string[] {
+  const args = ["rev-parse", "--revs-only", `${commit}^@`];
+  const { status, stdout } = runGit(args, { cwd });
+  return status === 0 ? stdout.toString().split("\n").filter(Boolean) : [];
+}
+
+/**
+ * The text of a file in a commit; null if it has none there. `path`: from the top, or below `cwd` where
+ * it begins with `./`.
+ */
 export function fileAt(commit: string, path: string, cwd: string): string | null {
   const { status, stdout } = runGit(["cat-file", "blob", `${commit}:${path}`], { cwd });
   return status === 0 ? stdout.toString() : null;

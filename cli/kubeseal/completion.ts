@@ -1,6 +1,7 @@
 // `kubeseal --completion`: a script that completes flags, and their values, in a shell.
 
 import { SignetError } from "../../shared/errors.ts";
+import { KIND_NAMES } from "../../shared/keys/kinds.ts";
 import { SCOPES } from "../../shared/sealing/scope.ts";
 import { FLAGS } from "./flagtable.ts";
 
@@ -19,6 +20,7 @@ const COMPLETED: readonly Completed[] = Object.entries(FLAGS).flatMap(
 
 /** Values of flags that do not take files. */
 const VALUES: Readonly<Record<string, string>> = {
+  algorithm: KIND_NAMES.join(" "),
   scope: SCOPES.join(" "),
   format: "json yaml",
   completion: "bash zsh fish",

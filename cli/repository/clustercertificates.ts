@@ -268,23 +268,31 @@ export function checkNotOfOther(
   }
 }
 
-/** Whether a certificate has no post-quantum key, though one in the cluster's file has. */
-export function losesHybrid({ kinds }: Certificate, { known }: ClusterKeys): boolean {
-  const had = [...known.values()].some((each) => each.kinds.includes(HYBRID));
-  return had && !kinds.includes(HYBRID);
+/**
+ * Whether a certificate has no post-quantum key, though one of the cluster's had: one in its file, or
+ * the one that sealed by the last commits, if `hadHybrid` says so.
+ */
+export function losesHybrid(
+  { kinds }: Certificate,
+  { known }: ClusterKeys,
+  hadHybrid: () => boolean = () => false,
+): boolean {
+  if (kinds.includes(HYBRID)) return false;
+  return [...known.values()].some((each) => each.kinds.includes(HYBRID)) || hadHybrid();
 }
 
 /**
- * Refuses a certificate without a post-quantum key where the cluster's file has one with it.
- * `goingBack`: how to say that this is meant.
+ * Refuses a certificate without a post-quantum key where the cluster had one with it.
+ * `goingBack`: how to say that this is meant. `hadHybrid`: as for `losesHybrid`.
  * @throws SignetError certificate-invalid
  */
 export function checkKeepsHybrid(
   certificate: Certificate,
   keys: ClusterKeys,
   goingBack: string,
+  hadHybrid?: () => boolean,
 ): void {
-  if (!losesHybrid(certificate, keys)) return;
+  if (!losesHybrid(certificate, keys, hadHybrid)) return;
   throw new SignetError(
     "certificate-invalid",
     `the certificate of ${keys.cluster.name} has no post-quantum key, and an earlier one has`,

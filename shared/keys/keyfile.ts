@@ -140,11 +140,18 @@ function readTlsKey(text: string): Pick<SealingKey, "fingerprint" | "halves"> {
 /** Reads each RSA key in the text, with the private halves of other kinds that follow it. */
 function readPemKeys(text: string, file: string): SealingKey[] {
   const keys: (SealingKey & { readonly halves: PrivateHalf[] })[] = [];
-  for (const block of privateKeyBlocks(text)) {
+  const blocks = privateKeyBlocks(text);
+  const last = blocks.at(-1) ?? "";
+  const behind = text.slice(text.lastIndexOf(last) + last.length);
+  if (/-----BEGIN [A-Z0-9 ]{0,64}PRIVATE KEY-----/.test(behind)) {
+    // Without it the key would open some of its values, and nobody would know why not the others.
+    throw new SignetError("key-invalid", "the last PEM block of a private key is cut off");
+  }
+  for (const block of blocks) {
     const half = halfBeside(block);
-    const last = keys.at(-1);
-    if (half !== null && last !== undefined) {
-      last.halves.push(half);
+    const previous = keys.at(-1);
+    if (half !== null && previous !== undefined) {
+      previous.halves.push(half);
       continue;
     }
     // A kind that this version does not support is ignored, as in a `tls.key`.

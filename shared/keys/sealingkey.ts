@@ -45,13 +45,14 @@ export function maySeal(
   return key.certificate !== null && key.confirmed && !isHeldBack;
 }
 
-function halfFor({ halves }: SealingKey, envelope: Envelope): PrivateHalf | undefined {
-  return halves.find((half) => half.kind === envelope.kind && half.couldOpen(envelope));
+/** Mostly one: a file may hold several of a kind, as where the RSA key between them was lost. */
+function halvesFor({ halves }: SealingKey, envelope: Envelope): PrivateHalf[] {
+  return halves.filter((half) => half.kind === envelope.kind && half.couldOpen(envelope));
 }
 
 /** A cheap check: returns false only if the envelope cannot have been sealed with this key. */
 export function couldOpen(key: SealingKey, envelope: Envelope): boolean {
-  return halfFor(key, envelope) !== undefined;
+  return halvesFor(key, envelope).length > 0;
 }
 
 /** Returns the value, or null if the envelope was not sealed with this key and this label. */
@@ -60,5 +61,9 @@ export async function openWith(
   envelope: Envelope,
   label: Uint8Array,
 ): Promise<Uint8Array | null> {
-  return (await halfFor(key, envelope)?.open(envelope, label)) ?? null;
+  for (const half of halvesFor(key, envelope)) {
+    const opened = await half.open(envelope, label);
+    if (opened !== null) return opened;
+  }
+  return null;
 }

@@ -359,6 +359,7 @@ describe("completion", () => {
     ]);
     expect(await offered("kubeseal", "-o", "")).toEqual(["json", "yaml"]);
     expect(await offered("kubeseal", "--scope", "n")).toEqual(["namespace-wide"]);
+    expect(await offered("kubeseal", "--algorithm", "")).toEqual(["hybrid", "rsa"]);
     expect(await offered("kubeseal", "")).toEqual([]);
   });
 

@@ -5,20 +5,21 @@ import { join } from "node:path";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
-import { parsePrivateKey, rsaHalf } from "../../shared/keys/rsakey.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
-import { seal } from "../../shared/sealing/seal.ts";
+import { changeItems, seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { bytesOf, CANARY } from "./target.ts";
 
 export const fixture = (name: string): string => readFileSync(`test/fixtures/${name}`, "utf8");
 
-/** The sections of every vector of a kind. */
-export function vectorTexts(kind: string): string[] {
-  return readdirSync(join("test/vectors", kind)).flatMap((name) =>
+/** The sections of the vectors of a kind: of all, or of those with such a name. */
+export function vectorTexts(kind: string, named = /^/): string[] {
+  const names = readdirSync(join("test/vectors", kind)).filter((name) => named.test(name));
+  return names.flatMap((name) =>
     readFileSync(join("test/vectors", kind, name), "utf8")
       .split(/^-- [a-z-]+ --\n/m)
       .slice(1),
@@ -51,31 +52,26 @@ function isManifest(text: string): boolean {
 
 export const seedsOf = (texts: readonly string[]): Uint8Array[] => texts.map(bytesOf);
 
-const keyText = (end: "crt" | "key"): string =>
-  readFileSync(`test/vectors/keys/first.${end}`, "utf8");
+/** Keys of the vectors: one half, and two halves. */
+type KeyName = "first" | "both";
 
-function certificate(): Certificate {
-  return parseCertificate(keyText("crt"));
+export const keyText = (name: KeyName, end: "crt" | "key"): string =>
+  readFileSync(`test/vectors/keys/${name}.${end}`, "utf8");
+
+export function certificate(name: KeyName = "first"): Certificate {
+  return parseCertificate(keyText(name, "crt"));
 }
 
-function sealingKey(): SealingKey {
-  const privateKey = parsePrivateKey(keyText("key"));
-  return {
-    name: "first",
-    fingerprint: privateKey.fingerprint,
-    halves: [rsaHalf(privateKey)],
-    certificate: certificate(),
-    orderedAt: new Date(0),
-    createdAt: new Date(0),
-    compromised: false,
-    confirmed: true,
-  };
+function sealingKey(name: KeyName): SealingKey {
+  const [key] = readKeyFile(keyText(name, "key"), name);
+  if (key === undefined) throw new Error(`no key ${name}`);
+  return { ...key, certificate: certificate(name) };
 }
 
-/** The sealing key as the Secret that holds it. */
-export function keyManifest(): string {
-  const data = { "tls.crt": btoa(keyText("crt")), "tls.key": btoa(keyText("key")) };
-  const metadata = { name: "first", namespace: "demo" };
+/** A sealing key as the Secret that holds it. */
+export function keyManifest(name: KeyName = "first"): string {
+  const data = { "tls.crt": btoa(keyText(name, "crt")), "tls.key": btoa(keyText(name, "key")) };
+  const metadata = { name, namespace: "demo" };
   return JSON.stringify({
     apiVersion: "v1",
     kind: "Secret",
@@ -86,7 +82,7 @@ export function keyManifest(): string {
 }
 
 export function keyring(): Keyring {
-  return new Keyring([sealingKey()]);
+  return new Keyring([sealingKey("first"), sealingKey("both")]);
 }
 
 /** A Secret with a canary for a value. */
@@ -99,7 +95,7 @@ export function plainSecret(stringData: Record<string, string> = { password: CAN
   };
 }
 
-/** SealedSecrets that open, with a canary inside: plain, with templates, in wider scopes. */
+/** SealedSecrets that open, with a canary inside: plain, with templates, in wider scopes, of both kinds. */
 export async function sealedObjects(): Promise<JsonObject[]> {
   const secret = parseSecret(plainSecret({ password: CANARY, user: `${CANARY}-2` }));
   const strict = formatSealedSecret(await seal(secret, certificate(), "strict"));
@@ -116,7 +112,14 @@ export async function sealedObjects(): Promise<JsonObject[]> {
     },
     type: "Opaque",
   };
-  return [strict, wide, { ...strict, spec: { ...spec, template } }];
+  return [strict, wide, { ...strict, spec: { ...spec, template } }, await mixedObject()];
+}
+
+/** A SealedSecret with a value of each kind. */
+async function mixedObject(): Promise<JsonObject> {
+  const rsa = await seal(parseSecret(plainSecret()), certificate());
+  const set = new Map([["hybrid", bytesOf(CANARY)]]);
+  return formatSealedSecret(await changeItems(rsa, { set }, certificate("both")));
 }
 
 /** Words of SealedSecrets and of what the controller does with them. */

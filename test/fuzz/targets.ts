@@ -7,12 +7,14 @@ import { edits } from "./targets/edits.ts";
 import { envelopes } from "./targets/envelopes.ts";
 import { folders } from "./targets/folders.ts";
 import { histories } from "./targets/histories.ts";
+import { hybrids } from "./targets/hybrids.ts";
 import { keys } from "./targets/keys.ts";
 import { manifests } from "./targets/manifests.ts";
 import { patterns } from "./targets/patterns.ts";
 import { pems } from "./targets/pems.ts";
 import { reconciles } from "./targets/reconciles.ts";
 import { requests } from "./targets/requests.ts";
+import { secondKeys } from "./targets/secondkeys.ts";
 import { sealedSecrets } from "./targets/sealedsecrets.ts";
 import { kubeconfigs, projects } from "./targets/settings.ts";
 import { templates } from "./targets/templates.ts";
@@ -25,7 +27,9 @@ export const TARGETS: readonly Target[] = [
     edits,
     sealedSecrets,
     envelopes,
+    hybrids,
     certificates,
+    secondKeys,
     pems,
     keys,
     backups,

@@ -1,5 +1,5 @@
 // That the browsers' half of the package works in a browser: as the files that it has, and in the
-// example's page, bundled; and that the Go original opens what was sealed there.
+// example's page, bundled; and that the Go original, or Go's crypto/hpke, opens what was sealed there.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,9 +8,15 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSealingKey } from "../../shared/keys/keypair.ts";
+import { createSealingKey, type SealingKeyPair } from "../../shared/keys/keypair.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
+import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { Keyring } from "../../shared/keys/keyring.ts";
+import { objectsOf } from "../../shared/kubernetes/object.ts";
+import { parseManifests } from "../../shared/manifest/manifest.ts";
 import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
+import { openValues } from "../../shared/sealing/unseal.ts";
 import { requireBed } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
 import { type Page, startChromium } from "./browser/chromium.ts";
@@ -262,6 +268,94 @@ describe("the package's files in a page", () => {
       message: "WebCrypto is not available, because this page was not loaded over HTTPS",
       hint: "serve the page over HTTPS, or from localhost",
     });
+  });
+});
+
+describe("a certificate with a post-quantum key, in a page", () => {
+  const SIZES = [0, 1, 62, 63, 64, 1000, 100_000];
+  const LABELS = { strict: "demo/db", "namespace-wide": "demo", "cluster-wide": "" };
+  let both: SealingKeyPair;
+  let keyring: Keyring;
+  let seed: string;
+
+  beforeAll(async () => {
+    const notBefore = new Date(Date.now() - 60_000);
+    const kinds = ["hybrid"];
+    both = await createSealingKey({ bits: 2048, notBefore, validForMs: 3_600_000, kinds });
+    keyring = new Keyring(readKeyFile(both.privateKeyPem, "both"));
+    const block = /BEGIN PRIVATE KEY-----\n([^-]+)/.exec(both.privateKeyPem)?.[1] ?? "";
+    seed = Buffer.from(block, "base64").subarray(-32).toString("base64");
+    const bundled = join(place, "files/opens.mjs");
+    const args = ["test/interop/browser/opens.ts", "--bundle", "--format=esm"];
+    execFileSync(resolve("node_modules/esbuild/bin/esbuild"), [...args, `--outfile=${bundled}`], {
+      stdio: "pipe",
+    });
+    await page.open(address("/files/index.html"));
+  });
+
+  function askGo(questions: readonly object[]): { envelope?: string; value?: string }[] {
+    const input = JSON.stringify(questions.map((each) => ({ seed, ...each })));
+    const output = execFileSync(partPath("hybrid-oracle"), { input, maxBuffer: 2 ** 28 });
+    return JSON.parse(output.toString()) as { envelope?: string; value?: string }[];
+  }
+
+  const labelOf = (scope: Scope): string => Buffer.from(LABELS[scope]).toString("base64");
+
+  it("is read as Node reads it, and refused with a bit of the second key changed", async () => {
+    const { spki, notBefore, notAfter, ...rest } = parseCertificate(both.certificatePem);
+    expect(rest.kinds).toEqual(["hybrid", "rsa"]);
+    const times = { notBefore: Number(notBefore), notAfter: Number(notAfter) };
+    const found = await call("certificate", both.certificatePem);
+    expect(found).toEqual({ ...rest, ...times, spki: [...spki] });
+    const lines = both.certificatePem.split("\n");
+    const middle = Math.floor(lines.length / 2);
+    const line = lines[middle] ?? "";
+    lines[middle] = (line.startsWith("A") ? "B" : "A") + line.slice(1);
+    expect(await call("certificate", lines.join("\n"))).toMatchObject({
+      code: "certificate-invalid",
+    });
+  });
+
+  it.each(SCOPES)("seals what Node and Go open, scope %s", async (scope) => {
+    const more = Object.fromEntries(
+      SIZES.map((size) => [`bytes-${size}`, Buffer.alloc(size, 0x80)]),
+    );
+    const changes = { more: toBase64(more), set: toBase64({ set: BINARY }) };
+    const text = (await call("seal", both.certificatePem, manifestOf(scope), changes)) as string;
+    const expected = { ...SEALED, ...more, set: BINARY };
+    const sealed = parseSealedSecret(parseManifests(text).flatMap(objectsOf)[0] ?? {});
+    const { values } = await openValues(sealed, keyring);
+    const byNode = Object.fromEntries(
+      [...values].map(([item, value]) => [item, Buffer.from(value)]),
+    );
+    expect(byNode).toEqual(expected);
+    const items = [...sealed.encryptedData];
+    for (const [, envelope] of items) expect(envelope).toMatch(/^PQ1A/);
+    const answers = askGo(items.map(([, envelope]) => ({ envelope, label: labelOf(scope) })));
+    const byGo = Object.fromEntries(
+      items.map(([item], at) => [item, Buffer.from(answers[at]?.value ?? "-", "base64")]),
+    );
+    expect(byGo).toEqual(expected);
+  });
+
+  it("could be opened there, too: what Go sealed, and nothing with a bit changed", async () => {
+    const label = labelOf("strict");
+    const values = SIZES.map((size) => Buffer.alloc(size, 0x80).toString("base64"));
+    const envelopes = askGo(values.map((value) => ({ value, label }))).map(
+      ({ envelope = "" }) => envelope,
+    );
+    const open = (texts: readonly string[]): Promise<unknown> =>
+      page.ask(
+        `import(${JSON.stringify(address("/files/opens.mjs"))}).then(({ opens }) => opens(...${JSON.stringify([seed, label, texts])}))`,
+      );
+    expect(await open(envelopes)).toEqual(values);
+    const [, , sealed = ""] = envelopes;
+    const flipped = [0, 3, 11, 12, 600, 1110, 1131, 1132, 1200].map((at) => {
+      const bytes = Buffer.from(sealed, "base64");
+      bytes[at] = (bytes[at] ?? 0) ^ 0x80;
+      return bytes.toString("base64");
+    });
+    expect(await open(flipped)).toEqual(flipped.map(() => null));
   });
 });
 

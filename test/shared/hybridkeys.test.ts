@@ -179,6 +179,8 @@ describe("a key of two halves", () => {
         ]);
       }
     }
+    const cut = await errorOf(() => readKeyFile(rsaPem + xwingPem.slice(0, 90), "k.pem"));
+    expect(cut.message).toBe("the last PEM block of a private key is cut off");
     const garbled = rsaPem + xwingPem.replace(/M/g, "!");
     expect((await errorOf(() => readKeyFile(garbled, "k.pem"))).code).toBe("key-invalid");
     const error = await errorOf(() => secretOf(pair.certificatePem, garbled));
@@ -209,5 +211,9 @@ describe("a key of two halves", () => {
     const sealed = await seal(SECRET, certificate);
     expect((await unseal(sealed, new Keyring(keys), { render })).secret.data).toEqual(SECRET.data);
     expect((await errorOf(() => readKeyFile(xwingPem, "keys.pem"))).code).toBe("key-invalid");
+    const [, otherXwing = ""] = other.privateKeyPem.split(/(?=-----BEGIN PRIVATE KEY-----)/);
+    const withoutOneRsa = readKeyFile(rsaPem + otherXwing + xwingPem, "keys.pem");
+    const again = await unseal(sealed, new Keyring(withoutOneRsa), { render });
+    expect(again.secret.data).toEqual(SECRET.data);
   });
 });

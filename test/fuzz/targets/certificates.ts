@@ -3,7 +3,7 @@
 import { parseCertificate, parseCertificates } from "../../../shared/keys/certificate.ts";
 import { readCertificate } from "../../../shared/keys/x509.ts";
 import { flipBytes, mutateBytes } from "../mutate.ts";
-import { fixture, seedsOf, vectorTexts } from "../material.ts";
+import { fixture, keyText, seedsOf, vectorTexts } from "../material.ts";
 import { attempt, bytesOf, checkSame, type Target, textOf } from "../target.ts";
 
 const WORDS = [
@@ -41,7 +41,8 @@ export const certificates: Target = {
   name: "certificates",
   seeds: () => {
     const names = ["cert.pem", "ec-cert.pem", "expired-cert.pem", "future-cert.pem"];
-    return seedsOf([...names.map(fixture), ...vectorTexts("certificate")]);
+    const both = keyText("both", "crt");
+    return seedsOf([...names.map(fixture), both, both, ...vectorTexts("certificate")]);
   },
   generate: (random, seeds) => {
     if (random.chance(0.25)) return mutateBytes(random, seeds, WORDS);

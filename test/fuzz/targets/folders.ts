@@ -68,7 +68,9 @@ export const folders: Target = {
     const place = mkdtempSync(join(tmpdir(), "signet-fuzz-folder-"));
     try {
       for (const name of ["from", "keys", "beside"]) mkdirSync(join(place, name), { mode: 0o700 });
-      writeFileSync(join(place, "keys", "first.json"), keyManifest(), { mode: 0o600 });
+      for (const name of ["first", "both"] as const) {
+        writeFileSync(join(place, "keys", `${name}.json`), keyManifest(name), { mode: 0o600 });
+      }
       writeFileSync(join(place, "beside", "file"), "theirs");
       unpackFiles(input, join(place, "from"));
       const folders = ["from", "keys", "beside"].map((name) => join(place, name));
