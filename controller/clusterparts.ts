@@ -332,6 +332,7 @@ export class ClusterParts {
       client: this.client,
       log,
       now,
+      clock: () => performance.now(),
       guard: this.lease.guard,
       readSecret: (name) => this.keys.plainSecretOf(name),
       onChange: () => {
