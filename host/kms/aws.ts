@@ -21,6 +21,8 @@ interface AwsOptions {
 }
 
 const TIMEOUT_MS = 10_000;
+/** Amazon's own bound of a ciphertext is 6 kB. */
+const MAX_ANSWER_BYTES = 256 * 1024;
 
 /** What KMS answers if the ciphertext is damaged, of another key, or of another context. */
 const REFUSED = new Set(["InvalidCiphertextException", "IncorrectKeyException"]);
@@ -34,6 +36,8 @@ export class AwsKms implements KeyService {
     this.#key = key;
     this.#client = new KMSClient({
       maxAttempts: 2,
+      // The client's own collector takes what comes.
+      streamCollector: (stream) => collected(stream as AsyncIterable<Uint8Array>),
       ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint: endpoint.href }),
     });
@@ -54,8 +58,9 @@ export class AwsKms implements KeyService {
         options,
       ),
     );
-    if (answer.CiphertextBlob === undefined) throw this.#unexpected("no ciphertext");
-    return { key: answer.KeyId ?? this.#key, ciphertext: answer.CiphertextBlob };
+    const { CiphertextBlob: ciphertext, KeyId: key } = answer;
+    if (!isBytes(ciphertext)) throw this.#unexpected("no ciphertext");
+    return { key: typeof key === "string" ? key : this.#key, ciphertext };
   }
 
   /** Always with our own key: the ciphertext names one too, and anyone may have written it. */
@@ -70,7 +75,7 @@ export class AwsKms implements KeyService {
         options,
       ),
     );
-    if (answer.Plaintext === undefined) throw this.#unexpected("no key");
+    if (!isBytes(answer.Plaintext)) throw this.#unexpected("no key");
     return answer.Plaintext;
   }
 
@@ -97,6 +102,27 @@ export class AwsKms implements KeyService {
   #unexpected(what: string): SignetError {
     return new SignetError("network", `${this.describe()}: ${what} in its answer`);
   }
+}
+
+/** The client does not check what kind a field of an answer is of. */
+function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length > 0;
+}
+
+class AnswerTooLong extends Error {
+  override readonly name = "AnswerTooLong";
+}
+
+/** @throws AnswerTooLong, and then the rest is not read */
+async function collected(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) throw new AnswerTooLong();
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
 }
 
 /** Shown in CloudTrail, and usable in conditions of key policies. */

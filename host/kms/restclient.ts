@@ -46,7 +46,7 @@ export class RestClient {
   readonly #words: string;
   readonly #caFile: string | undefined;
   readonly #isDirect: boolean;
-  readonly #agents = new Map<string, Promise<Agent>>();
+  readonly #agents = new Map<string, { readonly agent: Promise<Agent>; readonly pem: string }>();
 
   /** `isDirect`: what it calls is on this machine, and no proxy leads there. */
   constructor(words: string, { caFile, isDirect = false }: RestClientOptions = {}) {
@@ -116,22 +116,23 @@ export class RestClient {
     return new SignetError("network", `${this.#words}: ${reason}`, { cause });
   }
 
-  /** One agent for each origin: its connections are kept. */
+  /** One agent for each origin: its connections are kept, until the file of authorities is another one. */
   #agentFor(url: URL): Promise<Agent> {
+    const isTls = url.protocol !== "http:";
+    const pem = isTls && this.#caFile !== undefined ? this.readSecret(this.#caFile) : "";
     const known = this.#agents.get(url.origin);
-    if (known !== undefined) return known;
-    const trust = url.protocol === "http:" ? {} : this.#trust();
-    const made = agentFor(url, this.#isDirect ? undefined : environmentProxy(url), {
+    if (known?.pem === pem) return known.agent;
+    const agent = agentFor(url, this.#isDirect ? undefined : environmentProxy(url), {
       keepAlive: true,
-      ...trust,
+      ...(isTls ? this.#trust(pem) : {}),
     });
-    this.#agents.set(url.origin, made);
-    return made;
+    this.#agents.set(url.origin, { agent, pem });
+    return agent;
   }
 
-  #trust(): { readonly ca: string[]; readonly allowPartialTrustChain: boolean } {
+  #trust(pem: string): { readonly ca: string[]; readonly allowPartialTrustChain: boolean } {
     const file = this.#caFile;
-    const named = file === undefined ? machineRoots() : certificatesIn(this.readSecret(file));
+    const named = file === undefined ? machineRoots() : certificatesIn(pem);
     if (named.length === 0) throw this.#away(`${file ?? ""} has no certificate in it`);
     return { ca: [...named], allowPartialTrustChain: true };
   }
