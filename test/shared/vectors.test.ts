@@ -323,12 +323,16 @@ describe("wrapped keys", () => {
     const open = async (): Promise<{ pem: string; fingerprint: string }> => {
       const wrapped = readWrappedKey(secret);
       const { provider, fingerprint } = wrapped;
-      const pem = await openWrappedKey(wrapped, { namespace, name, fingerprint }, {
-        provider,
-        describe: () => "the vector",
-        wrap: () => Promise.reject(new Error("not asked for")),
-        unwrap: () => Promise.resolve(new Uint8Array(Buffer.from(dataKey, "base64"))),
-      });
+      const pem = await openWrappedKey(
+        wrapped,
+        { namespace, name, fingerprint },
+        {
+          provider,
+          describe: () => "the vector",
+          wrap: () => Promise.reject(new Error("not asked for")),
+          unwrap: () => Promise.resolve(new Uint8Array(Buffer.from(dataKey, "base64"))),
+        },
+      );
       const key = readKeySecret(plainSecret(secret, wrapped, pem));
       if (key.fingerprint !== fingerprint) throw new SignetError("key-invalid", "another key");
       return { pem, fingerprint };

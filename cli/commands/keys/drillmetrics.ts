@@ -14,11 +14,7 @@ interface DrilledCluster {
 }
 
 /** A file in Prometheus' text format. `at`: when the drill was. */
-export function metricsOutput(
-  path: string,
-  at: Date,
-  clusters: readonly DrilledCluster[],
-): Output {
+export function metricsOutput(path: string, at: Date, clusters: readonly DrilledCluster[]): Output {
   const families = [
     family("signet_drill_timestamp_seconds", "When the drill was.", clusters, () => [
       ["", at.getTime() / 1000],
