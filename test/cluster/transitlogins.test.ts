@@ -74,6 +74,7 @@ async function allow(more: Record<string, unknown>): Promise<void> {
     bound_service_account_namespaces: ["kube-system"],
     token_policies: ["signet"],
     token_ttl: "1h",
+    token_max_ttl: "24h",
     ...more,
   });
 }
