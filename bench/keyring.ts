@@ -22,6 +22,7 @@ const KEYS = 60;
 const AT_LEAST = 0.9;
 const CASES = {
   one: "open a value, 1 key",
+  wrapped: "open a value, 1 wrapped key",
   many: `open a value, ${KEYS} keys`,
   unstamped: `open a value, ${KEYS} keys, no stamp`,
 };
@@ -63,6 +64,11 @@ export async function benchKeyring(bench: Bench): Promise<PartReport> {
         ratioCheck(
           { task: CASES.many, program, against },
           median(rates(program, CASES.many)) / one,
+          { atLeast: AT_LEAST },
+        ),
+        ratioCheck(
+          { task: CASES.wrapped, program, against },
+          median(rates(program, CASES.wrapped)) / one,
           { atLeast: AT_LEAST },
         ),
         ratioCheck(
@@ -110,6 +116,7 @@ async function prepare(keys: readonly SealingKeyPair[], quick: boolean): Promise
     keys,
     cases: [
       { name: CASES.one, keys: 1, sealed: one, forMs },
+      { name: CASES.wrapped, keys: 1, sealed: one, forMs, wrapped: true },
       { name: CASES.many, keys: KEYS, sealed: many, forMs },
       { name: CASES.unstamped, keys: KEYS, sealed: unstamped, forMs: 0 },
     ],

@@ -28,7 +28,7 @@ export interface ApiWiring extends GuardWiring {
   /** The response of `/v1/keys`. */
   readonly keyReport: () => Json;
   /** The response of `/v1/recovery`; null where no recovery recipients are named. */
-  readonly recoveryReport: () => Json;
+  readonly recoveryReport: () => Json | Promise<Json>;
 }
 
 type Routes = Readonly<Record<string, { readonly methods: string[]; readonly route: Route }>>;
@@ -54,7 +54,7 @@ export function apiRoutes(wiring: ApiWiring): RequestListener {
   const { clock } = wiring;
   const readers = new Allowances({ rate: READ_RATE, burst: READ_BURST, clock });
   const keysText = shared(() => JSON.stringify(keyReport()), clock);
-  const recoveryText = shared(() => JSON.stringify(recoveryReport()), clock);
+  const recoveryText = shared(async () => JSON.stringify(await recoveryReport()), clock);
   const routes: Routes = {
     ...healthRoutes(ready),
     "/v1/cert.pem": {

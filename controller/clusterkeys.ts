@@ -80,6 +80,8 @@ export interface KeysWiring extends KeyChangesWiring {
 /** Maximum time between two checks, because timers do not notice when the system clock is set. */
 const LOOK_MS = 30_000;
 const RETRY_MS = 5_000;
+/** How long to retry storing a key before creating another one. */
+const PENDING_MS = 3_600_000;
 /**
  * Minimum time between keys created because of age or cutoff, in case clocks in the cluster differ.
  */
@@ -121,6 +123,14 @@ function letters(bytes: Uint8Array): string {
   return [...bytes].map((byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]).join("");
 }
 
+/** A key that was made, and whose Secret is not known to be stored. */
+interface PendingKey {
+  readonly pair: SealingKeyPair;
+  /** Of the key that it replaces; undefined if it is the first. */
+  readonly predecessor: string | undefined;
+  readonly madeAtMs: number;
+}
+
 /** Keeps the keyring in sync with the cluster's key Secrets, and creates keys on the leader. */
 export class ClusterKeys {
   readonly #options: KeyOptions;
@@ -143,6 +153,7 @@ export class ClusterKeys {
   #working = false;
   #again = false;
   #createdAtMs = -Infinity;
+  #pending: PendingKey | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: KeyOptions, wiring: KeysWiring) {
@@ -328,10 +339,10 @@ export class ClusterKeys {
     const dueInMs = this.#dueInMs();
     this.#working = true;
     (dueInMs > 0 ? this.#keep() : this.#create()).then(
-      () => {
+      (againInMs) => {
         this.#working = false;
         if (dueInMs <= 0) this.#requested = false;
-        if (dueInMs > 0 && !this.#again) this.#lookIn(Math.min(dueInMs, LOOK_MS));
+        if (dueInMs > 0 && !this.#again) this.#lookIn(Math.min(dueInMs, againInMs, LOOK_MS));
         else this.#look();
       },
       (error: unknown) => {
@@ -347,12 +358,16 @@ export class ClusterKeys {
     );
   }
 
-  /** Keeps the recovery files up to date, and reports which key seals. */
-  async #keep(): Promise<void> {
+  /**
+   * Keeps the recovery files up to date, and reports which key seals. Returns the milliseconds after
+   * which to do so again.
+   */
+  async #keep(): Promise<number> {
     const { recovery } = this.#wiring;
     // If it failed, which it logs, the next check retries.
-    if (this.#leading) await recovery?.keep(this.#heldKeys());
+    const againInMs = this.#leading ? await recovery?.keep(this.#heldKeys()) : undefined;
     await this.#tellChanges();
+    return againInMs ?? Infinity;
   }
 
   async #tellChanges(): Promise<void> {
@@ -389,6 +404,9 @@ export class ClusterKeys {
     if (newest === null || this.#requested) return 0;
     const current = found.find(({ key }) => key?.name === newest.name);
     if (current !== undefined && current.renew !== "") return 0;
+    // Another key would not seal either, as long as someone keeps spoiling the recovery files.
+    if (found.some(({ key }) => key !== null && followsOnceRecoverable(key, newest)))
+      return RETRY_MS;
     const apartMs = Math.min(renewal.renewAfterMs || MIN_APART_MS, MIN_APART_MS);
     const earliestMs = this.#createdAtMs + apartMs - clock();
     // A key that was ever stored in plain text may be in a backup of etcd.
@@ -401,14 +419,12 @@ export class ClusterKeys {
   }
 
   /** Creates a key and stores it. Adds it to the keyring only after the API server accepts it. */
-  async #create(): Promise<void> {
-    const { client, keyring, log, now, clock } = this.#wiring;
-    const { namespace, prefix, bits, hybrid, validForMs, commonName } = this.#options;
+  async #create(): Promise<number> {
+    const { client, keyring, log, clock } = this.#wiring;
+    const { namespace, prefix } = this.#options;
     await this.#checkService();
     const predecessor = keyring.keys[0] ?? null;
-    const notBefore = nextNotBefore(predecessor, now());
-    const kinds = hybrid ? [HYBRID] : [];
-    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore, kinds });
+    const pair = await this.#newPair(predecessor);
     const { fingerprint } = parseCertificate(pair.certificatePem);
     const guard = this.#leading ? this.#wiring.guard : undefined;
     let isPublished = false;
@@ -429,10 +445,11 @@ export class ClusterKeys {
             ...(guard === undefined ? {} : { guard }),
           }),
         );
+        this.#pending = undefined;
         this.#createdAtMs = clock();
         this.#changes.created(fingerprint);
         log.info("sealing key created", { secret: `${namespace}/${name}`, fingerprint });
-        return;
+        return 0;
       } catch (error) {
         if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       }
@@ -445,10 +462,29 @@ export class ClusterKeys {
       });
       if (found !== null && isAwaited(found)) throw new Error(`waiting for ${name} to be opened`);
       if (found?.key != null && keyring.newest?.fingerprint === found.key.fingerprint) {
-        return;
+        this.#pending = undefined;
+        return 0;
       }
     }
     throw new Error("every candidate name for the new sealing key is taken");
+  }
+
+  /**
+   * Returns the key pair of the next key. A pair that could not be stored is used again, because its
+   * recovery files may already be published, and they stay.
+   */
+  async #newPair(predecessor: SealingKey | null): Promise<SealingKeyPair> {
+    const { now, clock } = this.#wiring;
+    const { bits, hybrid, validForMs, commonName } = this.#options;
+    const before = predecessor?.fingerprint;
+    const pending = this.#pending;
+    const isFresh = pending !== undefined && clock() - pending.madeAtMs < PENDING_MS;
+    if (isFresh && pending.predecessor === before) return pending.pair;
+    const notBefore = nextNotBefore(predecessor, now());
+    const kinds = hybrid ? [HYBRID] : [];
+    const pair = await createSealingKey({ bits, validForMs, commonName, notBefore, kinds });
+    this.#pending = { pair, predecessor: before, madeAtMs: clock() };
+    return pair;
   }
 
   /**
@@ -534,6 +570,12 @@ function withRecovery(
       ? each
       : { ...each, key: { ...each.key, awaitsRecovery: true } },
   );
+}
+
+/** Whether a key would seal in place of `newest` if it were recoverable. */
+function followsOnceRecoverable(key: SealingKey, newest: SealingKey): boolean {
+  const isHeldBack = key.awaitsRecovery === true && maySeal({ ...key, awaitsRecovery: false });
+  return isHeldBack && key.orderedAt > newest.orderedAt;
 }
 
 /** Whether a wrapped key has to be open before another one may seal in its place. */

@@ -337,6 +337,7 @@ export class ClusterParts {
       client: this.client,
       log,
       now,
+      clock: () => performance.now(),
       guard: this.lease.guard,
       readSecret: (name) => this.keys.plainSecretOf(name),
       onChange: () => {

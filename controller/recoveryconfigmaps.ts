@@ -11,6 +11,7 @@ import { parseSecret } from "../shared/kubernetes/secret.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { Cache, text } from "./cache.ts";
+import { Contest } from "./contest.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import { formatEvent } from "./events.ts";
 import type { Log } from "./log.ts";
@@ -24,11 +25,18 @@ const POLICY_ANNOTATION = "kube-signet/recovery-for";
 const TAG_ANNOTATION = "kube-signet/recovery-tag";
 /** How long the start waits for the first list. */
 const START_MS = 10_000;
+const RETRY_MS = 5_000;
+/** The recipients as JSON: 32 post-quantum ones have 63,000. */
+const MAX_POLICY_CHARACTERS = 128 * 1024;
+const MAX_TAG_CHARACTERS = 256;
+const FETCHES_AT_ONCE = 8;
 
 interface RecoveryWiring {
   readonly client: KubernetesClient;
   readonly log: Log;
   readonly now: () => Date;
+  /** Milliseconds of a monotonic clock. */
+  readonly clock: () => number;
   /** Throws if this replica may not write. */
   readonly guard: () => void;
   /** The Secret of a key, with the private key in plain text. @throws ApiError */
@@ -37,9 +45,13 @@ interface RecoveryWiring {
   readonly onChange: () => void;
 }
 
-/** The part of a ConfigMap that is kept; anyone may have written it. */
+/**
+ * The part of a ConfigMap that is kept; anyone may have written it. Not its files, because strangers
+ * can create many ConfigMaps.
+ */
 interface Kept {
-  readonly files: Readonly<Record<string, string>>;
+  /** A hash of the files. */
+  readonly digest: string;
   readonly policy: string;
   readonly tag: string;
 }
@@ -52,6 +64,7 @@ export class RecoveryConfigMaps {
   readonly #cache: Cache<Kept>;
   /** Whether the files of a ConfigMap belong to a key; cached, because it takes a hash of them. */
   readonly #genuine = new WeakMap<Kept, { readonly of: string; readonly is: boolean }>();
+  readonly #contest = new Contest();
   /** The recovery files of the latest key could not be published. */
   #hasFailed = false;
 
@@ -92,14 +105,38 @@ export class RecoveryConfigMaps {
     return keys.filter((key) => !this.#isCurrent(key)).length + (this.#hasFailed ? 1 : 0);
   }
 
-  /** The response of `GET /v1/recovery`. It contains nothing secret: the files are ciphertext. */
-  report(keys: readonly SealingKey[]): Json {
+  /**
+   * The response of `GET /v1/recovery`. It contains nothing secret: the files are ciphertext.
+   * @throws ApiError
+   */
+  async report(keys: readonly SealingKey[]): Promise<Json> {
+    const reported = new Map<string, Readonly<Record<string, string>>>();
+    const waiting = keys.filter((key) => this.isRecoverable(key)).values();
+    const worker = async (): Promise<void> => {
+      for (const key of waiting) {
+        const files = await this.#fetch(key);
+        if (files !== null) reported.set(key.fingerprint, files);
+      }
+    };
+    await Promise.all(Array.from({ length: FETCHES_AT_ONCE }, worker));
     return {
-      keys: keys.flatMap((key) => {
-        const kept = this.#filesOf(key);
-        return kept === undefined ? [] : [{ fingerprint: key.fingerprint, files: kept.files }];
+      keys: keys.flatMap(({ fingerprint }) => {
+        const files = reported.get(fingerprint);
+        return files === undefined ? [] : [{ fingerprint, files }];
       }),
     };
+  }
+
+  /** The files of a key as they are now; null if they are not as a holder of the key wrote them. */
+  async #fetch(key: SealingKey): Promise<Readonly<Record<string, string>> | null> {
+    const path = `${this.#path}/${configMapName(key.fingerprint)}`;
+    try {
+      const object = await this.#wiring.client.call("GET", path);
+      return isGenuine(key, keep(object)) ? filesIn(object) : null;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
   }
 
   /**
@@ -119,34 +156,43 @@ export class RecoveryConfigMaps {
 
   /**
    * Encrypts keys again if their files are missing, were changed by someone, or are for other
-   * recipients. Returns whether that succeeded for all. To be called by the leader.
+   * recipients, with increasing delays if someone keeps changing them. To be called by the leader.
+   * Returns the milliseconds after which to call it again; Infinity if nothing is left to do.
    */
-  async keep(keys: readonly SealingKey[]): Promise<boolean> {
-    let isDone = true;
+  async keep(keys: readonly SealingKey[]): Promise<number> {
+    const { clock, log, readSecret, guard } = this.#wiring;
+    let againInMs = Infinity;
     for (const key of keys) {
       if (this.#isCurrent(key)) continue;
-      const before = this.#cache.get(this.#keyOf(key));
+      const id = this.#keyOf(key);
+      const waitMs = this.#contest.waitMs(id, clock());
+      if (waitMs > 0) {
+        againInMs = Math.min(againInMs, waitMs);
+        continue;
+      }
+      const before = this.#cache.get(id);
       const isOurs = this.#filesOf(key) !== undefined;
       try {
-        const secret = await this.#wiring.readSecret(key.name);
+        const secret = await readSecret(key.name);
         const parsed = parseSecret({ apiVersion: "v1", kind: "Secret", ...secret });
         if (readKeySecret(parsed).fingerprint !== key.fingerprint) {
           throw new Error("its Secret now contains another key");
         }
-        const written = await this.#write(key, secret, this.#wiring.guard);
+        this.#contest.answered(id, clock(), true);
+        const written = await this.#write(key, secret, guard);
         await this.#tell(key, written, before, isOurs);
       } catch (error) {
-        isDone = false;
+        againInMs = Math.min(againInMs, RETRY_MS);
         const { name, fingerprint } = key;
         const reason = (error as Error).message;
-        this.#wiring.log.error("sealing key could not be encrypted for its recovery recipients", {
+        log.error("sealing key could not be encrypted for its recovery recipients", {
           secret: `${this.#namespace}/${name}`,
           fingerprint,
           error: reason,
         });
       }
     }
-    return isDone;
+    return againInMs;
   }
 
   #filesOf(key: SealingKey): Kept | undefined {
@@ -154,8 +200,7 @@ export class RecoveryConfigMaps {
     if (kept === undefined) return undefined;
     let known = this.#genuine.get(kept);
     if (known?.of !== key.fingerprint) {
-      const tag = tagOf(key, kept.policy, kept.files);
-      known = { of: key.fingerprint, is: tag !== undefined && tag === kept.tag };
+      known = { of: key.fingerprint, is: isGenuine(key, kept) };
       this.#genuine.set(kept, known);
     }
     return known.is ? kept : undefined;
@@ -173,6 +218,9 @@ export class RecoveryConfigMaps {
   async #write(key: SealingKey, secret: JsonObject, guard?: () => void): Promise<JsonObject> {
     const { recoveryFilesOf } = await import("../shared/keys/recoveryfiles.ts");
     const files = await recoveryFilesOf(declared(secret), key.fingerprint, this.#policy);
+    if (Object.values(files).some((file) => file.length > MAX_RECOVERY_CHARACTERS)) {
+      throw new Error("its Secret is too long for a recovery file");
+    }
     const name = configMapName(key.fingerprint);
     const policy = policyText(this.#policy);
     const body = {
@@ -185,7 +233,7 @@ export class RecoveryConfigMaps {
         annotations: {
           [FINGERPRINT_ANNOTATION]: key.fingerprint,
           [POLICY_ANNOTATION]: policy,
-          [TAG_ANNOTATION]: tagOf(key, policy, files) ?? "",
+          [TAG_ANNOTATION]: tagOf(key, policy, digestOf(files)) ?? "",
         },
       },
       data: files,
@@ -207,7 +255,15 @@ export class RecoveryConfigMaps {
       if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
     }
     const path = `${this.#path}/${name}`;
-    const { resourceVersion = "" } = metadataOf(await client.call("GET", path));
+    const there = await client.call("GET", path);
+    const { resourceVersion = "", uid = "" } = metadataOf(there);
+    if (there["immutable"] === true) {
+      // Someone made it so: only another one can take its place.
+      const preconditions = { uid, resourceVersion };
+      const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions };
+      await client.call("DELETE", path, { ...request, body: options });
+      return client.call("POST", this.#path, { ...request, body });
+    }
     const metadata = { ...metadataOf(body), resourceVersion };
     return client.call("PUT", path, { ...request, body: { ...body, metadata } });
   }
@@ -263,12 +319,20 @@ function policyText({ recipients, quorum }: RecoveryPolicy): string {
 function tagOf(
   { halves, fingerprint }: SealingKey,
   policy: string,
-  files: Readonly<Record<string, string>>,
+  digest: string,
 ): string | undefined {
-  const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
-  const digest = createHash("sha256").update(JSON.stringify(sorted)).digest("base64url");
   const message = JSON.stringify(["recovery", fingerprint, policy, digest]);
   return halves.find(({ tag }) => tag !== undefined)?.tag?.(message);
+}
+
+function isGenuine(key: SealingKey, { policy, digest, tag: given }: Kept): boolean {
+  const tag = tagOf(key, policy, digest);
+  return tag !== undefined && tag === given;
+}
+
+function digestOf(files: Readonly<Record<string, string>>): string {
+  const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256").update(JSON.stringify(sorted)).digest("base64url");
 }
 
 /** A fingerprint contains characters that names cannot have. */
@@ -279,13 +343,21 @@ function configMapName(fingerprint: string): string {
 
 function keep(object: JsonObject): Kept {
   const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
+  const policy = text(annotations[POLICY_ANNOTATION]);
+  return {
+    digest: digestOf(filesIn(object)),
+    policy: policy.length <= MAX_POLICY_CHARACTERS ? policy : "",
+    tag: text(annotations[TAG_ANNOTATION]).slice(0, MAX_TAG_CHARACTERS),
+  };
+}
+
+function filesIn(object: JsonObject): Record<string, string> {
   const files: Record<string, string> = {};
   for (const [name, value] of Object.entries(asObject(object["data"] ?? null) ?? {})) {
-    // Text that is too long is not ours, and its tag will not match.
-    if (typeof value === "string" && value.length <= MAX_RECOVERY_CHARACTERS) files[name] = value;
+    // Text that is too long is not ours, and the tag will not match without it.
+    files[name] = text(value).length <= MAX_RECOVERY_CHARACTERS ? text(value) : "";
   }
-  const policy = text(annotations[POLICY_ANNOTATION]);
-  return { files, policy, tag: text(annotations[TAG_ANNOTATION]) };
+  return files;
 }
 
 /** The parts of a key Secret that are needed to recover it. */

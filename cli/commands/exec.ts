@@ -13,6 +13,7 @@ import {
   connection,
   flag,
   list,
+  recoveryIdentityOption,
   recoveryKeyOption,
   withConnection,
 } from "../options.ts";
@@ -43,6 +44,7 @@ export function define(command: Command): void {
       .description("Runs a program with the values of sealed files in its environment.")
       .addOption(flag("--from-cluster", "read them from the Secrets in the cluster"))
       .addOption(recoveryKeyOption("private key to open them with; may be given several times"))
+      .addOption(recoveryIdentityOption())
       .addOption(list("--only <ITEM>", "only this item; may be given several times"))
       .addOption(new Option("--prefix <TEXT>", "what the variables' names begin with").default(""))
       .addOption(flag("--files", "make files of items that cannot be variables")),

@@ -3,7 +3,14 @@
 
 import type { Command } from "commander";
 import { SignetError } from "../../shared/errors.ts";
-import { type Connected, connection, flag, recoveryKeyOption, withConnection } from "../options.ts";
+import {
+  type Connected,
+  connection,
+  flag,
+  recoveryIdentityOption,
+  recoveryKeyOption,
+  withConnection,
+} from "../options.ts";
 import { plainValuesFrom, textOfValue, type ValueSource } from "../repository/plainvalues.ts";
 import { findProject } from "../repository/project.ts";
 import { chooseObject, readSealedFile } from "../repository/sealedfiles.ts";
@@ -27,6 +34,7 @@ export function define(command: Command): void {
       .description("Prints the value of one item of a sealed file in plain text.")
       .addOption(flag("--from-cluster", "read it from the Secret in the cluster"))
       .addOption(recoveryKeyOption("private key to open it with; may be given several times"))
+      .addOption(recoveryIdentityOption())
       .option("--name <NAME>", "which SealedSecret, where the file holds several"),
   )
     .addHelpText("after", HELP)

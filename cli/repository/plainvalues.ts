@@ -5,14 +5,13 @@ import { locateAsync, SignetError } from "../../shared/errors.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
 import { unseal } from "../../shared/sealing/unseal.ts";
 import { connectionTo, type GivenCertificate } from "./clustercertificates.ts";
+import { areKeysGiven, type GivenKeys, readGivenKeys } from "./openingkeys.ts";
 import { inItsNamespace } from "./sealingplace.ts";
 import type { SealedObject } from "./sealedfiles.ts";
 
-export interface ValueSource extends GivenCertificate {
+export interface ValueSource extends GivenCertificate, GivenKeys {
   /** The Secrets in the clusters, as far as the user may read them. */
   readonly fromCluster: boolean;
-  /** Files of private keys. */
-  readonly recoveryKey: readonly string[];
 }
 
 /** Opens SealedSecrets, or reads what became of them: values by item. */
@@ -20,14 +19,16 @@ export type PlainValues = (object: SealedObject) => Promise<ReadonlyMap<string, 
 
 /** @throws SignetError usage unless there is exactly one source; io, key-invalid */
 export async function plainValuesFrom(source: ValueSource): Promise<PlainValues> {
-  const { fromCluster, recoveryKey } = source;
-  if (fromCluster === recoveryKey.length > 0) {
+  const { fromCluster } = source;
+  if (fromCluster === areKeysGiven(source)) {
     throw new SignetError(
       "usage",
       fromCluster
-        ? "--recovery-key and --from-cluster exclude each other"
+        ? "--from-cluster excludes --recovery-key and --recovery-identity"
         : "nothing says where the values come from",
-      { hint: "use --from-cluster to read the cluster's Secrets, or --recovery-key FILE" },
+      {
+        hint: "use --from-cluster to read the cluster's Secrets, --recovery-key FILE, or --recovery-identity FILE",
+      },
     );
   }
   if (fromCluster) {
@@ -38,11 +39,8 @@ export async function plainValuesFrom(source: ValueSource): Promise<PlainValues>
         return (await readSecret(connection, inItsNamespace(object, undefined).metadata)).data;
       });
   }
-  const [{ readKeys }, { loadRenderer }] = await Promise.all([
-    import("../recovery/recoverykeys.ts"),
-    import("../recovery/renderer.ts"),
-  ]);
-  const keyring = new Keyring(await readKeys(recoveryKey));
+  const { loadRenderer } = await import("../recovery/renderer.ts");
+  const keyring = new Keyring(await readGivenKeys(source));
   const render = await loadRenderer();
   return (object) =>
     locateAsync(object.place, async () => {

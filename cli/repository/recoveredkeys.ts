@@ -6,7 +6,7 @@ import { armor, Decrypter } from "age-encryption";
 import { formatPlace, locate, SignetError } from "../../shared/errors.ts";
 import { decodeText, readBytes } from "../../host/readfile.ts";
 import { isLockedBackup, readKeyFile } from "../../shared/keys/keyfile.ts";
-import { identityOf, parseShare, type Share } from "../../shared/keys/recoveryfiles.ts";
+import { identitiesOf, parseShare, type Share } from "../../shared/keys/recoveryfiles.ts";
 import { KEY_FILE, repositoryName } from "../../shared/keys/recoverynames.ts";
 import type { SealingKey } from "../../shared/keys/sealingkey.ts";
 import { addIdentity, linesOf, unlockBackup } from "../recovery/lock.ts";
@@ -102,15 +102,27 @@ async function keyText(
     ...identities.shares.filter((share) => share.fingerprint === fingerprint),
     ...(await ownShares(project, { cluster, fingerprint }, identities)),
   ];
-  const identity = await identityOf(shares);
-  const text = identity === null ? null : await opened(file, [identity]);
-  if (text !== null) return text;
+  let isMade = false;
+  for await (const identity of identitiesOf(shares)) {
+    isMade = true;
+    const text = await opened(file, [identity]);
+    if (text !== null) return text;
+  }
   const needed = shares[0]?.quorum;
   const held = new Set(shares.map(({ bytes }) => Buffer.from(bytes).toString("hex"))).size;
   const place = { file: recoveryPath(project, cluster, repositoryName(fingerprint, KEY_FILE)) };
   if (needed !== undefined && held < needed) {
     throw new SignetError("key-invalid", `it takes ${needed} shares, and there are ${held}`, {
       hint: "other holders open theirs with `signet keys shares`",
+      place,
+    });
+  }
+  if (needed !== undefined) {
+    const why = isMade
+      ? "the shares are of another time: it was encrypted again since, or is damaged"
+      : "the shares do not belong together, or are damaged";
+    throw new SignetError("key-invalid", why, {
+      hint: "holders open those that are in the repository now with `signet keys shares`",
       place,
     });
   }

@@ -8,7 +8,12 @@ import { MAX_SETTINGS_BYTES, rootOf } from "../../host/rootedfiles.ts";
 import type { Output } from "../../host/writefiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { isLockedBackup } from "../../shared/keys/keyfile.ts";
-import { KEY_FILE, repositoryName, shareFile } from "../../shared/keys/recoverynames.ts";
+import {
+  KEY_FILE,
+  MAX_RECIPIENTS,
+  repositoryName,
+  shareFile,
+} from "../../shared/keys/recoverynames.ts";
 import type { GivenClusterOptions } from "../cluster/clusteroptions.ts";
 import type { PublishedKey } from "../cluster/recoveryreport.ts";
 import { detail } from "../terminal/messages.ts";
@@ -54,12 +59,13 @@ export function readShareFiles(
   fingerprint: string,
 ): string[] {
   const texts: string[] = [];
-  for (let number = 1; ; number++) {
+  for (let number = 1; number <= MAX_RECIPIENTS; number++) {
     const name = repositoryName(fingerprint, shareFile(number));
     const text = readRecoveryFile(project, cluster, name);
     if (text === null) return texts;
     texts.push(text);
   }
+  return texts;
 }
 
 /** What the controller publishes, as files of the repository; those that are the same are left out. */

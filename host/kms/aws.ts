@@ -21,6 +21,8 @@ interface AwsOptions {
 }
 
 const TIMEOUT_MS = 10_000;
+/** Amazon's own bound of a ciphertext is 6 kB. */
+const MAX_ANSWER_BYTES = 256 * 1024;
 
 /**
  * The errors that KMS returns if the ciphertext is damaged, or was made with another key or
@@ -37,6 +39,8 @@ export class AwsKms implements KeyService {
     this.#key = key;
     this.#client = new KMSClient({
       maxAttempts: 2,
+      // The client's own collector takes what comes.
+      streamCollector: (stream) => collected(stream as AsyncIterable<Uint8Array>),
       ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint: endpoint.href }),
     });
@@ -57,8 +61,9 @@ export class AwsKms implements KeyService {
         options,
       ),
     );
-    if (answer.CiphertextBlob === undefined) throw this.#unexpected("no ciphertext");
-    return { key: answer.KeyId ?? this.#key, ciphertext: answer.CiphertextBlob };
+    const { CiphertextBlob: ciphertext, KeyId: key } = answer;
+    if (!isBytes(ciphertext)) throw this.#unexpected("no ciphertext");
+    return { key: typeof key === "string" ? key : this.#key, ciphertext };
   }
 
   /** Always uses our own key: the ciphertext names one too, but anyone may have written it. */
@@ -73,7 +78,7 @@ export class AwsKms implements KeyService {
         options,
       ),
     );
-    if (answer.Plaintext === undefined) throw this.#unexpected("no key");
+    if (!isBytes(answer.Plaintext)) throw this.#unexpected("no key");
     return answer.Plaintext;
   }
 
@@ -100,6 +105,27 @@ export class AwsKms implements KeyService {
   #unexpected(what: string): SignetError {
     return new SignetError("network", `${this.describe()}: ${what} in its answer`);
   }
+}
+
+/** The client does not check what kind a field of an answer is of. */
+function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length > 0;
+}
+
+class AnswerTooLong extends Error {
+  override readonly name = "AnswerTooLong";
+}
+
+/** @throws AnswerTooLong, and then the rest is not read */
+async function collected(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) throw new AnswerTooLong();
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
 }
 
 /** Shown in CloudTrail, and usable in conditions of key policies. */

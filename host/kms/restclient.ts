@@ -47,7 +47,7 @@ export class RestClient {
   readonly #words: string;
   readonly #caFile: string | undefined;
   readonly #isDirect: boolean;
-  readonly #agents = new Map<string, Promise<Agent>>();
+  readonly #agents = new Map<string, { readonly agent: Promise<Agent>; readonly pem: string }>();
 
   /** `isDirect`: the server is on this machine, and is not reached through a proxy. */
   constructor(words: string, { caFile, isDirect = false }: RestClientOptions = {}) {
@@ -125,22 +125,23 @@ export class RestClient {
     return new SignetError("network", `${this.#words}: ${reason}`, { cause });
   }
 
-  /** One agent for each origin, which keeps its connections alive. */
+  /** One agent for each origin, which keeps its connections alive until the CA file changes. */
   #agentFor(url: URL): Promise<Agent> {
+    const isTls = url.protocol !== "http:";
+    const pem = isTls && this.#caFile !== undefined ? this.readSecret(this.#caFile) : "";
     const known = this.#agents.get(url.origin);
-    if (known !== undefined) return known;
-    const trust = url.protocol === "http:" ? {} : this.#trust();
-    const made = agentFor(url, this.#isDirect ? undefined : environmentProxy(url), {
+    if (known?.pem === pem) return known.agent;
+    const agent = agentFor(url, this.#isDirect ? undefined : environmentProxy(url), {
       keepAlive: true,
-      ...trust,
+      ...(isTls ? this.#trust(pem) : {}),
     });
-    this.#agents.set(url.origin, made);
-    return made;
+    this.#agents.set(url.origin, { agent, pem });
+    return agent;
   }
 
-  #trust(): { readonly ca: string[]; readonly allowPartialTrustChain: boolean } {
+  #trust(pem: string): { readonly ca: string[]; readonly allowPartialTrustChain: boolean } {
     const file = this.#caFile;
-    const named = file === undefined ? machineRoots() : certificatesIn(this.readSecret(file));
+    const named = file === undefined ? machineRoots() : certificatesIn(pem);
     if (named.length === 0) throw this.#away(`${file ?? ""} does not contain a certificate`);
     return { ca: [...named], allowPartialTrustChain: true };
   }

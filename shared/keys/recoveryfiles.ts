@@ -8,9 +8,7 @@ import { SignetError } from "../errors.ts";
 import { formatManifests } from "../manifest/manifest.ts";
 import type { JsonObject } from "../kubernetes/object.ts";
 import { ageFileFor, checkRecipients, isIdentity, oneTimePair } from "./agefile.ts";
-import { KEY_FILE, type RecoveryPolicy, shareFile } from "./recoverynames.ts";
-
-const MAX_RECIPIENTS = 32;
+import { KEY_FILE, MAX_RECIPIENTS, type RecoveryPolicy, shareFile } from "./recoverynames.ts";
 
 /** @throws SignetError usage */
 export function checkRecoveryPolicy({ recipients, quorum }: RecoveryPolicy): void {
@@ -79,21 +77,24 @@ export function parseShare(line: string): Share | null {
 const MAX_CHOICES = 2000;
 
 /**
- * Returns the age identity that the shares of one key combine to. Anyone can write a share, so if
- * there are more than needed, each combination is tried. Returns null if none works.
+ * Yields the age identities that the shares of one key combine to. Anyone can write a share, so if
+ * there are more than needed, each combination is tried. There can be several identities if the key
+ * was encrypted again and the shares come from before and after.
  */
-export async function identityOf(shares: readonly Share[]): Promise<string | null> {
+export async function* identitiesOf(shares: readonly Share[]): AsyncGenerator<string> {
   const distinct = [...new Map(shares.map((each) => [encodeBase64(each.bytes), each])).values()];
+  const made = new Set<string>();
   let left = MAX_CHOICES;
   for (const quorum of new Set(distinct.map((each) => each.quorum))) {
     const fitting = distinct.filter((each) => each.quorum === quorum && quorum >= 2);
     for (const chosen of choicesOf(fitting, quorum)) {
-      if (left-- === 0) return null;
+      if (left-- === 0) return;
       const text = await combined(chosen);
-      if (text !== null) return text;
+      if (text === null || made.has(text)) continue;
+      made.add(text);
+      yield text;
     }
   }
-  return null;
 }
 
 async function combined(shares: readonly Share[]): Promise<string | null> {

@@ -9,6 +9,9 @@ export interface RecoveryPolicy {
   readonly quorum: number | null;
 }
 
+/** For so many, at most, is a file. */
+export const MAX_RECIPIENTS = 32;
+
 /** The file that holds the key. Each of the others is a share, for one holder. */
 export const KEY_FILE = "key.age";
 

@@ -1,6 +1,8 @@
 // Real key services of the test bed: OpenBao's transit engine, a KMS v2 plugin, AWS KMS (local-kms).
 import { randomBytes } from "node:crypto";
-import { appendFile, mkdtemp, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { partPath } from "../parts/parts.ts";
@@ -69,10 +71,21 @@ export async function startKmsPlugin(): Promise<RunningService> {
 }
 
 /** What the administrator of the key service asks of it. */
-interface OpenBao extends RunningService {
+export interface OpenBao extends RunningService {
   readonly address: string;
+  /** The controller's flags for all but the login. */
+  readonly place: readonly string[];
+  /** A file of a token that may use the key and nothing else. */
+  readonly tokenFile: string;
   /** @throws Error unless it succeeds */
   administer: (method: string, path: string, body?: object) => Promise<Record<string, unknown>>;
+}
+
+interface OpenBaoOptions {
+  /** It speaks HTTPS only, with a certificate of an authority of its own. */
+  readonly tls?: boolean;
+  /** A namespace below the root, in which everything is. */
+  readonly namespace?: string;
 }
 
 const ROOT_TOKEN = "root";
@@ -81,28 +94,70 @@ path "transit/encrypt/signet" { capabilities = ["update"] }
 path "transit/decrypt/signet" { capabilities = ["update"] }
 `;
 
+/** One request to a server whose certificate is of the authority in `ca`. */
+function ask(
+  url: string,
+  { method, headers, ca, body }: { method: string; headers: object; ca?: string; body?: string },
+): Promise<{ status: number; text: string }> {
+  return new Promise((done, fail) => {
+    const send = url.startsWith("https:") ? httpsRequest : httpRequest;
+    const options = { method, headers: { ...headers }, ...(ca === undefined ? {} : { ca }) };
+    const request = send(url, options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", fail);
+      response.on("end", () => {
+        done({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() });
+      });
+    });
+    request.on("error", fail);
+    request.end(body);
+  });
+}
+
 /** OpenBao with a transit key `signet`, and a role that may encrypt and decrypt with it only. */
-async function startOpenBao(): Promise<OpenBao> {
+export async function startOpenBao({
+  tls = false,
+  namespace = "",
+}: OpenBaoOptions = {}): Promise<OpenBao> {
   const port = await freePort(HOST);
-  const address = `http://${HOST}:${port}`;
+  const address = `${tls ? "https" : "http"}://${HOST}:${port}`;
+  const folder = await scratch();
+  const caFile = join(folder, "vault-ca.pem");
   const program = startProgram([
     partPath("openbao"),
     ...["server", "-dev", "-dev-no-store-token", `-dev-root-token-id=${ROOT_TOKEN}`],
     `-dev-listen-address=${HOST}:${port}`,
+    ...(tls ? ["-dev-tls", `-dev-tls-cert-dir=${folder}`] : []),
   ]);
+  const trust = async (): Promise<{ ca?: string }> =>
+    tls ? { ca: await readFile(caFile, "utf8") } : {};
   await untilReady("openbao", program, async () => {
-    return (await fetch(`${address}/v1/sys/health`)).status === 200;
+    const health = { method: "GET", headers: {}, ...(await trust()) };
+    return (await ask(`${address}/v1/sys/health`, health)).status === 200;
   });
-  const administer: OpenBao["administer"] = async (method, path, body) => {
-    const response = await fetch(`${address}/v1/${path}`, {
+  const administerIn = async (
+    place: string,
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<Record<string, unknown>> => {
+    const { status, text } = await ask(`${address}/v1/${path}`, {
       method,
-      headers: { "x-vault-token": ROOT_TOKEN, "content-type": "application/json" },
+      headers: {
+        "x-vault-token": ROOT_TOKEN,
+        "content-type": "application/json",
+        ...(place === "" ? {} : { "x-vault-namespace": place }),
+      },
+      ...(await trust()),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);
     return text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
   };
+  if (namespace !== "") await administerIn("", "POST", `sys/namespaces/${namespace}`, {});
+  const administer: OpenBao["administer"] = (method, path, body) =>
+    administerIn(namespace, method, path, body);
   await administer("POST", "sys/mounts/transit", { type: "transit" });
   await administer("POST", "transit/keys/signet", { type: "aes256-gcm96" });
   await administer("PUT", "sys/policies/acl/signet", { policy: POLICY });
@@ -117,13 +172,24 @@ async function startOpenBao(): Promise<OpenBao> {
   const secret = (await administer("POST", "auth/approle/role/signet/secret-id")) as {
     data: { secret_id: string };
   };
-  const file = join(await scratch(), "secret-id");
+  const token = (await administer("POST", "auth/token/create", { policies: ["signet"] })) as {
+    auth: { client_token: string };
+  };
+  const [file, tokenFile] = [join(folder, "secret-id"), join(folder, "token")];
   await writeFile(file, secret.data.secret_id, { mode: 0o600 });
+  await writeFile(tokenFile, `${token.auth.client_token}\n`, { mode: 0o600 });
+  const place = [
+    ...["--kms-provider=transit", `--kms-address=${address}`, "--kms-key=signet"],
+    ...(tls ? [`--kms-ca-file=${caFile}`] : []),
+    ...(namespace === "" ? [] : [`--kms-transit-namespace=${namespace}`]),
+  ];
   return {
     address,
+    place,
+    tokenFile,
     administer,
     flags: [
-      ...["--kms-provider=transit", `--kms-address=${address}`, "--kms-key=signet"],
+      ...place,
       ...["--kms-transit-login=approle", `--kms-transit-role=${role.data.role_id}`],
       `--kms-transit-login-file=${file}`,
     ],
@@ -199,6 +265,6 @@ async function startAwsKms(): Promise<RunningService> {
 /** Every service in turn, for `describe.each`. */
 export const KEY_SERVICES: readonly (readonly [string, () => Promise<RunningService>])[] = [
   ["a KMS v2 plugin", startKmsPlugin],
-  ["OpenBao's transit engine", startOpenBao],
+  ["OpenBao's transit engine", () => startOpenBao()],
   ["AWS KMS", startAwsKms],
 ];

@@ -4,11 +4,12 @@
 // https://learn.microsoft.com/rest/api/keyvault/keys/wrap-key/wrap-key
 // SPEC.md, "Wrapped keys".
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { AwsKms } from "../../host/kms/aws.ts";
 import { AzureKeyVault, azureIdentity } from "../../host/kms/azure.ts";
 import { GcpKms } from "../../host/kms/gcp.ts";
 import { Transit } from "../../host/kms/transit.ts";
@@ -255,6 +256,101 @@ describe("Azure Key Vault", () => {
     expect(await failureOf(service.unwrap(wrapped))).toContain("key-invalid");
     expect(left()).toBe(1);
   });
+});
+
+describe("a service that answers with anything", () => {
+  const ENDLESS = Buffer.alloc(64 * 1024, "x");
+  type Answer = (response: ServerResponse) => void;
+  const answers: [string, Answer][] = [
+    ["no JSON", (response) => response.end("<html>")],
+    ["a list", (response) => response.end("[]")],
+    [
+      "fields of other kinds",
+      (response) => response.end('{"data":7,"ciphertext":{},"CiphertextBlob":7}'),
+    ],
+    ["no status that it knows", (response) => response.writeHead(599).end("{}")],
+    [
+      "a redirect",
+      (response) => response.writeHead(307, { location: "http://127.0.0.1:9/" }).end(),
+    ],
+    [
+      "a text without an end",
+      (response) => {
+        response.writeHead(200, { "content-type": "application/json" });
+        const more = (): void => {
+          while (!response.destroyed && response.write(ENDLESS));
+        };
+        response.on("drain", more);
+        more();
+      },
+    ],
+    ["nothing, while the line stays open", () => undefined],
+    [
+      "one byte a second",
+      (response) => {
+        response.writeHead(200);
+        const timer = setInterval(() => response.write(" "), 1000);
+        response.on("close", () => {
+          clearInterval(timer);
+        });
+      },
+    ],
+  ];
+  const services: [string, (url: URL) => KeyService][] = [
+    [
+      "transit",
+      (url) =>
+        new Transit({
+          address: url,
+          mount: "transit",
+          key: "k",
+          namespace: "",
+          login: { method: "token", file: tokenFile("hvs.token") },
+          caFile: undefined,
+        }),
+    ],
+    ["gcp", (url) => new GcpKms({ key: KEY, endpoint: url, metadata: url })],
+    ["aws", (url) => new AwsKms({ key: "alias/k", region: "eu-central-1", endpoint: url })],
+  ];
+
+  it.each(services)(
+    "%s fails soon, with little memory, and quotes nothing",
+    async (_name, make) => {
+      vi.stubEnv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
+      vi.stubEnv("AWS_SECRET_ACCESS_KEY", "example");
+      const failures = await Promise.all(
+        answers.map(async ([, answer]) => {
+          const made = createServer((request, response) => {
+            request.resume();
+            // Google's tokens come from the same address.
+            if (request.method === "GET") response.end('{"access_token":"t","expires_in":3600}');
+            else answer(response);
+          });
+          await new Promise<void>((done) => made.listen(0, "127.0.0.1", done));
+          const { port } = made.address() as AddressInfo;
+          const startedMs = performance.now();
+          try {
+            const service = make(new URL(`http://127.0.0.1:${port}`));
+            const failure = await failureOf(service.wrap(DATA_KEY, CONTEXT));
+            return { failure, ms: performance.now() - startedMs };
+          } finally {
+            made.closeAllConnections();
+            made.close();
+          }
+        }),
+      );
+      for (const [index, { failure, ms }] of failures.entries()) {
+        const words = answers[index]?.[0] ?? "";
+        expect(failure, words).toMatch(/^network /);
+        expect(failure, words).not.toContain(DATA_KEY.toString("base64"));
+        expect(failure.length, words).toBeLessThan(500);
+        // Two tries of ten seconds, on a busy machine.
+        expect(ms, words).toBeLessThan(60_000);
+      }
+      expect(process.memoryUsage().rss).toBeLessThan(1024 ** 3);
+      vi.unstubAllEnvs();
+    },
+  );
 });
 
 describe("a service that cannot be reached", () => {

@@ -7,7 +7,12 @@ import { ClusterKeys } from "../../controller/clusterkeys.ts";
 import { createLog } from "../../controller/log.ts";
 import { RecoveryConfigMaps } from "../../controller/recoveryconfigmaps.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
-import { CONFIRMED_ANNOTATION, formatKeySecret, readKeyFile } from "../../shared/keys/keyfile.ts";
+import {
+  CONFIRMED_ANNOTATION,
+  formatKeySecret,
+  readKeyFile,
+  readKeySecret,
+} from "../../shared/keys/keyfile.ts";
 import { createSealingKey } from "../../shared/keys/keypair.ts";
 import type { KeyService } from "../../shared/keys/keyservice.ts";
 import { Keyring } from "../../shared/keys/keyring.ts";
@@ -16,6 +21,7 @@ import type { RecoveryPolicy } from "../../shared/keys/recoverynames.ts";
 import "../../shared/keys/recoveryfiles.ts";
 import { WRAPPED_ITEM, WRAPPING_ANNOTATION } from "../../shared/keys/wrappedkey.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
+import { parseSecret } from "../../shared/kubernetes/secret.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 import { MemoryKeyService } from "./memorykeyservice.ts";
 import { stopClocks, until } from "./waiting.ts";
@@ -72,6 +78,7 @@ async function replica(
     client,
     log,
     now,
+    clock: () => Date.now(),
     guard,
     readSecret: (name) => keys.plainSecretOf(name),
     onChange: () => {
@@ -167,9 +174,63 @@ describe("a new sealing key", () => {
     expect(key?.certificate?.pem).toBe(keyring.newest?.certificate.pem);
     expect(JSON.stringify(configMap)).not.toMatch(/PRIVATE KEY|tls\.key/);
     expect(recovery.missing(keyring.keys)).toBe(0);
-    expect(recovery.report(keyring.keys)).toEqual({
+    expect(await recovery.report(keyring.keys)).toEqual({
       keys: [{ fingerprint: key?.fingerprint, files: filesIn(configMap) }],
     });
+  });
+
+  it("that cannot be stored is tried again: there are not more files with each try", async () => {
+    server.always("POST", SECRETS, refuse(403, "Forbidden"));
+    const { keys, keyring } = await replica();
+    keys.lead();
+    const tries = (): number =>
+      server.seen.filter(({ method, path }) => method === "POST" && path === SECRETS).length;
+    await until(() => tries() === 1);
+    for (let count = 2; count <= 4; count++) {
+      await vi.advanceTimersByTimeAsync(5_000);
+      await until(() => tries() === count);
+    }
+    expect(configMaps()).toHaveLength(1);
+    server.always("POST", SECRETS, undefined);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await until(() => keyring.newest !== null);
+    expect(configMaps()).toHaveLength(1);
+  });
+
+  it("whose files someone changes before it seals is followed by no other one", async () => {
+    const { keys, keyring, recovery } = await replica();
+    keys.lead();
+    await until(() => keyring.newest !== null);
+    const before = keyring.newest?.fingerprint;
+    await until(() => JSON.stringify([...server.objects]).includes("kube-signet/sealing-since"));
+    server.once("POST", SECRETS, (response, { body }) => {
+      void (async () => {
+        const secret = parseSecret({ ...body, apiVersion: "v1", kind: "Secret" });
+        const key = readKeySecret(secret);
+        const [path, object] = configMaps().at(-1) ?? ["", {}];
+        server.always("PUT", path, refuse(403, "Forbidden"));
+        server.put(path, { ...object, data: {} });
+        await until(() => !recovery.isRecoverable(key));
+        const stored = server.put(`${SECRETS}/${secret.metadata.name}`, body);
+        response.writeHead(201).end(JSON.stringify(stored));
+      })();
+    });
+    await vi.advanceTimersByTimeAsync(DAY_MS);
+    await until(() => keyring.keys.length === 2);
+    expect(recovery.missing(keyring.keys)).toBe(1);
+    const tries = (): number =>
+      server.seen.filter(({ method, path }) => method === "PUT" && path.startsWith(CONFIG_MAPS))
+        .length;
+    for (let round = 0; round < 6; round++) {
+      const tried = tries();
+      await vi.advanceTimersByTimeAsync(3_600_000);
+      await until(() => tries() > tried);
+    }
+    expect([keyring.keys.length, keyring.newest?.fingerprint]).toEqual([2, before]);
+    for (const [path] of configMaps()) server.always("PUT", path, undefined);
+    await vi.advanceTimersByTimeAsync(600_000);
+    await until(() => keyring.newest?.fingerprint !== before);
+    expect(keyring.keys).toHaveLength(2);
   });
 
   it("is not made where its files cannot be published, and the key before it seals on", async () => {
@@ -272,6 +333,43 @@ describe("recovery files", () => {
     await until(() => recovery.missing(keyring.keys) === 0);
     const [text] = Object.values(filesIn(server.objects.get(path)));
     expect(await opened(text)).toContain("tls.key");
+  });
+
+  it("that someone edits again and again are put right ever more slowly", async () => {
+    const { keyring, recovery, path } = await published();
+    const before = events().length;
+    const puts = (): number =>
+      server.seen.filter((seen) => seen.method === "PUT" && seen.path === path).length;
+    for (let second = 0; second < 600; second++) {
+      server.put(path, { ...server.objects.get(path), data: { "key.age": `edit ${second}` } });
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(puts()).toBeGreaterThan(4);
+    expect(puts()).toBeLessThan(16);
+    expect(events().length - before).toBeLessThan(16);
+    expect(recovery.missing(keyring.keys)).toBe(1);
+    await vi.advanceTimersByTimeAsync(300_000);
+    await until(() => recovery.missing(keyring.keys) === 0);
+  });
+
+  it("that someone made immutable are replaced", async () => {
+    const { keyring, recovery, path } = await published();
+    const object = server.objects.get(path) ?? {};
+    server.always("PUT", path, refuse(422, "Invalid"));
+    server.put(path, { ...object, immutable: true, data: { "key.age": "for someone else" } });
+    await until(() => server.seen.some(({ method }) => method === "DELETE"));
+    await until(() => recovery.missing(keyring.keys) === 0);
+    expect(await opened(filesIn(server.objects.get(path))["key.age"])).toContain("tls.key");
+  });
+
+  it("that were changed are not handed out, whenever that was", async () => {
+    const { keyring, recovery, path } = await published();
+    const object = server.objects.get(path) ?? {};
+    server.always("PUT", path, refuse(403, "Forbidden"));
+    server.unheard(() => {
+      server.put(path, { ...object, data: { "key.age": "for someone else" } });
+    });
+    expect(await recovery.report(keyring.keys)).toEqual({ keys: [] });
   });
 
   it("are not written again by a replica that starts later", async () => {

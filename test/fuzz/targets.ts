@@ -12,14 +12,17 @@ import { keys } from "./targets/keys.ts";
 import { manifests } from "./targets/manifests.ts";
 import { patterns } from "./targets/patterns.ts";
 import { pems } from "./targets/pems.ts";
+import { recoveries } from "./targets/recoveries.ts";
 import { reconciles } from "./targets/reconciles.ts";
 import { requests } from "./targets/requests.ts";
 import { secondKeys } from "./targets/secondkeys.ts";
 import { sealedSecrets } from "./targets/sealedsecrets.ts";
 import { kubeconfigs, projects } from "./targets/settings.ts";
+import { shares } from "./targets/shares.ts";
 import { templates } from "./targets/templates.ts";
 import { texts } from "./targets/texts.ts";
 import { scans, trees } from "./targets/trees.ts";
+import { wrappedKeys } from "./targets/wrappedkeys.ts";
 
 export const TARGETS: readonly Target[] = [
   ...[
@@ -33,6 +36,9 @@ export const TARGETS: readonly Target[] = [
     pems,
     keys,
     backups,
+    wrappedKeys,
+    recoveries,
+    shares,
     kubeconfigs,
     projects,
     patterns,

@@ -113,6 +113,11 @@ describe("the alerts", () => {
       [`${P}sealing_key_changes_total{reason="confirmed"}`]: "0x100 1x20",
     },
     SealedSecretsKeyNotRecoverable: { [`${P}recovery_missing`]: "1x120" },
+    SealedSecretsDrillFailed: {
+      'signet_drill_safe{cluster="prod"}': "0x120",
+      'signet_drill_safe{cluster="staging"}': "1x120",
+    },
+    SealedSecretsDrillOld: { 'signet_drill_timestamp_seconds{cluster="prod"}': "-3600000x120" },
     SealedSecretsKeyMalformed: { [`${P}sealing_keys{state="malformed"}`]: "1x120" },
     SealedSecretsKmsFails: {
       [`${P}kms_requests_total{operation="wrap",outcome="ok"}`]: "5x120",

@@ -8,10 +8,25 @@ import {
   createPrivateKey,
   privateDecrypt,
 } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ClusterKeys } from "../../cli/repository/clustercertificates.ts";
+import type { Project, ProjectCluster } from "../../cli/repository/projectfile.ts";
+import { readIdentities, recoverKeys } from "../../cli/repository/recoveredkeys.ts";
+import { SignetError } from "../../shared/errors.ts";
 import { checkNotExpired, parseCertificate } from "../../shared/keys/certificate.ts";
 import { decodeEnvelope } from "../../shared/keys/kinds.ts";
-import { readKeyFile } from "../../shared/keys/keyfile.ts";
+import { readKeyFile, readKeySecret } from "../../shared/keys/keyfile.ts";
+import { repositoryName } from "../../shared/keys/recoverynames.ts";
+import {
+  openWrappedKey,
+  plainSecret,
+  readWrappedKey,
+  WRAPPED_ITEM,
+  WRAPPED_TYPE,
+} from "../../shared/keys/wrappedkey.ts";
 import { labelBytes, type Scope, SCOPES } from "../../shared/sealing/scope.ts";
 import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { type RenderTemplates, unseal } from "../../shared/sealing/unseal.ts";
@@ -42,6 +57,8 @@ const COUNTS: Readonly<Record<Kind, number>> = {
   secret: 13,
   certificate: 17,
   key: 20,
+  wrapped: 31,
+  recovery: 13,
 };
 
 const vectors = new Map<Kind, Vector[]>(KINDS.map((kind) => [kind, readVectors(kind)]));
@@ -279,5 +296,96 @@ describe("key files", () => {
     expect(keys.map((key) => (key.certificate === null ? "no" : "yes")).join(" ")).toBe(
       header(vector, "certificates"),
     );
+  });
+});
+
+describe("wrapped keys", () => {
+  /** As SPEC.md says it, by nothing of ours. */
+  function openedBySpec(fields: Record<string, string>, place: string[], dataKey: string): string {
+    const bytes = (field: string): Buffer => Buffer.from(fields[field] ?? "", "base64");
+    const sealed = bytes("ciphertext");
+    const key = Buffer.from(dataKey, "base64");
+    const decipher = createDecipheriv("aes-256-gcm", key, bytes("nonce"));
+    const bound = ["fingerprint", "provider", "key", "since", "created"];
+    const parts = ["kube-signet/wrapped-key/1", ...place, ...bound.map((field) => fields[field])];
+    decipher.setAAD(Buffer.from(parts.join("\0")));
+    decipher.setAuthTag(sealed.subarray(-16));
+    return Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()]).toString();
+  }
+
+  test.each(named("wrapped"))("%s", async (_name, vector) => {
+    const text = section(vector, "wrapped").replace(/\n$/, "");
+    const [namespace, name] = [header(vector, "namespace"), header(vector, "name")];
+    const dataKey = header(vector, "data-key");
+    const data = new Map([[WRAPPED_ITEM, new TextEncoder().encode(text)]]);
+    const metadata = { namespace, name, labels: {}, annotations: {}, rest: {} };
+    const secret = { type: WRAPPED_TYPE, immutable: undefined, data, metadata };
+    const open = async (): Promise<{ pem: string; fingerprint: string }> => {
+      const wrapped = readWrappedKey(secret);
+      const { provider, fingerprint } = wrapped;
+      const pem = await openWrappedKey(
+        wrapped,
+        { namespace, name, fingerprint },
+        {
+          provider,
+          describe: () => "the vector",
+          wrap: () => Promise.reject(new Error("not asked for")),
+          unwrap: () => Promise.resolve(new Uint8Array(Buffer.from(dataKey, "base64"))),
+        },
+      );
+      const key = readKeySecret(plainSecret(secret, wrapped, pem));
+      if (key.fingerprint !== fingerprint) throw new SignetError("key-invalid", "another key");
+      return { pem, fingerprint };
+    };
+    if (header(vector, "expect") === "opened") {
+      const [under = "first"] = keysOf(header(vector, "under"));
+      const file = keyText(under, "key");
+      const expected = file.slice(file.indexOf("-----BEGIN"));
+      const opened = await open();
+      expect(opened).toEqual({ pem: expected, fingerprint: testKey(under).fingerprint });
+      const fields = JSON.parse(text) as Record<string, string>;
+      expect(openedBySpec(fields, [namespace, name], dataKey)).toBe(expected);
+      return;
+    }
+    const error = await errorOf(open);
+    expect(error.code).toBe(header(vector, "expect"));
+    expect(toldBy(error)).not.toContain(dataKey);
+  });
+});
+
+describe("recovery files", () => {
+  const FILES = { key: "key.age", "share-one": "share-1.age", "share-two": "share-2.age" };
+  let root = "";
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "signet-vectors-"));
+  });
+  afterEach(() => {
+    rmSync(root, { recursive: true });
+  });
+
+  test.each(named("recovery"))("%s", async (_name, vector) => {
+    const fingerprint = header(vector, "fingerprint");
+    const files = { ...FILES, "share-three": "share-3.age" };
+    for (const [from, name] of Object.entries(files)) {
+      const text = vector.sections.get(from);
+      if (text !== undefined) writeFileSync(join(root, repositoryName(fingerprint, name)), text);
+    }
+    writeFileSync(join(root, "identities"), section(vector, "identities"));
+    const cluster = { name: "prod", certificate: "prod.pem", recovery: "." } as ProjectCluster;
+    const project = { root, clusters: new Map([["prod", cluster]]) } as unknown as Project;
+    const known = new Map([[fingerprint, testKey("first")]]);
+    const keys = { cluster, current: null, known } as unknown as ClusterKeys;
+    const identities = await readIdentities([join(root, "identities")]);
+    const [recovered] = await recoverKeys(project, [keys], identities);
+    const { key = null, error = null } = recovered ?? {};
+    if (header(vector, "expect") === "opened") {
+      expect([key?.fingerprint, error]).toEqual([fingerprint, null]);
+      return;
+    }
+    expect([key, error?.code]).toEqual([null, header(vector, "expect")]);
+    const told = error === null ? "" : toldBy(error);
+    for (const line of section(vector, "identities").split("\n").filter(Boolean)) {
+      expect(told).not.toContain(line);
+    }
   });
 });

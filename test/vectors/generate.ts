@@ -7,6 +7,7 @@ import { createSealingKey } from "../../shared/keys/keypair.ts";
 import { HYBRID_CASES } from "./hybridcases.ts";
 import { OBJECT_CASES, SECRET_CASES } from "./objectcases.ts";
 import { CERTIFICATE_CASES, KEY_CASES } from "./othercases.ts";
+import { RECOVERY_CASES, WRAPPED_CASES } from "./recoverycases.ts";
 import { type Case, FOLDER, keyFile } from "./tools.ts";
 import { VALUE_CASES } from "./valuecases.ts";
 import { formatVector, KEY_NAMES, KINDS } from "./vectors.ts";
@@ -47,6 +48,8 @@ const cases = [
   ...SECRET_CASES,
   ...CERTIFICATE_CASES,
   ...KEY_CASES,
+  ...WRAPPED_CASES,
+  ...RECOVERY_CASES,
 ];
 let made = 0;
 for (const vector of cases) {
@@ -63,6 +66,7 @@ process.stdout.write(`${made} made, ${cases.length - made} there already\n`);
 for (const kind of KINDS) {
   const names = cases.filter((vector) => vector.kind === kind).map(({ name }) => name);
   if (new Set(names).size !== names.length) throw new Error(`two cases of ${kind} share a name`);
+  mkdirSync(join(FOLDER, kind), { recursive: true });
   for (const file of readdirSync(join(FOLDER, kind))) {
     if (!names.includes(file.replace(/\.txt$/, ""))) {
       process.stdout.write(`${kind}/${file} belongs to no case\n`);

@@ -6,7 +6,16 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The folders, and so the kinds, of vectors. */
-export const KINDS = ["value", "hybrid", "object", "secret", "certificate", "key"] as const;
+export const KINDS = [
+  "value",
+  "hybrid",
+  "object",
+  "secret",
+  "certificate",
+  "key",
+  "wrapped",
+  "recovery",
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** How a value fails, and the step at which it does. No other class exists. */

@@ -26,6 +26,7 @@ import { inRuledNamespace } from "../../repository/sealingplace.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
 import { say } from "../../terminal/messages.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
+import { metricsOutput } from "./drillmetrics.ts";
 import { openWrappedFiles } from "./wrappedfiles.ts";
 import type { WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
@@ -33,6 +34,8 @@ interface DrillOptions extends GivenKeys, WrappedKeyOptions {
   readonly cluster?: string;
   /** Writes down in the repository what was found. */
   readonly record: boolean;
+  /** Where to write it for Prometheus. */
+  readonly metrics?: string;
   readonly json: boolean;
 }
 
@@ -79,18 +82,6 @@ export async function runKeysDrill(options: DrillOptions): Promise<void> {
     ({ cluster }) => options.cluster === undefined || cluster.name === options.cluster,
   );
   for (const keys of chosen) drills.push(await drill(project, keys, inventory, given));
-  if (options.record) {
-    await writeFiles(
-      drills.map((each, index) =>
-        recordOutput(project, (chosen[index] as ClusterKeys).cluster, {
-          at,
-          opened: each.opened,
-          lost: each.lost.length,
-          keys: each.keys.filter(({ reason }) => reason === null).map((key) => key.fingerprint),
-        }),
-      ),
-    );
-  }
   const unreadable = inventory.unreadable.map(({ place, message }) => ({ ...place, message }));
   // Of a file that fits no path of signet.yaml, nobody knows which cluster's keys it needs.
   const untried =
@@ -99,6 +90,22 @@ export async function runKeysDrill(options: DrillOptions): Promise<void> {
       : [];
   const isFound =
     unreadable.length + untried.length > 0 || drills.some(({ lost, keys }) => isLoss(lost, keys));
+  const records = drills.map((each, index) =>
+    recordOutput(project, (chosen[index] as ClusterKeys).cluster, {
+      at,
+      opened: each.opened,
+      lost: each.lost.length,
+      keys: each.keys.filter(({ reason }) => reason === null).map((key) => key.fingerprint),
+    }),
+  );
+  const isAllTried = unreadable.length + untried.length === 0;
+  const figures = drills.map(({ cluster, opened, lost, keys }) => {
+    return { cluster, opened, lost: lost.length, isSafe: isAllTried && !isLoss(lost, keys) };
+  });
+  await writeFiles([
+    ...(options.record ? records : []),
+    ...(options.metrics === undefined ? [] : [metricsOutput(options.metrics, at, figures)]),
+  ]);
   if (options.json) {
     await printJson({
       at: at.toISOString(),

@@ -80,7 +80,8 @@ const DRILL_HELP = `
 It reads the repository and the keys that you give, and asks no cluster: what is sealed is opened, and
 dropped. A value that no key opens would be lost with the cluster. So would what is sealed next, if the key
 that seals cannot be recovered. --record writes last-drill.json beside the recovery files; \`signet verify\`
-warns where it is older than maxDrillAge of signet.yaml.
+warns where it is older than maxDrillAge of signet.yaml. --metrics writes what Prometheus reads, for a job to
+push: the chart's alerts fire where a drill found a loss, and where the last one is too old.
 
 Exit status: 0 all comes back, 3 something would be lost, 1 it could not run.
 
@@ -356,6 +357,7 @@ function defineDrill(command: Command): void {
   withWrappedKeys(drill)
     .addOption(clusterOption())
     .addOption(flag("--record", "write down in the repository what was found"))
+    .option("--metrics <FILE>", "write what was found there, in Prometheus' text format")
     .addOption(jsonOption())
     .addHelpText("after", DRILL_HELP)
     .action(

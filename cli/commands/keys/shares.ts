@@ -3,7 +3,7 @@
 
 import { writeFiles } from "../../../host/writefiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
-import { formatShare, identityOf } from "../../../shared/keys/recoveryfiles.ts";
+import { formatShare, identitiesOf } from "../../../shared/keys/recoveryfiles.ts";
 import { lockBackup } from "../../recovery/lock.ts";
 import { clusterKeys } from "../../repository/clustercertificates.ts";
 import { clusterNamed, needProject } from "../../repository/project.ts";
@@ -68,15 +68,16 @@ export async function runKeysCombine(
   const lines: string[] = [];
   for (const fingerprint of fingerprints) {
     const of = shares.filter((share) => share.fingerprint === fingerprint);
-    const identity = await identityOf(of);
-    if (identity === null) {
+    const identities: string[] = [];
+    for await (const identity of identitiesOf(of)) identities.push(identity);
+    if (identities.length === 0) {
       throw new SignetError(
         "key-invalid",
-        `${count(of.length, "share")} of ${fingerprint} do not make its identity: too few, or damaged`,
+        `${count(of.length, "share")} of ${fingerprint} do not make its identity: too few, not of one set, or damaged`,
         { hint: `it takes ${of[0]?.quorum ?? 0}` },
       );
     }
-    lines.push(`# opens the recovery file of ${fingerprint}\n${identity}\n`);
+    lines.push(`# opens the recovery file of ${fingerprint}\n${identities.join("\n")}\n`);
   }
   if (lines.length === 0) throw new SignetError("key-invalid", "there is no share in these files");
   advise("whoever has these identities has the keys: remove them when you are done");
