@@ -1,4 +1,4 @@
-// The closed set of rules of `signet verify` and `signet scan`, and what each says.
+// The closed set of rules by which commands report findings, and what each says.
 // `signet explain` prints it.
 
 /** What a code means, for a person who met it in a message. */
@@ -13,7 +13,7 @@ export interface Explanation {
 
 interface RuleWords extends Explanation {
   /** The commands that report it. */
-  readonly from: readonly ("verify" | "scan")[];
+  readonly from: readonly ("verify" | "scan" | "status")[];
 }
 
 const verify = (means: string, why: string, fix: string) =>
@@ -209,6 +209,12 @@ export const RULES = {
     "It was sealed for another cluster, namespace, name or scope, its key was removed, or it is damaged. For security the controller does not say which.",
     'Check namespace, name and scope, then seal the values again. If the key is gone, restore it with "signet keys restore".',
   ),
+  "not-synced": {
+    from: ["status"],
+    means: "The controller could not sync a SealedSecret as the repository declares it.",
+    why: "The message of the cluster follows. Often the key is missing, the values were sealed for another place, or a Secret of that name belongs to somebody else.",
+    fix: 'Read the message, and "kubectl describe sealedsecret". "signet verify --live" asks the controller which SealedSecrets do not open.',
+  },
 } as const satisfies Record<string, RuleWords>;
 
 export type Rule = keyof typeof RULES;

@@ -3,9 +3,16 @@
 
 import { writeSync } from "node:fs";
 import { errnoOf, ioError } from "../../host/errno.ts";
-import { shownJson, shownLine } from "./shown.ts";
+import { isInColor } from "./color.ts";
+import { type Line, shownStyled } from "./line.ts";
+import { shownJson } from "./shown.ts";
 
 const STDOUT = 1;
+
+let isPrinted = false;
+
+/** Whether this run has printed a result, or a part of it. */
+export const hasPrintedResult = (): boolean => isPrinted;
 
 /**
  * Prints a result. It writes to the descriptor, as setting up Node's stream takes milliseconds.
@@ -18,6 +25,7 @@ export function printResult(text: string): Promise<void> {
 /** The same of bytes. */
 export async function printBytes(content: Uint8Array): Promise<void> {
   let bytes = Buffer.from(content);
+  isPrinted = true;
   try {
     while (bytes.length > 0) bytes = bytes.subarray(writeSync(STDOUT, bytes));
   } catch (error) {
@@ -42,8 +50,9 @@ export async function printBytes(content: Uint8Array): Promise<void> {
 /**
  * Prints a result for people. What a stranger wrote and a terminal would act upon is replaced.
  */
-export function printLines(lines: readonly string[]): Promise<void> {
-  return printResult(lines.map((line) => `${shownLine(line)}\n`).join(""));
+export function printLines(lines: readonly Line[]): Promise<void> {
+  const colors = isInColor(STDOUT);
+  return printResult(lines.map((line) => `${shownStyled(line, colors)}\n`).join(""));
 }
 
 /** Prints a result for programs. */

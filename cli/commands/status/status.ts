@@ -9,8 +9,10 @@ import {
   clusterOption,
   type Connected,
   connection,
+  factFormatOption,
+  factJsonOption,
   flag,
-  jsonOption,
+  parseFingerprint,
   withConnection,
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
@@ -24,17 +26,33 @@ import {
   readingOf,
   readSealedFiles,
 } from "../../repository/sealedfiles.ts";
-import { printJson, printLines } from "../../terminal/results.ts";
+import { type FactFormat, printFacts } from "../../terminal/facts.ts";
 import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
-import { clusterFacts, countsOf, factsOf, type State, STATES } from "./statusfacts.ts";
+import {
+  clusterFacts,
+  countsOf,
+  type Facts,
+  factsOf,
+  needsAttention,
+  type Problem,
+  type State,
+  STATES,
+} from "./statusfacts.ts";
 import { statusLines } from "./statustext.ts";
+
+/** More SealedSecrets than a person reads. */
+const MANY = 20;
 
 const HELP = `
 Which key a value is under is told by the stamp that sealing leaves in an annotation, by the
 repository's certificates, and with --live by each cluster's controller. States: current, stale (under
 an older key), unknown (no stamp, or no cluster to compare with), wrong (something is to be mended,
-told below the table). --state lists those in one state; the counts and the exit status are of all.
+told below the table). Several clusters' copies of a SealedSecret with the same items in the same state share
+a row. If there are more than ${MANY} SealedSecrets, only those that need attention are listed.
+
+--state, --stale, --problems, --key and --cluster choose what is listed; the counts and the exit status
+are of all, or of the cluster.
 
 Secrets in plain text are not looked for: \`signet scan\` finds them.
 
@@ -44,7 +62,7 @@ Exit status: 0 if there is nothing to do, else 3.
 
 Examples:
   $ signet status
-  $ signet status --state stale
+  $ signet status --stale -o name | xargs signet reseal
   $ signet status --live --cluster prod
   $ signet status --json | jq -r '.sealedSecrets[] | select(.state == "stale") | .file'`;
 
@@ -58,8 +76,17 @@ export function define(command: Command): void {
       .addOption(
         new Option("--state <STATE>", "list only SealedSecrets in this state").choices(STATES),
       )
+      .addOption(flag("--stale", "list only what is stale, as --state stale"))
+      .addOption(flag("--problems", "list only what needs attention"))
+      .addOption(
+        new Option("--key <FINGERPRINT>", "list only what has values under this key").argParser(
+          parseFingerprint,
+        ),
+      )
+      .addOption(flag("--all", "list every SealedSecret, however many there are"))
       .addOption(clusterOption())
-      .addOption(jsonOption()),
+      .addOption(factFormatOption())
+      .addOption(factJsonOption()),
   )
     .addHelpText("after", HELP)
     .action((paths: string[], flags: Connected<StatusOptions>) =>
@@ -72,7 +99,25 @@ interface StatusOptions extends GivenCertificate {
   readonly live: boolean;
   /** Which to list; all count, whatever is listed. */
   readonly state?: State;
-  readonly json: boolean;
+  readonly stale: boolean;
+  readonly problems: boolean;
+  /** A fingerprint, or the beginning of one. */
+  readonly key?: string;
+  readonly all: boolean;
+  readonly format: FactFormat;
+}
+
+/** Whether a SealedSecret is one of those that are asked for. */
+function isAskedFor({ state, stale, problems, key }: StatusOptions): (facts: Facts) => boolean {
+  if (state !== undefined && stale) {
+    throw new SignetError("usage", "--state and --stale exclude each other");
+  }
+  const wanted = stale ? "stale" : state;
+  return (facts) =>
+    (wanted === undefined || facts.state === wanted) &&
+    (!problems || needsAttention(facts)) &&
+    (key === undefined ||
+      facts.values.some(({ fingerprint }) => fingerprint?.startsWith(key) === true));
 }
 
 /** @throws SignetError check-found where there is a problem; io, network */
@@ -110,46 +155,48 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const facts = objects.map((object) =>
     factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
   );
-  const listed = facts.filter(
-    ({ state }) => options.state === undefined || state === options.state,
-  );
+  const asked = facts.filter(isAskedFor(options));
   const names = [...(project?.clusters.keys() ?? [])];
   const keys = names
     .filter((name) => only === undefined || only === name)
     .map((name) => clusterFacts(name, all, live, now));
-  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message }) => {
+  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message, code }) => {
     const where = formatPlace(within);
-    return { file, message: where === "" ? message : `${where}: ${message}` };
+    return { code, file, message: where === "" ? message : `${where}: ${message}` };
   });
-  if (options.json) {
-    await printJson({
-      sealedSecrets: listed,
-      counts: {
-        ...countsOf(facts),
-        files: inventory.files.length,
-        otherFiles: inventory.otherFiles,
-        unreadable: unreadable.length,
-        skipped: inventory.skipped,
-        allowed,
-        algorithms: countAlgorithms(objects),
-      },
-      unreadable,
-      clusters: keys,
-    });
-  } else {
-    await printLines(
-      statusLines(facts, listed, unreadable, keys, {
-        listed: readingOf(inventory),
-        all: readingOf(all),
-      }),
-    );
-  }
+  const value = {
+    sealedSecrets: asked,
+    counts: {
+      ...countsOf(facts),
+      files: inventory.files.length,
+      otherFiles: inventory.otherFiles,
+      unreadable: unreadable.length,
+      skipped: inventory.skipped,
+      allowed,
+      algorithms: countAlgorithms(objects),
+    },
+    unreadable,
+    clusters: keys,
+  };
+  const reading = { listed: readingOf(inventory), all: readingOf(all) };
+  const isMany = asked.length === facts.length && facts.length > MANY && !options.all;
+  const listed = isMany ? asked.filter(needsAttention) : asked;
+  await printFacts(options.format, {
+    value,
+    lines: () =>
+      statusLines(
+        facts,
+        { listed, hidden: asked.length - listed.length },
+        unreadable,
+        keys,
+        reading,
+      ),
+    wide: () => statusLines(facts, { listed: asked, hidden: 0 }, unreadable, keys, reading, true),
+    names: () => asked.map(({ file }) => file),
+  });
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
-    // Nothing more can be known of a file without a cluster.
-    facts.filter(
-      ({ state, cluster }) => state !== "current" && !(cluster === null && state === "unknown"),
-    ).length +
+    facts.filter(needsAttention).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "problem")} found`);
 }
@@ -160,8 +207,8 @@ function problemsByObject(
   inventory: Inventory,
   project: Project | null,
   now: Date,
-): Map<string, string[]> {
-  const problems = new Map<string, string[]>();
+): Map<string, Problem[]> {
+  const problems = new Map<string, Problem[]>();
   const found = [
     ...verifyFiles(inventory, project, undefined, now),
     ...checkHybrid(inventory, project?.requiredHybrid ?? [], now),
@@ -170,7 +217,7 @@ function problemsByObject(
     // The state tells these already.
     if (object === undefined || rule === "unknown-key" || rule === "unstamped") continue;
     const key = keyOf({ file, name: object });
-    problems.set(key, [...(problems.get(key) ?? []), message]);
+    problems.set(key, [...(problems.get(key) ?? []), { code: rule, message }]);
   }
   return problems;
 }

@@ -6,6 +6,7 @@ import { countWords, type ReportedKey } from "../../cluster/reportedkeys.ts";
 import { countAlgorithms, envelopeOf } from "../../repository/envelopes.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts";
 import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
+import type { Rule } from "../../checks/rules.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";
 
 /** What the controller says of keys that do not seal, whatever the repository takes them for. */
@@ -28,9 +29,15 @@ export function countsOf(facts: readonly Facts[]): Record<State | "total", numbe
   };
 }
 
+/** What is wrong with a SealedSecret. `signet explain CODE` says more. */
+export interface Problem {
+  readonly code: Rule;
+  readonly message: string;
+}
+
 export function factsOf(
   object: SealedObject,
-  found: readonly string[],
+  found: readonly Problem[],
   live: ReadonlyMap<string, LiveCluster>,
   now: Date,
 ) {
@@ -38,10 +45,13 @@ export function factsOf(
   const keys = values.map(({ key }) => key);
   const asked = live.get(meaning?.cluster.name ?? "");
   const inCluster = asked === undefined ? undefined : liveState(object, asked);
-  const problems =
+  const problems: readonly Problem[] =
     inCluster?.failure === undefined
       ? found
-      : [...found, `the cluster cannot sync it: ${inCluster.failure}`];
+      : [
+          ...found,
+          { code: "not-synced", message: `the cluster cannot sync it: ${inCluster.failure}` },
+        ];
   const isUnsafe = values.some(({ fingerprint }) =>
     asked?.report.keys.some(
       (key) => NEVER_SEAL.some((each) => each === key.state) && key.fingerprint === fingerprint,
@@ -76,6 +86,11 @@ export function factsOf(
 
 /** About a SealedSecret of the repository. */
 export type Facts = ReturnType<typeof factsOf>;
+
+/** Whether something is to be done. Nothing more can be known of a file without a cluster. */
+export function needsAttention({ state, cluster }: Facts): boolean {
+  return state !== "current" && !(cluster === null && state === "unknown");
+}
 
 function ageDays(since: Date, now: Date): number {
   return Math.max(0, Math.floor((now.getTime() - since.getTime()) / DAY_MS));
