@@ -108,6 +108,9 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
   [
     "More:",
     [
+      entry("doctor", "check this machine, the repository and its clusters", async () => {
+        return (await import("./commands/doctor/doctor.ts")).define;
+      }),
       entry("explain", "explain an error code, or a rule of verify or scan", async () => {
         return (await import("./commands/explain/explain.ts")).define;
       }),
@@ -188,6 +191,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   create: "signet new",
   decrypt: "signet unseal",
   delete: "signet unset",
+  diagnose: "signet doctor",
   encrypt: "signet seal",
   env: "signet exec",
   export: "signet get",

@@ -120,9 +120,9 @@ type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolea
  * @internal for its test
  */
 export const FORMATTERS: Record<Exclude<FindingFormat, "text" | "wide" | "name">, Formatter> = {
-  json: (...given) => shownJson(factsOf(...given)),
+  json: (findings, checked) => shownJson(factsOf(findings, checked)),
 
-  yaml: (...given) => shownYaml(factsOf(...given)),
+  yaml: (findings, checked) => shownYaml(factsOf(findings, checked)),
 
   // Workflow commands of GitHub Actions.
   github: (findings) =>

@@ -13,11 +13,14 @@ export interface Explanation {
 
 interface RuleWords extends Explanation {
   /** The commands that report it. */
-  readonly from: readonly ("verify" | "scan" | "status")[];
+  readonly from: readonly ("verify" | "scan" | "status" | "doctor")[];
 }
 
 const verify = (means: string, why: string, fix: string) =>
   ({ from: ["verify"], means, why, fix }) as const;
+
+const doctor = (means: string, why: string, fix: string) =>
+  ({ from: ["doctor"], means, why, fix }) as const;
 
 const scan = (means: string, why: string, fix: string) =>
   ({ from: ["scan"], means, why, fix }) as const;
@@ -215,6 +218,46 @@ export const RULES = {
     why: "The message of the cluster follows. Often the key is missing, the values were sealed for another place, or a Secret of that name belongs to somebody else.",
     fix: 'Read the message, and "kubectl describe sealedsecret". "signet verify --live" asks the controller which SealedSecrets do not open.',
   },
+  "no-git": doctor(
+    "Git is not installed, or the folder is in no working tree.",
+    "Without Git there is no history of values, no hook that checks commits, and no list of files that are ignored.",
+    "Install Git, or run the command in a clone of the repository.",
+  ),
+  "no-hook": doctor(
+    "No pre-commit hook checks what is committed.",
+    "A Secret in plain text, or a sealed file that no cluster opens, would only be found in CI, after it was pushed.",
+    'Run "signet git install". If another tool keeps the hooks, let it run "signet scan --staged" and "signet verify --staged".',
+  ),
+  "no-drivers": doctor(
+    "The diff and merge drivers of sealed files are not installed in this clone.",
+    "Git shows ciphertext in diffs and reports conflicts that could be merged item by item. Settings are not cloned, so everybody installs them once.",
+    'Run "signet git install" and commit .gitattributes.',
+  ),
+  "no-editor": doctor(
+    "The editor that VISUAL or EDITOR names was not found.",
+    'Without an editor "signet edit" cannot run.',
+    'Set VISUAL or EDITOR, or change values with "signet set".',
+  ),
+  "no-context": doctor(
+    "The kubeconfig cannot be read, or lacks a context that signet.yaml names.",
+    "Commands that ask a cluster would fail. The names of contexts differ between machines.",
+    'Check "kubectl config get-contexts". Name the context in the kubeconfig as signet.yaml has it, or use --context.',
+  ),
+  unreachable: doctor(
+    "A cluster or its controller did not answer as expected.",
+    "The cluster is down, a firewall or proxy is in the way, the credentials have expired, or you lack a permission.",
+    'Run "signet keys --verbose" with the same cluster to see each step.',
+  ),
+  "old-version": doctor(
+    "A program is older than Signet requires.",
+    "Signet uses functions that older versions do not have.",
+    "Install the version in the message, or newer.",
+  ),
+  "bad-project": doctor(
+    "signet.yaml is invalid.",
+    "A field is unknown or has the wrong type, or the file is in a place where it must not be.",
+    "Correct the field in the message.",
+  ),
 } as const satisfies Record<string, RuleWords>;
 
 export type Rule = keyof typeof RULES;
