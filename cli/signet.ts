@@ -10,6 +10,7 @@ import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./options.ts";
 import { chooseColor, COLOR_CHOICES } from "./terminal/color.ts";
 import { ExitStatus } from "./terminal/exitstatus.ts";
+import { neverPage, pageThrough } from "./terminal/pager.ts";
 import { helpWidth, reflowed } from "./terminal/width.ts";
 import { hasPrintedResult, printResult } from "./terminal/results.ts";
 import { printErrorJson, reportError } from "./terminal/reporterror.ts";
@@ -133,6 +134,7 @@ Run \`signet COMMAND --help\` for details. Results go to standard output, messag
 Exit status: 0 success, 1 failure, 2 wrong usage, 3 a check that found something, 130 cancelled.`;
 
 async function buildProgram(args: readonly string[], printed: string[]): Promise<Command> {
+  pageThrough(async () => (await import("./git/pagerchoice.ts")).pagerOfGit());
   const width = helpWidth();
   const program = new Command("signet")
     .usage("COMMAND [OPTION...]")
@@ -147,6 +149,8 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
       ).choices(COLOR_CHOICES),
     )
     .on("option:color", chooseColor)
+    .option("--no-pager", "do not show long results in a pager")
+    .on("option:no-pager", neverPage)
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [COMMAND]", "print the help of a command")
     .exitOverride()

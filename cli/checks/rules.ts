@@ -246,7 +246,7 @@ export const RULES = {
   unreachable: doctor(
     "A cluster or its controller did not answer as expected.",
     "The cluster is down, a firewall or proxy is in the way, the credentials have expired, or you lack a permission.",
-    'Run "signet keys --verbose" with the same cluster to see each step.',
+    'Run "signet keys list --verbose" with the same cluster to see each step.',
   ),
   "old-version": doctor(
     "A program is older than Signet requires.",

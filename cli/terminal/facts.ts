@@ -2,7 +2,7 @@
 // SPEC.md, "Command line".
 
 import { formatManifests, type Json } from "../../shared/manifest/manifest.ts";
-import { printJson, printLines, printResult } from "./results.ts";
+import { printJson, printLines, printPages, printResult } from "./results.ts";
 import type { Line } from "./line.ts";
 import { shownJson, shownLine } from "./shown.ts";
 
@@ -25,7 +25,7 @@ export function printFacts(format: FactFormat, facts: FactForms): Promise<void> 
   if (format === "json") return printJson(facts.value);
   if (format === "yaml") return printResult(shownYaml(facts.value));
   if (format === "name") return printLines([...new Set(facts.names())]);
-  return printLines(format === "wide" ? facts.wide() : facts.lines());
+  return printPages(format === "wide" ? facts.wide() : facts.lines());
 }
 
 /**

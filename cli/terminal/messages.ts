@@ -7,6 +7,7 @@ import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { isInColor } from "./color.ts";
 import { type Line, shownStyled, styled } from "./line.ts";
+import { wipeTransient } from "./transient.ts";
 
 const STDERR = 2;
 
@@ -30,6 +31,7 @@ export function say(text: Line): void {
   const parts = typeof text === "string" ? [text] : text;
   // `kubeseal` looks as the original does.
   const colors = voice.prefix !== "" && isInColor(STDERR);
+  wipeTransient();
   const line = Buffer.from(`${shownStyled([voice.prefix, ...parts], colors)}\n`);
   try {
     writeSync(STDERR, line);

@@ -12,7 +12,7 @@ import {
   jsonOption,
   withConnection,
 } from "../../options.ts";
-import { clusterNamed, findProject } from "../../repository/project.ts";
+import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
 import type { Project } from "../../repository/projectfile.ts";
 import { count } from "../../terminal/counts.ts";
 import { type Line, type Style, styled } from "../../terminal/line.ts";
@@ -62,6 +62,7 @@ const DEADLINE_MS = 10_000;
 
 /** @throws SignetError check-found where there is a problem; usage */
 async function runDoctor(options: DoctorOptions): Promise<void> {
+  if (options.cluster !== undefined) clusterNamed(needProject(), options.cluster);
   const found: Diagnosis[] = [];
   let printed = Promise.resolve();
   const tell = (diagnosis: Diagnosis): void => {
@@ -73,7 +74,6 @@ async function runDoctor(options: DoctorOptions): Promise<void> {
   const clusters = [...(project?.clusters.values() ?? [])].filter(
     ({ name }) => options.cluster === undefined || options.cluster === name,
   );
-  if (options.cluster !== undefined && project !== null) clusterNamed(project, options.cluster);
   tell(checkKubeconfig(clusters, options));
   const deadlineMs = options.requestTimeoutMs || DEADLINE_MS;
   const given = { ...options, requestTimeoutMs: deadlineMs };
