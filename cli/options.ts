@@ -26,8 +26,8 @@ export function list(flags: string, description: string): Option {
 export const jsonOption = (): Option => flag("--json", "print JSON");
 
 /** The form of a result that is facts; `text` where it is not said. */
-export const factFormatOption = (): Option =>
-  new Option("-o, --format <FORMAT>", "form of the result").choices(FACT_FORMATS).default("text");
+export const factFormatOption = (formats: readonly string[] = FACT_FORMATS): Option =>
+  new Option("-o, --format <FORMAT>", "form of the result").choices(formats).default("text");
 
 export const factJsonOption = (): Option => jsonOption().implies({ format: "json" });
 

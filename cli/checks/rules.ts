@@ -212,6 +212,24 @@ export const RULES = {
     "It was sealed for another cluster, namespace, name or scope, its key was removed, or it is damaged. For security the controller does not say which.",
     'Check namespace, name and scope, then seal the values again. If the key is gone, restore it with "signet keys restore".',
   ),
+  "value-old": {
+    from: ["verify", "status"],
+    means: "A value is older than the project allows.",
+    why: "rotation in signet.yaml says after how many days values must be changed. Git tells when a value last changed; sealing the same value with a newer key does not make it new.",
+    fix: 'Change the value where it is used, then run "signet set FILE ITEM" and commit.',
+  },
+  "value-due": {
+    from: ["verify", "status"],
+    means: "A value is soon older than the project allows.",
+    why: "rotation in signet.yaml says after how many days values must be changed, and that day is near.",
+    fix: 'Plan the change. "signet set FILE ITEM" seals the new value.',
+  },
+  "value-age-unknown": {
+    from: ["verify", "status"],
+    means: "Git does not tell how old a value is.",
+    why: "The clone is shallow, or the file is in no working tree of Git, so the rule in signet.yaml cannot be checked.",
+    fix: "In CI, clone with the whole history (fetch-depth: 0). Elsewhere, run: git fetch --unshallow.",
+  },
   "not-synced": {
     from: ["status"],
     means: "The controller could not sync a SealedSecret as the repository declares it.",

@@ -4,6 +4,7 @@
 import { type Command, Option } from "commander";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkHybrid } from "../../checks/algorithmrules.ts";
+import { checkRotation, type Rotations, rotationsOf } from "../../checks/rotationrules.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
   clusterOption,
@@ -26,7 +27,8 @@ import {
   readingOf,
   readSealedFiles,
 } from "../../repository/sealedfiles.ts";
-import { type FactFormat, printFacts } from "../../terminal/facts.ts";
+import { FACT_FORMATS, type FactFormat, printFacts } from "../../terminal/facts.ts";
+import { printResult } from "../../terminal/results.ts";
 import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
 import {
@@ -39,6 +41,7 @@ import {
   type State,
   STATES,
 } from "./statusfacts.ts";
+import { statusMetrics } from "./statusmetrics.ts";
 import { statusLines } from "./statustext.ts";
 
 /** More SealedSecrets than a person reads. */
@@ -53,6 +56,9 @@ a row. If there are more than ${MANY} SealedSecrets, only those that need attent
 
 --state, --stale, --problems, --key and --cluster choose what is listed; the counts and the exit status
 are of all, or of the cluster.
+
+Where signet.yaml has rules of rotation, values that are due are warned of, and values that are overdue are
+problems. Git tells when a value last changed; -o json has the ages of all, -o prometheus is for Prometheus.
 
 Secrets in plain text are not looked for: \`signet scan\` finds them.
 
@@ -85,7 +91,7 @@ export function define(command: Command): void {
       )
       .addOption(flag("--all", "list every SealedSecret, however many there are"))
       .addOption(clusterOption())
-      .addOption(factFormatOption())
+      .addOption(factFormatOption([...FACT_FORMATS, "prometheus"]))
       .addOption(factJsonOption()),
   )
     .addHelpText("after", HELP)
@@ -104,7 +110,7 @@ interface StatusOptions extends GivenCertificate {
   /** A fingerprint, or the beginning of one. */
   readonly key?: string;
   readonly all: boolean;
-  readonly format: FactFormat;
+  readonly format: FactFormat | "prometheus";
 }
 
 /** Whether a SealedSecret is one of those that are asked for. */
@@ -151,10 +157,14 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const objects = inventory.files
     .flatMap((file) => file.objects)
     .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
-  const problems = problemsByObject(inventory, project, now);
-  const facts = objects.map((object) =>
-    factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
-  );
+  // Reading the history takes time, so only where somebody sees it.
+  const showsAges = options.format !== "text" || (project?.rotation.length ?? 0) > 0;
+  const rotations: Rotations = showsAges ? rotationsOf(inventory, project, now) : new Map();
+  const { problems, warnings } = problemsByObject(inventory, project, rotations, now);
+  const facts = objects.map((object) => {
+    const of = (found: ReadonlyMap<string, Problem[]>): Problem[] => found.get(keyOf(object)) ?? [];
+    return factsOf(object, of(problems), of(warnings), rotations.get(object), live, now);
+  });
   const asked = facts.filter(isAskedFor(options));
   const names = [...(project?.clusters.keys() ?? [])];
   const keys = names
@@ -181,7 +191,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const reading = { listed: readingOf(inventory), all: readingOf(all) };
   const isMany = asked.length === facts.length && facts.length > MANY && !options.all;
   const listed = isMany ? asked.filter(needsAttention) : asked;
-  await printFacts(options.format, {
+  const forms = {
     value,
     lines: () =>
       statusLines(
@@ -193,7 +203,10 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
       ),
     wide: () => statusLines(facts, { listed: asked, hidden: 0 }, unreadable, keys, reading, true),
     names: () => asked.map(({ file }) => file),
-  });
+  };
+  const chosen = names.filter((name) => only === undefined || only === name);
+  if (options.format === "prometheus") await printResult(statusMetrics(asked, chosen));
+  else await printFacts(options.format, forms);
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
     facts.filter(needsAttention).length +
@@ -206,18 +219,23 @@ const keyOf = ({ file, name }: { file: string; name: string }): string => `${fil
 function problemsByObject(
   inventory: Inventory,
   project: Project | null,
+  rotations: Rotations,
   now: Date,
-): Map<string, Problem[]> {
+): Record<"problems" | "warnings", Map<string, Problem[]>> {
   const problems = new Map<string, Problem[]>();
+  const warnings = new Map<string, Problem[]>();
   const found = [
     ...verifyFiles(inventory, project, undefined, now),
     ...checkHybrid(inventory, project?.requiredHybrid ?? [], now),
+    ...checkRotation(inventory, project, now, rotations),
   ];
-  for (const { file, object, rule, message } of found) {
+  for (const { file, object, rule, severity, message } of found) {
     // The state tells these already.
     if (object === undefined || rule === "unknown-key" || rule === "unstamped") continue;
     const key = keyOf({ file, name: object });
-    problems.set(key, [...(problems.get(key) ?? []), { code: rule, message }]);
+    const isSoon = severity === "warning" && rule.startsWith("value-");
+    const list = isSoon ? warnings : problems;
+    list.set(key, [...(list.get(key) ?? []), { code: rule, message }]);
   }
-  return problems;
+  return { problems, warnings };
 }

@@ -6,6 +6,7 @@ import { countWords, type ReportedKey } from "../../cluster/reportedkeys.ts";
 import { countAlgorithms, envelopeOf } from "../../repository/envelopes.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts";
 import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
+import type { ValueRotation } from "../../checks/rotationrules.ts";
 import type { Rule } from "../../checks/rules.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";
 
@@ -38,6 +39,8 @@ export interface Problem {
 export function factsOf(
   object: SealedObject,
   found: readonly Problem[],
+  warnings: readonly Problem[],
+  rotations: ReadonlyMap<string, ValueRotation | null> | undefined,
   live: ReadonlyMap<string, LiveCluster>,
   now: Date,
 ) {
@@ -73,6 +76,7 @@ export function factsOf(
     file,
     state,
     problems,
+    warnings,
     ...(inCluster === undefined ? {} : { inCluster: inCluster.state }),
     values: values.map(({ item, fingerprint, key, certificate }) => ({
       item,
@@ -80,7 +84,21 @@ export function factsOf(
       key,
       algorithm: envelopeOf(sealed, item)?.kind ?? null,
       keyAgeDays: certificate === undefined ? null : ageDays(certificate.notBefore, now),
+      ...rotationFacts(rotations?.get(item)),
     })),
+  };
+}
+
+/** Nothing where Git was not asked. */
+function rotationFacts(rotation: ValueRotation | null | undefined) {
+  if (rotation === undefined) return {};
+  return {
+    /** When the value last changed, if what came after was re-sealing. */
+    changed: rotation?.since.toISOString() ?? null,
+    ageDays: rotation?.ageDays ?? null,
+    /** Days since its ciphertext last changed. */
+    sealedDays: rotation?.sealedDays ?? null,
+    maxAgeDays: rotation?.maxAgeDays ?? null,
   };
 }
 

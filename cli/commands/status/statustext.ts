@@ -35,7 +35,7 @@ export function statusLines(
     const words = `${count(hidden, "current SealedSecret")} not listed: --all lists every one`;
     lines.push([styled(words, "dim")]);
   }
-  lines.push(...problemLines(facts, unreadable));
+  lines.push(...problemLines(facts, unreadable), ...warningLines(facts));
   for (const each of clusters) lines.push("", ...clusterLines(each, reading.all));
   return lines;
 }
@@ -50,6 +50,21 @@ function problemLines(facts: readonly Facts[], unreadable: readonly Unreadable[]
     "",
     [styled("Problems:", "red")],
     ...problems.map(({ file = "", message, code }): Line => [
+      `  ${file}: ${message}`,
+      styled(` [${code}]`, "dim"),
+    ]),
+  ];
+}
+
+function warningLines(facts: readonly Facts[]): Line[] {
+  const warnings = facts.flatMap(({ file, warnings: each }) =>
+    each.map((warning) => ({ ...warning, file })),
+  );
+  if (warnings.length === 0) return [];
+  return [
+    "",
+    [styled("Warnings:", "yellow")],
+    ...warnings.map(({ file, message, code }): Line => [
       `  ${file}: ${message}`,
       styled(` [${code}]`, "dim"),
     ]),
