@@ -1,7 +1,7 @@
 // Values that are to be changed from time to time, by `rotation` of signet.yaml, and how old they are.
 // SPEC.md, "Rotation".
 
-import { relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { slashed } from "../../host/platform.ts";
 import { samePlace } from "../../host/readfile.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
@@ -36,7 +36,8 @@ export function rotationsOf({ files }: Inventory, project: Project | null, now: 
   if (top === null) return new Map();
   const root = samePlace(top);
   const placed = files.flatMap(({ path, below, objects }) => {
-    const fromTop = slashed(relative(root, samePlace(path)));
+    // A link is a file of its own for Git.
+    const fromTop = slashed(relative(root, join(samePlace(dirname(path)), basename(path))));
     const maxAgeDays = project?.rotation.find(({ matches }) => matches(below))?.maxAgeDays;
     return objects.map((object) => ({ object, fromTop, maxAgeDays: maxAgeDays ?? undefined }));
   });

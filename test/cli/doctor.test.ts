@@ -1,12 +1,14 @@
 // A cluster that does not answer holds `signet doctor` up no longer than its deadline, and no other.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { checkCluster } from "../../cli/commands/doctor/clusterchecks.ts";
 import type { Diagnosis } from "../../cli/commands/doctor/diagnosis.ts";
+import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { parseProject } from "../../cli/repository/projectfile.ts";
 
 let folder: string;
@@ -25,17 +27,65 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-it("asks all clusters at once, each until its deadline", async () => {
-  const { port } = silent.address() as AddressInfo;
-  const kubeconfig = join(folder, "config");
-  const server = `http://127.0.0.1:${port}`;
+function kubeconfigOf({ port }: AddressInfo): string {
+  const path = join(folder, `config-${port}`);
   writeFileSync(
-    kubeconfig,
-    `clusters: [{name: a, cluster: {server: "${server}"}}]
+    path,
+    `clusters: [{name: a, cluster: {server: "http://127.0.0.1:${port}"}}]
 contexts: [{name: a, context: {cluster: a, user: a}}]
 users: [{name: a, user: {}}]
 `,
   );
+  return path;
+}
+
+it("says which Kubernetes, controller and keys it found", async () => {
+  const fingerprint = parseCertificate(readFileSync("test/fixtures/cert.pem", "utf8")).fingerprint;
+  const key = { fingerprint, secret: "k", state: "sealing", values: 1, sealedSecrets: 1 };
+  const answers: Readonly<Record<string, object>> = {
+    "/version": { gitVersion: "v1.34.1" },
+    "/api/v1/namespaces/kube-system/services/sealed-secrets-controller": {
+      metadata: { labels: { "app.kubernetes.io/version": "0.1.0" } },
+      spec: { ports: [{ port: 8080 }] },
+    },
+    "/v1/keys": { keys: [key], unknown: { values: 0, sealedSecrets: 0 } },
+  };
+  const server = createHttpServer(({ url = "" }, response) => {
+    const [, answer] = Object.entries(answers).find(([path]) => url.endsWith(path)) ?? [];
+    response.statusCode = answer === undefined ? 404 : 200;
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(answer ?? {}));
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  try {
+    const kubeconfig = kubeconfigOf(server.address() as AddressInfo);
+    mkdirSync(join(folder, "certificates"), { recursive: true });
+    copyFileSync("test/fixtures/cert.pem", join(folder, "certificates/one.pem"));
+    copyFileSync("test/fixtures/other-cert.pem", join(folder, "certificates/two.pem"));
+    const project = parseProject("clusters: {one: {context: a}, two: {context: a}}", folder);
+    const found: Diagnosis[] = [];
+    for (const cluster of project.clusters.values()) {
+      const given = { kubeconfig, requestTimeoutMs: 10_000 };
+      await checkCluster(project, cluster, given, 10_000, (each) => found.push(each));
+    }
+    const words = found.map(({ cluster, check, state, code, message }) =>
+      [cluster, check, state, code ?? "", message].join("|"),
+    );
+    expect(words).toEqual([
+      "one|API server|ok||Kubernetes v1.34.1",
+      "one|controller|ok||kube-system/sealed-secrets-controller: version 0.1.0, 1 key",
+      "one|certificate|ok||is of the key that the controller seals with",
+      "two|API server|ok||Kubernetes v1.34.1",
+      "two|controller|ok||kube-system/sealed-secrets-controller: version 0.1.0, 1 key",
+      expect.stringMatching(/^two\|certificate\|problem\|certificate-unknown\|/) as string,
+    ]);
+  } finally {
+    server.close();
+  }
+});
+
+it("asks all clusters at once, each until its deadline", async () => {
+  const kubeconfig = kubeconfigOf(silent.address() as AddressInfo);
   const project = parseProject("clusters: {one: {context: a}, two: {context: a}}", folder);
   const found: Diagnosis[] = [];
   const given = { kubeconfig, requestTimeoutMs: 60_000 };

@@ -5,8 +5,9 @@ import { findProgram } from "../../../host/findprogram.ts";
 import { ON_WINDOWS, windowsWords } from "../../../host/platform.ts";
 import { readTextWithin, statIfThere } from "../../../host/readfile.ts";
 import { MAX_SETTINGS_BYTES, targetOf } from "../../../host/rootedfiles.ts";
-import { SignetError } from "../../../shared/errors.ts";
+import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { BUILD } from "../../../shared/version.ts";
+import type { Rule } from "../../checks/rules.ts";
 import { gitText, runGit, workTree } from "../../git/gitprocess.ts";
 import { chosenEditor } from "../../terminal/editorchoice.ts";
 import type { Diagnosis, Tell } from "./diagnosis.ts";
@@ -30,8 +31,19 @@ export function checkMachine(tell: Tell): void {
     return;
   }
   tell({ check: "git", state: "ok", message: `Git ${version}, working tree ${top}` });
-  tell(checkHook(top));
-  tell(checkDrivers(top));
+  tell(guarded("hook", "no-hook", () => checkHook(top)));
+  tell(guarded("drivers", "no-drivers", () => checkDrivers(top)));
+}
+
+/** A check that cannot look is a problem too, and keeps no other from looking. */
+function guarded(check: string, code: Rule, look: () => Diagnosis): Diagnosis {
+  try {
+    return look();
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    const words = [formatPlace(error.place), error.message].filter((part) => part !== "");
+    return { check, state: "problem", code, message: words.join(": ") };
+  }
 }
 
 function checkVersions(): Diagnosis {
@@ -83,15 +95,10 @@ function checkHook(top: string): Diagnosis {
   });
   if (statIfThere(hook) === undefined)
     return problem("commits are not checked: no pre-commit hook");
-  try {
-    const text = readTextWithin(targetOf(dirname(hook)), hook, MAX_SETTINGS_BYTES);
-    return /signet (scan|verify)\b/.test(text)
-      ? { check: "hook", state: "ok", message: "the pre-commit hook checks commits" }
-      : problem("the pre-commit hook does not run `signet scan` or `signet verify`");
-  } catch (error) {
-    if (error instanceof SignetError) return problem(`the pre-commit hook: ${error.message}`);
-    throw error;
-  }
+  const text = readTextWithin(targetOf(dirname(hook)), hook, MAX_SETTINGS_BYTES);
+  return /signet (scan|verify)\b/.test(text)
+    ? { check: "hook", state: "ok", message: "the pre-commit hook checks commits" }
+    : problem("the pre-commit hook does not run `signet scan` or `signet verify`");
 }
 
 function checkDrivers(top: string): Diagnosis {

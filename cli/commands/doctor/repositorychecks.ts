@@ -2,7 +2,7 @@
 
 import { relative, resolve } from "node:path";
 import { slashed } from "../../../host/platform.ts";
-import { SignetError } from "../../../shared/errors.ts";
+import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkCertificateFile } from "../../checks/certificaterules.ts";
 import { findPlaintext } from "../../checks/plaintext.ts";
 import { isNamedTemplate, treeSource } from "../../checks/scannedfiles.ts";
@@ -54,6 +54,16 @@ export function checkCertificate(project: Project, cluster: ProjectCluster, tell
 
 /** Looks at manifests only, and for a limited time: `signet scan` reads all that can hold a Secret. */
 export async function checkPlaintext(project: Project | null): Promise<Diagnosis> {
+  try {
+    return await lookForPlaintext(project);
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    const words = [formatPlace(error.place), error.message].filter((part) => part !== "");
+    return { check: "plaintext", state: "problem", code: "unreadable", message: words.join(": ") };
+  }
+}
+
+async function lookForPlaintext(project: Project | null): Promise<Diagnosis> {
   const until = Date.now() + SCAN_LIMIT_MS;
   let files = 0;
   const found = new Set<string>();
@@ -63,6 +73,8 @@ export async function checkPlaintext(project: Project | null): Promise<Diagnosis
       return { check: "plaintext", state: "skipped", message };
     }
     files++;
+    // Answers of clusters come in meanwhile, before their deadlines.
+    if (files % 20 === 0) await new Promise(setImmediate);
     const text = "bytes" in file && file.bytes !== null ? looseText(file.bytes) : null;
     if (text !== null && hasPlaintext(file.path, text) && !isAllowed(project, file.path)) {
       found.add(file.path);
