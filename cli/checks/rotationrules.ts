@@ -12,6 +12,7 @@ import { agesOf, type CurrentValue, type ValueAge } from "../git/valueages.ts";
 import type { Project } from "../repository/projectfile.ts";
 import type { Inventory, SealedObject } from "../repository/sealedfiles.ts";
 import { count } from "../terminal/counts.ts";
+import { busy } from "../terminal/progress.ts";
 import type { Finding } from "./findings.ts";
 
 const DAY_MS = 86_400_000;
@@ -49,7 +50,8 @@ export function rotationsOf({ files }: Inventory, project: Project | null, now: 
       item,
     })),
   );
-  const ages = agesOf(values.flat(), top, now);
+  const all = values.flat();
+  const ages = busy("reading Git's history", () => agesOf(all, top, now));
   return new Map(
     placed.map(({ object, maxAgeDays }, index) => [
       object,

@@ -47,7 +47,17 @@ export async function whileWaiting<T>(words: string, work: () => Promise<T>): Pr
   }
 }
 
-/** Says what is done, for work that takes more than a second and lets no timer run. */
+/** Says what is done, for work that may take more than a second and lets no timer run. */
+export function busy<T>(words: string, work: () => T): T {
+  if (messagePrefix() !== "") showTransient(`${messagePrefix()}${words}`);
+  try {
+    return work();
+  } finally {
+    wipeTransient();
+  }
+}
+
+/** The same of work that other work may go on beside. */
 export async function whileBusy<T>(words: string, work: () => Promise<T>): Promise<T> {
   if (messagePrefix() !== "") showTransient(`${messagePrefix()}${words}`);
   try {
