@@ -121,6 +121,7 @@ function findingOf(
   }
   const left = limit - ageDays;
   if (left > Math.min(WARNING_DAYS, limit / 4)) return null;
-  const message = `${age}: change it within ${count(left, "day")}, signet.yaml allows ${limit}`;
+  const when = left === 0 ? "today" : `within ${count(left, "day")}`;
+  const message = `${age}, signet.yaml allows ${limit}: change it ${when}`;
   return { rule: "value-due", severity: "warning", message };
 }

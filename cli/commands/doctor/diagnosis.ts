@@ -7,7 +7,7 @@ export interface Diagnosis {
   readonly check: string;
   /** Of which cluster; absent for the machine and the repository. */
   readonly cluster?: string;
-  /** `skipped`: it was not looked at, and the message says why. */
+  /** `skipped`: not checked; the message says why. */
   readonly state: "ok" | "warning" | "problem" | "skipped";
   readonly message: string;
   /** `signet explain CODE` says more; absent where nothing is wrong. */

@@ -29,7 +29,7 @@ cluster's certificate, and plaintext; the kubeconfig and its contexts; and of ea
 the API server, the controller and the keys that it holds. All clusters are asked at once, each for as long
 as --request-timeout says (default here: 10s). Nothing is changed, and no value is read from a cluster.
 
-It also says what it did not look at. \`signet verify\` checks the sealed files, \`signet explain CODE\` says
+It also lists what it did not check. \`signet verify\` checks the sealed files, \`signet explain CODE\` says
 more of a problem.
 
 Exit status: 0 no problems found, also with warnings, 3 a problem, 1 it could not run.
@@ -85,9 +85,9 @@ async function runDoctor(options: DoctorOptions): Promise<void> {
   tell(await checkPlaintext(project));
   await Promise.all(asked);
   await printed;
-  const unchecked = notLookedAt(found, options, project);
-  if (options.json) await printJson({ checks: found, notLookedAt: unchecked });
-  else for (const each of unchecked) say(`not looked at: ${each}`);
+  const unchecked = notChecked(found, options, project);
+  if (options.json) await printJson({ checks: found, notChecked: unchecked });
+  else for (const each of unchecked) say(`not checked: ${each}`);
   const problems = found.filter(({ state }) => state === "problem").length;
   if (problems > 0) throw new SignetError("check-found", `${count(problems, "problem")} found`);
 }
@@ -112,7 +112,7 @@ function projectToCheck(tell: (diagnosis: Diagnosis) => void): Project | null {
 }
 
 /** What a reader might take for checked. */
-function notLookedAt(
+function notChecked(
   found: readonly Diagnosis[],
   { offline }: DoctorOptions,
   project: Project | null,
