@@ -48,7 +48,7 @@ export interface RequiredHybrid {
 }
 
 /** How old values of files may become. */
-export interface RotationRule {
+interface RotationRule {
   readonly matches: (path: string) => boolean;
   /** Null: as old as they like. */
   readonly maxAgeDays: number | null;

@@ -55,8 +55,10 @@ export async function page(text: string): Promise<boolean> {
   process.on("SIGINT", ignore);
   try {
     const status = await new Promise<number | null>((resolve) => {
-      child.on("error", () => resolve(NOT_FOUND));
-      child.on("close", (code) => resolve(code));
+      child.on("error", () => {
+        resolve(NOT_FOUND);
+      });
+      child.on("close", resolve);
       // Who quits early closes the pipe.
       child.stdin?.on("error", ignore);
       child.stdin?.end(text);

@@ -113,6 +113,9 @@ interface StatusOptions extends GivenCertificate {
   readonly format: FactFormat | "prometheus";
 }
 
+const isFiltered = ({ state, stale, problems, key }: StatusOptions): boolean =>
+  state !== undefined || stale || problems || key !== undefined;
+
 /** Whether a SealedSecret is one of those that are asked for. */
 function isAskedFor({ state, stale, problems, key }: StatusOptions): (facts: Facts) => boolean {
   if (state !== undefined && stale) {
@@ -134,24 +137,8 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const now = new Date();
   const everything = readSealedFiles(paths, project);
   const { inventory: checked, allowed } = withoutAllowed(everything, project);
-  let inventory = checked;
-  const live = new Map<string, LiveCluster>();
-  if (options.live) {
-    const wanted = [...(project?.clusters.values() ?? [])].filter(
-      ({ name }) => only === undefined || only === name,
-    );
-    if (wanted.length === 0) {
-      throw new SignetError(
-        "usage",
-        "--live asks the clusters of signet.yaml, and there are none",
-        {
-          hint: "`signet init` names them",
-        },
-      );
-    }
-    for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
-    inventory = withLiveKeys(inventory, live);
-  }
+  const live = options.live ? await askClusters(project, options) : new Map<string, LiveCluster>();
+  const inventory = withLiveKeys(checked, live);
   // Whether a key is still needed depends on every file, not only on `paths`.
   const all = withLiveKeys(paths.length === 0 ? everything : readSealedFiles([], project), live);
   const objects = inventory.files
@@ -170,10 +157,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const keys = names
     .filter((name) => only === undefined || only === name)
     .map((name) => clusterFacts(name, all, live, now));
-  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message, code }) => {
-    const where = formatPlace(within);
-    return { code, file, message: where === "" ? message : `${where}: ${message}` };
-  });
+  const unreadable = inventory.unreadable.map(unreadableFacts);
   const value = {
     sealedSecrets: asked,
     counts: {
@@ -189,7 +173,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     clusters: keys,
   };
   const reading = { listed: readingOf(inventory), all: readingOf(all) };
-  const isMany = asked.length === facts.length && facts.length > MANY && !options.all;
+  const isMany = !isFiltered(options) && !options.all && facts.length > MANY;
   const listed = isMany ? asked.filter(needsAttention) : asked;
   const forms = {
     value,
@@ -212,6 +196,30 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     facts.filter(needsAttention).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "problem")} found`);
+}
+
+/** What the clusters report, by name. @throws SignetError usage, network */
+async function askClusters(
+  project: Project | null,
+  options: StatusOptions,
+): Promise<Map<string, LiveCluster>> {
+  const { cluster: only } = options;
+  const wanted = [...(project?.clusters.values() ?? [])].filter(
+    ({ name }) => only === undefined || only === name,
+  );
+  if (wanted.length === 0) {
+    throw new SignetError("usage", "--live asks the clusters of signet.yaml, and there are none", {
+      hint: "`signet init` names them",
+    });
+  }
+  const live = new Map<string, LiveCluster>();
+  for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
+  return live;
+}
+
+function unreadableFacts({ place: { file, ...within }, message, code }: SignetError) {
+  const where = formatPlace(within);
+  return { code, file, message: where === "" ? message : `${where}: ${message}` };
 }
 
 const keyOf = ({ file, name }: { file: string; name: string }): string => `${file}\n${name}`;

@@ -32,7 +32,7 @@ export function statusLines(
   const rows = statusTable(listed, isWide);
   if (rows.length > 0) lines.push("", ...rows);
   if (hidden > 0) {
-    const words = `${count(hidden, "current SealedSecret")} not listed: --all lists every one`;
+    const words = `${count(hidden, "SealedSecret")} that need no attention are not listed; --all lists every one`;
     lines.push([styled(words, "dim")]);
   }
   lines.push(...problemLines(facts, unreadable), ...warningLines(facts));
