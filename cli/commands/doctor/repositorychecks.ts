@@ -9,6 +9,7 @@ import { isNamedTemplate, treeSource } from "../../checks/scannedfiles.ts";
 import { daysLeft } from "../../cluster/certificatesource.ts";
 import { looseText } from "../../git/loosetext.ts";
 import { clusterKeys } from "../../repository/clustercertificates.ts";
+import { committedHybrid } from "../../repository/committedcertificates.ts";
 import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import { isChartTemplate } from "../../repository/sealedfiles.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
@@ -42,7 +43,8 @@ export function checkCertificate(project: Project, cluster: ProjectCluster, tell
     } else {
       tell({ ...about, state: left < SOON_DAYS ? "warning" : "ok", message });
     }
-    for (const { severity, rule, message: words } of checkCertificateFile(keys)) {
+    const hadHybrid = (each: ProjectCluster): boolean => committedHybrid(project, each);
+    for (const { severity, rule, message: words } of checkCertificateFile(keys, hadHybrid)) {
       const state = severity === "error" ? "problem" : "warning";
       tell({ ...about, state, code: rule, message: words });
     }
