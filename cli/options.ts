@@ -7,6 +7,7 @@ import { KIND_NAMES } from "../shared/keys/kinds.ts";
 import type { GivenClusterOptions } from "./cluster/clusteroptions.ts";
 import { parseTimeout } from "./cluster/timeout.ts";
 import { speakInDetail } from "./terminal/messages.ts";
+import { FACT_FORMATS } from "./terminal/facts.ts";
 import { ENV_FORMATS } from "./sealing/envfiles.ts";
 import type { GivenCertificate } from "./repository/clustercertificates.ts";
 
@@ -23,6 +24,20 @@ export function list(flags: string, description: string): Option {
 }
 
 export const jsonOption = (): Option => flag("--json", "print JSON");
+
+/** The form of a result that is facts; `text` where it is not said. */
+export const factFormatOption = (formats: readonly string[] = FACT_FORMATS): Option =>
+  new Option("-o, --format <FORMAT>", "form of the result").choices(formats).default("text");
+
+export const factJsonOption = (): Option => jsonOption().implies({ format: "json" });
+
+/** A fingerprint of a key, or the beginning of one. @throws SignetError usage */
+export function parseFingerprint(text: string): string {
+  if (/^SHA256:[A-Za-z0-9+/]{6,43}$/.test(text)) return text;
+  throw new SignetError("usage", "that is no fingerprint, nor the beginning of one", {
+    hint: "SHA256: and at least 6 further characters, as `signet keys` and `signet status` show it",
+  });
+}
 
 export const dryRunOption = (): Option =>
   flag("--dry-run", "say what would be done, and change nothing");
@@ -43,7 +58,7 @@ export const recoveryIdentityOption = (): Option =>
 
 /** The form in which a check reports what it found. */
 export const findingFormatOption = (formats: readonly string[]): Option =>
-  new Option("--format <FORMAT>", "form of the report").choices(formats).default("text");
+  new Option("-o, --format <FORMAT>", "form of the report").choices(formats).default("text");
 
 export function formatOption(description: string): Option {
   return new Option("-o, --format <FORMAT>", description)

@@ -4,14 +4,16 @@
 // Only the requested command is loaded, to keep start-up fast.
 
 import { basename } from "node:path";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { BUILD } from "../shared/version.ts";
 import { optionDescription } from "./options.ts";
+import { chooseColor, COLOR_CHOICES } from "./terminal/color.ts";
 import { ExitStatus } from "./terminal/exitstatus.ts";
+import { neverPage, pageThrough } from "./terminal/pager.ts";
 import { helpWidth, reflowed } from "./terminal/width.ts";
-import { printResult } from "./terminal/results.ts";
-import { reportError } from "./terminal/reporterror.ts";
+import { hasPrintedResult, printResult } from "./terminal/results.ts";
+import { printErrorJson, reportError } from "./terminal/reporterror.ts";
 
 type Define = (command: Command) => void;
 
@@ -107,6 +109,9 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
   [
     "More:",
     [
+      entry("doctor", "check this machine, the repository and its clusters", async () => {
+        return (await import("./commands/doctor/doctor.ts")).define;
+      }),
       entry("explain", "explain an error code, or a rule of verify or scan", async () => {
         return (await import("./commands/explain/explain.ts")).define;
       }),
@@ -129,6 +134,7 @@ Run \`signet COMMAND --help\` for details. Results go to standard output, messag
 Exit status: 0 success, 1 failure, 2 wrong usage, 3 a check that found something, 130 cancelled.`;
 
 async function buildProgram(args: readonly string[], printed: string[]): Promise<Command> {
+  pageThrough(async () => (await import("./git/pagerchoice.ts")).pagerOfGit());
   const width = helpWidth();
   const program = new Command("signet")
     .usage("COMMAND [OPTION...]")
@@ -136,6 +142,15 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
       "Keep Kubernetes Secrets in Git: encrypted in the repository, decrypted only in the cluster.",
     )
     .version(BUILD, "--version", "print the version")
+    .addOption(
+      new Option(
+        "--color <WHEN>",
+        "print in color (default: auto, on a terminal; also NO_COLOR and FORCE_COLOR)",
+      ).choices(COLOR_CHOICES),
+    )
+    .on("option:color", chooseColor)
+    .option("--no-pager", "do not show long results in a pager")
+    .on("option:no-pager", neverPage)
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [COMMAND]", "print the help of a command")
     .exitOverride()
@@ -180,6 +195,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   create: "signet new",
   decrypt: "signet unseal",
   delete: "signet unset",
+  diagnose: "signet doctor",
   encrypt: "signet seal",
   env: "signet exec",
   export: "signet get",
@@ -223,6 +239,19 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   view: "signet get",
 };
 
+/** The command first, also where options that every command has come before it. */
+function commandFirst(args: readonly string[]): readonly string[] {
+  let at = 0;
+  for (let arg = args[0]; arg !== undefined; arg = args[at]) {
+    if (arg === "--color") at += 2;
+    else if (arg.startsWith("--color=") || arg === "--no-pager") at++;
+    else break;
+  }
+  const command = args[at];
+  if (at === 0 || command === undefined) return args;
+  return [command, ...args.slice(0, at), ...args.slice(at + 1)];
+}
+
 /** `help WORD` where there is no such command: commander takes it for `help`. */
 function withoutVainHelp(args: readonly string[]): readonly string[] {
   const [first, second] = args;
@@ -231,18 +260,43 @@ function withoutVainHelp(args: readonly string[]): readonly string[] {
   return names.includes(second) ? args : [second];
 }
 
-/** An error of commander as one of ours. */
-function usageError(error: CommanderError, program: Command, args: readonly string[]): SignetError {
-  const [words = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  // The text after an unknown option may be a value: leave it out.
-  const message = words.replace(/^(unknown option '[^'=]*)=.*/, "$1'");
-  const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion ?? "")?.[1];
+/** The command that the first words name, as far as they name one. */
+function namedCommand(program: Command, args: readonly string[]): Command {
   let command = program;
   for (const arg of args) {
     const inner = command.commands.find((each) => each.name() === arg);
     if (inner === undefined) break;
     command = inner;
   }
+  return command;
+}
+
+/** Reports an error in words and, to a program that reads JSON and got none, in JSON as well. */
+async function fail(
+  error: unknown,
+  program: Command | undefined,
+  args: readonly string[],
+): Promise<number> {
+  const status = reportError(error);
+  if (program === undefined || hasPrintedResult()) return status;
+  const command = namedCommand(program, args);
+  const { json, format } = command.opts<{ readonly json?: boolean; readonly format?: string }>();
+  try {
+    // Of commands without --json, it is the format of a manifest.
+    if (json === true || (json === false && format === "json")) await printErrorJson(error);
+  } catch (failed) {
+    return reportError(failed);
+  }
+  return status;
+}
+
+/** An error of commander as one of ours. */
+function usageError(error: CommanderError, program: Command, args: readonly string[]): SignetError {
+  const [words = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  // The text after an unknown option may be a value: leave it out.
+  const message = words.replace(/^(unknown option '[^'=]*)=.*/, "$1'");
+  const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion ?? "")?.[1];
+  const command = namedCommand(program, args);
   const names: string[] = [];
   for (let each: Command | null = command; each !== null; each = each.parent) {
     names.unshift(each.name());
@@ -270,7 +324,7 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
 }
 
 async function run(given: readonly string[]): Promise<number> {
-  const args = withoutVainHelp(given);
+  const args = withoutVainHelp(commandFirst(given));
   const printed: string[] = [];
   let program: Command | undefined;
   try {
@@ -279,8 +333,10 @@ async function run(given: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof ExitStatus) return error.status;
-    if (program === undefined || !(error instanceof CommanderError)) return reportError(error);
-    if (error.exitCode !== 0) return reportError(usageError(error, program, args));
+    if (program === undefined || !(error instanceof CommanderError)) {
+      return fail(error, program, args);
+    }
+    if (error.exitCode !== 0) return fail(usageError(error, program, args), program, args);
     try {
       await printResult(reflowed(printed.join(""), helpWidth()));
       return 0;

@@ -9,12 +9,14 @@ import { SignetError } from "../../shared/errors.ts";
 import { VERSION } from "../../shared/version.ts";
 import { workTree } from "../git/gitprocess.ts";
 import { count } from "../terminal/counts.ts";
-import { printResult } from "../terminal/results.ts";
+import { FACT_FORMATS, shownYaml } from "../terminal/facts.ts";
+import { type Line, styled } from "../terminal/line.ts";
+import { printLines, printResult } from "../terminal/results.ts";
 import { shownJson, shownLine } from "../terminal/shown.ts";
 import { say } from "../terminal/messages.ts";
-import type { Rule } from "./rules.ts";
+import { type Rule, RULES } from "./rules.ts";
 
-export const FINDING_FORMATS = ["text", "json", "github", "gitlab", "sarif", "junit"] as const;
+export const FINDING_FORMATS = [...FACT_FORMATS, "github", "gitlab", "sarif", "junit"] as const;
 export type FindingFormat = (typeof FINDING_FORMATS)[number];
 
 /** No part of it quotes a value. */
@@ -50,8 +52,11 @@ export async function report(
   checked: Checked,
   { format, strict }: { readonly format: FindingFormat; readonly strict: boolean },
 ): Promise<void> {
-  if (format === "text") {
-    for (const finding of findings) await printResult(`${formatFinding(finding)}\n`);
+  const isProse = format === "text" || format === "wide";
+  if (isProse) {
+    await printLines(findings.flatMap((finding) => findingLines(finding, format === "wide")));
+  } else if (format === "name") {
+    await printLines([...new Set(findings.map(({ file }) => file))]);
   } else {
     const fromTop = pathsFromTop();
     const placed = findings.map((finding) => ({ ...finding, file: fromTop(finding.file) }));
@@ -63,7 +68,7 @@ export async function report(
   if (failed > 0) {
     throw new SignetError("check-found", `${count(failed, "finding")} (${checked.what} checked)`);
   }
-  if (format !== "text" && checked.files > 0) return;
+  if (!isProse && checked.files > 0) return;
   // Never reads as if all were well.
   if (checked.files === 0 && findings.length === 0) say("no file to check");
   else {
@@ -86,21 +91,38 @@ function pathsFromTop(): (path: string) => string {
   };
 }
 
-function formatFinding({ file, line, object, severity, message, rule }: Finding): string {
+function findingLines(
+  { file, line, object, severity, message, rule }: Finding,
+  isWide: boolean,
+): Line[] {
   // As compilers write it, so that terminals and editors open the place.
   const where = line === undefined ? file : `${file}:${line}`;
   const place = [where, object].filter((part) => part !== undefined).join(": ");
-  return shownLine(`${place}: ${severity}: ${message} [${rule}]`);
+  const words = [
+    styled(place, "bold"),
+    ": ",
+    styled(`${severity}:`, severity === "error" ? "red" : "yellow"),
+    ` ${message}`,
+    styled(` [${rule}]`, "dim"),
+  ];
+  return isWide ? [words, [styled(`  ${RULES[rule].fix}`, "dim")]] : [words];
+}
+
+function factsOf(findings: readonly Finding[], { what, counts }: Checked): object {
+  const coded = findings.map((finding) => ({ code: finding.rule, ...finding }));
+  return { checked: what, ...counts, findings: coded };
 }
 
 type Formatter = (findings: readonly Finding[], checked: Checked, strict: boolean) => string;
 
 /**
- * Formatters of every format but `text`.
+ * Formatters of the formats for programs.
  * @internal for its test
  */
-export const FORMATTERS: Record<Exclude<FindingFormat, "text">, Formatter> = {
-  json: (findings, { what, counts }) => shownJson({ checked: what, ...counts, findings }),
+export const FORMATTERS: Record<Exclude<FindingFormat, "text" | "wide" | "name">, Formatter> = {
+  json: (findings, checked) => shownJson(factsOf(findings, checked)),
+
+  yaml: (findings, checked) => shownYaml(factsOf(findings, checked)),
 
   // Workflow commands of GitHub Actions.
   github: (findings) =>

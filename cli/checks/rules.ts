@@ -1,4 +1,4 @@
-// The closed set of rules of `signet verify` and `signet scan`, and what each says.
+// The closed set of rules by which commands report findings, and what each says.
 // `signet explain` prints it.
 
 /** What a code means, for a person who met it in a message. */
@@ -13,11 +13,14 @@ export interface Explanation {
 
 interface RuleWords extends Explanation {
   /** The commands that report it. */
-  readonly from: readonly ("verify" | "scan")[];
+  readonly from: readonly ("verify" | "scan" | "status" | "doctor")[];
 }
 
 const verify = (means: string, why: string, fix: string) =>
   ({ from: ["verify"], means, why, fix }) as const;
+
+const doctor = (means: string, why: string, fix: string) =>
+  ({ from: ["doctor"], means, why, fix }) as const;
 
 const scan = (means: string, why: string, fix: string) =>
   ({ from: ["scan"], means, why, fix }) as const;
@@ -208,6 +211,70 @@ export const RULES = {
     "The controller cannot open a SealedSecret.",
     "It was sealed for another cluster, namespace, name or scope, its key was removed, or it is damaged. For security the controller does not say which.",
     'Check namespace, name and scope, then seal the values again. If the key is gone, restore it with "signet keys restore".',
+  ),
+  "value-old": {
+    from: ["verify", "status"],
+    means: "A value is older than the project allows.",
+    why: "rotation in signet.yaml says after how many days values must be changed. Git tells when a value last changed; sealing the same value with a newer key does not make it new.",
+    fix: 'Change the value where it is used, then run "signet set FILE ITEM" and commit.',
+  },
+  "value-due": {
+    from: ["verify", "status"],
+    means: "A value is soon older than the project allows.",
+    why: "rotation in signet.yaml says after how many days values must be changed, and that day is near.",
+    fix: 'Plan the change. "signet set FILE ITEM" seals the new value.',
+  },
+  "value-age-unknown": {
+    from: ["verify", "status"],
+    means: "Git does not tell how old a value is.",
+    why: "The clone is shallow, or the file is in no working tree of Git, so the rule in signet.yaml cannot be checked.",
+    fix: "In CI, clone with the whole history (fetch-depth: 0). Elsewhere, run: git fetch --unshallow.",
+  },
+  "not-synced": {
+    from: ["status"],
+    means: "The controller could not sync a SealedSecret as the repository declares it.",
+    why: "The message of the cluster follows. Often the key is missing, the values were sealed for another place, or a Secret of that name belongs to somebody else.",
+    fix: 'Read the message, and "kubectl describe sealedsecret". "signet verify --live" asks the controller which SealedSecrets do not open.',
+  },
+  "no-git": doctor(
+    "Git is not installed, or the folder is in no working tree.",
+    "Without Git there is no history of values, no hook that checks commits, and no list of files that are ignored.",
+    "Install Git, or run the command in a clone of the repository.",
+  ),
+  "no-hook": doctor(
+    "No pre-commit hook checks what is committed.",
+    "A Secret in plain text, or a sealed file that no cluster opens, would only be found in CI, after it was pushed.",
+    'Run "signet git install". If another tool keeps the hooks, let it run "signet scan --staged" and "signet verify --staged".',
+  ),
+  "no-drivers": doctor(
+    "The diff and merge drivers of sealed files are not installed in this clone.",
+    "Git shows ciphertext in diffs and reports conflicts that could be merged item by item. Settings are not cloned, so everybody installs them once.",
+    'Run "signet git install" and commit .gitattributes.',
+  ),
+  "no-editor": doctor(
+    "The editor that VISUAL or EDITOR names was not found.",
+    'Without an editor "signet edit" cannot run.',
+    'Set VISUAL or EDITOR, or change values with "signet set".',
+  ),
+  "no-context": doctor(
+    "The kubeconfig cannot be read, or lacks a context that signet.yaml names.",
+    "Commands that ask a cluster would fail. The names of contexts differ between machines.",
+    'Check "kubectl config get-contexts". Name the context in the kubeconfig as signet.yaml has it, or use --context.',
+  ),
+  unreachable: doctor(
+    "A cluster or its controller did not answer as expected.",
+    "The cluster is down, a firewall or proxy is in the way, the credentials have expired, or you lack a permission.",
+    'Run "signet keys list --verbose" with the same cluster to see each step.',
+  ),
+  "old-version": doctor(
+    "A program is older than Signet requires.",
+    "Signet uses functions that older versions do not have.",
+    "Install the version in the message, or newer.",
+  ),
+  "bad-project": doctor(
+    "signet.yaml is invalid.",
+    "A field is unknown or has the wrong type, or the file is in a place where it must not be.",
+    "Correct the field in the message.",
   ),
 } as const satisfies Record<string, RuleWords>;
 

@@ -10,6 +10,7 @@ import { networkReason } from "../../host/networkreason.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { type JsonObject, jsonObjectIn } from "../../shared/kubernetes/object.ts";
 import { detail } from "../terminal/messages.ts";
+import { whileWaiting } from "../terminal/progress.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
 /** A list of large SealedSecrets comes in pages; one page is smaller than this. */
@@ -90,10 +91,9 @@ export async function ask(
         ...(options.headers as OutgoingHttpHeaders),
       },
     };
-    const answer = await send(url, requestOptions, body, {
-      maxBytes: MAX_ANSWER_BYTES,
-      isRepeatable,
-    });
+    const answer = await whileWaiting(`waiting for ${server}`, () =>
+      send(url, requestOptions, body, { maxBytes: MAX_ANSWER_BYTES, isRepeatable }),
+    );
     if (answer.status === 401) transport.refused();
     detail(`${method} ${server}${path}: ${answer.status}`);
     return answer;

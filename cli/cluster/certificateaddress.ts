@@ -11,6 +11,7 @@ import { type ErrorDetails, locate, SignetError } from "../../shared/errors.ts";
 import type { Certificate } from "../../shared/keys/keykind.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { warn } from "../terminal/messages.ts";
+import { whileWaiting } from "../terminal/progress.ts";
 
 export interface FoundCertificate {
   readonly certificate: Certificate;
@@ -98,7 +99,9 @@ async function download(
   try {
     const accept = "application/x-pem-file, */*";
     const headers = { accept, ...(authorization === undefined ? {} : { authorization }) };
-    const { status, reason, text } = await http.download(url, headers, timeoutMs);
+    const { status, reason, text } = await whileWaiting(`waiting for ${shown}`, () =>
+      http.download(url, headers, timeoutMs),
+    );
     if (status === 200) return text;
     throw failed(`${status} ${reason}`.trimEnd());
   } catch (error) {

@@ -7,6 +7,8 @@ import {
   type Connected,
   connection,
   dryRunOption,
+  factFormatOption,
+  factJsonOption,
   flag,
   jsonOption,
   pinOption,
@@ -45,9 +47,12 @@ import {
   recoveryOutputs,
   recoveryPath,
 } from "../repository/recoveryfolder.ts";
-import { table } from "../terminal/table.ts";
 import { count, shortFingerprint } from "../terminal/counts.ts";
-import { printJson, printLines, printResult } from "../terminal/results.ts";
+import { type FactFormat, printFacts } from "../terminal/facts.ts";
+import { type Line, type Part, styled } from "../terminal/line.ts";
+import { printJson, printResult } from "../terminal/results.ts";
+import { styledState } from "../terminal/states.ts";
+import { table } from "../terminal/table.ts";
 import { say, warn } from "../terminal/messages.ts";
 
 const LIST_HELP = `
@@ -102,9 +107,10 @@ export function define(command: Command): void {
     .usage("[OPTION...]")
     .summary("list the certificates of signet.yaml, and when they end (the default)")
     .description("Lists the certificates of signet.yaml's clusters.")
-    .addOption(jsonOption())
+    .addOption(factFormatOption())
+    .addOption(factJsonOption())
     .addHelpText("after", LIST_HELP)
-    .action((flags: { json: boolean }) => runCertList(flags));
+    .action((flags: { readonly format: FactFormat }) => runCertList(flags));
   withConnection(
     command
       .command("refresh")
@@ -141,10 +147,11 @@ export function define(command: Command): void {
       .usage("[OPTION...] [FILE|URL]")
       .summary("print a certificate's fingerprint and validity")
       .description("Shows a certificate: fingerprint, size, validity, days left.")
-      .addOption(jsonOption()),
+      .addOption(factFormatOption())
+      .addOption(factJsonOption()),
   )
     .addHelpText("after", SHOW_HELP)
-    .action((named: string | undefined, flags: Connected<{ json: boolean }>) =>
+    .action((named: string | undefined, flags: Connected<{ format: FactFormat }>) =>
       runCertShow(named, asked(flags)),
     );
 }
@@ -167,7 +174,7 @@ async function runCertFetch(
 /** @throws SignetError io, network, certificate-invalid */
 async function runCertShow(
   named: string | undefined,
-  options: CertificateOptions & { readonly json: boolean },
+  options: CertificateOptions & { readonly format: FactFormat },
 ): Promise<void> {
   const { certificate, source } =
     named === undefined
@@ -192,21 +199,22 @@ async function runCertShow(
     daysLeft: left,
     valid: now >= notBefore && now <= notAfter,
   };
-  if (options.json) {
-    await printJson(facts);
-    return;
-  }
   const remaining =
     now > notAfter ? "expired" : now < notBefore ? "not valid yet" : `${count(left, "day")} left`;
-  const lines = [
+  const lines: Line[] = [
     `source       ${source}`,
     `fingerprint  ${fingerprint}`,
     `key          RSA, ${bits} bits${kinds.includes(HYBRID) ? "; post-quantum, X-Wing" : ""}`,
     `subject      ${subject === "" ? "(none)" : subject}`,
     `valid from   ${facts.notBefore}`,
-    `valid until  ${facts.notAfter} (${remaining})`,
+    [`valid until  ${facts.notAfter} (`, styled(remaining, facts.valid ? undefined : "red"), ")"],
   ];
-  await printLines(lines);
+  await printFacts(options.format, {
+    value: facts,
+    lines: () => lines,
+    wide: () => lines,
+    names: () => [fingerprint],
+  });
 }
 
 /**
@@ -222,7 +230,7 @@ function certificateOfProject(): { certificate: Certificate; source: string } | 
 }
 
 /** The certificates of signet.yaml's clusters. @throws SignetError project-invalid, io */
-async function runCertList(options: { readonly json: boolean }): Promise<void> {
+async function runCertList({ format }: { readonly format: FactFormat }): Promise<void> {
   const project = needProject();
   const now = new Date();
   const facts = [...project.clusters.values()].map((cluster) => {
@@ -237,22 +245,26 @@ async function runCertList(options: { readonly json: boolean }): Promise<void> {
       formerKeys: Math.max(0, known.size - 1),
     };
   });
-  if (options.json) {
-    await printJson({ clusters: facts });
-    return;
-  }
-  const rows = facts.map(
-    ({ cluster, fingerprint, notBefore, daysLeft: left, formerKeys, file }) => [
+  const rows = (isWide: boolean): Part[][] =>
+    facts.map(({ cluster, fingerprint, notBefore, daysLeft: left, formerKeys, file }) => [
       cluster,
-      fingerprint === null ? "-" : shortFingerprint(fingerprint),
+      fingerprint === null ? "-" : isWide ? fingerprint : shortFingerprint(fingerprint),
       notBefore?.slice(0, 10) ?? "-",
-      left === null ? "not fetched yet" : left < 0 ? "EXPIRED" : count(left, "day"),
+      left === null
+        ? styled("not fetched yet", "yellow")
+        : left < 0
+          ? styledState("EXPIRED")
+          : count(left, "day"),
       String(formerKeys),
       file,
-    ],
-  );
-  const lines = table([["CLUSTER", "KEY", "SINCE", "VALID FOR", "FORMER KEYS", "FILE"], ...rows]);
-  await printLines(lines);
+    ]);
+  const heads = ["CLUSTER", "KEY", "SINCE", "VALID FOR", "FORMER KEYS", "FILE"];
+  await printFacts(format, {
+    value: { clusters: facts },
+    lines: () => table([heads, ...rows(false)]),
+    wide: () => table([heads, ...rows(true)], Infinity),
+    names: () => facts.map(({ cluster }) => cluster),
+  });
 }
 
 /** The keys of each cluster, without those whose file cannot be parsed. */

@@ -32,7 +32,9 @@ fi
 const SHELLS = ["bash", "zsh", "fish"];
 
 /** Items of a sealed file are arguments of these. */
-const CHANGES = ["set", "unset", "rename"];
+const TAKE_ITEMS = ["set", "unset", "rename", "get"];
+/** A key of the repository is the value of --key of these. */
+const TAKE_KEYS = ["log", "status"];
 
 /** A shell may evaluate what it is offered: a name with other characters is left out. */
 const PLAIN = /^[\w.:/@-]+$/;
@@ -98,10 +100,12 @@ function addNames(root: RootCommand, words: readonly string[]): () => boolean {
     if (keys !== undefined) keys.handler = offers(keyNames);
     const codes = command.arguments.get("CODE");
     if (codes !== undefined) codes.handler = offers(explainedCodes);
-    const key = name === "log" ? command.options.get("key") : undefined;
+    const key = TAKE_KEYS.includes(name) ? command.options.get("key") : undefined;
     if (key !== undefined) key.handler = offers(keyNames);
+    const only = name === "exec" ? command.options.get("only") : undefined;
+    if (only !== undefined) only.handler = offers(() => itemNames(words));
     const items = command.arguments.get("ITEM");
-    if (items !== undefined && CHANGES.includes(name))
+    if (items !== undefined && TAKE_ITEMS.includes(name))
       items.handler = offers(() => itemNames(words));
   }
   return () => isName;

@@ -29,7 +29,8 @@ import {
   type Connected,
   connection,
   flag,
-  jsonOption,
+  factFormatOption,
+  factJsonOption,
   recoveryIdentityOption,
   recoveryKeyOption,
   withConnection,
@@ -50,7 +51,9 @@ import {
 import { inRuledNamespace } from "../repository/sealingplace.ts";
 import { count } from "../terminal/counts.ts";
 import { say, warn } from "../terminal/messages.ts";
-import { printJson, printLines } from "../terminal/results.ts";
+import { type FactFormat, printFacts } from "../terminal/facts.ts";
+import { type Line, styled } from "../terminal/line.ts";
+import { styledChange } from "../terminal/states.ts";
 
 const HELP = `
 Without --revisions: what the files declare against what the clusters have. The same ciphertext is the
@@ -74,7 +77,8 @@ export function define(command: Command): void {
       .addOption(recoveryIdentityOption())
       .addOption(clusterOption())
       .addOption(flag("--exit-code", "end with 3 where there is a difference"))
-      .addOption(jsonOption()),
+      .addOption(factFormatOption())
+      .addOption(factJsonOption()),
   )
     .addHelpText("after", HELP)
     .action((paths: string[], flags: Connected<DiffOptions>) => runDiff(paths, connection(flags)));
@@ -84,7 +88,7 @@ interface DiffOptions extends GivenCertificate, GivenKeys {
   /** `A..B`, or `A` to compare A with the working tree. */
   readonly revisions?: string;
   readonly exitCode: boolean;
-  readonly json: boolean;
+  readonly format: FactFormat;
 }
 
 interface ItemDifference {
@@ -120,22 +124,27 @@ async function runDiff(paths: readonly string[], options: DiffOptions): Promise<
     revisions === undefined
       ? await againstCluster(paths, options)
       : betweenRevisions(revisions, paths);
-  if (options.json) {
-    await printJson({ compared, differences });
-  } else {
-    if (differences.length === 0) {
-      const things = count(compared, revisions === undefined ? "SealedSecret" : "file");
-      say(compared === 0 ? "nothing to compare" : `${things} compared: no differences`);
-    }
-    for (const { cluster, file, name, items } of differences) {
-      const head = [cluster, name].filter((part) => part !== null && part !== "").join(" ");
-      const lines = items.map(({ words }) => `  ${words}`);
-      await printLines([`${head}${file === null ? "" : ` (${file})`}`, ...lines]);
-    }
+  if (differences.length === 0 && !["json", "yaml"].includes(options.format)) {
+    const things = count(compared, revisions === undefined ? "SealedSecret" : "file");
+    say(compared === 0 ? "nothing to compare" : `${things} compared: no differences`);
   }
+  await printFacts(options.format, {
+    value: { compared, differences },
+    lines: () => differences.flatMap(differenceLines),
+    wide: () => differences.flatMap(differenceLines),
+    names: () => differences.map(({ file, name }) => file ?? name),
+  });
   if (differences.length > 0 && options.exitCode) {
     throw new SignetError("check-found", "there are differences");
   }
+}
+
+function differenceLines({ cluster, file, name, items }: Difference): Line[] {
+  const head = [cluster, name].filter((part) => part !== null && part !== "").join(" ");
+  return [
+    [styled(`${head}${file === null ? "" : ` (${file})`}`, "bold")],
+    ...items.map(({ words }): Line => ["  ", styledChange(words)]),
+  ];
 }
 
 function betweenRevisions(revisions: string, paths: readonly string[]): Comparison {

@@ -58,6 +58,8 @@ Its fields:
   scope: strict                            # of what is sealed, where nothing else says it
   maxKeyAge: 180d                          # older keys are refused by \`signet verify\`
   maxDrillAge: 30d                         # it warns where the last \`signet keys drill --record\` is older
+  rotation:                                # how old values may become: the first pattern that fits decides
+    "prod/**": 90d
   scan:
     allow:                                 # plaintext that may be there, and why
       - { files: "test/fixtures/**", reason: made up for tests }

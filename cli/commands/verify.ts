@@ -12,6 +12,7 @@ import { ALL_HYBRID, checkHybrid } from "../checks/algorithmrules.ts";
 import { checkCertificateFile, checkHeldKey } from "../checks/certificaterules.ts";
 import { type Finding, FINDING_FORMATS, type FindingFormat, report } from "../checks/findings.ts";
 import { checkRecovery } from "../checks/recoveryrules.ts";
+import { checkRotation } from "../checks/rotationrules.ts";
 import { type Beside, verifyFiles } from "../checks/verifyrules.ts";
 import {
   type Blob,
@@ -52,7 +53,8 @@ const HELP = `
 Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
 the cluster that its path is for, still where it was sealed for, also where Kustomizations rename it, not
 declared twice, and not under a key that is older than policy allows, nor under RSA where --require or signet.yaml says hybrid; whether a certificate file holds what does not belong there; and, where
-signet.yaml says so, whether the repository can recover every key, and when somebody last tried.
+signet.yaml says so, whether the repository can recover every key, and when somebody last tried, and whether
+values are older than its rules of rotation allow: Git tells when each last changed.
 
 --live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
 of a key which the controller holds and trusts. Only that shows that nobody put another certificate in its place.
@@ -125,6 +127,7 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
       ),
     ),
     checkRecovery(inventory, project, now),
+    checkRotation(inventory, project, now),
     options.live ? await verifyLive(inventory, options) : [],
     options.live ? await checkHeldKeys(inventory, options) : [],
   ];

@@ -25,7 +25,7 @@ export interface SealedText {
   readonly items: ReadonlyMap<string, SealedItem>;
 }
 
-interface SealedItem {
+export interface SealedItem {
   readonly ciphertext: string;
   readonly fingerprint: string | undefined;
 }

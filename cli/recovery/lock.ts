@@ -6,11 +6,14 @@ import { SignetError } from "../../shared/errors.ts";
 import { ageFileFor, ageFileUnder } from "../../shared/keys/agefile.ts";
 import { isLockedBackup } from "../../shared/keys/keyfile.ts";
 import { readText } from "../../host/readfile.ts";
+import { whileBusy } from "../terminal/progress.ts";
 
 /** How a backup is encrypted. */
 export type Lock = { readonly passphrase: string } | { readonly recipients: readonly string[] };
 
 const MIN_PASSPHRASE = 12;
+/** It takes seconds on purpose: that is what protects a passphrase. */
+const DERIVING = "deriving the key from the passphrase, which takes some seconds";
 
 /** What is wrong with a passphrase, or null. */
 export function passphraseFault(passphrase: string): string | null {
@@ -23,7 +26,7 @@ export function passphraseFault(passphrase: string): string | null {
  */
 export async function lockBackup(text: string, lock: Lock): Promise<string> {
   return "passphrase" in lock
-    ? ageFileUnder(text, lock.passphrase)
+    ? whileBusy(DERIVING, () => ageFileUnder(text, lock.passphrase))
     : ageFileFor(text, lock.recipients);
 }
 
@@ -72,7 +75,8 @@ export async function unlockBackup(
       }
       for (const identity of identities) addIdentities(decrypter, identity);
     }
-    return await decrypter.decrypt(raw, "text");
+    const open = (): Promise<string> => decrypter.decrypt(raw, "text");
+    return await (forPassphrase ? whileBusy(DERIVING, open) : open());
   } catch (error) {
     if (error instanceof SignetError) throw error;
     throw new SignetError(

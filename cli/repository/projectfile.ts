@@ -47,6 +47,13 @@ export interface RequiredHybrid {
   readonly from: Date;
 }
 
+/** How old values of files may become. */
+interface RotationRule {
+  readonly matches: (path: string) => boolean;
+  /** Null: as old as they like. */
+  readonly maxAgeDays: number | null;
+}
+
 export interface Project {
   /** The folder that signet.yaml is in. */
   readonly root: string;
@@ -57,6 +64,8 @@ export interface Project {
   readonly newFile: string;
   /** `verify` reports values whose key is older. */
   readonly maxKeyAgeDays: number | undefined;
+  /** The first rule that fits a path decides. */
+  readonly rotation: readonly RotationRule[];
   /** `verify` warns where the last drill is older. */
   readonly maxDrillAgeDays: number | undefined;
   /** Where `verify` refuses values that are not post-quantum. */
@@ -67,7 +76,8 @@ export interface Project {
   readonly unverified: readonly AllowedFiles[];
 }
 
-const FIELDS = "clusters paths scope newFile maxKeyAge maxDrillAge require scan verify".split(" ");
+const FIELDS =
+  "clusters paths scope newFile maxKeyAge maxDrillAge require rotation scan verify".split(" ");
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller", "recovery"];
 const CONTROLLER_FIELDS = ["name", "namespace", "certificates"];
 
@@ -106,6 +116,7 @@ export function parseProject(text: string, root: string): Project {
       newFile: newFileAt(top),
       maxKeyAgeDays: daysAt(top, "maxKeyAge"),
       maxDrillAgeDays: daysAt(top, "maxDrillAge"),
+      rotation: parseRotation(mappingAt(top, "rotation")),
       requiredHybrid: parseRequire(top["require"] ?? []),
       unverified: parseAllow(verify["allow"] ?? [], "verify.allow"),
       allow: parseAllow(scan["allow"] ?? [], "scan.allow"),
@@ -179,6 +190,18 @@ function parseRequire(value: Json): RequiredHybrid[] {
     const match = matcher(withBelow(pattern), `${field}.files`);
     const from = dateOf(optionalText(object, "from", `${field}.`) ?? "0001-01-01", `${field}.from`);
     return { matches: (path: string) => match(path) !== null, from };
+  });
+}
+
+/** Patterns of paths, each with a number of days or `never`. */
+function parseRotation(object: JsonObject): RotationRule[] {
+  const matcher = matcherOf("rotation");
+  return Object.entries(object).map(([pattern, value]) => {
+    const field = `rotation.${pattern}`;
+    const match = matcher(withBelow(pattern), field);
+    const text = typeof value === "string" ? value : "";
+    const maxAgeDays = text === "never" ? null : parseDays(text, field);
+    return { matches: (path: string) => match(path) !== null, maxAgeDays };
   });
 }
 

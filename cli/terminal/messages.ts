@@ -5,7 +5,9 @@
 
 import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { shownLine } from "./shown.ts";
+import { isInColor } from "./color.ts";
+import { type Line, shownStyled, styled } from "./line.ts";
+import { wipeTransient } from "./transient.ts";
 
 const STDERR = 2;
 
@@ -25,8 +27,12 @@ export function speakInDetail(): void {
 }
 
 /** Prints one line. What a stranger wrote and a terminal would act upon is replaced. */
-export function say(text: string): void {
-  const line = Buffer.from(`${voice.prefix}${shownLine(text)}\n`);
+export function say(text: Line): void {
+  const parts = typeof text === "string" ? [text] : text;
+  // `kubeseal` looks as the original does.
+  const colors = voice.prefix !== "" && isInColor(STDERR);
+  wipeTransient();
+  const line = Buffer.from(`${shownStyled([voice.prefix, ...parts], colors)}\n`);
   try {
     writeSync(STDERR, line);
   } catch {
@@ -35,16 +41,18 @@ export function say(text: string): void {
 }
 
 export function warn(text: string): void {
-  say(`warning: ${text}`);
+  say(warning(text));
 }
+
+const warning = (text: string): Line => [styled("warning:", "yellow"), ` ${text}`];
 
 /** A warning that the Go original does not have; `kubeseal` does not print it to programs. */
 export function advise(text: string): void {
-  sayToPerson(`warning: ${text}`);
+  sayToPerson(warning(text));
 }
 
 /** A message that `kubeseal` does not print to programs that read standard error. */
-export function sayToPerson(text: string): void {
+export function sayToPerson(text: Line): void {
   if (voice.advises) say(text);
 }
 

@@ -3,9 +3,17 @@
 
 import { writeSync } from "node:fs";
 import { errnoOf, ioError } from "../../host/errno.ts";
-import { shownJson, shownLine } from "./shown.ts";
+import { isInColor } from "./color.ts";
+import { type Line, shownStyled } from "./line.ts";
+import { wipeTransient } from "./transient.ts";
+import { shownJson } from "./shown.ts";
 
 const STDOUT = 1;
+
+let isPrinted = false;
+
+/** Whether this run has printed a result, or a part of it. */
+export const hasPrintedResult = (): boolean => isPrinted;
 
 /**
  * Prints a result. It writes to the descriptor, as setting up Node's stream takes milliseconds.
@@ -18,6 +26,8 @@ export function printResult(text: string): Promise<void> {
 /** The same of bytes. */
 export async function printBytes(content: Uint8Array): Promise<void> {
   let bytes = Buffer.from(content);
+  isPrinted = true;
+  wipeTransient();
   try {
     while (bytes.length > 0) bytes = bytes.subarray(writeSync(STDOUT, bytes));
   } catch (error) {
@@ -42,8 +52,22 @@ export async function printBytes(content: Uint8Array): Promise<void> {
 /**
  * Prints a result for people. What a stranger wrote and a terminal would act upon is replaced.
  */
-export function printLines(lines: readonly string[]): Promise<void> {
-  return printResult(lines.map((line) => `${shownLine(line)}\n`).join(""));
+export function printLines(lines: readonly Line[]): Promise<void> {
+  return printResult(textOfLines(lines));
+}
+
+function textOfLines(lines: readonly Line[]): string {
+  const colors = isInColor(STDOUT);
+  return lines.map((line) => `${shownStyled(line, colors)}\n`).join("");
+}
+
+/** The same, through a pager if it is more than the terminal shows at once. */
+export async function printPages(lines: readonly Line[]): Promise<void> {
+  const { needsPager, page } = await import("./pager.ts");
+  const text = textOfLines(lines);
+  wipeTransient();
+  isPrinted = true;
+  if (!needsPager(lines) || !(await page(text))) await printResult(text);
 }
 
 /** Prints a result for programs. */

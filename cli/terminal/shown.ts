@@ -14,6 +14,15 @@ export function shownLine(line: string): string {
   return line.replace(UNSEEN, "?").replace(FORGE_COMMAND, "$1?");
 }
 
+/** The same of one line in several parts: what begins in one and ends in the next counts too. */
+export function shownParts(parts: readonly string[]): string[] {
+  const seen = parts.map((part) => part.replace(UNSEEN, "?"));
+  // As long as before: each part is found again by its length.
+  const line = shownLine(seen.join(""));
+  let at = 0;
+  return seen.map((part) => line.slice(at, (at += part.length)));
+}
+
 /** JSON for people and programs: the same value, in escapes where a terminal or a forge would act. */
 export function shownJson(value: unknown): string {
   const text = JSON.stringify(value, null, 2)

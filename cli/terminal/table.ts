@@ -1,5 +1,6 @@
 // Rows of text as a table.
 
+import { type Line, lineOf, type Part, textOf } from "./line.ts";
 import { terminalWidth } from "./width.ts";
 
 const GAP = "  ";
@@ -11,36 +12,40 @@ const NARROWEST = 12;
  * columns become narrower and their cells shorter: of a path its end stays, of others their beginning.
  * Where even that does not fit, each row becomes a paragraph of heads and cells.
  */
-export function table(rows: readonly (readonly string[])[], width = terminalWidth()): string[] {
+export function table(rows: readonly (readonly Part[])[], width = terminalWidth()): Line[] {
   const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), 0),
+    rows.reduce((widest, row) => Math.max(widest, textOf(row[column] ?? "").length), 0),
   );
   const room = width - GAP.length * (widths.length - 1);
   narrow(widths, room);
   if (widths.reduce((sum, each) => sum + each, 0) > room) return folded(rows, width);
   return rows.map((row) =>
-    row
-      .map((cell, column) => {
+    lineOf(
+      row.flatMap((cell, column) => {
         const most = widths[column] ?? 0;
-        return shortened(cell, most).padEnd(most);
-      })
-      .join(GAP)
-      .trimEnd(),
+        const shown = shortened(cell, most);
+        return [shown, " ".repeat(most - textOf(shown).length) + GAP];
+      }),
+    ),
   );
 }
 
-function folded([heads = [], ...rows]: readonly (readonly string[])[], width: number): string[] {
+function folded([heads = [], ...rows]: readonly (readonly Part[])[], width: number): Line[] {
   return rows.flatMap((row) => {
-    const lines: string[] = [];
+    const lines: Part[][] = [];
+    let length = 0;
     for (const [column, cell] of row.entries()) {
-      const head = `${heads[column] ?? ""} `;
-      const pair = head + shortened(cell, Math.max(2, width - GAP.length - head.length));
+      const head = `${textOf(heads[column] ?? "")} `;
+      const shown = shortened(cell, Math.max(2, width - GAP.length - head.length));
       const last = lines.at(-1);
-      if (last === undefined) lines.push(pair);
-      else if (last.length + GAP.length + pair.length > width) lines.push(GAP + pair);
-      else lines[lines.length - 1] = last + GAP + pair;
+      const pairLength = head.length + textOf(shown).length;
+      if (last === undefined) lines.push([head, shown]);
+      else if (length + GAP.length + pairLength > width) lines.push([GAP + head, shown]);
+      else last.push(GAP + head, shown);
+      const isSameLine = lines.at(-1) === last;
+      length = (isSameLine ? length : 0) + (last === undefined ? 0 : GAP.length) + pairLength;
     }
-    return lines;
+    return lines.map(lineOf);
   });
 }
 
@@ -60,7 +65,9 @@ function narrow(widths: number[], width: number): void {
   }
 }
 
-function shortened(cell: string, width: number): string {
-  if (cell.length <= width) return cell;
-  return cell.includes("/") ? `…${cell.slice(1 - width)}` : `${cell.slice(0, width - 1)}…`;
+function shortened(cell: Part, width: number): Part {
+  const text = textOf(cell);
+  if (text.length <= width) return cell;
+  const short = text.includes("/") ? `…${text.slice(1 - width)}` : `${text.slice(0, width - 1)}…`;
+  return typeof cell === "string" ? short : { ...cell, text: short };
 }

@@ -51,7 +51,7 @@ it("tells as JSON all that is known", () => {
   expect(JSON.parse(FORMATTERS.json(findings, checked, false))).toEqual({
     checked: "2 files",
     files: 2,
-    findings,
+    findings: findings.map((finding) => ({ code: finding.rule, ...finding })),
   });
 });
 
@@ -178,7 +178,7 @@ describe("what a stranger wrote", () => {
     const { findings: told } = JSON.parse(FORMATTERS.json([hostile], checked, false)) as {
       findings: unknown;
     };
-    expect(told).toEqual([hostile]);
+    expect(told).toEqual([{ code: hostile.rule, ...hostile }]);
     const [entry] = JSON.parse(FORMATTERS.gitlab([hostile], checked, false)) as {
       location: unknown;
     }[];

@@ -3,6 +3,7 @@
 import { expect, it, vi } from "vitest";
 import type { Finding } from "../../cli/checks/findings.ts";
 import { define } from "../../cli/commands/scan.ts";
+import { shownStyled } from "../../cli/terminal/line.ts";
 import { reportOf, inTree, readFixture, treesOf } from "./trees.ts";
 
 const { printed, said } = vi.hoisted(() => ({ printed: [] as string[], said: [] as string[] }));
@@ -12,7 +13,7 @@ vi.mock(import("../../cli/terminal/results.ts"), async (original) => ({
 }));
 vi.mock(import("../../cli/terminal/messages.ts"), async (original) => ({
   ...(await original()),
-  say: (text) => void said.push(text),
+  say: (line) => void said.push(shownStyled(line, false)),
 }));
 
 /** `PATH RULE ITEMS`, with a mark where it is a warning. */

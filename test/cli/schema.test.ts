@@ -40,6 +40,7 @@ scope: namespace-wide
 maxKeyAge: 180d
 maxDrillAge: 30d
 require: [{algorithm: hybrid, files: "prod/**", from: 2027-01-31}, {algorithm: hybrid, files: dev}]
+rotation: {"prod/public/**": never, "prod/**": 90d, dev: 365d}
 scan: {allow: [{files: "test/**", reason: made up}]}
 verify: {allow: [{files: examples, reason: skeletons}]}
 `;
@@ -103,6 +104,11 @@ describe("the schema of signet.yaml", () => {
     "maxKeyAge: 123456d",
     "maxDrillAge: [30d]",
     "require: rsa",
+    "rotation: 90d",
+    "rotation: {prod: 90}",
+    "rotation: {prod: 3M}",
+    "rotation: {/prod: 90d}",
+    "rotation: {prod: }",
     "require: [{algorithm: rsa, files: a}]",
     "require: [{algorithm: hybrid}]",
     "require: [{algorithm: hybrid, files: a, from: soon}]",

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { shownStyled } from "../../cli/terminal/line.ts";
 import { table } from "../../cli/terminal/table.ts";
 
 const ROWS = [
@@ -76,8 +77,9 @@ describe("a table", () => {
       ],
       width,
     );
-    for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
-    const text = lines.join("\n");
+    const shown = lines.map((line) => shownStyled(line, false));
+    for (const line of shown) expect(line.length).toBeLessThanOrEqual(width);
+    const text = shown.join("\n");
     for (const head of [...heads, ...wrapping]) expect(text).toContain(head);
     for (const cell of ["sealing", "12", "7", "aws", "x".repeat(10)]) expect(text).toContain(cell);
   });

@@ -7,6 +7,7 @@ import { define } from "../../cli/commands/verify.ts";
 import { parseCertificate } from "../../shared/keys/certificate.ts";
 import { sealToText } from "../../shared/keys/kinds.ts";
 import { labelBytes, type Scope } from "../../shared/sealing/scope.ts";
+import { shownStyled } from "../../cli/terminal/line.ts";
 import { reportOf, inTree, readFixture, type Tree, treesOf } from "./trees.ts";
 
 const { printed, said } = vi.hoisted(() => ({ printed: [] as string[], said: [] as string[] }));
@@ -16,7 +17,7 @@ vi.mock(import("../../cli/terminal/results.ts"), async (original) => ({
 }));
 vi.mock(import("../../cli/terminal/messages.ts"), async (original) => ({
   ...(await original()),
-  say: (text) => void said.push(text),
+  say: (line) => void said.push(shownStyled(line, false)),
 }));
 
 const CERTIFICATES = {

@@ -5,17 +5,12 @@ import { accessSync, constants, realpathSync } from "node:fs";
 import { constants as system } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { findProgram } from "../../../host/findprogram.ts";
-import {
-  callOf,
-  ON_WINDOWS,
-  UnsafeArgument,
-  USUAL_EDITOR,
-  windowsWords,
-} from "../../../host/platform.ts";
+import { callOf, ON_WINDOWS, UnsafeArgument, windowsWords } from "../../../host/platform.ts";
 import type { MemoryFolder } from "../../../host/memoryfolder.ts";
 import { readBytes } from "../../../host/readfile.ts";
 import { spawnShell } from "../../../host/shell.ts";
 import { SignetError } from "../../../shared/errors.ts";
+import { chosenEditor } from "../../terminal/editorchoice.ts";
 
 interface Edited {
   readonly text: string;
@@ -108,11 +103,6 @@ export function missingWait(): string | undefined {
   const wait = WAIT_OPTIONS.get(basename(program).replace(/\.(exe|cmd)$/i, ""));
   const waits = options.some((option) => [wait, "-w", "--nofork"].includes(option));
   return wait === undefined || waits ? undefined : `${program} ${wait}`;
-}
-
-function chosenEditor(): string {
-  const { VISUAL, EDITOR } = process.env;
-  return VISUAL || EDITOR || USUAL_EDITOR;
 }
 
 /** Whether a command line is one program with arguments, which can replace the shell. */

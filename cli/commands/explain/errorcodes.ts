@@ -85,3 +85,10 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, Explanation>> = {
     fix: 'Fix the problems. "signet explain RULE" says how.',
   },
 };
+
+/** Of an error that nobody foresaw, which has no code of ours. */
+export const UNEXPECTED_WORDS: Explanation = {
+  means: "Signet met an error that it does not foresee.",
+  why: "It is a defect of Signet, or something rare of the machine. The message leaves out the details, which may quote a value.",
+  fix: "Report it with the message and what you ran. It holds no value.",
+};

@@ -4,15 +4,18 @@
 import type { Command } from "commander";
 import { ERROR_CODES, SignetError } from "../../../shared/errors.ts";
 import { type Explanation, RULES } from "../../checks/rules.ts";
-import { jsonOption } from "../../options.ts";
-import { printJson, printLines } from "../../terminal/results.ts";
+import { factFormatOption, factJsonOption } from "../../options.ts";
+import { UNEXPECTED } from "../../terminal/reporterror.ts";
+import { type FactFormat, printFacts } from "../../terminal/facts.ts";
+import { type Line, styled } from "../../terminal/line.ts";
 import { table } from "../../terminal/table.ts";
 import { helpWidth, reflowed } from "../../terminal/width.ts";
-import { ERROR_WORDS } from "./errorcodes.ts";
+import { ERROR_WORDS, UNEXPECTED_WORDS } from "./errorcodes.ts";
 
 const HELP = `
-On a terminal, or with --verbose, an error ends with its code in brackets. A finding of verify or scan
-always ends with its rule. Without CODE, every code and rule is listed.
+On a terminal, or with --verbose, an error ends with its code in brackets. A finding of verify, scan or
+status always ends with its rule. With --json, both have a field "code"; a command that fails before it
+prints a result prints its errors. Without CODE, every code and rule is listed.
 
 Examples:
   $ signet explain
@@ -32,6 +35,7 @@ const ALL: readonly Explained[] = [
     exitStatus: ERROR_CODES[code as keyof typeof ERROR_WORDS].exitStatus,
     ...words,
   })),
+  { code: UNEXPECTED, exitStatus: 1, ...UNEXPECTED_WORDS },
   ...Object.entries(RULES).map(([code, { from, ...words }]) => ({
     code,
     reportedBy: from,
@@ -46,18 +50,24 @@ export function define(command: Command): void {
     .description(
       "Explains an error code, or a rule of verify or scan: what it means and what to do.",
     )
-    .addOption(jsonOption())
+    .addOption(factFormatOption())
+    .addOption(factJsonOption())
     .addHelpText("after", HELP)
-    .action((code: string | undefined, { json }: { readonly json: boolean }) =>
-      runExplain(code, json),
+    .action((code: string | undefined, { format }: { readonly format: FactFormat }) =>
+      runExplain(code, format),
     );
 }
 
 /** @throws SignetError usage where there is no such code */
-async function runExplain(code: string | undefined, json: boolean): Promise<void> {
+async function runExplain(code: string | undefined, format: FactFormat): Promise<void> {
   if (code === undefined) {
-    if (json) await printJson(ALL);
-    else await printLines(table([["CODE", "FROM", "MEANING"], ...ALL.map(rowOf)]));
+    const rows = [["CODE", "FROM", "MEANING"], ...ALL.map(rowOf)];
+    await printFacts(format, {
+      value: ALL,
+      lines: () => table(rows),
+      wide: () => table(rows, Infinity),
+      names: () => ALL.map((each) => each.code),
+    });
     return;
   }
   const explained = ALL.find((each) => each.code === code);
@@ -66,18 +76,24 @@ async function runExplain(code: string | undefined, json: boolean): Promise<void
       hint: "run `signet explain` to list all codes",
     });
   }
-  await (json ? printJson(explained) : printLines(linesOf(explained)));
+  await printFacts(format, {
+    value: explained,
+    lines: () => linesOf(explained),
+    wide: () => linesOf(explained),
+    names: () => [explained.code],
+  });
 }
 
 function rowOf({ code, reportedBy, means }: Explained): string[] {
   return [code, reportedBy?.join(", ") ?? "error", means];
 }
 
-function linesOf({ code, reportedBy, exitStatus, means, why, fix }: Explained): string[] {
+function linesOf({ code, reportedBy, exitStatus, means, why, fix }: Explained): Line[] {
   const origin =
     reportedBy === undefined
       ? `error, exit status ${exitStatus}`
       : `finding of signet ${reportedBy.join(" and signet ")}`;
-  const text = `${code} (${origin})\n\n${means}\n\nWhy: ${why}\n\nWhat to do: ${fix}`;
-  return text.split("\n").flatMap((line) => reflowed(line, helpWidth()).split("\n"));
+  const text = `\n${means}\n\nWhy: ${why}\n\nWhat to do: ${fix}`;
+  const lines = text.split("\n").flatMap((line) => reflowed(line, helpWidth()).split("\n"));
+  return [[styled(code, "bold"), ` (${origin})`], ...lines];
 }

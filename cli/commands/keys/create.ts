@@ -11,6 +11,7 @@ import { statIfThere } from "../../../host/readfile.ts";
 import { writeFiles } from "../../../host/writefiles.ts";
 import { lockBackup } from "../../recovery/lock.ts";
 import { say } from "../../terminal/messages.ts";
+import { whileWaiting } from "../../terminal/progress.ts";
 import { printJson } from "../../terminal/results.ts";
 import { checkLockFlags, chooseLock, type LockFlags } from "./backup.ts";
 
@@ -43,12 +44,8 @@ export async function runKeysCreate(options: CreateOptions): Promise<void> {
   }
   const lock = await chooseLock(options);
   const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000);
-  const pair = await createSealingKey({
-    bits: BITS,
-    notBefore,
-    validForMs: VALID_MS,
-    kinds: hybrid ? [HYBRID] : [],
-  });
+  const wanted = { bits: BITS, notBefore, validForMs: VALID_MS, kinds: hybrid ? [HYBRID] : [] };
+  const pair = await whileWaiting(`making a key of ${BITS} bits`, () => createSealingKey(wanted));
   const { fingerprint, kinds } = parseCertificate(pair.certificatePem);
   const stamp = notBefore.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
   const manifest = formatKeySecret(pair, { name: `sealed-secrets-key-${stamp}` });

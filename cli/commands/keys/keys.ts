@@ -8,6 +8,7 @@ import {
   clusterOption,
   type Connected,
   dryRunOption,
+  factFormatOption,
   flag,
   jsonOption,
   list,
@@ -15,6 +16,7 @@ import {
   recoveryKeyOption,
   withConnection,
 } from "../../options.ts";
+import type { FactFormat } from "../../terminal/facts.ts";
 import { type KeyFlags, keyPlace } from "./keyplace.ts";
 import { withWrappedKeys, type WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
@@ -212,12 +214,14 @@ function defineList(command: Command): void {
       .description(
         "Lists the sealing keys of a cluster, how many values are still sealed under each, and " +
           "which one nothing needs any more.",
-      ),
+      )
+      .addOption(factFormatOption()),
   )
     .addHelpText("after", LIST_HELP)
-    .action(async (flags: Flags) => {
+    .action(async (flags: Flags<{ readonly format: FactFormat }>) => {
       const { runKeysList } = await import("./list.ts");
-      await runKeysList({ ...flags, ...keyPlace(flags) });
+      const format = flags.json ? "json" : flags.format;
+      await runKeysList({ format, ...keyPlace(flags) });
     });
 }
 

@@ -4,28 +4,39 @@
 import { HYBRID } from "../../../shared/envelopes/hybrid.ts";
 import { isShort } from "../../../shared/keys/rsakey.ts";
 import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
-import { countWords, fetchKeyReport, type ReportedKey } from "../../cluster/reportedkeys.ts";
-import { printJson, printLines } from "../../terminal/results.ts";
+import {
+  countWords,
+  fetchKeyReport,
+  type KeyReport,
+  type ReportedKey,
+} from "../../cluster/reportedkeys.ts";
+import { type FactFormat, printFacts } from "../../terminal/facts.ts";
+import { type Line } from "../../terminal/line.ts";
+import { styledState } from "../../terminal/states.ts";
 import { table } from "../../terminal/table.ts";
 import { count } from "../../terminal/counts.ts";
 import { sayPlace } from "./keyplace.ts";
 
 /** @throws SignetError network, usage */
 export async function runKeysList(
-  options: ClusterOptions & { readonly json: boolean },
+  options: ClusterOptions & { readonly format: FactFormat },
 ): Promise<void> {
   await sayPlace(options);
   const report = await fetchKeyReport(options);
-  const { keys, unknown, kms } = report;
+  await printFacts(options.format, {
+    value: report,
+    lines: () => [...keyTable(report), ...keyWords(report)],
+    wide: () => [...keyTable(report, Infinity), ...keyWords(report)],
+    names: () => report.keys.map(({ secret }) => secret),
+  });
+}
+
+function keyTable({ keys, kms }: KeyReport, width?: number): Line[] {
   const hasWrapped = kms !== null || keys.some(({ wrapped }) => wrapped !== null);
   // Where each has RSA alone, there is nothing to tell.
   const hasHybrid = keys.some(({ algorithms }) => algorithms.includes(HYBRID));
-  if (options.json) {
-    await printJson(report);
-    return;
-  }
   const rows = keys.map((key) => [
-    key.state,
+    styledState(key.state),
     String(key.values),
     String(key.sealedSecrets),
     key.notBefore ?? "-",
@@ -34,14 +45,17 @@ export async function runKeysList(
     ...(hasHybrid ? [key.algorithms.join(", ") || "-"] : []),
     ...(hasWrapped ? wrappingColumns(key) : []),
   ]);
-  const lines = table([
-    [
-      ...["STATE", "VALUES", "SEALEDSECRETS", "SINCE", "SECRET", "FINGERPRINT"],
-      ...(hasHybrid ? ["ALGORITHMS"] : []),
-      ...(hasWrapped ? ["WRAPPED BY", "WRAPPED SINCE", "KMS KEY"] : []),
-    ],
-    ...rows,
-  ]);
+  const heads = [
+    ...["STATE", "VALUES", "SEALEDSECRETS", "SINCE", "SECRET", "FINGERPRINT"],
+    ...(hasHybrid ? ["ALGORITHMS"] : []),
+    ...(hasWrapped ? ["WRAPPED BY", "WRAPPED SINCE", "KMS KEY"] : []),
+  ];
+  return table([heads, ...rows], width);
+}
+
+/** What to know about the keys, below them. */
+function keyWords({ keys, unknown, kms }: KeyReport): string[] {
+  const lines: string[] = [];
   const exposed = keys.filter(({ wrapped }) => wrapped === null).length;
   if (kms?.mode === "wrap" && exposed > 0) {
     lines.push("", `${count(exposed, "key")} in plain text: \`signet keys wrap\`.`);
@@ -69,7 +83,7 @@ export async function runKeysList(
       "if you do not know it, find out who put it there.",
     );
   }
-  await printLines(lines);
+  return lines;
 }
 
 function wrappingColumns({ wrapped }: ReportedKey): string[] {

@@ -25,6 +25,7 @@ import type { ClusterOptions } from "../../cluster/clusteroptions.ts";
 import { count } from "../../terminal/counts.ts";
 import { printJson } from "../../terminal/results.ts";
 import { say, warn } from "../../terminal/messages.ts";
+import type { Line } from "../../terminal/line.ts";
 import { table } from "../../terminal/table.ts";
 import type { KeyReport } from "../../cluster/reportedkeys.ts";
 import { unlockBackup } from "../../recovery/lock.ts";
@@ -268,7 +269,7 @@ function planLines(
   adopt: readonly string[],
   before: string | null,
   after: string | null,
-): string[] {
+): Line[] {
   const day = (date: Date | undefined): string => date?.toISOString().slice(0, 10) ?? "-";
   const rows = plan.map(({ key: { secret, key }, there }) => [
     secret.metadata.name,

@@ -15,9 +15,16 @@ import {
   sealedTextsIn,
 } from "../../git/sealedtext.ts";
 import { logOfKey, type LogOptions } from "./logofkey.ts";
-import { algorithmOption, jsonOption, recoveryKeyOption } from "../../options.ts";
+import {
+  algorithmOption,
+  factFormatOption,
+  factJsonOption,
+  recoveryKeyOption,
+} from "../../options.ts";
+import { printFacts } from "../../terminal/facts.ts";
+import { type Line, styled } from "../../terminal/line.ts";
 import { warn } from "../../terminal/messages.ts";
-import { printJson, printLines } from "../../terminal/results.ts";
+import { styledChange } from "../../terminal/states.ts";
 
 const HELP = `
 Of a file: who changed which item, when, and under which sealing key, the newest first.
@@ -44,7 +51,8 @@ export function define(command: Command): void {
     .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
     .addOption(algorithmOption("every value that was sealed with it"))
     .addOption(recoveryKeyOption("the sealing key itself"))
-    .addOption(jsonOption())
+    .addOption(factFormatOption())
+    .addOption(factJsonOption())
     .addHelpText("after", HELP)
     .action((paths: string[], flags: LogOptions) => runLog(paths, flags));
 }
@@ -74,7 +82,7 @@ interface LogEntry {
   readonly changes: readonly ItemChange[];
 }
 
-async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
+async function logOfFile(path: string, { format }: LogOptions): Promise<void> {
   const top = needWorkTree();
   if (isShallow(top))
     warn("this clone is shallow, older changes are missing: run `git fetch --unshallow`");
@@ -85,24 +93,31 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
     const { id, author, date, subject } = commit;
     return changes.length === 0 ? [] : [{ commit: id, author, date, subject, changes }];
   });
-  if (json) {
-    await printJson({ file: path, entries });
-    return;
-  }
-  const named = new Set(entries.flatMap(({ changes }) => changes.map(({ name }) => name)));
-  if (entries.length === 0) {
+  if (entries.length === 0 && !["json", "yaml"].includes(format)) {
     throw new SignetError("usage", "Git's history has no sealed value of this file", {
       place: { file: path },
     });
   }
-  const blocks = entries.map(({ commit, author, date, subject, changes }) => {
-    const lines = changes.map((change) => {
-      const where = named.size > 1 ? `${change.name}: ` : "";
-      return `  ${where}${formatItemChange(change)}`;
-    });
-    return [`${date}  ${commit.slice(0, 12)}  ${author}`, `  "${subject}"`, ...lines];
+  await printFacts(format, {
+    value: { file: path, entries },
+    lines: () => entryLines(entries, 12),
+    wide: () => entryLines(entries, Infinity),
+    names: () => entries.map(({ commit }) => commit),
   });
-  await printLines(blocks.flatMap((block, index) => (index === 0 ? block : ["", ...block])));
+}
+
+/** `shown`: how much of a commit's id is shown. */
+function entryLines(entries: readonly LogEntry[], shown: number): Line[] {
+  const named = new Set(entries.flatMap(({ changes }) => changes.map(({ name }) => name)));
+  const blocks = entries.map(({ commit, author, date, subject, changes }): Line[] => {
+    const lines = changes.map((change): Line => {
+      const where = named.size > 1 ? `${change.name}: ` : "";
+      return [`  ${where}`, styledChange(formatItemChange(change))];
+    });
+    const id = styled(commit.slice(0, shown), "yellow");
+    return [[`${date}  `, id, `  ${author}`], `  "${subject}"`, ...lines];
+  });
+  return blocks.flatMap((block, index) => (index === 0 ? block : ["", ...block]));
 }
 
 /**

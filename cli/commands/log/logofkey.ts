@@ -13,10 +13,12 @@ import { type CommitChanges, historyOf } from "../../git/history.ts";
 import { looseEnvelopesIn } from "../../git/looseenvelopes.ts";
 import { isReadable, sealedTextsIn } from "../../git/sealedtext.ts";
 import { readKeys } from "../../recovery/recoverykeys.ts";
+import { parseFingerprint } from "../../options.ts";
 import { findProject, meaningOf, type PathMeaning } from "../../repository/project.ts";
 import { count } from "../../terminal/counts.ts";
 import { warn } from "../../terminal/messages.ts";
-import { printJson, printLines } from "../../terminal/results.ts";
+import { type FactFormat, printFacts } from "../../terminal/facts.ts";
+import type { Line } from "../../terminal/line.ts";
 import { table } from "../../terminal/table.ts";
 
 export interface LogOptions {
@@ -26,7 +28,7 @@ export interface LogOptions {
   readonly algorithm?: string;
   /** Private keys, to test values without a stamp. */
   readonly recoveryKey: readonly string[];
-  readonly json: boolean;
+  readonly format: FactFormat;
 }
 
 /** A value that was once sealed with the key. */
@@ -157,29 +159,31 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   const loose = unknown.filter(({ name }) => name === null);
   const shallow = isShallow(top);
   const unreadable = history.unreadable.map((path) => relative(process.cwd(), join(top, path)));
-  if (options.json) {
-    await printJson({
-      key: options.key ?? null,
-      ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
-      values: found,
-      unknown: unknown.length,
-      outsideSealedSecrets: loose,
-      commits: history.commits,
-      files: history.files,
-      otherFiles: history.otherFiles,
-      unreadable,
-      shallow,
-    });
-  } else {
-    const isAll = !shallow && unreadable.length === 0 && unknown.length === 0;
-    await printLines([
-      ...tableOf(found),
-      ...(options.algorithm === undefined
-        ? keyWords(found, unknown.length - loose.length, isAll)
-        : algorithmWords(found, options.algorithm)),
-      readingLine(history),
-    ]);
-  }
+  const value = {
+    key: options.key ?? null,
+    ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
+    values: found,
+    unknown: unknown.length,
+    outsideSealedSecrets: loose,
+    commits: history.commits,
+    files: history.files,
+    otherFiles: history.otherFiles,
+    unreadable,
+    shallow,
+  };
+  const isAll = !shallow && unreadable.length === 0 && unknown.length === 0;
+  const words = [
+    ...(options.algorithm === undefined
+      ? keyWords(found, unknown.length - loose.length, isAll)
+      : algorithmWords(found, options.algorithm)),
+    readingLine(history),
+  ];
+  await printFacts(options.format, {
+    value,
+    lines: () => [...tableOf(found), ...words],
+    wide: () => [...tableOf(found, Infinity), ...words],
+    names: () => found.map(({ file }) => file),
+  });
   for (const { file, item } of loose) {
     warn(
       `${file}: ${item}: sealed outside of a SealedSecret, so its key is unknown: it may be under this one`,
@@ -193,7 +197,7 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   }
 }
 
-function tableOf(found: readonly Exposed[]): string[] {
+function tableOf(found: readonly Exposed[], width?: number): Line[] {
   const rows = found.map(({ cluster, name, item, now, date, commit, file }) => [
     cluster ?? "-",
     name ?? "-",
@@ -204,7 +208,7 @@ function tableOf(found: readonly Exposed[]): string[] {
     file,
   ]);
   const head = ["CLUSTER", "SEALEDSECRET", "VALUE", "NOW", "SINCE", "COMMIT", "FILE"];
-  return found.length === 0 ? [] : [...table([head, ...rows]), ""];
+  return found.length === 0 ? [] : [...table([head, ...rows], width), ""];
 }
 
 function countItems(found: readonly Exposed[]): number {
@@ -281,11 +285,7 @@ function algorithmTest(algorithm: string): KeyTest {
 }
 
 async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
-  if (key !== undefined && !/^SHA256:[A-Za-z0-9+/]{6,43}$/.test(key)) {
-    throw new SignetError("usage", "that is no fingerprint, nor the beginning of one", {
-      hint: "SHA256: and at least 6 further characters, as `signet keys` and `signet status` show it",
-    });
-  }
+  if (key !== undefined) parseFingerprint(key);
   const keys = await readKeys(recoveryKey);
   const keyring = new Keyring(keys);
   return async ({ name, ciphertext, fingerprint, label }) => {

@@ -4,13 +4,16 @@
 import { type Command, Option } from "commander";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkHybrid } from "../../checks/algorithmrules.ts";
+import { checkRotation, type Rotations, rotationsOf } from "../../checks/rotationrules.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
   clusterOption,
   type Connected,
   connection,
+  factFormatOption,
+  factJsonOption,
   flag,
-  jsonOption,
+  parseFingerprint,
   withConnection,
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
@@ -24,17 +27,38 @@ import {
   readingOf,
   readSealedFiles,
 } from "../../repository/sealedfiles.ts";
-import { printJson, printLines } from "../../terminal/results.ts";
+import { FACT_FORMATS, type FactFormat, printFacts } from "../../terminal/facts.ts";
+import { printResult } from "../../terminal/results.ts";
 import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
-import { clusterFacts, countsOf, factsOf, type State, STATES } from "./statusfacts.ts";
+import {
+  clusterFacts,
+  countsOf,
+  type Facts,
+  factsOf,
+  needsAttention,
+  type Problem,
+  type State,
+  STATES,
+} from "./statusfacts.ts";
+import { statusMetrics } from "./statusmetrics.ts";
 import { statusLines } from "./statustext.ts";
+
+/** More SealedSecrets than a person reads. */
+const MANY = 20;
 
 const HELP = `
 Which key a value is under is told by the stamp that sealing leaves in an annotation, by the
 repository's certificates, and with --live by each cluster's controller. States: current, stale (under
 an older key), unknown (no stamp, or no cluster to compare with), wrong (something is to be mended,
-told below the table). --state lists those in one state; the counts and the exit status are of all.
+told below the table). Several clusters' copies of a SealedSecret with the same items in the same state share
+a row. If there are more than ${MANY} SealedSecrets, only those that need attention are listed.
+
+--state, --stale, --problems, --key and --cluster choose what is listed; the counts and the exit status
+are of all, or of the cluster.
+
+Where signet.yaml has rules of rotation, values that are due are warned of, and values that are overdue are
+problems. Git tells when a value last changed; -o json has the ages of all, -o prometheus is for Prometheus.
 
 Secrets in plain text are not looked for: \`signet scan\` finds them.
 
@@ -44,7 +68,7 @@ Exit status: 0 if there is nothing to do, else 3.
 
 Examples:
   $ signet status
-  $ signet status --state stale
+  $ signet status --stale -o name | xargs signet reseal
   $ signet status --live --cluster prod
   $ signet status --json | jq -r '.sealedSecrets[] | select(.state == "stale") | .file'`;
 
@@ -58,8 +82,17 @@ export function define(command: Command): void {
       .addOption(
         new Option("--state <STATE>", "list only SealedSecrets in this state").choices(STATES),
       )
+      .addOption(flag("--stale", "list only what is stale, as --state stale"))
+      .addOption(flag("--problems", "list only what needs attention"))
+      .addOption(
+        new Option("--key <FINGERPRINT>", "list only what has values under this key").argParser(
+          parseFingerprint,
+        ),
+      )
+      .addOption(flag("--all", "list every SealedSecret, however many there are"))
       .addOption(clusterOption())
-      .addOption(jsonOption()),
+      .addOption(factFormatOption([...FACT_FORMATS, "prometheus"]))
+      .addOption(factJsonOption()),
   )
     .addHelpText("after", HELP)
     .action((paths: string[], flags: Connected<StatusOptions>) =>
@@ -72,7 +105,28 @@ interface StatusOptions extends GivenCertificate {
   readonly live: boolean;
   /** Which to list; all count, whatever is listed. */
   readonly state?: State;
-  readonly json: boolean;
+  readonly stale: boolean;
+  readonly problems: boolean;
+  /** A fingerprint, or the beginning of one. */
+  readonly key?: string;
+  readonly all: boolean;
+  readonly format: FactFormat | "prometheus";
+}
+
+const isFiltered = ({ state, stale, problems, key }: StatusOptions): boolean =>
+  state !== undefined || stale || problems || key !== undefined;
+
+/** Whether a SealedSecret is one of those that are asked for. */
+function isAskedFor({ state, stale, problems, key }: StatusOptions): (facts: Facts) => boolean {
+  if (state !== undefined && stale) {
+    throw new SignetError("usage", "--state and --stale exclude each other");
+  }
+  const wanted = stale ? "stale" : state;
+  return (facts) =>
+    (wanted === undefined || facts.state === wanted) &&
+    (!problems || needsAttention(facts)) &&
+    (key === undefined ||
+      facts.values.some(({ fingerprint }) => fingerprint?.startsWith(key) === true));
 }
 
 /** @throws SignetError check-found where there is a problem; io, network */
@@ -83,75 +137,89 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const now = new Date();
   const everything = readSealedFiles(paths, project);
   const { inventory: checked, allowed } = withoutAllowed(everything, project);
-  let inventory = checked;
-  const live = new Map<string, LiveCluster>();
-  if (options.live) {
-    const wanted = [...(project?.clusters.values() ?? [])].filter(
-      ({ name }) => only === undefined || only === name,
-    );
-    if (wanted.length === 0) {
-      throw new SignetError(
-        "usage",
-        "--live asks the clusters of signet.yaml, and there are none",
-        {
-          hint: "`signet init` names them",
-        },
-      );
-    }
-    for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
-    inventory = withLiveKeys(inventory, live);
-  }
+  const live = options.live ? await askClusters(project, options) : new Map<string, LiveCluster>();
+  const inventory = withLiveKeys(checked, live);
   // Whether a key is still needed depends on every file, not only on `paths`.
   const all = withLiveKeys(paths.length === 0 ? everything : readSealedFiles([], project), live);
   const objects = inventory.files
     .flatMap((file) => file.objects)
     .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
-  const problems = problemsByObject(inventory, project, now);
-  const facts = objects.map((object) =>
-    factsOf(object, problems.get(keyOf(object)) ?? [], live, now),
-  );
-  const listed = facts.filter(
-    ({ state }) => options.state === undefined || state === options.state,
-  );
+  // Reading the history takes time, so only where somebody sees it.
+  const showsAges = options.format !== "text" || (project?.rotation.length ?? 0) > 0;
+  const rotations: Rotations = showsAges ? rotationsOf(inventory, project, now) : new Map();
+  const { problems, warnings } = problemsByObject(inventory, project, rotations, now);
+  const facts = objects.map((object) => {
+    const of = (found: ReadonlyMap<string, Problem[]>): Problem[] => found.get(keyOf(object)) ?? [];
+    return factsOf(object, of(problems), of(warnings), rotations.get(object), live, now);
+  });
+  const asked = facts.filter(isAskedFor(options));
   const names = [...(project?.clusters.keys() ?? [])];
   const keys = names
     .filter((name) => only === undefined || only === name)
     .map((name) => clusterFacts(name, all, live, now));
-  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message }) => {
-    const where = formatPlace(within);
-    return { file, message: where === "" ? message : `${where}: ${message}` };
-  });
-  if (options.json) {
-    await printJson({
-      sealedSecrets: listed,
-      counts: {
-        ...countsOf(facts),
-        files: inventory.files.length,
-        otherFiles: inventory.otherFiles,
-        unreadable: unreadable.length,
-        skipped: inventory.skipped,
-        allowed,
-        algorithms: countAlgorithms(objects),
-      },
-      unreadable,
-      clusters: keys,
-    });
-  } else {
-    await printLines(
-      statusLines(facts, listed, unreadable, keys, {
-        listed: readingOf(inventory),
-        all: readingOf(all),
-      }),
-    );
-  }
+  const unreadable = inventory.unreadable.map(unreadableFacts);
+  const value = {
+    sealedSecrets: asked,
+    counts: {
+      ...countsOf(facts),
+      files: inventory.files.length,
+      otherFiles: inventory.otherFiles,
+      unreadable: unreadable.length,
+      skipped: inventory.skipped,
+      allowed,
+      algorithms: countAlgorithms(objects),
+    },
+    unreadable,
+    clusters: keys,
+  };
+  const reading = { listed: readingOf(inventory), all: readingOf(all) };
+  const isMany = !isFiltered(options) && !options.all && facts.length > MANY;
+  const listed = isMany ? asked.filter(needsAttention) : asked;
+  const forms = {
+    value,
+    lines: () =>
+      statusLines(
+        facts,
+        { listed, hidden: asked.length - listed.length },
+        unreadable,
+        keys,
+        reading,
+      ),
+    wide: () => statusLines(facts, { listed: asked, hidden: 0 }, unreadable, keys, reading, true),
+    names: () => asked.map(({ file }) => file),
+  };
+  const chosen = names.filter((name) => only === undefined || only === name);
+  if (options.format === "prometheus") await printResult(statusMetrics(asked, chosen));
+  else await printFacts(options.format, forms);
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +
-    // Nothing more can be known of a file without a cluster.
-    facts.filter(
-      ({ state, cluster }) => state !== "current" && !(cluster === null && state === "unknown"),
-    ).length +
+    facts.filter(needsAttention).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "problem")} found`);
+}
+
+/** What the clusters report, by name. @throws SignetError usage, network */
+async function askClusters(
+  project: Project | null,
+  options: StatusOptions,
+): Promise<Map<string, LiveCluster>> {
+  const { cluster: only } = options;
+  const wanted = [...(project?.clusters.values() ?? [])].filter(
+    ({ name }) => only === undefined || only === name,
+  );
+  if (wanted.length === 0) {
+    throw new SignetError("usage", "--live asks the clusters of signet.yaml, and there are none", {
+      hint: "`signet init` names them",
+    });
+  }
+  const live = new Map<string, LiveCluster>();
+  for (const cluster of wanted) live.set(cluster.name, await askCluster(cluster, options));
+  return live;
+}
+
+function unreadableFacts({ place: { file, ...within }, message, code }: SignetError) {
+  const where = formatPlace(within);
+  return { code, file, message: where === "" ? message : `${where}: ${message}` };
 }
 
 const keyOf = ({ file, name }: { file: string; name: string }): string => `${file}\n${name}`;
@@ -159,18 +227,23 @@ const keyOf = ({ file, name }: { file: string; name: string }): string => `${fil
 function problemsByObject(
   inventory: Inventory,
   project: Project | null,
+  rotations: Rotations,
   now: Date,
-): Map<string, string[]> {
-  const problems = new Map<string, string[]>();
+): Record<"problems" | "warnings", Map<string, Problem[]>> {
+  const problems = new Map<string, Problem[]>();
+  const warnings = new Map<string, Problem[]>();
   const found = [
     ...verifyFiles(inventory, project, undefined, now),
     ...checkHybrid(inventory, project?.requiredHybrid ?? [], now),
+    ...checkRotation(inventory, project, now, rotations),
   ];
-  for (const { file, object, rule, message } of found) {
+  for (const { file, object, rule, severity, message } of found) {
     // The state tells these already.
     if (object === undefined || rule === "unknown-key" || rule === "unstamped") continue;
     const key = keyOf({ file, name: object });
-    problems.set(key, [...(problems.get(key) ?? []), message]);
+    const isSoon = severity === "warning" && rule.startsWith("value-");
+    const list = isSoon ? warnings : problems;
+    list.set(key, [...(list.get(key) ?? []), { code: rule, message }]);
   }
-  return problems;
+  return { problems, warnings };
 }

@@ -6,6 +6,8 @@ import { countWords, type ReportedKey } from "../../cluster/reportedkeys.ts";
 import { countAlgorithms, envelopeOf } from "../../repository/envelopes.ts";
 import { blockersAmong, keyUse, type KeyUse } from "../../repository/keyusage.ts";
 import type { Inventory, SealedObject } from "../../repository/sealedfiles.ts";
+import type { ValueRotation } from "../../checks/rotationrules.ts";
+import type { Rule } from "../../checks/rules.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";
 
 /** What the controller says of keys that do not seal, whatever the repository takes them for. */
@@ -28,9 +30,17 @@ export function countsOf(facts: readonly Facts[]): Record<State | "total", numbe
   };
 }
 
+/** What is wrong with a SealedSecret. `signet explain CODE` says more. */
+export interface Problem {
+  readonly code: Rule;
+  readonly message: string;
+}
+
 export function factsOf(
   object: SealedObject,
-  found: readonly string[],
+  found: readonly Problem[],
+  warnings: readonly Problem[],
+  rotations: ReadonlyMap<string, ValueRotation | null> | undefined,
   live: ReadonlyMap<string, LiveCluster>,
   now: Date,
 ) {
@@ -38,10 +48,13 @@ export function factsOf(
   const keys = values.map(({ key }) => key);
   const asked = live.get(meaning?.cluster.name ?? "");
   const inCluster = asked === undefined ? undefined : liveState(object, asked);
-  const problems =
+  const problems: readonly Problem[] =
     inCluster?.failure === undefined
       ? found
-      : [...found, `the cluster cannot sync it: ${inCluster.failure}`];
+      : [
+          ...found,
+          { code: "not-synced", message: `the cluster cannot sync it: ${inCluster.failure}` },
+        ];
   const isUnsafe = values.some(({ fingerprint }) =>
     asked?.report.keys.some(
       (key) => NEVER_SEAL.some((each) => each === key.state) && key.fingerprint === fingerprint,
@@ -63,6 +76,7 @@ export function factsOf(
     file,
     state,
     problems,
+    warnings,
     ...(inCluster === undefined ? {} : { inCluster: inCluster.state }),
     values: values.map(({ item, fingerprint, key, certificate }) => ({
       item,
@@ -70,12 +84,31 @@ export function factsOf(
       key,
       algorithm: envelopeOf(sealed, item)?.kind ?? null,
       keyAgeDays: certificate === undefined ? null : ageDays(certificate.notBefore, now),
+      ...rotationFacts(rotations?.get(item)),
     })),
+  };
+}
+
+/** Nothing where Git was not asked. */
+function rotationFacts(rotation: ValueRotation | null | undefined) {
+  if (rotation === undefined) return {};
+  return {
+    /** When the value last changed, if what came after was re-sealing. */
+    changed: rotation?.since.toISOString() ?? null,
+    ageDays: rotation?.ageDays ?? null,
+    /** Days since its ciphertext last changed. */
+    sealedDays: rotation?.sealedDays ?? null,
+    maxAgeDays: rotation?.maxAgeDays ?? null,
   };
 }
 
 /** About a SealedSecret of the repository. */
 export type Facts = ReturnType<typeof factsOf>;
+
+/** Whether something is to be done. Nothing more can be known of a file without a cluster. */
+export function needsAttention({ state, cluster }: Facts): boolean {
+  return state !== "current" && !(cluster === null && state === "unknown");
+}
 
 function ageDays(since: Date, now: Date): number {
   return Math.max(0, Math.floor((now.getTime() - since.getTime()) / DAY_MS));

@@ -1,38 +1,74 @@
 // The facts of `signet status` as text.
 
 import { HYBRID } from "../../../shared/envelopes/hybrid.ts";
-import { table } from "../../terminal/table.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
+import { type Line, styled } from "../../terminal/line.ts";
+import { styledState } from "../../terminal/states.ts";
 import { type ClusterFacts, countsOf, type Facts, STATES } from "./statusfacts.ts";
+import { statusTable } from "./statusrows.ts";
+
+interface Unreadable {
+  readonly code: string;
+  readonly file: string | undefined;
+  readonly message: string;
+}
 
 /**
- * The table of SealedSecrets that are `listed`, the counts and problems of all, and the keys.
- * `reading`: how many files were read for the SealedSecrets, and for the keys.
+ * The counts of all, the table of SealedSecrets that are `listed`, the problems of all, and the keys.
+ * `hidden`: how many more match, which need no attention. `reading`: how many files were read for the
+ * SealedSecrets, and for the keys.
  */
 export function statusLines(
   facts: readonly Facts[],
-  listed: readonly Facts[],
-  unreadable: readonly { file: string | undefined; message: string }[],
+  { listed, hidden }: { readonly listed: readonly Facts[]; readonly hidden: number },
+  unreadable: readonly Unreadable[],
   clusters: readonly ClusterFacts[],
   reading: { readonly listed: string; readonly all: string },
-): string[] {
-  const isLive = facts.some(({ inCluster }) => inCluster !== undefined);
-  const head = ["CLUSTER", "NAMESPACE", "NAME", "SCOPE", "STATE", "KEY", "AGE", "VALUES"];
-  const rows = listed.flatMap((each) =>
-    rowsOf(each).map((row) => (isLive ? [...row, each.inCluster ?? "-"] : row)),
-  );
-  const lines = table([isLive ? [...head, "FILE", "IN CLUSTER"] : [...head, "FILE"], ...rows]);
-  if (listed.length === 0) lines.length = 0;
-  if (facts.length === 0) lines.push(`no sealed files (${reading.listed})`);
-  else lines.push(...(listed.length === 0 ? [] : [""]), countLine(facts));
-  const problems = facts.flatMap(({ file, problems: each }) =>
-    each.map((problem) => `${file}: ${problem}`),
-  );
-  for (const { file = "", message } of unreadable) problems.push(`${file}: ${message}`);
-  if (problems.length > 0)
-    lines.push("", "Problems:", ...problems.map((problem) => `  ${problem}`));
+  isWide = false,
+): Line[] {
+  const lines: Line[] = [
+    facts.length === 0 ? `no sealed files (${reading.listed})` : countLine(facts),
+  ];
+  const rows = statusTable(listed, isWide);
+  if (rows.length > 0) lines.push("", ...rows);
+  if (hidden > 0) {
+    const words = `${count(hidden, "SealedSecret")} that need no attention are not listed; --all lists every one`;
+    lines.push([styled(words, "dim")]);
+  }
+  lines.push(...problemLines(facts, unreadable), ...warningLines(facts));
   for (const each of clusters) lines.push("", ...clusterLines(each, reading.all));
   return lines;
+}
+
+function problemLines(facts: readonly Facts[], unreadable: readonly Unreadable[]): Line[] {
+  const problems = [
+    ...facts.flatMap(({ file, problems: each }) => each.map((problem) => ({ ...problem, file }))),
+    ...unreadable,
+  ];
+  if (problems.length === 0) return [];
+  return [
+    "",
+    [styled("Problems:", "red")],
+    ...problems.map(({ file = "", message, code }): Line => [
+      `  ${file}: ${message}`,
+      styled(` [${code}]`, "dim"),
+    ]),
+  ];
+}
+
+function warningLines(facts: readonly Facts[]): Line[] {
+  const warnings = facts.flatMap(({ file, warnings: each }) =>
+    each.map((warning) => ({ ...warning, file })),
+  );
+  if (warnings.length === 0) return [];
+  return [
+    "",
+    [styled("Warnings:", "yellow")],
+    ...warnings.map(({ file, message, code }): Line => [
+      `  ${file}: ${message}`,
+      styled(` [${code}]`, "dim"),
+    ]),
+  ];
 }
 
 function countLine(facts: readonly Facts[]): string {
@@ -43,38 +79,25 @@ function countLine(facts: readonly Facts[]): string {
   return `${count(counts.total, "SealedSecret")}: ${parts.join(", ")}`;
 }
 
-/** One row for each key that sealed values of the object. */
-function rowsOf({ cluster, namespace, name, scope, state, values, file }: Facts): string[][] {
-  const byKey = new Map<string, Facts["values"][number][]>();
-  for (const value of values) {
-    const key = value.fingerprint ?? "";
-    byKey.set(key, [...(byKey.get(key) ?? []), value]);
-  }
-  const place = [cluster ?? "-", namespace === "" ? "-" : namespace, name, scope, state];
-  if (byKey.size === 0) return [[...place, "-", "-", "-", file]];
-  return [...byKey].map(([fingerprint, under]) => {
-    const age = under[0]?.keyAgeDays ?? null;
-    return [
-      ...place,
-      fingerprint === "" ? "unknown" : shortFingerprint(fingerprint),
-      age === null ? "-" : `${age}d`,
-      byKey.size === 1 ? String(under.length) : under.map(({ item }) => item).join(","),
-      file,
-    ];
-  });
-}
-
 function clusterLines(
   { cluster, certificate, daysLeft: left, asked, notSynced, keys, ...rest }: ClusterFacts,
   reading: string,
-): string[] {
+): Line[] {
   const state =
     certificate === "missing"
       ? `no certificate yet: \`signet cert refresh ${cluster}\``
       : certificate === "expired"
         ? `its certificate has EXPIRED: \`signet cert refresh ${cluster}\``
         : `certificate valid for ${count(left ?? 0, "day")}`;
-  const lines = [`Keys of ${cluster} (${state}):`, ...algorithmLines(rest)];
+  const lines: Line[] = [
+    [
+      styled(`Keys of ${cluster}`, "bold"),
+      " (",
+      styled(state, certificate === "valid" ? undefined : "red"),
+      "):",
+    ],
+    ...algorithmLines(rest),
+  ];
   for (const {
     fingerprint,
     state: keyState,
@@ -85,7 +108,11 @@ function clusterLines(
     blockedBy,
   } of keys) {
     const old = since === null ? "" : `, since ${since.slice(0, 10)} (${count(age ?? 0, "day")})`;
-    const head = `  ${shortFingerprint(fingerprint)}  ${keyState}${old}: ${count(values, "value")}`;
+    const head = [
+      `  ${shortFingerprint(fingerprint)}  `,
+      styledState(keyState),
+      `${old}: ${count(values, "value")}`,
+    ];
     const verdict =
       keyState === "sealing"
         ? ""
@@ -94,7 +121,7 @@ function clusterLines(
             ? `; SAFE to retire (files: ${reading})`
             : `; no file needs it (${reading}), ask the cluster with --live`
           : "; blocked by";
-    lines.push(head + verdict, ...shortened(blockedBy).map((reason) => `    ${reason}`));
+    lines.push([...head, verdict], ...shortened(blockedBy).map((reason) => `    ${reason}`));
   }
   if (keys.some(({ safe }) => safe)) {
     lines.push("  Older commits may still be under a key that is safe: keep it in a backup.");
