@@ -272,7 +272,7 @@ describe("a login", () => {
     [exec("x", { interactiveMode: "" }), "exec needs an interactiveMode"],
     [
       { "auth-provider": { name: "gcp", config: { "cmd-path": "touch ran" } } },
-      'no auth-provider "gcp"',
+      'unsupported auth-provider "gcp"',
     ],
     [{ token: "hunter2\nX: y" }, "the token has a line break"],
     [{ as: "bob\nX: y" }, "the user to impersonate has a line break"],
