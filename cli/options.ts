@@ -24,6 +24,9 @@ export function list(flags: string, description: string): Option {
 
 export const jsonOption = (): Option => flag("--json", "print JSON");
 
+export const htmlOption = (): Option =>
+  new Option("--html <FILE>", "write a report as HTML there, to read in a browser or to print");
+
 export const dryRunOption = (): Option =>
   flag("--dry-run", "say what would be done, and change nothing");
 
