@@ -15,7 +15,9 @@ import {
   sealedTextsIn,
 } from "../../git/sealedtext.ts";
 import { logOfKey, type LogOptions } from "./logofkey.ts";
-import { algorithmOption, jsonOption, recoveryKeyOption } from "../../options.ts";
+import { type LogEntry, reportOfFile } from "./logreport.ts";
+import { algorithmOption, htmlOption, jsonOption, recoveryKeyOption } from "../../options.ts";
+import { writeReport } from "../../report/writereport.ts";
 import { warn } from "../../terminal/messages.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 
@@ -34,6 +36,7 @@ Examples:
   $ signet log prod/shop/db.yaml
   $ signet log --key SHA256:pV1EkPSm
   $ signet log --algorithm rsa
+  $ signet log --key SHA256:pV1EkPSm --html leaked.html
   $ signet log --recovery-key leaked.key --json`;
 
 export function define(command: Command): void {
@@ -44,6 +47,7 @@ export function define(command: Command): void {
     .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
     .addOption(algorithmOption("every value that was sealed with it"))
     .addOption(recoveryKeyOption("the sealing key itself"))
+    .addOption(htmlOption())
     .addOption(jsonOption())
     .addHelpText("after", HELP)
     .action((paths: string[], flags: LogOptions) => runLog(paths, flags));
@@ -51,6 +55,9 @@ export function define(command: Command): void {
 
 /** @throws SignetError usage, io */
 async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
+  if (options.html !== undefined && options.json) {
+    throw new SignetError("usage", "--html and --json exclude each other");
+  }
   const asksForKey = options.key !== undefined || options.recoveryKey.length > 0;
   if (options.algorithm !== undefined && asksForKey) {
     throw new SignetError("usage", "--algorithm excludes --key and --recovery-key");
@@ -66,17 +73,10 @@ async function runLog(paths: readonly string[], options: LogOptions): Promise<vo
   await logOfFile(path, options);
 }
 
-interface LogEntry {
-  readonly commit: string;
-  readonly author: string;
-  readonly date: string;
-  readonly subject: string;
-  readonly changes: readonly ItemChange[];
-}
-
-async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
+async function logOfFile(path: string, { json, html }: LogOptions): Promise<void> {
   const top = needWorkTree();
-  if (isShallow(top))
+  const shallow = isShallow(top);
+  if (shallow)
     warn("this clone is shallow, older changes are missing: run `git fetch --unshallow`");
   const followed = historyOfFile(slashed(relative(top, resolve(path))), top);
   const texts = textsIn(followed, top);
@@ -94,6 +94,10 @@ async function logOfFile(path: string, { json }: LogOptions): Promise<void> {
     throw new SignetError("usage", "Git's history has no sealed value of this file", {
       place: { file: path },
     });
+  }
+  if (html !== undefined) {
+    await writeReport(html, reportOfFile(path, entries, shallow), new Date());
+    return;
   }
   const blocks = entries.map(({ commit, author, date, subject, changes }) => {
     const lines = changes.map((change) => {

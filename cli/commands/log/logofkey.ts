@@ -15,9 +15,11 @@ import { isReadable, sealedTextsIn } from "../../git/sealedtext.ts";
 import { readKeys } from "../../recovery/recoverykeys.ts";
 import { findProject, meaningOf, type PathMeaning } from "../../repository/project.ts";
 import { count } from "../../terminal/counts.ts";
+import { writeReport } from "../../report/writereport.ts";
 import { warn } from "../../terminal/messages.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
 import { table } from "../../terminal/table.ts";
+import { reportOfKey } from "./logreport.ts";
 
 export interface LogOptions {
   /** A fingerprint, or the beginning of one. */
@@ -26,6 +28,8 @@ export interface LogOptions {
   readonly algorithm?: string;
   /** Private keys, to test values without a stamp. */
   readonly recoveryKey: readonly string[];
+  /** A file for a report. */
+  readonly html?: string;
   readonly json: boolean;
 }
 
@@ -172,13 +176,18 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
     });
   } else {
     const isAll = !shallow && unreadable.length === 0 && unknown.length === 0;
-    await printLines([
-      ...tableOf(found),
+    const words = [
       ...(options.algorithm === undefined
         ? keyWords(found, unknown.length - loose.length, isAll)
         : algorithmWords(found, options.algorithm)),
       readingLine(history),
-    ]);
+    ];
+    if (options.html === undefined) await printLines([...tableOf(found), ...words]);
+    else {
+      const what = options.algorithm ?? options.key ?? "the given recovery key";
+      const report = reportOfKey({ what, found, words, unreadable, loose, shallow });
+      await writeReport(options.html, report, new Date());
+    }
   }
   for (const { file, item } of loose) {
     warn(

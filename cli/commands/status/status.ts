@@ -10,6 +10,7 @@ import {
   type Connected,
   connection,
   flag,
+  htmlOption,
   jsonOption,
   withConnection,
 } from "../../options.ts";
@@ -25,9 +26,11 @@ import {
   readSealedFiles,
 } from "../../repository/sealedfiles.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
+import { writeReport } from "../../report/writereport.ts";
 import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
 import { clusterFacts, countsOf, factsOf, type State, STATES } from "./statusfacts.ts";
+import { statusReport } from "./statusreport.ts";
 import { statusLines } from "./statustext.ts";
 
 const HELP = `
@@ -46,6 +49,7 @@ Examples:
   $ signet status
   $ signet status --state stale
   $ signet status --live --cluster prod
+  $ signet status --html report.html
   $ signet status --json | jq -r '.sealedSecrets[] | select(.state == "stale") | .file'`;
 
 export function define(command: Command): void {
@@ -59,6 +63,7 @@ export function define(command: Command): void {
         new Option("--state <STATE>", "list only SealedSecrets in this state").choices(STATES),
       )
       .addOption(clusterOption())
+      .addOption(htmlOption())
       .addOption(jsonOption()),
   )
     .addHelpText("after", HELP)
@@ -72,12 +77,17 @@ interface StatusOptions extends GivenCertificate {
   readonly live: boolean;
   /** Which to list; all count, whatever is listed. */
   readonly state?: State;
+  /** A file for a report. */
+  readonly html?: string;
   readonly json: boolean;
 }
 
 /** @throws SignetError check-found where there is a problem; io, network */
 async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
-  const { cluster: only } = options;
+  const { cluster: only, html } = options;
+  if (html !== undefined && options.json) {
+    throw new SignetError("usage", "--html and --json exclude each other");
+  }
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
   const now = new Date();
@@ -121,7 +131,11 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     const where = formatPlace(within);
     return { file, message: where === "" ? message : `${where}: ${message}` };
   });
-  if (options.json) {
+  if (html !== undefined) {
+    const reading = readingOf(inventory);
+    const report = statusReport({ facts: listed, clusters: keys, unreadable, reading, now });
+    await writeReport(html, report, now);
+  } else if (options.json) {
     await printJson({
       sealedSecrets: listed,
       counts: {
