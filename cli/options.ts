@@ -27,6 +27,12 @@ export const jsonOption = (): Option => flag("--json", "print JSON");
 export const htmlOption = (): Option =>
   new Option("--html <FILE>", "write a report as HTML there, to read in a browser or to print");
 
+/** @throws SignetError usage if a report and JSON are both requested */
+export function checkOneForm(options: { readonly html?: string; readonly json: boolean }): void {
+  if (options.html === undefined || !options.json) return;
+  throw new SignetError("usage", "--html and --json exclude each other");
+}
+
 export const dryRunOption = (): Option =>
   flag("--dry-run", "say what would be done, and change nothing");
 

@@ -23,7 +23,7 @@ export function copyOf<T extends Element>(template: string, type: new () => T): 
 }
 
 /** Empties a field that held a value, in such a way that "undo" does not bring it back. */
-export function emptied<T extends HTMLInputElement | HTMLTextAreaElement>(field: T): void {
+export function emptied(field: HTMLInputElement | HTMLTextAreaElement): void {
   field.value = "";
   field.replaceWith(field.cloneNode(true));
 }

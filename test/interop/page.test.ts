@@ -383,8 +383,10 @@ describe("for everybody", () => {
 
   /** Every state of the page. */
   const STATES: Record<string, () => Promise<void>> = {
-    "as it opens": async () => undefined,
-    "with a result": async () => void (await sealNew(["prod", "dev"])),
+    "as it opens": () => Promise.resolve(),
+    "with a result": async () => {
+      await sealNew(["prod", "dev"]);
+    },
     "with an error": async () => {
       await click("#new-form .primary");
       await expect.poll(() => textOf("#errors")).not.toBe("");

@@ -16,7 +16,13 @@ import {
 } from "../../git/sealedtext.ts";
 import { logOfKey, type LogOptions } from "./logofkey.ts";
 import { type LogEntry, reportOfFile } from "./logreport.ts";
-import { algorithmOption, htmlOption, jsonOption, recoveryKeyOption } from "../../options.ts";
+import {
+  algorithmOption,
+  checkOneForm,
+  htmlOption,
+  jsonOption,
+  recoveryKeyOption,
+} from "../../options.ts";
 import { writeReport } from "../../report/writereport.ts";
 import { warn } from "../../terminal/messages.ts";
 import { printJson, printLines } from "../../terminal/results.ts";
@@ -55,9 +61,7 @@ export function define(command: Command): void {
 
 /** @throws SignetError usage, io */
 async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
-  if (options.html !== undefined && options.json) {
-    throw new SignetError("usage", "--html and --json exclude each other");
-  }
+  checkOneForm(options);
   const asksForKey = options.key !== undefined || options.recoveryKey.length > 0;
   if (options.algorithm !== undefined && asksForKey) {
     throw new SignetError("usage", "--algorithm excludes --key and --recovery-key");

@@ -6,6 +6,7 @@ import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkHybrid } from "../../checks/algorithmrules.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
+  checkOneForm,
   clusterOption,
   type Connected,
   connection,
@@ -85,9 +86,7 @@ interface StatusOptions extends GivenCertificate {
 /** @throws SignetError check-found where there is a problem; io, network */
 async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
   const { cluster: only, html } = options;
-  if (html !== undefined && options.json) {
-    throw new SignetError("usage", "--html and --json exclude each other");
-  }
+  checkOneForm(options);
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
   const now = new Date();
@@ -127,10 +126,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const keys = names
     .filter((name) => only === undefined || only === name)
     .map((name) => clusterFacts(name, all, live, now));
-  const unreadable = inventory.unreadable.map(({ place: { file, ...within }, message }) => {
-    const where = formatPlace(within);
-    return { file, message: where === "" ? message : `${where}: ${message}` };
-  });
+  const unreadable = inventory.unreadable.map(unreadableFact);
   if (html !== undefined) {
     const reading = readingOf(inventory);
     const report = statusReport({ facts: listed, clusters: keys, unreadable, reading, now });
@@ -166,6 +162,11 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     ).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "problem")} found`);
+}
+
+function unreadableFact({ place: { file, ...within }, message }: SignetError) {
+  const where = formatPlace(within);
+  return { file, message: where === "" ? message : `${where}: ${message}` };
 }
 
 const keyOf = ({ file, name }: { file: string; name: string }): string => `${file}\n${name}`;
