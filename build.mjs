@@ -10,6 +10,8 @@ import { build, transform } from "esbuild";
 import { bundledPackages, formatBill, formatLicences } from "./build/bill.mjs";
 import { withoutChildProcess, withoutUnusedKubernetes } from "./build/plugins.mjs";
 import { commitOfTree } from "./build/commit.mjs";
+import { buildPage } from "./build/page.mjs";
+import { showProgress } from "./build/progressline.mjs";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const manifest = JSON.parse(await readFile(resolve(root, "package.json"), "utf8"));
@@ -39,20 +41,29 @@ const split = {
 };
 
 async function buildPrograms() {
+  const endProgress = showProgress("building the programs, usually 5 to 20 s:");
   // Builds into a temporary folder and then renames it, so a failed build keeps the previous dist/.
   const outdir = resolve(root, `dist.${process.pid}`);
   try {
+    const page = await buildPage(root);
+    split.define = {
+      ...common.define,
+      __PAGE__: JSON.stringify(page.html),
+      __PAGE_POLICY__: JSON.stringify(page.policy),
+    };
     const metafiles = await Promise.all([
       buildController(outdir),
       buildCommands(outdir),
       buildLibrary(outdir),
     ]);
+    metafiles.push(page.metafile);
     await writeBills(outdir, metafiles);
     await keepMetafiles(metafiles);
     await keepCompiled(outdir);
     await rm(resolve(root, "dist"), { recursive: true, force: true });
     await rename(outdir, resolve(root, "dist"));
   } finally {
+    endProgress();
     await rm(outdir, { recursive: true, force: true });
   }
 }
@@ -67,7 +78,7 @@ async function buildController(outdir) {
       { in: "controller/sandboxworker.ts", out: "sandbox-worker" },
     ],
     // The mode that starts a worker is imported on demand, so it is in chunks/.
-    define: { ...common.define, __SANDBOX_WORKER__: JSON.stringify("../sandbox-worker.mjs") },
+    define: { ...split.define, __SANDBOX_WORKER__: JSON.stringify("../sandbox-worker.mjs") },
     outdir,
     outExtension: { ".js": ".mjs" },
     keepNames: true,

@@ -26,7 +26,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["{shared,host,cli,controller,library}/**/*.ts"],
+    files: ["{shared,host,cli,controller,library,page}/**/*.ts"],
     plugins: { house: directions },
     rules: {
       "house/direction": "error",

@@ -15,6 +15,9 @@ export default defineConfig({
   define: {
     __VERSION__: JSON.stringify("0.0.0-test"),
     __COMMIT__: JSON.stringify(""),
+    // Tests in the process need no whole page; test/interop/page.test.ts has the real one.
+    __PAGE__: JSON.stringify('<script type="application/json">"SETTINGS"</script>'),
+    __PAGE_POLICY__: JSON.stringify("default-src 'none'"),
     // Seen from controller/: a worker thread cannot run TypeScript, so tests need `npm run build`.
     __SANDBOX_WORKER__: JSON.stringify("../dist/sandbox-worker.mjs"),
   },

@@ -24,6 +24,7 @@ import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { commitOfTree } from "./commit.mjs";
+import { buildPage } from "./page.mjs";
 import { platformOf, signatureState, withoutSignature } from "./executables.mjs";
 import { withoutChildProcess, withoutUnusedKubernetes } from "./plugins.mjs";
 
@@ -116,6 +117,7 @@ async function bunFor(target, scratch) {
 
 /** Bundles each program into a single JavaScript file. */
 async function bundlePrograms(scratch, version) {
+  const page = await buildPage(root);
   await build({
     absWorkingDir: root,
     bundle: true,
@@ -128,6 +130,8 @@ async function bundlePrograms(scratch, version) {
     define: {
       __VERSION__: JSON.stringify(version),
       __COMMIT__: JSON.stringify(commitOfTree(root)),
+      __PAGE__: JSON.stringify(page.html),
+      __PAGE_POLICY__: JSON.stringify(page.policy),
     },
     alias: { punycode: "./node_modules/punycode/punycode.js" },
     entryPoints: PROGRAMS.map((name) => ({ in: `cli/${name}.ts`, out: name })),

@@ -21,9 +21,11 @@ const HOUSES = {
   host: HOST,
   controller: [...HOST, "controller"],
   library: [...SHARED, "library"],
+  page: [...SHARED, "page"],
   cli: [
     ...HOST,
     "cli/terminal",
+    "cli/report",
     "cli/git",
     "cli/cluster",
     "cli/recovery",

@@ -31,6 +31,15 @@ export const factFormatOption = (formats: readonly string[] = FACT_FORMATS): Opt
 
 export const factJsonOption = (): Option => jsonOption().implies({ format: "json" });
 
+export const htmlOption = (): Option =>
+  new Option("--html <FILE>", "write a report as HTML there, to read in a browser or to print");
+
+/** @throws SignetError usage if a report and another form are both requested */
+export function checkOneForm(options: { readonly html?: string; readonly format: string }): void {
+  if (options.html === undefined || options.format === "text") return;
+  throw new SignetError("usage", `--html and --format ${options.format} exclude each other`);
+}
+
 /** A fingerprint of a key, or the beginning of one. @throws SignetError usage */
 export function parseFingerprint(text: string): string {
   if (/^SHA256:[A-Za-z0-9+/]{6,43}$/.test(text)) return text;

@@ -51,6 +51,9 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
       entry("edit", "open an editor on a sealed file", async () => {
         return (await import("./commands/edit/edit.ts")).define;
       }),
+      entry("page", "write a page on which people seal in a browser", async () => {
+        return (await import("./commands/page.ts")).define;
+      }),
     ],
   ],
   [

@@ -1,4 +1,4 @@
-// The routes: certificate, keys, recovery, verify, rotate, health, readiness, metrics.
+// The routes: certificate, keys, page, recovery, verify, rotate, health, readiness, metrics.
 // SPEC.md, "HTTP".
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
@@ -29,6 +29,15 @@ export interface ApiWiring extends GuardWiring {
   readonly keyReport: () => Json;
   /** The response of `/v1/recovery`; null where no recovery recipients are named. */
   readonly recoveryReport: () => Json | Promise<Json>;
+  /** The page on which people seal; undefined if it is not served. */
+  readonly page?: Page | undefined;
+}
+
+export interface Page {
+  /** Its HTML now; null while no key seals. */
+  readonly html: () => string | null;
+  /** Its Content-Security-Policy. */
+  readonly policy: string;
 }
 
 type Routes = Readonly<Record<string, { readonly methods: string[]; readonly route: Route }>>;
@@ -47,16 +56,42 @@ function reportRoute(readers: Allowances, text: () => Promise<string>): Route {
   };
 }
 
+/** What the page may do is in its policy. It is never kept, and never shown inside of another page. */
+function pageRoute(readers: Allowances, { html, policy }: Page, clock: () => number): Route {
+  const text = shared(html, clock);
+  const headers = {
+    "cache-control": "no-store",
+    "content-security-policy": `${policy}; frame-ancestors 'none'`,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "clipboard-read=(), camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+  };
+  return async (request) => {
+    const { retryAfterMs } = readers.take(callerOf(request));
+    if (retryAfterMs > 0) return tooMany(retryAfterMs, {});
+    const body = await text();
+    if (body === null) return { code: 503, body: "no sealing key yet\n" };
+    return { code: 200, body, contentType: "text/html; charset=utf-8", headers };
+  };
+}
+
 /** The routes that are reachable from the cluster. */
 export function apiRoutes(wiring: ApiWiring): RequestListener {
-  const { keyring, metrics, ready, keyReport, recoveryReport, log } = wiring;
+  const { keyring, metrics, ready, keyReport, recoveryReport, page, log } = wiring;
   const guarded = guardedRoute(wiring);
   const { clock } = wiring;
   const readers = new Allowances({ rate: READ_RATE, burst: READ_BURST, clock });
   const keysText = shared(() => JSON.stringify(keyReport()), clock);
   const recoveryText = shared(async () => JSON.stringify(await recoveryReport()), clock);
+  const pageRoutes: Routes =
+    page === undefined
+      ? {}
+      : { "/": { methods: ["GET", "HEAD"], route: pageRoute(readers, page, clock) } };
   const routes: Routes = {
     ...healthRoutes(ready),
+    ...pageRoutes,
     "/v1/cert.pem": {
       methods: ["GET", "HEAD"],
       // Not rate-limited: answering costs no more than refusing.

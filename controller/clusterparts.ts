@@ -8,9 +8,10 @@ import { replicaIdentity } from "../host/pod.ts";
 import { Keyring } from "../shared/keys/keyring.ts";
 import type { KeyService } from "../shared/keys/keyservice.ts";
 import type { RecoveryPolicy } from "../shared/keys/recoverynames.ts";
+import type { PageSettings } from "../shared/sealingpage.ts";
 import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
-import { apiRoutes } from "./api.ts";
+import { apiRoutes, type Page } from "./api.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { Gate } from "./gate.ts";
@@ -18,7 +19,7 @@ import { keyReport, type WrappingReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { Publisher } from "./publisher.ts";
+import { certificatesOf, Publisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
@@ -26,6 +27,12 @@ import { Sandbox } from "./sandbox.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import type { Drift, Verdict } from "./verdict.ts";
 import { WorldError } from "./world.ts";
+
+/** shared/sealingpage.ts, which is loaded only where the page is served. */
+interface PageMaker {
+  readonly PAGE_POLICY: string;
+  readonly sealingPage: (settings: PageSettings) => string;
+}
 
 interface Surroundings {
   /** The controller's own namespace, where the Lease and the key Secrets are. */
@@ -119,7 +126,8 @@ export class ClusterParts {
     return this.#isSynced && this.#keyring.newest !== null && !this.#surroundings.stopping.aborted;
   }
 
-  apiRoutes(): RequestListener {
+  /** `page`: what makes the page on which people seal; undefined if it is not to be served. */
+  apiRoutes(page?: PageMaker): RequestListener {
     const { requireToken, rateLimit, rateLimitBurst } = this.#flags;
     const { log } = this.#surroundings;
     const keyring = this.#keyring;
@@ -130,6 +138,7 @@ export class ClusterParts {
       ready: () => this.isReady,
       keyReport: () => keyReport(keyring, this.world.sealedSecrets(), this.#wrappingReport()),
       recoveryReport: () => this.#recovery?.report(keyring.keys) ?? null,
+      page: page === undefined ? undefined : this.#page(page),
       parse: (client, body) => this.parsers.parse(client, body),
       rate: rateLimit,
       burst: rateLimitBurst,
@@ -138,6 +147,20 @@ export class ClusterParts {
         ? (authorization, path) => reviewAccess(this.client, authorization, path)
         : undefined,
     });
+  }
+
+  /** The page, with the certificates that the controller has at that moment. */
+  #page({ PAGE_POLICY: policy, sealingPage }: PageMaker): Page {
+    return {
+      policy,
+      html: () => {
+        const certificates = certificatesOf(this.#keyring);
+        if (certificates === null) return null;
+        const { current, former } = certificates;
+        const name = this.#flags.pageCluster;
+        return sealingPage({ clusters: [{ name, certificates: current + former }] });
+      },
+    };
   }
 
   #wrappingReport(): WrappingReport {

@@ -92,7 +92,7 @@ export class Publisher {
   /** Call this when the keys have changed. Corrects the ConfigMap if needed. */
   look(): void {
     clearTimeout(this.#timer);
-    const certificates = this.#certificates();
+    const certificates = certificatesOf(this.#wiring.keyring);
     if (!this.#isLeading || !this.#isSynced || certificates === null) return;
     // The check is repeated when the current write ends.
     if (this.#isWriting || this.#isRight(certificates)) return;
@@ -138,18 +138,6 @@ export class Publisher {
   #isRight(certificates: PublishedCertificates): boolean {
     const live = this.#live;
     return live !== undefined && withPublished(live, certificates) === live;
-  }
-
-  /** Null while no key seals. Unconfirmed keys are omitted. */
-  #certificates(): PublishedCertificates | null {
-    const { newest, keys } = this.#wiring.keyring;
-    if (newest === null) return null;
-    const former = keys.flatMap(({ fingerprint, confirmed, certificate }) =>
-      confirmed && certificate !== null && fingerprint !== newest.fingerprint
-        ? [certificate.pem]
-        : [],
-    );
-    return { current: newest.certificate.pem, former: former.slice(0, MAX_FORMER).join("") };
   }
 
   async #write(certificates: PublishedCertificates): Promise<void> {
@@ -219,4 +207,15 @@ export class Publisher {
 /** The resource versions of an object are increasing numbers. */
 function versionOf(object: JsonObject): number {
   return Number(metadataOf(object)["resourceVersion"]);
+}
+
+/** The certificates to publish. Null while no key seals. Unconfirmed keys are omitted. */
+export function certificatesOf({ newest, keys }: Keyring): PublishedCertificates | null {
+  if (newest === null) return null;
+  const former = keys.flatMap(({ fingerprint, confirmed, certificate }) =>
+    confirmed && certificate !== null && fingerprint !== newest.fingerprint
+      ? [certificate.pem]
+      : [],
+  );
+  return { current: newest.certificate.pem, former: former.slice(0, MAX_FORMER).join("") };
 }

@@ -85,7 +85,8 @@ function processLog(flags: ServeFlags): Log {
 async function startServers(flags: ServeFlags, parts: ClusterParts, log: Log): Promise<Server[]> {
   const options = { readTimeoutMs: flags.readTimeout, writeTimeoutMs: flags.writeTimeout, log };
   const clock = (): number => performance.now();
-  const routes = parts.apiRoutes();
+  const page = flags.page ? await import("../shared/sealingpage.ts") : undefined;
+  const routes = parts.apiRoutes(page);
   const servers = [
     await listen(flags.listenAddr, routes, { ...options, tls: tlsFiles(flags) }),
     await listen(flags.listenMetricsAddr, metricsRoutes(parts.metrics, clock), options),

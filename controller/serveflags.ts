@@ -62,6 +62,8 @@ export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly requireToken: boolean;
   readonly certificatesConfigmap: string;
   readonly certificatesNamespace?: string;
+  readonly page: boolean;
+  readonly pageCluster: string;
   readonly listenAddr: string;
   readonly listenMetricsAddr: string;
   readonly listenHealthAddr?: string;
@@ -291,6 +293,17 @@ const HTTP_FLAGS: readonly FlagRow[] = [
   {
     flag: "--certificates-namespace <namespace>",
     words: "namespace of that ConfigMap (default: the controller's own)",
+  },
+  {
+    flag: "--page [bool]",
+    words: "serve a page at / on which people seal in their browser, without a login",
+    read: readBoolean,
+    byDefault: "false",
+  },
+  {
+    flag: "--page-cluster <name>",
+    words: "how that page names this cluster",
+    byDefault: "cluster",
   },
 ];
 

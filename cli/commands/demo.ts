@@ -29,68 +29,89 @@ interface Step {
 
 const CONTROLLER = "signet-controller.mjs";
 
-const SYNC = "signet-controller standalone --from config --to secrets --keys keys";
-const COMMIT = "git add -A config && git commit -q -m";
+const FOLDERS = "--from prod --to cluster/secrets --keys cluster/keys";
+const SYNC = `signet-controller standalone ${FOLDERS}`;
+const SHOW = "cat cluster/secrets/shop/db/password";
+const COMMIT = "git add -A && git commit -q -m";
 
 const STEPS: readonly Step[] = [
   {
-    title: "A repository, and a sealing key; only its public certificate goes into Git",
+    title: "A controller makes a sealing key; only its public certificate leaves the cluster",
     lines: [
-      "git init -q && mkdir config",
-      `${SYNC} --write-cert config/sealing.pem`,
-      "signet cert show config/sealing.pem",
-      `${COMMIT} "add the sealing certificate"`,
+      "mkdir prod cluster && git init -q && printf '/cluster/\\n/.bin/\\n' > .gitignore",
+      `${SYNC} --write-cert cluster/cert.pem`,
     ],
   },
   {
-    title: "Seal a Secret with the certificate alone, and commit it",
+    title: "init: the repository learns which cluster it is for, and gets the certificate",
     lines: [
-      "cat secret.yaml",
-      "signet seal --cert config/sealing.pem secret.yaml -w config/db.yaml",
-      "rm secret.yaml && cut -c1-76 config/db.yaml",
+      'signet init --cluster "prod=file://$PWD/cluster/cert.pem"',
+      "signet cert",
+      `${COMMIT} "seal for prod"`,
+    ],
+  },
+  {
+    title: "new: a Secret, sealed with the certificate alone, and committed",
+    lines: [
+      "printf correct-horse | signet new db -n shop --from-literal password",
+      "cut -c1-76 prod/shop/db.yaml",
       `${COMMIT} "shop: database password"`,
     ],
   },
   {
     title: "Sync: what is declared becomes the Secret",
-    lines: [SYNC, "cat secrets/shop/db/password"],
+    lines: [SYNC, SHOW],
     shows: "correct-horse",
   },
   {
-    title: "Someone edits the Secret by hand; the next sync puts it back",
-    lines: ["printf tampered > secrets/shop/db/password", SYNC, "cat secrets/shop/db/password"],
-    shows: "correct-horse",
-  },
-  {
-    title: "Rotate the sealing key; the old key still opens what it sealed",
+    title: "set and diff: another value changes one line, and nobody decrypts the rest",
     lines: [
-      `${SYNC} --new-key --write-cert config/sealing.pem`,
-      "signet unseal --recovery-key keys config/db.yaml | signet seal --cert config/sealing.pem -w config/db.yaml",
-      `${COMMIT} "re-seal under the new key"`,
-      SYNC,
-      "cat secrets/shop/db/password",
-    ],
-    shows: "correct-horse",
-  },
-  {
-    title: "Change the password by a commit",
-    lines: [
-      "cat changed.yaml",
-      "signet seal --cert config/sealing.pem changed.yaml -w config/db.yaml && rm changed.yaml",
+      "printf battery-staple | signet set prod/shop/db.yaml password",
+      "signet diff --revisions HEAD",
       `${COMMIT} "shop: new database password"`,
       SYNC,
-      "cat secrets/shop/db/password",
+      SHOW,
     ],
     shows: "battery-staple",
   },
   {
-    title: "That was wrong: revert the commit, and the Secret rolls back",
+    title: "verify: a file that was copied to another namespace is found, without any key",
     lines: [
-      "git revert --no-edit HEAD > /dev/null && git log --format='%h %s'",
-      SYNC,
-      "cat secrets/shop/db/password",
+      "signet verify",
+      "mkdir prod/blog && sed 's/namespace: shop/namespace: blog/' prod/shop/db.yaml > prod/blog/db.yaml",
+      "signet verify || rm -r prod/blog",
     ],
-    shows: "correct-horse",
+  },
+  {
+    title: "Drift: someone edits the Secret by hand; the next sync reverts it",
+    lines: ["printf tampered > cluster/secrets/shop/db/password", SYNC, SHOW],
+    shows: "battery-staple",
+  },
+  {
+    title: "Rotation: a new sealing key; status says what is stale, reseal moves it",
+    lines: [
+      `${SYNC} --new-key --write-cert cluster/cert.pem`,
+      "signet cert refresh",
+      "signet status || true",
+      "signet reseal --recovery-key cluster/keys > /dev/null",
+      "signet status",
+      `${COMMIT} "re-seal under the new key"`,
+      SYNC,
+      SHOW,
+    ],
+    shows: "battery-staple",
+  },
+  {
+    title: "Rollback: a wrong value is committed, and reverted like any other change",
+    lines: [
+      "printf oops | signet set prod/shop/db.yaml password",
+      `${COMMIT} "shop: a mistake"`,
+      SYNC,
+      "git revert --no-edit HEAD > /dev/null && git log --format='%h %s' -3",
+      SYNC,
+      SHOW,
+    ],
+    shows: "battery-staple",
   },
 ];
 
@@ -101,10 +122,12 @@ function runDemo(): void {
   try {
     const env = prepare(folder, programs);
     process.stdout.write(`Everything below runs in ${folder}, which is removed at the end.\n`);
+    const startedMs = Date.now();
     for (const [index, step] of STEPS.entries()) runStep(step, index + 1, folder, env);
+    const seconds = Math.round((Date.now() - startedMs) / 1000);
     process.stdout.write(
-      "\nThat is the whole loop, without a cluster. On a cluster the same SealedSecret is applied by\n" +
-        "Argo CD, Flux or kubectl, and the controller does the rest: see README.md.\n",
+      `\n${styled("bold", `That is the whole loop, in ${seconds} s.`)} On a cluster, Argo CD, Flux or kubectl applies the\n` +
+        "same SealedSecrets, and the controller does the rest: see README.md.\n",
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -125,7 +148,7 @@ function folderOfPrograms(): string {
   );
 }
 
-/** Puts both programs on PATH, and writes two plain Secrets. */
+/** Puts both programs on PATH. */
 function prepare(folder: string, programs: string): NodeJS.ProcessEnv {
   const bin = join(folder, ".bin");
   mkdirSync(bin);
@@ -134,19 +157,6 @@ function prepare(folder: string, programs: string): NodeJS.ProcessEnv {
     const shim = `#!/bin/sh\nexec "${process.execPath}" "${join(programs, file)}" "$@"\n`;
     writeFileSync(program, shim);
     chmodSync(program, 0o755);
-  }
-  for (const [file, password] of [
-    ["secret.yaml", "correct-horse"],
-    ["changed.yaml", "battery-staple"],
-  ] as const) {
-    const manifest = [
-      "apiVersion: v1",
-      "kind: Secret",
-      "metadata: { name: db, namespace: shop }",
-      `stringData: { password: ${password} }`,
-      "",
-    ];
-    writeFileSync(join(folder, file), manifest.join("\n"), { mode: 0o600 });
   }
   const identity = { NAME: "A Developer", EMAIL: "developer@example.org" };
   const git = Object.entries(identity).flatMap(([part, value]) => [
@@ -170,15 +180,17 @@ function withoutShell(cause: Error): SignetError {
 }
 
 function runStep(step: Step, number: number, folder: string, env: NodeJS.ProcessEnv): void {
-  process.stdout.write(`\n--- ${number}. ${step.title}\n`);
+  process.stdout.write(`\n${styled("bold", `--- ${number}. ${step.title}`)}\n`);
   let printed = "";
   for (const line of step.lines) {
-    process.stdout.write(`$ ${line}\n`);
+    process.stdout.write(`${styled("command", `$ ${line}`)}\n`);
     const run = runShell(line, { cwd: folder, env });
     if (run.error !== undefined) throw withoutShell(run.error);
-    // Log lines are shown only where something fails.
+    // Log lines of the controller are shown only where something fails.
+    const said = run.stderr.split("\n").filter((each) => each.startsWith("signet: "));
     printed = run.stdout;
     process.stdout.write(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);
+    for (const each of said) process.stdout.write(`${styled("message", each)}\n`);
     if (run.status !== 0) {
       process.stderr.write(run.stderr);
       throw new SignetError("io", `demo step ${number} failed: ${line}`);
@@ -187,4 +199,12 @@ function runStep(step: Step, number: number, folder: string, env: NodeJS.Process
   if (step.shows !== undefined && printed.trim() !== step.shows) {
     throw new SignetError("io", `demo step ${number} did not show what it should`);
   }
+}
+
+const STYLES = { bold: "1", command: "36", message: "2" } as const;
+
+/** Text in colour where somebody looks at it on a terminal; see https://no-color.org. */
+function styled(style: keyof typeof STYLES, text: string): string {
+  const hasColour = process.stdout.isTTY && !process.env["NO_COLOR"];
+  return hasColour ? `\x1b[${STYLES[style]}m${text}\x1b[0m` : text;
 }

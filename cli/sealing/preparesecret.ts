@@ -7,7 +7,8 @@ import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
 import { say } from "../terminal/messages.ts";
 import type { Prepare } from "./gather.ts";
-import { checkFields, checkNotEmpty, checkType } from "./secretcheck.ts";
+import { checkType } from "../../shared/kubernetes/typeditems.ts";
+import { checkFields, checkNotEmpty } from "./secretcheck.ts";
 
 /** What the command line says about every Secret. */
 export interface SecretOptions {

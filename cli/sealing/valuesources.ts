@@ -1,12 +1,18 @@
 // Sources of values: files and a generator, as in `kubectl create secret`.
 // SPEC.md, "Command line", "Values".
 
-import { createPrivateKey, randomInt, X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { basename, join } from "node:path";
 import { namesIn, readBytes, stat, statIfThere } from "../../host/readfile.ts";
 import { MAX_FOUND_BYTES, readWithin, rootOf } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { isItemName } from "../../shared/kubernetes/secret.ts";
+import {
+  DEFAULT_PASSWORD_LENGTH,
+  generatePassword,
+  MAX_PASSWORD_LENGTH,
+  MIN_PASSWORD_LENGTH,
+} from "../../shared/sealing/randompassword.ts";
 import { checkItem } from "./itemnames.ts";
 
 /** `source`: `[ITEM=]FILE`, or a folder. @throws SignetError usage, io */
@@ -53,25 +59,17 @@ function readFileOf(item: string, file: string): Uint8Array {
   }
 }
 
-const ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
-const DEFAULT_LENGTH = 32;
-
 /** `source`: `ITEM` or `ITEM=LENGTH`. @throws SignetError usage */
 export function generated(source: string): [string, Uint8Array] {
   const [item = "", ...rest] = source.split("=");
-  const text = rest.length === 0 ? String(DEFAULT_LENGTH) : rest.join("=");
+  const text = rest.length === 0 ? String(DEFAULT_PASSWORD_LENGTH) : rest.join("=");
   const length = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (length < 8 || length > 1024) {
+  if (length < MIN_PASSWORD_LENGTH || length > MAX_PASSWORD_LENGTH) {
     throw new SignetError("usage", "the length of a generated value is from 8 to 1024", {
       hint: "such as --generate password=40",
     });
   }
   return [item, new TextEncoder().encode(generatePassword(length))];
-}
-
-/** Letters and digits that are not easily confused: 5.8 bits each. */
-export function generatePassword(length = DEFAULT_LENGTH): string {
-  return Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
 }
 
 /** @throws SignetError usage, io, secret-invalid */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { checkFields, checkSurprises, checkType } from "../../cli/sealing/secretcheck.ts";
+import { checkFields, checkSurprises } from "../../cli/sealing/secretcheck.ts";
+import { checkType } from "../../shared/kubernetes/typeditems.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { parseManifests } from "../../shared/manifest/manifest.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";

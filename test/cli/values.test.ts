@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { generatePassword } from "../../cli/sealing/valuesources.ts";
+import { generatePassword } from "../../shared/sealing/randompassword.ts";
 import {
   hasValues,
   readClusterValues,

@@ -61,6 +61,7 @@ const MAY_READ_NAMED: Record<string, string> = {
   "cli/commands/keys/restore.ts": "the backup that is an argument",
   "cli/commands/keys/wrappedfiles.ts": "--wrapped-key",
   "cli/commands/new/newanswers.ts": "the answer to a question",
+  "cli/commands/page.ts": "--cert",
   "cli/commands/seal/mergeinto.ts": "--merge-into",
   "cli/kubeseal/input.ts": "--secret-file",
   "cli/kubeseal/mergemode.ts": "--merge-into",

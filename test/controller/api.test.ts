@@ -918,3 +918,37 @@ it("has a series for each reason of another sealing key before there is one, so 
   expect(series).toHaveLength(CHANGE_REASONS.length);
   expect(series.every((line) => line.endsWith("} 0"))).toBe(true);
 });
+
+describe("the page", () => {
+  const POLICY = "default-src 'none'; script-src 'sha256-x'";
+
+  it("is not served unless that is asked for", async () => {
+    const { url } = await serve();
+    expect((await fetch(url)).status).toBe(404);
+  });
+
+  it("is served with its policy, never kept, and never shown in another page", async () => {
+    const { url } = await serve({ page: { html: () => "<!doctype html>page", policy: POLICY } });
+    const answer = await fetch(url);
+    expect([answer.status, await answer.text()]).toEqual([200, "<!doctype html>page"]);
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      "cache-control": "no-store",
+      "content-security-policy": `${POLICY}; frame-ancestors 'none'`,
+      "content-type": "text/html; charset=utf-8",
+      "cross-origin-opener-policy": "same-origin",
+      "referrer-policy": "no-referrer",
+      "x-content-type-options": "nosniff",
+      "x-frame-options": "DENY",
+    });
+    expect((await fetch(url, { method: "POST" })).status).toBe(405);
+  });
+
+  it("waits for a sealing key, and takes nobody's turn", async () => {
+    const { url } = await serve({ page: { html: () => null, policy: POLICY } });
+    expect((await fetch(url)).status).toBe(503);
+    const statuses = await Promise.all(
+      Array.from({ length: 100 }, async () => (await fetch(url)).status),
+    );
+    expect(statuses).toContain(429);
+  });
+});

@@ -219,6 +219,20 @@ describe("flags and image", () => {
     expect(refusal("--set", "namespaceSelector=a=b,namespaces={x}")).toContain("not both");
   });
 
+  test("serve the page where it is asked for, also by the Ingress", () => {
+    const all = render(
+      "--set",
+      "page.enabled=true,page.clusterName=prod,ingress.enabled=true,ingress.hosts={seal.example.org}",
+    );
+    expect(args(all)).toContain("--page");
+    expect(args(all)).toContain("--page-cluster=prod");
+    const [ingress] = ofKind("Ingress", all) as unknown as {
+      spec: { rules: { http: { paths: { path: string }[] } }[] };
+    }[];
+    const paths = ingress?.spec.rules[0]?.http.paths.map(({ path }) => path);
+    expect(paths).toEqual(["/v1/cert.pem", "/"]);
+  });
+
   test("can turn key renewal off", () => {
     expect(args(render("--set", "sealingKeys.renewPeriod=0"))).toContain("--key-renew-period=0");
   });
@@ -397,20 +411,11 @@ describe.each(Object.entries(MATRIX))("with %s", (_what, values) => {
         spec: { rules: { http: { paths: Record<string, unknown>[] } }[] };
       };
       const [service] = services;
-      for (const { http } of spec.rules) {
-        expect(http.paths).toEqual([
-          {
-            path: "/v1/cert.pem",
-            pathType: "Exact",
-            backend: {
-              service: {
-                name: service?.metadata.name,
-                port: { name: service?.spec.ports[0]?.name },
-              },
-            },
-          },
-        ]);
-      }
+      const port = { name: service?.spec.ports[0]?.name };
+      const backend = { service: { name: service?.metadata.name, port } };
+      const served = args(all).includes("--page") ? ["/v1/cert.pem", "/"] : ["/v1/cert.pem"];
+      const paths = served.map((path) => ({ path, pathType: "Exact", backend }));
+      for (const { http } of spec.rules) expect(http.paths).toEqual(paths);
     }
   });
 });

@@ -15,12 +15,16 @@ import {
   sealedTextsIn,
 } from "../../git/sealedtext.ts";
 import { logOfKey, type LogOptions } from "./logofkey.ts";
+import { type LogEntry, reportOfFile } from "./logreport.ts";
 import {
   algorithmOption,
+  checkOneForm,
   factFormatOption,
   factJsonOption,
+  htmlOption,
   recoveryKeyOption,
 } from "../../options.ts";
+import { writeReport } from "../../report/writereport.ts";
 import { printFacts } from "../../terminal/facts.ts";
 import { type Line, styled } from "../../terminal/line.ts";
 import { warn } from "../../terminal/messages.ts";
@@ -41,6 +45,7 @@ Examples:
   $ signet log prod/shop/db.yaml
   $ signet log --key SHA256:pV1EkPSm
   $ signet log --algorithm rsa
+  $ signet log --key SHA256:pV1EkPSm --html leaked.html
   $ signet log --recovery-key leaked.key --json`;
 
 export function define(command: Command): void {
@@ -51,6 +56,7 @@ export function define(command: Command): void {
     .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
     .addOption(algorithmOption("every value that was sealed with it"))
     .addOption(recoveryKeyOption("the sealing key itself"))
+    .addOption(htmlOption())
     .addOption(factFormatOption())
     .addOption(factJsonOption())
     .addHelpText("after", HELP)
@@ -59,6 +65,7 @@ export function define(command: Command): void {
 
 /** @throws SignetError usage, io */
 async function runLog(paths: readonly string[], options: LogOptions): Promise<void> {
+  checkOneForm(options);
   const asksForKey = options.key !== undefined || options.recoveryKey.length > 0;
   if (options.algorithm !== undefined && asksForKey) {
     throw new SignetError("usage", "--algorithm excludes --key and --recovery-key");
@@ -74,17 +81,10 @@ async function runLog(paths: readonly string[], options: LogOptions): Promise<vo
   await logOfFile(path, options);
 }
 
-interface LogEntry {
-  readonly commit: string;
-  readonly author: string;
-  readonly date: string;
-  readonly subject: string;
-  readonly changes: readonly ItemChange[];
-}
-
-async function logOfFile(path: string, { format }: LogOptions): Promise<void> {
+async function logOfFile(path: string, { format, html }: LogOptions): Promise<void> {
   const top = needWorkTree();
-  if (isShallow(top))
+  const shallow = isShallow(top);
+  if (shallow)
     warn("this clone is shallow, older changes are missing: run `git fetch --unshallow`");
   const followed = historyOfFile(slashed(relative(top, resolve(path))), top);
   const texts = textsIn(followed, top);
@@ -97,6 +97,10 @@ async function logOfFile(path: string, { format }: LogOptions): Promise<void> {
     throw new SignetError("usage", "Git's history has no sealed value of this file", {
       place: { file: path },
     });
+  }
+  if (html !== undefined) {
+    await writeReport(html, reportOfFile(path, entries, shallow), new Date());
+    return;
   }
   await printFacts(format, {
     value: { file: path, entries },

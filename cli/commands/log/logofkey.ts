@@ -16,10 +16,12 @@ import { readKeys } from "../../recovery/recoverykeys.ts";
 import { parseFingerprint } from "../../options.ts";
 import { findProject, meaningOf, type PathMeaning } from "../../repository/project.ts";
 import { count } from "../../terminal/counts.ts";
+import { writeReport } from "../../report/writereport.ts";
 import { warn } from "../../terminal/messages.ts";
 import { type FactFormat, printFacts } from "../../terminal/facts.ts";
 import type { Line } from "../../terminal/line.ts";
 import { table } from "../../terminal/table.ts";
+import { reportOfKey } from "./logreport.ts";
 
 export interface LogOptions {
   /** A fingerprint, or the beginning of one. */
@@ -29,6 +31,8 @@ export interface LogOptions {
   /** Private keys, to test values without a stamp. */
   readonly recoveryKey: readonly string[];
   readonly format: FactFormat;
+  /** A file for a report. */
+  readonly html?: string;
 }
 
 /** A value that was once sealed with the key. */
@@ -159,18 +163,6 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   const loose = unknown.filter(({ name }) => name === null);
   const shallow = isShallow(top);
   const unreadable = history.unreadable.map((path) => relative(process.cwd(), join(top, path)));
-  const value = {
-    key: options.key ?? null,
-    ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
-    values: found,
-    unknown: unknown.length,
-    outsideSealedSecrets: loose,
-    commits: history.commits,
-    files: history.files,
-    otherFiles: history.otherFiles,
-    unreadable,
-    shallow,
-  };
   const isAll = !shallow && unreadable.length === 0 && unknown.length === 0;
   const words = [
     ...(options.algorithm === undefined
@@ -178,12 +170,29 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
       : algorithmWords(found, options.algorithm)),
     readingLine(history),
   ];
-  await printFacts(options.format, {
-    value,
-    lines: () => [...tableOf(found), ...words],
-    wide: () => [...tableOf(found, Infinity), ...words],
-    names: () => found.map(({ file }) => file),
-  });
+  if (options.html !== undefined) {
+    const what = options.algorithm ?? options.key ?? "the given recovery key";
+    const report = reportOfKey({ what, found, words, unreadable, loose, shallow });
+    await writeReport(options.html, report, new Date());
+  } else {
+    await printFacts(options.format, {
+      value: {
+        key: options.key ?? null,
+        ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
+        values: found,
+        unknown: unknown.length,
+        outsideSealedSecrets: loose,
+        commits: history.commits,
+        files: history.files,
+        otherFiles: history.otherFiles,
+        unreadable,
+        shallow,
+      },
+      lines: () => [...tableOf(found), ...words],
+      wide: () => [...tableOf(found, Infinity), ...words],
+      names: () => found.map(({ file }) => file),
+    });
+  }
   for (const { file, item } of loose) {
     warn(
       `${file}: ${item}: sealed outside of a SealedSecret, so its key is unknown: it may be under this one`,

@@ -25,7 +25,7 @@ import {
   withSecretForms,
 } from "../../options.ts";
 import { findProject } from "../../repository/project.ts";
-import { checkType } from "../../sealing/secretcheck.ts";
+import { checkType } from "../../../shared/kubernetes/typeditems.ts";
 import { hasValues, type Values } from "../../sealing/values.ts";
 import { say } from "../../terminal/messages.ts";
 import { printJson } from "../../terminal/results.ts";

@@ -7,7 +7,7 @@ import { isItemName } from "../../../shared/kubernetes/secret.ts";
 import { SCOPES } from "../../../shared/sealing/scope.ts";
 import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import { type ClusterValues, readClusterValues, type Values } from "../../sealing/values.ts";
-import { generatePassword } from "../../sealing/valuesources.ts";
+import { generatePassword } from "../../../shared/sealing/randompassword.ts";
 import {
   askChoice,
   askChoices,

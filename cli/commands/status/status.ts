@@ -7,12 +7,14 @@ import { checkHybrid } from "../../checks/algorithmrules.ts";
 import { checkRotation, type Rotations, rotationsOf } from "../../checks/rotationrules.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
+  checkOneForm,
   clusterOption,
   type Connected,
   connection,
   factFormatOption,
   factJsonOption,
   flag,
+  htmlOption,
   parseFingerprint,
   withConnection,
 } from "../../options.ts";
@@ -29,6 +31,7 @@ import {
 } from "../../repository/sealedfiles.ts";
 import { FACT_FORMATS, type FactFormat, printFacts } from "../../terminal/facts.ts";
 import { printResult } from "../../terminal/results.ts";
+import { writeReport } from "../../report/writereport.ts";
 import { count } from "../../terminal/counts.ts";
 import { askCluster, type LiveCluster, withLiveKeys } from "./livecluster.ts";
 import {
@@ -42,6 +45,7 @@ import {
   STATES,
 } from "./statusfacts.ts";
 import { statusMetrics } from "./statusmetrics.ts";
+import { statusReport } from "./statusreport.ts";
 import { statusLines } from "./statustext.ts";
 
 /** More SealedSecrets than a person reads. */
@@ -70,6 +74,7 @@ Examples:
   $ signet status
   $ signet status --stale -o name | xargs signet reseal
   $ signet status --live --cluster prod
+  $ signet status --html report.html
   $ signet status --json | jq -r '.sealedSecrets[] | select(.state == "stale") | .file'`;
 
 export function define(command: Command): void {
@@ -91,6 +96,7 @@ export function define(command: Command): void {
       )
       .addOption(flag("--all", "list every SealedSecret, however many there are"))
       .addOption(clusterOption())
+      .addOption(htmlOption())
       .addOption(factFormatOption([...FACT_FORMATS, "prometheus"]))
       .addOption(factJsonOption()),
   )
@@ -111,6 +117,8 @@ interface StatusOptions extends GivenCertificate {
   readonly key?: string;
   readonly all: boolean;
   readonly format: FactFormat | "prometheus";
+  /** A file for a report. */
+  readonly html?: string;
 }
 
 const isFiltered = ({ state, stale, problems, key }: StatusOptions): boolean =>
@@ -131,7 +139,8 @@ function isAskedFor({ state, stale, problems, key }: StatusOptions): (facts: Fac
 
 /** @throws SignetError check-found where there is a problem; io, network */
 async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
-  const { cluster: only } = options;
+  const { cluster: only, html } = options;
+  checkOneForm(options);
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
   const now = new Date();
@@ -145,7 +154,8 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     .flatMap((file) => file.objects)
     .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
   // Reading the history takes time, so only where somebody sees it.
-  const showsAges = options.format !== "text" || (project?.rotation.length ?? 0) > 0;
+  const showsAges =
+    options.format !== "text" || html !== undefined || (project?.rotation.length ?? 0) > 0;
   const rotations: Rotations = showsAges ? rotationsOf(inventory, project, now) : new Map();
   const { problems, warnings } = problemsByObject(inventory, project, rotations, now);
   const facts = objects.map((object) => {
@@ -189,7 +199,11 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     names: () => asked.map(({ file }) => file),
   };
   const chosen = names.filter((name) => only === undefined || only === name);
-  if (options.format === "prometheus") await printResult(statusMetrics(asked, chosen));
+  if (html !== undefined) {
+    const reading = readingOf(inventory);
+    const report = statusReport({ facts: asked, clusters: keys, unreadable, reading, now });
+    await writeReport(html, report, now);
+  } else if (options.format === "prometheus") await printResult(statusMetrics(asked, chosen));
   else await printFacts(options.format, forms);
   const wrong =
     inventory.unreadable.filter(({ place }) => !isChartTemplate(place.file ?? "")).length +

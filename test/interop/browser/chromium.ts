@@ -29,6 +29,8 @@ export interface Page {
   open: (url: string) => Promise<void>;
   /** The value of an expression, awaited, and carried over as JSON. @throws Error what it threw */
   ask: (expression: string) => Promise<unknown>;
+  /** A call of DevTools for the page, such as of `Emulation` or `DOM`. */
+  call: (method: string, params?: object) => Promise<Record<string, unknown>>;
   /** Every address that was asked for since the page was opened, also where it was refused. */
   readonly requests: string[];
   /** What the browser complains about: uncaught exceptions, and violations of the page's policy. */
@@ -111,6 +113,8 @@ export async function startChromium(): Promise<Page> {
       await ask("document.readyState === 'complete' || new Promise((done) => (onload = done))");
     },
     ask,
+    call: async (method, params = {}) =>
+      (await send(method, params, sessionId)) as Record<string, unknown>,
     requests,
     complaints,
     async close() {

@@ -1,0 +1,96 @@
+// The form for a new Secret.
+
+import { type Scope, SCOPES } from "../shared/sealing/scope.ts";
+import type { PageSettings } from "../shared/sealingpage.ts";
+import { FieldError } from "./announce.ts";
+import type { ClusterList } from "./clusterlist.ts";
+import { byId } from "./elements.ts";
+import { ItemList } from "./itemlist.ts";
+import { type NewSecret, sealNew } from "./newsecret.ts";
+import type { SealedResult } from "./sealedresult.ts";
+
+/** The items that people expect in a Secret of a type. */
+const ITEMS_OF_TYPES: Readonly<Record<string, readonly string[]>> = {
+  "kubernetes.io/tls": ["tls.crt", "tls.key"],
+  "kubernetes.io/basic-auth": ["username", "password"],
+  "kubernetes.io/ssh-auth": ["ssh-privatekey"],
+  "kubernetes.io/dockerconfigjson": [".dockerconfigjson"],
+};
+
+export class NewForm {
+  readonly root = byId("new-form", HTMLFormElement);
+  readonly items: ItemList;
+  readonly #clusters: ClusterList;
+  readonly #newFile: string | undefined;
+
+  constructor(clusters: ClusterList, { scope, newFile }: PageSettings) {
+    this.#clusters = clusters;
+    this.#newFile = newFile;
+    this.items = new ItemList(
+      byId("new-items", HTMLElement),
+      byId("new-item", HTMLElement),
+      this.arrange,
+    );
+    this.items.add();
+    const isScope = SCOPES.some((each) => each === scope);
+    if (scope !== undefined && isScope) byId("scope", HTMLSelectElement).value = scope;
+    byId("type", HTMLSelectElement).addEventListener("change", () => {
+      const type = byId("type", HTMLSelectElement).value;
+      this.items.suggest(ITEMS_OF_TYPES[type] ?? [""]);
+      this.arrange();
+    });
+  }
+
+  /** Shows the fields that the choices ask for. */
+  readonly arrange = (): void => {
+    const isOther = byId("type", HTMLSelectElement).value === "other";
+    byId("other-type-field", HTMLElement).hidden = !isOther;
+    byId("own-values-field", HTMLElement).hidden = !this.#hasOwnValues;
+  };
+
+  get #hasOwnValues(): boolean {
+    const isGenerated = this.items.rows.some((row) => row.isGenerated);
+    return isGenerated && this.#clusters.chosen.length > 1;
+  }
+
+  /** @throws FieldError, SignetError */
+  async seal(algorithm: string | undefined): Promise<SealedResult[]> {
+    const clusters = this.#clusters.chosen;
+    if (clusters.length === 0) {
+      const first = document.querySelector<HTMLElement>(".cluster-chosen, #certificate-name");
+      throw new FieldError("Choose a cluster, or add one by its certificate.", first ?? this.root);
+    }
+    const scope = byId("scope", HTMLSelectElement).value as Scope;
+    const secret: NewSecret = {
+      namespace: this.#namespace(scope),
+      name: required("name", "The Secret needs a name."),
+      type: this.#type(),
+      scope,
+      items: await this.items.readValues(),
+      ownValues: this.#hasOwnValues && byId("own-values", HTMLInputElement).checked,
+      ...(algorithm === undefined ? {} : { algorithm }),
+      newFile: this.#newFile,
+    };
+    return sealNew(secret, clusters, new Date());
+  }
+
+  #namespace(scope: Scope): string {
+    const field = byId("namespace", HTMLInputElement);
+    if (scope === "cluster-wide") return field.value.trim();
+    return required("namespace", "The Secret needs a namespace.");
+  }
+
+  #type(): string {
+    const type = byId("type", HTMLSelectElement).value;
+    return type === "other" ? required("other-type", "Name the type.") : type;
+  }
+}
+
+/** A name that is filled in, as Kubernetes accepts it. @throws FieldError */
+function required(id: string, reason: string): string {
+  const field = byId(id, HTMLInputElement);
+  const text = field.value.trim();
+  if (text === "") throw new FieldError(reason, field);
+  if (id === "other-type" || /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(text)) return text;
+  throw new FieldError("Use lower-case letters, digits and '-' only.", field);
+}
