@@ -217,7 +217,7 @@ export class ClusterParts {
   }
 
   #createWorld(): ClusterWorld {
-    const { labelSelector, namespaceSelector } = this.#flags;
+    const { labelSelector, namespaceSelector, selectorScope } = this.#flags;
     const { namespace, log } = this.#surroundings;
     return new ClusterWorld({
       client: this.client,
@@ -225,6 +225,7 @@ export class ClusterParts {
       namespaces: watchedNamespaces(this.#flags, namespace),
       labelSelector,
       namespaceSelector,
+      selectorScope,
       onChange: (key) => {
         this.queue.add(key);
       },
