@@ -34,9 +34,7 @@ export const clusterOption = (): Option =>
 /** Where values may be opened; see `askedScope`. */
 export function withScopeOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option("--scope <SCOPE>", "where the values may be opened").choices(SCOPE_NAMES),
-    )
+    .addOption(new Option("--scope <SCOPE>", "where the values may be opened").choices(SCOPE_NAMES))
     .option(
       "--selector <SELECTOR>",
       "labels of the namespaces in which they may be opened, for --scope selector",

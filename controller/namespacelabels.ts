@@ -102,13 +102,12 @@ export class NamespaceLabels {
       const { items } = await client.call("GET", NAMESPACES, { query });
       return labelsOf(objectsIn(items)[0] ?? {});
     }
-    const labels = await client.call("GET", `${NAMESPACES}/${namespace}`).then(
-      labelsOf,
-      (error: unknown): Labels => {
+    const labels = await client
+      .call("GET", `${NAMESPACES}/${namespace}`)
+      .then(labelsOf, (error: unknown): Labels => {
         if (error instanceof ApiError && error.status === 404) return {};
         throw error;
-      },
-    );
+      });
     this.#read.set(namespace, { labels, atMs: performance.now() });
     return labels;
   }

@@ -120,8 +120,7 @@ export class Reconciler {
     const source = excess === null ? sourceOf(object) : versionOf(object);
     const mark = world.secretMark(key);
     const selector = selectorOf(object);
-    const refusal =
-      selector === null ? null : await selectionRefusal(key, selector, world, "seen");
+    const refusal = selector === null ? null : await selectionRefusal(key, selector, world, "seen");
     const inputs = this.#inputsOf(object, source, mark, refusal);
     const settled = this.#settled.get(key);
     const settle = (kind: "done" | "terminal"): Outcome => {
@@ -240,7 +239,14 @@ export class Reconciler {
     const exposed = itemsUnder(record ?? {}, this.#compromised());
     // Without a key that may seal, a record gets no tag. It gets one as soon as there is a key.
     const recording = [record !== null, record === null && keyring.newest !== null];
-    return JSON.stringify([source, mark, ignoresDrift(object), exposed, ...recording, refusal?.reason]);
+    return JSON.stringify([
+      source,
+      mark,
+      ignoresDrift(object),
+      exposed,
+      ...recording,
+      refusal?.reason,
+    ]);
   }
 
   async #bringInSync(

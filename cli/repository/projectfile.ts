@@ -67,7 +67,8 @@ export interface Project {
   readonly unverified: readonly AllowedFiles[];
 }
 
-const FIELDS = "clusters paths scope selector newFile maxKeyAge maxDrillAge require scan verify".split(" ");
+const FIELDS =
+  "clusters paths scope selector newFile maxKeyAge maxDrillAge require scan verify".split(" ");
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller", "recovery"];
 const CONTROLLER_FIELDS = ["name", "namespace", "certificates"];
 

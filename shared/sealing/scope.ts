@@ -37,7 +37,8 @@ export type Annotations = Readonly<Record<string, string>>;
 export function scopeOf(annotations: Annotations): Scope {
   if (annotations[CLUSTER_WIDE_ANNOTATION] === "true") return "cluster-wide";
   const selector = annotations[SELECTOR_ANNOTATION];
-  if (selector !== undefined) return `${SELECTOR_PREFIX}${selector}`;
+  // An object that nobody checked may have anything there.
+  if (typeof selector === "string") return `${SELECTOR_PREFIX}${selector}`;
   if (annotations[NAMESPACE_WIDE_ANNOTATION] === "true") return "namespace-wide";
   return "strict";
 }

@@ -104,7 +104,10 @@ it("leaves the Secret as it is when the labels no longer match, and gives it no 
   world.labels.set("demo", {});
   expect(await run()).toEqual({ kind: "terminal" });
   expect(verdict(world)?.message).toContain("; the Secret stays as it is and gets no new values");
-  world.put("sealed", { ...(await sealed("two")), status: world.sealed.get(NAME)?.["status"] ?? null });
+  world.put("sealed", {
+    ...(await sealed("two")),
+    status: world.sealed.get(NAME)?.["status"] ?? null,
+  });
   await run();
   expect(world.secrets.get(NAME)).toBe(secret);
   expect(held(world)).toBe("one");
@@ -129,7 +132,12 @@ it("does not open once a label is gone, even if the watch has not told yet", asy
 });
 
 it.each([
-  ["of another scope, with the annotation added", "strict", { [SELECTOR]: "team=a" }, "DecryptFailed"],
+  [
+    "of another scope, with the annotation added",
+    "strict",
+    { [SELECTOR]: "team=a" },
+    "DecryptFailed",
+  ],
   ["of a selector, with another", "selector team=b", { [SELECTOR]: "team=a" }, "DecryptFailed"],
   ["of a selector, without it", "selector team=a", {}, "DecryptFailed"],
   ["of a selector, respelled", "selector team=a", { [SELECTOR]: "team in (a)" }, "Invalid"],
@@ -184,6 +192,16 @@ it("looks again after a while where no watch tells of labels", async () => {
   expect(await run()).toEqual({ kind: "later", afterMs: 60_001 });
   expect(held(world)).toBe("one");
   expect(await run()).toEqual({ kind: "later", afterMs: 60_001 });
+});
+
+it("takes an annotation that is no text for none until the object is checked", async () => {
+  const { world, run } = bench();
+  const object = await sealed();
+  const nothing = Object.assign(Object.create(null) as JsonObject, { a: "b" });
+  const metadata = { ...metadataOf(object), annotations: { [SELECTOR]: nothing } };
+  world.put("sealed", { ...object, metadata });
+  expect(await run()).toEqual({ kind: "terminal" });
+  expect(verdict(world)?.reason).toBe("Invalid");
 });
 
 it("has another source with another selector, and with one beside another scope", async () => {

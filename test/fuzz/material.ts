@@ -104,6 +104,7 @@ export async function sealedObjects(): Promise<JsonObject[]> {
   const secret = parseSecret(plainSecret({ password: CANARY, user: `${CANARY}-2` }));
   const strict = formatSealedSecret(await seal(secret, certificate(), "strict"));
   const wide = formatSealedSecret(await seal(secret, certificate(), "cluster-wide"));
+  const selected = formatSealedSecret(await seal(secret, certificate(), "selector team=a"));
   const spec = strict["spec"] as JsonObject;
   const template = {
     data: {
@@ -116,7 +117,7 @@ export async function sealedObjects(): Promise<JsonObject[]> {
     },
     type: "Opaque",
   };
-  return [strict, wide, { ...strict, spec: { ...spec, template } }];
+  return [strict, wide, selected, { ...strict, spec: { ...spec, template } }];
 }
 
 /** Words of SealedSecrets and of what the controller does with them. */
@@ -154,6 +155,8 @@ export const SEALED_WORDS = [
     "kube-signet/sealed-for",
     "kube-signet/drift",
     "kube-signet/secret",
+    "kube-signet/namespace-selector",
   ],
+  ...["team=a", "team in (a,b)", "team notin (a)", "!team", "(", ")", ",", "=", "!=", " "],
   ...["observedGeneration", "conditions", "secret", "Synced", "reason", "message", "sealedUnder"],
 ];

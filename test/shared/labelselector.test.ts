@@ -30,7 +30,10 @@ describe("the canonical spelling", () => {
     ["team=a,team=a,team in (a)", "team=a"],
     ["in in (in,notin)", "in in (in,notin)"],
     ["notin", "notin"],
-    ["kubernetes.io/metadata.name in (shop,billing)", "kubernetes.io/metadata.name in (billing,shop)"],
+    [
+      "kubernetes.io/metadata.name in (shop,billing)",
+      "kubernetes.io/metadata.name in (billing,shop)",
+    ],
     ["B=1,a=1,!c", "!c,B=1,a=1"],
   ])("of %j is %j", (text, canonical) => {
     expect(parseLabelSelector(text).text).toBe(canonical);
@@ -92,7 +95,10 @@ it.each([
   ["a=b\u0000", 'has "b\\u0000", which is not the value of a label'],
   [`a=${"b".repeat(64)}`, `has "${"b".repeat(64)}", which is not the value of a label`],
   ["a".repeat(16_385), "is longer than 16384 characters"],
-  [`a in (${Array.from({ length: 1_200 }, (_, n) => `v${n}`).join(",")})`, "is longer than 4096 characters"],
+  [
+    `a in (${Array.from({ length: 1_200 }, (_, n) => `v${n}`).join(",")})`,
+    "is longer than 4096 characters",
+  ],
 ])("%j is refused: %s", (text, words) => {
   expect(() => parseLabelSelector(text)).toThrow(new SelectorFault(words));
 });

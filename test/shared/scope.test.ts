@@ -42,24 +42,28 @@ describe("annotations", () => {
     expect(scopeOf(annotations as Record<string, string>)).toBe(scope);
   });
 
-  test.each([...SCOPES, "selector team=a"] as const)("those for %s ask for it, whatever was there before", (scope) => {
-    expect(scopeOf(scopeAnnotations(scope))).toBe(scope);
-    fc.assert(
-      fc.property(
-        fc.dictionary(
-          fc.oneof(fc.constantFrom(...OURS), fc.string()),
-          fc.oneof(fc.constant("true"), fc.string()),
+  test.each([...SCOPES, "selector team=a"] as const)(
+    "those for %s ask for it, whatever was there before",
+    (scope) => {
+      expect(scopeOf(scopeAnnotations(scope))).toBe(scope);
+      fc.assert(
+        fc.property(
+          fc.dictionary(
+            fc.oneof(fc.constantFrom(...OURS), fc.string()),
+            fc.oneof(fc.constant("true"), fc.string()),
+          ),
+          (before) => {
+            const after = withScope(before, scope);
+            expect(scopeOf(after)).toBe(scope);
+            for (const [name, value] of Object.entries(before)) {
+              if (!OURS.includes(name))
+                expect(Object.getOwnPropertyDescriptor(after, name)?.value).toBe(value);
+            }
+          },
         ),
-        (before) => {
-          const after = withScope(before, scope);
-          expect(scopeOf(after)).toBe(scope);
-          for (const [name, value] of Object.entries(before)) {
-            if (!OURS.includes(name)) expect(Object.getOwnPropertyDescriptor(after, name)?.value).toBe(value);
-          }
-        },
-      ),
-    );
-  });
+      );
+    },
+  );
 });
 
 describe("labels", () => {
@@ -115,7 +119,10 @@ describe("a selector", () => {
 
   test.each([
     ["", "the selector is empty"],
-    ["team!=a", "the selector asks for no label, so it matches every namespace that nobody labelled"],
+    [
+      "team!=a",
+      "the selector asks for no label, so it matches every namespace that nobody labelled",
+    ],
     ["!team", "the selector asks for no label, so it matches every namespace that nobody labelled"],
   ])("of every namespace is refused: %j", (given, words) => {
     expect(() => selectorScope(given)).toThrow(words);

@@ -74,11 +74,8 @@ export function define(command: Command): void {
     ),
   )
     .addHelpText("after", HELP)
-    .action(
-      (
-        name: string | undefined,
-        { cluster, ...flags }: NewFlags,
-      ) => runNew(name, { ...askedScope(connection(flags)), clusters: cluster }),
+    .action((name: string | undefined, { cluster, ...flags }: NewFlags) =>
+      runNew(name, { ...askedScope(connection(flags)), clusters: cluster }),
     );
 }
 

@@ -127,7 +127,10 @@ for (const [name, stdin] of Object.entries(INPUTS)) {
 
 // --- sealing: an annotation that the original does not know
 add("--cert cert.pem -o yaml", {
-  stdin: PLAIN.replace("namespace: demo", 'namespace: demo, annotations: {kube-signet/namespace-selector: team=a}'),
+  stdin: PLAIN.replace(
+    "namespace: demo",
+    "namespace: demo, annotations: {kube-signet/namespace-selector: team=a}",
+  ),
   name: "seal: for labels of namespaces",
   differs: "selector-scope",
 });
