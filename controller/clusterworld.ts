@@ -124,7 +124,10 @@ export class ClusterWorld implements World {
         ? this.#labels.current(namespace)
         : this.#labels.seen(namespace));
     } catch (error) {
-      throw error instanceof ApiError ? worldErrorOf(error, "GET") : error;
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status !== 403) throw worldErrorOf(error, "GET");
+      const { permission } = this.#labels;
+      throw new WorldError("refused", `${error.message}; it takes permission to ${permission}`);
     }
   }
 

@@ -62,6 +62,11 @@ export class NamespaceLabels {
     return this.#options.mayList ? undefined : POLL_MS;
   }
 
+  /** What the controller must be allowed to do, in words. */
+  get permission(): string {
+    return this.#options.mayList ? "list and watch namespaces" : "get namespaces";
+  }
+
   /** Whether a namespace matches the selector of the options. */
   isSelected(namespace: string): boolean {
     return this.#options.selector === undefined || this.#cache.get(`/${namespace}`) !== undefined;

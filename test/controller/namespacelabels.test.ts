@@ -112,7 +112,10 @@ describe("where all namespaces are served", () => {
     declare("shop", "wide", "team=a");
     const failed: unknown = await world.namespaceLabels("shop", "seen").catch((e: unknown) => e);
     expect(failed).toBeInstanceOf(WorldError);
-    expect(failed).toMatchObject({ failure: "refused" });
+    expect(failed).toMatchObject({
+      failure: "refused",
+      message: "the API server answered 403 Forbidden; it takes permission to list and watch namespaces",
+    });
   });
 });
 
