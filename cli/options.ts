@@ -4,6 +4,7 @@
 import { type Command, Help, Option } from "commander";
 import { SignetError } from "../shared/errors.ts";
 import { KIND_NAMES } from "../shared/keys/kinds.ts";
+import { type Scope, SCOPE_NAMES, selectorScope } from "../shared/sealing/scope.ts";
 import type { GivenClusterOptions } from "./cluster/clusteroptions.ts";
 import { parseTimeout } from "./cluster/timeout.ts";
 import { speakInDetail } from "./terminal/messages.ts";
@@ -54,7 +55,50 @@ export const dryRunOption = (): Option =>
 export const clusterOption = (): Option =>
   new Option("--cluster <NAME>", "the cluster of signet.yaml that is meant");
 
-export const scopeWords = "where the values may be opened";
+/** Where values may be opened; see `askedScope`. */
+export function withScopeOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--scope <SCOPE>", "where the values may be opened").choices(SCOPE_NAMES))
+    .option(
+      "--selector <SELECTOR>",
+      "labels of the namespaces in which they may be opened, for --scope selector",
+    );
+}
+
+/** Flags of `withScopeOptions` as commander returns them. */
+export interface ScopeFlags {
+  readonly scope?: (typeof SCOPE_NAMES)[number];
+  readonly selector?: string;
+}
+
+/**
+ * Returns the flags with the scope that they name, if they name one.
+ * @throws SignetError usage
+ */
+export function askedScope<F extends ScopeFlags>({
+  scope,
+  selector,
+  ...flags
+}: F): Omit<F, keyof ScopeFlags> & { readonly scope?: Scope } {
+  if (selector !== undefined) {
+    if (scope !== undefined && scope !== "selector") {
+      throw new SignetError("usage", `--selector is for --scope selector, not for ${scope}`);
+    }
+    try {
+      return { ...flags, scope: selectorScope(selector) };
+    } catch (error) {
+      if (!(error instanceof SignetError)) throw error;
+      throw new SignetError("usage", `--selector: ${error.message}`, { hint: SELECTOR_HINT });
+    }
+  }
+  if (scope === "selector") {
+    throw new SignetError("usage", "--scope selector needs --selector", { hint: SELECTOR_HINT });
+  }
+  return { ...flags, ...(scope === undefined ? {} : { scope }) };
+}
+
+const SELECTOR_HINT =
+  'name a label that a namespace must have, such as --selector team=a or "team in (a,b)"';
 
 export const recoveryKeyOption = (what: string): Option =>
   list("--recovery-key <FILE|FOLDER>", what);

@@ -245,7 +245,7 @@ export class ClusterParts {
   }
 
   #createWorld(): ClusterWorld {
-    const { labelSelector, namespaceSelector } = this.#flags;
+    const { labelSelector, namespaceSelector, selectorScope } = this.#flags;
     const { namespace, log } = this.#surroundings;
     return new ClusterWorld({
       client: this.client,
@@ -253,6 +253,7 @@ export class ClusterParts {
       namespaces: watchedNamespaces(this.#flags, namespace),
       labelSelector,
       namespaceSelector,
+      selectorScope,
       onChange: (key) => {
         this.queue.add(key);
       },

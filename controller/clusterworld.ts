@@ -8,10 +8,11 @@ import { formatEvent } from "./events.ts";
 import { Keeper, type Kept, observedIn } from "./kept.ts";
 import type { Log } from "./log.ts";
 import { type Observed, observedOf } from "./observed.ts";
+import { NamespaceLabels } from "./namespacelabels.ts";
 import { RateLimit } from "./ratelimit.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
-import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
+import { type Event, type Labels, type SecretMark, type World, WorldError } from "./world.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 
@@ -31,6 +32,8 @@ export interface ClusterOptions {
   readonly labelSelector: string | undefined;
   /** Selects namespaces by label. */
   readonly namespaceSelector: string | undefined;
+  /** Whether values that are sealed for labels of namespaces may be opened. */
+  readonly selectorScope: boolean;
   /** Throws if this replica may not write. */
   readonly guard: () => void;
   /** Called with the `namespace/name` of a SealedSecret that may need a reconcile. */
@@ -46,25 +49,26 @@ export class ClusterWorld implements World {
   readonly #events = new RateLimit(EVENT_RATE, EVENT_BURST);
   readonly #sealedSecrets: Cache<Kept>[] = [];
   readonly #secrets: Cache<SecretMark>[] = [];
-  /** The namespaces that match the selector; undefined for all. */
-  readonly #selectedNamespaces: Cache<true> | undefined;
+  readonly #labels: NamespaceLabels;
+  /** SealedSecrets that depend on the labels of their namespace, by namespace. */
+  readonly #bySelector = new Map<string, Set<string>>();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
     const { client, log, labelSelector, namespaceSelector } = options;
-    if (namespaceSelector !== undefined) {
-      this.#selectedNamespaces = new Cache(
-        client,
-        { path: "/api/v1/namespaces", labelSelector: namespaceSelector, metadataOnly: true },
-        {
-          keep: () => true,
-          onChange: (key) => {
-            for (const sealed of this.#keysIn(key.slice(1))) options.onChange(sealed);
-          },
-          log,
-        },
-      );
-    }
+    this.#labels = new NamespaceLabels({
+      client,
+      selector: namespaceSelector,
+      mayList: options.namespaces === undefined || namespaceSelector !== undefined,
+      onChange: (namespace) => {
+        const keys =
+          namespaceSelector === undefined
+            ? (this.#bySelector.get(namespace) ?? [])
+            : this.#keysIn(namespace);
+        for (const key of keys) options.onChange(key);
+      },
+      log,
+    });
     for (const path of scopedPaths(options.namespaces)) {
       const sealedSecrets = new Cache(
         client,
@@ -77,6 +81,7 @@ export class ClusterWorld implements World {
           onChange: options.onChange,
           onStored: (stored, before) => {
             this.#keeper.count(stored, before);
+            this.#index(stored, before);
           },
           log,
         },
@@ -93,9 +98,42 @@ export class ClusterWorld implements World {
 
   /** Resolves after the first lists. Secrets come first: a known Secret saves a needless write. */
   async start(signal: AbortSignal): Promise<void> {
-    await this.#selectedNamespaces?.start(signal);
+    await this.#labels.start(signal);
     await Promise.all(this.#secrets.map((cache) => cache.start(signal)));
     await Promise.all(this.#sealedSecrets.map((cache) => cache.start(signal)));
+    // Some of these may need labels.
+    await this.#labels.start(signal);
+  }
+
+  #index(stored: Kept | undefined, before: Kept | undefined): void {
+    if (stored?.hasSelector !== true && before?.hasSelector !== true) return;
+    const { namespace = "", name = "" } = (stored ?? before)?.summary ?? {};
+    const keys = this.#bySelector.get(namespace) ?? new Set();
+    if (stored?.hasSelector === true) keys.add(`${namespace}/${name}`);
+    else keys.delete(`${namespace}/${name}`);
+    if (keys.size === 0) this.#bySelector.delete(namespace);
+    else this.#bySelector.set(namespace, keys);
+    if (this.#options.selectorScope) this.#labels.need();
+  }
+
+  async namespaceLabels(namespace: string, time: "seen" | "now"): Promise<Labels> {
+    if (!this.#options.selectorScope) {
+      throw new WorldError("refused", "the controller runs with --selector-scope=false");
+    }
+    try {
+      return await (time === "now"
+        ? this.#labels.current(namespace)
+        : this.#labels.seen(namespace));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status !== 403) throw worldErrorOf(error, "GET");
+      const { permission } = this.#labels;
+      throw new WorldError("refused", `${error.message}; it takes permission to ${permission}`);
+    }
+  }
+
+  get labelsPollMs(): number | undefined {
+    return this.#labels.pollMs;
   }
 
   async sealedSecret(key: string): Promise<Observed | undefined> {
@@ -136,10 +174,7 @@ export class ClusterWorld implements World {
   }
 
   #isSelected(namespace: string): boolean {
-    return (
-      this.#selectedNamespaces === undefined ||
-      this.#selectedNamespaces.get(`/${namespace}`) !== undefined
-    );
+    return this.#labels.isSelected(namespace);
   }
 
   #keysIn(namespace: string): string[] {

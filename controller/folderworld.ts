@@ -38,6 +38,7 @@ const RECORDS = ".signet";
 
 /** Only one process at a time may use an output folder. */
 export class FolderWorld implements World {
+  readonly labelsPollMs = undefined;
   readonly #options: FolderOptions;
   readonly #manifests: FolderManifests;
   readonly #files: SecretFiles;
@@ -99,6 +100,11 @@ export class FolderWorld implements World {
     const content = secret === undefined ? null : this.#files.read(key, env);
     if (content === null) return undefined;
     return { uid: "", resourceVersion: content.hash };
+  }
+
+  namespaceLabels(): Promise<never> {
+    const message = "there is no cluster that could tell them";
+    return Promise.reject(new WorldError("refused", message));
   }
 
   readSecret(key: string): Promise<JsonObject | null> {

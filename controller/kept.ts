@@ -6,6 +6,7 @@ import { getHeapStatistics } from "node:v8";
 import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { type Observed, observedOf } from "./observed.ts";
+import { selectorOf } from "./selection.ts";
 import { hybridValuesIn, type Summary, summaryOf, valuesIn } from "./summary.ts";
 
 /** Nearly all SealedSecrets are smaller. Larger ones are read again when there is work to do. */
@@ -17,6 +18,8 @@ const HEAP_SHARE = 1 / 4;
 export interface Kept {
   readonly summary: Summary;
   readonly excess: SignetError | null;
+  /** Whether it depends on the labels of its namespace. */
+  readonly hasSelector: boolean;
   /** The observed object as JSON, which takes less memory; undefined if it must be read again. */
   readonly text: string | undefined;
 }
@@ -40,7 +43,8 @@ export class Keeper {
       hybridValues: hybridValuesIn(sealed),
     };
     const fits = bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes;
-    return { summary, excess, text: fits ? text : undefined };
+    const hasSelector = selectorOf(object) !== null;
+    return { summary, excess, hasSelector, text: fits ? text : undefined };
   }
 
   /** Call this with what is stored, and with what it replaces. */

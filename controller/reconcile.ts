@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { SignetError } from "../shared/errors.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { MAX_TRIALS, Trials, type TrialsOptions } from "../shared/keys/trials.ts";
-import { scopeOf } from "../shared/sealing/scope.ts";
+import { scopeOf, SELECTOR_ANNOTATION } from "../shared/sealing/scope.ts";
 import { parseSealedSecret, type SealedSecret } from "../shared/sealing/sealedsecret.ts";
 import { type RenderTemplates, unseal, type UnsealedSecret } from "../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
@@ -23,6 +23,7 @@ import { JobLost } from "./sandbox.ts";
 import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
 import { formatLeft, type Left, leftOf } from "./record.ts";
 import { compromisedMessage, currentVerdict, nextStatus } from "./status.ts";
+import { selectionRefusal, selectorOf } from "./selection.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { itemsUnder } from "../shared/sealing/sealedunder.ts";
 
@@ -123,18 +124,26 @@ export class Reconciler {
     const { object, excess } = observed;
     const source = excess === null ? sourceOf(object) : versionOf(object);
     const mark = world.secretMark(key);
-    const inputs = this.#inputsOf(object, source, mark);
+    const selector = selectorOf(object);
+    const refusal = selector === null ? null : await selectionRefusal(key, selector, world, "seen");
+    const inputs = this.#inputsOf(object, source, mark, refusal);
     const settled = this.#settled.get(key);
-    if (settled?.seen === inputs) return { kind: settled.failed ? "terminal" : "done" };
+    const settle = (kind: "done" | "terminal"): Outcome => {
+      const { labelsPollMs } = world;
+      return selector === null || labelsPollMs === undefined ? { kind } : later(labelsPollMs);
+    };
+    if (settled?.seen === inputs) return settle(settled.failed ? "terminal" : "done");
 
     const unreported = this.#unreported.get(key);
     this.#unreported.delete(key);
     const result =
       unreported?.seen === inputs
         ? unreported.result
-        : excess === null
-          ? await this.#bringInSync(key, object, source, mark)
-          : { verdict: verdicts.unsealFailed(excess), wrote: false };
+        : refusal !== null
+          ? { verdict: refusal, wrote: false }
+          : excess === null
+            ? await this.#bringInSync(key, object, source, mark)
+            : { verdict: verdicts.unsealFailed(excess), wrote: false };
     if ("kind" in result) return result;
     const { verdict, drift } = result;
     // Keys that were added meanwhile may open it.
@@ -147,7 +156,7 @@ export class Reconciler {
     }
     // With the mark of this run's write: later changes by others need another run.
     const inputsThen = (then: JsonObject): string =>
-      this.#inputsOf(then, source, result.mark ?? mark);
+      this.#inputsOf(then, source, result.mark ?? mark, refusal);
     if (verdict.next !== "retry") {
       // If only the report failed, a retry repeats nothing else.
       const unreported = { ...result, wrote: false, drift: undefined };
@@ -171,7 +180,7 @@ export class Reconciler {
       this.#settled.delete(key);
       return later(this.#contest.quietInMs(key, this.#options.clock()));
     }
-    return { kind: verdict.synced ? "done" : "terminal" };
+    return settle(verdict.synced ? "done" : "terminal");
   }
 
   /**
@@ -224,13 +233,25 @@ export class Reconciler {
   }
 
   /** Everything that a run's result depends on, except the sealing keys. */
-  #inputsOf(object: JsonObject, source: string, mark: SecretMark | undefined): string {
+  #inputsOf(
+    object: JsonObject,
+    source: string,
+    mark: SecretMark | undefined,
+    refusal: Verdict | null,
+  ): string {
     const { keyring } = this.#options;
     const record = keyRecordOf(object, keyring);
     const exposed = itemsUnder(record ?? {}, this.#compromised());
     // Without a key that may seal, a record gets no tag. It gets one as soon as there is a key.
     const recording = [record !== null, record === null && keyring.newest !== null];
-    return JSON.stringify([source, mark, ignoresDrift(object), exposed, ...recording]);
+    return JSON.stringify([
+      source,
+      mark,
+      ignoresDrift(object),
+      exposed,
+      ...recording,
+      refusal?.reason,
+    ]);
   }
 
   async #bringInSync(
@@ -259,6 +280,13 @@ export class Reconciler {
       if (waitMs > 0) return later(waitMs);
     }
 
+    const selector = selectorOf(object);
+    if (selector !== null) {
+      // What was watched may be older than the values: a label that was taken away before they were
+      // changed must count.
+      const refusal = await selectionRefusal(key, selector, this.#options.world, "now");
+      if (refusal !== null) return { verdict: refusal, wrote: false };
+    }
     let sealed: SealedSecret;
     let desired: Secret;
     let stamp: Stamp;
@@ -428,9 +456,13 @@ interface Result {
  * @internal for its test
  */
 export function sourceOf(sealed: JsonObject): string {
-  const { name, namespace, uid, annotations } = metadataOf(sealed);
-  const scope = scopeOf((asObject(annotations ?? {}) ?? {}) as Record<string, string>);
-  const recorded = [SOURCE_FORMAT, namespace, name, uid, scope, sealed["spec"]];
+  const { name, namespace, uid } = metadataOf(sealed);
+  const annotations = asObject(metadataOf(sealed)["annotations"] ?? null) ?? {};
+  const scope = scopeOf(annotations as Record<string, string>);
+  const selector = annotations[SELECTOR_ANNOTATION];
+  // Beside another scope, a selector makes the object invalid.
+  const scopes = selector === undefined ? scope : [scope, selector];
+  const recorded = [SOURCE_FORMAT, namespace, name, uid, scopes, sealed["spec"]];
   return createHash("sha256").update(JSON.stringify(recorded)).digest("base64url").slice(0, 22);
 }
 

@@ -31,6 +31,7 @@ export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly additionalNamespaces: string[];
   readonly labelSelector?: string;
   readonly namespaceSelector?: string;
+  readonly selectorScope: boolean;
   readonly allowSecretTypes: string[];
   readonly repairDrift: boolean;
   readonly skipRecreate: boolean;
@@ -92,6 +93,12 @@ const SCOPE_FLAGS: readonly FlagRow[] = [
   {
     flag: "--namespace-selector <selector>",
     words: "watch only namespaces with these labels",
+  },
+  {
+    flag: "--selector-scope [bool]",
+    words: "open values that are sealed for labels of namespaces",
+    read: readBoolean,
+    byDefault: "true",
   },
   {
     flag: "--allow-secret-types <list>",

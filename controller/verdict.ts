@@ -34,6 +34,8 @@ export type Reason =
   | "DriftIgnored"
   | "DriftContested"
   | "DecryptFailed"
+  | "NamespaceNotSelected"
+  | "NamespaceUnknown"
   | "TemplateFailed"
   | "Invalid"
   | "NotManaged"
@@ -49,6 +51,7 @@ type EventReason =
   | "DriftIgnored"
   | "DriftContested"
   | "KeyCompromised"
+  | "NamespaceNotSelected"
   | "ErrUnsealFailed"
   | "ErrUpdateFailed";
 
@@ -151,6 +154,37 @@ export const verdicts = {
       event: { reason: "ErrUnsealFailed", message: `Failed to unseal: ${message}` },
       metric: "unseal",
       next: ERROR_CODES[error.code].next,
+    };
+  },
+
+  namespaceNotSelected: (
+    namespace: string,
+    selector: string,
+    { hasSecret }: { readonly hasSecret: boolean },
+  ): Verdict => {
+    const stays = hasSecret ? "; the Secret stays as it is and gets no new values" : "";
+    const message =
+      `the labels of namespace ${bounded(namespace, MAX_NAME)} do not match ` +
+      `"${bounded(selector, MAX_NAME)}", which the values are sealed for${stays}`;
+    return {
+      synced: false,
+      reason: "NamespaceNotSelected",
+      message,
+      event: { reason: "NamespaceNotSelected", message },
+      metric: "unseal",
+      next: "wait",
+    };
+  },
+
+  namespaceUnknown: (namespace: string, reason: string): Verdict => {
+    const message = bounded(`the labels of namespace ${namespace} cannot be read: ${reason}`);
+    return {
+      synced: false,
+      reason: "NamespaceUnknown",
+      message,
+      event: { reason: "ErrUnsealFailed", message: `Failed to unseal: ${message}` },
+      metric: "unseal",
+      next: "retry",
     };
   },
 

@@ -11,6 +11,9 @@ export interface SecretMark {
   readonly resourceVersion: string;
 }
 
+/** Labels of an object, by key. */
+export type Labels = Readonly<Record<string, string>>;
+
 /**
  * Why a call to a world failed.
  * - `exists`: a Secret of that name already exists.
@@ -44,6 +47,16 @@ export interface World {
   sealedSecret(key: string): Promise<Observed | undefined>;
   /** Returns the last observed version of a Secret that the controller manages. */
   secretMark(key: string): SecretMark | undefined;
+  /**
+   * Returns the labels of a namespace, as last observed or as they are now.
+   * @throws WorldError refused if the world cannot know them
+   */
+  namespaceLabels(namespace: string, time: "seen" | "now"): Promise<Labels>;
+  /**
+   * How long labels of namespaces may change before the world asks for a reconcile of what depends on
+   * them; undefined if it asks at once.
+   */
+  readonly labelsPollMs: number | undefined;
   /** Reads the current Secret, no matter who owns it. Returns null if there is none. */
   readSecret(key: string): Promise<JsonObject | null>;
   /** @throws WorldError exists if the Secret already exists */

@@ -13,7 +13,13 @@ export type { Certificate } from "../shared/keys/keykind.ts";
 export { readCertificate as parseCertificate } from "../shared/keys/x509.ts";
 export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";
-export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";
+export {
+  type Scope,
+  scopeOf,
+  SCOPES,
+  selectorScope,
+  type SelectorScope,
+} from "../shared/sealing/scope.ts";
 export { formatSecret, parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 export { type JsonObject, objectsOf, type ObjectMeta } from "../shared/kubernetes/object.ts";
 export { changeItems, type ItemChanges, seal } from "../shared/sealing/seal.ts";

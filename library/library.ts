@@ -25,7 +25,13 @@ export { type SealingKey } from "../shared/keys/sealingkey.ts";
 export type { Envelope } from "../shared/envelopes/envelope.ts";
 export { formatManifests, type Json, type Surprise } from "../shared/manifest/manifest.ts";
 export { type Manifest, parseManifests } from "./manifests.ts";
-export { type Scope, SCOPES, scopeOf } from "../shared/sealing/scope.ts";
+export {
+  type Scope,
+  scopeOf,
+  SCOPES,
+  selectorScope,
+  type SelectorScope,
+} from "../shared/sealing/scope.ts";
 export { formatSecret, parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 export { type JsonObject, objectsOf, type ObjectMeta } from "../shared/kubernetes/object.ts";
 export { changeItems, type ItemChanges, reseal, seal } from "../shared/sealing/seal.ts";

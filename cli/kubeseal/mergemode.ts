@@ -2,6 +2,7 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
+import { bindsNamespace } from "../../shared/sealing/scope.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readText, samePlace } from "../../host/readfile.ts";
 import { writeFiles } from "../../host/writefiles.ts";
@@ -67,7 +68,7 @@ function preparing(
     const metadata = {
       ...parsed.metadata,
       name: name || flags.text("name") || parsed.metadata.name,
-      namespace: target.scope === "cluster-wide" ? declared : (chooseNamespace(declared) ?? ""),
+      namespace: bindsNamespace(target.scope) ? (chooseNamespace(declared) ?? "") : declared,
     };
     const secret = { ...parsed, metadata };
     chosen.set(secret, target);

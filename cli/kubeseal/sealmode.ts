@@ -2,8 +2,8 @@
 
 import { sealToText } from "../../shared/keys/kinds.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { labelBytes, scopeOf } from "../../shared/sealing/scope.ts";
-import { seal } from "../../shared/sealing/seal.ts";
+import { bindsNamespace, labelBytes } from "../../shared/sealing/scope.ts";
+import { declaredScope, seal } from "../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { usableCertificate } from "../cluster/certificatesource.ts";
 import { readBytes } from "../../host/readfile.ts";
@@ -31,13 +31,13 @@ function preparing(flags: Flags): Prepare {
   const chooseNamespace = choosingNamespace(flags);
   return (object, place) => {
     const parsed = readSecret(object, flags);
-    const scope = flags.scope ?? scopeOf(parsed.metadata.annotations);
+    const scope = flags.scope ?? declaredScope(parsed.metadata.annotations);
     const name = flags.text("name") ?? parsed.metadata.name;
     if (name === "") {
       throw new SignetError("secret-invalid", "missing metadata.name in input Secret");
     }
     const declared = parsed.metadata.namespace;
-    const namespace = scope === "cluster-wide" ? declared : chooseNamespace(declared);
+    const namespace = bindsNamespace(scope) ? chooseNamespace(declared) : declared;
     if (namespace === null) {
       throw new SignetError("secret-invalid", "secret must declare a namespace", {
         hint: "say metadata.namespace in the manifest, or --namespace on the command line",

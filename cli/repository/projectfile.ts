@@ -6,7 +6,7 @@ import { locate, SignetError } from "../../shared/errors.ts";
 import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import { HYBRID } from "../../shared/envelopes/hybrid.ts";
 import { type Json, parseManifests } from "../../shared/manifest/manifest.ts";
-import { type Scope, SCOPES } from "../../shared/sealing/scope.ts";
+import { type Scope, SCOPE_NAMES, selectorScope } from "../../shared/sealing/scope.ts";
 import { type PathPattern, PatternFault, pathPattern } from "./pathpattern.ts";
 import { PROJECT_FILE } from "./projectfolder.ts";
 
@@ -77,7 +77,9 @@ export interface Project {
 }
 
 const FIELDS =
-  "clusters paths scope newFile maxKeyAge maxDrillAge require rotation scan verify".split(" ");
+  "clusters paths scope selector newFile maxKeyAge maxDrillAge require rotation scan verify".split(
+    " ",
+  );
 const CLUSTER_FIELDS = ["certificate", "url", "context", "controller", "recovery"];
 const CONTROLLER_FIELDS = ["name", "namespace", "certificates"];
 
@@ -324,10 +326,23 @@ function optionalText(object: JsonObject, field: string, prefix: string): string
 
 function scopeAt(top: JsonObject): Scope | undefined {
   const text = optionalText(top, "scope", "");
-  if (text === undefined) return undefined;
-  const scope = SCOPES.find((each) => each === text);
-  if (scope === undefined) throw invalid(`must be one of ${SCOPES.join(", ")}`, "scope");
-  return scope;
+  const selector = optionalText(top, "selector", "");
+  if (text === undefined && selector === undefined) return undefined;
+  const scope = SCOPE_NAMES.find((each) => each === text);
+  if (scope === undefined) throw invalid(`must be one of ${SCOPE_NAMES.join(", ")}`, "scope");
+  if (scope !== "selector") {
+    if (selector === undefined) return scope;
+    throw invalid("is for scope: selector", "selector");
+  }
+  if (selector === undefined) {
+    throw invalid("is needed for scope: selector", "selector", "such as team=a");
+  }
+  try {
+    return selectorScope(selector);
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    throw invalid(error.message, "selector");
+  }
 }
 
 function daysAt(object: JsonObject, field: string): number | undefined {

@@ -3,7 +3,7 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { invalidNames } from "../../shared/kubernetes/object.ts";
-import { scopeOf } from "../../shared/sealing/scope.ts";
+import { bindsNamespace, scopeOf } from "../../shared/sealing/scope.ts";
 import { checkPlace } from "../../shared/sealing/seal.ts";
 import { type SealedSecret, sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import type { SealedObject } from "./sealedfiles.ts";
@@ -37,7 +37,7 @@ export function inItsNamespace(
   }
   const namespace = said === "" ? (given ?? "") : said;
   const placed = { ...sealed, metadata: { ...sealed.metadata, namespace } };
-  if (declared !== "" || scopeOf(sealed.metadata.annotations) === "cluster-wide") return placed;
+  if (declared !== "" || !bindsNamespace(scopeOf(sealed.metadata.annotations))) return placed;
   checkPlace(placed);
   if (invalidNames(placed.metadata).includes("namespace")) {
     throw new SignetError("secret-invalid", "the namespace is not a name that Kubernetes accepts", {

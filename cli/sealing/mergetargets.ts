@@ -9,7 +9,7 @@ import { editManifests } from "../../shared/manifest/edit.ts";
 import { type ManifestDocument, parseManifests, placeOf } from "../../shared/manifest/manifest.ts";
 import { editsBetween } from "../../shared/sealing/manifestedits.ts";
 import { type Scope, scopeOf, withScope } from "../../shared/sealing/scope.ts";
-import { seal } from "../../shared/sealing/seal.ts";
+import { declaredScope, seal } from "../../shared/sealing/seal.ts";
 import {
   KIND,
   merge,
@@ -99,7 +99,7 @@ export function checkScope(
   asked: { readonly scope?: Scope | undefined; readonly file: string },
   place: ErrorPlace,
 ): void {
-  const declared = scopeOf(metadata.annotations);
+  const declared = declaredScope(metadata.annotations);
   const wanted = asked.scope ?? (declared === "strict" ? scope : declared);
   if (wanted === scope) return;
   throw new SignetError(

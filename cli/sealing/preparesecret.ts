@@ -4,7 +4,8 @@
 import { currentContext } from "../../host/kubernetes/kubeconfigfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { parseSecret, type Secret } from "../../shared/kubernetes/secret.ts";
-import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
+import { bindsNamespace, type Scope } from "../../shared/sealing/scope.ts";
+import { declaredScope } from "../../shared/sealing/seal.ts";
 import { say } from "../terminal/messages.ts";
 import type { Prepare } from "./gather.ts";
 import { checkType } from "../../shared/kubernetes/typeditems.ts";
@@ -35,8 +36,9 @@ export function preparing(options: SecretOptions): Prepare {
 }
 
 function scopeFor({ metadata }: Secret, { scope, defaultScope }: SecretOptions): Scope {
-  const declared = scopeOf(metadata.annotations);
-  return scope ?? (declared === "strict" ? (defaultScope ?? declared) : declared);
+  if (scope !== undefined) return scope;
+  const declared = declaredScope(metadata.annotations);
+  return declared === "strict" ? (defaultScope ?? declared) : declared;
 }
 
 /** Adds the name and namespace that a Secret lacks. */
@@ -60,7 +62,7 @@ function completing(options: SecretOptions): (secret: Secret) => Secret {
         hint: "say it in the manifest, or with --name",
       });
     }
-    if (namespace !== "" || scope === "cluster-wide") {
+    if (namespace !== "" || !bindsNamespace(scope)) {
       return { ...secret, metadata: { ...metadata, name, namespace } };
     }
     const found = fromContext(name);

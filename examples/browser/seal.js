@@ -8,6 +8,7 @@ import {
   parseManifests,
   parseSecret,
   seal,
+  selectorScope,
   SignetError,
 } from "kube-signet/browser";
 
@@ -54,11 +55,17 @@ async function sealAll(objects, pem, scope) {
   return formatManifests(sealed, "yaml");
 }
 
+/** Undefined where the annotations of the Secrets say it. */
+function chosenScope() {
+  const scope = field("scope").value || undefined;
+  return scope === "selector" ? selectorScope(field("selector").value) : scope;
+}
+
 async function show() {
   field("sealed").value = "";
   field("copy").disabled = true;
   try {
-    const scope = field("scope").value || undefined;
+    const scope = chosenScope();
     const manifests = field("secret").value;
     const objects = manifests.trim() === "" ? filledIn() : pasted(manifests);
     field("sealed").value = await sealAll(objects, field("certificate").value, scope);

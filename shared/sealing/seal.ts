@@ -11,7 +11,20 @@ import {
 } from "../keys/kinds.ts";
 import { SignetError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
-import { labelBytes, type Scope, scopeAnnotations, scopeOf, withScope } from "./scope.ts";
+import {
+  type Annotations,
+  bindsNamespace,
+  labelBytes,
+  type Scope,
+  scopeAnnotations,
+  scopeFault,
+  scopeOf,
+  SCOPES,
+  SELECTOR_ANNOTATION,
+  selectorIn,
+  selectorScope,
+  withScope,
+} from "./scope.ts";
 import { type SealedSecret, sealedSecretError, stampOf } from "./sealedsecret.ts";
 import { isItemName, type Secret } from "../kubernetes/secret.ts";
 import { quotesObject, serverFieldsRemoved } from "../kubernetes/object.ts";
@@ -20,20 +33,47 @@ import { Trials } from "../keys/trials.ts";
 import { MAX_FAILURES, openLegacy, openValues } from "./unseal.ts";
 
 /**
+ * Returns the scope that the annotations of a Secret set, with a selector in its canonical spelling.
+ * @throws SignetError secret-invalid if they set none that can be used
+ */
+export function declaredScope(annotations: Annotations): Scope {
+  const fault = scopeFault(annotations, "any");
+  if (fault === null) return canonicalScope(scopeOf(annotations));
+  const field = `metadata.annotations.${SELECTOR_ANNOTATION}`;
+  throw new SignetError("secret-invalid", fault, { place: { field } });
+}
+
+/** @throws SignetError secret-invalid if a selector cannot be used; Error if there is no such scope */
+function canonicalScope(scope: Scope): Scope {
+  const selector = selectorIn(scope);
+  if (selector !== null) return selectorScope(selector);
+  if (SCOPES.some((each) => each === scope)) return scope;
+  throw new Error(`there is no scope "${scope}"`);
+}
+
+/**
  * Seals a Secret. `scope`: overrides the scope that the Secret's annotations set.
- * @throws SignetError secret-invalid if the Secret has no name, or no namespace although its scope
- *   requires one
+ * @throws SignetError secret-invalid if the Secret has no name, no namespace although its scope
+ *   requires one, or annotations that set no usable scope
  */
 export async function seal(
   secret: Secret,
   certificate: Certificate,
-  scope: Scope = scopeOf(secret.metadata.annotations),
+  scope: Scope = declaredScope(secret.metadata.annotations),
+): Promise<SealedSecret> {
+  return sealIn(canonicalScope(scope), secret, certificate);
+}
+
+async function sealIn(
+  scope: Scope,
+  secret: Secret,
+  certificate: Certificate,
 ): Promise<SealedSecret> {
   const { name, namespace, labels, annotations, rest } = secret.metadata;
   if (name === "") {
     throw new SignetError("secret-invalid", "missing metadata.name in input Secret");
   }
-  if (namespace === "" && scope !== "cluster-wide") {
+  if (namespace === "" && bindsNamespace(scope)) {
     throw new SignetError("secret-invalid", "secret must declare a namespace", {
       hint: "set metadata.namespace in the manifest, or use --namespace",
     });
@@ -91,9 +131,9 @@ export interface ItemChanges {
  */
 export function checkPlace({ metadata }: SealedSecret): void {
   const scope = scopeOf(metadata.annotations);
-  const needed = { strict: ["namespace", "name"], "namespace-wide": ["namespace"] } as const;
-  if (scope === "cluster-wide") return;
-  const field = needed[scope].find((each) => metadata[each] === "");
+  if (!bindsNamespace(scope)) return;
+  const needed = scope === "strict" ? (["namespace", "name"] as const) : (["namespace"] as const);
+  const field = needed.find((each) => metadata[each] === "");
   if (field === undefined) return;
   throw new SignetError("secret-invalid", `has no ${field}, to which the values are bound`, {
     hint: `set metadata.${field} in the file, or use --${field} with \`signet set\` or \`signet seal --merge-into\``,

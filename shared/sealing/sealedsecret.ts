@@ -4,7 +4,7 @@
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { SignetError } from "../errors.ts";
 import type { Json } from "../manifest/manifest.ts";
-import { labelBytes, scopeOf } from "./scope.ts";
+import { bindsNamespace, labelBytes, scopeFault, scopeOf, SELECTOR_ANNOTATION } from "./scope.ts";
 import {
   asObject,
   describeObject,
@@ -74,8 +74,13 @@ export function parseSealedSecret(object: JsonObject, names: Names = "valid"): S
   const legacyData = typeof legacy === "string" ? decodeBase64(legacy) : null;
   if (legacy !== null && legacyData === null)
     throw sealedSecretError("must be base64", "spec.data");
+  const metadata = parseMetadata(object["metadata"] ?? null, "sealedsecret-invalid", { names });
+  const fault = scopeFault(metadata.annotations);
+  if (fault !== null) {
+    throw sealedSecretError(fault, `metadata.annotations.${SELECTOR_ANNOTATION}`);
+  }
   return {
-    metadata: parseMetadata(object["metadata"] ?? null, "sealedsecret-invalid", { names }),
+    metadata,
     encryptedData,
     template: parseTemplate(mapping(spec["template"], "spec.template"), names),
     legacyData: legacyData ?? undefined,
@@ -141,7 +146,7 @@ export function sealedForOf({
   const said = annotations[SEALED_FOR_ANNOTATION];
   const scope = scopeOf(annotations);
   // Without a namespace in the file, `kubectl apply` chooses one.
-  if (said === undefined || (namespace === "" && scope !== "cluster-wide")) return null;
+  if (said === undefined || (namespace === "" && bindsNamespace(scope))) return null;
   return { said, needed: formatSealedFor(scope, labelBytes(scope, namespace, name)) };
 }
 

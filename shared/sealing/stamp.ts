@@ -1,7 +1,7 @@
 // The annotations that say which key each value was sealed with, and for which place.
 // SPEC.md, "Stamps".
 
-import type { Scope } from "./scope.ts";
+import { type Scope, selectorIn } from "./scope.ts";
 
 /** The scope and label that the values were bound to when sealed. The original ignores it. */
 export const SEALED_FOR_ANNOTATION = "kube-signet/sealed-for";
@@ -79,7 +79,11 @@ export function withSealedFor(
     : { ...annotations, [SEALED_FOR_ANNOTATION]: sealedFor };
 }
 
-/** Formats the sealed-for annotation: `strict demo/db`, `namespace-wide demo`, `cluster-wide`. */
+/**
+ * Formats the sealed-for annotation: `strict demo/db`, `namespace-wide demo`, `selector team=a`,
+ * `cluster-wide`.
+ */
 export function formatSealedFor(scope: Scope, label: Uint8Array): string {
+  if (selectorIn(scope) !== null) return scope;
   return `${scope} ${new TextDecoder().decode(label)}`.trimEnd();
 }

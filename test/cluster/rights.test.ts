@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterEach, expect, it } from "vitest";
+import type { Scope } from "../../shared/sealing/scope.ts";
 import { renderObjects } from "../interop/helm.ts";
 import { partPath } from "../parts/parts.ts";
 import {
@@ -138,6 +139,12 @@ async function live(controller: RunningController, namespace: string): Promise<K
   const path = `/api/v1/namespaces/${namespace}/secrets/db`;
   await plane.apply(await sealed(certificate, declared));
   await untilVerdict(plane, namespace, "db", "Unsealed");
+  // By the labels of the namespace, which it has to read.
+  const own = "selector kubernetes.io/metadata.name=" + namespace;
+  const stringData = { token: "one" };
+  const byLabels = { namespace, name: "by-labels", stringData, scope: own as Scope };
+  await plane.apply(await sealed(certificate, byLabels));
+  await untilData(plane, namespace, "by-labels", stringData);
   const object = await sealed(certificate, { ...declared, stringData: { password: "two" } });
   await plane.apply(object);
   await untilData(plane, namespace, "db", { password: "two" });

@@ -26,6 +26,7 @@ beforeEach(async () => {
     namespaces: undefined,
     labelSelector: undefined,
     namespaceSelector: undefined,
+    selectorScope: true,
     onChange: () => undefined,
     log: createLog("INFO", "json", () => undefined),
     now: () => new Date(),

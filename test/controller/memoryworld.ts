@@ -4,6 +4,7 @@ import { SECRET_LABEL } from "../../controller/decide.ts";
 import { type Observed, observedOf } from "../../controller/observed.ts";
 import {
   type Event,
+  type Labels,
   type SecretMark,
   type World,
   WorldError,
@@ -12,7 +13,7 @@ import {
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { formatSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 
-type Call = "read" | "create" | "replace" | "delete" | "status" | "event";
+type Call = "labels" | "read" | "create" | "replace" | "delete" | "status" | "event";
 
 /** Keeps the promises that world.ts makes. Like a cluster, it watches labelled Secrets only. */
 export class MemoryWorld implements World {
@@ -24,6 +25,11 @@ export class MemoryWorld implements World {
   readonly events: Event[] = [];
   /** What happens between the reconciler's decision to make a call and the call itself, once. */
   readonly meanwhile = new Map<Call, () => void>();
+  /** Labels by namespace. */
+  readonly labels = new Map<string, Labels>();
+  /** Labels that no watch told of yet. */
+  readonly newLabels = new Map<string, Labels>();
+  labelsPollMs: number | undefined = undefined;
   #version = 0;
 
   /** The next call of this kind fails. */
@@ -52,6 +58,13 @@ export class MemoryWorld implements World {
     const secret = this.secrets.get(key);
     const labels = asObject(metadataOf(secret ?? {})["labels"] ?? null) ?? {};
     return secret === undefined || labels[SECRET_LABEL] === undefined ? undefined : markIn(secret);
+  }
+
+  namespaceLabels(namespace: string, time: "seen" | "now"): Promise<Labels> {
+    return this.#call("labels", `${namespace} ${time}`, () => {
+      const seen = this.labels.get(namespace) ?? {};
+      return time === "now" ? (this.newLabels.get(namespace) ?? seen) : seen;
+    });
   }
 
   readSecret(key: string): Promise<JsonObject | null> {

@@ -100,6 +100,7 @@ export async function sealedObjects(): Promise<JsonObject[]> {
   const secret = parseSecret(plainSecret({ password: CANARY, user: `${CANARY}-2` }));
   const strict = formatSealedSecret(await seal(secret, certificate(), "strict"));
   const wide = formatSealedSecret(await seal(secret, certificate(), "cluster-wide"));
+  const selected = formatSealedSecret(await seal(secret, certificate(), "selector team=a"));
   const spec = strict["spec"] as JsonObject;
   const template = {
     data: {
@@ -112,7 +113,7 @@ export async function sealedObjects(): Promise<JsonObject[]> {
     },
     type: "Opaque",
   };
-  return [strict, wide, { ...strict, spec: { ...spec, template } }, await mixedObject()];
+  return [strict, wide, selected, { ...strict, spec: { ...spec, template } }, await mixedObject()];
 }
 
 /** A SealedSecret with a value of each kind. */
@@ -157,6 +158,8 @@ export const SEALED_WORDS = [
     "kube-signet/sealed-for",
     "kube-signet/drift",
     "kube-signet/secret",
+    "kube-signet/namespace-selector",
   ],
+  ...["team=a", "team in (a,b)", "team notin (a)", "!team", "(", ")", ",", "=", "!=", " "],
   ...["observedGeneration", "conditions", "secret", "Synced", "reason", "message", "sealedUnder"],
 ];

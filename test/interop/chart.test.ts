@@ -112,10 +112,21 @@ describe("rights", () => {
     },
     { apiGroups: [""], resources: ["events"], verbs: ["create"] },
   ];
+  const namespacesTo = (...verbs: string[]): Rule => ({
+    apiGroups: [""],
+    resources: ["namespaces"],
+    verbs,
+  });
 
   test("are these in every namespace by default", () => {
     const all = render();
-    expect(ofKind("ClusterRole", all).map(({ rules }) => rules)).toEqual([RECONCILE]);
+    expect(ofKind("ClusterRole", all).map(({ rules }) => rules)).toEqual([
+      [...RECONCILE, namespacesTo("list", "watch")],
+    ]);
+    const without = render("--set", "selectorScope=false");
+    expect(ofKind("ClusterRole", without).map(({ rules }) => rules)).toEqual([RECONCILE]);
+    expect(args(all)).not.toContain("--selector-scope=false");
+    expect(args(without)).toContain("--selector-scope=false");
     expect(ofKind("Role", all).map(identity)).toEqual([
       "Role kube-system/sealed-secrets-controller-certificates",
       "Role kube-system/sealed-secrets-controller-certificates-reader",
@@ -135,7 +146,7 @@ describe("rights", () => {
       "Role kube-system/signet-controller",
       "Role shop/signet-controller",
     ]);
-    for (const { rules } of roles) expect(rules).toEqual(RECONCILE);
+    for (const { rules } of roles) expect(rules).toEqual([...RECONCILE, namespacesTo("get")]);
     expect(args(all)).toContain("--all-namespaces=false");
     expect(args(all)).toContain("--additional-namespaces=shop,billing");
   });

@@ -142,6 +142,7 @@ describe("Gatekeeper", () => {
       "signet-key-size",
       "signet-plaintext-secrets",
       "signet-scopes-namespace-wide",
+      "signet-scopes-selector",
       "signet-scopes-strict",
     ]);
   });

@@ -55,6 +55,7 @@ export const POLICY_NAMESPACES: Readonly<Record<string, Readonly<Record<string, 
   shop: {},
   narrow: { "kube-signet/widest-scope": "namespace-wide" },
   strict: { "kube-signet/widest-scope": "strict" },
+  selected: { "kube-signet/widest-scope": "selector" },
   wide: { "kube-signet/widest-scope": "cluster-wide" },
   quantum: {},
   misspelt: { "kube-signet/widest-scope": "namespacewide" },
@@ -212,29 +213,42 @@ async function scopeCases(seal: Seal): Promise<PolicyCase[]> {
   const inPlace = (namespace: string, scope: Scope): string => `${scope} in ${namespace}`;
   const allowed: [string, Scope][] = [
     ["shop", "cluster-wide"],
+    ["shop", "selector team=a"],
     ["wide", "cluster-wide"],
+    ["selected", "namespace-wide"],
+    ["selected", "selector team=a"],
     ["narrow", "strict"],
     ["narrow", "namespace-wide"],
     ["strict", "strict"],
     ["misspelt", "strict"],
   ];
   const refused: [string, Scope][] = [
+    ["selected", "cluster-wide"],
+    ["narrow", "selector team=a"],
     ["narrow", "cluster-wide"],
     ["strict", "namespace-wide"],
+    ["strict", "selector team=a"],
     ["strict", "cluster-wide"],
     ["misspelt", "namespace-wide"],
   ];
   const cases: PolicyCase[] = [];
+  const nameOf = (scope: Scope): string => scope.split(" ")[0] ?? "";
   for (const [namespace, scope] of allowed) {
-    const object = await seal(`scope-${scope}`, { namespace, scope });
+    const object = await seal(`scope-${nameOf(scope)}`, { namespace, scope });
     cases.push({ what: inPlace(namespace, scope), object });
   }
   for (const [namespace, scope] of refused) {
-    const object = await seal(`scope-${scope}`, { namespace, scope });
-    const says = `is ${scope}, and the namespace allows`;
+    const object = await seal(`scope-${nameOf(scope)}`, { namespace, scope });
+    const says = `is ${nameOf(scope)}, and the namespace allows`;
     cases.push({ what: inPlace(namespace, scope), object, ...wide, says });
   }
   const said = { "sealedsecrets.bitnami.com/cluster-wide": "yes" };
+  const both = { ...scopeAnnotations("selector team=a"), ...scopeAnnotations("cluster-wide") };
+  cases.push({
+    what: "with a selector beside a wider scope",
+    object: await seal("scope-both", { namespace: "selected", annotations: both }),
+    ...wide,
+  });
   cases.push({
     what: "with an annotation that asks for nothing",
     object: await seal("scope-said", { namespace: "strict", annotations: said }),

@@ -2,7 +2,7 @@
 // SPEC.md, "SealedSecrets", "Templates", "Secrets".
 
 import { envelopeBytes } from "../../shared/envelopes/rsa.ts";
-import { base64, bytes, type Case, certificateOf, CLUSTER_WIDE, json, NAMESPACE_WIDE, ORIGINAL, originalSealed, originalUnsealed, ourEnvelope, OURS, ourValue, type Place, type Sections, STRICT } from "./tools.ts";
+import { base64, bytes, type Case, certificateOf, CLUSTER_WIDE, json, NAMESPACE_WIDE, ORIGINAL, originalSealed, originalUnsealed, ourEnvelope, OURS, ourValue, type Place, type Sections, SELECTOR, STRICT } from "./tools.ts";
 
 const SCOPED = "sealedsecrets.bitnami.com";
 
@@ -87,6 +87,9 @@ metadata:
 ${metadata}spec:
 ${data}${template}`;
 }
+
+const selectorSaid = (text: string): string =>
+  `  annotations:\n    kube-signet/namespace-selector: ${JSON.stringify(text)}\n`;
 
 const SECRET = {
   apiVersion: "v1",
@@ -210,6 +213,56 @@ const SCOPES: readonly Case[] = [
     comment: 'Only the exact text "true" counts: this one is strict.',
     by: "hand",
     sealed: () => around({ metadata: `  annotations:\n    ${SCOPED}/cluster-wide: "True"\n` }),
+  }),
+  opened({
+    name: "selector",
+    comment: "An annotation says which namespaces; the original ignores it and opens nothing.",
+    by: OURS,
+    headers: { original: "refused" },
+    sealed: () => around({ place: SELECTOR, metadata: selectorSaid("team=a") }),
+    secret: SECRET,
+  }),
+  ...(
+    [
+      ["respelled", "Another spelling of the selector than the canonical one.", "team in (a)"],
+      ["empty", "A selector of all namespaces.", ""],
+      ["of-no-label", "It asks for no label, so namespaces without any would match.", "team!=b"],
+      ["not-one", "No selector.", "team=a,"],
+      ["compares", "Comparisons of numbers are not part of it.", "team=a,rank>1"],
+    ] as const
+  ).map(([name, comment, text]) =>
+    refused("sealedsecret-invalid", {
+      name: `selector-${name}`,
+      comment,
+      headers: { original: "refused" },
+      sealed: () => around({ place: SELECTOR, metadata: selectorSaid(text) }),
+    }),
+  ),
+  refused("sealedsecret-invalid", {
+    name: "selector-beside-cluster-wide",
+    comment: "Two scopes are said. The original knows the other one, and opens it.",
+    headers: { original: "opened" },
+    sealed: () =>
+      around({
+        place: CLUSTER_WIDE,
+        metadata: `${selectorSaid("team=a")}    ${SCOPED}/cluster-wide: "true"\n`,
+      }),
+  }),
+  refused("decrypt-failed", {
+    name: "selector-changed",
+    comment: "Sealed for team=a, and the annotation was changed to another selector.",
+    headers: { items: "password" },
+    sealed: () => around({ place: SELECTOR, metadata: selectorSaid("team=b") }),
+  }),
+  refused("decrypt-failed", {
+    name: "selector-from-template",
+    comment: "The selector is the SealedSecret's own; an annotation in the template is none.",
+    headers: { items: "password" },
+    sealed: () =>
+      around({
+        place: SELECTOR,
+        template: `  template:\n    metadata:\n      annotations:\n        kube-signet/namespace-selector: team=a\n`,
+      }),
   }),
   refused("decrypt-failed", {
     name: "scope-from-template",

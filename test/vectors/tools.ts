@@ -37,6 +37,11 @@ export interface Place {
 export const STRICT: Place = { scope: "strict", namespace: "demo", name: "db" };
 export const NAMESPACE_WIDE: Place = { ...STRICT, scope: "namespace-wide" };
 export const CLUSTER_WIDE: Place = { ...STRICT, scope: "cluster-wide" };
+export const SELECTOR: Place = { ...STRICT, scope: "selector team=a" };
+export const SELECTORS: Place = {
+  ...STRICT,
+  scope: "selector !frozen,env!=prod,kubernetes.io/metadata.name in (demo,shop),team=a,tier",
+};
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 export const base64 = (data: Uint8Array): string => Buffer.from(data).toString("base64");
 export const sha256 = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");

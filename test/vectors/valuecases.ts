@@ -3,7 +3,7 @@
 
 import { constants } from "node:crypto";
 import { envelopeBytes } from "../../shared/envelopes/rsa.ts";
-import { base64, bytes, type Case, CLUSTER_WIDE, NAMESPACE_WIDE, oddValue, ORIGINAL, originalValue, ourEnvelope, OURS, ourValue, type Place, type Sections, sha256, STRICT } from "./tools.ts";
+import { base64, bytes, type Case, CLUSTER_WIDE, NAMESPACE_WIDE, oddValue, ORIGINAL, originalValue, ourEnvelope, OURS, ourValue, type Place, type Sections, SELECTOR, SELECTORS, sha256, STRICT } from "./tools.ts";
 import type { KeyName, ValueFailure } from "./vectors.ts";
 
 const PASSWORD = bytes("hunter2");
@@ -86,6 +86,30 @@ const SEALED: readonly Case[] = [
       one("large", "64 KiB.", LARGE),
       one("unicode", "UTF-8 of one to four bytes, and a line break at the end.", UNICODE),
     ];
+  }),
+];
+
+const SELECTED: readonly Case[] = [
+  opened(PASSWORD, "first", {
+    name: "selector-ours",
+    comment: "The label is FF and the text kube-signet/selector team=a.",
+    by: OURS,
+    place: SELECTOR,
+    make: () => ourValue(PASSWORD, "first", SELECTOR),
+  }),
+  opened(PASSWORD, "first", {
+    name: "selector-all-operators-ours",
+    comment: "Each way to ask for a label, in the canonical order.",
+    by: OURS,
+    place: SELECTORS,
+    make: () => ourValue(PASSWORD, "first", SELECTORS),
+  }),
+  opened(PASSWORD, "first", {
+    name: "selector-moved",
+    comment: "Found in another namespace under another name: neither is bound.",
+    by: OURS,
+    place: { scope: SELECTOR.scope, namespace: "other", name: "else" },
+    make: () => ourValue(PASSWORD, "first", SELECTOR),
   }),
 ];
 
@@ -299,6 +323,38 @@ const labelled = (name: string, comment: string, sealedFor: Place, place: Place)
     make: () => originalValue(PASSWORD, "first", sealedFor),
   });
 
+const labelledByUs = (name: string, comment: string, sealedFor: Place, place: Place): Case =>
+  refused("wrong-label", {
+    name,
+    comment,
+    by: OURS,
+    place,
+    headers: { for: `${sealedFor.scope} ${sealedFor.namespace} ${sealedFor.name}` },
+    make: () => ourValue(PASSWORD, "first", sealedFor),
+  });
+
+const NOT_SELECTED: readonly Case[] = [
+  labelledByUs("selector-as-strict", "Sealed for a selector, found as strict.", SELECTOR, STRICT),
+  labelledByUs(
+    "selector-as-namespace-wide",
+    "Sealed for a selector, found as namespace-wide.",
+    SELECTOR,
+    NAMESPACE_WIDE,
+  ),
+  labelledByUs(
+    "selector-as-cluster-wide",
+    "Sealed for a selector, found as cluster-wide.",
+    SELECTOR,
+    CLUSTER_WIDE,
+  ),
+  labelledByUs("selector-as-another", "Sealed for another selector.", SELECTOR, {
+    ...SELECTOR,
+    scope: "selector team=b",
+  }),
+  labelledByUs("selector-as-a-wider-one", "Sealed for one of its requirements.", SELECTORS, SELECTOR),
+  labelledByUs("cluster-wide-as-selector", "Sealed cluster-wide.", CLUSTER_WIDE, SELECTOR),
+];
+
 const WRAP: readonly Case[] = [
   refused("key-part-too-large", {
     name: "all-ones",
@@ -436,8 +492,10 @@ const BODY: readonly Case[] = [
 export const VALUE_CASES: readonly Case[] = [
   ...SEALED,
   ...OPENED,
+  ...SELECTED,
   ...TEXT,
   ...LENGTH,
+  ...NOT_SELECTED,
   ...WRAP,
   ...BODY,
 ];

@@ -41,7 +41,7 @@ are checked in this order: where, who, what, and what changed.
   resource: sealedsecrets
   variables:
     - name: scopes
-      expression: '["strict", "namespace-wide", "cluster-wide"]'
+      expression: '["strict", "namespace-wide", "selector", "cluster-wide"]'
     - name: scope
       expression: >-
         {{- include "signet.scopeOf" "object" | nindent 8 }}
@@ -155,6 +155,8 @@ object.spec.?data == oldObject.spec.?data
 {{- define "signet.scopeOf" -}}
 ({{ . }}.metadata.?annotations[?"sealedsecrets.bitnami.com/cluster-wide"].orValue("") == "true"
 ? "cluster-wide"
+: {{ . }}.metadata.?annotations[?"kube-signet/namespace-selector"].orValue("") != ""
+? "selector"
 : {{ . }}.metadata.?annotations[?"sealedsecrets.bitnami.com/namespace-wide"].orValue("") == "true"
 ? "namespace-wide" : "strict")
 {{- end }}
@@ -169,12 +171,16 @@ misspelled label allows only the narrowest.
   parameters: {widest: namespace-wide}
   namespaceSelector:
     matchLabels: { {{- $label }}: namespace-wide}
+- suffix: selector
+  parameters: {widest: selector}
+  namespaceSelector:
+    matchLabels: { {{- $label }}: selector}
 - suffix: strict
   parameters: {widest: strict}
   namespaceSelector:
     matchExpressions:
       - {key: {{ $label }}, operator: Exists}
-      - {key: {{ $label }}, operator: NotIn, values: [namespace-wide, cluster-wide]}
+      - {key: {{ $label }}, operator: NotIn, values: [namespace-wide, selector, cluster-wide]}
 {{- if ne . "cluster-wide" }}
 - suffix: default
   parameters: {widest: {{ . }}}

@@ -8,10 +8,10 @@ import { SignetError } from "../../../shared/errors.ts";
 import { parseMetadata } from "../../../shared/kubernetes/object.ts";
 import type { Secret } from "../../../shared/kubernetes/secret.ts";
 import { formatManifests } from "../../../shared/manifest/manifest.ts";
-import { SCOPES } from "../../../shared/sealing/scope.ts";
 import { seal } from "../../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../../shared/sealing/sealedsecret.ts";
 import {
+  askedScope,
   type Connected,
   connection,
   dryRunOption,
@@ -19,9 +19,10 @@ import {
   jsonOption,
   list,
   pinOption,
-  scopeWords,
+  type ScopeFlags,
   sealingAlgorithmOption,
   withConnection,
+  withScopeOptions,
   withSecretForms,
 } from "../../options.ts";
 import { findProject } from "../../repository/project.ts";
@@ -50,18 +51,19 @@ Examples:
 export function define(command: Command): void {
   withConnection(
     withSecretForms(
-      command
-        .argument("[NAME]")
-        .usage("[OPTION...] [NAME]")
-        .description("Makes a Secret from answers or flags, and writes it sealed.")
-        .option("-n, --namespace <NAMESPACE>", "its namespace")
-        .addOption(
-          list(
-            "--cluster <NAME|all>",
-            "the cluster of signet.yaml; several may be named",
-          ).conflicts("cert"),
-        )
-        .addOption(new Option("--scope <SCOPE>", scopeWords).choices(SCOPES))
+      withScopeOptions(
+        command
+          .argument("[NAME]")
+          .usage("[OPTION...] [NAME]")
+          .description("Makes a Secret from answers or flags, and writes it sealed.")
+          .option("-n, --namespace <NAMESPACE>", "its namespace")
+          .addOption(
+            list(
+              "--cluster <NAME|all>",
+              "the cluster of signet.yaml; several may be named",
+            ).conflicts("cert"),
+          ),
+      )
         .option("-w, --output <FILE>", "write there (default: as newFile of signet.yaml says)")
         .addOption(flag("--per-cluster", "ask for, or generate, another value for each cluster"))
         .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
@@ -72,13 +74,14 @@ export function define(command: Command): void {
     ),
   )
     .addHelpText("after", HELP)
-    .action(
-      (
-        name: string | undefined,
-        { cluster, ...flags }: Connected<Omit<NewOptions, "clusters"> & { cluster: string[] }>,
-      ) => runNew(name, { ...connection(flags), clusters: cluster }),
+    .action((name: string | undefined, { cluster, ...flags }: NewFlags) =>
+      runNew(name, { ...askedScope(connection(flags)), clusters: cluster }),
     );
 }
+
+type NewFlags = Connected<
+  Omit<NewOptions, "clusters" | "scope"> & ScopeFlags & { cluster: string[] }
+>;
 
 /** @throws SignetError; then nothing was written */
 async function runNew(name: string | undefined, options: NewOptions): Promise<void> {

@@ -4,7 +4,7 @@ import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { readBytes, statIfThere } from "../../../host/readfile.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import { isItemName } from "../../../shared/kubernetes/secret.ts";
-import { SCOPES } from "../../../shared/sealing/scope.ts";
+import { bindsNamespace } from "../../../shared/sealing/scope.ts";
 import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
 import { type ClusterValues, readClusterValues, type Values } from "../../sealing/values.ts";
 import { generatePassword } from "../../../shared/sealing/randompassword.ts";
@@ -44,12 +44,12 @@ export async function planFromAnswers(
     });
   }
   const name = given ?? (await askText("Name of the Secret:", "", nameFault));
-  const scope = options.scope ?? project?.scope ?? SCOPES[0];
+  const scope = options.scope ?? project?.scope ?? "strict";
   const namespace =
     options.namespace ??
-    (scope === "cluster-wide"
-      ? ""
-      : await askText("Namespace:", currentContext(options)?.namespace ?? "", nameFault));
+    (bindsNamespace(scope)
+      ? await askText("Namespace:", currentContext(options)?.namespace ?? "", nameFault)
+      : "");
   const clusters = await askClusters(options, project);
   // Report errors before the user types.
   for (const cluster of clusters.length === 0 ? [null] : clusters) {

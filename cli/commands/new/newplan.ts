@@ -2,7 +2,7 @@
 
 import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
-import type { Scope } from "../../../shared/sealing/scope.ts";
+import { bindsNamespace, type Scope } from "../../../shared/sealing/scope.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { clusterNamed } from "../../repository/project.ts";
 import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
@@ -60,7 +60,7 @@ export async function planFromFlags(
   }
   const scope = options.scope ?? project?.scope ?? "strict";
   const namespace = options.namespace ?? namespaceOfContext(name, scope, options);
-  if (namespace === "" && scope !== "cluster-wide") {
+  if (namespace === "" && bindsNamespace(scope)) {
     throw new SignetError("usage", "which namespace is it for?", { hint: "say --namespace" });
   }
   let clusters = chosenClusters(options, project);
@@ -84,7 +84,7 @@ export function namesOf(clusters: readonly ProjectCluster[]): string[] {
 
 /** Prints the namespace, as the command line does not show it. */
 function namespaceOfContext(name: string, scope: Scope, options: NewOptions): string {
-  if (scope === "cluster-wide") return "";
+  if (!bindsNamespace(scope)) return "";
   const context = currentContext(options);
   if (context === null || context.namespace === "") return "";
   say(

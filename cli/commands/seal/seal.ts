@@ -2,21 +2,22 @@
 // SPEC.md, "Command line", "Sealing".
 
 import { basename, dirname, join } from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { statIfThere } from "../../../host/readfile.ts";
 import { locateAsync, SignetError } from "../../../shared/errors.ts";
 import type { Certificate } from "../../../shared/keys/keykind.ts";
 import type { JsonObject } from "../../../shared/kubernetes/object.ts";
-import { SCOPES } from "../../../shared/sealing/scope.ts";
 import { seal } from "../../../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../../../shared/sealing/sealedsecret.ts";
 import {
+  askedScope,
   type Connected,
   connection,
   flag,
   formatOption,
-  scopeWords,
+  type ScopeFlags,
   withCertificate,
+  withScopeOptions,
   withSecretForms,
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
@@ -44,7 +45,8 @@ Who seals needs the certificate only: --cert, else that of the cluster which sig
 path is for, else $SIGNET_CERT or $SEALED_SECRETS_CERT, else the cluster's controller is asked.
 
 A value opens only in the place that it is sealed for. Its scope says how narrow that is: strict,
-the same namespace and name (the default); namespace-wide, any name in it; cluster-wide, anywhere.
+the same namespace and name (the default); namespace-wide, any name in it; selector, any name in each
+namespace whose labels match --selector, which whoever labels namespaces decides; cluster-wide, anywhere.
 The manifest may say it with an annotation; --scope overrides that.
 
 Example:
@@ -60,13 +62,14 @@ Example:
 export function define(command: Command): void {
   withCertificate(
     withSecretForms(
-      command
-        .argument("[FILE|FOLDER...]")
-        .usage("[OPTION...] [FILE|FOLDER...]")
-        .description(
-          "Seals Secrets into SealedSecrets, which only the cluster's controller can open.",
-        )
-        .addOption(new Option("--scope <SCOPE>", scopeWords).choices(SCOPES))
+      withScopeOptions(
+        command
+          .argument("[FILE|FOLDER...]")
+          .usage("[OPTION...] [FILE|FOLDER...]")
+          .description(
+            "Seals Secrets into SealedSecrets, which only the cluster's controller can open.",
+          ),
+      )
         .option("-n, --namespace <NAMESPACE>", "the namespace of Secrets that declare none")
         .option("--name <NAME>", "the name of a Secret that declares none")
         .addOption(formatOption("format of the result (default: that of the input)"))
@@ -80,8 +83,8 @@ export function define(command: Command): void {
     ),
   )
     .addHelpText("after", HELP)
-    .action(async (names: string[], flags: Connected<SealOptions & { mergeInto?: string }>) => {
-      const { mergeInto, ...options } = connection(flags);
+    .action(async (names: string[], flags: SealFlags) => {
+      const { mergeInto, ...options } = askedScope(connection(flags));
       checkSources(names, options);
       if (mergeInto === undefined) {
         await runSeal(names, options);
@@ -93,6 +96,7 @@ export function define(command: Command): void {
 }
 
 type SealOptions = GivenCertificate & SecretOptions & SecretSources & OutputOptions;
+type SealFlags = Connected<Omit<SealOptions, "scope"> & ScopeFlags & { mergeInto?: string }>;
 
 /** @throws SignetError, or an AggregateError of them; then nothing was written */
 async function runSeal(names: readonly string[], options: SealOptions): Promise<void> {

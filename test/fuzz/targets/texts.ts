@@ -3,6 +3,11 @@
 import { formatEnvFile } from "../../../controller/envfile.ts";
 import { decodeBase64, encodeBase64 } from "../../../shared/base64.ts";
 import { durationText, parseDuration } from "../../../shared/duration.ts";
+import {
+  type LabelSelector,
+  parseLabelSelector,
+  SelectorFault,
+} from "../../../shared/kubernetes/labelselector.ts";
 import { scopeOf, withScope } from "../../../shared/sealing/scope.ts";
 import { formatStamp, parseStamp } from "../../../shared/sealing/stamp.ts";
 import { mutateBytes } from "../mutate.ts";
@@ -16,6 +21,7 @@ const SEEDS = [
   "1h30m5.25s",
   "-2562047h47m16.854775807s",
   "cluster-wide demo/db",
+  "a in (b, c),!d,e!=f,g=",
   "PASSWORD=two words",
   "aGVsbG8gd29ybGQ=",
 ];
@@ -63,6 +69,17 @@ function checkEnvFile(input: Uint8Array): void {
   );
 }
 
+function checkSelector(text: string): void {
+  let selector: LabelSelector;
+  try {
+    selector = parseLabelSelector(text);
+  } catch (error) {
+    if (error instanceof SelectorFault) return;
+    throw error;
+  }
+  checkSame(parseLabelSelector(selector.text), selector, "a selector read twice");
+}
+
 export const texts: Target = {
   name: "texts",
   seeds: () => seedsOf(SEEDS),
@@ -77,6 +94,7 @@ export const texts: Target = {
     const scope = scopeOf(annotations);
     checkSame(scope, text === "true" ? "cluster-wide" : "strict", "the scope");
     checkSame(scopeOf(withScope(annotations, "namespace-wide")), "namespace-wide", "a set scope");
+    checkSelector(text);
     // Durations are bytes, as Go has them.
     const bytes = Buffer.from(input).toString("latin1");
     const nanos = parseDuration(bytes);

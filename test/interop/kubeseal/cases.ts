@@ -127,6 +127,16 @@ for (const [name, stdin] of Object.entries(INPUTS)) {
   add("--cert cert.pem -f in.yaml", { files, name: `seal -f: ${name}`, ...difference });
 }
 
+// --- sealing: an annotation that the original does not know
+add("--cert cert.pem -o yaml", {
+  stdin: PLAIN.replace(
+    "namespace: demo",
+    "namespace: demo, annotations: {kube-signet/namespace-selector: team=a}",
+  ),
+  name: "seal: for labels of namespaces",
+  differs: "selector-scope",
+});
+
 // --- sealing: names, namespaces, emptiness
 add("--cert cert.pem --name other", { stdin: PLAIN });
 add("--cert cert.pem --name other", { stdin: NAMELESS });
