@@ -58,7 +58,7 @@ type KeyName = "first" | "both";
 export const keyText = (name: KeyName, end: "crt" | "key"): string =>
   readFileSync(`test/vectors/keys/${name}.${end}`, "utf8");
 
-export function certificate(name: KeyName = "first"): Certificate {
+function certificate(name: KeyName = "first"): Certificate {
   return parseCertificate(keyText(name, "crt"));
 }
 
