@@ -25,7 +25,18 @@ const PREFIX = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-
 const MAX_PREFIX = 253;
 
 const TOKENS = /==|!=|[=!(),<>]|[^ \t\r\n=!(),<>]+/g;
-const SYMBOLS: ReadonlySet<string | undefined> = new Set(["==", "!=", ..."=!(),<>", undefined]);
+const SYMBOLS: ReadonlySet<string | undefined> = new Set([
+  "==",
+  "!=",
+  "=",
+  "!",
+  "(",
+  ")",
+  ",",
+  "<",
+  ">",
+  undefined,
+]);
 
 /** A selector that is refused; the message says why. */
 export class SelectorFault extends Error {
@@ -40,13 +51,13 @@ export class SelectorFault extends Error {
 export function parseLabelSelector(text: string): LabelSelector {
   if (text.length > MAX_INPUT) throw new SelectorFault(`is longer than ${MAX_INPUT} characters`);
   const tokens = new Tokens(text.match(TOKENS) ?? []);
-  if (tokens.next === undefined) throw new SelectorFault("is empty");
+  if (tokens.peek() === undefined) throw new SelectorFault("is empty");
   const byText = new Map<string, Requirement>();
   do {
     const requirement = parseRequirement(tokens);
     byText.set(formatRequirement(requirement), requirement);
   } while (tokens.takes(","));
-  if (tokens.next !== undefined) throw unexpected(tokens.next, "a comma");
+  if (tokens.peek() !== undefined) throw unexpected(tokens.peek(), "a comma");
   const sorted = [...byText].sort(([a], [b]) => (a < b ? -1 : 1));
   const canonical = sorted.map(([each]) => each).join(",");
   if (canonical.length > MAX_LENGTH) {
@@ -88,19 +99,20 @@ class Tokens {
     this.#tokens = tokens;
   }
 
-  get next(): string | undefined {
+  /** The next token, which stays; undefined at the end. */
+  peek(): string | undefined {
     return this.#tokens[this.#at];
   }
 
   takes(token: string): boolean {
-    if (this.next !== token) return false;
+    if (this.peek() !== token) return false;
     this.#at++;
     return true;
   }
 
   /** A key or a value; undefined if the next token is a symbol or the end. */
   word(): string | undefined {
-    const { next } = this;
+    const next = this.peek();
     if (SYMBOLS.has(next)) return undefined;
     this.#at++;
     return next;
@@ -110,7 +122,7 @@ class Tokens {
 function parseRequirement(tokens: Tokens): Requirement {
   const isAbsent = tokens.takes("!");
   const key = tokens.word();
-  if (key === undefined) throw unexpected(tokens.next, "the key of a label");
+  if (key === undefined) throw unexpected(tokens.peek(), "the key of a label");
   checkKey(key);
   if (isAbsent) return { key, operator: "absent", values: [] };
   if (tokens.takes("=") || tokens.takes("==")) {
@@ -120,19 +132,19 @@ function parseRequirement(tokens: Tokens): Requirement {
   for (const operator of ["in", "notin"] as const) {
     if (tokens.takes(operator)) return { key, operator, values: parseValues(tokens) };
   }
-  if (tokens.next === "<" || tokens.next === ">") {
-    throw new SelectorFault(`compares numbers with ${tokens.next}, which is not supported here`);
+  if (tokens.peek() === "<" || tokens.peek() === ">") {
+    throw new SelectorFault(`compares numbers with ${tokens.peek()}, which is not supported here`);
   }
   return { key, operator: "exists", values: [] };
 }
 
 function parseValues(tokens: Tokens): string[] {
-  if (!tokens.takes("(")) throw unexpected(tokens.next, "( and values");
-  if (tokens.next === ")") throw unexpected(")", "a value");
+  if (!tokens.takes("(")) throw unexpected(tokens.peek(), "( and values");
+  if (tokens.peek() === ")") throw unexpected(")", "a value");
   const values = new Set<string>();
   do values.add(valueOf(tokens.word() ?? ""));
   while (tokens.takes(","));
-  if (!tokens.takes(")")) throw unexpected(tokens.next, "a comma or )");
+  if (!tokens.takes(")")) throw unexpected(tokens.peek(), "a comma or )");
   return [...values].sort();
 }
 
