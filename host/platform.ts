@@ -13,6 +13,9 @@ export function slashed(path: string, separator: string = sep): string {
 /** What ends standard input on a terminal. */
 export const END_OF_INPUT = ON_WINDOWS ? "Ctrl-Z and Enter" : "Ctrl-D";
 
+/** Operating system and processor, for people. */
+export const MACHINE = `${process.platform} ${process.arch}`;
+
 /** The default editor. */
 export const USUAL_EDITOR = ON_WINDOWS ? "notepad" : "vi";
 

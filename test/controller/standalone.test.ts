@@ -301,7 +301,7 @@ describe("what is wrong with one Secret or one manifest", () => {
         const padding = "# a line of padding\n".repeat(1_000_000);
         writeFileSync(at("config/a.yaml"), `${padding}kind: SealedSecret\n`);
       },
-      "it is larger than 16 MiB",
+      "the file is larger than 16 MiB",
     ],
     [
       "a link to itself",
@@ -330,10 +330,10 @@ describe("what is wrong with one Secret or one manifest", () => {
     [
       "data of 20 MB",
       () => {
-        const rows = Array.from({ length: 400_000 }, (_, id) => ({ id, word: "a row of data\\n" }));
+        const rows = Array.from({ length: 500_000 }, (_, id) => ({ id, word: "a row of data\\n" }));
         writeFileSync(at("config/a.json"), JSON.stringify(rows));
       },
-      'mebibytes=18 searched="no SealedSecret in it"',
+      'mebibytes=19 searched="no SealedSecret in it"',
     ],
     [
       "a file without end",
@@ -354,7 +354,7 @@ describe("what is wrong with one Secret or one manifest", () => {
     expect(stderr).toContain(words);
     expect([status, stdout]).toEqual([
       0,
-      "1 SealedSecret: 1 written, 0 put back, 0 unchanged, 1 removed, 0 failed\n",
+      "1 SealedSecret: 1 written, 0 restored, 0 unchanged, 1 removed, 0 failed\n",
     ]);
     expect(existsSync(at("out/shop/old"))).toBe(false);
   });

@@ -112,7 +112,7 @@ describe("a new Secret", () => {
   it.each([
     ["no item", { items: [] }, /no item/],
     ["no namespace", { namespace: "" }, /namespace/],
-    ["a name that Kubernetes refuses", { name: "Db" }, /not a name/],
+    ["a name that Kubernetes refuses", { name: "Db" }, /not a valid Kubernetes name/],
     ["a value in place of a name", { items: [["hunter2 !", ITEMS[0][1]]] }, /name of an item/],
     ["an item twice", { items: [ITEMS[0], ITEMS[0]] }, /appears twice/],
     ["a type without its items", { type: "kubernetes.io/tls" }, /tls\.crt/],

@@ -2,7 +2,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import { findProgram } from "../../../host/findprogram.ts";
-import { ON_WINDOWS, windowsWords } from "../../../host/platform.ts";
+import { MACHINE, ON_WINDOWS, windowsWords } from "../../../host/platform.ts";
 import { readTextWithin, statIfThere } from "../../../host/readfile.ts";
 import { MAX_SETTINGS_BYTES, targetOf } from "../../../host/rootedfiles.ts";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
@@ -50,7 +50,7 @@ function checkVersions(): Diagnosis {
   const { node } = process.versions;
   const [major = 0, minor = 0] = node.split(".").map(Number);
   const isOld = major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1]);
-  const message = `Signet ${BUILD}, Node ${node}, ${process.platform} ${process.arch}`;
+  const message = `Signet ${BUILD}, Node ${node}, ${MACHINE}`;
   if (!isOld) return { check: "versions", state: "ok", message };
   const hint = `install Node ${OLDEST_NODE.join(".")} or newer`;
   return { check: "versions", state: "problem", code: "old-version", message, hint };

@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { load } from "js-yaml";
 import { type Finding, FORMATTERS } from "../../../cli/checks/findings.ts";
 import { findPlaintext } from "../../../cli/checks/plaintext.ts";
 import { changesBetween, formatItemChange, sealedTextsIn } from "../../../cli/git/sealedtext.ts";
@@ -111,7 +112,8 @@ function checkReports(findings: readonly Finding[], names: readonly string[]): v
     } else if (format === "junit") {
       if (/\]\]>|<b>/.test(report))
         throw new Find("a report for JUnit with names that are not escaped");
-    } else JSON.parse(report);
+    } else if (format === "yaml") load(report);
+    else JSON.parse(report);
   }
 }
 
