@@ -221,7 +221,7 @@ describe("signet new", () => {
     place.write("dev/shop/db.yaml", "");
     const terminal = start(["new"]);
     await answerPlace(terminal);
-    expect(await ended(terminal, 1)).toContain("signet: error: dev/shop/db.yaml: is there already");
+    expect(await ended(terminal, 1)).toContain("signet: error: dev/shop/db.yaml: already exists");
     expect(terminal.screen()).not.toContain("Type:");
   });
 

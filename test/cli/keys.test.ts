@@ -236,7 +236,7 @@ describe("a restore", () => {
     expect(stderr).toContain(
       'signet: warning: one: the controller opens nothing with it, as its label in the cluster is "retired"',
     );
-    expect(stderr).toContain("signet: one: there already (SHA256:");
+    expect(stderr).toContain("signet: one: already exists (SHA256:");
     expect(status).toBe(0);
   });
 
