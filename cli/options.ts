@@ -12,12 +12,12 @@ import { FACT_FORMATS } from "./terminal/facts.ts";
 import { ENV_FORMATS } from "./sealing/envfiles.ts";
 import type { GivenCertificate } from "./repository/clustercertificates.ts";
 
-/** A switch; false where it is not given. */
+/** A switch; false by default. */
 export function flag(flags: string, description: string): Option {
   return new Option(flags, description).default(false);
 }
 
-/** May be given several times; an empty list where it is not given. */
+/** May be repeated; an empty list by default. */
 export function list(flags: string, description: string): Option {
   return new Option(flags, description)
     .default([])
@@ -26,42 +26,45 @@ export function list(flags: string, description: string): Option {
 
 export const jsonOption = (): Option => flag("--json", "print JSON");
 
-/** The form of a result that is facts; `text` where it is not said. */
+/** The output format of a result made of facts; `text` by default. */
 export const factFormatOption = (formats: readonly string[] = FACT_FORMATS): Option =>
-  new Option("-o, --format <FORMAT>", "form of the result").choices(formats).default("text");
+  new Option("-o, --format <FORMAT>", "output format").choices(formats).default("text");
 
 export const factJsonOption = (): Option => jsonOption().implies({ format: "json" });
 
 export const htmlOption = (): Option =>
-  new Option("--html <FILE>", "write a report as HTML there, to read in a browser or to print");
+  new Option(
+    "--html <FILE>",
+    "also write an HTML report to FILE, to read in a browser or to print",
+  );
 
 /** @throws SignetError usage if a report and another form are both requested */
 export function checkOneForm(options: { readonly html?: string; readonly format: string }): void {
   if (options.html === undefined || options.format === "text") return;
-  throw new SignetError("usage", `--html and --format ${options.format} exclude each other`);
+  throw new SignetError("usage", `--html and --format ${options.format} are mutually exclusive`);
 }
 
 /** A fingerprint of a key, or the beginning of one. @throws SignetError usage */
 export function parseFingerprint(text: string): string {
   if (/^SHA256:[A-Za-z0-9+/]{6,43}$/.test(text)) return text;
-  throw new SignetError("usage", "that is no fingerprint, nor the beginning of one", {
-    hint: "SHA256: and at least 6 further characters, as `signet keys` and `signet status` show it",
+  throw new SignetError("usage", "not a fingerprint, or the beginning of one", {
+    hint: "give SHA256: and at least 6 more characters, as `signet keys` and `signet status` print it",
   });
 }
 
 export const dryRunOption = (): Option =>
-  flag("--dry-run", "say what would be done, and change nothing");
+  flag("--dry-run", "print what would be done, without changing anything");
 
 export const clusterOption = (): Option =>
-  new Option("--cluster <NAME>", "the cluster of signet.yaml that is meant");
+  new Option("--cluster <NAME>", "cluster of signet.yaml to use");
 
 /** Where values may be opened; see `askedScope`. */
 export function withScopeOptions(command: Command): Command {
   return command
-    .addOption(new Option("--scope <SCOPE>", "where the values may be opened").choices(SCOPE_NAMES))
+    .addOption(new Option("--scope <SCOPE>", "where the values can be opened").choices(SCOPE_NAMES))
     .option(
       "--selector <SELECTOR>",
-      "labels of the namespaces in which they may be opened, for --scope selector",
+      "labels of the namespaces where the values can be opened, for --scope selector",
     );
 }
 
@@ -82,7 +85,7 @@ export function askedScope<F extends ScopeFlags>({
 }: F): Omit<F, keyof ScopeFlags> & { readonly scope?: Scope } {
   if (selector !== undefined) {
     if (scope !== undefined && scope !== "selector") {
-      throw new SignetError("usage", `--selector is for --scope selector, not for ${scope}`);
+      throw new SignetError("usage", `--selector requires --scope selector, not ${scope}`);
     }
     try {
       return { ...flags, scope: selectorScope(selector) };
@@ -92,13 +95,13 @@ export function askedScope<F extends ScopeFlags>({
     }
   }
   if (scope === "selector") {
-    throw new SignetError("usage", "--scope selector needs --selector", { hint: SELECTOR_HINT });
+    throw new SignetError("usage", "--scope selector requires --selector", { hint: SELECTOR_HINT });
   }
   return { ...flags, ...(scope === undefined ? {} : { scope }) };
 }
 
 const SELECTOR_HINT =
-  'name a label that a namespace must have, such as --selector team=a or "team in (a,b)"';
+  'name the labels that namespaces must have, such as --selector team=a or "team in (a,b)"';
 
 export const recoveryKeyOption = (what: string): Option =>
   list("--recovery-key <FILE|FOLDER>", what);
@@ -106,12 +109,12 @@ export const recoveryKeyOption = (what: string): Option =>
 export const recoveryIdentityOption = (): Option =>
   list(
     "--recovery-identity <FILE>",
-    "age identity that opens the recovery files of the repository, or shares for a quorum",
+    "age identity that opens the repository's recovery files, or file of shares for a quorum",
   );
 
-/** The form in which a check reports what it found. */
+/** The output format of a check's findings. */
 export const findingFormatOption = (formats: readonly string[]): Option =>
-  new Option("-o, --format <FORMAT>", "form of the report").choices(formats).default("text");
+  new Option("-o, --format <FORMAT>", "output format").choices(formats).default("text");
 
 export function formatOption(description: string): Option {
   return new Option("-o, --format <FORMAT>", description)
@@ -120,7 +123,7 @@ export function formatOption(description: string): Option {
       const format = value.toLowerCase();
       if (format === "yaml" || format === "json") return format;
       throw new SignetError("usage", `unsupported output format: ${value}`, {
-        hint: "yaml or json",
+        hint: "use yaml or json",
       });
     });
 }
@@ -128,7 +131,7 @@ export function formatOption(description: string): Option {
 export function pinOption(): Option {
   return new Option(
     "--cert-fingerprint <SHA256:...>",
-    "refuse any certificate but the one with this fingerprint, or $SIGNET_CERT_FINGERPRINT",
+    "accept only the certificate with this fingerprint (default: $SIGNET_CERT_FINGERPRINT)",
   );
 }
 
@@ -138,13 +141,15 @@ export function algorithmOption(description: string): Option {
 }
 
 export const sealingAlgorithmOption = (): Option =>
-  algorithmOption("what to seal with (default: $SIGNET_ALGORITHM, or the best of the certificate)");
+  algorithmOption(
+    "algorithm to seal with (default: $SIGNET_ALGORITHM, or the best that the certificate supports)",
+  );
 
 /** Which certificate seals, for commands that find it by the file's path. */
 export function withCertificate(command: Command): Command {
   return withConnection(
     command
-      .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
+      .addOption(new Option("--cert <FILE|URL>", "certificate to seal with"))
       .addOption(pinOption())
       .addOption(sealingAlgorithmOption())
       .addOption(clusterOption()),
@@ -157,8 +162,8 @@ interface ConnectionFlags {
 
 export function withConnection(command: Command): Command {
   return command
-    .option("--kubeconfig <FILE>", "kubeconfig to reach the cluster with")
-    .option("--context <NAME>", "its context to use")
+    .option("--kubeconfig <FILE>", "kubeconfig file to use")
+    .option("--context <NAME>", "kubeconfig context to use")
     .addOption(
       new Option(
         "--controller-name <NAME>",
@@ -174,15 +179,15 @@ export function withConnection(command: Command): Command {
     .addOption(
       new Option(
         "--certificates-configmap <NAME>",
-        "[NAMESPACE/]NAME of the certificates that the controller publishes (default: its service's name with -certificates)",
+        "[NAMESPACE/]NAME of the ConfigMap where the controller publishes its certificates (default: the service's name with -certificates)",
       ).env("SIGNET_CERTIFICATES_CONFIGMAP"),
     )
-    .addOption(flag("-v, --verbose", "say each step on the way to the cluster"))
+    .addOption(flag("-v, --verbose", "print each step of the connection to the cluster"))
     .on("option:verbose", speakInDetail)
     .addOption(
       new Option(
         "--request-timeout <DURATION>",
-        "time for each request, such as 10s or 1m; 0: any (default: 30s)",
+        "timeout of each request, such as 10s or 1m; 0 for none (default: 30s)",
       ).argParser(parseTimeout),
     );
 }
@@ -205,19 +210,22 @@ export type Connected<F> = F & ConnectionFlags & Omit<GivenClusterOptions, "requ
 export function withValues(command: Command): Command {
   return command
     .addOption(
-      list("--from-file <[ITEM=]FILE|FOLDER>", "an item for a file's content, or for each file's"),
+      list(
+        "--from-file <[ITEM=]FILE|FOLDER>",
+        "add an item with the content of FILE, or of each file in FOLDER",
+      ),
     )
-    .addOption(list("--from-env-file <FILE>", "an item for each line NAME=VALUE"))
+    .addOption(list("--from-env-file <FILE>", "add an item for each line NAME=VALUE of FILE"))
     .addOption(
       new Option(
         "--env-format <FORMAT>",
-        "how to read env files: as kubectl does, or as Compose and dotenv do",
+        "syntax of env files: that of kubectl, or that of Compose and dotenv",
       )
         .choices(ENV_FORMATS)
         .default("kubectl"),
     )
     .addOption(
-      list("--generate <ITEM[=LENGTH]>", "an item with a random password (default length: 32)"),
+      list("--generate <ITEM[=LENGTH]>", "add an item with a random password (default length: 32)"),
     );
 }
 
@@ -225,16 +233,22 @@ export function withValues(command: Command): Command {
 export function withSecretForms(command: Command): Command {
   return withValues(
     command
-      .option("--type <TYPE>", "the Secret's type, such as kubernetes.io/basic-auth")
+      .option("--type <TYPE>", "type of the Secret, such as kubernetes.io/basic-auth")
       .addOption(
-        list("--from-literal <ITEM>", "an item whose value is asked for, or standard input"),
+        list(
+          "--from-literal <ITEM>",
+          "add an item with a value that is prompted for, or read from standard input",
+        ),
       ),
   )
-    .option("--tls-cert <FILE>", "a TLS Secret of this certificate, with --tls-key")
-    .option("--tls-key <FILE>", "its private key")
-    .option("--docker-username <NAME>", "a registry login; the password is asked for")
-    .option("--docker-server <ADDRESS>", "its registry (default: https://index.docker.io/v1/)")
-    .option("--docker-email <ADDRESS>", "its e-mail address");
+    .option("--tls-cert <FILE>", "create a TLS Secret with this certificate, and --tls-key")
+    .option("--tls-key <FILE>", "private key for --tls-cert")
+    .option("--docker-username <NAME>", "create a registry login; prompts for the password")
+    .option(
+      "--docker-server <ADDRESS>",
+      "address of the registry (default: https://index.docker.io/v1/)",
+    )
+    .option("--docker-email <ADDRESS>", "e-mail address of the registry login");
 }
 
 export interface ChangeOptions extends GivenCertificate {
@@ -251,14 +265,14 @@ export function withChange(command: Command): Command {
   return withCertificate(
     command
       .addOption(
-        flag("--all-clusters", "the same SealedSecret in the files of the other clusters as well"),
+        flag("--all-clusters", "also change the same SealedSecret in the other clusters' files"),
       )
       .addOption(dryRunOption())
       .addOption(jsonOption()),
   );
 }
 
-/** Help without the defaults `false` and `[]`, which tell a reader nothing. */
+/** Leaves the defaults `false` and `[]` out of the help, as they say nothing. */
 export function optionDescription(this: Help, option: Option): string {
   const shown = Object.create(option) as Option;
   const { defaultValue } = option as { defaultValue: unknown };

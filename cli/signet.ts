@@ -31,41 +31,41 @@ const entry = (name: string, summary: string, load: Entry["load"]): Entry => ({
 
 const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
   [
-    "Every day, with the certificate alone:",
+    "Everyday commands, which need only the certificate:",
     [
       entry("seal", "seal Secrets into SealedSecrets", async () => {
         return (await import("./commands/seal/seal.ts")).define;
       }),
-      entry("new", "make a Secret from answers or flags, and write it sealed", async () => {
+      entry("new", "create a Secret from prompts or flags, and write it sealed", async () => {
         return (await import("./commands/new/new.ts")).define;
       }),
       entry("set", "set items of a sealed file", async () => {
         return (await import("./commands/change.ts")).defineSet;
       }),
-      entry("unset", "take items out of a sealed file", async () => {
+      entry("unset", "remove items from a sealed file", async () => {
         return (await import("./commands/change.ts")).defineUnset;
       }),
       entry("rename", "rename an item of a sealed file", async () => {
         return (await import("./commands/change.ts")).defineRename;
       }),
-      entry("edit", "open an editor on a sealed file", async () => {
+      entry("edit", "edit a sealed file in an editor", async () => {
         return (await import("./commands/edit/edit.ts")).define;
       }),
-      entry("page", "write a page on which people seal in a browser", async () => {
+      entry("page", "write a web page for sealing in a browser", async () => {
         return (await import("./commands/page.ts")).define;
       }),
     ],
   ],
   [
-    "A whole repository:",
+    "Whole repositories:",
     [
-      entry("init", "make signet.yaml: which clusters files are sealed for", async () => {
+      entry("init", "create signet.yaml, which says which cluster each file is for", async () => {
         return (await import("./commands/init.ts")).define;
       }),
       entry("status", "show every sealed file, its keys, and what is stale", async () => {
         return (await import("./commands/status/status.ts")).define;
       }),
-      entry("reseal", "seal stale values anew, under the newest key", async () => {
+      entry("reseal", "re-seal stale values with the newest key", async () => {
         return (await import("./commands/reseal/reseal.ts")).define;
       }),
       entry("verify", "check sealed files without any key", async () => {
@@ -77,10 +77,10 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
       entry("diff", "compare sealed files with the clusters, or two revisions", async () => {
         return (await import("./commands/diff.ts")).define;
       }),
-      entry("log", "tell the history of a sealed file, or of a key", async () => {
+      entry("log", "show the history of a sealed file or a sealing key", async () => {
         return (await import("./commands/log/log.ts")).define;
       }),
-      entry("git", "guard commits, and make diffs and merges understand", async () => {
+      entry("git", "check commits, and diff and merge sealed files by item", async () => {
         return (await import("./commands/git/git.ts")).define;
       }),
     ],
@@ -118,15 +118,15 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
       entry("explain", "explain an error code, or a rule of verify or scan", async () => {
         return (await import("./commands/explain/explain.ts")).define;
       }),
-      entry("demo", "see it all at work, on this machine alone", async () => {
+      entry("demo", "try everything on this machine, without a cluster", async () => {
         return (await import("./commands/demo.ts")).define;
       }),
     ],
   ],
 ];
 
-const COMPLETION = "print a script that completes commands in a shell";
-/** The scripts of `signet completion` call it. */
+const COMPLETION = "print a shell completion script";
+/** The completion scripts call it. */
 const COMPLETE = "complete";
 
 const PROGRAM_HELP = `
@@ -134,7 +134,7 @@ Example:
   $ signet seal --cert cert.pem < secret.yaml > sealedsecret.yaml
 
 Run \`signet COMMAND --help\` for details. Results go to standard output, messages to standard error.
-Exit status: 0 success, 1 failure, 2 wrong usage, 3 a check that found something, 130 cancelled.`;
+Exit status: 0 success, 1 failure, 2 invalid usage, 3 a check found problems, 130 cancelled.`;
 
 async function buildProgram(args: readonly string[], printed: string[]): Promise<Command> {
   pageThrough(async () => (await import("./git/pagerchoice.ts")).pagerOfGit());
@@ -148,7 +148,7 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
     .addOption(
       new Option(
         "--color <WHEN>",
-        "print in color (default: auto, on a terminal; also NO_COLOR and FORCE_COLOR)",
+        "when to use color (default: auto, only on a terminal; also NO_COLOR and FORCE_COLOR)",
       ).choices(COLOR_CHOICES),
     )
     .on("option:color", chooseColor)
@@ -187,7 +187,7 @@ async function buildProgram(args: readonly string[], printed: string[]): Promise
   return program;
 }
 
-/** What people know from other programs, and the command that does it here. */
+/** Command names of other programs, and the command that does the same here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   add: "signet new",
   adopt: "signet keys adopt",
@@ -242,7 +242,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   view: "signet get",
 };
 
-/** The command first, also where options that every command has come before it. */
+/** Moves the command before any global options. */
 function commandFirst(args: readonly string[]): readonly string[] {
   let at = 0;
   for (let arg = args[0]; arg !== undefined; arg = args[at]) {
@@ -255,7 +255,7 @@ function commandFirst(args: readonly string[]): readonly string[] {
   return [command, ...args.slice(0, at), ...args.slice(at + 1)];
 }
 
-/** `help WORD` where there is no such command: commander takes it for `help`. */
+/** Drops `help` before an unknown command: commander would print the general help. */
 function withoutVainHelp(args: readonly string[]): readonly string[] {
   const [first, second] = args;
   if (first !== "help" || second === undefined || second.startsWith("-")) return args;
@@ -263,7 +263,7 @@ function withoutVainHelp(args: readonly string[]): readonly string[] {
   return names.includes(second) ? args : [second];
 }
 
-/** The command that the first words name, as far as they name one. */
+/** The innermost command that the first words name. */
 function namedCommand(program: Command, args: readonly string[]): Command {
   let command = program;
   for (const arg of args) {
@@ -274,7 +274,7 @@ function namedCommand(program: Command, args: readonly string[]): Command {
   return command;
 }
 
-/** Reports an error in words and, to a program that reads JSON and got none, in JSON as well. */
+/** Reports an error as text and, if --json was given and nothing was printed yet, also as JSON. */
 async function fail(
   error: unknown,
   program: Command | undefined,
@@ -285,7 +285,7 @@ async function fail(
   const command = namedCommand(program, args);
   const { json, format } = command.opts<{ readonly json?: boolean; readonly format?: string }>();
   try {
-    // Of commands without --json, it is the format of a manifest.
+    // In commands without --json, `format` is that of a manifest.
     if (json === true || (json === false && format === "json")) await printErrorJson(error);
   } catch (failed) {
     return reportError(failed);
@@ -293,7 +293,7 @@ async function fail(
   return status;
 }
 
-/** An error of commander as one of ours. */
+/** Converts an error of commander to a SignetError. */
 function usageError(error: CommanderError, program: Command, args: readonly string[]): SignetError {
   const [words = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
   // The text after an unknown option may be a value: leave it out.
@@ -310,7 +310,7 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
   if (error.code === "commander.excessArguments" && command.commands.length > 0 && unknown) {
     const inner = command.commands.map((each) => each.name()).join(", ");
     const message = `${names.join(" ")} has no command ${JSON.stringify(unknown)}`;
-    return new SignetError("usage", message, { hint: `there are ${inner}` });
+    return new SignetError("usage", message, { hint: `its commands are ${inner}` });
   }
   const elsewhere = Object.entries(ELSEWHERE).find(([word]) => word === args[0])?.[1];
   if (error.code === "commander.unknownCommand" && command === program && elsewhere) {

@@ -1,9 +1,9 @@
-// Tells a person what happened or what is wrong, also one who listens to the page.
+// Announces what happened or what is wrong, also to screen readers.
 
 import { formatPlace, SignetError } from "../shared/errors.ts";
 import { byId } from "./elements.ts";
 
-/** Something is wrong with what a field holds. */
+/** A field has an invalid value. */
 export class FieldError extends Error {
   readonly field: HTMLElement;
 
@@ -19,7 +19,7 @@ export function announce(text: string): void {
   byId("status", HTMLElement).textContent = text;
 }
 
-/** An error in words. Neither ours nor the browser's quote a value. */
+/** The text of an error. Neither our errors nor the browser's quote a value. */
 export function wordsOf(error: unknown): string {
   if (error instanceof FieldError) return error.message;
   if (error instanceof SignetError) {
@@ -29,7 +29,7 @@ export function wordsOf(error: unknown): string {
   return "something went wrong in this page: reload it and try again";
 }
 
-/** Shows why something was not done, and leads there. */
+/** Shows why something failed, and moves the focus there. */
 export function showError(error: unknown): void {
   clearMessages();
   const box = byId("errors", HTMLElement);
@@ -39,7 +39,7 @@ export function showError(error: unknown): void {
     return;
   }
   const { field } = error;
-  // The same at the field: on a phone, the box is far below.
+  // Also at the field: on a phone, the error box is far below.
   const note = document.createElement("p");
   note.id = FIELD_ERROR;
   note.className = "error";

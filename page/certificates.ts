@@ -1,4 +1,4 @@
-// The clusters that the page knows: their certificates, and what a person should see of them.
+// The clusters that the page knows: their certificates, and the facts to show about them.
 
 import type { Certificate } from "../shared/keys/keykind.ts";
 import { certificatePems, readCertificate } from "../shared/keys/x509.ts";
@@ -10,7 +10,7 @@ export interface KnownCluster {
   readonly name: string;
   /** The certificate that seals. */
   readonly certificate: Certificate;
-  /** Fingerprints of all its keys that the page knows, also of former ones. */
+  /** Fingerprints of all its keys that the page knows, including former ones. */
   readonly fingerprints: ReadonlySet<string>;
 }
 

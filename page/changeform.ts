@@ -13,7 +13,7 @@ import type { SealedResult } from "./sealedresult.ts";
 import { changedText, clusterOf, type SealedPlace, sealedSecretsIn } from "./sealedtext.ts";
 
 const MAX_FILES = 50;
-/** Of one file; as many characters at most. */
+/** The maximum size of a file, in characters. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 
 interface Target {
@@ -25,7 +25,7 @@ export class ChangeForm {
   readonly root = byId("change-form", HTMLFormElement);
   readonly items: ItemList;
   readonly #clusters: ClusterList;
-  /** Texts by file name, with the changes that were made so far. */
+  /** Texts by file name, with the changes made so far. */
   #files = new Map<string, string>();
   #places: SealedPlace[] = [];
   #targets: Target[] = [];
@@ -50,11 +50,11 @@ export class ChangeForm {
     });
   }
 
-  /** Shows the SealedSecrets of these files, in place of those before. */
+  /** Shows the SealedSecrets of these files, instead of the previous ones. */
   async open(files: readonly File[]): Promise<void> {
     try {
       if (files.length > MAX_FILES) {
-        throw new SignetError("usage", `these are more than ${MAX_FILES} files`);
+        throw new SignetError("usage", `more than ${MAX_FILES} files were chosen`);
       }
       const large = files.find(({ size }) => size > MAX_FILE_BYTES);
       if (large !== undefined) {
@@ -69,7 +69,7 @@ export class ChangeForm {
     }
   }
 
-  /** Lets each file's cluster be chosen among those that the page knows now. */
+  /** Updates each file's choice of clusters to those that the page knows now. */
   arrange(): void {
     for (const { place, card } of this.#targets) {
       const select = within(card, "target-cluster", HTMLSelectElement);
@@ -113,7 +113,7 @@ export class ChangeForm {
     return named;
   }
 
-  /** The next change is one of the changed files. */
+  /** Uses the changed files for the next change. */
   #goOnFrom(results: readonly SealedResult[]): void {
     for (const { fileName, text } of results) this.#files.set(fileName, text);
     const clusters = this.#targets.map((target) => this.#cluster(target));
@@ -132,7 +132,7 @@ export class ChangeForm {
       if (row.action === "unset") unset.push(row.existing);
       if (row.action !== "rename") continue;
       const name = row.readName();
-      if (name === row.existing) throw new FieldError("This is its name now.", row.nameField);
+      if (name === row.existing) throw new FieldError("This is already its name.", row.nameField);
       rename.set(row.existing, name);
     }
     return { unset, rename };
@@ -144,7 +144,7 @@ export class ChangeForm {
     return this.#clusters.known.find(({ name }) => name === value) ?? null;
   }
 
-  /** Whose certificate seals. @throws FieldError where none is chosen, or a wrong one */
+  /** The cluster to seal for. @throws FieldError if none, or a wrong one, is chosen */
   #clusterFor(place: SealedPlace, card: HTMLLIElement): KnownCluster {
     const field = within(card, "target-cluster", HTMLSelectElement);
     const cluster = this.#cluster({ place, card });
@@ -196,7 +196,7 @@ function placesOf(files: ReadonlyMap<string, string>): SealedPlace[] {
     const places = sealedSecretsIn(file, text);
     const names = new Set(places.map(({ name }) => name));
     if (names.size === places.length) return places;
-    throw new SignetError("wrong-kind", "holds two SealedSecrets with the same name", {
+    throw new SignetError("wrong-kind", "contains two SealedSecrets with the same name", {
       place: { file },
     });
   });

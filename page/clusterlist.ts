@@ -6,7 +6,7 @@ import { announce, wordsOf } from "./announce.ts";
 import { factsOf, type KnownCluster, readCluster } from "./certificates.ts";
 import { byId, copyOf, within } from "./elements.ts";
 
-/** Public, but nobody has a larger one. */
+/** Larger than any real certificate file. */
 const MAX_FILE_BYTES = 2 * 1024 * 1024;
 
 interface Shown {
@@ -19,7 +19,7 @@ export class ClusterList {
   #shown: Shown[] = [];
   #areChosen = true;
 
-  /** `onChange`: called when clusters come, or are chosen. */
+  /** `onChange`: called when clusters are added or chosen. */
   constructor(onChange: () => void) {
     this.#onChange = onChange;
     byId("clusters", HTMLElement).addEventListener("change", onChange);
@@ -37,7 +37,7 @@ export class ClusterList {
     return this.#shown.filter(({ card }) => choiceOf(card).checked).map(({ cluster }) => cluster);
   }
 
-  /** Adds the clusters that the page came with. Returns what is wrong with some of them. */
+  /** Adds the clusters of the page's settings. Returns errors about invalid ones. */
   async load(clusters: readonly PageCluster[]): Promise<string[]> {
     const troubles: string[] = [];
     for (const cluster of clusters) {
@@ -52,7 +52,7 @@ export class ClusterList {
     return troubles;
   }
 
-  /** Whether a person chooses clusters here; otherwise only their facts are shown. */
+  /** Whether a person chooses clusters here; otherwise, only their facts are shown. */
   set areChosen(areChosen: boolean) {
     this.#areChosen = areChosen;
     byId("clusters-help", HTMLElement).hidden = !areChosen;

@@ -1,11 +1,11 @@
 // Finds the elements that index.html has, with their types.
 
-/** @throws Error if the page has no such element, which is a fault of ours */
+/** @throws Error if the page has no such element, which would be a bug */
 export function byId<T extends Element>(id: string, type: new () => T): T {
   return checked(document.getElementById(id), id, type);
 }
 
-/** The first element with a class, inside of another. @throws Error if there is none */
+/** The first element with a class inside another one. @throws Error if there is none */
 export function within<T extends Element>(root: Element, name: string, type: new () => T): T {
   return checked(root.querySelector(`.${name}`), name, type);
 }
@@ -15,14 +15,14 @@ function checked<T extends Element>(found: Element | null, name: string, type: n
   throw new Error(`the page has no ${name}`);
 }
 
-/** A copy of the one element in a template. */
+/** A copy of the only element in a template. */
 export function copyOf<T extends Element>(template: string, type: new () => T): T {
   const { content } = byId(template, HTMLTemplateElement);
   const copy = content.firstElementChild?.cloneNode(true) as Element | undefined;
   return checked(copy ?? null, template, type);
 }
 
-/** Empties a field that held a value, in such a way that "undo" does not bring it back. */
+/** Empties a field that held a value, so that "undo" cannot restore it. */
 export function emptied(field: HTMLInputElement | HTMLTextAreaElement): void {
   field.value = "";
   field.replaceWith(field.cloneNode(true));

@@ -1,4 +1,4 @@
-// Calls back when nobody has used the page for a while, and when somebody leaves it.
+// Calls back when the page was not used for a while, and when a person leaves it.
 
 const IDLE_MS = 10 * 60_000;
 
@@ -14,7 +14,7 @@ export function whenUnused(forget: (isHere: boolean) => void): void {
   for (const event of ["input", "pointerdown", "keydown"]) {
     document.addEventListener(event, wait, { passive: true });
   }
-  // The browser may keep a page that was left, with all that is in it.
+  // The browser may keep a page in its cache after a person left it, with its contents.
   window.addEventListener("pagehide", () => {
     forget(false);
   });

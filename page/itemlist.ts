@@ -9,7 +9,7 @@ export class ItemList {
   readonly #onChange: () => void;
   #rows: ItemRow[] = [];
 
-  /** `onChange`: called when items come, go or change their kind. */
+  /** `onChange`: called when items are added, are removed or change their kind. */
   constructor(root: HTMLElement, add: HTMLElement, onChange: () => void) {
     this.#root = root;
     this.#onChange = onChange;
@@ -23,7 +23,7 @@ export class ItemList {
     return this.#rows;
   }
 
-  /** Adds a new item, with a name if one is known. */
+  /** Adds a new item, with a name if given. */
   add(name = ""): ItemRow {
     const row = new ItemRow(null, {
       onRemove: () => {
@@ -35,7 +35,7 @@ export class ItemList {
     return row;
   }
 
-  /** Shows other items: those of a sealed file. */
+  /** Shows the items of a sealed file instead. */
   replace(names: readonly string[]): void {
     this.#rows = [];
     this.#root.replaceChildren();
@@ -58,7 +58,7 @@ export class ItemList {
     for (const row of this.#rows.filter(({ action }) => action === "set")) {
       const name = row.readName();
       if (taken.has(name)) {
-        throw new FieldError(`There is already an item with the name ${name}.`, row.nameField);
+        throw new FieldError(`There is already an item named ${name}.`, row.nameField);
       }
       taken.add(name);
       values.push([name, await row.readValue()]);
@@ -82,7 +82,7 @@ export class ItemList {
     this.#rows = this.#rows.filter((each) => each !== row);
     row.root.remove();
     this.#number();
-    // What had the focus is gone.
+    // The element with the focus was removed.
     const next = this.#rows[Math.min(at, this.#rows.length - 1)];
     next?.root.querySelector<HTMLElement>("input:not([hidden]), select:not([hidden])")?.focus();
   }

@@ -12,7 +12,7 @@ import type { ValueSource } from "./itemvalues.ts";
 
 export type ItemAction = "keep" | "set" | "rename" | "unset";
 
-/** As much as a cluster accepts in one Secret. */
+/** The maximum size of a Secret. */
 const MAX_FILE_BYTES = 1024 * 1024;
 
 export class ItemRow {
@@ -49,19 +49,19 @@ export class ItemRow {
     return within(this.root, "item-name", HTMLInputElement);
   }
 
-  /** Gives the item its number, for its legend. */
+  /** Sets the item's number in its legend. */
   set position(position: number) {
     if (this.existing === null) this.#legend.textContent = `Item ${position}`;
   }
 
-  /** The name that the item is to have. @throws FieldError if it is not a name */
+  /** The new name of the item. @throws FieldError if it is invalid */
   readName(): string {
     if (this.existing !== null && this.action !== "rename") return this.existing;
     const field = this.nameField;
     const name = field.value.trim();
     if (name === "") throw new FieldError("This item needs a name.", field);
     if (isItemName(name)) return name;
-    throw new FieldError("A name has letters, digits, '-', '_' and '.' only.", field);
+    throw new FieldError("Use only letters, digits, '-', '_' and '.' in a name.", field);
   }
 
   /** @throws FieldError if there is no value */
@@ -88,7 +88,7 @@ export class ItemRow {
           Number.isInteger(length) &&
           length >= MIN_PASSWORD_LENGTH &&
           length <= MAX_PASSWORD_LENGTH;
-        if (!isValid) throw new FieldError("The length is a number from 8 to 1024.", field);
+        if (!isValid) throw new FieldError("The length must be a number from 8 to 1024.", field);
         return { from: "generated", length };
       }
     }
@@ -121,7 +121,7 @@ export class ItemRow {
     button.setAttribute("aria-pressed", String(isRevealed));
   }
 
-  /** Shows what the choices ask for. */
+  /** Shows the fields that the choices require. */
   #arrange(): void {
     const { action, existing } = this;
     const show = (name: string, isShown: boolean): void => {
@@ -150,6 +150,6 @@ async function bytesOf(file: File, field: HTMLElement): Promise<Uint8Array> {
   try {
     return new Uint8Array(await file.arrayBuffer());
   } catch {
-    throw new FieldError("This file cannot be read any more: choose it again.", field);
+    throw new FieldError("This file can no longer be read: choose it again.", field);
   }
 }

@@ -1,4 +1,4 @@
-// The values of items as a person gave them, and how they become bytes that are wiped after use.
+// The values of items as a person gave them, and their conversion to bytes that are wiped after use.
 
 import { SignetError } from "../shared/errors.ts";
 import { isItemName } from "../shared/kubernetes/secret.ts";
@@ -16,7 +16,7 @@ const MAX_DATA_BYTES = 1024 * 1024;
 export type Values = Map<string, Uint8Array>;
 
 /**
- * Returns the values as bytes of their own. Generated ones differ at each call.
+ * Returns the values as new bytes. Generated ones differ with each call.
  * @throws SignetError secret-invalid for a name that is invalid or given twice, or more than 1 MiB
  */
 export function valuesOf(items: readonly (readonly [string, ValueSource])[]): Values {

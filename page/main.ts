@@ -38,7 +38,7 @@ function choose(mode: "new" | "change"): void {
   showMode(mode);
 }
 
-/** What a form does when it is sent, which stays in the page. */
+/** Handles a form in the page, without sending it anywhere. */
 function onSubmit(form: HTMLFormElement, work: () => Promise<SealedResult[]>): void {
   let isBusy = false;
   form.addEventListener("submit", (event) => {
@@ -80,7 +80,7 @@ whenUnused((isHere) => {
 });
 
 const drop = byId("drop", HTMLElement);
-// A file that misses would be opened in place of the page.
+// A file dropped elsewhere would be opened instead of the page.
 window.addEventListener("dragover", (event) => {
   event.preventDefault();
   drop.classList.add("over");
@@ -110,6 +110,6 @@ if (isSecureContext) {
   });
 } else {
   showTrouble(
-    "This page came over plain HTTP, where browsers do not encrypt. Open it over HTTPS, from localhost, or as a file.",
+    "This page was loaded over plain HTTP, where browsers do not allow encryption. Open it over HTTPS, from localhost, or as a file.",
   );
 }

@@ -41,7 +41,7 @@ export class NewForm {
     });
   }
 
-  /** Shows the fields that the choices ask for. */
+  /** Shows the fields that the choices require. */
   readonly arrange = (): void => {
     const isOther = byId("type", HTMLSelectElement).value === "other";
     byId("other-type-field", HTMLElement).hidden = !isOther;
@@ -86,11 +86,11 @@ export class NewForm {
   }
 }
 
-/** A name that is filled in, as Kubernetes accepts it. @throws FieldError */
+/** A name that Kubernetes accepts. @throws FieldError if it is missing or invalid */
 function required(id: string, reason: string): string {
   const field = byId(id, HTMLInputElement);
   const text = field.value.trim();
   if (text === "") throw new FieldError(reason, field);
   if (id === "other-type" || /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(text)) return text;
-  throw new FieldError("Use lower-case letters, digits and '-' only.", field);
+  throw new FieldError("Use only lower-case letters, digits and '-'.", field);
 }

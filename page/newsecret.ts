@@ -19,11 +19,11 @@ export interface NewSecret {
   readonly type: string;
   readonly scope: Scope;
   readonly items: readonly (readonly [string, ValueSource])[];
-  /** Whether each cluster gets generated values of its own. */
+  /** Whether each cluster gets its own generated values. */
   readonly ownValues: boolean;
-  /** Name of the kind of envelope; by default the best that each certificate has. */
+  /** Name of the algorithm; by default the best that each certificate supports. */
   readonly algorithm?: string;
-  /** Where the repository has a new file. */
+  /** Pattern for the path of a new file in the repository. */
   readonly newFile?: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export async function sealNew(
   if (clusters.length === 0) throw new SignetError("usage", "choose at least one cluster");
   for (const cluster of clusters) checkUsable(cluster, now);
   if (secret.items.length === 0)
-    throw new SignetError("secret-invalid", "there is no item to seal");
+    throw new SignetError("secret-invalid", "there are no items to seal");
   const used: Values[] = [];
   try {
     const shared = valuesOf(secret.items);

@@ -1,13 +1,13 @@
-// What comes out of sealing, for a person to copy or download. Nothing in it is confidential.
+// The result of sealing, for a person to copy or download. Nothing in it is confidential.
 
 export interface SealedResult {
   /** The cluster's name; empty if nothing was sealed for one. */
   readonly cluster: string;
   /** The name under which it is downloaded. */
   readonly fileName: string;
-  /** Where it belongs in the repository, if the page knows. */
+  /** Its path in the repository, if known. */
   readonly path?: string | undefined;
-  /** The key with which values were sealed; undefined if none were. */
+  /** The key that values were sealed with; undefined if none were. */
   readonly fingerprint?: string | undefined;
   /** The manifest. */
   readonly text: string;

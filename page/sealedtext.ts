@@ -1,5 +1,5 @@
-// SealedSecrets in files that a person drops or pastes, and changes to their items. Every line that
-// an edit does not concern stays as it is.
+// SealedSecrets in files that a person drops or pastes, and changes to their items. All other lines stay
+// unchanged.
 
 import { locate, SignetError } from "../shared/errors.ts";
 import { sealingIn } from "../shared/keys/kinds.ts";
@@ -20,7 +20,7 @@ import { checkUsable, type KnownCluster } from "./certificates.ts";
 import { checkItemName } from "./itemvalues.ts";
 import type { SealedResult } from "./sealedresult.ts";
 
-/** More than etcd accepts of one object, with room for its other fields and for its neighbours. */
+/** More than etcd accepts for one object, with room for its other fields and for other objects. */
 const MAX_CHARACTERS = 4 * 1024 * 1024;
 const MAX_OBJECTS = 500;
 
@@ -61,7 +61,7 @@ export function sealedSecretsIn(file: string, text: string): SealedPlace[] {
   });
 }
 
-/** Returns the cluster whose key sealed the values, as far as the file says; null if none is known. */
+/** Returns the cluster whose key sealed the values, according to the file; null if unknown. */
 export function clusterOf(
   { sealed }: SealedPlace,
   clusters: readonly KnownCluster[],
@@ -74,8 +74,8 @@ export function clusterOf(
 }
 
 /**
- * Changes items of one SealedSecret. `cluster`: whose certificate seals new values; null if there are
- * none.
+ * Changes items of one SealedSecret. `cluster`: the one to seal new values for; null if there are no
+ * new values.
  * @throws SignetError usage if nothing would change or the cluster is missing; secret-invalid,
  *   certificate-expired, manifest-ambiguous
  */
@@ -105,7 +105,7 @@ export async function changedText(
       : sealingIn(cluster.certificate, algorithm ?? cluster.certificate.kinds[0] ?? "");
   const sealed = await changeItems(place.sealed, changes, certificate);
   if (sealed.encryptedData.size === 0 && sealed.template.data.size === 0) {
-    throw new SignetError("secret-invalid", "no item would be left: keep one, or delete the file");
+    throw new SignetError("secret-invalid", "no items would be left: keep one, or delete the file");
   }
   const text = editManifest(
     place.text,

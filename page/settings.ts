@@ -3,7 +3,7 @@
 import type { PageCluster, PageSettings } from "../shared/sealingpage.ts";
 import { asObject, jsonObjectIn, objectsIn } from "../shared/kubernetes/object.ts";
 
-/** Returns the settings in a JSON text; whatever is not as expected is left out. */
+/** Returns the settings in a JSON text, without invalid ones. */
 export function readSettings(json: string): PageSettings {
   const { clusters, scope, newFile } = asObject(jsonObjectIn(json)) ?? {};
   return {

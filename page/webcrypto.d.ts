@@ -1,5 +1,5 @@
-// shared/ is checked with Node's types, in which WebCrypto takes any bytes. The DOM's want an
-// ArrayBuffer of their own behind them; the page never shares one.
+// shared/ is checked with Node's types, where WebCrypto takes any bytes. The DOM's types require bytes
+// with an unshared ArrayBuffer, which the page always has.
 
 interface SubtleCrypto {
   digest(algorithm: string, data: ArrayBufferView): Promise<ArrayBuffer>;

@@ -62,28 +62,29 @@ Example:
   prod     SHA256:pV1EkPSm  2026-11-02  3641 days   2            certificates/prod.pem`;
 
 const REFRESH_HELP = `
-The newest certificate comes first in the file; those before it stay, so that \`signet status\` knows
-their values as this cluster's. If the controller has recovery recipients, the recovery files of the keys
-come too: age files, which only those recipients open.
+The newest certificate is written first in the file. Older ones are kept, so that \`signet status\`
+recognizes values that were sealed with them. If the controller has recovery recipients, the recovery files
+of its keys are fetched too: age files that only those recipients can open.
 
-A certificate without a post-quantum key is refused where the file has one with it, or had it by the last
-commit: somebody may have taken it off on the way. --allow-rsa-only takes it all the same.
+If the file, now or in the last commit, has a certificate with a post-quantum key, a new certificate
+without one is refused: an attacker on the network may have removed it. --allow-rsa-only accepts it.
 
 Examples:
   $ signet cert refresh
   $ signet cert refresh prod --dry-run`;
 
 const FETCH_HELP = `
-The certificate is public. Keep it in Git, and everybody can seal without access to the cluster. In a
-repository with signet.yaml, \`signet cert refresh\` does that.
+The certificate is public. If you keep it in Git, anyone can seal without access to the cluster. In a
+repository with signet.yaml, \`signet cert refresh\` does this for you.
 
 Example:
   $ signet cert fetch --context prod --output prod.pem
   $ signet seal --cert prod.pem secret.yaml`;
 
 const SHOW_HELP = `
-Without FILE or URL: the certificate of signet.yaml's only cluster, else that of $SEALED_SECRETS_CERT or
-of the kubeconfig's cluster. In a repository of several clusters, name the file; \`signet cert\` lists them.
+Without FILE or URL, this shows the certificate of the only cluster in signet.yaml. Without signet.yaml, it
+shows the one from $SEALED_SECRETS_CERT or from the kubeconfig's cluster. If signet.yaml has several clusters,
+name the file: \`signet cert\` lists them.
 
 Example:
   $ signet cert show cert.pem
@@ -100,13 +101,13 @@ const asked = <F extends Connected<object>>(flags: F): F & ReturnType<typeof clu
 export function define(command: Command): void {
   command
     .usage("[COMMAND] [OPTION...]")
-    .description("Shows, fetches and refreshes the certificates that Secrets are sealed with.")
+    .description("Show, fetch and refresh the certificates that Secrets are sealed with.")
     .helpCommand(false);
   command
     .command("list", { isDefault: true })
     .usage("[OPTION...]")
-    .summary("list the certificates of signet.yaml, and when they end (the default)")
-    .description("Lists the certificates of signet.yaml's clusters.")
+    .summary("list the certificates of signet.yaml and when they expire (the default)")
+    .description("List the certificates of the clusters in signet.yaml.")
     .addOption(factFormatOption())
     .addOption(factJsonOption())
     .addHelpText("after", LIST_HELP)
@@ -117,8 +118,10 @@ export function define(command: Command): void {
       .argument("[CLUSTER...]")
       .usage("[OPTION...] [CLUSTER...]")
       .summary("fetch the newest certificates into the repository")
-      .description("Fetches the newest certificate of each cluster of signet.yaml.")
-      .addOption(flag("--allow-rsa-only", "also where an earlier certificate is post-quantum"))
+      .description("Fetch the newest certificate of each cluster in signet.yaml.")
+      .addOption(
+        flag("--allow-rsa-only", "accept an RSA certificate in place of a post-quantum one"),
+      )
       .addOption(dryRunOption())
       .addOption(jsonOption()),
   )
@@ -131,10 +134,10 @@ export function define(command: Command): void {
       .command("fetch")
       .usage("[OPTION...]")
       .summary("print the certificate that the controller seals with")
-      .description("Fetches the sealing certificate, by default from the cluster's controller.")
-      .addOption(new Option("--cert <URL>", "fetch it from there instead"))
+      .description("Fetch the sealing certificate, by default from the cluster's controller.")
+      .addOption(new Option("--cert <URL>", "fetch it from this address instead"))
       .addOption(pinOption())
-      .option("-w, --output <FILE>", "write there instead of standard output"),
+      .option("-w, --output <FILE>", "write to this file instead of standard output"),
   )
     .addHelpText("after", FETCH_HELP)
     .action((flags: Connected<{ cert?: string; certFingerprint?: string; output?: string }>) =>
@@ -146,7 +149,7 @@ export function define(command: Command): void {
       .argument("[FILE|URL]")
       .usage("[OPTION...] [FILE|URL]")
       .summary("print a certificate's fingerprint and validity")
-      .description("Shows a certificate: fingerprint, size, validity, days left.")
+      .description("Show a certificate: fingerprint, key size, validity, days left.")
       .addOption(factFormatOption())
       .addOption(factJsonOption()),
   )
@@ -164,7 +167,7 @@ async function runCertFetch(
   const { certificate, source } = found;
   const now = new Date();
   if (now > certificate.notAfter) {
-    warn(`${source}: the certificate expired ${certificate.notAfter.toISOString()}`);
+    warn(`${source}: the certificate expired on ${certificate.notAfter.toISOString()}`);
   }
   warnOfCertificate(found, now);
   if (options.output === undefined) await printResult(certificate.pem);
@@ -183,8 +186,8 @@ async function runCertShow(
       : await readCertificate(named, options.requestTimeoutMs);
   const { fingerprint, bits, notBefore, notAfter, pem, kinds } = certificate;
   const now = new Date();
-  // One attribute a line. Despite its type undefined for an empty name, as in certificates of the
-  // original.
+  // One attribute per line. Undefined, despite its type, for an empty name, as in certificates of
+  // the original.
   const name = new X509Certificate(pem).subject as string | undefined;
   const subject = (name ?? "").split("\n").join(", ");
   const left = daysLeft(certificate, now);
@@ -289,12 +292,12 @@ async function refreshedRecovery(
   const published = await fetchPublished(cluster, options);
   if (published === null) {
     if (cluster.recovery !== undefined) {
-      warn(`${cluster.name}: its controller has no recovery recipients, or does not know of any`);
+      warn(`${cluster.name}: its controller has no recovery recipients, or does not support them`);
     }
     return [];
   }
   if (!published.some(({ fingerprint }) => fingerprint === newest.fingerprint)) {
-    warn(`${cluster.name}: nobody can recover its newest key yet: see the controller's log`);
+    warn(`${cluster.name}: its newest key cannot be recovered yet: see the controller's log`);
   }
   const all = new Map([...known, [newest.fingerprint, newest]]);
   return recoveryOutputs(project, { cluster, known: all }, published);
@@ -312,17 +315,17 @@ function tellRecovery(
   if (cluster.recovery !== undefined) return;
   say(
     `hint: with \`recovery: ${recoveryFolder(cluster)}\` under clusters.${cluster.name}, ` +
-      "`signet verify` fails where a key lacks its file",
+      "`signet verify` fails if a key has no recovery file",
   );
 }
 
-/** Whether a certificate has the same keys as the one that seals so far. */
+/** Whether a certificate has the same keys as the current one. */
 function isSame({ fingerprint, kinds }: Certificate, current: Certificate | null): boolean {
   return fingerprint === current?.fingerprint && kinds.join() === current.kinds.join();
 }
 
 interface RefreshOptions {
-  /** Take a certificate without a post-quantum key where an earlier one has it. */
+  /** Accept a certificate without a post-quantum key even if an earlier one has it. */
   readonly allowRsaOnly: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;

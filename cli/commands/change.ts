@@ -23,12 +23,13 @@ import { checkItem, checkNoValue } from "../sealing/itemnames.ts";
 import { readClusterValues, type ValueFlags } from "../sealing/values.ts";
 
 const UNTOUCHED = `
-Only the certificate is needed. Every other value keeps its ciphertext, and every other line of the
-file stays as it is written: the diff is what changed.`;
+This needs only the certificate. Every other value keeps its ciphertext, and every other line of the
+file stays unchanged, so the diff shows only your change.`;
 
 const SET_HELP = `${UNTOUCHED}
 
-The value is asked for and not shown, or read from standard input without its last line end.
+You are prompted for the value, which is not shown as you type. If standard input is not a terminal, the
+value is read from it, without a final line break.
 
 Examples:
   $ signet set prod/shop/db.yaml password
@@ -43,13 +44,13 @@ Example:
   $ signet unset prod/shop/db.yaml old-password`;
 
 const RENAME_HELP = `${UNTOUCHED}
-No key is needed at all: a sealed value is not bound to the name of its item.
+The certificate is not needed either: a sealed value is not bound to the name of its item.
 
 Example:
   $ signet rename prod/shop/db.yaml pass password`;
 
 const withName = (command: Command): Command =>
-  command.option("--name <[NAMESPACE/]NAME>", "the SealedSecret, where FILE holds several");
+  command.option("--name <[NAMESPACE/]NAME>", "SealedSecret to change, if FILE has several");
 
 type SetFlags = ValueFlags & { readonly perCluster: boolean; readonly namespace?: string };
 type Flags<T = object> = Connected<ChangeOptions & T>;
@@ -62,14 +63,14 @@ export function defineSet(command: Command): void {
           .argument("<FILE>")
           .argument("[ITEM...]")
           .usage("[OPTION...] FILE [ITEM...]")
-          .description("Sets items of a sealed file: new ones, or others' values.")
+          .description("Set items of a sealed file: add new ones, or replace values.")
           .addOption(
             flag(
               "--per-cluster",
-              "with --all-clusters: ask for, or generate, another value for each",
+              "with --all-clusters: prompt for, or generate, a different value for each cluster",
             ),
           )
-          .option("-n, --namespace <NAMESPACE>", "the namespace, where FILE says none"),
+          .option("-n, --namespace <NAMESPACE>", "namespace of the SealedSecret, if FILE has none"),
       ),
     ),
   )
@@ -86,8 +87,8 @@ export function defineUnset(command: Command): void {
         .argument("<FILE>")
         .argument("<ITEM...>")
         .usage("[OPTION...] FILE ITEM...")
-        .description("Takes items out of a sealed file.")
-        .addOption(flag("--allow-empty", "also remove the last item")),
+        .description("Remove items from a sealed file.")
+        .addOption(flag("--allow-empty", "allow removing the last item")),
     ),
   )
     .addHelpText("after", UNSET_HELP)
@@ -104,7 +105,7 @@ export function defineRename(command: Command): void {
         .argument("<ITEM>")
         .argument("<NEW-NAME>")
         .usage("[OPTION...] FILE ITEM NEW-NAME")
-        .description("Gives an item of a sealed file another name."),
+        .description("Rename an item of a sealed file."),
     ),
   )
     .addHelpText("after", RENAME_HELP)
@@ -120,8 +121,8 @@ async function runSet(
   options: ChangeOptions & SetFlags,
 ): Promise<void> {
   if (options.perCluster && !options.allClusters) {
-    throw new SignetError("usage", "--per-cluster needs --all-clusters", {
-      hint: "without it, the file of one cluster is changed",
+    throw new SignetError("usage", "--per-cluster requires --all-clusters", {
+      hint: "without --all-clusters, only one cluster's file is changed",
     });
   }
   const targets = findTargets(path, options);
@@ -144,8 +145,8 @@ async function runSet(
     }),
   );
   if ([...changes.values()].some(({ set }) => set.size === 0)) {
-    throw new SignetError("usage", "which item is to be set?", {
-      hint: "signet set FILE ITEM asks for its value; --from-file and --generate name it themselves",
+    throw new SignetError("usage", "no item was named", {
+      hint: "name it, as in `signet set FILE ITEM`, or use --from-file or --generate",
     });
   }
   await applyChanges(changes, certificates, options);
@@ -173,7 +174,7 @@ async function runRename(
   const targets = findTargets(path, options);
   for (const target of targets) checkThere(target, [item]);
   checkItem(newName);
-  if (newName === item) throw new SignetError("usage", `${item} has this name already`);
+  if (newName === item) throw new SignetError("usage", `${item} already has this name`);
   const rename = new Map([[item, newName]]);
   const changes = targets.map((target) => [target, { rename }] as const);
   await applyChanges(new Map(changes), new Certificates(options), options);
@@ -185,11 +186,11 @@ function checkThere({ object: { sealed, place } }: Target, items: readonly strin
   if (legacyData !== undefined) return;
   for (const item of items.filter((each) => !encryptedData.has(each))) {
     checkItem(item);
-    throw new SignetError("secret-invalid", "is not there", {
+    throw new SignetError("secret-invalid", "not found", {
       hint:
         encryptedData.size === 0
-          ? "it holds none"
-          : `it holds ${[...encryptedData.keys()].join(", ")}`,
+          ? "the SealedSecret has no items"
+          : `its items are ${[...encryptedData.keys()].join(", ")}`,
       place: { ...place, field: `spec.encryptedData.${item}` },
     });
   }

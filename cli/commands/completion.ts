@@ -19,7 +19,7 @@ Examples:
   $ source <(signet completion zsh)                                   # in ~/.zshrc, after compinit
   $ signet completion fish > ~/.config/fish/completions/signet.fish`;
 
-/** What the script needs of the package bash-completion, where that is not installed. */
+/** What the script uses from bash-completion, in case that package is not installed. */
 const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
     _get_comp_words_by_ref() {
         cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} cword=$COMP_CWORD
@@ -28,20 +28,20 @@ const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
 fi
 `;
 
-/** The library supports another shell, which is not tested. */
+/** The library supports one more shell, which is not tested. */
 const SHELLS = ["bash", "zsh", "fish"];
 
-/** Items of a sealed file are arguments of these. */
+/** Commands whose arguments are items of a sealed file. */
 const TAKE_ITEMS = ["set", "unset", "rename", "get"];
-/** A key of the repository is the value of --key of these. */
+/** Commands whose --key takes a key of the repository. */
 const TAKE_KEYS = ["log", "status"];
 
-/** A shell may evaluate what it is offered: a name with other characters is left out. */
+/** A shell may evaluate completions, so names with other characters are left out. */
 const PLAIN = /^[\w.:/@-]+$/;
 
 /**
- * Names that can stand on a command line, or none where they cannot be read: a person who is typing
- * gets no error.
+ * Names that are safe on a command line. Returns none if they cannot be read, as an error would
+ * disturb a person who is typing.
  */
 function plainNames(read: () => Iterable<string>): string[] {
   try {
@@ -64,7 +64,7 @@ function itemNames(words: readonly string[]): string[] {
   });
 }
 
-/** The beginnings of fingerprints, as commands print them: of all keys that the repository knows. */
+/** Short fingerprints of all keys that the repository knows, as commands print them. */
 const keyNames = (): string[] =>
   plainNames(() => {
     const project = findProject();
@@ -80,7 +80,7 @@ const keyNames = (): string[] =>
 
 const explainedCodes = (): string[] => [...Object.keys(ERROR_CODES), ...Object.keys(RULES)];
 
-/** Completes names instead of files. Returns whether the line that was parsed last asked for one. */
+/** Completes names instead of files. The returned function says whether the last line needs a file. */
 function addNames(root: RootCommand, words: readonly string[]): () => boolean {
   let isName = false;
   const offers =
@@ -91,7 +91,7 @@ function addNames(root: RootCommand, words: readonly string[]): () => boolean {
     };
   for (const [name, command] of root.commands) {
     const [cluster, context] = [command.options.get("cluster"), command.options.get("context")];
-    // Of `init` it is a new one.
+    // For `init`, it is a new name.
     if (cluster !== undefined && name !== "init") cluster.handler = offers(clusterNames);
     if (context !== undefined) context.handler = offers(contextNames);
     const clusters = command.arguments.get("CLUSTER");
@@ -111,7 +111,7 @@ function addNames(root: RootCommand, words: readonly string[]): () => boolean {
   return () => isName;
 }
 
-/** Tells the shell to complete files. */
+/** Makes the shell complete files. */
 const FILES = ":0";
 
 /** `program` must have every command defined. */
@@ -126,22 +126,20 @@ export function addCompletion(program: Command, summary: string): void {
       command
         .usage(SHELLS.join(" | "))
         .summary(summary)
-        .description(
-          "Prints a script that completes commands, options and their values in a shell.",
-        )
+        .description("Print a script that completes commands, options and values in a shell.")
         .addHelpText("after", HELP)
         .action(async (shell: string) => {
           const lines = logged(() => {
             script(shell, "signet", "signet");
           });
           const text = `${lines.join("\n")}\n`;
-          // Bash completes files only where it is told to.
+          // Bash completes files only with this option.
           await printResult(
             shell === "bash"
               ? BASH_PRELUDE +
                   text
                     .replace(/^complete -F/m, "complete -o default -F")
-                    // A second `source` would fail to set them.
+                    // A second `source` would fail to set read-only variables.
                     .replaceAll(/^readonly /gm, "")
               : text,
           );

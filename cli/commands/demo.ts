@@ -1,4 +1,4 @@
-// `signet demo`: the main job from key to rollback, with real commands in a scratch Git repository.
+// `signet demo`: the whole cycle from key to rollback, with real commands in a scratch Git repository.
 
 import type { Command } from "commander";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,9 +11,7 @@ import { SignetError } from "../../shared/errors.ts";
 export function define(command: Command): void {
   command
     .usage("")
-    .description(
-      "Runs the whole of it once, in a folder instead of a cluster, and says what it does.",
-    )
+    .description("Run through everything once, step by step, with a folder in place of a cluster.")
     .action(() => {
       runDemo();
     });
@@ -23,7 +21,7 @@ interface Step {
   readonly title: string;
   /** Shell lines, run one by one in the scratch folder. */
   readonly lines: readonly string[];
-  /** What the last line must print; a demo that shows something else has failed. */
+  /** What the last line must print; otherwise the demo fails. */
   readonly shows?: string;
 }
 
@@ -36,14 +34,14 @@ const COMMIT = "git add -A && git commit -q -m";
 
 const STEPS: readonly Step[] = [
   {
-    title: "A controller makes a sealing key; only its public certificate leaves the cluster",
+    title: "The controller creates a sealing key; only its public certificate leaves the cluster",
     lines: [
       "mkdir prod cluster && git init -q && printf '/cluster/\\n/.bin/\\n' > .gitignore",
       `${SYNC} --write-cert cluster/cert.pem`,
     ],
   },
   {
-    title: "init: the repository learns which cluster it is for, and gets the certificate",
+    title: "init: signet.yaml names the cluster, and the certificate is added to the repository",
     lines: [
       'signet init --cluster "prod=file://$PWD/cluster/cert.pem"',
       "signet cert",
@@ -51,7 +49,7 @@ const STEPS: readonly Step[] = [
     ],
   },
   {
-    title: "new: a Secret, sealed with the certificate alone, and committed",
+    title: "new: create a Secret, sealed with only the certificate, and commit it",
     lines: [
       "printf correct-horse | signet new db -n shop --from-literal password",
       "cut -c1-76 prod/shop/db.yaml",
@@ -59,12 +57,12 @@ const STEPS: readonly Step[] = [
     ],
   },
   {
-    title: "Sync: what is declared becomes the Secret",
+    title: "Sync: the controller creates the Secret from the SealedSecret",
     lines: [SYNC, SHOW],
     shows: "correct-horse",
   },
   {
-    title: "set and diff: another value changes one line, and nobody decrypts the rest",
+    title: "set and diff: a new value changes one line; nothing else is decrypted",
     lines: [
       "printf battery-staple | signet set prod/shop/db.yaml password",
       "signet diff --revisions HEAD",
@@ -75,7 +73,7 @@ const STEPS: readonly Step[] = [
     shows: "battery-staple",
   },
   {
-    title: "verify: a file that was copied to another namespace is found, without any key",
+    title: "verify: detect a file that was copied to another namespace, without any key",
     lines: [
       "signet verify",
       "mkdir prod/blog && sed 's/namespace: shop/namespace: blog/' prod/shop/db.yaml > prod/blog/db.yaml",
@@ -88,21 +86,21 @@ const STEPS: readonly Step[] = [
     shows: "battery-staple",
   },
   {
-    title: "Rotation: a new sealing key; status says what is stale, reseal moves it",
+    title: "Rotation: create a new sealing key; status shows what is stale, reseal updates it",
     lines: [
       `${SYNC} --new-key --write-cert cluster/cert.pem`,
       "signet cert refresh",
       "signet status || true",
       "signet reseal --recovery-key cluster/keys > /dev/null",
       "signet status",
-      `${COMMIT} "re-seal under the new key"`,
+      `${COMMIT} "re-seal with the new key"`,
       SYNC,
       SHOW,
     ],
     shows: "battery-staple",
   },
   {
-    title: "Rollback: a wrong value is committed, and reverted like any other change",
+    title: "Rollback: commit a wrong value, and revert it like any other change",
     lines: [
       "printf oops | signet set prod/shop/db.yaml password",
       `${COMMIT} "shop: a mistake"`,
@@ -115,7 +113,7 @@ const STEPS: readonly Step[] = [
   },
 ];
 
-/** Runs the demo and removes its folder. @throws SignetError where a step fails */
+/** Runs the demo and removes its folder. @throws SignetError if a step fails */
 function runDemo(): void {
   const programs = folderOfPrograms();
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));
@@ -126,7 +124,7 @@ function runDemo(): void {
     for (const [index, step] of STEPS.entries()) runStep(step, index + 1, folder, env);
     const seconds = Math.round((Date.now() - startedMs) / 1000);
     process.stdout.write(
-      `\n${styled("bold", `That is the whole loop, in ${seconds} s.`)} On a cluster, Argo CD, Flux or kubectl applies the\n` +
+      `\n${styled("bold", `That was the whole cycle, in ${seconds} s.`)} On a cluster, Argo CD, Flux or kubectl applies the\n` +
         "same SealedSecrets, and the controller does the rest: see README.md.\n",
     );
   } finally {
@@ -134,16 +132,16 @@ function runDemo(): void {
   }
 }
 
-/** Where the npm package has its programs. @throws SignetError io in a program without the others */
+/** The folder of the npm package's programs. @throws SignetError io in a standalone binary */
 function folderOfPrograms(): string {
   // Installed commands are symbolic links. In a program without Node, this path exists inside the program only.
   const folder = dirname(samePlace(process.argv[1] ?? "."));
   if (statIfThere(join(folder, CONTROLLER)) !== undefined) return folder;
   throw new SignetError(
     "io",
-    "the demo needs signet-controller, which this program comes without",
+    "the demo needs signet-controller, which is not part of this program",
     {
-      hint: "it is in the npm package: `npm install --global kube-signet`, then `signet demo`",
+      hint: "install the npm package, which has it: `npm install --global kube-signet`, then `signet demo`",
     },
   );
 }
@@ -186,7 +184,7 @@ function runStep(step: Step, number: number, folder: string, env: NodeJS.Process
     process.stdout.write(`${styled("command", `$ ${line}`)}\n`);
     const run = runShell(line, { cwd: folder, env });
     if (run.error !== undefined) throw withoutShell(run.error);
-    // Log lines of the controller are shown only where something fails.
+    // Log lines of the controller are shown only if something fails.
     const said = run.stderr.split("\n").filter((each) => each.startsWith("signet: "));
     printed = run.stdout;
     process.stdout.write(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);
@@ -197,13 +195,13 @@ function runStep(step: Step, number: number, folder: string, env: NodeJS.Process
     }
   }
   if (step.shows !== undefined && printed.trim() !== step.shows) {
-    throw new SignetError("io", `demo step ${number} did not show what it should`);
+    throw new SignetError("io", `demo step ${number} did not print the expected output`);
   }
 }
 
 const STYLES = { bold: "1", command: "36", message: "2" } as const;
 
-/** Text in colour where somebody looks at it on a terminal; see https://no-color.org. */
+/** Colors text on a terminal; see https://no-color.org. */
 function styled(style: keyof typeof STYLES, text: string): string {
   const hasColour = process.stdout.isTTY && !process.env["NO_COLOR"];
   return hasColour ? `\x1b[${STYLES[style]}m${text}\x1b[0m` : text;

@@ -56,9 +56,9 @@ import { type Line, styled } from "../terminal/line.ts";
 import { styledChange } from "../terminal/states.ts";
 
 const HELP = `
-Without --revisions: what the files declare against what the clusters have. The same ciphertext is the
-same value; for another one --recovery-key or --recovery-identity tells whether the value differs as well, by a keyed hash.
-No value is ever shown.
+Without --revisions, this compares the files with the clusters. Equal ciphertexts have equal values. For
+different ciphertexts, --recovery-key or --recovery-identity finds out whether the values differ too, by a
+keyed hash. Values are never shown.
 
 Examples:
   $ signet diff
@@ -71,12 +71,12 @@ export function define(command: Command): void {
     command
       .argument("[FILE|FOLDER...]")
       .usage("[OPTION...] [FILE|FOLDER...]")
-      .description("Compares sealed files with the clusters, or two revisions.")
-      .option("--revisions <A[..B]>", "compare two revisions, or one with the files as they are")
-      .addOption(recoveryKeyOption("private key to compare the values with"))
+      .description("Compare sealed files with the clusters, or two revisions.")
+      .option("--revisions <A[..B]>", "compare two revisions, or one with the working tree")
+      .addOption(recoveryKeyOption("private key that opens the values, to compare them"))
       .addOption(recoveryIdentityOption())
       .addOption(clusterOption())
-      .addOption(flag("--exit-code", "end with 3 where there is a difference"))
+      .addOption(flag("--exit-code", "exit with status 3 if there are differences"))
       .addOption(factFormatOption())
       .addOption(factJsonOption()),
   )
@@ -118,7 +118,10 @@ async function runDiff(paths: readonly string[], options: DiffOptions): Promise<
   const { revisions } = options;
   if (revisions !== undefined && areKeysGiven(options)) {
     const given = options.recoveryKey.length > 0 ? "--recovery-key" : "--recovery-identity";
-    throw new SignetError("usage", `--revisions compares ciphertext alone: leave ${given} out`);
+    throw new SignetError(
+      "usage",
+      `--revisions compares only ciphertexts, so it excludes ${given}`,
+    );
   }
   const { differences, compared } =
     revisions === undefined
@@ -165,7 +168,7 @@ function betweenRevisions(revisions: string, paths: readonly string[]): Comparis
     if (old === now) return [];
     const shown = relative(process.cwd(), join(top, file));
     if (![old, now].every(isReadable)) {
-      warn(`${shown}: cannot be read on one side, and is left out: \`signet verify\` tells why`);
+      warn(`${shown}: skipped, as one side cannot be read: run \`signet verify\` for the reason`);
       unread++;
       return [];
     }
@@ -255,7 +258,7 @@ async function againstCluster(paths: readonly string[], options: DiffOptions): P
     const declared = new Set(objects.map(({ name }) => name));
     for (const name of live.keys()) {
       if (declared.has(name)) continue;
-      const words = "- declared nowhere below signet.yaml";
+      const words = "- not declared in this repository";
       found.push({ cluster, file: null, name, items: [{ item: "", change: "missing", words }] });
     }
   }
@@ -274,7 +277,7 @@ function ciphertextDifferences(
   ]).map(asDifference);
 }
 
-/** As its values are sealed for, and as it is in the cluster, where the file says no namespace. */
+/** The namespace from the path, if the file has none. */
 function placed(object: SealedObject): SealedObject {
   const sealed = inRuledNamespace(object);
   return { ...object, sealed, name: objectName(sealed.metadata) };
@@ -307,7 +310,7 @@ async function valueComparer(keys: readonly SealingKey[]): Promise<Compare> {
       if (!now.has(item)) return [{ item, change: "added", words: `+ ${item}  not in the Secret` }];
       if (!declared.has(item))
         return [{ item, change: "removed", words: `- ${item}  in the Secret only` }];
-      return [{ item, change: "changed", words: `~ ${item}  another value than the Secret has` }];
+      return [{ item, change: "changed", words: `~ ${item}  differs from the Secret` }];
     });
   };
 }

@@ -23,13 +23,13 @@ import { readSealedFile } from "../repository/sealedfiles.ts";
 import { ExitStatus } from "../terminal/exitstatus.ts";
 
 const HELP = `
-Each item becomes an environment variable of its name. With --files, items that cannot be one, such as
-tls.crt or binary values, become files in a folder that $SIGNET_FILES names: in memory, readable to you
-alone, and removed when the program ends, also where signet is killed. Nothing is written to disk or
-into an argument. Programs of the same user can read a program's environment.
+Each item becomes an environment variable with its name. With --files, items that cannot be variables, such
+as tls.crt or binary values, become files in the folder $SIGNET_FILES. The folder is in memory, readable only
+by you, and removed when the program ends, even if signet is killed. Values are never written to disk or
+passed as arguments. Note that programs of the same user can read a program's environment.
 
-Items whose variables change how programs run, such as PATH or LD_PRELOAD, are refused unless --only
-names them. Signals are passed on, and the exit status is that of the program.
+Items that would change how programs run, such as PATH or LD_PRELOAD, are refused unless --only names them.
+Signals are forwarded, and the exit status is that of the program.
 
 Examples:
   $ signet exec dev/shop/db.yaml --from-cluster -- ./server
@@ -41,13 +41,13 @@ export function define(command: Command): void {
     command
       .argument("<FILE...>")
       .usage("--from-cluster|--recovery-key FILE [OPTION...] FILE... -- COMMAND [ARGUMENT...]")
-      .description("Runs a program with the values of sealed files in its environment.")
-      .addOption(flag("--from-cluster", "read them from the Secrets in the cluster"))
-      .addOption(recoveryKeyOption("private key to open them with; may be given several times"))
+      .description("Run a program with the values of sealed files in its environment.")
+      .addOption(flag("--from-cluster", "read the values from the Secrets in the cluster"))
+      .addOption(recoveryKeyOption("private key to open the values with; may be repeated"))
       .addOption(recoveryIdentityOption())
-      .addOption(list("--only <ITEM>", "only this item; may be given several times"))
-      .addOption(new Option("--prefix <TEXT>", "what the variables' names begin with").default(""))
-      .addOption(flag("--files", "make files of items that cannot be variables")),
+      .addOption(list("--only <ITEM>", "use only this item; may be repeated"))
+      .addOption(new Option("--prefix <TEXT>", "prefix for the names of the variables").default(""))
+      .addOption(flag("--files", "write items that cannot be variables to files in memory")),
   )
     .addHelpText("after", HELP)
     .action((names: string[], flags: Connected<ExecOptions>) => runExec(names, connection(flags)));
@@ -59,21 +59,21 @@ interface ExecOptions extends ValueSource {
   readonly files: boolean;
 }
 
-/** @throws ExitStatus with that of the program; SignetError, and then nothing was run */
+/** @throws ExitStatus with the program's status; SignetError if nothing was run */
 async function runExec(names: readonly string[], options: ExecOptions): Promise<void> {
-  // Commander does not tell what comes after `--`.
+  // Commander does not report where `--` is.
   const at = process.argv.indexOf("--");
   const command = at === -1 ? [] : process.argv.slice(at + 1);
   const files = names.slice(0, names.length - command.length);
   if (command.length === 0 || files.length === 0) {
-    throw new SignetError("usage", "signet exec needs files and a command", {
+    throw new SignetError("usage", "signet exec requires files and a command", {
       hint: "such as `signet exec FILE --from-cluster -- COMMAND`",
     });
   }
   const items = await itemsOf(files, options);
   const { variables, others } = sorted(items, options);
   if (others.size === 0) throw await run(command, variables);
-  const folder = new MemoryFolder("exec", "--only chooses items that can be variables");
+  const folder = new MemoryFolder("exec", "use --only to choose items that can be variables");
   try {
     for (const [item, value] of others) folder.write(item, value);
     throw await run(command, { ...variables, SIGNET_FILES: folder.folder });
@@ -82,7 +82,7 @@ async function runExec(names: readonly string[], options: ExecOptions): Promise<
   }
 }
 
-/** The chosen items of all files. @throws SignetError usage where two have one name */
+/** The chosen items of all files. @throws SignetError usage if two have the same name */
 async function itemsOf(
   files: readonly string[],
   options: ExecOptions,
@@ -100,8 +100,8 @@ async function itemsOf(
       for (const [item, value] of await valuesOf(object)) {
         if (only.length > 0 && !only.includes(item)) continue;
         if (items.has(item)) {
-          throw new SignetError("usage", `two SealedSecrets have an item ${item}`, {
-            hint: "run the command with one of them, or choose items with --only",
+          throw new SignetError("usage", `two SealedSecrets have an item named ${item}`, {
+            hint: "use one SealedSecret, or choose items with --only",
             place: object.place,
           });
         }
@@ -111,7 +111,7 @@ async function itemsOf(
   }
   const missing = only.find((item) => !items.has(item));
   if (missing === undefined) return items;
-  throw new SignetError("usage", `there is no item ${JSON.stringify(missing)}`);
+  throw new SignetError("usage", `item ${JSON.stringify(missing)} not found`);
 }
 
 /**
@@ -147,7 +147,7 @@ function sorted(
       others.set(item, value);
     } else if (POWERFUL.test(name) && !only.includes(item)) {
       throw new SignetError("usage", `the variable ${name} changes how programs run`, {
-        hint: `say --only ${item} if that is wanted, or --prefix to rename all`,
+        hint: `use --only ${item} to allow it, or --prefix to rename all variables`,
       });
     } else {
       variables[name] = text;
@@ -156,22 +156,22 @@ function sorted(
   if (others.size === 0 || files) return { variables, others };
   throw new SignetError(
     "usage",
-    `no environment variable can hold ${[...others.keys()].join(", ")}`,
+    `these items cannot be environment variables: ${[...others.keys()].join(", ")}`,
     {
-      hint: "use --files to get these as files, or --only to choose others",
+      hint: "use --files to write them to files, or --only to choose other items",
     },
   );
 }
 
 const PASSED_ON = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
-/** A terminal sends these to the program as well. */
+/** A terminal sends these to the program too. */
 const OF_TERMINAL = ["SIGINT", "SIGQUIT"] as const;
 
 /** Runs a program to its end. @throws SignetError io if it cannot be started */
 function run(command: readonly string[], variables: Record<string, string>): Promise<ExitStatus> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...variables } });
-  // Not process.stdin, whose first use makes a pipe non-blocking, for the program too.
+  // Not process.stdin: using it makes a pipe non-blocking, also for the program.
   const isOnTerminal = isatty(0);
   const handlers = [...PASSED_ON, ...OF_TERMINAL].map((signal) => {
     const isOfTerminal = OF_TERMINAL.some((each) => each === signal) && isOnTerminal;

@@ -17,9 +17,9 @@ import { chooseObject, readSealedFile } from "../repository/sealedfiles.ts";
 import { printBytes, printResult } from "../terminal/results.ts";
 
 const HELP = `
-The value is printed as it is, byte for byte; on a terminal a line break follows. --from-cluster reads
-the Secret with the permissions of your kubeconfig's user, in the cluster that signet.yaml names for
-the file.
+The value is printed byte for byte, followed by a line break if standard output is a terminal.
+--from-cluster reads the Secret with the permissions of your kubeconfig's user, from the cluster that
+signet.yaml names for the file.
 
 Examples:
   $ signet get prod/shop/db.yaml password --from-cluster
@@ -31,11 +31,11 @@ export function define(command: Command): void {
       .argument("<FILE>")
       .argument("<ITEM>")
       .usage("--from-cluster|--recovery-key FILE [OPTION...] FILE ITEM")
-      .description("Prints the value of one item of a sealed file in plain text.")
-      .addOption(flag("--from-cluster", "read it from the Secret in the cluster"))
-      .addOption(recoveryKeyOption("private key to open it with; may be given several times"))
+      .description("Print the value of one item of a sealed file, in plain text.")
+      .addOption(flag("--from-cluster", "read the value from the Secret in the cluster"))
+      .addOption(recoveryKeyOption("private key to open the value with; may be repeated"))
       .addOption(recoveryIdentityOption())
-      .option("--name <NAME>", "which SealedSecret, where the file holds several"),
+      .option("--name <NAME>", "SealedSecret to read, if the file has several"),
   )
     .addHelpText("after", HELP)
     .action((file: string, item: string, flags: Connected<GetOptions>) =>
@@ -53,8 +53,8 @@ async function runGet(path: string, item: string, options: GetOptions): Promise<
   const values = await (await plainValuesFrom(options))(object);
   const value = values.get(item);
   if (value === undefined) {
-    throw new SignetError("usage", `there is no item ${JSON.stringify(item)}`, {
-      hint: `it holds ${[...values.keys()].join(", ")}`,
+    throw new SignetError("usage", `item ${JSON.stringify(item)} not found`, {
+      hint: `its items are ${[...values.keys()].join(", ")}`,
       place: { file: path },
     });
   }
@@ -63,10 +63,10 @@ async function runGet(path: string, item: string, options: GetOptions): Promise<
     return;
   }
   const text = textOfValue(value);
-  // A terminal acts upon control characters.
+  // A terminal would interpret control characters.
   if (text === undefined || /[^\P{Cc}\n\t]/u.test(text)) {
-    throw new SignetError("usage", "this value is not text: it is not printed on a terminal", {
-      hint: "redirect standard output to a program or a file",
+    throw new SignetError("usage", "the value is not text, so it is not printed on a terminal", {
+      hint: "redirect standard output to a file or a program",
       place: { file: path },
     });
   }

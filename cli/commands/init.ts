@@ -39,29 +39,29 @@ import { printJson } from "../terminal/results.ts";
 import { say, warn } from "../terminal/messages.ts";
 
 const HELP = `
-signet.yaml lies at the root of a repository; every command finds it from any folder below. In one
-that is there already, the clusters and rules that are named are added, and all else stays. A new
-cluster that no rule names gets one for the files that \`signet new\` makes, such as NAME/**.
+signet.yaml is at the root of a repository, and commands find it from any folder below. If it already
+exists, the clusters and rules that you name are added, and everything else stays unchanged. A new cluster
+without a rule gets one for the files that \`signet new\` creates, such as NAME/**.
 
-Its fields:
+The fields of signet.yaml:
   clusters:
     prod:
-      certificate: certificates/prod.pem   # the public certificate, and those before it
-      context: prod                        # fetched by this context of the kubeconfig, or
+      certificate: certificates/prod.pem   # the public certificate, and former ones
+      context: prod                        # fetched with this kubeconfig context, or
       url: https://seal.example.org/v1/cert.pem    # from this address
       controller: { name: sealed-secrets-controller, namespace: kube-system }
-      recovery: certificates/prod/recovery # every key has its recovery file there, or verify fails
-  paths:                                   # the first pattern that fits a path names its cluster
+      recovery: certificates/prod/recovery # verify fails if a key has no recovery file here
+  paths:                                   # the first pattern that matches a path sets its cluster
     "prod/{namespace}/{name}.yaml": prod   # {namespace} and {name} are checked by \`signet verify\`
     "**/prod/**": prod
   newFile: "{cluster}/{namespace}/{name}.yaml"     # where \`signet new\` writes
-  scope: strict                            # of what is sealed, where nothing else says it
-  maxKeyAge: 180d                          # older keys are refused by \`signet verify\`
-  maxDrillAge: 30d                         # it warns where the last \`signet keys drill --record\` is older
-  rotation:                                # how old values may become: the first pattern that fits decides
+  scope: strict                            # default scope
+  maxKeyAge: 180d                          # \`signet verify\` fails for older keys
+  maxDrillAge: 30d                         # it warns if the last \`signet keys drill --record\` is older
+  rotation:                                # maximum age of values, by the first pattern that matches
     "prod/**": 90d
   scan:
-    allow:                                 # plaintext that may be there, and why
+    allow:                                 # plaintext that is allowed, and why
       - { files: "test/fixtures/**", reason: made up for tests }
 
 Examples:
@@ -73,9 +73,13 @@ export function define(command: Command): void {
   withConnection(
     command
       .usage("[OPTION...]")
-      .description("Makes signet.yaml: which clusters this repository is sealed for.")
-      .addOption(list("--cluster <NAME[=CONTEXT|URL]>", "a cluster, and where its certificate is"))
-      .addOption(list("--path <PATTERN=CLUSTER>", "the files that are for a cluster"))
+      .description(
+        "Create signet.yaml, which says which cluster each file of this repository is for.",
+      )
+      .addOption(
+        list("--cluster <NAME[=CONTEXT|URL]>", "add a cluster, and the source of its certificate"),
+      )
+      .addOption(list("--path <PATTERN=CLUSTER>", "add a rule: the files that are for a cluster"))
       .option("--no-fetch", "do not fetch the certificates now")
       .addOption(dryRunOption())
       .addOption(jsonOption()),
@@ -94,7 +98,7 @@ interface InitOptions extends GivenClusterOptions {
   readonly json: boolean;
 }
 
-const HEADER = `# What \`signet\` knows of this repository; \`signet init --help\` tells every field.
+const HEADER = `# Settings of \`signet\` for this repository; \`signet init --help\` describes every field.
 `;
 
 /** @throws SignetError; then nothing was written */
@@ -144,7 +148,7 @@ async function runInit(options: InitOptions): Promise<void> {
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
       missing.push(name);
-      warn(`${name}: ${error.message}; \`signet cert refresh ${name}\` fetches it later`);
+      warn(`${name}: ${error.message}; run \`signet cert refresh ${name}\` later`);
     }
   }
   if (unreachable.length > 0) warn(withoutKubeconfig(unreachable));
@@ -163,16 +167,16 @@ async function runInit(options: InitOptions): Promise<void> {
     return;
   }
   if (files.length === 0) {
-    say(`${relative(process.cwd(), path)}: is there already, and nothing was to be added`);
+    say(`${relative(process.cwd(), path)}: already exists, with nothing to add`);
     return;
   }
   if (fetched.length > 0) {
-    say("compare these fingerprints with what the owner of each cluster tells you before you seal");
+    say("before you seal, check these fingerprints with the owner of each cluster");
   }
   for (const file of files) say(`${file}: ${options.dryRun ? "would be written" : "written"}`);
   if (!options.dryRun)
     say(
-      "next: commit it, `signet git install` guards commits, `signet new` seals the first Secret",
+      "next: commit it, run `signet git install` to check commits, and `signet new` to seal the first Secret",
     );
 }
 
@@ -180,7 +184,7 @@ function withoutKubeconfig(clusters: readonly ProjectCluster[]): string {
   const names = clusters.map(({ name }) => name);
   const files = clusters.map(({ certificate }) => certificate);
   return (
-    `no kubeconfig, by which to fetch the certificate of ${names.join(", ")}: put the PEM at ` +
+    `no kubeconfig found, so no certificate was fetched for ${names.join(", ")}: write the PEM to ` +
     `${files.join(", ")}, or run \`signet cert refresh ${names.join(" ")}\` later`
   );
 }
@@ -200,14 +204,14 @@ async function givenClusters(options: InitOptions, isNew: boolean): Promise<Clus
   const context = currentContext(options)?.name;
   const { askText, canAsk } = await import("../terminal/prompts.ts");
   if (!canAsk()) {
-    throw new SignetError("usage", "which clusters is this repository for?", {
-      hint: "say --cluster NAME=CONTEXT for each",
+    throw new SignetError("usage", "no cluster was named", {
+      hint: "use --cluster NAME=CONTEXT for each cluster of this repository",
     });
   }
-  const names = await askText("Clusters of this repository, divided by spaces:", "prod");
+  const names = await askText("Clusters of this repository, separated by spaces:", "prod");
   for (const name of names.trim().split(/[\s,]+/)) {
     const source = await askText(
-      `Context of the kubeconfig, or address of the certificate, for ${name}:`,
+      `Kubeconfig context, or address of the certificate, for ${name}:`,
       context ?? "",
     );
     clusters[name] = clusterFrom(name, source);
@@ -227,7 +231,7 @@ function saidRules({ path }: InitOptions): Record<string, string> {
   const rules = path.map((text): [string, string] => {
     const separator = text.lastIndexOf("=");
     if (separator > 0) return [text.slice(0, separator), text.slice(separator + 1)];
-    throw new SignetError("usage", "a rule says PATTERN=CLUSTER", {
+    throw new SignetError("usage", "invalid rule: expected PATTERN=CLUSTER", {
       hint: "such as --path 'prod/**=prod'",
     });
   });
@@ -235,8 +239,8 @@ function saidRules({ path }: InitOptions): Record<string, string> {
 }
 
 /**
- * Rules for new clusters without one: for the files that `signet new` creates, unless a rule fits
- * them.
+ * Rules for new clusters without one. They match the files that `signet new` creates, unless another
+ * rule does.
  */
 function furtherRules(
   { newFile, rules }: Project,
@@ -260,8 +264,8 @@ function furtherRules(
  */
 function checkNew(project: Project, clusters: Clusters, rules: Record<string, string>): void {
   const there = (what: string): SignetError =>
-    new SignetError("usage", `has ${what} already, and it says something else`, {
-      hint: "change its lines by hand",
+    new SignetError("usage", `already has ${what}, which differs`, {
+      hint: "edit the file by hand",
       place: { file: PROJECT_FILE },
     });
   for (const [name, { context, url }] of Object.entries(clusters)) {
@@ -280,7 +284,7 @@ function checkNew(project: Project, clusters: Clusters, rules: Record<string, st
   }
 }
 
-/** Says of clusters whose controller publishes recovery files that there must be some. */
+/** Requires recovery files for clusters whose controller publishes them. */
 function withRecovery(text: string, clusters: readonly ProjectCluster[]): string {
   return clusters.reduce((result, cluster) => {
     const [document] = parseManifests(result, { file: PROJECT_FILE });
@@ -307,7 +311,7 @@ function edited(text: string, clusters: Clusters, rules: Record<string, string>)
     const [document] = parseManifests(result, { file: PROJECT_FILE });
     if (document === undefined) {
       throw new SignetError("project-invalid", "is empty", {
-        hint: "remove it, and `signet init` makes it anew",
+        hint: "remove it, and run `signet init` again",
         place: { file: PROJECT_FILE },
       });
     }

@@ -1,4 +1,4 @@
-// `signet page`: the page on which people without a terminal seal, as one file.
+// `signet page`: writes the page where people seal in a browser, as one file.
 // SPEC.md, "The page".
 
 import { type Command, Option } from "commander";
@@ -19,11 +19,11 @@ import { printResult } from "../terminal/results.ts";
 
 const HELP = `
 The page is one HTML file that needs no server: open it in a browser, or send it to people who do not
-use a terminal. Values are encrypted in the page, which sends nothing to anyone. It makes new
-SealedSecrets and changes items of existing ones.
+use a terminal. It encrypts values in the browser and sends nothing over the network. It can create new
+SealedSecrets, and change items of existing ones.
 
-It holds the certificates of the clusters of signet.yaml, which are public. Write it again after
-\`signet cert refresh\`. Without signet.yaml and --cert, people add a certificate in the page.
+The page contains the public certificates of the clusters in signet.yaml, so write it again after
+\`signet cert refresh\`. Without signet.yaml and --cert, users add a certificate in the page.
 
 Examples:
   $ signet page -o seal.html
@@ -39,11 +39,13 @@ interface PageOptions {
 export function define(command: Command): void {
   command
     .usage("[OPTION...]")
-    .description("Writes a page on which people seal in their browser, as one HTML file.")
-    .option("-o, --output <FILE>", "write there instead of standard output")
-    .addOption(list("--cluster <NAME>", "only this cluster of signet.yaml; may be repeated"))
+    .description("Write a web page for sealing in a browser, as one HTML file.")
+    .option("-o, --output <FILE>", "write to this file instead of standard output")
     .addOption(
-      new Option("--cert <FILE>", "the certificates of this file, in place of signet.yaml"),
+      list("--cluster <NAME>", "include only this cluster of signet.yaml; may be repeated"),
+    )
+    .addOption(
+      new Option("--cert <FILE>", "use the certificates of this file instead of signet.yaml"),
     )
     .addHelpText("after", HELP)
     .action((options: PageOptions) => runPage(options));
@@ -53,12 +55,12 @@ export function define(command: Command): void {
 async function runPage(options: PageOptions): Promise<void> {
   const { cert, cluster: names, output } = options;
   if (cert !== undefined && names.length > 0) {
-    throw new SignetError("usage", "--cert and --cluster exclude each other");
+    throw new SignetError("usage", "--cert and --cluster are mutually exclusive");
   }
   const project = cert === undefined ? findProject() : null;
   if (names.length > 0 && project === null) {
-    throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
-      hint: "`signet init` makes one; --cert names a certificate file",
+    throw new SignetError("usage", "--cluster requires signet.yaml, which was not found", {
+      hint: "run `signet init` to create it, or use --cert FILE",
     });
   }
   const clusters = cert === undefined ? clustersOf(project, names) : [clusterInFile(cert)];
@@ -67,7 +69,7 @@ async function runPage(options: PageOptions): Promise<void> {
     ...(project?.scope === undefined ? {} : { scope: project.scope }),
     ...(project === null ? {} : { newFile: project.newFile }),
   });
-  if (clusters.length === 0) warn("the page has no certificate: people add one in it");
+  if (clusters.length === 0) warn("the page has no certificate: its users must add one");
   if (output === undefined) {
     await printResult(text);
     return;
@@ -87,12 +89,12 @@ function clustersOf(project: Project | null, names: readonly string[]): PageClus
     const { current, known, file } = clusterKeys(project, cluster);
     if (current !== null) return [withCertificates(cluster.name, file, [...known.values()])];
     if (names.length > 0) {
-      throw new SignetError("certificate-invalid", "this certificate is not there yet", {
-        hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
+      throw new SignetError("certificate-invalid", "certificate file not found", {
+        hint: `run \`signet cert refresh ${cluster.name}\` to fetch it`,
         place: { file },
       });
     }
-    warn(`${file}: not there yet, so ${cluster.name} is left out`);
+    warn(`${file}: not found, so ${cluster.name} is left out`);
     return [];
   });
 }
@@ -103,7 +105,7 @@ function clusterInFile(file: string): PageCluster {
   return withCertificates("cluster", file, certificates);
 }
 
-/** Only certificates get into the page, whatever else their file has. */
+/** Only certificates go into the page, whatever else their file contains. */
 function withCertificates(
   name: string,
   file: string,
@@ -114,7 +116,7 @@ function withCertificates(
     const left = daysLeft(current, new Date());
     const key = shortFingerprint(current.fingerprint);
     if (left < 0)
-      warn(`${file}: the certificate ${key} has expired: the page seals nothing for ${name}`);
+      warn(`${file}: the certificate ${key} has expired: the page cannot seal for ${name}`);
     else if (left < 30) warn(`${file}: the certificate ${key} expires in ${count(left, "day")}`);
   }
   return { name, certificates: certificates.map(({ pem }) => pem).join("") };

@@ -30,12 +30,13 @@ import { count } from "../terminal/counts.ts";
 import { say } from "../terminal/messages.ts";
 
 const HELP = `
-YAML and JSON are searched, and templates and copies of them (secret.yaml.j2, secret.yaml.bak), with Lists, several documents, charts' templates, literals and files of a
-Kustomization, and Secrets that another text quotes. SealedSecrets, empty values and placeholders are
-no findings. What cannot be read is one. Plaintext that may be there is allowed in signet.yaml, with a
-reason; with --range, an entry that these commits add is reported as a warning.
+This searches YAML and JSON files, and templates and copies of them (secret.yaml.j2, secret.yaml.bak). It
+understands Lists, files with several documents, charts' templates, literals and files of a Kustomization,
+and Secrets quoted in other text. SealedSecrets, empty values and placeholders are not reported; files that
+cannot be read are. To allow plaintext, list it in signet.yaml, with a reason; with --range, entries that
+these commits add are reported as warnings.
 
-Exit status: 0 no problems found or no file to check, 3 plaintext found, 1 it could not run.
+Exit status: 0 no problems found, or no files to check, 3 plaintext found, 1 the check could not run.
 
 Examples:
   $ signet scan
@@ -47,9 +48,11 @@ export function define(command: Command): void {
   command
     .argument("[FILE|FOLDER...]")
     .usage("[OPTION...] [FILE|FOLDER...]")
-    .description("Finds Secrets in plain text: in the tree, the index or a range of commits.")
-    .addOption(flag("--staged", "look at what is about to be committed"))
-    .option("--range <COMMITS>", "look at what these commits brought, such as main..HEAD")
+    .description(
+      "Find Secrets in plain text, in the working tree, the index or a range of commits.",
+    )
+    .addOption(flag("--staged", "check what is about to be committed"))
+    .option("--range <COMMITS>", "check what these commits added, such as main..HEAD")
     .addOption(findingFormatOption(FINDING_FORMATS))
     .addOption(jsonOption().implies({ format: "json" }))
     .addHelpText("after", HELP)
@@ -64,14 +67,14 @@ interface ScanOptions {
   readonly format: FindingFormat;
 }
 
-/** @throws SignetError check-found where there is plaintext; io, usage */
+/** @throws SignetError check-found if plaintext is found; io, usage */
 async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
   if (options.staged && options.range !== undefined) {
-    throw new SignetError("usage", "--staged and --range exclude each other");
+    throw new SignetError("usage", "--staged and --range are mutually exclusive");
   }
   const { range } = options;
   if (range?.startsWith("-") === true) {
-    throw new SignetError("usage", `${range} is no range of commits`, {
+    throw new SignetError("usage", `${range} is not a range of commits`, {
       hint: "such as main..HEAD",
     });
   }
@@ -107,7 +110,7 @@ async function runScan(paths: readonly string[], options: ScanOptions): Promise<
   await result.print(options.format);
 }
 
-/** Files that Kustomizations make Secrets of, by their paths. */
+/** Files that Kustomizations generate Secrets from, by path. */
 class GeneratorFiles {
   /** One that takes the whole file, one that takes its lines, and one that applies it. */
   readonly #readings = new Map<string, Map<string, GeneratorFile>>();
@@ -129,7 +132,7 @@ class GeneratorFiles {
     }
   }
 
-  /** The whole file is a finding before its lines are. */
+  /** A whole file takes precedence over its lines. */
   findIn(path: string, bytes: Buffer): Plaintext[] {
     const readings = this.#readings.get(path);
     for (const name of READINGS) {
@@ -148,7 +151,7 @@ function readingOf({ isEnv, isPatch }: GeneratorFile): (typeof READINGS)[number]
   return isEnv ? "lines" : "file";
 }
 
-/** Null where it is none, or cannot be read. */
+/** Null if it is not one, or cannot be read. */
 function textOf(file: ScannedFile | UnreadFile): string | null {
   return "bytes" in file && file.bytes !== null ? looseText(file.bytes) : null;
 }
@@ -168,17 +171,17 @@ function unread(severity: Plaintext["severity"], reason: string): Plaintext {
   return { rule: "unreadable", severity, line: 1, object: undefined, items: [], reason };
 }
 
-/** Of a file without a text. */
+/** Findings for a file that is not text. */
 function unreadFindings(file: ScannedFile | UnreadFile): Plaintext[] {
   if ("reason" in file) return [unread(file.severity, file.reason)];
   if (file.bytes === null) return [unread("error", "it is too large")];
   return isEncrypted(file.bytes) ? [] : [unread("error", "it is not text")];
 }
 
-/** As many submodules are named as a person reads. */
+/** Names at most as many submodules as a person reads. */
 const MAX_NAMED = 5;
 
-/** What was found, and what of it signet.yaml allows. */
+/** What was found, and which of it signet.yaml allows. */
 class Report {
   #findings: Finding[] = [];
   #encrypted = 0;
@@ -219,10 +222,10 @@ class Report {
     this.#findings = this.#findings.filter(({ file }) => !encrypted.has(file));
     this.#passed.push(...encrypted);
     this.#encrypted = encrypted.size;
-    say(`${count(encrypted.size, "file")} in plain text here, which Git stores encrypted`);
+    say(`${count(encrypted.size, "file")} in plain text in the working tree, but encrypted in Git`);
   }
 
-  /** Says which submodules were not scanned. */
+  /** Reports which submodules were not scanned. */
   leaveOut(submodules: readonly string[]): void {
     this.#submodules = submodules.length;
     if (submodules.length === 0) return;
@@ -287,8 +290,8 @@ const WORDS: Record<Exclude<Plaintext["rule"], "unreadable">, string> = {
   "quoted-secret": "a Secret in plain text, quoted in another text",
   "last-applied": "a Secret in plain text, quoted in an annotation",
   "kustomize-literal": "literals of a secretGenerator in plain text",
-  "kustomize-file": "values in plain text, which a secretGenerator reads",
-  "secret-command": "values in plain text, of which a command makes a Secret",
+  "kustomize-file": "values in plain text, read by a secretGenerator",
+  "secret-command": "values in plain text, from which a command creates a Secret",
 };
 
 function findingOf(

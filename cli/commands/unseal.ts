@@ -15,13 +15,13 @@ import { readInputs } from "../terminal/inputs.ts";
 import { printResult } from "../terminal/results.ts";
 
 const HELP = `
-This is for recovery, when a cluster or its controller is lost: it needs the private key, which
-should never leave the cluster but for a backup, and it writes secret values in plain text.
+Use this for recovery, when a cluster or its controller is lost. It requires the private key, which
+should never leave the cluster except in a backup, and it writes secret values in plain text.
 
-A key FILE is PEM, the YAML or JSON of sealing key Secrets, or a backup of \`signet keys backup\`; a
-folder of them is read as well. --recovery-identity opens the recovery files that the repository itself
-holds. What --output names is readable to you alone, and is refused where
-others may read it already. Nothing else of it stays on the disk, also where signet is killed.
+A key FILE is PEM, the YAML or JSON of sealing key Secrets, or a backup from \`signet keys backup\`. It
+can also be a folder of such files. --recovery-identity opens the recovery files in the repository. The
+file that --output names is readable only by you; an existing file that others can read is refused. Nothing
+else remains on disk, even if signet is killed.
 
 Example:
   $ signet keys backup --output keys.age
@@ -32,13 +32,15 @@ export function define(command: Command): void {
   command
     .argument("[FILE...]")
     .usage("--recovery-key FILE [OPTION...] [FILE...]")
-    .description("Opens SealedSecrets with private keys from a backup. Prints plain text.")
-    .addOption(recoveryKeyOption("private key to open with; may be given several times"))
+    .description(
+      "Open SealedSecrets with private keys from a backup, and print them in plain text.",
+    )
+    .addOption(recoveryKeyOption("private key to open values with; may be repeated"))
     .addOption(recoveryIdentityOption())
-    .option("-n, --namespace <NAMESPACE>", "the namespace of SealedSecrets that declare none")
-    .addOption(formatOption("format of the result (default: that of the input)"))
-    .option("-w, --output <FILE>", "write there, readable to you alone")
-    .option("--no-accept-legacy", "refuse the form from before 2019 (spec.data)")
+    .option("-n, --namespace <NAMESPACE>", "namespace for SealedSecrets that declare none")
+    .addOption(formatOption("output format (default: that of the input)"))
+    .option("-w, --output <FILE>", "write to this file, readable only by you")
+    .option("--no-accept-legacy", "refuse the format from before 2019 (spec.data)")
     .addHelpText("after", HELP)
     .action((names: string[], flags: UnsealOptions) => runUnseal(names, flags));
 }
@@ -53,8 +55,8 @@ interface UnsealOptions extends GivenKeys {
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
 async function runUnseal(names: readonly string[], options: UnsealOptions): Promise<void> {
   if (!areKeysGiven(options)) {
-    throw new SignetError("usage", "unsealing needs the private key: give --recovery-key FILE", {
-      hint: "the key is what a backup of the controller's sealing key Secrets holds; --recovery-identity opens those of the repository",
+    throw new SignetError("usage", "unsealing requires a private key: use --recovery-key FILE", {
+      hint: "FILE is a backup of the controller's sealing keys; for recovery files in the repository, use --recovery-identity",
     });
   }
   if (options.output !== undefined) refuseReadable(options.output);
@@ -70,17 +72,13 @@ async function runUnseal(names: readonly string[], options: UnsealOptions): Prom
     await writeFiles([{ path: options.output, root: undefined, text, mode: 0o600, isPlain: true }]);
 }
 
-/** @throws SignetError io where others may read the file that the plaintext would go to */
+/** @throws SignetError io if others can read the file that the plaintext would go to */
 function refuseReadable(path: string): void {
   const existing = statIfThere(path);
   if (existing === undefined || !isReadableByOthers(existing)) return;
   if (!existing.isFile()) return;
-  throw new SignetError(
-    "io",
-    "refused: others may read this file, and plain text would go into it",
-    {
-      hint: "name a new file; it is made readable to you alone",
-      place: { file: path },
-    },
-  );
+  throw new SignetError("io", "refusing to write plain text to a file that others can read", {
+    hint: "name a new file, which will be readable only by you",
+    place: { file: path },
+  });
 }

@@ -50,16 +50,22 @@ import {
 import { count } from "../terminal/counts.ts";
 
 const HELP = `
-Without key or cluster: whether each value is a well-formed ciphertext of the right size, under a key of
-the cluster that its path is for, still where it was sealed for, also where Kustomizations rename it, not
-declared twice, and not under a key that is older than policy allows, nor under RSA where --require or signet.yaml says hybrid; whether a certificate file holds what does not belong there; and, where
-signet.yaml says so, whether the repository can recover every key, and when somebody last tried, and whether
-values are older than its rules of rotation allow: Git tells when each last changed.
+Without a key or a cluster, this checks that each value:
+- is a well-formed ciphertext of the right size;
+- is sealed with a key of the cluster that its path is for;
+- has the name and namespace that it was sealed for, also after renames by Kustomizations;
+- is declared only once;
+- is not sealed with a key older than policy allows, or with RSA if --require or signet.yaml requires hybrid.
 
---live asks the controllers as well: whether each value opens, and whether the certificate that seals is that
-of a key which the controller holds and trusts. Only that shows that nobody put another certificate in its place.
+It also checks that certificate files contain only certificates. If signet.yaml requires it, it checks that
+the repository can recover every key, when recovery was last tried, and that values are not older than the
+rotation rules allow, by the dates in Git.
 
-Exit status: 0 no problems found or no file to check, 3 something found (with --strict, a warning too), 1 it could not run.
+--live also asks the controllers whether each value opens, and whether each certificate belongs to a key that
+the controller holds and trusts. Only this detects a certificate that an attacker replaced.
+
+Exit status: 0 no problems found, or no files to check, 3 problems found (with --strict, also warnings), 1 the
+check could not run.
 
 Examples:
   $ signet verify
@@ -72,18 +78,21 @@ export function define(command: Command): void {
     command
       .argument("[FILE|FOLDER...]")
       .usage("[OPTION...] [FILE|FOLDER...]")
-      .description("Checks sealed files without any key: for continuous integration.")
-      .option("--max-key-age <DAYS>", "such as 180d (default: maxKeyAge of signet.yaml)")
+      .description("Check sealed files without any key, for example in continuous integration.")
+      .option(
+        "--max-key-age <DAYS>",
+        "maximum age of keys, such as 180d (default: maxKeyAge of signet.yaml)",
+      )
       .addOption(
         new Option(
           "--require <ALGORITHM>",
-          "refuse RSA everywhere, whatever signet.yaml says",
+          "require this algorithm for all values, whatever signet.yaml says",
         ).choices([HYBRID]),
       )
       .addOption(flag("--staged", "check what is about to be committed"))
-      .addOption(flag("--live", "ask the clusters' controllers as well"))
+      .addOption(flag("--live", "also ask the clusters' controllers"))
       .addOption(clusterOption())
-      .addOption(flag("--strict", "fail on warnings too"))
+      .addOption(flag("--strict", "also fail on warnings"))
       .addOption(findingFormatOption(FINDING_FORMATS))
       .addOption(jsonOption().implies({ format: "json" })),
   )
@@ -105,7 +114,7 @@ interface VerifyOptions extends GivenCertificate {
   readonly strict: boolean;
 }
 
-/** @throws SignetError check-found where there is a problem; io, network */
+/** @throws SignetError check-found if there are problems; io, network */
 async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
   const project = findProject();
   const sources = options.staged ? stagedTexts(paths) : treeTexts(foldersToRead(paths, project));
@@ -171,7 +180,7 @@ function askedAge(text: string): number {
   }
 }
 
-/** Also what a sparse checkout leaves out. */
+/** Includes files that a sparse checkout leaves out. */
 function treeTexts(paths: readonly string[]): TextSource[] {
   const folders = paths.filter((path) => stat(path).isDirectory() && workTree(path) !== null);
   const sparse = folders.flatMap((folder) =>
@@ -183,7 +192,7 @@ function treeTexts(paths: readonly string[]): TextSource[] {
   return [...sealedSources(paths), ...sparse];
 }
 
-/** Each signet.yaml below another: commands refuse to run there, and it names other certificates. */
+/** Finds each signet.yaml below another: commands refuse to run there, and it names other certificates. */
 function nestedProjects(sources: readonly TextSource[], project: Project | null): Finding[] {
   if (project === null) return [];
   const root = samePlace(project.root);
@@ -191,7 +200,7 @@ function nestedProjects(sources: readonly TextSource[], project: Project | null)
     if (basename(path) !== PROJECT_FILE || samePlace(dirname(path)) === root) return false;
     try {
       findProjectFolder(dirname(path));
-      // A repository of its own may have one; what is only in the index is of this one.
+      // A nested repository may have one; a file that is only in the index belongs to this repository.
       return statIfThere(path) === undefined && isWithin(root, resolve(path));
     } catch (error) {
       if (error instanceof SignetError) return true;
@@ -203,7 +212,7 @@ function nestedProjects(sources: readonly TextSource[], project: Project | null)
     rule: "nested-project",
     severity: "error",
     file: path,
-    message: `a repository has one ${PROJECT_FILE}: move what this one says to ${above}, and remove it`,
+    message: `a repository can have only one ${PROJECT_FILE}: move the contents of this one to ${above}, and remove it`,
   }));
 }
 
@@ -248,7 +257,7 @@ function committedBeside({ files }: Inventory, project: Project | null): Beside 
 }
 
 /**
- * Asks each cluster's controller for its keys, also where no file is for that cluster: the next one
+ * Asks each cluster's controller for its keys, even if no file is for that cluster yet: the next one
  * would be sealed with its certificate.
  */
 async function checkHeldKeys(
@@ -260,7 +269,7 @@ async function checkHeldKeys(
   for (const keys of clusters.values()) {
     const { cluster, current } = keys;
     if (current === null || (only !== undefined && only !== cluster.name)) continue;
-    // Its address is in signet.yaml too, and so shows nothing of a certificate beside it.
+    // A URL in signet.yaml proves nothing: whoever replaced the certificate could replace it too.
     const isAsked = cluster.url === undefined || (options.context ?? cluster.context) !== undefined;
     const held = isAsked ? await fetchHeldKeys(connectionTo(cluster, options)) : null;
     findings.push(...checkHeldKey(keys, held));

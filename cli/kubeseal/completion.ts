@@ -12,7 +12,7 @@ interface Completed {
   readonly takesValue: boolean;
 }
 
-/** The flags of the help, without those that are accepted for the original's sake only. */
+/** The flags of the help, without those that are accepted only for compatibility. */
 const COMPLETED: readonly Completed[] = Object.entries(FLAGS).flatMap(
   ([name, { kind, short, usage }]) =>
     usage === undefined ? [] : [{ name, short, usage, takesValue: kind !== "boolean" }],

@@ -1,4 +1,4 @@
-// Kubectl's connection flags as options of the cluster and of the certificate.
+// Converts kubectl's connection flags to options of the cluster and of the certificate.
 
 import { type CertificateOptions, chosenAlgorithm } from "../cluster/certificatesource.ts";
 import type { ClusterOptions } from "../cluster/clusteroptions.ts";

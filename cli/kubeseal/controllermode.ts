@@ -63,11 +63,11 @@ function sealedIn(text: string, name: string): Found[] {
   });
 }
 
-/** Like the original, reports at once that the controller is away. */
+/** Like the original, reports at once that the controller is unavailable. */
 const PATIENCE: Patience = { tooOften: 20, away: 1 };
 
 /**
- * @throws SignetError, or an AggregateError of them, where one does not open or the request fails
+ * @throws SignetError, or an AggregateError of them, if one cannot be opened or the request fails
  */
 export async function runValidate(flags: Flags): Promise<void> {
   const { name, text } = await readInput(flags);
@@ -115,7 +115,7 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
   if (text !== input.text) await writeFiles([{ path, root: undefined, text }]);
 }
 
-/** Without `algorithm`, each value stays what it is. */
+/** Without `algorithm`, each value keeps its own. */
 async function reEncrypt(
   controller: Controller,
   found: Found,
@@ -143,7 +143,7 @@ function parseAnswer(text: string): SealedSecret {
 function unusable(): SignetError {
   return new SignetError(
     "network",
-    "cannot re-encrypt secret: the answer does not fit what was asked",
+    "cannot re-encrypt secret: the response does not match the request",
   );
 }
 

@@ -10,12 +10,12 @@ export class Flags {
   readonly #texts = new Map<string, string>();
   readonly #lists = new Map<string, string[]>();
 
-  /** Whether it was given, by command line or environment. */
+  /** Whether it was given, on the command line or in the environment. */
   has(name: string): boolean {
     return this.#texts.has(name) || this.#lists.has(name);
   }
 
-  /** The given text, or the default; undefined where it is empty. */
+  /** The given text, or the default; undefined if it is empty. */
   text(name: string): string | undefined {
     return (this.#texts.get(name) ?? FLAGS[name]?.byDefault) || undefined;
   }

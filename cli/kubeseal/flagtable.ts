@@ -14,10 +14,10 @@ interface Flag {
 }
 
 const SECTIONS = {
-  seal: "Sealing a Secret that standard input or --secret-file holds:",
-  modes: "Doing something else:",
+  seal: "Sealing a Secret from standard input or --secret-file:",
+  modes: "Other modes:",
   files: "Files and formats:",
-  cluster: "Reaching the cluster, as kubectl does:",
+  cluster: "Connecting to the cluster, as with kubectl:",
   other: "Other:",
 } as const;
 
@@ -25,42 +25,42 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
   cert: {
     kind: "text",
     section: "seal",
-    usage: "certificate to seal with: file or URL; else the cluster is asked",
+    usage: "certificate to seal with, a file or URL; by default that of the cluster's controller",
   },
   "cert-fingerprint": {
     kind: "text",
     section: "seal",
-    usage: "refuse any certificate but the one with this fingerprint (SHA256:...)",
+    usage: "accept only the certificate with this fingerprint (SHA256:...)",
   },
   algorithm: {
     kind: "text",
     section: "seal",
-    usage: "rsa, which any controller opens (the default), or hybrid, post-quantum",
+    usage: "rsa, which any controller can open (the default), or hybrid, which is post-quantum",
   },
   scope: {
     kind: "scope",
     section: "seal",
-    usage: "strict, namespace-wide or cluster-wide; else what the Secret's annotations say",
+    usage: "strict, namespace-wide or cluster-wide; by default that of the Secret's annotations",
   },
   name: {
     kind: "text",
     section: "seal",
-    usage: "name of the SealedSecret, whatever the input says",
+    usage: "name of the SealedSecret, instead of that in the input",
   },
   "allow-empty-data": {
     kind: "boolean",
     section: "seal",
-    usage: "seal a Secret that holds no value",
+    usage: "allow sealing a Secret without values",
   },
   "merge-into": {
     kind: "text",
     section: "modes",
-    usage: "add the values to the SealedSecrets in this file, or replace them there",
+    usage: "add or replace values in the SealedSecrets in this file",
   },
   raw: {
     kind: "boolean",
     section: "modes",
-    usage: "seal one value, from standard input or --from-file, and print it alone",
+    usage: "seal one value from standard input or --from-file, and print only that",
   },
   "from-file": { kind: "list", section: "modes", usage: "with --raw: file to read the value from" },
   "fetch-cert": { kind: "boolean", section: "modes", usage: "print the certificate" },
@@ -72,13 +72,13 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
   "re-encrypt": {
     kind: "boolean",
     section: "modes",
-    usage: "have the controller seal the values with its newest key",
+    usage: "make the controller re-seal the values with its newest key",
   },
   rotate: { kind: "boolean" },
   "recovery-unseal": {
     kind: "boolean",
     section: "modes",
-    usage: "open SealedSecrets with private keys from a backup; prints plain text",
+    usage: "open SealedSecrets with private keys from a backup, and print plain text",
   },
   "recovery-private-key": {
     kind: "list",
@@ -95,7 +95,7 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     kind: "text",
     short: "w",
     section: "files",
-    usage: "write this file instead of standard output",
+    usage: "write to this file instead of standard output",
   },
   format: {
     kind: "text",
@@ -120,48 +120,61 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     kind: "text",
     short: "n",
     section: "cluster",
-    usage: "namespace of Secrets that declare none",
+    usage: "namespace for Secrets that declare none",
   },
   kubeconfig: { kind: "text", section: "cluster", usage: "kubeconfig file" },
   context: { kind: "text", section: "cluster", usage: "context of the kubeconfig to use" },
   cluster: { kind: "text", section: "cluster", usage: "cluster of the kubeconfig to use" },
-  user: { kind: "text", section: "cluster", usage: "user of the kubeconfig to be" },
+  user: { kind: "text", section: "cluster", usage: "user of the kubeconfig to use" },
   server: { kind: "text", section: "cluster", usage: "address of the API server" },
   "certificate-authority": {
     kind: "text",
     section: "cluster",
-    usage: "file of the authority that signed the API server's certificate",
+    usage: "file with the certificate authority of the API server",
   },
   "insecure-skip-tls-verify": {
     kind: "boolean",
     section: "cluster",
-    usage: "do not check the API server's certificate: who is in between reads all",
+    usage:
+      "do not check the API server's certificate: anyone on the network path can read the traffic",
   },
   "tls-server-name": {
     kind: "text",
     section: "cluster",
-    usage: "name that the API server's certificate must have",
+    usage: "name to expect in the API server's certificate",
   },
-  "proxy-url": { kind: "text", section: "cluster", usage: "proxy to reach the API server through" },
+  "proxy-url": {
+    kind: "text",
+    section: "cluster",
+    usage: "proxy for connections to the API server",
+  },
   "request-timeout": {
     kind: "text",
     byDefault: "30s",
     section: "cluster",
-    usage: "time for each request, such as 10s or 1m; 0: any",
+    usage: "timeout of each request, such as 10s or 1m; 0 for none",
   },
   token: {
     kind: "text",
     section: "cluster",
-    usage: "bearer token; better in SEALED_SECRETS_TOKEN, where no list of processes shows it",
+    usage: "bearer token; prefer SEALED_SECRETS_TOKEN, as process lists show arguments",
   },
   username: { kind: "text", section: "cluster", usage: "user for basic authentication" },
   password: {
     kind: "text",
     section: "cluster",
-    usage: "its password; better in SEALED_SECRETS_PASSWORD",
+    usage: "password for basic authentication; prefer SEALED_SECRETS_PASSWORD",
   },
-  "client-certificate": { kind: "text", section: "cluster", usage: "file of a client certificate" },
-  "client-key": { kind: "text", section: "cluster", usage: "file of its key" },
+  "client-certificate": {
+    kind: "text",
+    section: "cluster",
+    usage: "file with a client certificate",
+  },
+  "client-key": {
+    kind: "text",
+    section: "cluster",
+    usage: "file with the key of the client certificate",
+  },
   as: { kind: "text", section: "cluster", usage: "user to impersonate" },
   "as-group": { kind: "array", section: "cluster", usage: "group to impersonate; may be repeated" },
   "as-uid": { kind: "text", section: "cluster", usage: "UID to impersonate" },
@@ -170,12 +183,12 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     kind: "number",
     short: "v",
     section: "other",
-    usage: "1 tells what is done, on standard error",
+    usage: "1 prints each step to standard error",
   },
   version: {
     kind: "boolean",
     section: "other",
-    usage: "print the version of kubeseal that this one behaves as",
+    usage: "print the version of kubeseal that this one is compatible with",
   },
   completion: {
     kind: "text",
@@ -217,8 +230,8 @@ export function formatHelp(): string {
     return `\n${title}\n${rows.join("")}`;
   });
   return `${head}${sections.join("")}
-Each may be said by the environment as well: SEALED_SECRETS_ and its name, as SEALED_SECRETS_CERT.
-The flags of Go's logging (--logtostderr and its like) are accepted and do nothing.
-docs/kubeseal.md tells where this differs from the original. \`signet --help\` can do more.
+Each flag can also be set in the environment: SEALED_SECRETS_ and its name, such as SEALED_SECRETS_CERT.
+The flags of Go's logging library (such as --logtostderr) are accepted and ignored.
+See docs/kubeseal.md for differences from the original. For more features, see \`signet --help\`.
 `;
 }

@@ -80,13 +80,13 @@ function asText(value: Json): Json {
 }
 
 /**
- * Warns of a Secret that no cluster accepts as it stands. Helm may still render its name, and items
+ * Warns about a Secret that no cluster would accept as it is. Helm may still render its name, and items
  * may still be merged into it.
  */
 export function adviseOnSecret(secret: Secret, place: ErrorPlace): void {
   const { metadata } = secret;
   for (const field of invalidNames(metadata)) {
-    advise(`${field} ${JSON.stringify(metadata[field])} is not one that Kubernetes accepts`);
+    advise(`${field} ${JSON.stringify(metadata[field])} is not valid in Kubernetes`);
   }
   try {
     checkType(secret);

@@ -20,11 +20,11 @@ import type { Flags } from "./flags.ts";
 import { choosingNamespace, readInput, readSecret } from "./input.ts";
 import { formatOf } from "./output.ts";
 
-/** @throws SignetError, or an AggregateError of them; then the file is as it was */
+/** @throws SignetError, or an AggregateError of them; then the file is unchanged */
 export async function runMergeInto(file: string, flags: Flags): Promise<void> {
   const output = flags.text("sealed-secret-file");
   if (output !== undefined && samePlace(output) !== samePlace(file)) {
-    throw new SignetError("usage", "--merge-into and --sealed-secret-file exclude each other", {
+    throw new SignetError("usage", "--merge-into and --sealed-secret-file are mutually exclusive", {
       hint: "--merge-into changes the file that it names",
     });
   }
@@ -62,7 +62,7 @@ function preparing(
     checkScope(parsed, target, asked, place);
     const { type } = parsed;
     if (type !== "" && type !== "Opaque" && type !== target.sealed.template.type) {
-      advise(`its type ${type} is not merged: the one of ${file} stays`);
+      advise(`its type ${type} is not merged: ${file} keeps its own`);
     }
     const declared = namespace || parsed.metadata.namespace;
     const metadata = {

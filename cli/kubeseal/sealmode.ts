@@ -16,7 +16,7 @@ import { deliver, formatObjects, formatOf } from "./output.ts";
 
 /** @throws SignetError, or an AggregateError of them; then nothing was printed or written */
 export async function runSeal(flags: Flags): Promise<void> {
-  // Like the original, tells of a certificate that is missing before it waits for input.
+  // Like the original, reports a missing certificate before it waits for input.
   const certificate = await usableCertificate(certificateOptions(flags));
   const format = formatOf(flags);
   const input = await readInput(flags);
@@ -40,7 +40,7 @@ function preparing(flags: Flags): Prepare {
     const namespace = bindsNamespace(scope) ? chooseNamespace(declared) : declared;
     if (namespace === null) {
       throw new SignetError("secret-invalid", "secret must declare a namespace", {
-        hint: "say metadata.namespace in the manifest, or --namespace on the command line",
+        hint: "set metadata.namespace in the manifest, or --namespace on the command line",
       });
     }
     const secret = { ...parsed, metadata: { ...parsed.metadata, name, namespace } };
@@ -69,7 +69,7 @@ export async function runRaw(flags: Flags): Promise<void> {
   const value =
     file === undefined
       ? await readStdin("(tty detected: expecting a secret to encrypt in stdin)")
-      : // As kubectl has it: an item's name may stand before the file's.
+      : // As with kubectl, an item's name may precede the file's.
         readBytes(file.slice(file.indexOf("=") + 1));
   const label = labelBytes(scope, namespace, name);
   await deliver(await sealToText(certificate, value, label), flags);

@@ -95,7 +95,7 @@ describe("signet new", () => {
     await terminal.answer("Is ca.crt the same", ENTER);
     await terminal.answer("Value of ca.crt:", `${DOWN}${ENTER}`);
     await terminal.answer("File:", `none${ENTER}`);
-    await terminal.waitFor("there is no such file");
+    await terminal.waitFor("file not found");
     terminal.type(`${"\u007f".repeat(4)}ca.crt${ENTER}`);
     await terminal.answer("Name of another value", `token${ENTER}`);
     await terminal.answer("Is token the same", ENTER);
@@ -212,7 +212,7 @@ describe("signet new", () => {
     await typing();
     terminal.type(CTRL_C);
     const screen = await ended(terminal, 130);
-    expect(screen.split("\n").at(-1)).toBe("signet: error: given up; nothing was changed");
+    expect(screen.split("\n").at(-1)).toBe("signet: error: cancelled; no changes made");
     expect(terminal.written()).not.toContain("battery");
     expect(place.filesWith("").sort()).toEqual(before);
   });
@@ -221,7 +221,7 @@ describe("signet new", () => {
     place.write("dev/shop/db.yaml", "");
     const terminal = start(["new"]);
     await answerPlace(terminal);
-    expect(await ended(terminal, 1)).toContain("signet: error: dev/shop/db.yaml: is there already");
+    expect(await ended(terminal, 1)).toContain("signet: error: dev/shop/db.yaml: already exists");
     expect(terminal.screen()).not.toContain("Type:");
   });
 
@@ -411,12 +411,12 @@ describe("signet edit", () => {
   it.for<[string, (text: string) => string | undefined, number, string]>([
     ["is left as it was", () => undefined, 0, "nothing changed"],
     ["is saved with other comments only", (text) => `# mine\n${text}\n\n`, 0, "nothing changed"],
-    ["is emptied", () => "", 130, "error: the text was emptied; nothing was changed"],
+    ["is emptied", () => "", 130, "error: cancelled, as the text is empty; no changes made"],
     [
       "holds comments only",
       () => "# a\n\n",
       130,
-      "error: the text was emptied; nothing was changed",
+      "error: cancelled, as the text is empty; no changes made",
     ],
     ["is removed", (_text) => process.exit(0), 0, "nothing changed"],
     [
@@ -436,7 +436,7 @@ describe("signet edit", () => {
     const path = await place.seal("dev", "db", { a: "1" });
     const screen = await edit(path, "no-such-editor --wait", 1);
     expect(screen).toContain("signet: error: the editor cannot be run: no-such-editor --wait");
-    expect(screen).toContain("signet: hint: say which one to use in $EDITOR");
+    expect(screen).toContain("signet: hint: set $EDITOR to the editor to use");
   });
 
   it.for([
@@ -517,11 +517,7 @@ describe("signet edit", () => {
     ["an open bracket", "[b", "line 10: a: a bracket or brace ([) is not closed"],
     ["an open quote", '"b', 'line 10: a: a quote (") is not closed'],
     ["one quote too many", "'it's'", "line 10: a: text after a closing quote (')"],
-    [
-      "no text",
-      "",
-      "line 10: shop/db: a: has no text: write the value in quotes, or remove the line",
-    ],
+    ["no text", "", "line 10: shop/db: a: has no value: write one in quotes, or remove the line"],
   ])("takes %s for a mistake", async ([, typed, words]) => {
     const path = await place.seal("dev", "db", { a: "1" });
     const editor = place.editor(type, () => process.exit(1));
@@ -539,7 +535,7 @@ describe("signet edit", () => {
       (text) => text.replace("  a:", "a b"),
       () => undefined,
     );
-    expect(await edit(path, editor, 130)).toContain("signet: error: given up; nothing was changed");
+    expect(await edit(path, editor, 130)).toContain("signet: error: cancelled; no changes made");
     expect(place.read(path)).toBe(before);
   });
 
@@ -581,7 +577,7 @@ describe("signet edit", () => {
   it("shows the error where an editor makes no more changes to a wrong text", async () => {
     const path = await place.seal("dev", "db", { a: "1" });
     const screen = await edit(path, "sed -i 's/.<sealed: a>./@battery/'", 130);
-    expect(screen).toContain("signet: error: given up; nothing was changed");
+    expect(screen).toContain("signet: error: cancelled; no changes made");
     expect(screen).toMatch(
       /hint: the text had this error: line \d+: a: a value that begins with "@"/,
     );
@@ -624,7 +620,7 @@ describe("signet edit", () => {
       (text) => text.replace("\ufffd", "\u00e9"),
     );
     await edit(path, editor, 0);
-    expect(place.seen()[1]?.text).toMatch(/^# ERROR: this was not saved as UTF-8\n/);
+    expect(place.seen()[1]?.text).toMatch(/^# ERROR: the text was not saved as UTF-8\n/);
     expect(await place.open(path)).toEqual({
       db: { a: Buffer.from("battery-é").toString("latin1") },
     });

@@ -236,7 +236,7 @@ describe("a restore", () => {
     expect(stderr).toContain(
       'signet: warning: one: the controller opens nothing with it, as its label in the cluster is "retired"',
     );
-    expect(stderr).toContain("signet: one: there already (SHA256:");
+    expect(stderr).toContain("signet: one: already exists (SHA256:");
     expect(status).toBe(0);
   });
 
@@ -290,7 +290,9 @@ describe("a backup that somebody else made", () => {
     const { status, stderr } = await keys("restore", "all.age", "--identity", "identity");
     expect([status, there]).toEqual([2, []]);
     expect(stderr).toContain(`${DEV}\n`);
-    expect(stderr).toContain("signet: hint: see with --dry-run what would be done, then say --yes");
+    expect(stderr).toContain(
+      "signet: hint: run with --dry-run to see what would be done, then with --yes",
+    );
   });
 
   it("gives keys that open only, and nothing that tells another program what to do", async () => {
@@ -349,7 +351,9 @@ describe("a backup that somebody else made", () => {
     answer = reporting(() => (there.length === 0 ? { [PROD]: "sealing" } : { [DEV]: "sealing" }));
     const { status, stderr } = await restore();
     expect(status).toBe(3);
-    expect(stderr).toContain("one: this key of the backup seals now, and nobody adopted it");
+    expect(stderr).toContain(
+      "one: this key from the backup now seals, although it was not adopted",
+    );
     there = [];
     answer = reporting(() => ({ [PROD]: "sealing", [DEV]: "unconfirmed" }));
     expect((await restore()).status).toBe(0);

@@ -71,13 +71,13 @@ describe("a backup", () => {
     const again = await attempt("signet keys backup -w p.age --passphrase-file passphrase");
     expect([again.status, again.stderr]).toEqual([
       1,
-      expect.stringContaining("p.age: is there already"),
+      expect.stringContaining("p.age: already exists"),
     ]);
     expect(await readFile(path)).toEqual(before);
     const checked = await repository.sh(
       "signet keys restore p.age --dry-run --json --passphrase-file passphrase",
     );
-    expect(checked.match(/"there already"/g)).toHaveLength(OLD_KEYS + 1);
+    expect(checked.match(/"already exists"/g)).toHaveLength(OLD_KEYS + 1);
   });
 
   it.each([

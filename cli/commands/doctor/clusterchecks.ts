@@ -1,5 +1,5 @@
-// Checks of the clusters of signet.yaml: their contexts, API servers and controllers. Each cluster has
-// a deadline, and all are asked at once.
+// Checks of the clusters of signet.yaml: their contexts, API servers and controllers. All clusters are
+// checked at once, each with a deadline.
 
 import { mergedKubeconfig, namedFiles } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { SignetError } from "../../../shared/errors.ts";
@@ -40,7 +40,7 @@ export function checkKubeconfig(
   }
 }
 
-/** Ends at the deadline, with what was found until then. */
+/** Returns at the deadline, with what was found so far. */
 export async function checkCluster(
   project: Project,
   cluster: ProjectCluster,
@@ -107,12 +107,12 @@ async function askCluster(
   const labels = asObject(asObject(service?.["metadata"] ?? null)?.["labels"] ?? null);
   const label = labels?.["app.kubernetes.io/version"];
   const held = await fetchHeldKeys(options);
-  const running = typeof label === "string" ? `version ${label}` : "its Service says no version";
+  const running = typeof label === "string" ? `version ${label}` : "unknown version";
   tell({
     check: "controller",
     cluster: name,
     state: "ok",
-    message: `${namespace}/${controllerName}: ${running}, ${count(held.states.size, "key")}${held.isComplete ? "" : " (it has no report on older ones)"}`,
+    message: `${namespace}/${controllerName}: ${running}, ${count(held.states.size, "key")}${held.isComplete ? "" : " (older ones are not reported)"}`,
   });
   const keys = clusterKeys(project, cluster);
   const about = { check: "certificate", cluster: name };
@@ -121,6 +121,6 @@ async function askCluster(
     tell({ ...about, state: severity === "error" ? "problem" : "warning", code: rule, message });
   }
   if (findings.length === 0 && keys.current !== null) {
-    tell({ ...about, state: "ok", message: "is of the key that the controller seals with" });
+    tell({ ...about, state: "ok", message: "matches the key that the controller seals with" });
   }
 }

@@ -24,15 +24,18 @@ import { checkMachine } from "./machinechecks.ts";
 import { checkCertificate, checkPlaintext } from "./repositorychecks.ts";
 
 const HELP = `
-Checks versions, the editor, Git, the pre-commit hook and Git's drivers; signet.yaml, the age of each
-cluster's certificate, and plaintext; the kubeconfig and its contexts; and of each cluster of signet.yaml
-the API server, the controller and the keys that it holds. All clusters are asked at once, each for as long
-as --request-timeout says (default here: 10s). Nothing is changed, and no value is read from a cluster.
+This checks:
+- the machine: versions, the editor, Git, the pre-commit hook and Git's drivers;
+- the repository: signet.yaml, the age of each cluster's certificate, and Secrets in plain text;
+- the clusters of signet.yaml: the kubeconfig and its contexts, the API server, the controller and its keys.
 
-It also lists what it did not check. \`signet verify\` checks the sealed files, \`signet explain CODE\` says
-more of a problem.
+All clusters are checked at once, each within --request-timeout (here 10s by default). Nothing is changed, and
+no values are read from a cluster.
 
-Exit status: 0 no problems found, also with warnings, 3 a problem, 1 it could not run.
+It also lists what it did not check. Run \`signet verify\` to check the sealed files, and \`signet explain
+CODE\` for details on a problem.
+
+Exit status: 0 no problems found, or only warnings, 3 problems found, 1 the check could not run.
 
 Examples:
   $ signet doctor
@@ -43,7 +46,7 @@ export function define(command: Command): void {
   withConnection(
     command
       .usage("[OPTION...]")
-      .description("Checks whether this machine, the repository and its clusters are ready.")
+      .description("Check whether this machine, the repository and its clusters are ready.")
       .addOption(flag("--offline", "do not ask the clusters"))
       .addOption(clusterOption())
       .addOption(jsonOption()),
@@ -97,8 +100,8 @@ function projectToCheck(tell: (diagnosis: Diagnosis) => void): Project | null {
   try {
     const project = findProject();
     if (project === null) {
-      const hint = "`signet init` makes one, for a repository of several clusters";
-      tell({ check, state: "skipped", message: "there is none", hint });
+      const hint = "run `signet init` to create it, for a repository with several clusters";
+      tell({ check, state: "skipped", message: "not found", hint });
     } else {
       const message = `${count(project.clusters.size, "cluster")} in ${project.root}`;
       tell({ check, state: "ok", message });
@@ -111,7 +114,7 @@ function projectToCheck(tell: (diagnosis: Diagnosis) => void): Project | null {
   }
 }
 
-/** What a reader might take for checked. */
+/** What a reader might believe was checked. */
 function notChecked(
   found: readonly Diagnosis[],
   { offline }: DoctorOptions,

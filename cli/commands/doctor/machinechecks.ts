@@ -12,7 +12,7 @@ import { gitText, runGit, workTree } from "../../git/gitprocess.ts";
 import { chosenEditor } from "../../terminal/editorchoice.ts";
 import type { Diagnosis, Tell } from "./diagnosis.ts";
 
-/** What package.json asks for. */
+/** The minimum in package.json. */
 const OLDEST_NODE = [20, 19] as const;
 
 export function checkMachine(tell: Tell): void {
@@ -35,7 +35,7 @@ export function checkMachine(tell: Tell): void {
   tell(guarded("drivers", "no-drivers", () => checkDrivers(top)));
 }
 
-/** A check that cannot look is a problem too, and keeps no other from looking. */
+/** A check that fails to run is a problem too, and does not stop the others. */
 function guarded(check: string, code: Rule, look: () => Diagnosis): Diagnosis {
   try {
     return look();
@@ -68,7 +68,7 @@ function gitVersion(): string | null {
 function checkEditor(): Diagnosis {
   const editor = chosenEditor();
   const [program = ""] = ON_WINDOWS ? windowsWords(editor) : editor.trim().split(/\s+/);
-  // The shell finds what else it may be.
+  // Anything else is left to the shell.
   const isPlain = /^[\w./~+-]+$/.test(program);
   if (!isPlain || findProgram(program) !== undefined) {
     return { check: "editor", state: "ok", message: editor };
@@ -78,7 +78,7 @@ function checkEditor(): Diagnosis {
     state: "warning",
     code: "no-editor",
     message: `${editor}: not found`,
-    hint: "set VISUAL or EDITOR; `signet set` needs no editor",
+    hint: "set VISUAL or EDITOR; `signet set` works without an editor",
   };
 }
 
@@ -94,7 +94,7 @@ function checkHook(top: string): Diagnosis {
     hint,
   });
   if (statIfThere(hook) === undefined)
-    return problem("commits are not checked: no pre-commit hook");
+    return problem("commits are not checked: there is no pre-commit hook");
   const text = readTextWithin(targetOf(dirname(hook)), hook, MAX_SETTINGS_BYTES);
   return /signet (scan|verify)\b/.test(text)
     ? { check: "hook", state: "ok", message: "the pre-commit hook checks commits" }
@@ -107,7 +107,7 @@ function checkDrivers(top: string): Diagnosis {
   const missing = ["diff.signet.textconv", "merge.signet.driver"].filter((key) => !isSet(key));
   const hint = "run `signet git install`";
   if (missing.length > 0) {
-    const message = `not in this clone's settings: ${missing.join(", ")}`;
+    const message = `missing in this clone's Git settings: ${missing.join(", ")}`;
     return { check: "drivers", state: "warning", code: "no-drivers", message, hint };
   }
   const attributes = join(top, ".gitattributes");
@@ -116,6 +116,6 @@ function checkDrivers(top: string): Diagnosis {
   if (text.includes("merge=signet")) {
     return { check: "drivers", state: "ok", message: "Git's diff and merge drivers are installed" };
   }
-  const message = ".gitattributes names no files for the diff and merge drivers";
+  const message = ".gitattributes has no files for the diff and merge drivers";
   return { check: "drivers", state: "warning", code: "no-drivers", message, hint };
 }

@@ -16,12 +16,12 @@ import { count, shortFingerprint } from "../../terminal/counts.ts";
 import type { Diagnosis, Tell } from "./diagnosis.ts";
 
 const DAY_MS = 86_400_000;
-/** A certificate that is renewed every month, with time to do so. */
+/** For a certificate that is renewed every month, with some spare time. */
 const SOON_DAYS = 14;
-/** How long files are read. */
+/** Time limit for reading files. */
 const SCAN_LIMIT_MS = 10_000;
 
-/** The age of the certificate in the repository, and how long it is valid. */
+/** The age of the certificate in the repository, and how long it is still valid. */
 export function checkCertificate(project: Project, cluster: ProjectCluster, tell: Tell): void {
   const about = { check: "certificate", cluster: cluster.name };
   const refresh = `run \`signet cert refresh ${cluster.name}\``;
@@ -54,7 +54,7 @@ export function checkCertificate(project: Project, cluster: ProjectCluster, tell
   }
 }
 
-/** Looks at manifests only, and for a limited time: `signet scan` reads all that can hold a Secret. */
+/** Reads only manifests, for a limited time: `signet scan` reads every file that can hold a Secret. */
 export async function checkPlaintext(project: Project | null): Promise<Diagnosis> {
   try {
     return await lookForPlaintext(project);
@@ -71,11 +71,11 @@ async function lookForPlaintext(project: Project | null): Promise<Diagnosis> {
   const found = new Set<string>();
   for await (const file of treeSource([]).manifests()) {
     if (Date.now() > until) {
-      const message = `${count(files, "file")} read in 10 seconds, and not all: run \`signet scan\``;
+      const message = `${count(files, "file")} read before the limit of 10 seconds: run \`signet scan\` to check all`;
       return { check: "plaintext", state: "skipped", message };
     }
     files++;
-    // Answers of clusters come in meanwhile, before their deadlines.
+    // Lets answers from clusters arrive before their deadlines.
     if (files % 20 === 0) await new Promise(setImmediate);
     const text = "bytes" in file && file.bytes !== null ? looseText(file.bytes) : null;
     if (text !== null && hasPlaintext(file.path, text) && !isAllowed(project, file.path)) {
@@ -83,7 +83,7 @@ async function lookForPlaintext(project: Project | null): Promise<Diagnosis> {
     }
   }
   if (found.size === 0) {
-    const message = `no Secret in plain text in ${count(files, "manifest")}`;
+    const message = `no Secrets in plain text in ${count(files, "manifest")}`;
     return { check: "plaintext", state: "ok", message };
   }
   return {

@@ -1,4 +1,4 @@
-// The text that `signet edit` shows in an editor, and the changes that an edited text asks for.
+// The text that `signet edit` shows in an editor, and the changes that an edited text makes.
 // SPEC.md, "Changing values".
 
 import { locate, SignetError } from "../../../shared/errors.ts";
@@ -26,7 +26,7 @@ import {
 export interface ShownObject {
   /** `NAMESPACE/NAME`; unique in a buffer. */
   readonly name: string;
-  /** Every item with its value; null where it is not known or not text. */
+  /** Every item with its value; null if the value is not known or not text. */
   readonly items: ReadonlyMap<string, string | null>;
 }
 
@@ -34,10 +34,10 @@ const placeholder = (item: string): string => `<sealed: ${item}>`;
 const PLACEHOLDER = /^<sealed: ([-._a-zA-Z0-9]+)>$/;
 
 const HELP = [
-  "Change the text between the quotes to give an item a new value; it is sealed when you save.",
-  "Write a quote in it twice, all else as it is. Several lines go, indented, below `ITEM: |`.",
-  "A new line adds an item, a removed line removes one, a new name before the colon renames one.",
-  "<sealed: ...> stands for a value that stays as it is. To cancel, save no changes.",
+  "To give an item a new value, change the text between the quotes. It is sealed when you save.",
+  "Double any quote in the value. Write values of several lines below `ITEM: |`, indented.",
+  "Add a line to add an item, remove a line to remove one, change the name to rename one.",
+  "<sealed: ...> is a value that stays unchanged. To cancel, quit without saving changes.",
 ];
 const ESCAPES_HELP =
   'Between double quotes, write a backslash as \\\\, a quote as \\", a line end as \\n.';
@@ -54,12 +54,12 @@ export function formatBuffer(objects: readonly ShownObject[], notes: readonly st
   return [...comments, "", ...bodies.flat(), ""].join("\n");
 }
 
-/** What single quotes cannot hold, or a person would not see there. */
+/** Characters that single quotes cannot hold, or that a person would not see there. */
 const NOT_IN_SINGLE_QUOTES = /\p{C}|(?! )\p{Z}/u;
 
 /**
- * A value is between single quotes, as the help says: there, a backslash is an ordinary character. A
- * value that looks like a placeholder would be read as one.
+ * Values are in single quotes, as the help says: there, a backslash is an ordinary character. A value
+ * that looks like a placeholder would be read as one.
  */
 function formatItem(item: string, value: string | null): string[] {
   const name = formatString(item);
@@ -83,7 +83,7 @@ export function withoutError(text: string): string {
     .join("\n");
 }
 
-/** `text`, which has no error above it, with one; the error's line counts from the new top. */
+/** Adds an error above `text`, which has none. The error's line number counts the added line. */
 export function withError(text: string, { message, place }: SignetError): string {
   const line = place.line === undefined ? undefined : `line ${place.line + 1}`;
   const words = [line, place.object, place.field, message].filter(Boolean).join(": ");
@@ -91,7 +91,7 @@ export function withError(text: string, { message, place }: SignetError): string
 }
 
 /**
- * The changes that a buffer asks for, by the object's name, without unchanged objects.
+ * The changes that a buffer makes, by the object's name, without unchanged objects.
  * @throws SignetError usage; it names items and lines, and never quotes a value
  */
 export function parseBuffer(
@@ -102,26 +102,29 @@ export function parseBuffer(
   for (const document of documents) checkItems(text, document, objects);
   const [surprise] = documents.flatMap(({ surprises }) => surprises);
   if (surprise !== undefined) {
-    throw new SignetError("usage", "is not read as text: put it in quotes", {
+    throw new SignetError("usage", "YAML does not read this as text: put it in quotes", {
       place: { line: surprise.line },
     });
   }
   const top = asObject(documents[0]?.value ?? null);
   if (top === null || documents.length > 1) {
-    throw new SignetError("usage", "the file is to hold the SealedSecrets that it began with");
+    throw new SignetError("usage", "the file must keep the SealedSecrets that it started with");
   }
   const other = Object.keys(top).find((key) => !objects.some(({ name }) => name === key));
   if (other !== undefined) {
     throw new SignetError(
       "usage",
-      "a SealedSecret's own name cannot be changed here; indent its items by two spaces",
+      "the name of a SealedSecret cannot be changed here; indent items by two spaces",
     );
   }
   const changes = new Map<string, ItemChanges>();
   for (const object of objects) {
     const value = top[object.name];
     if (value === undefined) {
-      throw new SignetError("usage", `${object.name} is missing; remove its file to remove it`);
+      throw new SignetError(
+        "usage",
+        `${object.name} is missing; to remove a SealedSecret, delete its file`,
+      );
     }
     const change = changesOf(object, value);
     if (change !== null) changes.set(object.name, change);
@@ -130,7 +133,8 @@ export function parseBuffer(
 }
 
 /**
- * Refuses a line whose name is not valid, or whose value is not the text that it looks like.
+ * Refuses a line with an invalid name, or with a value that YAML does not read as the text it looks
+ * like.
  * @throws SignetError usage
  */
 function checkItems(
@@ -149,7 +153,7 @@ function checkItems(
       const isName = isItemName(key);
       const reason = isName
         ? whyNotText(text, entry, aliased)
-        : "the name before the colon is not valid: letters, digits, '-', '_' and '.' only, then a colon and a space";
+        : "invalid item name: use only letters, digits, '-', '_' and '.', then a colon and a space";
       if (reason === undefined) continue;
       throw new SignetError("usage", reason, {
         // Not quoted: in `password:value`, without a space, the name includes the value.
@@ -169,10 +173,10 @@ function whyNotText(
     return reason.includes("quotes") ? reason : `${reason}: put it in quotes`;
   const value = entry.value.type === "alias" ? entry.value.target : entry.value;
   if (value.type !== "scalar") {
-    return "has a list or items below it: indent a text of several lines below `ITEM: |`";
+    return "contains a list or a mapping: write values of several lines below `ITEM: |`, indented";
   }
   if (value.resolved.value === null || value.resolved.value === "") {
-    return "has no text: write the value in quotes, or remove the line";
+    return "has no value: write one in quotes, or remove the line";
   }
   return isCommented(text, value) ? COMMENT_IS_DROPPED : undefined;
 }
@@ -185,12 +189,12 @@ function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | nul
   const kept = new Set<string>();
   for (const [item, text] of Object.entries(after)) {
     locate({ object: name }, () => {
-      if (typeof text !== "string") throw new Error("an item that checkItems let pass");
+      if (typeof text !== "string") throw new Error("an item that checkItems should have refused");
       if (items.get(item) === text && !kept.has(item)) {
         kept.add(item);
         return;
       }
-      // A shown value under a new name is a renamed item: other clusters may have other values.
+      // A known value under a new name is a renamed item: other clusters may have other values.
       const renamed = [...items].find(
         ([shown, value]) => value === text && !Object.hasOwn(after, shown) && !kept.has(shown),
       );
@@ -202,7 +206,7 @@ function changesOf({ name, items }: ShownObject, value: Json): ItemChanges | nul
       if (!items.has(source) || kept.has(source)) {
         throw new SignetError(
           "usage",
-          "stands for a sealed value that does not exist, or that is used twice",
+          "refers to a sealed value that does not exist, or is used twice",
           {
             place: { field: item },
           },

@@ -1,4 +1,4 @@
-// `signet edit`: opens an editor on the items of a sealed file, and again after a mistake.
+// `signet edit`: opens an editor on the items of a sealed file, and reopens it after a mistake.
 // SPEC.md, "Changing values".
 
 import type { Command } from "commander";
@@ -41,15 +41,15 @@ import {
 import { edit, missingWait, wipeOnSignals } from "./editor.ts";
 
 const HELP = `
-$VISUAL, $EDITOR or vi (notepad on Windows) opens with a line for each item, a placeholder in place of each value. What you
-type is sealed with the certificate when you save; what stays a placeholder keeps its ciphertext. A
-mistake is told above your text, and the editor opens again. To give up, leave the text as it is,
-empty it, or end the editor with a failure, such as :cq.
+This opens $VISUAL, $EDITOR or vi (notepad on Windows), with one line for each item and placeholders instead of
+values. New values are sealed with the certificate when you save; placeholders keep their ciphertext. If the
+text has a mistake, the editor opens again with an error above the text. To cancel, leave the text unchanged,
+empty it, or quit the editor with an error (:cq in vi).
 
-The editor's file is in memory (a tmpfs), readable to you alone, and removed when you leave, also where
-signet is killed; where a whole session is killed at once, by the next \`signet edit\`. --recovery-key,
---recovery-identity and --from-cluster show the values themselves. Vim's own copies (swap, undo, registers) are turned off;
-of an editor that keeps a history of files on disk, as VS Code does, turn that off yourself.
+The editor's file is in memory (a tmpfs), readable only by you, and removed when you quit, even if signet is
+killed. If the whole session is killed, the next \`signet edit\` removes it. --recovery-key, --recovery-identity
+and --from-cluster show the values themselves. Vim's own copies (swap, undo, registers) are turned off. If your
+editor keeps a history of files on disk, as VS Code does, turn that off yourself.
 
 Examples:
   $ signet edit prod/shop/db.yaml
@@ -61,11 +61,11 @@ export function define(command: Command): void {
     command
       .argument("<FILE>")
       .usage("[OPTION...] FILE")
-      .description("Opens an editor on the items of a sealed file.")
-      .addOption(recoveryKeyOption("private key to show the values with"))
+      .description("Edit the items of a sealed file in an editor.")
+      .addOption(recoveryKeyOption("private key that opens the values, to show them"))
       .addOption(recoveryIdentityOption())
-      .addOption(flag("--from-cluster", "show the values of the Secret in the cluster"))
-      .addOption(flag("--allow-disk", "take a file on disk where no folder in memory is found")),
+      .addOption(flag("--from-cluster", "show the values from the Secret in the cluster"))
+      .addOption(flag("--allow-disk", "allow a file on disk if no folder in memory is available")),
   )
     .addHelpText("after", HELP)
     .action((file: string, flags: Connected<EditOptions>) => runEdit(file, connection(flags)));
@@ -78,7 +78,7 @@ interface EditOptions extends Omit<ChangeOptions, "name">, GivenKeys {
 }
 
 const NO_MEMORY =
-  "`signet set` needs none; --allow-disk uses a file on disk, overwritten and removed afterwards";
+  "use `signet set`, which needs none, or --allow-disk for a file on disk, which is overwritten and removed afterwards";
 
 /** More than a person needs. */
 const MAX_TRIES = 20;
@@ -116,15 +116,15 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
       }
       if (saved === text) throw givenUp(failed?.error);
       const edited = withoutError(saved);
-      // A program that edits would write a wrong text forever.
+      // A program in place of an editor would write the same wrong text forever.
       if (failed !== undefined && (failed.text === edited || tries > MAX_TRIES)) {
         throw failed.error.at({ file: path });
       }
       if (isEmptied(edited)) {
-        throw new SignetError("cancelled", "the text was emptied; nothing was changed");
+        throw new SignetError("cancelled", "cancelled, as the text is empty; no changes made");
       }
       try {
-        if (!isUtf8) throw new SignetError("usage", "this was not saved as UTF-8");
+        if (!isUtf8) throw new SignetError("usage", "the text was not saved as UTF-8");
         const changes = parseBuffer(edited, shown);
         if (changes.size === 0) {
           say(`${path}: nothing changed`);
@@ -148,9 +148,9 @@ async function runEdit(path: string, options: EditOptions): Promise<void> {
   }
 }
 
-/** The editor was closed with the error as it was. */
+/** For an editor that was closed without fixing the error. */
 function givenUp(error: SignetError | undefined): SignetError {
-  const words = "given up; nothing was changed";
+  const words = "cancelled; no changes made";
   if (error === undefined) return new SignetError("cancelled", words);
   const parts = [formatPlace(error.place), error.message].filter((part) => part !== "");
   return new SignetError("cancelled", words, {
@@ -162,13 +162,13 @@ function readTargets(path: string, project: Project | null): Target[] {
   const file = readSealedFile(path, project);
   if (file.objects.length === 0) {
     throw new SignetError("wrong-kind", "holds no SealedSecret", {
-      hint: "`signet new` makes one",
+      hint: "run `signet new` to create one",
       place: { file: path },
     });
   }
   const names = file.objects.map(({ name }) => name);
   if (new Set(names).size < names.length) {
-    throw new SignetError("sealedsecret-invalid", "holds two SealedSecrets of one name", {
+    throw new SignetError("sealedsecret-invalid", "contains two SealedSecrets with the same name", {
       place: { file: path },
     });
   }
@@ -185,7 +185,7 @@ function withSiblings(
   return targets.flatMap((target) => [target, ...siblingsOf(target, project, files)]);
 }
 
-/** The changes for the files as they are now, which may have changed while the editor was open. */
+/** Applies the changes to the current files, which may have changed while the editor was open. */
 function changesNow(
   changes: ReadonlyMap<string, ItemChanges>,
   before: readonly Target[],
@@ -210,7 +210,7 @@ function changesNow(
       (item) => old?.encryptedData.get(item) !== sealed.encryptedData.get(item),
     );
     if (moved !== undefined) {
-      throw new SignetError("usage", `someone else changed ${moved} in the file meanwhile`);
+      throw new SignetError("usage", `${moved} was changed in the file while the editor was open`);
     }
     result.set(target, change);
     if (!options.allClusters) continue;
@@ -219,7 +219,10 @@ function changesNow(
     }
   }
   if (result.size < changes.size) {
-    throw new SignetError("usage", "someone else took a SealedSecret out of the file meanwhile");
+    throw new SignetError(
+      "usage",
+      "a SealedSecret was removed from the file while the editor was open",
+    );
   }
   return result;
 }
@@ -256,10 +259,10 @@ async function shownObjects(
   const isGiven = areKeysGiven(options);
   if (isGiven && fromCluster) {
     const given = options.recoveryKey.length > 0 ? "--recovery-key" : "--recovery-identity";
-    throw new SignetError("usage", `${given} and --from-cluster exclude each other`);
+    throw new SignetError("usage", `${given} and --from-cluster are mutually exclusive`);
   }
   if (isGiven || fromCluster) {
-    warn("the editor shows secret values in plain text; they are in memory until you leave it");
+    warn("the editor shows secret values in plain text; they stay in memory until you quit");
   }
   const shown: ShownObject[] = [];
   const keyring = isGiven ? new Keyring(await readGivenKeys(options)) : null;
@@ -284,7 +287,7 @@ async function liveValues(
   return (await readSecret(connectionTo(meaning?.cluster, options), sealed.metadata)).data;
 }
 
-/** Null for bytes that are not text, or that an editor might not preserve. */
+/** Null for bytes that are not text, or that an editor might change. */
 function asText(bytes: Uint8Array | undefined): string | null {
   if (bytes === undefined || bytes.length === 0) return null;
   try {

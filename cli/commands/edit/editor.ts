@@ -14,7 +14,7 @@ import { chosenEditor } from "../../terminal/editorchoice.ts";
 
 interface Edited {
   readonly text: string;
-  /** False where some bytes could not be decoded. */
+  /** False if some bytes could not be decoded. */
   readonly isUtf8: boolean;
 }
 
@@ -32,7 +32,7 @@ export async function edit(scratch: MemoryFolder, text: string): Promise<Edited>
     child.on("error", (cause) => {
       reject(
         new SignetError("io", `cannot start the editor: ${editor}`, {
-          hint: "`signet set` changes a value without an editor",
+          hint: "use `signet set` to change a value without an editor",
           cause,
         }),
       );
@@ -47,7 +47,7 @@ export async function edit(scratch: MemoryFolder, text: string): Promise<Edited>
   if (status !== 0) {
     throw new SignetError(
       "cancelled",
-      `the editor ended with ${status ?? "a signal"}; nothing was changed`,
+      `the editor ended with ${status === null ? "a signal" : `status ${status}`}; no changes made`,
     );
   }
   const bytes = readBytes(path);
@@ -56,8 +56,8 @@ export async function edit(scratch: MemoryFolder, text: string): Promise<Edited>
 }
 
 /**
- * As Git does, adds the file to a command line. Where the shell stays in between, Ctrl-C must not stop it
- * before the editor.
+ * Appends the file to the editor's command line, as Git does. If a shell stays the parent of the editor,
+ * Ctrl-C must not stop it first.
  */
 function startByShell(editor: string, path: string): ChildProcess {
   const command = `${isSimple(editor) ? "exec" : "trap : INT;"} ${editor} ${secretive(editor)} "$@"`;
@@ -82,7 +82,7 @@ function startOnWindows(editor: string, path: string): ChildProcess {
 
 function cannotRun(editor: string): SignetError {
   return new SignetError("io", `the editor cannot be run: ${editor}`, {
-    hint: "say which one to use in $EDITOR",
+    hint: "set $EDITOR to the editor to use",
   });
 }
 
@@ -95,7 +95,7 @@ const WAIT_OPTIONS = new Map([
   ["mvim", "-f"],
 ]);
 
-/** What makes the editor wait; undefined where it does, as far as is known. */
+/** The command line that makes the editor wait; undefined if it waits already, as far as is known. */
 export function missingWait(): string | undefined {
   const editor = chosenEditor();
   const words = ON_WINDOWS ? windowsWords(editor) : editor.trim().split(/\s+/);

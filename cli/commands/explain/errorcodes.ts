@@ -86,9 +86,9 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, Explanation>> = {
   },
 };
 
-/** Of an error that nobody foresaw, which has no code of ours. */
+/** For unexpected errors, which have no code of their own. */
 export const UNEXPECTED_WORDS: Explanation = {
-  means: "Signet met an error that it does not foresee.",
-  why: "It is a defect of Signet, or something rare of the machine. The message leaves out the details, which may quote a value.",
-  fix: "Report it with the message and what you ran. It holds no value.",
+  means: "Signet encountered an unexpected error.",
+  why: "It is a bug in Signet, or an unusual condition of this machine. The message omits details, as they might quote a value.",
+  fix: "Report it with the message and the command that you ran. The message contains no values.",
 };

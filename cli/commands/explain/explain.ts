@@ -13,9 +13,9 @@ import { helpWidth, reflowed } from "../../terminal/width.ts";
 import { ERROR_WORDS, UNEXPECTED_WORDS } from "./errorcodes.ts";
 
 const HELP = `
-On a terminal, or with --verbose, an error ends with its code in brackets. A finding of verify, scan or
-status always ends with its rule. With --json, both have a field "code"; a command that fails before it
-prints a result prints its errors. Without CODE, every code and rule is listed.
+On a terminal, or with --verbose, errors end with their code in brackets. Findings of verify, scan and
+status always end with their rule. With --json, both have a field "code"; a command that fails before it
+prints a result prints its errors as JSON. Without CODE, this lists every code and rule.
 
 Examples:
   $ signet explain
@@ -25,7 +25,7 @@ interface Explained extends Explanation {
   readonly code: string;
   /** Commands that report it as a finding; absent for an error. */
   readonly reportedBy?: readonly string[];
-  /** Of a command that fails with this error. */
+  /** The exit status of a command that fails with this error. */
   readonly exitStatus?: number;
 }
 
@@ -47,9 +47,7 @@ export function define(command: Command): void {
   command
     .argument("[CODE]")
     .usage("[OPTION...] [CODE]")
-    .description(
-      "Explains an error code, or a rule of verify or scan: what it means and what to do.",
-    )
+    .description("Explain what an error code, or a rule of verify or scan, means and what to do.")
     .addOption(factFormatOption())
     .addOption(factJsonOption())
     .addHelpText("after", HELP)
@@ -58,7 +56,7 @@ export function define(command: Command): void {
     );
 }
 
-/** @throws SignetError usage where there is no such code */
+/** @throws SignetError usage for an unknown code */
 async function runExplain(code: string | undefined, format: FactFormat): Promise<void> {
   if (code === undefined) {
     const rows = [["CODE", "FROM", "MEANING"], ...ALL.map(rowOf)];

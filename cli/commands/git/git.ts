@@ -9,10 +9,10 @@ const INSTALL_HELP = `
 - A pre-commit hook: \`signet scan --staged\` and \`signet verify --staged\`.
 - A diff driver: \`git diff\` shows which items changed, and a short hash in place of each value.
 - A merge driver: two branches that change different items of a file merge without a conflict.
-- .gitattributes, which is committed, says which files they are for.
+- .gitattributes, which you commit, says which files the drivers are for.
 
-Everybody who clones runs it once: Git takes no settings from a repository. With pre-commit.com, use
-the hooks signet-scan and signet-verify of this project's .pre-commit-hooks.yaml instead.
+Run it once in each clone, as Git takes no settings from a repository. If you use pre-commit.com, use
+the hooks signet-scan and signet-verify from this project's .pre-commit-hooks.yaml instead.
 
 Examples:
   $ signet git install
@@ -21,15 +21,18 @@ Examples:
 export function define(command: Command): void {
   command
     .usage("COMMAND [OPTION...]")
-    .description("Guards commits, and makes Git's diffs and merges understand sealed files.")
+    .description("Check commits, and let Git diff and merge sealed files by item.")
     .helpCommand(false)
-    .addHelpText("after", "\nStart with `signet git install`; its --help tells what it sets up.");
+    .addHelpText(
+      "after",
+      "\nStart with `signet git install`; its --help describes what it sets up.",
+    );
   command
     .command("install")
     .usage("[OPTION...]")
-    .summary("set up the hook, the diff driver and the merge driver")
-    .description("Sets up this repository's hook, diff driver and merge driver.")
-    .addOption(flag("--force", "replace another pre-commit hook"))
+    .summary("install the hook, the diff driver and the merge driver")
+    .description("Install the hook, the diff driver and the merge driver in this clone:")
+    .addOption(flag("--force", "replace an existing pre-commit hook"))
     .addOption(dryRunOption())
     .addOption(jsonOption())
     .addHelpText("after", INSTALL_HELP)
@@ -40,8 +43,8 @@ export function define(command: Command): void {
   command
     .command("uninstall")
     .usage("[OPTION...]")
-    .summary("take them away again")
-    .description("Takes away what `signet git install` set up.")
+    .summary("remove them")
+    .description("Remove what `signet git install` set up.")
     .addOption(dryRunOption())
     .addOption(jsonOption())
     .action(async (flags: InstallOptions) => {
@@ -52,8 +55,8 @@ export function define(command: Command): void {
     .command("textconv")
     .argument("<FILE>")
     .usage("FILE")
-    .summary("for Git: a sealed file without its values")
-    .description("Prints a sealed file with a short hash in place of each value. Git calls it.")
+    .summary("for Git: print a sealed file without its values")
+    .description("Print a sealed file with a short hash in place of each value. Git runs this.")
     .action(async (file: string) => {
       const { runTextconv } = await import("./textconv.ts");
       await runTextconv(file);
@@ -66,7 +69,7 @@ export function define(command: Command): void {
     .argument("[PATH]")
     .usage("BASE OURS THEIRS [PATH]")
     .summary("for Git: merge sealed files item by item")
-    .description("Merges sealed files item by item into OURS. Git calls it.")
+    .description("Merge sealed files item by item into OURS. Git runs this.")
     .action(async (base: string, ours: string, theirs: string, path: string = ours) => {
       const { runMergeDriver } = await import("./mergedriver.ts");
       await runMergeDriver(base, ours, theirs, path);

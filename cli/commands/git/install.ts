@@ -28,7 +28,7 @@ const hookText = (below: string): string => `#!/bin/sh
 ${MARK}
 # Refuses a commit with a Secret in plain text, or with a sealed file that no cluster would open.
 command -v signet >/dev/null || {
-  echo "the pre-commit hook needs the command signet, which is not on the PATH" >&2
+  echo "the pre-commit hook requires signet, which was not found in PATH" >&2
   exit 1
 }
 ${below === "" ? "" : intoFolder(below)}signet scan --staged || exit 1
@@ -45,26 +45,26 @@ if [ -d ${quoted} ]; then cd ${quoted} || exit 1; fi
 }
 
 /**
- * Where the command is missing or does not start, as in many graphical programs without a PATH to it
- * or to Node, Git shows and merges files as it does without a driver. The `--` is for files whose
- * names begin with a dash.
+ * If signet is missing or does not start, as in graphical programs whose PATH lacks it or Node, Git
+ * shows and merges files as it does without a driver. The `--` is for files whose names begin with a
+ * dash.
  */
 const SETTINGS: readonly (readonly [string, string])[] = [
   [
     "diff.signet.textconv",
     `sh -c 'command -v signet >/dev/null 2>&1 && signet git textconv -- "$1" || exec cat -- "$1"' signet`,
   ],
-  // A cache would keep what was shown without the command.
+  // A cache would keep the output from when signet was missing.
   ["diff.signet.cachetextconv", "false"],
   ["merge.signet.name", "sealed files, item by item"],
   [
     "merge.signet.driver",
-    // Its exit status for a conflict is that of a program which does not start, too.
+    // The exit status of a conflict is also that of a program that does not start.
     "signet --version >/dev/null 2>&1 || exec git merge-file -L ours -L base -L theirs -- %A %O %B; exec signet git merge -- %O %A %B %P",
   ],
 ];
 
-/** Where Git caches the output of the diff driver, if the settings say so, as they once did. */
+/** Where Git caches the output of the diff driver, if a former version enabled that. */
 const CACHE_REF = "refs/notes/textconv/signet";
 
 const MANIFESTS = ["*.yaml", "*.yml", "*.json"];
@@ -78,12 +78,12 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
   const hook = hookPath(top);
   const hookRoot = rootOfHook(hook, top);
   if (hookRoot === undefined && !options.force) {
-    throw new SignetError("io", "Git's core.hooksPath leads out of this repository", {
-      hint: "`git config --local core.hooksPath .git/hooks` keeps its hooks to itself; --force writes it there",
+    throw new SignetError("io", "Git's core.hooksPath points outside of this repository", {
+      hint: "run `git config --local core.hooksPath .git/hooks` to use this repository's own hooks, or use --force to write there",
       place: { file: shown(hook) },
     });
   }
-  // A folder of hooks outside is a choice of the user; a link in it is not.
+  // The user chose the outside folder of hooks, but not where a link in it leads.
   const root = hookRoot ?? targetOf(dirname(hook));
   const existing = textOf(root, hook);
   const isOthers = existing !== undefined && !existing.includes(MARK) && !options.force;
@@ -111,7 +111,7 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
     ...(after === before ? [] : [`${shown(attributes)}: ${patterns.join(", ")}; commit it`]),
     ...(settings.length === 0
       ? []
-      : ["git config: the diff and merge drivers; everybody who clones runs this command once"]),
+      : ["git config: the diff and merge drivers; run this command once in each clone"]),
   ];
   const isUnchecked = isOthers && !/signet (scan|verify) --staged/.test(existing);
   await tell(
@@ -123,7 +123,7 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
   if (isUnchecked) warnOfOtherHook(hook, top);
 }
 
-/** Tools that keep a repository's hooks, by a file of theirs, and where each takes a command. */
+/** Tools that manage a repository's hooks, by their files, and where to add a command. */
 const HOOK_TOOLS: readonly (readonly [string, string])[] = [
   [".pre-commit-config.yaml", "add a local hook with this `entry` to .pre-commit-config.yaml"],
   [".husky", "add this line to .husky/pre-commit"],
@@ -131,12 +131,12 @@ const HOOK_TOOLS: readonly (readonly [string, string])[] = [
   [".lefthook.yml", "add this `run` below pre-commit in .lefthook.yml"],
 ];
 
-/** Another hook stays as it is: a person adds the checks to it. */
+/** Leaves another hook unchanged: the user must add the checks to it. */
 function warnOfOtherHook(hook: string, top: string): void {
   const known = HOOK_TOOLS.find(([file]) => statIfThere(join(top, file)) !== undefined);
   const how = known?.[1] ?? "add this line to it";
   warn(
-    `${shown(hook)}: another pre-commit hook is there and was not changed, so commits are not checked yet`,
+    `${shown(hook)}: another pre-commit hook exists and was not changed, so commits are not checked yet`,
   );
   say(`hint: ${how}: signet scan --staged && signet verify --staged (--force replaces the hook)`);
 }
@@ -202,7 +202,7 @@ function rootOfHook(hook: string, top: string): string | undefined {
   return [top, samePlace(resolve(top, common))].find((root) => isWithin(root, folder));
 }
 
-/** A hook that cannot be read, or leads elsewhere, is somebody else's. */
+/** A hook that cannot be read, or that links elsewhere, is not ours. */
 function isInstalled(hook: string, top: string): boolean {
   try {
     const root = rootOfHook(hook, top) ?? targetOf(dirname(hook));
@@ -250,7 +250,7 @@ function projectFolder(top: string): string {
   return below.startsWith("..") ? "" : slashed(below);
 }
 
-/** The paths of signet.yaml as patterns of Git; every manifest where there are none. */
+/** The paths of signet.yaml as Git patterns; without any, every manifest. */
 function attributePatterns(top: string): string[] {
   const project = findProject();
   if (project === null || project.rules.length === 0) return MANIFESTS;
@@ -264,7 +264,7 @@ function attributePatterns(top: string): string[] {
     checkPlain(path);
     // The `?` of Git's patterns is any one character.
     const rooted = path.replace(/ /g, "[[:space:]]").replace(/'/g, "?");
-    // A folder may hold files of other kinds, for which Git's own drivers are right.
+    // A folder may contain other kinds of files, which need Git's own drivers.
     const [, folder, last = ""] = /^(.*\/)(\*|\*\*|\*\*\/\*)$/.exec(rooted) ?? [];
     const deeper = last.startsWith("**") ? "**/" : "";
     return folder === undefined ? [rooted] : MANIFESTS.map((name) => `${folder}${deeper}${name}`);
@@ -272,14 +272,14 @@ function attributePatterns(top: string): string[] {
 }
 
 /**
- * What signet.yaml says is written to a file that may be read by other programs than Git: no line of
- * it may mean anything to a shell, nor be more than one line.
+ * The paths of signet.yaml are written to a file that programs other than Git may read. So they must
+ * not contain line breaks, or characters that a shell interprets.
  * @throws SignetError project-invalid
  */
 function checkPlain(pattern: string): void {
   if (!/[\p{C}\p{Z}"`$;&|<>()\\]/u.test(pattern.replaceAll(" ", ""))) return;
-  throw new SignetError("project-invalid", "a path has characters that mean something to a shell", {
-    hint: "use * or ? in their place; a folder needs another name",
+  throw new SignetError("project-invalid", "a path contains characters that a shell interprets", {
+    hint: "use * or ? instead; rename a folder with such a name",
     place: { file: PROJECT_FILE, field: `paths.${JSON.stringify(pattern)}` },
   });
 }

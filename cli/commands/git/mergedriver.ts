@@ -58,11 +58,11 @@ export async function runMergeDriver(
   const isMarked = status !== null && status > 0 && status < 128;
   throw new SignetError(
     "check-found",
-    `${what}${isMarked ? "conflict marks are left in it" : "it cannot be merged"}`,
+    `${what}${isMarked ? "the file has conflict markers" : "it cannot be merged"}`,
     {
       hint: isMarked
-        ? "keep one side's lines and take the marks out, then `git add` it"
-        : "take one side's file with `git checkout --ours` or `--theirs`",
+        ? "keep one side's lines, remove the markers, then `git add` it"
+        : "choose one side's file with `git checkout --ours` or `--theirs`",
       place: { file: path },
     },
   );
@@ -144,7 +144,7 @@ function sealedDocuments(text: string): Map<string, ManifestDocument> {
     const { name, namespace } = object === null ? {} : metadataOf(object);
     const key = JSON.stringify([namespace ?? "", name ?? ""]);
     if (object?.["kind"] !== KIND || documents.has(key)) {
-      throw new SignetError("wrong-kind", "is not a file of SealedSecrets alone");
+      throw new SignetError("wrong-kind", "contains objects other than SealedSecrets");
     }
     documents.set(key, document);
   }
@@ -165,7 +165,7 @@ function mergeObject(
   for (const each of otherScope(before, mine, yours)) if (!known.has(each)) conflicts.push(each);
   const merged = mergedStamp(before, mine, yours);
   const { annotations } = mine.metadata;
-  // Without any in ours, the merge may have taken all of theirs.
+  // If ours has none, the merge may have taken all of theirs.
   if (merged !== annotations[STAMP_ANNOTATION] || Object.keys(annotations).length === 0) {
     edits.push({ path: stamp, value: merged });
   }
@@ -209,7 +209,7 @@ function mergedStamp(
     if ((isMine ? mine : yours) === undefined) continue;
     items.add(item);
     const [before, here, there] = stamps.map((side) => side?.get(item));
-    // Where both have the same ciphertext, one side may have added its key.
+    // If both have the same ciphertext, one side may have added its key.
     const isOurs = isMine || (yours === old && here !== before);
     const fingerprint = isOurs ? here : there;
     if (fingerprint !== undefined) stamp.set(item, fingerprint);

@@ -83,7 +83,7 @@ function entriesAt({ root }: ManifestDocument, path: readonly string[]): readonl
 }
 
 /**
- * The same for text that cannot be parsed, such as a file with conflict marks. Hides too much
+ * The same for text that cannot be parsed, such as a file with conflict markers. Hides too much
  * rather than too little.
  */
 function withoutValuesByLine(text: string): string {

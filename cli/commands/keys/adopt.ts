@@ -1,4 +1,4 @@
-// `signet keys adopt`: lets a key that is in the cluster seal, or takes that back.
+// `signet keys adopt`: lets a key in the cluster seal, or undoes that.
 // SPEC.md, "Choosing a key".
 
 import { SignetError } from "../../../shared/errors.ts";
@@ -20,7 +20,7 @@ import { confirm, confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { untilReported } from "./untilreported.ts";
 
 interface AdoptOptions extends KeyPlace {
-  /** Takes a confirmation back: the key then opens only. */
+  /** Undoes a confirmation, so that the key can only open. */
   readonly undo: boolean;
   readonly yes: boolean;
   readonly wait: boolean;
@@ -34,10 +34,10 @@ interface AdoptOptions extends KeyPlace {
  */
 export async function runKeysAdopt(named: string, options: AdoptOptions): Promise<void> {
   const { undo, dryRun } = options;
-  // Names and beginnings of fingerprints are for a person, who sees which key they lead to.
+  // Names and short fingerprints are only for a person, who sees which key is meant.
   if (options.yes && !undo && !isWholeFingerprint(named)) {
-    throw new SignetError("usage", "--yes needs the whole fingerprint of the key", {
-      hint: "it is the one that you know from the place where the key was made",
+    throw new SignetError("usage", "--yes requires the full fingerprint of the key", {
+      hint: "take it from where the key was created, not from the cluster",
     });
   }
   await confirmPlace(options);
@@ -61,7 +61,9 @@ export async function runKeysAdopt(named: string, options: AdoptOptions): Promis
   const after = sealingAfter(keys, before, [changed]);
   const isDone = chosen.key.confirmed !== undo;
   say(`${options.controllerNamespace}/${name}: ${fingerprint}`);
-  say(`made ${day(chosen.key.certificate?.notBefore)}, in the cluster since ${createdOf(chosen)}`);
+  say(
+    `created ${day(chosen.key.certificate?.notBefore)}, in the cluster since ${createdOf(chosen)}`,
+  );
   for (const line of sealingWords(before, isDone ? before : after)) say(line);
   if (!isDone && !dryRun) {
     if (!options.yes) await ask(undo, fingerprint);
@@ -73,11 +75,11 @@ export async function runKeysAdopt(named: string, options: AdoptOptions): Promis
     await printJson({ dryRun, secret: name, fingerprint, confirmed: !undo, result, before, after });
     return;
   }
-  const use = undo ? "opens only" : "may seal";
-  say(`${name}: ${isDone ? `${use} already` : dryRun ? `would be changed: ${use}` : use}`);
+  const use = undo ? "can only open" : "can seal";
+  say(`${name}: ${isDone ? `already ${use}` : dryRun ? `would be changed: ${use}` : use}`);
 }
 
-/** @throws SignetError usage where the key never seals, whoever confirms it */
+/** @throws SignetError usage if the key can never seal, even if confirmed */
 function checkMaySeal({ secret, key }: ClusterKey): void {
   const label = labelOf(secret);
   const reason = !HELD_KEY_LABELS.includes(label)
@@ -95,29 +97,29 @@ function checkMaySeal({ secret, key }: ClusterKey): void {
 }
 
 const day = (date: Date | undefined): string =>
-  date?.toISOString().slice(0, 10) ?? "at no known time";
+  date?.toISOString().slice(0, 10) ?? "at an unknown time";
 
 function createdOf({ secret }: ClusterKey): string {
   const created = secret.metadata.rest["creationTimestamp"];
-  return typeof created === "string" ? created.slice(0, 10) : "no known time";
+  return typeof created === "string" ? created.slice(0, 10) : "an unknown time";
 }
 
 async function ask(undo: boolean, fingerprint: string): Promise<void> {
   const question = undo
-    ? `Let ${fingerprint} open only, from now on?`
-    : `Is ${fingerprint} your key? Whoever has its private half reads what it seals`;
+    ? `Stop ${fingerprint} from sealing?`
+    : `Is ${fingerprint} your key? Anyone with its private half can read what it seals`;
   await confirm(question, {
-    message: "standard input is not a terminal, and this change was not confirmed",
-    hint: undo ? "say --yes" : `say --yes, with the whole fingerprint: ${fingerprint}`,
+    message: "standard input is not a terminal, so this change must be confirmed with --yes",
+    hint: undo ? "use --yes" : `use --yes, with the full fingerprint: ${fingerprint}`,
   });
 }
 
-/** Only where the Secret is still the one that was shown. @throws SignetError network */
+/** Changes the Secret only if it is still the one that was shown. @throws SignetError network */
 async function annotate({ secret, key }: ClusterKey, options: AdoptOptions): Promise<void> {
   const { name, rest } = secret.metadata;
   const version = rest["resourceVersion"];
   if (typeof version !== "string") {
-    throw new SignetError("network", "the cluster names no version of this Secret", {
+    throw new SignetError("network", "the API server returned no resourceVersion for this Secret", {
       place: { object: name },
     });
   }

@@ -18,7 +18,7 @@ import { labelOf, readAnyKey } from "./keysecrets.ts";
 import { confirmPlace, type KeyPlace } from "./keyplace.ts";
 import { type Lock, lockBackup, passphraseFault, readPassphrase } from "../../recovery/lock.ts";
 
-/** How the command line says that a file is to be locked. */
+/** How the command line says to lock a file. */
 export interface LockFlags {
   readonly recipient: readonly string[];
   readonly passphraseFile?: string;
@@ -37,23 +37,27 @@ interface BackupOptions extends KeyPlace, LockFlags {
 export async function runKeysBackup(options: BackupOptions): Promise<void> {
   const { output: pattern, keep, force, dryRun } = options;
   if (pattern === undefined) {
-    throw new SignetError("usage", "where should the backup go?", { hint: "say --output FILE" });
+    throw new SignetError("usage", "--output is required", { hint: "use --output FILE" });
   }
   if (dirname(pattern).includes(DATE)) {
-    throw new SignetError("usage", `${DATE} is for the name of the file, not of its folder`);
+    throw new SignetError("usage", `${DATE} is allowed in the name of the file, not of its folder`);
   }
   if (keep !== undefined && !basename(pattern).includes(DATE)) {
-    throw new SignetError("usage", `--keep counts files whose names differ by ${DATE}`, {
-      hint: `say --output backup-${DATE}.age`,
+    throw new SignetError("usage", `--keep requires ${DATE} in the name of the file`, {
+      hint: `such as --output backup-${DATE}.age`,
     });
   }
   const output = join(dirname(pattern), basename(pattern).replaceAll(DATE, dateOf(new Date())));
   checkLockFlags(options);
   if (!force && statIfThere(output) !== undefined) {
-    throw new SignetError("io", "is there already; an older backup may hold keys that are gone", {
-      hint: "name another file, or say --force",
-      place: { file: output },
-    });
+    throw new SignetError(
+      "io",
+      "already exists; an older backup may contain keys that no longer exist elsewhere",
+      {
+        hint: "use another name, or --force",
+        place: { file: output },
+      },
+    );
   }
   await confirmPlace(options);
   const objects = await listKeySecrets(options);
@@ -64,21 +68,21 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
       return [{ secret, key: readAnyKey(secret) }];
     } catch (error) {
       if (!(error instanceof SignetError)) throw error;
-      // It opens nothing, and must not prevent the backup of the others.
+      // It opens nothing, and must not prevent a backup of the others.
       const place = {
         object: `${options.controllerNamespace}/${typeof name === "string" ? name : ""}`,
         ...error.place,
       };
-      warn(`${formatPlace(place)}: ${error.message}; it is left out`);
+      warn(`${formatPlace(place)}: ${error.message}; skipped`);
       return [];
     }
   });
   if (keys.length === 0) {
     throw new SignetError(
       "key-invalid",
-      `there is no sealing key in ${options.controllerNamespace}`,
+      `no sealing key found in namespace ${options.controllerNamespace}`,
       {
-        hint: "use --controller-namespace to say where the controller runs",
+        hint: "set --controller-namespace to the namespace of the controller",
       },
     );
   }
@@ -91,8 +95,8 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
   const closed = keys.filter(({ secret }) => isWrapped(secret)).length;
   if (closed > 0) {
     warn(
-      `${count(closed, "key")} wrapped by a key service: this backup opens nothing without it, and ` +
-        `goes back into namespace ${options.controllerNamespace} only`,
+      `${count(closed, "key")} wrapped by a key service: this backup is useless without that service, and ` +
+        `can be restored only to namespace ${options.controllerNamespace}`,
     );
   }
   if (!dryRun) {
@@ -107,7 +111,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
   const removed = keep === undefined || dryRun ? [] : removeOlder(pattern, keep);
   if (options.json) await printJson({ file: output, dryRun, keys: facts, removed });
   else {
-    say(`${output}: ${dryRun ? "would hold" : "holds"} ${count(keys.length, "sealing key")}`);
+    say(`${output}: ${dryRun ? "would contain" : "contains"} ${count(keys.length, "sealing key")}`);
     for (const file of removed) say(`${file}: removed`);
   }
 }
@@ -146,12 +150,12 @@ function declared({ metadata, ...secret }: Secret): Secret {
 /** @throws SignetError usage */
 export function checkLockFlags({ recipient, passphraseFile }: LockFlags): void {
   if (recipient.length > 0 && passphraseFile !== undefined) {
-    throw new SignetError("usage", "--recipient and --passphrase-file exclude each other");
+    throw new SignetError("usage", "--recipient and --passphrase-file are mutually exclusive");
   }
   checkRecipients(recipient);
 }
 
-/** Asks for a passphrase if the flags name no lock. @throws SignetError usage, io, cancelled */
+/** Prompts for a passphrase if the flags name no lock. @throws SignetError usage, io, cancelled */
 export async function chooseLock({ recipient, passphraseFile }: LockFlags): Promise<Lock> {
   if (recipient.length > 0) return { recipients: recipient };
   const passphrase = await readPassphrase(

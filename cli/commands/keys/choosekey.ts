@@ -1,8 +1,8 @@
-// Which key a person means by a name, a fingerprint, or the beginning of one.
+// Finds the key that a person means by a name, a fingerprint, or the beginning of one.
 
 import { SignetError } from "../../../shared/errors.ts";
 
-/** @throws SignetError usage where no key or several are meant */
+/** @throws SignetError usage if no key or several match */
 export function chooseKey<T extends { readonly fingerprint: string }>(
   keys: readonly T[],
   named: string,
@@ -17,8 +17,8 @@ export function chooseKey<T extends { readonly fingerprint: string }>(
   if (key !== undefined && fitting.length === 1) return key;
   throw new SignetError(
     "usage",
-    `${fitting.length === 0 ? "no key" : "more than one key"} is meant by ${named}`,
-    { hint: "`signet keys` shows fingerprints and names" },
+    `${fitting.length === 0 ? "no key matches" : "several keys match"} ${named}`,
+    { hint: "run `signet keys` to list fingerprints and names" },
   );
 }
 

@@ -1,4 +1,4 @@
-// `signet keys create`: makes a sealing key offline, to be brought into a cluster by `signet keys restore`.
+// `signet keys create`: creates a sealing key offline, for `signet keys restore` to put into a cluster.
 // SPEC.md, "Backups".
 
 import { HYBRID } from "../../../shared/envelopes/hybrid.ts";
@@ -26,15 +26,15 @@ interface CreateOptions extends LockFlags {
 }
 
 const BITS = 4096;
-/** As the controller's keys. */
+/** As for the controller's keys. */
 const VALID_MS = 87_600 * 3_600_000;
 
 /** @throws SignetError; then no file was written */
 export async function runKeysCreate(options: CreateOptions): Promise<void> {
   const { output, cert, hybrid, json } = options;
   if (output === undefined || cert === undefined) {
-    throw new SignetError("usage", "where should the key and its certificate go?", {
-      hint: "say --output FILE and --cert FILE",
+    throw new SignetError("usage", "--output and --cert are required", {
+      hint: "use --output FILE for the key and --cert FILE for its certificate",
     });
   }
   checkLockFlags(options);
@@ -45,7 +45,7 @@ export async function runKeysCreate(options: CreateOptions): Promise<void> {
   const lock = await chooseLock(options);
   const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000);
   const wanted = { bits: BITS, notBefore, validForMs: VALID_MS, kinds: hybrid ? [HYBRID] : [] };
-  const pair = await whileWaiting(`making a key of ${BITS} bits`, () => createSealingKey(wanted));
+  const pair = await whileWaiting(`creating a key of ${BITS} bits`, () => createSealingKey(wanted));
   const { fingerprint, kinds } = parseCertificate(pair.certificatePem);
   const stamp = notBefore.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
   const manifest = formatKeySecret(pair, { name: `sealed-secrets-key-${stamp}` });
@@ -55,5 +55,5 @@ export async function runKeysCreate(options: CreateOptions): Promise<void> {
     { path: cert, root: undefined, text: pair.certificatePem },
   ]);
   if (json) await printJson({ file: output, certificate: cert, fingerprint, algorithms: kinds });
-  else say(`${output}: holds the sealing key ${fingerprint}; its certificate is ${cert}`);
+  else say(`${output}: contains the sealing key ${fingerprint}; its certificate is ${cert}`);
 }

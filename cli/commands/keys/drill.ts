@@ -1,5 +1,5 @@
-// `signet keys drill`: whether what is at hand would bring every value of the repository back, without
-// touching a cluster.
+// `signet keys drill`: checks that every value of the repository could be recovered with the given keys,
+// without touching a cluster.
 // SPEC.md, "Recovery".
 
 import { availableParallelism } from "node:os";
@@ -32,9 +32,9 @@ import type { WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
 interface DrillOptions extends GivenKeys, WrappedKeyOptions {
   readonly cluster?: string;
-  /** Writes down in the repository what was found. */
+  /** Records the result in the repository. */
   readonly record: boolean;
-  /** Where to write it for Prometheus. */
+  /** File for the result in Prometheus' text format. */
   readonly metrics?: string;
   readonly json: boolean;
 }
@@ -43,20 +43,20 @@ interface LostValue {
   readonly file: string;
   readonly object: string;
   readonly item: string;
-  /** Of its key, as its stamp says; null where it has none. */
+  /** The fingerprint of its key, from its stamp; null without a stamp. */
   readonly fingerprint: string | null;
   readonly reason: string;
 }
 
 interface TriedKey {
   readonly fingerprint: string;
-  /** The next value comes under it. */
+  /** New values are sealed with it. */
   readonly seals: boolean;
-  /** Why it cannot be had; null where it can. */
+  /** Why it cannot be recovered; null if it can. */
   readonly reason: string | null;
 }
 
-/** What would become of a cluster. */
+/** What could be recovered of a cluster. */
 interface ClusterDrill {
   readonly cluster: string;
   readonly sealedSecrets: number;
@@ -65,11 +65,11 @@ interface ClusterDrill {
   readonly keys: readonly TriedKey[];
 }
 
-/** @throws SignetError check-found where something would be lost; usage, io, key-invalid */
+/** @throws SignetError check-found if something would be lost; usage, io, key-invalid */
 export async function runKeysDrill(options: DrillOptions): Promise<void> {
   if (!areKeysGiven(options) && options.wrappedKey.length === 0) {
-    throw new SignetError("usage", "with what would the keys be recovered?", {
-      hint: "say --recovery-identity FILE, --recovery-key FILE for a backup, or --wrapped-key FILE with --kms-provider",
+    throw new SignetError("usage", "no keys were given to recover with", {
+      hint: "use --recovery-identity FILE, --recovery-key FILE for a backup, or --wrapped-key FILE with --kms-provider",
     });
   }
   const project = needProject();
@@ -83,7 +83,7 @@ export async function runKeysDrill(options: DrillOptions): Promise<void> {
   );
   for (const keys of chosen) drills.push(await drill(project, keys, inventory, given));
   const unreadable = inventory.unreadable.map(({ place, message }) => ({ ...place, message }));
-  // Of a file that fits no path of signet.yaml, nobody knows which cluster's keys it needs.
+  // If a file matches no path of signet.yaml, it is unknown which cluster's keys it needs.
   const untried =
     options.cluster === undefined
       ? inventory.files.filter(({ objects }) => objects.some(({ meaning }) => meaning === null))
@@ -120,8 +120,8 @@ export async function runKeysDrill(options: DrillOptions): Promise<void> {
     for (const { path } of untried) say(`${path}: not tried: no path in signet.yaml matches it`);
   }
   if (isFound) {
-    throw new SignetError("check-found", "not everything would come back", {
-      hint: "`signet cert refresh` fetches recovery files; `signet reseal` brings values under the newest key",
+    throw new SignetError("check-found", "not everything can be recovered", {
+      hint: "run `signet cert refresh` to fetch recovery files, and `signet reseal` to re-seal values with the newest key",
     });
   }
 }
@@ -162,13 +162,13 @@ async function drill(
   return { cluster: cluster.name, sealedSecrets: objects.length, opened, lost, keys };
 }
 
-const NOT_HELD = "its key is not in the files that were given";
+const NOT_HELD = "its key is not in the given files";
 const placeOf = ({ file, object, item }: LostValue): string => [file, object, item].join("\n");
 
-/** What a person has to recover with, read once for all clusters. */
+/** The keys that were given to recover with, read once for all clusters. */
 interface Given {
   readonly held: readonly SealingKey[];
-  /** Why the key service does not open a key, by fingerprint. */
+  /** Why the key service cannot open a key, by fingerprint. */
   readonly reasons: ReadonlyMap<string, string>;
   /** Null if none were named. */
   readonly identities: Identities | null;
@@ -182,7 +182,7 @@ async function readGiven(options: DrillOptions): Promise<Given> {
   return { held, reasons, identities };
 }
 
-/** Every key that can be had without a cluster, and of the others why not, by fingerprint. */
+/** The keys that can be recovered without a cluster, and why the others cannot, by fingerprint. */
 async function keysAtHand(
   project: Project,
   name: string,
@@ -216,10 +216,10 @@ function lostValue(
   const isHeld = keyring.keys.some((key) => key.fingerprint === fingerprint);
   const reason =
     fingerprint === undefined
-      ? "no key that is at hand opens it, and nothing tells which one would"
+      ? "none of the given keys opens it, and it does not name its key"
       : isHeld
-        ? "it is damaged, or was sealed for another place"
-        : (reasons.get(fingerprint) ?? "no certificate of its key is in the repository");
+        ? "it is damaged, or was sealed for another name or namespace"
+        : (reasons.get(fingerprint) ?? "the repository has no certificate of its key");
   return { file, object: name, item, fingerprint: fingerprint ?? null, reason };
 }
 
@@ -227,11 +227,11 @@ function linesOf({ cluster, sealedSecrets, opened, lost, keys }: ClusterDrill): 
   const held = keys.filter(({ reason }) => reason === null).length;
   const all = opened + lost.length;
   return [
-    `${cluster}: ${opened} of ${count(all, "value")} in ${count(sealedSecrets, "SealedSecret")} would come back, with ${held} of ${count(keys.length, "key")}`,
+    `${cluster}: ${opened} of ${count(all, "value")} in ${count(sealedSecrets, "SealedSecret")} can be recovered, with ${held} of ${count(keys.length, "key")}`,
     ...keys.flatMap(({ fingerprint, seals, reason }) =>
       reason === null
         ? []
-        : [`  key ${shortFingerprint(fingerprint)}${seals ? ", which seals" : ""}: ${reason}`],
+        : [`  key ${shortFingerprint(fingerprint)}${seals ? ", the current one" : ""}: ${reason}`],
     ),
     ...lost.map(({ file, object, item, fingerprint, reason }) => {
       const key = fingerprint === null ? "" : ` (${shortFingerprint(fingerprint)})`;

@@ -1,5 +1,5 @@
-// The cluster that a command of `signet keys` works on: who chose it, and a question where it was not
-// the person.
+// The cluster that a command of `signet keys` works on. It asks for confirmation if the person did not
+// choose the cluster.
 // SPEC.md, "Retirement of keys", "Backups".
 
 import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
@@ -21,7 +21,7 @@ export interface KeyFlags {
   readonly json: boolean;
 }
 
-/** A part of the place that signet.yaml chose, and the flag that would have chosen it. */
+/** A part of the place that signet.yaml chose, and the flag for it. */
 interface ProjectChoice {
   readonly flag: string;
   readonly value: string;
@@ -29,7 +29,7 @@ interface ProjectChoice {
 
 export interface KeyPlace extends ClusterOptions {
   readonly projectCluster: ProjectCluster | null;
-  /** What signet.yaml chose and neither the command line nor the kubeconfig would have. */
+  /** The parts that come only from signet.yaml, not from the command line or the kubeconfig. */
   readonly chosenByProject: readonly ProjectChoice[];
 }
 
@@ -42,8 +42,8 @@ export function keyPlace(flags: Connected<KeyFlags>): KeyPlace {
     return { ...clusterOptions(given), projectCluster: null, chosenByProject: [] };
   }
   if (project === null) {
-    throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
-      hint: "for a context of the kubeconfig say --context",
+    throw new SignetError("usage", "--cluster requires signet.yaml, which was not found", {
+      hint: "for a context of the kubeconfig, use --context",
     });
   }
   const projectCluster = clusterNamed(project, flags.cluster);
@@ -97,25 +97,25 @@ function choicesOf(options: ClusterOptions, without: ClusterOptions): ProjectCho
 }
 
 /**
- * Says where keys are read, written or changed. Asks whether it is right where signet.yaml chose any
- * part of it: anyone who writes to the repository can write that file. `dryRun`: nothing moves, so
- * that nothing is asked.
- * @throws SignetError usage where there is nobody to ask; cancelled, io
+ * Prints where keys are read, written or changed. If signet.yaml chose any part of that, asks for
+ * confirmation, as anyone with write access to the repository can change that file. `dryRun`: does not
+ * ask, as nothing changes.
+ * @throws SignetError usage if standard input is not a terminal; cancelled, io
  */
 export async function confirmPlace(place: KeyPlace & { readonly dryRun: boolean }): Promise<void> {
   await sayPlace(place);
   const { chosenByProject, dryRun } = place;
   if (chosenByProject.length === 0 || dryRun) return;
   const words = chosenByProject.map(({ flag, value }) => `${flag} ${quoted(value)}`).join(" ");
-  await confirm(`${PROJECT_FILE} chose ${words}: is that the right place?`, {
-    message: `${PROJECT_FILE} chose the place: ${words}`,
-    hint: "if it is right, say so with these flags",
+  await confirm(`${PROJECT_FILE} sets ${words}: is that correct?`, {
+    message: `${PROJECT_FILE} sets the cluster or controller, which must be confirmed: ${words}`,
+    hint: "if this is correct, add these flags to the command",
   });
 }
 
 /**
- * Asks a question that only a clear yes answers.
- * @throws SignetError usage where there is nobody to ask; cancelled where the answer is no
+ * Asks for confirmation, which only an explicit yes gives.
+ * @throws SignetError usage if standard input is not a terminal; cancelled if the answer is no
  */
 export async function confirm(
   question: string,
@@ -137,7 +137,7 @@ export async function sayPlace(place: ClusterOptions): Promise<void> {
   say(`cluster ${address}${named}, namespace ${namespace}, controller ${name}`);
 }
 
-/** For a shell, to copy from a message. */
+/** Quoted for a shell, to copy from a message. */
 function quoted(word: string): string {
   return /^[\w.@:/+=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

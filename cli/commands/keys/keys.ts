@@ -21,32 +21,33 @@ import { type KeyFlags, keyPlace } from "./keyplace.ts";
 import { withWrappedKeys, type WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
 const LIST_HELP = `
-The controller counts what is in its cluster. Before you retire a key, think of Git: an older commit,
-or a file that was never applied, may still be under it. \`signet status --live\` counts both.
+The controller counts only what is in its cluster. Before you retire a key, consider Git: older commits, or
+files that were never applied, may still need it. \`signet status --live\` counts files and cluster.
 
 Examples:
   $ signet keys
   $ signet keys --json | jq -r '.keys[] | select(.unused) | .secret'`;
 
 const PLACE_HELP = `
-It says first which cluster it works on. In a repository of several clusters, name one: --cluster or --context. Where signet.yaml chose a part of that place (context, namespace or
-name of the controller), it asks whether it is right; without a terminal, say it with the flags.`;
+The command first prints which cluster it works on. If the repository has several clusters, choose one with
+--cluster or --context. If the context, or the namespace or name of the controller, comes from signet.yaml,
+the command asks for confirmation; without a terminal, set these with flags instead.`;
 
 const ROTATE_HELP = `
-The controller makes the key; the older ones still open what is under them. It needs the right to
-annotate the key Secret.
+The controller creates the key. Older keys still open the values that were sealed with them. You need
+permission to annotate the key Secret.
 
 Example:
   $ signet keys rotate --cluster prod && signet cert refresh prod && signet reseal --cluster prod`;
 
 const BACKUP_HELP = `
-One file holds every key that the cluster has, also those that are retired: locked with a passphrase
-(at least 12 characters), or for age recipients. It is a file of age: \`age --decrypt\` opens it as well. It needs the right to read
-the key Secrets. Nothing is written in plain text.
+The file contains every key of the cluster, including retired ones. It is encrypted with a passphrase (at
+least 12 characters) or for age recipients, and \`age --decrypt\` can open it too. Nothing is written in plain
+text. You need permission to read the key Secrets.
 
-{date} in the file's name is the time, such as 20261125T031700Z, for a job that runs again and again.
---keep is about files of that very name, the date aside; the oldest go, once the new one is there. An older
-one may hold keys that have been deleted since.
+{date} in the file's name is replaced by the time, such as 20261125T031700Z, for jobs that run regularly. --keep
+removes the oldest files whose names differ only in the date, once the new file is written. Note that an
+older backup may contain keys that have since been deleted.
 
 Examples:
   $ signet keys backup --output prod.age
@@ -54,24 +55,24 @@ Examples:
   $ signet keys backup --output 'backups/prod-{date}.age' --keep 90 --recipient age1...`;
 
 const CREATE_HELP = `
-For a cluster whose key you want to have before its controller runs, or to keep where no cluster can lose
-it. Nothing is asked of a cluster. The key is only in the locked file, which \`signet keys restore FILE --adopt
-FINGERPRINT\` puts into a cluster; the certificate is public, and seals at once.
+Use this to have the key of a cluster before its controller runs, or to keep a key that no cluster can lose.
+It does not contact a cluster. The key is only in the encrypted file, which \`signet keys restore FILE --adopt
+FINGERPRINT\` puts into a cluster. The certificate is public, and you can seal with it right away.
 
 Examples:
   $ signet keys create --hybrid --output prod.age --cert certificates/prod.pem
   $ signet keys create --hybrid --output prod.age --cert prod.pem --recipient age1...`;
 
 const RESTORE_HELP = `
-It shows the keys and asks. They open, and none of them seals: a backup can be forged, as anyone who
-knows the recipient can make one. So the key that seals stays the same; in a new cluster that is the one
-that its controller made. --adopt lets a key of the backup seal too: give its fingerprint as you know it
-from elsewhere, such as the certificate in Git. \`signet keys adopt\` does the same later.
+This shows the keys and asks for confirmation. Restored keys can open values, but not seal: a backup can be
+forged, as anyone who knows the recipient can create one. So the current sealing key stays the same; in a new
+cluster, that is the one that its controller created. --adopt lets a restored key seal too: give its
+fingerprint from a trusted source, such as the certificate in Git. You can also run \`signet keys adopt\` later.
 
-Without FILE, --recovery-identity opens the recovery files that the repository has of the cluster's keys.
-FILE may also be a list of key Secrets in plain text, as \`kubectl get secret --output yaml\` prints it.
-Keys that are there already are left alone, so that it may be run again. It waits until the controller
-holds them; every SealedSecret that they open follows by itself.
+Without FILE, --recovery-identity opens the repository's recovery files of the cluster's keys. FILE can also
+be a list of key Secrets in plain text, as \`kubectl get secret --output yaml\` prints it. Existing keys are
+left unchanged, so you can run this again. It waits until the controller has loaded the keys; the controller
+then syncs every SealedSecret that they open.
 
 Examples:
   $ signet keys restore prod.age --context new-prod
@@ -79,13 +80,15 @@ Examples:
   $ signet keys restore --cluster prod --recovery-identity recovery.key`;
 
 const DRILL_HELP = `
-It reads the repository and the keys that you give, and asks no cluster: what is sealed is opened, and
-dropped. A value that no key opens would be lost with the cluster. So would what is sealed next, if the key
-that seals cannot be recovered. --record writes last-drill.json beside the recovery files; \`signet verify\`
-warns where it is older than maxDrillAge of signet.yaml. --metrics writes what Prometheus reads, for a job to
-push: the chart's alerts fire where a drill found a loss, and where the last one is too old.
+This opens every sealed value of the repository with the keys that you give, and discards the plaintext. It
+does not contact a cluster. A value that no key opens would be lost with the cluster, and so would new values
+if the current sealing key cannot be recovered.
 
-Exit status: 0 all comes back, 3 something would be lost, 1 it could not run.
+--record writes last-drill.json next to the recovery files; \`signet verify\` warns if it is older than
+maxDrillAge of signet.yaml. --metrics writes a file for Prometheus, for a job to push; the chart's alerts fire
+if a drill found a loss, or if the last drill is too old.
+
+Exit status: 0 everything can be recovered, 3 something would be lost, 1 the drill could not run.
 
 Examples:
   $ signet keys drill --cluster prod --recovery-identity recovery.key
@@ -93,90 +96,84 @@ Examples:
   $ signet keys drill --wrapped-key keys/prod --kms-provider aws --kms-key alias/signet`;
 
 const SHARES_HELP = `
-Where it takes several holders to recover a key (--recovery-quorum of the controller), each of them opens
-the own shares, and hands them to the one who recovers: --recipient locks them for that one.
---recovery-identity of all commands takes files of shares, too, and puts them together.
+If recovering a key requires several holders (--recovery-quorum of the controller), each of them opens their
+own shares, and gives them to the person who recovers the key. --recipient encrypts them for that person.
+--recovery-identity of all commands also accepts files of shares, and combines them.
 
 Examples:
   $ signet keys shares --cluster prod --recovery-identity mine.key --recipient age1... --output mine.age
   $ signet keys drill --cluster prod --recovery-identity anna.shares --recovery-identity ben.shares`;
 
 const COMBINE_HELP = `
-The identities open the recovery files of the repository with \`age --decrypt\` alone.
+With these identities, \`age --decrypt\` opens the repository's recovery files, without signet.
 
 Example:
   $ signet keys combine anna.shares ben.shares --output identities.key`;
 
 const ADOPT_HELP = `
-A key that neither the controller made nor a person confirmed is unconfirmed: it opens values and never
-seals. It may be one of a backup, one that you brought along, or one that an attacker put there. KEY is the
-name of its Secret, its fingerprint or the beginning of it. It shows the key, which key seals now and which
-one will, and asks. --undo takes it back: the key opens only, until you adopt it again.
+A key is unconfirmed if the controller did not create it and nobody confirmed it. It opens values, but never
+seals. It may come from a backup, from you, or from an attacker. KEY is the name of its Secret, its
+fingerprint, or the beginning of its fingerprint. The command shows the key, which key seals now and which one
+will seal, and asks for confirmation. --undo stops the key from sealing, until you adopt it again.
 
-Where there is nobody to ask, it needs --yes, and the whole fingerprint: a name says nothing about the key.
+Without a terminal, --yes and the full fingerprint are required, as a name says nothing about the key.
 
 Examples:
   $ signet keys adopt sealed-secrets-keyx7k2p --context prod
   $ signet keys adopt SHA256:pV1EkPSmXA6h2Ab4Gc9q2dV7xTn0uYwLr8sJfKz3Bto --context prod --yes
   $ signet keys adopt --undo sealed-secrets-keyx7k2p --context prod`;
 
-const yesOption = (): Option => flag("--yes", "do not ask whether to do it");
+const yesOption = (): Option => flag("--yes", "do not ask for confirmation");
 
 const waitOption = (): Option => new Option("--no-wait", "do not wait for the controller");
 
 const RETIRE_HELP = `
-KEY is the name of the key's Secret, its fingerprint or the beginning of it. The Secret stays, relabelled,
-and the controller opens nothing with it any more. Refused while a value in the cluster or in this
-repository's files is under it, or may be.
+KEY is the name of the key's Secret, its fingerprint, or the beginning of its fingerprint. The Secret is kept
+with another label, and the controller no longer uses it. This is refused while values in the cluster or in
+this repository's files need the key, or might need it.
 
 Example:
   $ signet keys retire SHA256:pV1EkPSm --cluster prod`;
 
 const WRAPPING_HELP = `
-KEY is the name of a key's Secret, its fingerprint or the beginning of it; without any, all keys that it
-applies to. The controller does it, with its own key service (--kms-provider), and this command waits. It
-needs the right to annotate the key Secrets. A key is stored in its next form, read again and opened
-before the Secret before is deleted, and opens values all the time.`;
+KEY is the name of a key's Secret, its fingerprint, or the beginning of its fingerprint (default: all keys
+that this applies to). The controller does the work with its own key service (--kms-provider), and this
+command waits for it. You need permission to annotate the key Secrets. Each key is stored in the new form, and
+read back and opened, before its old Secret is deleted, so it can open values at all times.`;
 
 const WRAP_HELP = `
-A key that ever lay in plain text may be in a backup of etcd. The controller has made another one, which
-seals: re-seal what is under the old keys, then retire them.
+A key that was ever stored in plain text may be in a backup of etcd. So the controller also creates a new
+sealing key: re-seal the values of the old keys, then retire those keys.
 
 Example:
   $ signet keys wrap --cluster prod`;
 
 const REWRAP_HELP = `
-Do this after the key of the service was rotated, and before an old version of it is disabled.
+Run this after the key service's own key was rotated, and before its old version is disabled.
 
 Example:
   $ signet keys rewrap --cluster prod`;
 
 const UNWRAP_HELP = `
-The controller refuses unless it runs with --kms-mode leave: a right to annotate Secrets must not be
-enough to see a key in plain text.
+The controller refuses unless it runs with --kms-mode leave: permission to annotate Secrets must not be
+enough to get a key in plain text.
 
 Example:
   $ signet keys unwrap --cluster prod`;
 
 const keepOption = (): Option =>
-  new Option("--keep <N>", "remove all but the newest N of such files").argParser(
-    (text: string) => {
-      if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError("it is no number above 0");
-      return Number(text);
-    },
-  );
+  new Option("--keep <N>", "keep only the newest N of these files").argParser((text: string) => {
+    if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError("expected a number above 0");
+    return Number(text);
+  });
 
-/** Requires --cluster where files of the repository count. @throws SignetError usage */
+/** Requires --cluster if the repository's files matter. @throws SignetError usage */
 function needCluster(flags: KeyFlags): void {
   const project = findProject();
   if (flags.cluster !== undefined || project === null || project.clusters.size === 0) return;
-  throw new SignetError(
-    "usage",
-    "which cluster of signet.yaml is it? Its files are looked at too",
-    {
-      hint: `say --cluster: ${[...project.clusters.keys()].join(", ")}`,
-    },
-  );
+  throw new SignetError("usage", "no cluster was named, and its files must be checked too", {
+    hint: `use --cluster to name one of ${[...project.clusters.keys()].join(", ")}`,
+  });
 }
 
 const withPlace = (command: Command): Command =>
@@ -187,9 +184,7 @@ type Flags<T = object> = Connected<KeyFlags & T>;
 export function define(command: Command): void {
   command
     .usage("[COMMAND] [OPTION...]")
-    .description(
-      "Lists, renews, backs up, recovers, adopts, retires and wraps a cluster's sealing keys.",
-    )
+    .description("List, renew, back up, restore, adopt, retire and wrap a cluster's sealing keys.")
     .helpCommand(false);
   defineList(command);
   defineRotate(command);
@@ -200,9 +195,9 @@ export function define(command: Command): void {
   defineShares(command);
   defineAdopt(command);
   defineRetire(command);
-  defineWrapping(command, "wrap", "have stored keys wrapped by the key service", WRAP_HELP);
-  defineWrapping(command, "rewrap", "have wrapped keys wrapped again", REWRAP_HELP);
-  defineWrapping(command, "unwrap", "have wrapped keys stored in plain text", UNWRAP_HELP);
+  defineWrapping(command, "wrap", "wrap stored keys with the key service", WRAP_HELP);
+  defineWrapping(command, "rewrap", "wrap wrapped keys again", REWRAP_HELP);
+  defineWrapping(command, "unwrap", "store wrapped keys in plain text", UNWRAP_HELP);
 }
 
 function defineList(command: Command): void {
@@ -210,10 +205,10 @@ function defineList(command: Command): void {
     command
       .command("list", { isDefault: true })
       .usage("[OPTION...]")
-      .summary("list a cluster's sealing keys, and what is still under each (the default)")
+      .summary("list a cluster's sealing keys, and how many values need each (the default)")
       .description(
-        "Lists the sealing keys of a cluster, how many values are still sealed under each, and " +
-          "which one nothing needs any more.",
+        "List the sealing keys of a cluster, how many values are still sealed with each, and " +
+          "which are no longer needed.",
       )
       .addOption(factFormatOption()),
   )
@@ -230,8 +225,8 @@ function defineRotate(command: Command): void {
     command
       .command("rotate")
       .usage("[OPTION...]")
-      .summary("have the controller make a new sealing key, now")
-      .description("Has the controller make a new sealing key, which seals from now on.")
+      .summary("make the controller create a new sealing key now")
+      .description("Make the controller create a new sealing key and use it from now on.")
       .addOption(dryRunOption()),
   )
     .addHelpText("after", PLACE_HELP + "\n" + ROTATE_HELP)
@@ -246,16 +241,16 @@ function defineBackup(command: Command): void {
     command
       .command("backup")
       .usage("--output FILE [OPTION...]")
-      .summary("all sealing keys in one locked file")
-      .description("Writes all sealing keys of a cluster into one locked file.")
-      .option("-w, --output <FILE>", "the file to write; {date} in its name is the time")
+      .summary("back up all sealing keys to one encrypted file")
+      .description("Back up all sealing keys of a cluster to one encrypted file.")
+      .option("-w, --output <FILE>", "file to write; {date} in its name is replaced by the time")
       .addOption(keepOption())
-      .addOption(list("--recipient <AGE1...>", "lock it for an age recipient"))
+      .addOption(list("--recipient <AGE1...>", "encrypt for this age recipient; may be repeated"))
       .option(
         "--passphrase-file <FILE>",
-        "lock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
+        "encrypt with the passphrase in the first line of FILE (default: $SIGNET_PASSPHRASE_FILE)",
       )
-      .addOption(flag("--force", "replace the file that is there"))
+      .addOption(flag("--force", "replace an existing file"))
       .addOption(dryRunOption()),
   )
     .addHelpText("after", PLACE_HELP + "\n" + BACKUP_HELP)
@@ -280,15 +275,17 @@ function defineCreate(command: Command): void {
   command
     .command("create")
     .usage("--output FILE --cert FILE [OPTION...]")
-    .summary("make a sealing key offline, in a locked file")
-    .description("Makes a sealing key, offline: the key in a locked file, and its certificate.")
-    .option("-w, --output <FILE>", "the locked file to write")
-    .option("--cert <FILE>", "the certificate to write")
-    .addOption(flag("--hybrid", "with a post-quantum half"))
-    .addOption(list("--recipient <AGE1...>", "lock it for an age recipient"))
+    .summary("create a sealing key offline, in an encrypted file")
+    .description(
+      "Create a sealing key offline, and write it to an encrypted file, with its certificate.",
+    )
+    .option("-w, --output <FILE>", "encrypted file to write the key to")
+    .option("--cert <FILE>", "file to write the certificate to")
+    .addOption(flag("--hybrid", "add a post-quantum half"))
+    .addOption(list("--recipient <AGE1...>", "encrypt for this age recipient; may be repeated"))
     .option(
       "--passphrase-file <FILE>",
-      "lock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
+      "encrypt with the passphrase in the first line of FILE (default: $SIGNET_PASSPHRASE_FILE)",
     )
     .addOption(jsonOption())
     .addHelpText("after", CREATE_HELP)
@@ -313,19 +310,27 @@ function defineRestore(command: Command): void {
       .command("restore")
       .argument("[FILE]")
       .usage("[OPTION...] [FILE]")
-      .summary("put the keys of a backup, or of the repository, into a cluster")
+      .summary("restore keys from a backup, or from the repository, to a cluster")
       .description(
-        "Puts the keys of a backup, or of the repository's recovery files, into a cluster.",
+        "Restore keys from a backup, or from the repository's recovery files, to a cluster.",
       )
       .option(
         "--passphrase-file <FILE>",
-        "unlock it with the first line of FILE, or of $SIGNET_PASSPHRASE_FILE",
+        "decrypt with the passphrase in the first line of FILE (default: $SIGNET_PASSPHRASE_FILE)",
       )
       .addOption(
-        list("--identity <FILE>", "age identities to unlock it with, or $SIGNET_AGE_IDENTITY"),
+        list(
+          "--identity <FILE>",
+          "decrypt with the age identities in FILE (default: $SIGNET_AGE_IDENTITY)",
+        ),
       )
       .addOption(recoveryIdentityOption())
-      .addOption(list("--adopt <SHA256:...>", "let the key with this fingerprint seal too"))
+      .addOption(
+        list(
+          "--adopt <SHA256:...>",
+          "also let the key with this fingerprint seal; may be repeated",
+        ),
+      )
       .addOption(waitOption())
       .addOption(yesOption())
       .addOption(dryRunOption()),
@@ -354,14 +359,16 @@ function defineDrill(command: Command): void {
   const drill = command
     .command("drill")
     .usage("--recovery-identity FILE [OPTION...]")
-    .summary("try whether the repository would bring every value back")
-    .description("Tries whether the repository and the keys at hand would bring every value back.")
+    .summary("check that every value of the repository can be recovered")
+    .description(
+      "Check that every value of the repository can be recovered with the keys that you give.",
+    )
     .addOption(recoveryIdentityOption())
-    .addOption(recoveryKeyOption("private key or backup to try as well"));
+    .addOption(recoveryKeyOption("private key or backup to recover with; may be repeated"));
   withWrappedKeys(drill)
     .addOption(clusterOption())
-    .addOption(flag("--record", "write down in the repository what was found"))
-    .option("--metrics <FILE>", "write what was found there, in Prometheus' text format")
+    .addOption(flag("--record", "record the result in the repository"))
+    .option("--metrics <FILE>", "write the result to FILE in Prometheus' text format")
     .addOption(jsonOption())
     .addHelpText("after", DRILL_HELP)
     .action(
@@ -384,12 +391,12 @@ function defineShares(command: Command): void {
   command
     .command("shares")
     .usage("--cluster NAME --recovery-identity FILE [OPTION...]")
-    .summary("open your shares of keys that it takes several holders to recover")
-    .description("Opens your shares of the sealing keys, where recovery takes several holders.")
+    .summary("open your shares of keys whose recovery requires several holders")
+    .description("Open your shares of the sealing keys, if recovery requires several holders.")
     .addOption(clusterOption())
     .addOption(recoveryIdentityOption())
-    .addOption(list("--recipient <AGE1...>", "lock them for who puts the shares together"))
-    .option("-w, --output <FILE>", "write there, readable to you alone")
+    .addOption(list("--recipient <AGE1...>", "encrypt them for the person who combines the shares"))
+    .option("-w, --output <FILE>", "write to this file, readable only by you")
     .addHelpText("after", SHARES_HELP)
     .action(
       async (flags: {
@@ -406,9 +413,9 @@ function defineShares(command: Command): void {
     .command("combine")
     .argument("<FILE...>")
     .usage("[OPTION...] FILE...")
-    .summary("put shares together to the identities that open the keys")
-    .description("Puts shares of several holders together to the identities that open the keys.")
-    .option("-w, --output <FILE>", "write there, readable to you alone")
+    .summary("combine shares into the identities that open the keys")
+    .description("Combine the shares of several holders into the identities that open the keys.")
+    .option("-w, --output <FILE>", "write to this file, readable only by you")
     .addHelpText("after", COMBINE_HELP)
     .action(async (files: string[], flags: { output?: string }) => {
       const { runKeysCombine } = await import("./shares.ts");
@@ -422,9 +429,9 @@ function defineAdopt(command: Command): void {
       .command("adopt")
       .argument("<KEY>")
       .usage("[OPTION...] KEY")
-      .summary("let a key that is in the cluster seal")
-      .description("Lets a key that is in the cluster seal, or takes that back.")
-      .addOption(flag("--undo", "take it back: the key opens only"))
+      .summary("let an unconfirmed key in the cluster seal")
+      .description("Let an unconfirmed key in the cluster seal, or undo that.")
+      .addOption(flag("--undo", "stop the key from sealing"))
       .addOption(waitOption())
       .addOption(yesOption())
       .addOption(dryRunOption()),
@@ -447,9 +454,9 @@ function defineRetire(command: Command): void {
       .command("retire")
       .argument("<KEY>")
       .usage("[OPTION...] KEY")
-      .summary("take an old key out of use, once nothing needs it")
-      .description("Takes an old sealing key out of use, once nothing needs it.")
-      .addOption(flag("--force", "also where something needs it"))
+      .summary("retire an old sealing key that is no longer needed")
+      .description("Retire an old sealing key that is no longer needed.")
+      .addOption(flag("--force", "retire it even if it is still needed"))
       .addOption(dryRunOption()),
   )
     .addHelpText("after", PLACE_HELP + "\n" + RETIRE_HELP)
@@ -472,7 +479,7 @@ function defineWrapping(
       .argument("[KEY...]")
       .usage("[OPTION...] [KEY...]")
       .summary(words)
-      .description(`${words.replace("have", "Has")}.`)
+      .description(`Make the controller ${words}.`)
       .addOption(yesOption())
       .addOption(dryRunOption()),
   )

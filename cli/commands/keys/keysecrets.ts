@@ -48,20 +48,20 @@ export async function readClusterKeys(options: ClusterOptions): Promise<FoundKey
   return { keys, broken };
 }
 
-/** What the label says; the controller holds the one without a label too. */
+/** The value of the label; the controller also loads the Secret without a label. */
 export function labelOf({ metadata }: Secret): string {
   return metadata.labels[KEY_LABEL] ?? metadata.labels[WRAPPED_KEY_LABEL] ?? "active";
 }
 
 /**
- * The key of a Secret. One that is wrapped tells what it is, and opens nothing.
+ * The key of a Secret. A wrapped key can be identified, but not opened.
  * @throws SignetError key-invalid, certificate-invalid
  */
 export function readAnyKey(secret: Secret): SealingKey {
   return isWrapped(secret) ? readClosedKey(secret) : readKeySecret(secret);
 }
 
-/** The same Secret with its key confirmed, or no longer. */
+/** The same Secret with its key confirmed, or without that. */
 export function withConfirmation({ secret, key }: ClusterKey, confirmed = true): ClusterKey {
   const { [CONFIRMED_ANNOTATION]: _, ...others } = secret.metadata.annotations;
   const annotations = confirmed ? { ...others, [CONFIRMED_ANNOTATION]: key.fingerprint } : others;
@@ -70,8 +70,8 @@ export function withConfirmation({ secret, key }: ClusterKey, confirmed = true):
 }
 
 /**
- * The fingerprint of the key that seals: the controller's word, or without a controller what the
- * Secrets say. Null where none does.
+ * The fingerprint of the key that seals, from the controller's report, or without a controller from the
+ * Secrets. Null if no key seals.
  */
 export async function sealingNow(
   options: ClusterOptions,
@@ -92,16 +92,16 @@ function sealingAmong(keys: readonly ClusterKey[]): string | null {
   return new Keyring(held.map(({ key }) => key)).newest?.fingerprint ?? null;
 }
 
-/** Who seals before and after a change, as two lines. */
+/** Two lines: which key seals before and after a change. */
 export function sealingWords(before: string | null, after: string | null): string[] {
   return [
     `seals now: ${before ?? "none"}`,
-    `will seal: ${after === null ? "none: the controller makes a new one" : after === before ? "the same key" : after}`,
+    `will seal: ${after === null ? "none: the controller will create a new one" : after === before ? "the same key" : after}`,
   ];
 }
 
 /**
- * Which key will seal once `changed` are as they are given. `before`: the one that seals now, which
+ * Which key will seal once the Secrets in `changed` are written. `before`: the one that seals now, which
  * counts as confirmed whatever its Secret says.
  */
 export function sealingAfter(

@@ -33,7 +33,7 @@ export async function runKeysList(
 
 function keyTable({ keys, kms }: KeyReport, width?: number): Line[] {
   const hasWrapped = kms !== null || keys.some(({ wrapped }) => wrapped !== null);
-  // Where each has RSA alone, there is nothing to tell.
+  // If all keys are RSA only, the column says nothing.
   const hasHybrid = keys.some(({ algorithms }) => algorithms.includes(HYBRID));
   const rows = keys.map((key) => [
     styledState(key.state),
@@ -53,34 +53,34 @@ function keyTable({ keys, kms }: KeyReport, width?: number): Line[] {
   return table([heads, ...rows], width);
 }
 
-/** What to know about the keys, below them. */
+/** Notes below the table of keys. */
 function keyWords({ keys, unknown, kms }: KeyReport): string[] {
   const lines: string[] = [];
   const exposed = keys.filter(({ wrapped }) => wrapped === null).length;
   if (kms?.mode === "wrap" && exposed > 0) {
-    lines.push("", `${count(exposed, "key")} in plain text: \`signet keys wrap\`.`);
+    lines.push("", `${count(exposed, "key")} stored in plain text: run \`signet keys wrap\`.`);
   }
   const unused = keys.filter((key) => key.unused).length;
   if (unknown.values > 0) {
-    lines.push("", `${countWords(unknown)} could not be opened: they may be under any key.`);
+    lines.push("", `${countWords(unknown)} could not be opened: they may need any of the keys.`);
   } else if (unused > 0) {
     lines.push(
       "",
-      `${count(unused, "key")} of no use to what is in this cluster. Before you retire one: what is`,
-      "only in Git, or was never applied here, is not counted.",
+      `${count(unused, "key")} no longer used by anything in this cluster. Before you retire one: values that are`,
+      "only in Git, or were never applied here, are not counted.",
     );
   }
   for (const { bits, secret } of keys) {
     if (bits === null || !isShort({ bits })) continue;
     const advice = "`signet keys rotate`, then `signet reseal`";
-    lines.push("", `${secret} has ${bits} bits only, and may be broken: ${advice}.`);
+    lines.push("", `${secret} has only ${bits} bits, and may be broken: run ${advice}.`);
   }
   const unconfirmed = keys.filter(({ state }) => state === "unconfirmed").length;
   if (unconfirmed > 0) {
     lines.push(
       "",
-      `${count(unconfirmed, "key")} unconfirmed: opens only. If it is yours and has to seal: \`signet keys adopt\`;`,
-      "if you do not know it, find out who put it there.",
+      `${count(unconfirmed, "key")} unconfirmed, so it can only open. If it is yours and should seal, run \`signet keys adopt\`;`,
+      "if you do not know it, find out who added it.",
     );
   }
   return lines;

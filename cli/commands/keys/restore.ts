@@ -1,5 +1,5 @@
-// `signet keys restore`: creates the keys of a backup in a cluster. They open; none of them seals
-// unless a person names it.
+// `signet keys restore`: creates the keys of a backup in a cluster. They can open values, but not seal,
+// unless a person adopts them.
 // SPEC.md, "Backups".
 
 import { createHash } from "node:crypto";
@@ -48,9 +48,9 @@ import { untilReported } from "./untilreported.ts";
 interface RestoreOptions extends KeyPlace {
   readonly passphraseFile?: string;
   readonly identity: readonly string[];
-  /** Identities for the recovery files of the repository, in place of a backup. */
+  /** Identities for the repository's recovery files, instead of a backup. */
   readonly recoveryIdentity: readonly string[];
-  /** Whole fingerprints of keys that may seal. */
+  /** Full fingerprints of keys that may seal. */
   readonly adopt: readonly string[];
   readonly wait: boolean;
   readonly yes: boolean;
@@ -58,7 +58,7 @@ interface RestoreOptions extends KeyPlace {
   readonly json: boolean;
 }
 
-/** A key of the backup, and what becomes of it. */
+/** A key of the backup, and what happens to it. */
 interface PlannedKey {
   readonly key: ClusterKey;
   /** The label of the Secret that already holds this key in the cluster; undefined if none does. */
@@ -104,11 +104,11 @@ export async function runKeysRestore(
     const { secret, fingerprint, result } = factsOf(each, dryRun);
     say(`${secret}: ${result} (${fingerprint})`);
   }
-  const held = report === null ? "" : `; the controller holds ${heldOf(plan).length} of them`;
-  say(`${count(plan.length, "key")} of ${file}${held}`);
+  const held = report === null ? "" : `; the controller has loaded ${heldOf(plan).length} of them`;
+  say(`${count(plan.length, "key")} from ${file}${held}`);
 }
 
-/** The key Secrets to restore, and where they are from. @throws SignetError */
+/** The key Secrets to restore, and their source. @throws SignetError */
 async function source(
   named: string | undefined,
   options: RestoreOptions,
@@ -116,19 +116,15 @@ async function source(
   const { passphraseFile, identity, recoveryIdentity, projectCluster } = options;
   if (recoveryIdentity.length === 0) {
     if (named !== undefined) return readNamedBackup(named, { passphraseFile, identity });
-    throw new SignetError("usage", "what is to be restored?", {
-      hint: "name a backup, or say --cluster and --recovery-identity for the files of the repository",
+    throw new SignetError("usage", "no backup was named", {
+      hint: "name a backup file, or use --cluster and --recovery-identity for the repository's recovery files",
     });
   }
   const project = findProject();
   if (named !== undefined || projectCluster === null || project === null) {
-    throw new SignetError(
-      "usage",
-      "--recovery-identity restores the keys of a cluster of signet.yaml",
-      {
-        hint: "say --cluster NAME, and no file; for a file that you name there is --identity",
-      },
-    );
+    throw new SignetError("usage", "--recovery-identity requires --cluster, and excludes FILE", {
+      hint: "it opens the repository's recovery files; to decrypt FILE, use --identity",
+    });
   }
   const { keysByIdentity } = await import("../../repository/recoveredkeys.ts");
   const recovered = await keysByIdentity(project, recoveryIdentity, projectCluster);
@@ -149,7 +145,7 @@ async function readNamedBackup(
     }));
   if (!isLockedBackup(bytes)) {
     warn(
-      `${file}: holds private keys in plain text: lock them with \`signet keys backup\`, and delete it`,
+      `${file}: contains private keys in plain text: encrypt them with \`signet keys backup\`, and delete this file`,
     );
   }
   return { file, text };
@@ -161,11 +157,11 @@ function factsOf({ key: { secret, key }, there }: PlannedKey, dryRun: boolean) {
     fingerprint: key.fingerprint,
     /** From its label. */
     state: there ?? labelOf(secret),
-    result: there !== undefined ? "there already" : dryRun ? "would be created" : "created",
+    result: there !== undefined ? "already exists" : dryRun ? "would be created" : "created",
   };
 }
 
-/** Key Secrets as `kubectl get --output yaml` prints them; undefined for any other file. */
+/** Key Secrets as printed by `kubectl get --output yaml`; undefined for any other file. */
 function plainList(bytes: Uint8Array): string | undefined {
   if (isLockedBackup(bytes)) return undefined;
   const text = new TextDecoder().decode(bytes);
@@ -173,9 +169,9 @@ function plainList(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Checks every key before the first is created. Of each Secret only what makes it a key is kept:
- * the backup may be forged, as its recipient is no secret, and annotations, owners and finalizers
- * tell other programs what to do with a Secret.
+ * Checks every key before the first is created. Keeps only the fields that a sealing key needs: the
+ * backup may be forged, as its recipient is public, and annotations, owners and finalizers can make
+ * other programs act on a Secret.
  */
 function readBackup(text: string, file: string, namespace: string): ClusterKey[] {
   const keys = locate({ file }, () =>
@@ -198,9 +194,9 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
         if (isClosed && metadata.namespace !== namespace) {
           throw new SignetError(
             "key-invalid",
-            `is wrapped for namespace ${metadata.namespace || "(none)"}, and opens in no other`,
+            `is wrapped for namespace ${metadata.namespace || "(none)"}, and cannot be opened in another`,
             {
-              hint: "run the controller there, or restore a backup of plain keys",
+              hint: "run the controller in that namespace, or restore a backup without wrapped keys",
               place: { object: name },
             },
           );
@@ -216,31 +212,30 @@ function readBackup(text: string, file: string, namespace: string): ClusterKey[]
         return { secret: { ...secret, metadata: { ...secret.metadata, annotations } }, key };
       }),
   );
-  // Two commands of kubectl may have printed the same key.
+  // The output of two kubectl commands may contain the same key.
   const fingerprints = new Set<string>();
   const isNew = ({ key }: ClusterKey): boolean =>
     fingerprints.size < fingerprints.add(key.fingerprint).size;
   if (keys.length > 0) return keys.filter(isNew);
-  throw new SignetError("key-invalid", "there is no sealing key in it", { place: { file } });
+  throw new SignetError("key-invalid", "contains no sealing key", { place: { file } });
 }
 
 const KEY_ITEMS = ["tls.key", "tls.crt", WRAPPED_ITEM];
 const KEY_TYPES = ["", "Opaque", "kubernetes.io/tls", WRAPPED_TYPE];
 
-/** @throws SignetError usage where a key to adopt is not in the backup, or is not named in full */
+/** @throws SignetError usage if a key to adopt is not in the backup, or not named in full */
 function chosenConfirmed(keys: readonly ClusterKey[], adopt: readonly string[]): ClusterKey[] {
   for (const wanted of adopt) {
     if (keys.some(({ key }) => key.fingerprint === wanted)) continue;
     throw new SignetError("usage", `no key of the backup has the fingerprint ${wanted}`, {
-      hint: "--adopt takes a whole fingerprint, as `signet cert show` prints it",
+      hint: "--adopt requires a full fingerprint, as `signet cert show` prints it",
     });
   }
   return keys.map((each) => (adopt.includes(each.key.fingerprint) ? withConfirmation(each) : each));
 }
 
 /**
- * A key gets another name where the cluster already has another Secret of that name, as a new
- * cluster does.
+ * Renames a key if the cluster already has another Secret with that name, as a new cluster does.
  */
 function planned(backup: readonly ClusterKey[], { keys, broken }: FoundKeys): PlannedKey[] {
   const taken = new Set([...keys.map(({ secret }) => secret.metadata.name), ...broken.keys()]);
@@ -250,10 +245,14 @@ function planned(backup: readonly ClusterKey[], { keys, broken }: FoundKeys): Pl
     if (existing !== undefined) return { key: existing, there: labelOf(existing.secret) };
     const { metadata } = each.secret;
     if (isWrapped(each.secret) && taken.has(metadata.name)) {
-      throw new SignetError("key-invalid", "another Secret has the name that it is wrapped for", {
-        hint: "rename or delete that one, and run this again",
-        place: { object: metadata.name },
-      });
+      throw new SignetError(
+        "key-invalid",
+        "another Secret has the name that this key is wrapped for",
+        {
+          hint: "rename or delete that Secret, and run this again",
+          place: { object: metadata.name },
+        },
+      );
     }
     const suffix = createHash("sha256").update(fingerprint).digest("hex").slice(0, 8);
     const name = taken.has(metadata.name) ? `${metadata.name}-${suffix}` : metadata.name;
@@ -273,8 +272,8 @@ function planLines(
   const day = (date: Date | undefined): string => date?.toISOString().slice(0, 10) ?? "-";
   const rows = plan.map(({ key: { secret, key }, there }) => [
     secret.metadata.name,
-    there === undefined ? labelOf(secret) : "there already",
-    there === undefined && adopt.includes(key.fingerprint) ? "may seal" : "opens only",
+    there === undefined ? labelOf(secret) : "already exists",
+    there === undefined && adopt.includes(key.fingerprint) ? "can seal" : "can only open",
     day(key.certificate?.notBefore),
     day(key.certificate?.notAfter),
     key.fingerprint,
@@ -286,18 +285,18 @@ function planLines(
 }
 
 async function confirmRestore(keys: number, file: string): Promise<void> {
-  await confirm(`Put ${count(keys, "key")} of ${file} into this cluster?`, {
-    message: "standard input is not a terminal, and these keys were not confirmed",
-    hint: "see with --dry-run what would be done, then say --yes",
+  await confirm(`Restore ${count(keys, "key")} from ${file} to this cluster?`, {
+    message: "standard input is not a terminal, so these keys must be confirmed with --yes",
+    hint: "run with --dry-run to see what would be done, then with --yes",
   });
 }
 
-/** @throws SignetError network; io where the name is that of another Secret */
+/** @throws SignetError network; io if another Secret has the name */
 async function create({ secret }: ClusterKey, options: ClusterOptions): Promise<void> {
   const object = formatSecret({ ...secret, metadata: { ...secret.metadata, rest: {} } });
   if (await createKeySecret(options, object)) return;
-  throw new SignetError("io", "there is a Secret of this name already, which is no sealing key", {
-    hint: "it was left as it is; rename it, and run this again",
+  throw new SignetError("io", "a Secret with this name already exists, and is not a sealing key", {
+    hint: "it was not changed; rename it, and run this again",
     place: { object: `${options.controllerNamespace}/${secret.metadata.name}` },
   });
 }
@@ -308,12 +307,14 @@ function warnOfIdle(plan: readonly PlannedKey[], options: RestoreOptions): void 
     if (there === undefined) continue;
     if (!HELD_KEY_LABELS.includes(there)) {
       warn(
-        `${name}: the controller opens nothing with it, as its label in the cluster is "${there}"; ` +
+        `${name}: the controller does not use it, as its label in the cluster is "${there}"; ` +
           `to change that: kubectl label secret -n ${options.controllerNamespace} ${name} ` +
           `${KEY_LABEL}=active --overwrite`,
       );
     } else if (options.adopt.includes(key.key.fingerprint)) {
-      warn(`${name}: is there already, so it was not adopted; \`signet keys adopt\` does that`);
+      warn(
+        `${name}: already exists, so it was not adopted; to adopt it, run \`signet keys adopt\``,
+      );
     }
   }
 }
@@ -337,7 +338,7 @@ async function waited(
 }
 
 /**
- * A controller that does not know of confirmation seals with the newest key, whoever made it.
+ * A controller without support for confirmation seals with the newest key, whoever created it.
  * @throws SignetError check-found
  */
 function checkSealing(
@@ -348,8 +349,12 @@ function checkSealing(
   const sealing = keys.find(({ state }) => state === "sealing");
   const wrong = created.find(({ key }) => key.fingerprint === sealing?.fingerprint);
   if (wrong === undefined || adopt.includes(wrong.key.fingerprint)) return;
-  throw new SignetError("check-found", "this key of the backup seals now, and nobody adopted it", {
-    hint: "the controller is too old to wait for a confirmation: upgrade it, then `signet keys rotate`",
-    place: { object: wrong.secret.metadata.name },
-  });
+  throw new SignetError(
+    "check-found",
+    "this key from the backup now seals, although it was not adopted",
+    {
+      hint: "the controller is too old to require confirmation: upgrade it, then run `signet keys rotate`",
+      place: { object: wrong.secret.metadata.name },
+    },
+  );
 }

@@ -1,4 +1,4 @@
-// `signet keys retire`: takes an old sealing key out of use, once nothing needs it.
+// `signet keys retire`: retires an old sealing key that is no longer needed.
 // SPEC.md, "Retirement of keys".
 
 import { SignetError } from "../../../shared/errors.ts";
@@ -27,7 +27,7 @@ interface RetireOptions extends KeyPlace {
 
 /**
  * `named`: a fingerprint, the beginning of one, or the name of the key Secret.
- * @throws SignetError check-found where something still needs it; usage, network
+ * @throws SignetError check-found if it is still needed; usage, network
  */
 export async function runKeysRetire(named: string, options: RetireOptions): Promise<void> {
   await confirmPlace(options);
@@ -36,8 +36,8 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
   const { secret, fingerprint, state } = key;
   const label = key.wrapped === null ? KEY_LABEL : WRAPPED_KEY_LABEL;
   if (state === "sealing") {
-    throw new SignetError("usage", "this key seals: what is sealed next would be under it", {
-      hint: "`signet keys rotate` makes another one first",
+    throw new SignetError("usage", "this is the current sealing key, so new values would need it", {
+      hint: "run `signet keys rotate` first to create another one",
     });
   }
   const blocked = [...blockedByCluster(key, unknown), ...blockedByFiles(fingerprint, options)];
@@ -46,7 +46,7 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
       blocked.map(
         (reason) =>
           new SignetError("check-found", reason, {
-            hint: "`signet reseal` seals it anew; --force retires the key all the same",
+            hint: "run `signet reseal` to re-seal them, or use --force to retire the key anyway",
             place: { object: secret },
           }),
       ),
@@ -63,9 +63,9 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
   say(
     options.dryRun
       ? `would retire ${name} (${fingerprint})`
-      : `${name} is retired: it opens nothing any more`,
+      : `${name} is retired: the controller no longer uses it`,
   );
-  say("its Secret is still there: keep it in a backup, as older commits may be under it");
+  say("its Secret was kept: back it up, as older commits may need the key");
   say(
     `undo with: kubectl label secret -n ${options.controllerNamespace} ${secret} ${label}=active --overwrite`,
   );
@@ -73,10 +73,10 @@ export async function runKeysRetire(named: string, options: RetireOptions): Prom
 
 function blockedByCluster(key: ReportedKey, unknown: ValueCount): string[] {
   return [
-    ...(key.values === 0 ? [] : [`${countWords(key)} of the cluster are under it`]),
+    ...(key.values === 0 ? [] : [`${countWords(key)} in the cluster need it`]),
     ...(unknown.values === 0
       ? []
-      : [`${countWords(unknown)} of the cluster do not open, and may be under it`]),
+      : [`${countWords(unknown)} in the cluster cannot be opened, and may need it`]),
   ];
 }
 

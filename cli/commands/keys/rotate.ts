@@ -32,9 +32,9 @@ export async function runKeysRotate(
       if (Date.now() > end) {
         throw new SignetError(
           "network",
-          "the controller was asked, but made no new key in a minute",
+          "the controller was asked, but created no new key within a minute",
           {
-            hint: "see its log: it may lack the right to create Secrets in its namespace",
+            hint: "see its log: it may lack permission to create Secrets in its namespace",
           },
         );
       }
@@ -46,14 +46,16 @@ export async function runKeysRotate(
     return;
   }
   if (options.dryRun) {
-    say(`would ask for a key after ${before.secret} (${before.fingerprint})`);
+    say(`would create a key after ${before.secret} (${before.fingerprint})`);
     return;
   }
   say(`${after.secret} (${after.fingerprint}) seals from now on; older keys still open`);
-  say("next: `signet cert refresh`, and `signet reseal` for what is under older keys");
+  say(
+    "next: run `signet cert refresh`, and `signet reseal` for values that were sealed with older keys",
+  );
 }
 
-/** Treats a lost answer as no change yet: a second request would create another key. */
+/** Treats a lost answer as no change yet, as a second request would create another key. */
 async function sealingKeyIfTold(
   options: ClusterOptions,
   before: ReportedKey,
@@ -70,7 +72,7 @@ async function sealingKeyIfTold(
 function sealingKey({ keys }: KeyReport): ReportedKey {
   const found = keys.find(({ state }) => state === "sealing");
   if (found !== undefined) return found;
-  throw new SignetError("network", "the controller has no key that seals", {
-    hint: "it makes the first one by itself: see its log",
+  throw new SignetError("network", "the controller has no sealing key", {
+    hint: "it normally creates one by itself: see its log",
   });
 }

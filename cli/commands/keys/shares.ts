@@ -1,4 +1,4 @@
-// `signet keys shares` and `signet keys combine`: for keys that it takes several holders to recover.
+// `signet keys shares` and `signet keys combine`: for keys whose recovery requires several holders.
 // SPEC.md, "Recovery".
 
 import { writeFiles } from "../../../host/writefiles.ts";
@@ -15,17 +15,17 @@ import { printResult } from "../../terminal/results.ts";
 interface SharesOptions {
   readonly cluster?: string;
   readonly recoveryIdentity: readonly string[];
-  /** Who puts the shares together. */
+  /** age recipients: the people who combine the shares. */
   readonly recipient: readonly string[];
   readonly output?: string;
 }
 
-/** Opens the shares that are for these identities. @throws SignetError key-invalid where there are none */
+/** Opens the shares that are for these identities. @throws SignetError key-invalid if there are none */
 export async function runKeysShares(options: SharesOptions): Promise<void> {
   const { cluster: name, recoveryIdentity, recipient, output } = options;
   if (name === undefined || recoveryIdentity.length === 0) {
-    throw new SignetError("usage", "whose shares are to be opened, and of which cluster?", {
-      hint: "say --cluster NAME --recovery-identity FILE",
+    throw new SignetError("usage", "--cluster and --recovery-identity are required", {
+      hint: "use --cluster NAME --recovery-identity FILE",
     });
   }
   const project = needProject();
@@ -38,17 +38,15 @@ export async function runKeysShares(options: SharesOptions): Promise<void> {
     lines.push(...shares.map(formatShare));
   }
   if (lines.length === 0) {
-    throw new SignetError("key-invalid", `no share of ${name} opens with these identities`, {
-      hint: "without a quorum there are none: --recovery-identity opens the key itself",
+    throw new SignetError("key-invalid", `these identities open no shares of ${name}`, {
+      hint: "shares exist only with a quorum; without one, --recovery-identity opens the key itself",
     });
   }
   const text = lines.join("");
   if (recipient.length > 0) {
     await deliver(await lockBackup(text, { recipients: recipient }), output);
   } else {
-    advise(
-      "whoever has enough of these shares has the keys: hand them over encrypted (--recipient)",
-    );
+    advise("anyone with enough of these shares has the keys: pass them on encrypted (--recipient)");
     await deliver(text, output);
   }
   say(`${count(lines.length, "share")} of ${count(known.size, "key")} of ${name}`);
@@ -58,7 +56,7 @@ interface CombineOptions {
   readonly output?: string;
 }
 
-/** Puts shares together to the age identities that open the keys' files. @throws SignetError key-invalid */
+/** Combines shares into the age identities that open the keys' files. @throws SignetError key-invalid */
 export async function runKeysCombine(
   files: readonly string[],
   { output }: CombineOptions,
@@ -73,14 +71,14 @@ export async function runKeysCombine(
     if (identities.length === 0) {
       throw new SignetError(
         "key-invalid",
-        `${count(of.length, "share")} of ${fingerprint} do not make its identity: too few, not of one set, or damaged`,
-        { hint: `it takes ${of[0]?.quorum ?? 0}` },
+        `${count(of.length, "share")} of ${fingerprint} cannot be combined: too few, from different sets, or damaged`,
+        { hint: `${of[0]?.quorum ?? 0} shares of one set are required` },
       );
     }
     lines.push(`# opens the recovery file of ${fingerprint}\n${identities.join("\n")}\n`);
   }
-  if (lines.length === 0) throw new SignetError("key-invalid", "there is no share in these files");
-  advise("whoever has these identities has the keys: remove them when you are done");
+  if (lines.length === 0) throw new SignetError("key-invalid", "no shares found in these files");
+  advise("anyone with these identities has the keys: delete them when you are done");
   await deliver(lines.join(""), output);
 }
 

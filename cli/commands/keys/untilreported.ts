@@ -1,4 +1,4 @@
-// Waits until the controller's report on its keys says what a change of key Secrets leads to.
+// Waits until the controller's report on its keys shows the effect of a change to key Secrets.
 // SPEC.md, "Retirement of keys".
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -25,14 +25,14 @@ export async function untilReported(
       if (satisfies(report)) return report;
     } catch (error) {
       if (!(error instanceof SignetError) || Date.now() > end) {
-        throw new SignetError("network", `${done}, but its controller does not answer`, {
+        throw new SignetError("network", `${done}, but the controller does not answer`, {
           cause: error,
-          hint: "it reads them when it starts; --no-wait does not ask it",
+          hint: "it loads them when it starts; use --no-wait to not wait for it",
         });
       }
     }
     if (Date.now() > end) {
-      throw new SignetError("network", `${done}, but its controller does not report it`, {
+      throw new SignetError("network", `${done}, but the controller does not report it`, {
         hint: "see its log, and `signet keys`",
       });
     }

@@ -1,4 +1,4 @@
-// Sealing keys out of files of wrapped key Secrets, by the key service that the command line names.
+// Opens files of wrapped key Secrets with the key service that the command line names.
 // SPEC.md, "Wrapped keys", "Recovery".
 
 import { filesInKeyFolder } from "../../../host/keyfolder.ts";
@@ -20,7 +20,7 @@ import { parseManifests } from "../../../shared/manifest/manifest.ts";
 import type { WrappedKeyOptions } from "./wrappedkeyoptions.ts";
 
 /**
- * The keys that the service opens, and of the others why not, by fingerprint.
+ * The keys that the service opens, and why it cannot open the others, by fingerprint.
  * @throws SignetError usage, io, key-invalid for a file without any; network if the service cannot answer
  */
 export async function openWrappedFiles(
@@ -31,7 +31,7 @@ export async function openWrappedFiles(
   const reasons = new Map<string, string>();
   if (wrappedKey.length === 0) return { held, reasons };
   if (provider === undefined) {
-    throw new SignetError("usage", "--wrapped-key needs --kms-provider, which says what opens it");
+    throw new SignetError("usage", "--wrapped-key requires --kms-provider");
   }
   const { openKeyService } = await import("../../../host/kms/openkeyservice.ts");
   const service = await openKeyService(provider, options);
@@ -41,7 +41,7 @@ export async function openWrappedFiles(
       try {
         held.push(await opened(secret, service));
       } catch (error) {
-        // A service that is away says nothing about the key.
+        // An unavailable service says nothing about the key.
         if (!(error instanceof SignetError) || error.code === "network") throw error;
         reasons.set(fingerprint, `${service.describe()}: ${error.message}`);
       }
@@ -56,7 +56,7 @@ async function wrappedSecretsAt(path: string): Promise<Secret[]> {
   for (const file of isFolder ? filesInKeyFolder(path) : [path]) {
     const bytes = readBytes(file);
     const isLocked = isLockedBackup(bytes);
-    // A folder may hold recovery files as well.
+    // A folder may also contain recovery files.
     if (isFolder && isLocked) continue;
     const text = isLocked
       ? await (await import("../../recovery/lock.ts")).unlockBackup(bytes, file)
@@ -70,7 +70,7 @@ async function wrappedSecretsAt(path: string): Promise<Secret[]> {
     secrets.push(...found.filter(isWrapped));
   }
   if (secrets.length > 0) return secrets;
-  throw new SignetError("key-invalid", "there is no wrapped key in it", { place: { file: path } });
+  throw new SignetError("key-invalid", "contains no wrapped key", { place: { file: path } });
 }
 
 /** @throws SignetError key-invalid, network */
@@ -79,10 +79,10 @@ async function opened(secret: Secret, service: KeyService): Promise<SealingKey> 
   const { namespace, name } = secret.metadata;
   const { fingerprint } = wrapped;
   if (wrapped.provider !== service.provider) {
-    throw new SignetError("key-invalid", `${wrapped.provider} wrapped it`);
+    throw new SignetError("key-invalid", `it was wrapped by ${wrapped.provider}`);
   }
   const pem = await openWrappedKey(wrapped, { namespace, name, fingerprint }, service);
   const key = readKeySecret(plainSecret(secret, wrapped, pem));
   if (key.fingerprint === fingerprint) return key;
-  throw new SignetError("key-invalid", "the wrapped key is another one than it says");
+  throw new SignetError("key-invalid", "the wrapped key does not match its certificate");
 }

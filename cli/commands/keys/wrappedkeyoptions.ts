@@ -1,5 +1,5 @@
 // The options for files of wrapped key Secrets, and for the key service that opens them. Apart from the
-// code that does it, which a help needs not load.
+// code that opens them, so that --help does not load it.
 // SPEC.md, "Wrapped keys".
 
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -13,35 +13,45 @@ export interface WrappedKeyOptions extends KeyServiceSettings {
   readonly kmsProvider?: KmsProvider;
 }
 
-/** Adds the option for the files, and those of the controller that say which service opens them. */
+/** Adds the option for the files, and the controller's options for the key service. */
 export function withWrappedKeys(command: Command): Command {
   return command
-    .addOption(list("--wrapped-key <FILE|FOLDER>", "wrapped key Secrets, which the KMS opens"))
     .addOption(
-      new Option("--kms-provider <PROVIDER>", "the key service that wrapped them").choices(
+      list(
+        "--wrapped-key <FILE|FOLDER>",
+        "files of wrapped key Secrets, opened with the key service",
+      ),
+    )
+    .addOption(
+      new Option("--kms-provider <PROVIDER>", "key service that wrapped them").choices(
         KMS_PROVIDERS,
       ),
     )
-    .option("--kms-key <KEY>", "its key, as the controller names it")
-    .addOption(new Option("--kms-address <URL>", "the server of transit").argParser(readAddress))
-    .option("--kms-socket <PATH>", "the unix socket of a KMS v2 plugin")
-    .option("--kms-region <REGION>", "the region of AWS KMS (default: AWS_REGION)")
-    .option("--kms-ca-file <FILE>", "PEM certificates that transit's is checked with")
-    .option("--kms-transit-mount <PATH>", "where the transit engine is mounted", "transit")
-    .option("--kms-transit-namespace <NAMESPACE>", "the namespace in Vault or OpenBao", "")
+    .option("--kms-key <KEY>", "key of the service, as in the controller's --kms-key")
     .addOption(
-      new Option("--kms-transit-login <METHOD>", "how to log in to transit")
+      new Option("--kms-address <URL>", "address of the transit server").argParser(readAddress),
+    )
+    .option("--kms-socket <PATH>", "unix socket of a KMS v2 plugin")
+    .option("--kms-region <REGION>", "region of AWS KMS (default: $AWS_REGION)")
+    .option("--kms-ca-file <FILE>", "PEM file of authorities to trust for the transit server")
+    .option("--kms-transit-mount <PATH>", "mount path of the transit engine", "transit")
+    .option("--kms-transit-namespace <NAMESPACE>", "namespace in Vault or OpenBao", "")
+    .addOption(
+      new Option("--kms-transit-login <METHOD>", "login method for transit")
         .choices(["kubernetes", "approle", "token"])
         .default("token"),
     )
-    .option("--kms-transit-login-mount <PATH>", "where that method is mounted (default: its name)")
-    .option("--kms-transit-role <ROLE>", "the role, or the RoleID of approle")
-    .option("--kms-transit-login-file <FILE>", "the file with the token, or the SecretID");
+    .option(
+      "--kms-transit-login-mount <PATH>",
+      "mount path of the login method (default: its name)",
+    )
+    .option("--kms-transit-role <ROLE>", "role to log in with, or the RoleID for approle")
+    .option("--kms-transit-login-file <FILE>", "file with the token, or the SecretID for approle");
 }
 
 function readAddress(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isPlain = url?.username === "" && url.password === "";
   if (url !== undefined && /^https?:$/.test(url.protocol) && isPlain) return url;
-  throw new InvalidArgumentError("it is no address such as https://vault.example.org:8200");
+  throw new InvalidArgumentError("expected an address such as https://vault.example.org:8200");
 }

@@ -1,4 +1,4 @@
-// `signet keys wrap`, `rewrap` and `unwrap`: has the controller store keys in another form.
+// `signet keys wrap`, `rewrap` and `unwrap`: makes the controller store keys in another form.
 // SPEC.md, "Wrapped keys".
 
 import { SignetError } from "../../../shared/errors.ts";
@@ -27,7 +27,7 @@ const DONE: Readonly<Record<Request, string>> = {
 };
 
 /**
- * `named`: fingerprints, beginnings of them, or names of key Secrets; none for all.
+ * `named`: fingerprints, beginnings of them, or names of key Secrets; empty for all.
  * @throws SignetError usage, network, cancelled
  */
 export async function runKeysWrapping(
@@ -48,7 +48,7 @@ export async function runKeysWrapping(
   for (const { secret, fingerprint } of keys) say(`${secret} (${fingerprint})`);
   if (keys.length > 0 && !dryRun) {
     if (request === "unwrap" && !options.yes) await confirmUnwrap(keys.length);
-    // The report tells whole seconds.
+    // The report has whole seconds.
     const since = `${new Date(Math.floor(Date.now() / 1000) * 1000).toISOString().slice(0, 19)}Z`;
     for (const { secret } of keys) {
       await patchKeySecret(options, secret, { annotations: { [WRAPPING_ANNOTATION]: request } });
@@ -69,11 +69,13 @@ export async function runKeysWrapping(
   }
   say(`${count(keys.length, "key")} ${dryRun ? "would be " : ""}${DONE[request]}`);
   if (request === "wrap" && keys.length > 0) {
-    say("they lay in plain text: `signet reseal` what is under them, then `signet keys retire`");
+    say(
+      "they were stored in plain text: run `signet reseal` to re-seal their values, then `signet keys retire`",
+    );
   }
 }
 
-/** @throws SignetError usage where the controller would not do it */
+/** @throws SignetError usage if the controller would refuse */
 function checkService(request: Request, { kms }: KeyReport): void {
   if (kms === null) {
     throw new SignetError("usage", "this controller has no key service", {
@@ -89,12 +91,12 @@ function checkService(request: Request, { kms }: KeyReport): void {
 
 async function confirmUnwrap(keys: number): Promise<void> {
   await confirm(`Store ${count(keys, "key")} in plain text in this cluster?`, {
-    message: "standard input is not a terminal, and this change was not confirmed",
-    hint: "say --yes",
+    message: "standard input is not a terminal, so this change must be confirmed with --yes",
+    hint: "use --yes",
   });
 }
 
-/** `since`: when it was asked for; clocks of the controller and of this machine may differ. */
+/** `since`: the time of the request; the clocks of the controller and this machine may differ. */
 function isDone(
   request: Request,
   { fingerprint, wrapped: before }: ReportedKey,

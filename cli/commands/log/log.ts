@@ -31,15 +31,15 @@ import { warn } from "../../terminal/messages.ts";
 import { styledChange } from "../../terminal/states.ts";
 
 const HELP = `
-Of a file: who changed which item, when, and under which sealing key, the newest first.
+For FILE, this shows who changed which item, when, and with which sealing key, newest first.
 
-With --key, for a key that leaked: every value that was ever sealed under it in any branch, which is
-the list of what must be changed. --recovery-key finds those without a stamp too, by opening them.
-It reads the YAML and JSON files of all commits in this clone, and reports what it could not read or
-tell. In a shallow clone it prints what it found and fails.
+Use --key if a key leaked: it lists every value that was ever sealed with it, in any branch. These values
+must be changed. --recovery-key also finds values that do not name their key, by opening them. Both read the
+YAML and JSON files of all commits in this clone, and report what they could not read or decide. In a shallow
+clone, they print what they found, and fail.
 
---algorithm rsa lists in the same way what was ever committed under RSA: whoever has that history can read
-it once RSA is broken, so it is what must be changed, whatever it is sealed with now.
+--algorithm rsa lists every value that was ever committed with RSA. Once RSA is broken, anyone with the
+history can read these values, even if they were re-sealed since, so they must be changed.
 
 Examples:
   $ signet log prod/shop/db.yaml
@@ -52,10 +52,13 @@ export function define(command: Command): void {
   command
     .argument("[FILE...]")
     .usage("[OPTION...] FILE | --key FINGERPRINT | --algorithm ALGORITHM | --recovery-key FILE")
-    .description("Tells the history of a sealed file, or of a sealing key, from Git.")
-    .option("--key <FINGERPRINT>", "a sealing key, or the beginning of its fingerprint")
-    .addOption(algorithmOption("every value that was sealed with it"))
-    .addOption(recoveryKeyOption("the sealing key itself"))
+    .description("Show the history of a sealed file, or of a sealing key, from Git.")
+    .option(
+      "--key <FINGERPRINT>",
+      "list values sealed with this key; the beginning of its fingerprint is enough",
+    )
+    .addOption(algorithmOption("list values sealed with this algorithm"))
+    .addOption(recoveryKeyOption("file of the sealing key itself"))
     .addOption(htmlOption())
     .addOption(factFormatOption())
     .addOption(factJsonOption())
@@ -85,7 +88,7 @@ async function logOfFile(path: string, { format, html }: LogOptions): Promise<vo
   const top = needWorkTree();
   const shallow = isShallow(top);
   if (shallow)
-    warn("this clone is shallow, older changes are missing: run `git fetch --unshallow`");
+    warn("this clone is shallow, so older changes are missing: run `git fetch --unshallow`");
   const followed = historyOfFile(slashed(relative(top, resolve(path))), top);
   const texts = textsIn(followed, top);
   const entries = followed.flatMap((commit): LogEntry[] => {
@@ -94,7 +97,7 @@ async function logOfFile(path: string, { format, html }: LogOptions): Promise<vo
     return changes.length === 0 ? [] : [{ commit: id, author, date, subject, changes }];
   });
   if (entries.length === 0 && !["json", "yaml"].includes(format)) {
-    throw new SignetError("usage", "Git's history has no sealed value of this file", {
+    throw new SignetError("usage", "no sealed values of this file found in Git's history", {
       place: { file: path },
     });
   }
@@ -110,7 +113,7 @@ async function logOfFile(path: string, { format, html }: LogOptions): Promise<vo
   });
 }
 
-/** `shown`: how much of a commit's id is shown. */
+/** `shown`: how many characters of a commit's id to print. */
 function entryLines(entries: readonly LogEntry[], shown: number): Line[] {
   const named = new Set(entries.flatMap(({ changes }) => changes.map(({ name }) => name)));
   const blocks = entries.map(({ commit, author, date, subject, changes }): Line[] => {
@@ -141,7 +144,7 @@ function historyOfFile(path: string, top: string): CommitChanges[] {
   });
 }
 
-/** What changed in each item; for a merge, what neither side has. */
+/** What changed in each item; for a merge, only changes that neither side has. */
 function itemChanges(
   { before, after }: Change,
   texts: ReadonlyMap<string, SealedText[]>,

@@ -47,8 +47,8 @@ interface Exposed {
   readonly commit: string;
   readonly author: string;
   readonly date: string;
-  /** Whether HEAD has that ciphertext, another one for the item, or no such item. */
-  readonly now: "still under it" | "sealed anew since" | "not in HEAD";
+  /** Whether HEAD has this ciphertext, another one for the item, or no such item. */
+  readonly now: "still under it" | "re-sealed since" | "not in HEAD";
 }
 
 interface Place {
@@ -62,7 +62,7 @@ interface TextCiphertext {
   readonly item: string;
   readonly ciphertext: string;
   readonly fingerprint: string | undefined;
-  /** What its value is bound to. Outside of a SealedSecret that is known for the widest scope only. */
+  /** What its value is bound to. Outside of a SealedSecret, known only for the widest scope. */
   readonly label: Uint8Array;
 }
 
@@ -92,19 +92,19 @@ function ciphertextsIn(text: string): TextCiphertext[] {
   return [...sealed, ...loose];
 }
 
-/** Everything that the history has, and what of it was not looked at. */
+/** Everything in the history, and which parts of it were not checked. */
 interface History {
   readonly ciphertexts: readonly FoundCiphertext[];
   readonly commits: number;
   readonly files: number;
-  /** Files whose names are of another kind. */
+  /** Files with other extensions. */
   readonly otherFiles: number;
-  /** Files that are no text, are too large, or mention SealedSecrets and cannot be parsed. */
+  /** Files that are not text, are too large, or mention SealedSecrets and cannot be parsed. */
   readonly unreadable: readonly string[];
 }
 
 /**
- * The oldest first, so that a value belongs to the commit that added it, not to one that moved it.
+ * Oldest first, so that a value belongs to the commit that added it, not to one that moved it.
  */
 function readHistory(commits: readonly CommitChanges[], top: string): History {
   const found = new Map<string, FoundCiphertext>();
@@ -195,13 +195,13 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   }
   for (const { file, item } of loose) {
     warn(
-      `${file}: ${item}: sealed outside of a SealedSecret, so its key is unknown: it may be under this one`,
+      `${file}: ${item}: sealed outside of a SealedSecret, so its key is unknown and may be this one`,
     );
   }
   for (const file of unreadable) warn(`${file}: cannot be read in some commit`);
   if (shallow) {
-    throw new SignetError("io", "this clone is shallow: values in older commits are missing here", {
-      hint: "run `git fetch --unshallow`, then this command again",
+    throw new SignetError("io", "this clone is shallow, so values in older commits are missing", {
+      hint: "run `git fetch --unshallow`, then run this command again",
     });
   }
 }
@@ -229,12 +229,12 @@ function keyWords(found: readonly Exposed[], unstamped: number, isAll: boolean):
   const has = isAll ? "can read all of them" : "can read them, and maybe more";
   const lines = [
     items === 0
-      ? "No value was found that was sealed with this key."
+      ? "No values were found that were sealed with this key."
       : `${count(items, "value")} ever sealed with this key: anyone with the key and this history ${has}.`,
   ];
   if (unstamped > 0) {
-    const what = `${count(unstamped, "further ciphertext")} without a stamp may be`;
-    lines.push(`${what}: --recovery-key KEY tries them.`);
+    const what = `${count(unstamped, "other ciphertext")} without a stamp may be sealed with it too`;
+    lines.push(`${what}: use --recovery-key FILE to find out.`);
   }
   return lines;
 }
@@ -242,11 +242,11 @@ function keyWords(found: readonly Exposed[], unstamped: number, isAll: boolean):
 function algorithmWords(found: readonly Exposed[], algorithm: string): string[] {
   const items = countItems(found);
   const name = algorithm === RSA ? "RSA" : algorithm;
-  if (items === 0) return [`No value was found that was sealed with ${name}.`];
+  if (items === 0) return [`No values were found that were sealed with ${name}.`];
   const lines = [`${count(items, "value")} ever sealed with ${name}.`];
   if (algorithm === RSA) {
     lines.push(
-      "If RSA is broken one day, whoever has this history can read all of them, even those that",
+      "If RSA is ever broken, anyone with this history can read all of them, even those that",
       "were re-sealed since. Change every value that must stay secret longer than that.",
     );
   }
@@ -258,7 +258,7 @@ function readingLine({ commits, files, otherFiles }: History): string {
   return `Read: ${count(files, "YAML or JSON file")} in ${count(commits, "commit")}${others}.`;
 }
 
-/** What to tell of a ciphertext. */
+/** The facts to report about a ciphertext. */
 function exposing(top: string): (found: FoundCiphertext) => Exposed {
   const project = findProject();
   const current = headItems(top);
@@ -280,7 +280,7 @@ function exposing(top: string): (found: FoundCiphertext) => Exposed {
       commit,
       author,
       date,
-      now: kept !== undefined ? "still under it" : isInHead ? "sealed anew since" : "not in HEAD",
+      now: kept !== undefined ? "still under it" : isInHead ? "re-sealed since" : "not in HEAD",
     };
   };
 }
@@ -300,11 +300,11 @@ async function keyTest({ key, recoveryKey }: LogOptions): Promise<KeyTest> {
   return async ({ name, ciphertext, fingerprint, label }) => {
     if (fingerprint !== undefined && key !== undefined && fingerprint.startsWith(key)) return true;
     if (keys.length === 0) return fingerprint === undefined ? null : false;
-    // A stamp is a hint, and may be that of an older value: only the key itself is proof.
+    // A stamp is only a hint, and may be that of an older value. Only the key itself is proof.
     const envelope = decodeEnvelope(ciphertext);
     if (envelope === null) return false;
     if ((await keyring.open(envelope, label)) !== null) return true;
-    // Outside of a SealedSecret, it may be bound to a name that nothing tells.
+    // Outside of a SealedSecret, it may be bound to an unknown name.
     return name === null ? null : false;
   };
 }

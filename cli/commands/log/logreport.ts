@@ -21,8 +21,8 @@ export function reportOfFile(file: string, entries: readonly LogEntry[], shallow
     title: `History of ${file}`,
     summary: [
       `${count(changes, "change")} of items in ${count(entries.length, "commit")} by ${count(authors.size, "author")}.`,
-      "Names of authors are as the commits have them; Git does not check who they are.",
-      ...(shallow ? ["This clone is shallow: older changes are missing."] : []),
+      "Authors' names are taken from the commits; Git does not verify them.",
+      ...(shallow ? ["This clone is shallow, so older changes are missing."] : []),
     ],
     sections: [
       {
@@ -63,7 +63,7 @@ export interface KeyHistory {
   /** The key or the algorithm, in words. */
   readonly what: string;
   readonly found: readonly ExposedValue[];
-  /** What was found, what could not be told, and what was read, one sentence a line. */
+  /** What was found, what could not be decided, and what was read, one sentence per line. */
   readonly words: readonly string[];
   readonly unreadable: readonly string[];
   readonly loose: readonly { readonly file: string; readonly item: string }[];
@@ -82,7 +82,7 @@ export function reportOfKey({
     title: `Values ever sealed with ${what}`,
     summary: [
       ...words,
-      ...(shallow ? ["This clone is shallow: values in older commits are missing."] : []),
+      ...(shallow ? ["This clone is shallow, so values in older commits are missing."] : []),
     ],
     sections: [
       {
@@ -110,7 +110,7 @@ export function reportOfKey({
             ...unreadable.map((file) => [file, "cannot be read in some commit"]),
             ...loose.map(({ file, item }) => [
               file,
-              `${item}: sealed outside of a SealedSecret, so it may be under this key`,
+              `${item}: sealed outside of a SealedSecret, so it may be sealed with this key`,
             ]),
           ],
         },

@@ -35,11 +35,12 @@ import { Places } from "./newfiles.ts";
 import { type NewOptions, type Plan, planFromFlags } from "./newplan.ts";
 
 const HELP = `
-On a terminal, and without a value by flags, everything that is not said is asked for. Values are
-typed without being shown, read from files, or generated; none is ever on the command line.
+On a terminal, if no flag gives a value, you are prompted for everything that is missing. Values are typed
+(and not shown), read from files, or generated. They are never on the command line.
 
-With --cluster all, or several, each cluster gets a file of its own, where newFile of signet.yaml
-says; a value is asked for or generated once, or with --per-cluster once for each.
+With --cluster all, or several clusters, each cluster gets its own file, at the path that newFile of
+signet.yaml sets. You are prompted for each value once, or with --per-cluster once for each cluster; likewise
+for generated values.
 
 Examples:
   $ signet new
@@ -55,18 +56,20 @@ export function define(command: Command): void {
         command
           .argument("[NAME]")
           .usage("[OPTION...] [NAME]")
-          .description("Makes a Secret from answers or flags, and writes it sealed.")
-          .option("-n, --namespace <NAMESPACE>", "its namespace")
+          .description("Create a Secret from prompts or flags, and write it sealed.")
+          .option("-n, --namespace <NAMESPACE>", "namespace of the Secret")
           .addOption(
             list(
               "--cluster <NAME|all>",
-              "the cluster of signet.yaml; several may be named",
+              "cluster of signet.yaml to seal for; may be repeated",
             ).conflicts("cert"),
           ),
       )
-        .option("-w, --output <FILE>", "write there (default: as newFile of signet.yaml says)")
-        .addOption(flag("--per-cluster", "ask for, or generate, another value for each cluster"))
-        .addOption(new Option("--cert <FILE|URL>", "the certificate to seal with"))
+        .option("-w, --output <FILE>", "write to this file (default: newFile of signet.yaml)")
+        .addOption(
+          flag("--per-cluster", "prompt for, or generate, a different value for each cluster"),
+        )
+        .addOption(new Option("--cert <FILE|URL>", "certificate to seal with"))
         .addOption(pinOption())
         .addOption(sealingAlgorithmOption())
         .addOption(dryRunOption())
@@ -92,8 +95,8 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
     : await (await import("./newanswers.ts")).planFromAnswers(name, options, project, places);
   const targets = plan.clusters.length === 0 ? [null] : plan.clusters;
   if (targets.length > 1 && options.output !== undefined) {
-    throw new SignetError("usage", "--output names one file, but there are several clusters", {
-      hint: "leave it out: newFile of signet.yaml says where each cluster's file goes",
+    throw new SignetError("usage", "--output names only one file, but there are several clusters", {
+      hint: "leave it out: newFile of signet.yaml sets the path of each cluster's file",
     });
   }
   const outputs = new Map<string, Output>();
@@ -102,8 +105,8 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
   for (const cluster of targets) {
     const { path, root, certificate } = await places.for(plan, cluster);
     if (outputs.has(path)) {
-      throw new SignetError("usage", "several clusters would have this file", {
-        hint: "newFile of signet.yaml needs {cluster} in it",
+      throw new SignetError("usage", "several clusters would write to this file", {
+        hint: "add {cluster} to newFile of signet.yaml",
         place: { file: path },
       });
     }
@@ -119,7 +122,7 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
       fingerprint: certificate.fingerprint,
     });
     const where = cluster === null ? "" : ` for ${cluster.name}`;
-    lines.push(`${path}: sealed${where} under ${shortFingerprint(certificate.fingerprint)}`);
+    lines.push(`${path}: sealed${where} with key ${shortFingerprint(certificate.fingerprint)}`);
   }
   if (!options.dryRun) await writeFiles([...outputs.values()]);
   if (options.json) await printJson({ dryRun: options.dryRun, files: facts });
@@ -130,8 +133,8 @@ function secretOf({ name, namespace, type }: Plan, data: Values): Secret {
   const metadata = parseMetadata({ name, namespace }, "secret-invalid");
   const secret = { metadata, type, immutable: undefined, data };
   if (data.size === 0) {
-    throw new SignetError("secret-invalid", "there is no value in what was named", {
-      hint: "what --from-file and --from-env-file name is empty: see whether it is the right one",
+    throw new SignetError("secret-invalid", "no values found", {
+      hint: "the folder or file that --from-file or --from-env-file names is empty",
     });
   }
   checkType(secret);

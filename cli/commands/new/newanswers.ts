@@ -1,4 +1,4 @@
-// The plan of `signet new` from the user's answers. Loaded only where questions are asked.
+// The plan of `signet new` from the user's answers. Loaded only if there are prompts.
 
 import { currentContext } from "../../../host/kubernetes/kubeconfigfiles.ts";
 import { readBytes, statIfThere } from "../../../host/readfile.ts";
@@ -39,8 +39,8 @@ export async function planFromAnswers(
   places: Places,
 ): Promise<Plan> {
   if (!canAsk()) {
-    throw new SignetError("usage", "there is nobody to ask, and no value was named", {
-      hint: "say --from-literal ITEM, --from-file, --from-env-file or --generate",
+    throw new SignetError("usage", "standard input is not a terminal, and no values were given", {
+      hint: "use --from-literal ITEM, --from-file, --from-env-file or --generate",
     });
   }
   const name = given ?? (await askText("Name of the Secret:", "", nameFault));
@@ -78,7 +78,7 @@ function nameFault(text: string): string | null {
     : "lower-case letters, digits and '-'";
 }
 
-/** Asks only where neither flags nor signet.yaml leave one choice. */
+/** Asks only if flags and signet.yaml leave several choices. */
 async function askClusters(
   options: NewOptions,
   project: Project | null,
@@ -93,7 +93,7 @@ async function askClusters(
   );
 }
 
-/** Whether every cluster gets the same value of something; asks where there are several. */
+/** Whether every cluster gets the same value; asks if there are several clusters. */
 type IsSame = (what: string) => Promise<boolean>;
 
 async function askLogin(
@@ -106,7 +106,7 @@ async function askLogin(
   return readClusterValues({ dockerServer, dockerUsername }, names);
 }
 
-/** `items`: those that the type has; without any, their names are asked for too. */
+/** `items`: those of the type; if there are none, prompts for their names too. */
 async function askItems(
   items: readonly string[],
   clusters: readonly ProjectCluster[],
@@ -132,10 +132,10 @@ async function askItems(
     const fault = (text: string): string | null => {
       if (text === "" && !isFirst) return null;
       if (!isItemName(text)) return "letters, digits, '-', '_' and '.'";
-      return isTaken(text) ? `${text} has a value already` : null;
+      return isTaken(text) ? `${text} already has a value` : null;
     };
     const item = await askText(
-      isFirst ? "Name of a value:" : "Name of another value (none: done):",
+      isFirst ? "Name of a value:" : "Name of another value (empty to finish):",
       "",
       fault,
     );
@@ -157,7 +157,7 @@ async function askValue(words: string): Promise<Uint8Array> {
     return new TextEncoder().encode(text);
   }
   const path = await askText("File:", "", (file) =>
-    statIfThere(file)?.isFile() === true ? null : "there is no such file",
+    statIfThere(file)?.isFile() === true ? null : "file not found",
   );
   return readBytes(path);
 }

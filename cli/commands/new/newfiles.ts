@@ -27,7 +27,7 @@ export class Places {
     this.#project = project;
   }
 
-  /** @throws SignetError io where the file already exists; all that finding a certificate throws */
+  /** @throws SignetError io if the file already exists; any error of finding a certificate */
   for(plan: Pick<Plan, "name" | "namespace">, cluster: ProjectCluster | null): Promise<Place> {
     let found = this.#found.get(cluster);
     if (found === undefined) this.#found.set(cluster, (found = this.#find(plan, cluster)));
@@ -44,8 +44,8 @@ export class Places {
         ? `${plan.name}.yaml`
         : newFilePath(this.#project, cluster, plan));
     if (statIfThere(path) !== undefined) {
-      throw new SignetError("io", "is there already", {
-        hint: `\`signet set ${path} ITEM\` changes what is in it`,
+      throw new SignetError("io", "already exists", {
+        hint: `use \`signet set ${path} ITEM\` to change its values`,
         place: { file: path },
       });
     }

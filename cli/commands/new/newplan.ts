@@ -16,7 +16,7 @@ export interface NewOptions extends Omit<GivenCertificate, "cluster">, ValueFlag
   readonly type?: string;
   readonly scope?: Scope;
   readonly output?: string;
-  /** Asks for each literal, and generates each password, once for each cluster. */
+  /** Prompts for each literal, and generates each password, once for each cluster. */
   readonly perCluster: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -30,21 +30,21 @@ export interface Plan {
   readonly clusters: readonly ProjectCluster[];
   /** Values for every cluster. */
   readonly shared: Values;
-  /** Values that differ, by the cluster's name. */
+  /** Values that differ between clusters, by the cluster's name. */
   readonly own: ReadonlyMap<string, Values>;
 }
 
 export function chosenClusters(options: NewOptions, project: Project | null): ProjectCluster[] {
   if (project === null) {
     if (options.clusters.length === 0) return [];
-    throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
-      hint: "`signet init` makes one",
+    throw new SignetError("usage", "--cluster requires signet.yaml, which was not found", {
+      hint: "run `signet init` to create it",
     });
   }
   if (options.clusters.includes("all")) {
     if (project.clusters.size > 0) return [...project.clusters.values()];
-    throw new SignetError("usage", "signet.yaml has no cluster yet", {
-      hint: "`signet init --cluster NAME` adds one",
+    throw new SignetError("usage", "signet.yaml has no clusters yet", {
+      hint: "run `signet init --cluster NAME` to add one",
     });
   }
   return [...new Set(options.clusters)].map((name) => clusterNamed(project, name));
@@ -56,19 +56,21 @@ export async function planFromFlags(
   project: Project | null,
 ): Promise<Plan> {
   if (name === undefined || name === "") {
-    throw new SignetError("usage", "what is the Secret's name?", { hint: "signet new NAME ..." });
+    throw new SignetError("usage", "the name of the Secret is missing", {
+      hint: "use `signet new NAME`",
+    });
   }
   const scope = options.scope ?? project?.scope ?? "strict";
   const namespace = options.namespace ?? namespaceOfContext(name, scope, options);
   if (namespace === "" && bindsNamespace(scope)) {
-    throw new SignetError("usage", "which namespace is it for?", { hint: "say --namespace" });
+    throw new SignetError("usage", "the namespace is missing", { hint: "use --namespace" });
   }
   let clusters = chosenClusters(options, project);
   if (clusters.length === 0 && project !== null && options.cert === undefined) {
     clusters = [...project.clusters.values()];
     if (clusters.length > 1) {
-      throw new SignetError("usage", "which cluster is it for?", {
-        hint: "say --cluster for each, or --cluster all",
+      throw new SignetError("usage", "no cluster was named", {
+        hint: "use --cluster NAME for each cluster, or --cluster all",
       });
     }
   }
@@ -82,7 +84,7 @@ export function namesOf(clusters: readonly ProjectCluster[]): string[] {
   return clusters.map(({ name }) => name);
 }
 
-/** Prints the namespace, as the command line does not show it. */
+/** Prints the namespace, as it is not on the command line. */
 function namespaceOfContext(name: string, scope: Scope, options: NewOptions): string {
   if (!bindsNamespace(scope)) return "";
   const context = currentContext(options);

@@ -1,4 +1,4 @@
-// `signet reseal`: re-seals every value that its cluster's newest key did not seal.
+// `signet reseal`: re-seals every value that is not sealed with its cluster's newest key.
 // SPEC.md, "Whole repositories".
 
 import type { Command } from "commander";
@@ -46,15 +46,15 @@ import { count, shortFingerprint } from "../../terminal/counts.ts";
 import { type Resealed, ResealWork, resultOf, staleItems } from "./resealwork.ts";
 
 const HELP = `
-Each cluster's controller opens and seals: no plaintext leaves it, and no private key. With
---recovery-key or --recovery-identity it is done here, offline, for the certificate in the repository. Values that are under
-the newest key already stay as they are, and so does every other line.
+Each cluster's controller opens and re-seals the values, so no plaintext and no private key leave it. With
+--recovery-key or --recovery-identity, this is done locally and offline, with the certificate in the
+repository. Values that are already sealed with the newest key stay unchanged, and so does every other line.
 
-Each value stays what it is, RSA or hybrid; --algorithm hybrid moves all of them to the post-quantum
-key, --algorithm rsa moves them back.
+By default, RSA values stay RSA, and hybrid values stay hybrid. --algorithm hybrid moves all of them to the
+post-quantum key, and --algorithm rsa moves them back.
 
-It may be ended at any time and run again: files are replaced whole, and what is done is not done twice.
-Standard output is a summary in Markdown, for the text of a pull request.
+You can stop the command at any time and run it again: it replaces each file as a whole, and skips values that
+are done. The summary on standard output is Markdown, for a pull request.
 
 Examples:
   $ signet reseal --dry-run
@@ -67,10 +67,12 @@ export function define(command: Command): void {
     command
       .argument("[FILE|FOLDER...]")
       .usage("[OPTION...] [FILE|FOLDER...]")
-      .description("Seals a repository's stale values anew, under each cluster's newest key.")
-      .addOption(recoveryKeyOption("private key to open with, here and offline"))
+      .description("Re-seal a repository's stale values with each cluster's newest key.")
+      .addOption(recoveryKeyOption("private key to open values with, locally and offline"))
       .addOption(recoveryIdentityOption())
-      .addOption(algorithmOption("seal every value with it (default: each as it was)"))
+      .addOption(
+        algorithmOption("seal every value with this algorithm (default: keep that of each value)"),
+      )
       .addOption(clusterOption())
       .addOption(dryRunOption())
       .addOption(jsonOption()),
@@ -81,7 +83,7 @@ export function define(command: Command): void {
     );
 }
 
-/** With keys, values are opened here and offline; without any, the controller is asked. */
+/** With keys, values are opened locally and offline; otherwise, by the controller. */
 interface ResealOptions extends GivenCertificate, GivenKeys {
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -100,7 +102,7 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
   const isTemplate = ({ place }: SignetError): boolean => isChartTemplate(place.file ?? "");
   const failed = unreadable.filter((error) => !isTemplate(error));
   for (const { place } of unreadable.filter(isTemplate)) {
-    warn(`${place.file ?? ""}: a chart's template, and nothing there is done`);
+    warn(`${place.file ?? ""}: skipped, as it is a chart's template`);
   }
   for (const [name, keys] of clusters) {
     const isWanted = options.cluster === undefined || options.cluster === name;
@@ -132,9 +134,7 @@ async function runReseal(paths: readonly string[], options: ResealOptions): Prom
   const astray = files.filter(({ objects }) => objects.some(({ meaning }) => meaning === null));
   if (astray.length > 0 && options.cluster === undefined) {
     const verb = astray.length === 1 ? "fits" : "fit";
-    warn(
-      `${count(astray.length, "file")} ${verb} no path of signet.yaml, and nothing there is done`,
-    );
+    warn(`${count(astray.length, "file")} ${verb} no path of signet.yaml; skipped`);
   }
   const work = new ResealWork(stale, options);
   if (!options.dryRun && stale.length > 0) await work.run();
@@ -184,7 +184,7 @@ async function printOutcome(
   }
 }
 
-/** Results come in any order; they are reported by file and name. */
+/** Results arrive in any order; they are sorted by file and name. */
 function order(
   one: readonly (string | undefined)[],
   other: readonly (string | undefined)[],
@@ -193,7 +193,7 @@ function order(
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-/** Offline the one in the repository, else that of the controller. */
+/** Offline, the certificate in the repository; otherwise, that of the controller. */
 async function newestCertificate(keys: ClusterKeys, options: ResealOptions): Promise<Certificate> {
   const { cluster, file } = keys;
   if (areKeysGiven(options)) {
@@ -203,7 +203,7 @@ async function newestCertificate(keys: ClusterKeys, options: ResealOptions): Pro
     });
     return current;
   }
-  // From the controller itself, even where the certificate usually comes from an address.
+  // From the controller itself, even if the certificate usually comes from a URL.
   const { certificate } = await findCertificate({
     ...projectClusterOptions(cluster, options),
     certFromEnvironment: false,
@@ -226,7 +226,7 @@ async function keepNewest(
 /** Markdown, for the text of a pull request. */
 function summary(done: readonly Resealed[], dryRun: boolean, reading: string): string {
   if (done.length === 0) {
-    return `Every value is under its cluster's newest key. Files: ${reading}.\n`;
+    return `Every value is sealed with its cluster's newest key. Files: ${reading}.\n`;
   }
   const values = done.reduce((sum, { items }) => sum + items.length, 0);
   const files = new Set(done.map(({ file }) => file)).size;
@@ -237,8 +237,8 @@ function summary(done: readonly Resealed[], dryRun: boolean, reading: string): s
   return [
     `## ${dryRun ? "To be re-sealed" : "Re-sealed"}: ${count(values, "value")} in ${count(files, "file")}`,
     "",
-    ...[...keys].map(([cluster, fingerprint]) => `- ${cluster}: under \`${fingerprint}\``),
-    "- The values themselves are as they were: after the sync every Secret is the same.",
+    ...[...keys].map(([cluster, fingerprint]) => `- ${cluster}: with key \`${fingerprint}\``),
+    "- The values themselves are unchanged: after the sync, every Secret is the same as before.",
     "",
     "| cluster | SealedSecret | values | file |",
     "|---|---|---|---|",

@@ -1,4 +1,4 @@
-// Re-seals stale SealedSecrets side by side, and writes each file once.
+// Re-seals stale SealedSecrets in parallel, and writes each file once.
 // SPEC.md, "Whole repositories".
 
 import { availableParallelism } from "node:os";
@@ -23,7 +23,7 @@ import {
 import { inRuledNamespace } from "../../repository/sealingplace.ts";
 import { Progress } from "../../terminal/progress.ts";
 
-/** Files written at once: they share waits for the disk, and a kill loses no more than these. */
+/** Files written at once: they share disk syncs, and a kill loses at most these. */
 const FILES_A_WRITE = 32;
 
 export interface Resealed {
@@ -34,9 +34,9 @@ export interface Resealed {
   readonly fingerprint: string;
 }
 
-/** What opens the values: private keys, or without any, each cluster's controller. */
+/** Opens the values: private keys, or without any, each cluster's controller. */
 interface Opening extends GivenClusterOptions, GivenKeys {
-  /** What every value is to be sealed with; by default each stays what it is. */
+  /** Algorithm for every value; by default, each keeps its own. */
   readonly algorithm?: string | undefined;
 }
 
@@ -75,7 +75,7 @@ export function resultOf(
   };
 }
 
-/** Re-seals objects side by side, and writes each file once all of its objects are re-sealed. */
+/** Re-seals objects in parallel, and writes each file once all of its objects are re-sealed. */
 export class ResealWork {
   readonly done: Resealed[] = [];
   readonly errors: SignetError[] = [];
@@ -110,7 +110,7 @@ export class ResealWork {
       if (areKeysGiven(this.#options)) await this.#offline(await readGivenKeys(this.#options));
       else await this.#throughController();
     } finally {
-      // Keep what is sealed, whatever ended the work.
+      // Keep what was re-sealed, whatever stopped the work.
       await this.#flush();
       this.#progress.end();
     }
@@ -139,7 +139,7 @@ export class ResealWork {
 
   async #throughController(): Promise<void> {
     const { rotateAtController } = await import("../../cluster/controllerwork.ts");
-    // Side by side: each controller has its own limits, and none waits for another.
+    // In parallel: each controller has its own limits, and none waits for another.
     const ended = await Promise.allSettled(
       [...byCluster(this.#stale.map(({ object }) => object)).values()].map(async (objects) => {
         const cluster = objects[0]?.meaning?.cluster;
@@ -178,7 +178,7 @@ export class ResealWork {
   #flush(): Promise<void> {
     const ready = this.#ready;
     this.#ready = [];
-    // One write after another: each is of many files.
+    // One write at a time: each writes many files.
     this.#writing = this.#writing.then(async () => {
       const edited = ready.flatMap(({ file, after }) => {
         try {
@@ -206,7 +206,7 @@ export class ResealWork {
 function checkUnchanged(file: SealedFile): void {
   const { path, text } = file;
   if (readFoundText(file) === text) return;
-  throw new SignetError("io", "was changed meanwhile, and is left as it is", {
+  throw new SignetError("io", "was changed meanwhile, so it was not written", {
     hint: "run it again",
     place: { file: path },
   });

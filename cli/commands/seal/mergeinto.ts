@@ -22,7 +22,7 @@ import { gatherSecrets, type SecretSources } from "../../sealing/secretsources.t
 
 type MergeOptions = GivenCertificate & SecretOptions & SecretSources & OutputOptions;
 
-/** @throws SignetError, or an AggregateError of them; then the file is as it was */
+/** @throws SignetError, or an AggregateError of them; then the file is unchanged */
 export async function runMerge(
   names: readonly string[],
   file: string,
@@ -49,8 +49,8 @@ function checkUsage(names: readonly string[], { inPlace, output, format }: Merge
         ? "--format"
         : undefined;
   if (other !== undefined) {
-    throw new SignetError("usage", `--merge-into and ${other} exclude each other`, {
-      hint: "--merge-into changes the file that it names, in that file's own format",
+    throw new SignetError("usage", `--merge-into and ${other} are mutually exclusive`, {
+      hint: "--merge-into changes the file that it names, and keeps its format",
     });
   }
   const folder = names.find((name) => name !== "-" && stat(name).isDirectory());
@@ -59,7 +59,7 @@ function checkUsage(names: readonly string[], { inPlace, output, format }: Merge
   }
 }
 
-/** A Secret takes the name, namespace and scope that it lacks from its target. */
+/** Takes a missing name, namespace or scope of a Secret from its target. */
 function preparing(
   targets: readonly MergeTarget[],
   chosen: Map<Secret, MergeTarget>,
@@ -79,8 +79,8 @@ function preparing(
     checkScope(parsed, target, { scope: options.scope, file }, place);
     const type = parsed.type;
     if (type !== "" && type !== "Opaque" && type !== target.sealed.template.type) {
-      throw new SignetError("secret-invalid", `its type is not that of ${file}`, {
-        hint: "a type is not merged: leave it out, or change spec.template.type there",
+      throw new SignetError("secret-invalid", `its type differs from that of ${file}`, {
+        hint: "types are not merged: leave it out, or change spec.template.type in that file",
         place: { field: "type" },
       });
     }

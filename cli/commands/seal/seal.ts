@@ -36,18 +36,21 @@ import { say } from "../../terminal/messages.ts";
 import { count } from "../../terminal/counts.ts";
 
 const HELP = `
-Without FILE, or where it is -, standard input is read. A folder is searched for *.yaml, *.yml and
-*.json files; those without a Secret stay as they are. So do, with --in-place, documents of other
-kinds beside a Secret. If anything is wrong, nothing is written.
-Instead of a manifest, values may be named: --from-literal asks for one, or reads standard input.
+Without FILE, or if FILE is -, signet reads standard input. In a folder, it seals the Secrets of all *.yaml,
+*.yml and *.json files, and skips files without a Secret. With --in-place, other documents in a file stay
+unchanged. If there is any error, nothing is written. Instead of a manifest, you can give values with options:
+--from-literal prompts for a value, or reads it from standard input.
 
-Who seals needs the certificate only: --cert, else that of the cluster which signet.yaml says the
-path is for, else $SIGNET_CERT or $SEALED_SECRETS_CERT, else the cluster's controller is asked.
+Sealing needs only a certificate. It is the first of: --cert; the certificate of the cluster that signet.yaml
+sets for the path; $SIGNET_CERT or $SEALED_SECRETS_CERT; the one that the cluster's controller returns.
 
-A value opens only in the place that it is sealed for. Its scope says how narrow that is: strict,
-the same namespace and name (the default); namespace-wide, any name in it; selector, any name in each
-namespace whose labels match --selector, which whoever labels namespaces decides; cluster-wide, anywhere.
-The manifest may say it with an annotation; --scope overrides that.
+The scope of a value says where it can be opened:
+  strict          only with the same name in the same namespace (the default)
+  namespace-wide  with any name in the same namespace
+  selector        with any name in the namespaces whose labels match --selector; anyone who can label
+                  namespaces can extend it
+  cluster-wide    anywhere in the cluster
+The manifest can set the scope with an annotation, which --scope overrides.
 
 Example:
   $ signet cert fetch > cert.pem
@@ -67,19 +70,16 @@ export function define(command: Command): void {
           .argument("[FILE|FOLDER...]")
           .usage("[OPTION...] [FILE|FOLDER...]")
           .description(
-            "Seals Secrets into SealedSecrets, which only the cluster's controller can open.",
+            "Seal Secrets into SealedSecrets, which only the cluster's controller can open.",
           ),
       )
-        .option("-n, --namespace <NAMESPACE>", "the namespace of Secrets that declare none")
-        .option("--name <NAME>", "the name of a Secret that declares none")
-        .addOption(formatOption("format of the result (default: that of the input)"))
-        .option("-w, --output <FILE|FOLDER>", "write there instead of standard output")
-        .addOption(flag("--in-place", "replace each plaintext file by its sealed form"))
-        .option(
-          "--merge-into <FILE>",
-          "add the values to the SealedSecret in FILE, or replace them",
-        )
-        .addOption(flag("--allow-empty", "seal a Secret that holds no value")),
+        .option("-n, --namespace <NAMESPACE>", "namespace for Secrets that declare none")
+        .option("--name <NAME>", "name for a Secret that declares none")
+        .addOption(formatOption("output format (default: that of the input)"))
+        .option("-w, --output <FILE|FOLDER>", "write here instead of standard output")
+        .addOption(flag("--in-place", "replace each plaintext file with its sealed form"))
+        .option("--merge-into <FILE>", "add or replace values in the SealedSecret in FILE")
+        .addOption(flag("--allow-empty", "allow sealing a Secret without values")),
     ),
   )
     .addHelpText("after", HELP)
@@ -131,21 +131,21 @@ function checkUsage(names: readonly string[], { inPlace, output }: OutputOptions
   const usage = (message: string, hint: string): SignetError =>
     new SignetError("usage", message, { hint });
   if (inPlace && output !== undefined) {
-    throw usage("--in-place and --output exclude each other", "leave one of them out");
+    throw usage("--in-place and --output are mutually exclusive", "use only one of them");
   }
   const files = names.filter((name) => name !== "-");
   if (inPlace && (files.length === 0 || files.length < names.length)) {
-    throw usage("--in-place needs a file", "standard input cannot be replaced; name the file");
+    throw usage("--in-place requires a file", "standard input cannot be replaced; name a file");
   }
   const folder = files.find((name) => statIfThere(name)?.isDirectory() === true);
   if (folder !== undefined && !inPlace && output === undefined) {
     throw usage(
-      `${folder} is a folder: where should the sealed files go?`,
+      `${folder} is a folder, and no output was named`,
       `use --output FOLDER, or --in-place to replace the files in ${folder}`,
     );
   }
   if (folder !== undefined && output !== undefined && statIfThere(output)?.isFile() === true) {
-    throw usage(`--output ${output} is a file, but a folder is sealed`, "name a folder");
+    throw usage(`--output ${output} is a file, but the input is a folder`, "name a folder");
   }
 }
 
@@ -177,7 +177,7 @@ function summary(
     files.length === 0
       ? "nothing to seal"
       : `sealed ${count(secrets.length, "Secret")} in ${count(files.length, "file")}, ${where}`,
-    ...(sealedAlready === 0 ? [] : [`${count(sealedAlready, "file")} sealed already`]),
+    ...(sealedAlready === 0 ? [] : [`${count(sealedAlready, "file")} already sealed`]),
     ...(withoutSecret === 0 ? [] : [`${count(withoutSecret, "file")} without a Secret`]),
   ];
   return parts.join("; ");

@@ -33,8 +33,7 @@ export async function askCluster(
 }
 
 /**
- * Takes the key from the controller where the cluster has the same ciphertext, as a stamp is a hint
- * only.
+ * Takes the key from the controller if the cluster has the same ciphertext, as a stamp is only a hint.
  */
 export function withLiveKeys(
   inventory: Inventory,
@@ -70,7 +69,7 @@ function liveValues(object: SealedObject, applied: JsonObject): readonly SealedV
   });
 }
 
-/** `failure`: why the cluster could not sync what the file says. */
+/** `failure`: why the cluster could not sync the file's SealedSecret. */
 export function liveState(
   object: SealedObject,
   { sealedSecrets, failures }: LiveCluster,
@@ -96,7 +95,7 @@ function failuresAmong(sealedSecrets: ReadonlyMap<string, JsonObject>): Map<stri
     const words = [synced["reason"], synced["message"]]
       .filter((word) => typeof word === "string")
       .filter((word) => word !== "");
-    failures.set(name, words.length === 0 ? "no reason is told" : words.join(": "));
+    failures.set(name, words.length === 0 ? "no reason given" : words.join(": "));
   }
   return failures;
 }

@@ -52,23 +52,26 @@ import { statusLines } from "./statustext.ts";
 const MANY = 20;
 
 const HELP = `
-Which key a value is under is told by the stamp that sealing leaves in an annotation, by the
-repository's certificates, and with --live by each cluster's controller. States: current, stale (under
-an older key), unknown (no stamp, or no cluster to compare with), wrong (something is to be mended,
-told below the table). Several clusters' copies of a SealedSecret with the same items in the same state share
-a row. If there are more than ${MANY} SealedSecrets, only those that need attention are listed.
+The key of each value comes from the stamp that sealing writes to an annotation, from the repository's
+certificates, and with --live from each cluster's controller. The states are:
+  current  sealed with the newest key
+  stale    sealed with an older key
+  unknown  without a stamp, or without a cluster to compare with
+  wrong    has a problem, which is listed below the table
 
---state, --stale, --problems, --key and --cluster choose what is listed; the counts and the exit status
-are of all, or of the cluster.
+If several clusters have the same SealedSecret, with the same items in the same state, the copies share a row. If
+there are more than ${MANY} SealedSecrets, only those that need attention are listed. --state, --stale,
+--problems, --key and --cluster filter the list. The counts and the exit status cover all SealedSecrets, or
+those of --cluster.
 
-Where signet.yaml has rules of rotation, values that are due are warned of, and values that are overdue are
-problems. Git tells when a value last changed; -o json has the ages of all, -o prometheus is for Prometheus.
+If signet.yaml has rotation rules, values that are due cause a warning, and overdue values are problems. The
+age of a value comes from Git. -o json prints all ages; -o prometheus prints metrics.
 
-Secrets in plain text are not looked for: \`signet scan\` finds them.
+After the table, the keys of each cluster are listed, with whether each is safe to retire, or what still needs
+it. With --live, the SealedSecrets that the cluster cannot sync are listed too; if a file declares one, it is a
+problem. Secrets in plain text are not checked: run \`signet scan\` for that.
 
-Each cluster's keys follow: whether a key is safe to retire, or what still needs it. With --live, so do
-the SealedSecrets that the cluster cannot sync; one that a file declares is a problem.
-Exit status: 0 if there is nothing to do, else 3.
+Exit status: 0 no problems found, 3 problems found, 1 the command could not run.
 
 Examples:
   $ signet status
@@ -82,19 +85,20 @@ export function define(command: Command): void {
     command
       .argument("[FILE|FOLDER...]")
       .usage("[OPTION...] [FILE|FOLDER...]")
-      .description("Shows every sealed file: its cluster, scope and keys, and what is stale.")
-      .addOption(flag("--live", "ask the clusters as well"))
+      .description("Show every sealed file with its cluster, scope and keys, and what is stale.")
+      .addOption(flag("--live", "also ask the clusters"))
       .addOption(
         new Option("--state <STATE>", "list only SealedSecrets in this state").choices(STATES),
       )
-      .addOption(flag("--stale", "list only what is stale, as --state stale"))
-      .addOption(flag("--problems", "list only what needs attention"))
+      .addOption(flag("--stale", "same as --state stale"))
+      .addOption(flag("--problems", "list only SealedSecrets that need attention"))
       .addOption(
-        new Option("--key <FINGERPRINT>", "list only what has values under this key").argParser(
-          parseFingerprint,
-        ),
+        new Option(
+          "--key <FINGERPRINT>",
+          "list only SealedSecrets with values sealed with this key",
+        ).argParser(parseFingerprint),
       )
-      .addOption(flag("--all", "list every SealedSecret, however many there are"))
+      .addOption(flag("--all", "list every SealedSecret, even if there are many"))
       .addOption(clusterOption())
       .addOption(htmlOption())
       .addOption(factFormatOption([...FACT_FORMATS, "prometheus"]))
@@ -107,9 +111,9 @@ export function define(command: Command): void {
 }
 
 interface StatusOptions extends GivenCertificate {
-  /** Ask the clusters as well. */
+  /** Also ask the clusters. */
   readonly live: boolean;
-  /** Which to list; all count, whatever is listed. */
+  /** Filters the list, not the counts. */
   readonly state?: State;
   readonly stale: boolean;
   readonly problems: boolean;
@@ -124,10 +128,10 @@ interface StatusOptions extends GivenCertificate {
 const isFiltered = ({ state, stale, problems, key }: StatusOptions): boolean =>
   state !== undefined || stale || problems || key !== undefined;
 
-/** Whether a SealedSecret is one of those that are asked for. */
+/** Whether a SealedSecret passes the filters. */
 function isAskedFor({ state, stale, problems, key }: StatusOptions): (facts: Facts) => boolean {
   if (state !== undefined && stale) {
-    throw new SignetError("usage", "--state and --stale exclude each other");
+    throw new SignetError("usage", "--state and --stale are mutually exclusive");
   }
   const wanted = stale ? "stale" : state;
   return (facts) =>
@@ -137,7 +141,7 @@ function isAskedFor({ state, stale, problems, key }: StatusOptions): (facts: Fac
       facts.values.some(({ fingerprint }) => fingerprint?.startsWith(key) === true));
 }
 
-/** @throws SignetError check-found where there is a problem; io, network */
+/** @throws SignetError check-found if there are problems; io, network */
 async function runStatus(paths: readonly string[], options: StatusOptions): Promise<void> {
   const { cluster: only, html } = options;
   checkOneForm(options);
@@ -153,7 +157,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const objects = inventory.files
     .flatMap((file) => file.objects)
     .filter(({ meaning }) => only === undefined || meaning?.cluster.name === only);
-  // Reading the history takes time, so only where somebody sees it.
+  // Reading the history takes time, so it is done only if the result is shown.
   const showsAges =
     options.format !== "text" || html !== undefined || (project?.rotation.length ?? 0) > 0;
   const rotations: Rotations = showsAges ? rotationsOf(inventory, project, now) : new Map();
@@ -222,8 +226,8 @@ async function askClusters(
     ({ name }) => only === undefined || only === name,
   );
   if (wanted.length === 0) {
-    throw new SignetError("usage", "--live asks the clusters of signet.yaml, and there are none", {
-      hint: "`signet init` names them",
+    throw new SignetError("usage", "--live requires clusters in signet.yaml, which has none", {
+      hint: "run `signet init` to add them",
     });
   }
   const live = new Map<string, LiveCluster>();
@@ -252,7 +256,7 @@ function problemsByObject(
     ...checkRotation(inventory, project, now, rotations),
   ];
   for (const { file, object, rule, severity, message } of found) {
-    // The state tells these already.
+    // The state already shows these.
     if (object === undefined || rule === "unknown-key" || rule === "unstamped") continue;
     const key = keyOf({ file, name: object });
     const isSoon = severity === "warning" && rule.startsWith("value-");

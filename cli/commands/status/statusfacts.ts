@@ -10,7 +10,7 @@ import type { ValueRotation } from "../../checks/rotationrules.ts";
 import type { Rule } from "../../checks/rules.ts";
 import { type LiveCluster, liveState } from "./livecluster.ts";
 
-/** What the controller says of keys that do not seal, whatever the repository takes them for. */
+/** The controller's states of keys that do not seal, which override the repository's. */
 const NEVER_SEAL = ["compromised", "unconfirmed"] as const;
 const DAY_MS = 86_400_000;
 
@@ -89,7 +89,7 @@ export function factsOf(
   };
 }
 
-/** Nothing where Git was not asked. */
+/** Empty if Git was not read. */
 function rotationFacts(rotation: ValueRotation | null | undefined) {
   if (rotation === undefined) return {};
   return {
@@ -105,7 +105,7 @@ function rotationFacts(rotation: ValueRotation | null | undefined) {
 /** About a SealedSecret of the repository. */
 export type Facts = ReturnType<typeof factsOf>;
 
-/** Whether something is to be done. Nothing more can be known of a file without a cluster. */
+/** Whether it needs attention. A file without a cluster does not, as nothing more can be known of it. */
 export function needsAttention({ state, cluster }: Facts): boolean {
   return state !== "current" && !(cluster === null && state === "unknown");
 }
@@ -144,9 +144,9 @@ export function clusterFacts(
     certificate: current === null ? "missing" : daysLeft(current, now) < 0 ? "expired" : "valid",
     daysLeft: current === null ? null : daysLeft(current, now),
     asked: asked !== undefined,
-    /** What its certificate can seal with. */
+    /** The algorithms that its certificate supports. */
     sealsWith: current?.kinds ?? [],
-    /** How many values of its files are of each algorithm. */
+    /** How many values of its files are sealed with each algorithm. */
     algorithms: countAlgorithms(
       inventory.files
         .flatMap(({ objects }) => objects)
@@ -178,7 +178,7 @@ function keyFact(
     since: since?.toISOString() ?? null,
     ageDays: since === undefined ? null : ageDays(since, now),
     values: values.length,
-    /** Nothing needs it: neither a file nor, where the cluster was asked, the cluster. */
+    /** Whether no file needs it, and if the cluster was asked, neither does the cluster. */
     safe: !seals && blockedBy.length === 0,
     blockedBy: seals ? [] : blockedBy,
   };
@@ -193,8 +193,10 @@ function clusterBlockers(
   return [
     ...(reported === undefined || reported.values === 0
       ? []
-      : [`${countWords(reported)} of the cluster under it`]),
-    ...(unknown.values === 0 ? [] : [`${countWords(unknown)} of the cluster that do not open`]),
+      : [`${countWords(reported)} in the cluster need it`]),
+    ...(unknown.values === 0
+      ? []
+      : [`${countWords(unknown)} in the cluster that cannot be opened`]),
   ];
 }
 

@@ -1,9 +1,9 @@
-// The facts of `signet status` as text for Prometheus, such as the textfile collector of node_exporter
-// reads.
+// The facts of `signet status` in Prometheus' text format, as read by node_exporter's textfile
+// collector.
 
 import { countsOf, type Facts, STATES } from "./statusfacts.ts";
 
-/** Counts of each cluster, and of each value when it last changed and how old it may become. */
+/** The counts of each cluster, and for each value when it last changed and its maximum age. */
 export function statusMetrics(facts: readonly Facts[], clusters: readonly string[]): string {
   const counts = clusters.flatMap((cluster) => {
     const inState = countsOf(facts.filter((each) => each.cluster === cluster));
@@ -22,7 +22,7 @@ export function statusMetrics(facts: readonly Facts[], clusters: readonly string
     ...family("signet_sealed_secrets", "SealedSecrets of the repository by state.", counts),
     ...family(
       "signet_value_changed_timestamp_seconds",
-      "When a value last changed, as Git tells.",
+      "When a value last changed, according to Git.",
       values.flatMap(({ labels, changed }) =>
         changed === null
           ? []
@@ -31,7 +31,7 @@ export function statusMetrics(facts: readonly Facts[], clusters: readonly string
     ),
     ...family(
       "signet_value_max_age_seconds",
-      "How old a value may become, by rotation of signet.yaml.",
+      "Maximum age of a value, from rotation in signet.yaml.",
       values.flatMap(({ labels, maxAgeDays }) =>
         maxAgeDays === null
           ? []
@@ -52,7 +52,7 @@ function sample(name: string, labels: Readonly<Record<string, string>>, value: n
   return `${name}{${pairs.join(",")}} ${value}`;
 }
 
-/** As Prometheus reads label values; nothing in one may act on a terminal. */
+/** Escapes a label value for Prometheus, without characters that a terminal would interpret. */
 function escaped(text: string): string {
   return text
     .replace(/[\\"]/g, "\\$&")

@@ -24,7 +24,7 @@ export function statusReport(all: StatusReportFacts): Report {
         `${counts.stale} stale, ${counts.unknown} unknown, ${counts.wrong} wrong. Files: ${reading}.`,
       clusters.some(({ asked }) => asked)
         ? "The clusters were asked about their keys and SealedSecrets."
-        : "The clusters were not asked: keys are as the repository's files tell.",
+        : "The clusters were not asked: keys are those that the repository's files name.",
     ],
     sections: [
       clustersSection(clusters),
@@ -40,7 +40,7 @@ export function statusReport(all: StatusReportFacts): Report {
 function clustersSection(clusters: readonly ClusterFacts[]): ReportSection {
   return {
     heading: "Clusters",
-    notes: clusters.length === 0 ? ["No cluster is named in signet.yaml."] : [],
+    notes: clusters.length === 0 ? ["signet.yaml has no clusters."] : [],
     table: {
       head: ["Cluster", "Certificate", "Days left", "Keys", "Values by algorithm", "Not synced"],
       rows: clusters.map(
@@ -80,7 +80,7 @@ function keysSection({ cluster, keys }: ClusterFacts, now: Date): ReportSection 
     heading: `Keys of ${cluster} over time`,
     notes:
       keys.length === 0
-        ? ["No key of this cluster is known."]
+        ? ["No keys of this cluster are known."]
         : [
             "Each key seals until the next one takes over, and opens what it sealed until it is retired.",
           ],
@@ -93,13 +93,13 @@ function keysSection({ cluster, keys }: ClusterFacts, now: Date): ReportSection 
         since?.slice(0, 10) ?? "-",
         ageDays === null ? "-" : String(ageDays),
         String(values),
-        safe ? "nothing that was looked at" : blockedBy.join("; ") || "what is sealed next",
+        safe ? "nothing that was checked" : blockedBy.join("; ") || "new values",
       ]),
     },
   };
 }
 
-/** What somebody who has a key could read. */
+/** What anyone with a key could read. */
 function radiusSection(facts: readonly Facts[]): ReportSection {
   const radius = new Map<
     string,
@@ -139,7 +139,7 @@ function radiusSection(facts: readonly Facts[]): ReportSection {
 
 const AGES = [30, 90, 180, 365] as const;
 
-/** How many values are under keys of which age. */
+/** The number of values by the age of their key. */
 function ageSection(facts: readonly Facts[]): ReportSection {
   const ages = facts.flatMap(({ values }) => values.map(({ keyAgeDays }) => keyAgeDays));
   const within = (from: number, to: number): number =>
@@ -151,9 +151,7 @@ function ageSection(facts: readonly Facts[]): ReportSection {
   });
   return {
     heading: "Values by the age of their key",
-    notes: [
-      "A value is at least as old as it is written here, if its file was not re-sealed since.",
-    ],
+    notes: ["A value is at least this old, unless its file was re-sealed since."],
     table: {
       head: ["Age", "Values"],
       rows: [...rows, ["unknown", String(ages.filter((age) => age === null).length)]],
@@ -210,7 +208,7 @@ function problemsSection({ facts, clusters, unreadable }: StatusReportFacts): Re
   ];
   return {
     heading: "Problems",
-    notes: rows.length === 0 ? ["None was found in what was read."] : [],
+    notes: rows.length === 0 ? ["None found."] : [],
     table: { head: ["File", "SealedSecret", "Problem"], rows },
   };
 }

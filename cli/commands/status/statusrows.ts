@@ -1,5 +1,5 @@
-// The rows of `signet status`: one for each SealedSecret, also where several clusters have it, and
-// for each key where its values are under several.
+// The rows of `signet status`: one for each SealedSecret, even if several clusters have it, and one for
+// each key if its values are sealed with several.
 
 import { shortFingerprint } from "../../terminal/counts.ts";
 import type { Part } from "../../terminal/line.ts";
@@ -35,7 +35,7 @@ function together(listed: readonly Facts[]): Facts[][] {
     const same = JSON.stringify([name, scope, state, inCluster ?? "", items]);
     const key = isOfOneKey ? same : `${index}`;
     const group = groups.get(key) ?? [];
-    // Two declarations of one place are no copies for others.
+    // Two declarations of the same namespace and name are not copies.
     const isPlaced = group.some((each) => placeOf(each) === placeOf(facts));
     if (isPlaced) groups.set(`${index}`, [facts]);
     else groups.set(key, [...group, facts]);
@@ -80,7 +80,7 @@ function rowsOf(group: readonly Facts[], isWide: boolean): Part[][] {
 
 const listOf = (names: readonly string[]): string => [...new Set(names)].join(",");
 
-/** Of the oldest key. */
+/** The age of the oldest key. */
 function ageOf(values: Facts["values"]): string {
   const ages = values.flatMap(({ keyAgeDays }) => keyAgeDays ?? []);
   return ages.length === 0 ? "-" : `${Math.max(...ages)}d`;

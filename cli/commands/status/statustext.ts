@@ -14,8 +14,8 @@ interface Unreadable {
 }
 
 /**
- * The counts of all, the table of SealedSecrets that are `listed`, the problems of all, and the keys.
- * `hidden`: how many more match, which need no attention. `reading`: how many files were read for the
+ * The counts of all SealedSecrets, the table of those in `listed`, the problems of all, and the keys.
+ * `hidden`: how many more match but need no attention. `reading`: how many files were read for the
  * SealedSecrets, and for the keys.
  */
 export function statusLines(
@@ -32,7 +32,7 @@ export function statusLines(
   const rows = statusTable(listed, isWide);
   if (rows.length > 0) lines.push("", ...rows);
   if (hidden > 0) {
-    const words = `${count(hidden, "SealedSecret")} that need no attention are not listed; --all lists every one`;
+    const words = `${count(hidden, "SealedSecret")} that need no attention not listed; use --all to list all`;
     lines.push([styled(words, "dim")]);
   }
   lines.push(...problemLines(facts, unreadable), ...warningLines(facts));
@@ -85,9 +85,9 @@ function clusterLines(
 ): Line[] {
   const state =
     certificate === "missing"
-      ? `no certificate yet: \`signet cert refresh ${cluster}\``
+      ? `no certificate yet: run \`signet cert refresh ${cluster}\``
       : certificate === "expired"
-        ? `its certificate has EXPIRED: \`signet cert refresh ${cluster}\``
+        ? `its certificate has EXPIRED: run \`signet cert refresh ${cluster}\``
         : `certificate valid for ${count(left ?? 0, "day")}`;
   const lines: Line[] = [
     [
@@ -119,24 +119,24 @@ function clusterLines(
         : safe
           ? asked
             ? `; SAFE to retire (files: ${reading})`
-            : `; no file needs it (${reading}), ask the cluster with --live`
+            : `; no file needs it (${reading}); check the cluster with --live`
           : "; blocked by";
     lines.push([...head, verdict], ...shortened(blockedBy).map((reason) => `    ${reason}`));
   }
   if (keys.some(({ safe }) => safe)) {
-    lines.push("  Older commits may still be under a key that is safe: keep it in a backup.");
+    lines.push("  Older commits may still need a key that is safe to retire: keep it in a backup.");
   }
   if (notSynced.length > 0) {
     const failures = notSynced.map(({ sealedSecret, why }) => `${sealedSecret}: ${why}`);
     lines.push(
-      `  ${count(notSynced.length, "SealedSecret")} of the cluster not synced:`,
+      `  ${count(notSynced.length, "SealedSecret")} in the cluster not synced:`,
       ...shortened(failures).map((failure) => `    ${failure}`),
     );
   }
   return lines;
 }
 
-/** Nothing where there is only RSA, and nothing else to move to. */
+/** Empty if all values are RSA and there is nothing else to move to. */
 function algorithmLines({
   algorithms,
   sealsWith,
