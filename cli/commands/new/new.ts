@@ -119,7 +119,7 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
       fingerprint: certificate.fingerprint,
     });
     const where = cluster === null ? "" : ` for ${cluster.name}`;
-    lines.push(`${path}: sealed${where} under ${shortFingerprint(certificate.fingerprint)}`);
+    lines.push(`${path}: sealed${where} with key ${shortFingerprint(certificate.fingerprint)}`);
   }
   if (!options.dryRun) await writeFiles([...outputs.values()]);
   if (options.json) await printJson({ dryRun: options.dryRun, files: facts });
