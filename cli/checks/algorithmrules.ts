@@ -33,7 +33,7 @@ export function checkHybrid(
         const node = nodeAt(document.root, [...within, ...path]);
         const line = lineAt(node?.start ?? document.root.start);
         const what = isLegacy ? "spec.data" : item;
-        const message = `${what}: is under RSA, and must be hybrid: run "signet reseal --algorithm hybrid"`;
+        const message = `${what}: is sealed with RSA, but must be hybrid: run "signet reseal --algorithm hybrid"`;
         return [{ rule: "not-hybrid", severity: "error", file, line, object: name, message }];
       }),
     );

@@ -36,21 +36,21 @@ export function checkCertificateFile(
   );
   if (certificates > known.size) {
     findings.push(
-      found("error", `${certificates} certificates, but only ${known.size} can be read and differ`),
+      found("error", `${certificates} certificates, but only ${known.size} are valid and distinct`),
     );
   }
   if (isShort(current)) {
-    const message = `the certificate's key has ${current.bits} bits only, and may be broken`;
+    const message = `the certificate's key has ${current.bits} bits, which is too short: it could be broken`;
     findings.push({ ...found("warning", message), rule: "certificate-short" });
   }
   if (losesHybrid(current, keys, () => hadHybrid(keys.cluster))) {
-    const message = "the certificate that seals has no post-quantum key, and an earlier one has";
+    const message = "the current certificate has no post-quantum key, but an earlier one has";
     findings.push({ ...found("warning", message), rule: "certificate-not-hybrid" });
   }
   for (const { fingerprint, notBefore } of known.values()) {
     if (notBefore <= current.notBefore) continue;
     // It happens where the cluster's newest key was taken out of use.
-    const message = `the certificate of ${fingerprint} is newer than the first one, which seals`;
+    const message = `the certificate of ${fingerprint} is newer than the first one, which is used for sealing`;
     findings.push(found("warning", message));
   }
   return findings;
@@ -70,12 +70,12 @@ export function checkHeldKey(
     { rule, severity, file, message },
   ];
   if (held === null) {
-    const message = `signet.yaml names no context to ask ${name} for its keys by`;
+    const message = `signet.yaml has no context for ${name}, so its keys could not be checked`;
     return found("certificate-unknown", "warning", message);
   }
   const state = held.states.get(fingerprint);
   if (state === undefined && !held.isComplete) {
-    const message = `${fingerprint} is not the newest key of ${name}, whose controller has no report on older ones`;
+    const message = `${fingerprint} is not the newest key of ${name}, and its controller does not report older keys`;
     return found("certificate-unknown", "warning", message);
   }
   if (state === undefined) {
@@ -94,6 +94,6 @@ export function checkHeldKey(
       `the key ${fingerprint} of ${name} is compromised`,
     );
   }
-  const message = `nobody confirmed the key ${fingerprint} of ${name}: whoever put it there may read what is sealed with this certificate; run "signet cert refresh ${name}"`;
+  const message = `the key ${fingerprint} of ${name} is unconfirmed: whoever added it may be able to read what is sealed with this certificate; run "signet cert refresh ${name}"`;
   return found("certificate-unconfirmed", "error", message);
 }

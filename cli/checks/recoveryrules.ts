@@ -48,7 +48,8 @@ function checkKeyFiles(
     const file = recoveryPath(project, cluster, name);
     if (locate({ file }, () => readRecoveryFile(project, cluster, name)) !== null) return [];
     const values = used.get(fingerprint) ?? 0;
-    const under = values === 0 ? "new values come under it" : `${count(values, "value")} under it`;
+    const under =
+      values === 0 ? "new values are sealed with it" : `${count(values, "value")} sealed with it`;
     return [
       {
         rule: "no-recovery-file",
@@ -74,16 +75,19 @@ function checkDrill({ cluster, current }: ClusterKeys, project: Project, now: Da
   ];
   try {
     const record = readDrillRecord(project, cluster);
-    if (record === null)
-      return found(`nobody has tried yet to recover the keys of ${cluster.name}`);
+    if (record === null) return found(`recovery has not been tested yet for ${cluster.name}`);
     if (record.lost > 0)
       return found(`the last drill would have lost ${count(record.lost, "value")}`);
     const days = Math.floor((now.getTime() - record.at.getTime()) / DAY_MS);
     if (days > maxDrillAgeDays || days < -1) {
-      return found(`the last drill was ${days} days ago, signet.yaml allows ${maxDrillAgeDays}`);
+      return found(
+        `the last drill was ${days} days ago, but signet.yaml allows ${maxDrillAgeDays}`,
+      );
     }
     if (current !== null && !record.keys.includes(current.fingerprint)) {
-      return found(`the last drill did not recover the key that seals, ${current.fingerprint}`);
+      return found(
+        `the last drill did not recover the current sealing key, ${current.fingerprint}`,
+      );
     }
     return [];
   } catch (error) {

@@ -105,23 +105,23 @@ function findingOf(
   limit: number,
 ): Pick<Finding, "rule" | "severity" | "message"> | null {
   if (rotation === null) {
-    const message = "Git's history does not tell how old this value is";
+    const message = "the age of this value cannot be determined from Git's history";
     return { rule: "value-age-unknown", severity: "warning", message };
   }
   const { ageDays, sealedDays, sealedSince } = rotation;
   const age = `this value is ${count(ageDays, "day")} old`;
   if (sealedDays > limit) {
-    const message = `${age}, signet.yaml allows ${limit}`;
+    const message = `${age}, but signet.yaml allows ${limit}`;
     return { rule: "value-old", severity: "error", message };
   }
   if (ageDays > limit) {
     const day = sealedSince.toISOString().slice(0, 10);
-    const message = `${age}, signet.yaml allows ${limit}, unless the change of ${day}, which sealed it with another key, changed it`;
+    const message = `${age}, but signet.yaml allows ${limit}, unless it was changed on ${day}, when it was sealed with another key`;
     return { rule: "value-old", severity: "warning", message };
   }
   const left = limit - ageDays;
   if (left > Math.min(WARNING_DAYS, limit / 4)) return null;
   const when = left === 0 ? "today" : `within ${count(left, "day")}`;
-  const message = `${age}, signet.yaml allows ${limit}: change it ${when}`;
+  const message = `${age}, but signet.yaml allows ${limit}: change it ${when}`;
   return { rule: "value-due", severity: "warning", message };
 }

@@ -64,7 +64,7 @@ export const RULES = {
   unreadable: {
     from: ["verify", "scan"],
     means: "A file cannot be read as a manifest, so it was not checked.",
-    why: "It is damaged, has conflict markers, is a template or a link, or is written in a way that Kubernetes would read differently than a person. What was not checked may hold anything.",
+    why: "It is damaged, has conflict markers, is a template or a link, or is written so that Kubernetes would read it differently from a person. Content that was not checked may include a Secret.",
     fix: "Correct the file at the line in the message. A skeleton or a template that is not meant to be read can be listed under verify.allow or scan.allow in signet.yaml.",
   },
   "not-followed": verify(
@@ -79,16 +79,16 @@ export const RULES = {
   ),
   "no-name": verify(
     "A SealedSecret has no name.",
-    "Kubernetes refuses an object without a name, and values in strict scope are sealed for one.",
+    "Kubernetes refuses an object without a name, and values in strict scope are sealed for a name.",
     "Set metadata.name to the name that the values were sealed for.",
   ),
   "wrong-namespace": verify(
-    "The path of a file and the manifest say different namespaces.",
+    "A file's path and its manifest specify different namespaces.",
     "The path rule in signet.yaml derives the namespace from the path. The file may have been copied from elsewhere.",
     "Move the file, or seal its values for the namespace of the path.",
   ),
   "wrong-name": verify(
-    "The path of a file and the manifest say different names.",
+    "A file's path and its manifest specify different names.",
     "The path rule in signet.yaml derives the name from the path. The file may have been copied from elsewhere.",
     "Rename the file, or seal its values for the name of the path.",
   ),
@@ -109,7 +109,7 @@ export const RULES = {
   ),
   unstamped: verify(
     "A SealedSecret does not say which key sealed its values, or for which place.",
-    "Other files of the repository do. The original kubeseal writes no such annotation, and an edit may have removed it. Checks without a key cannot tell whether the values open.",
+    "Other files in the repository do. The original kubeseal writes no such annotation, and an edit may have removed it. Without a key, no check can tell whether the values open.",
     'Run "signet reseal" or "signet set", which write it. If it came from the original kubeseal, "signet verify --live" asks the controller.',
   ),
   "no-items": verify(
@@ -120,7 +120,7 @@ export const RULES = {
   malformed: verify(
     "A value is not a sealed value.",
     "It is plain text, was cut off or damaged, or has the wrong size for its key.",
-    'Restore it from Git, or set it again with "signet set". If it is plain text, change the value as well.',
+    'Restore it from Git, or set it again with "signet set". If it is plain text, also change the value.',
   ),
   "wrong-cluster": verify(
     "A value is sealed with the key of another cluster.",
@@ -129,7 +129,7 @@ export const RULES = {
   ),
   "unknown-key": verify(
     "A value is sealed with a key whose certificate is not in the repository.",
-    "The key was renewed and the repository does not know it yet, or the value was sealed with a certificate of unknown origin.",
+    "The key was renewed and the repository does not have its certificate yet, or the value was sealed with a certificate of unknown origin.",
     'Run "signet cert refresh CLUSTER". If the finding stays, seal the value again with the certificate of the cluster.',
   ),
   "old-key": verify(
@@ -138,8 +138,8 @@ export const RULES = {
     'Run "signet cert refresh" to fetch the newest certificate, then "signet reseal".',
   ),
   "not-hybrid": verify(
-    "A value is sealed with RSA alone where the project requires the post-quantum key.",
-    "Whoever keeps a copy of the repository could open it once RSA can be broken. The rule is require in signet.yaml, or --require.",
+    "A value is sealed with RSA alone, but the project requires the post-quantum key.",
+    "Anyone who keeps a copy of the repository could open it once RSA can be broken. The rule is require in signet.yaml, or --require.",
     'Run "signet cert refresh" to fetch a certificate with a post-quantum key, then "signet reseal --algorithm hybrid".',
   ),
   "unknown-age": verify(
@@ -149,7 +149,7 @@ export const RULES = {
   ),
   "certificate-file": verify(
     "A certificate file holds something that does not belong in it.",
-    "Only certificates belong there, the one that seals first. A private key in it can be read by everyone who reads the repository.",
+    "It should contain only certificates, with the current one first. Everyone who can read the repository can read a private key in it.",
     'Remove the block, and run "signet cert refresh CLUSTER". If it is a private key, retire the key with "signet keys retire".',
   ),
   "certificate-short": verify(
@@ -158,38 +158,38 @@ export const RULES = {
     'Make a new key with "signet keys rotate", run "signet cert refresh" and "signet reseal", and change the values.',
   ),
   "certificate-not-hybrid": verify(
-    "The certificate that seals has no post-quantum key, and an earlier certificate of the same cluster, in the file or in the last commits, has one.",
-    "The controller no longer makes such keys, or somebody took the second key off the certificate on its way.",
-    "Ask whoever runs the cluster. If it is a step back on purpose, docs/post-quantum.md says in which order to go back.",
+    "The current certificate has no post-quantum key, but an earlier certificate of the same cluster, in the file or in the last commits, has one.",
+    "The controller no longer makes such keys, or someone removed the second key from the certificate in transit.",
+    "Ask whoever runs the cluster. If the step back is intended, see docs/post-quantum.md for the order of steps.",
   ),
   "certificate-unknown": verify(
-    "The controller does not hold the key of the certificate in the repository, or nobody could ask it.",
-    "If the controller does not hold it, somebody put a certificate there whose private key they may have, and can read what is sealed with it.",
+    "The controller does not hold the key of the certificate in the repository, or the controller could not be asked.",
+    "If the controller does not hold the key, someone else added the certificate. They may have its private key, and could then read everything that is sealed with it.",
     'Find out who changed the file ("git log FILE"). Run "signet cert refresh CLUSTER", seal the values again, and change those that were sealed with it.',
   ),
   "certificate-former": verify(
-    "The certificate in the repository is of a former key of the cluster.",
+    "The certificate in the repository belongs to a former key of the cluster.",
     "The cluster has renewed its key. Values sealed with the former key still open.",
     'Run "signet cert refresh CLUSTER", then "signet reseal".',
   ),
   "certificate-compromised": verify(
     "The key of the certificate in the repository is marked as compromised.",
-    "Somebody may have its private key, and so can read everything that is sealed with it.",
-    'Run "signet cert refresh CLUSTER" and "signet reseal", and change every value that was under the key.',
+    "Someone may have its private key, and could read everything that is sealed with it.",
+    'Run "signet cert refresh CLUSTER" and "signet reseal", and change every value that was sealed with the key.',
   ),
   "certificate-unconfirmed": verify(
-    "Nobody confirmed the key of the certificate in the repository.",
+    "The key of the certificate in the repository is unconfirmed.",
     "It was added to the cluster as a Secret, not made by the controller. Whoever added it may have its private key.",
     'Run "signet cert refresh CLUSTER". If you know where the key comes from, confirm it with "signet keys adopt".',
   ),
   "no-recovery-file": verify(
     "The repository has no recovery file for a key that is in use.",
-    "If the cluster is lost, nobody can open the values under this key.",
+    "If the cluster is lost, nobody can open the values that are sealed with this key.",
     'Run "signet cert refresh CLUSTER", which fetches it from the cluster.',
   ),
   drill: verify(
-    "Nobody has tried recently to recover the keys, or the last try failed.",
-    "A backup that nobody has ever opened may not open. maxDrillAge in signet.yaml says how often to try.",
+    "Recovery of the keys has not been tested recently, or the last test failed.",
+    "A backup that nobody has ever opened may not open. maxDrillAge in signet.yaml sets how often to test recovery.",
     'Run "signet keys drill --cluster CLUSTER --record" and commit the record.',
   ),
   "no-value": verify(
@@ -204,7 +204,7 @@ export const RULES = {
   ),
   "nested-project": verify(
     "A signet.yaml is below another one.",
-    "Commands refuse to run below it, and it names other certificates than the one at the top.",
+    "Commands refuse to run below it, because it could name different certificates than the one at the top.",
     "Move its content to the upper signet.yaml and remove it.",
   ),
   "does-not-open": verify(
@@ -215,36 +215,36 @@ export const RULES = {
   "value-old": {
     from: ["verify", "status"],
     means: "A value is older than the project allows.",
-    why: "rotation in signet.yaml says after how many days values must be changed. Git tells when a value last changed; sealing the same value with a newer key does not make it new.",
+    why: "rotation in signet.yaml sets the number of days after which a value must be changed. Git shows when a value last changed; re-sealing the same value with a newer key does not count as a change.",
     fix: 'Change the value where it is used, then run "signet set FILE ITEM" and commit.',
   },
   "value-due": {
     from: ["verify", "status"],
-    means: "A value is soon older than the project allows.",
-    why: "rotation in signet.yaml says after how many days values must be changed, and that day is near.",
+    means: "A value will soon be older than the project allows.",
+    why: "rotation in signet.yaml sets the number of days after which a value must be changed, and that day is near.",
     fix: 'Plan the change. "signet set FILE ITEM" seals the new value.',
   },
   "value-age-unknown": {
     from: ["verify", "status"],
-    means: "Git does not tell how old a value is.",
-    why: "The clone is shallow, or the file is in no working tree of Git, so the rule in signet.yaml cannot be checked.",
+    means: "The age of a value cannot be determined from Git.",
+    why: "The clone is shallow, or the file is not in a Git working tree, so the rule in signet.yaml cannot be checked.",
     fix: "In CI, clone with the whole history (fetch-depth: 0). Elsewhere, run: git fetch --unshallow.",
   },
   "not-synced": {
     from: ["status"],
     means: "The controller could not sync a SealedSecret as the repository declares it.",
-    why: "The message of the cluster follows. Often the key is missing, the values were sealed for another place, or a Secret of that name belongs to somebody else.",
+    why: "The message of the cluster follows. Often the key is missing, the values were sealed for another place, or a Secret of that name already exists and is managed by something else.",
     fix: 'Read the message, and "kubectl describe sealedsecret". "signet verify --live" asks the controller which SealedSecrets do not open.',
   },
   "no-git": doctor(
-    "Git is not installed, or the folder is in no working tree.",
-    "Without Git there is no history of values, no hook that checks commits, and no list of files that are ignored.",
+    "Git is not installed, or the folder is not in a working tree.",
+    "Without Git there is no history of values, no hook that checks commits, and no list of ignored files.",
     "Install Git, or run the command in a clone of the repository.",
   ),
   "no-hook": doctor(
     "No pre-commit hook checks what is committed.",
     "A Secret in plain text, or a sealed file that no cluster opens, would only be found in CI, after it was pushed.",
-    'Run "signet git install". If another tool keeps the hooks, let it run "signet scan --staged" and "signet verify --staged".',
+    'Run "signet git install". If another tool manages the hooks, let it run "signet scan --staged" and "signet verify --staged".',
   ),
   "no-drivers": doctor(
     "The diff and merge drivers of sealed files are not installed in this clone.",
@@ -258,8 +258,8 @@ export const RULES = {
   ),
   "no-context": doctor(
     "The kubeconfig cannot be read, or lacks a context that signet.yaml names.",
-    "Commands that ask a cluster would fail. The names of contexts differ between machines.",
-    'Check "kubectl config get-contexts". Name the context in the kubeconfig as signet.yaml has it, or use --context.',
+    "Commands that ask a cluster would fail. Context names can differ between machines.",
+    'Check "kubectl config get-contexts". Give the context the name that signet.yaml uses, or use --context.',
   ),
   unreachable: doctor(
     "A cluster or its controller did not answer as expected.",
@@ -268,12 +268,12 @@ export const RULES = {
   ),
   "old-version": doctor(
     "A program is older than Signet requires.",
-    "Signet uses functions that older versions do not have.",
+    "Signet uses features that older versions do not have.",
     "Install the version in the message, or newer.",
   ),
   "bad-project": doctor(
     "signet.yaml is invalid.",
-    "A field is unknown or has the wrong type, or the file is in a place where it must not be.",
+    "A field is unknown or has the wrong type, or the file is in a place where it is not allowed.",
     "Correct the field in the message.",
   ),
 } as const satisfies Record<string, RuleWords>;

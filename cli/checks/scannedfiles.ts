@@ -127,7 +127,10 @@ export function storedEncrypted(paths: readonly string[]): Set<string> {
 async function* treeFiles(paths: readonly string[]): AsyncGenerator<ScannedFile | UnreadFile> {
   for (const path of paths) {
     if (path === "-") {
-      yield { path: "standard input", bytes: await readStdin("reading manifests, up to Ctrl-D") };
+      yield {
+        path: "standard input",
+        bytes: await readStdin("reading manifests from standard input, end with Ctrl-D"),
+      };
       continue;
     }
     rootOfNamed(path);

@@ -50,11 +50,11 @@ function droppedFields(object: SealedObject): string[] {
 
 function droppedBecause(field: string): string {
   return field === "stringData"
-    ? "every controller drops it; move its items to spec.template.data"
-    : "every controller drops this field";
+    ? "controllers ignore it; move its items to spec.template.data"
+    : "controllers ignore this field";
 }
 
-const NO_VALUE_MESSAGE = `the Secret would hold "${NO_VALUE}" here, for an item that is not sealed in this file`;
+const NO_VALUE_MESSAGE = `the Secret would hold "${NO_VALUE}" here, because the item is not in this file`;
 
 interface ItemFault {
   readonly rule: Rule;

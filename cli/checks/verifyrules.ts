@@ -86,11 +86,11 @@ function unreadableFinding({ place, message, cause }: SignetError): Finding {
 
 function unfollowedFinding(file: string): Finding {
   const message =
-    "includes more Kustomizations, or more deeply, than can be followed: where what it includes comes to stand was not checked";
+    "includes too many Kustomizations, or nests them too deeply: the names and namespaces of what it includes were not checked";
   return { rule: "not-followed", severity: "error", file: relative(process.cwd(), file), message };
 }
 
-const ofTemplate = "a chart's template, of which nothing can be told";
+const ofTemplate = "a chart's template, which cannot be checked";
 
 /** Whether a chart's template takes a value from elsewhere. */
 function isFilledIn(file: string, value: string): boolean {
@@ -127,7 +127,7 @@ function checkPlace(object: SealedObject, project: Project | null, add: Add): vo
     const expected = meaning?.[field];
     const found = field === "name" ? name : namespace;
     if (expected !== undefined && found !== "" && found !== expected) {
-      const message = `its path says ${field} "${expected}", the file "${found}"`;
+      const message = `its path says ${field} "${expected}", but the file says "${found}"`;
       add(`wrong-${field}`, "error", message, ["metadata", field]);
     }
   }
@@ -135,7 +135,7 @@ function checkPlace(object: SealedObject, project: Project | null, add: Add): vo
 
 /** Where a Kustomization renames it or gives it a namespace, that is where it must open. */
 function checkMoved({ file, sealed }: SealedObject, kustomized: Kustomized, add: Add): void {
-  const moved = (said: string, needed: string, by = "stands as"): void => {
+  const moved = (said: string, needed: string, by = "is declared as"): void => {
     const message = `was sealed for ${said}, but ${by} ${needed}: no cluster will open it`;
     add("moved", "error", message, ["metadata"]);
   };
@@ -172,7 +172,7 @@ function checkFields(object: SealedObject, add: Add): void {
   ];
   for (const field of others) {
     const path = field.startsWith("spec.") ? ["spec", field.slice(5)] : [field];
-    add("dropped-field", "warning", `${field}: every controller drops this field`, path);
+    add("dropped-field", "warning", `${field}: controllers ignore this field`, path);
   }
 }
 
@@ -194,7 +194,7 @@ function checkDuplicate(
   const key = placeKey(object);
   if (key === null) return;
   const first = seen.get(key);
-  if (first !== undefined) add("duplicate", "error", `is declared in ${first} as well`);
+  if (first !== undefined) add("duplicate", "error", `is already declared in ${first}`);
   else seen.set(key, path);
 }
 
@@ -216,7 +216,7 @@ function checkStamps({ sealed, values }: SealedObject, add: Add): void {
     values.length > 0 &&
     sealed.metadata.annotations[SEALED_FOR_ANNOTATION] === undefined
   ) {
-    const what = `has no ${SEALED_FOR_ANNOTATION}: nothing shows for which place it was sealed`;
+    const what = `has no ${SEALED_FOR_ANNOTATION}: the place that it was sealed for is unknown`;
     add("unstamped", "warning", what, ["metadata"]);
   }
 }
@@ -224,7 +224,7 @@ function checkStamps({ sealed, values }: SealedObject, add: Add): void {
 /** An empty Secret is valid, but seldom what was meant. */
 function checkItems({ sealed, values }: SealedObject, add: Add): void {
   if (values.length === 0 && sealed.template.data.size === 0) {
-    add("no-items", "warning", "holds no item, so that its Secret will be empty", ["spec"]);
+    add("no-items", "warning", "has no items, so its Secret will be empty", ["spec"]);
   }
 }
 
@@ -251,7 +251,7 @@ function checkValues(
       add(
         "wrong-cluster",
         "error",
-        `${item}: is sealed for another cluster than ${meaning.cluster.name}`,
+        `${item}: is sealed for a cluster other than ${meaning.cluster.name}`,
         path,
       );
     } else if (key === "unknown" && fingerprint !== undefined && cluster !== null) {
@@ -267,10 +267,10 @@ function checkValues(
     const days =
       certificate === undefined ? 0 : (now.getTime() - certificate.notBefore.getTime()) / DAY_MS;
     if (maxKeyAgeDays !== undefined && days > maxKeyAgeDays) {
-      const age = `${Math.floor(days)} days old, policy allows ${maxKeyAgeDays}`;
+      const age = `${Math.floor(days)} days old, but the policy allows ${maxKeyAgeDays}`;
       add("old-key", "error", `${item}: its key is ${age}`, path);
     } else if (maxKeyAgeDays !== undefined && fingerprint === undefined) {
-      add("unknown-age", "warning", `${item}: nothing tells the age of its key`, path);
+      add("unknown-age", "warning", `${item}: the age of its key is unknown`, path);
     }
   }
 }

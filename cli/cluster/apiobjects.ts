@@ -17,13 +17,13 @@ function objectOf(answer: Answer, what: string): JsonObject {
   if (answer.status < 200 || answer.status > 299) {
     throw new SignetError("network", `${what}: ${wordsOf(answer)}`, {
       ...(answer.status === 403
-        ? { hint: "your account of the kubeconfig has no right to it" }
+        ? { hint: "the kubeconfig's user has no permission for this" }
         : {}),
     });
   }
   const object = objectIn(answer);
   if (object !== null) return object;
-  throw new SignetError("network", `${what}: the answer is no object`);
+  throw new SignetError("network", `${what}: the answer is not an object`);
 }
 
 async function list(

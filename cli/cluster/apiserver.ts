@@ -106,7 +106,7 @@ export async function ask(
       `cannot reach the cluster at ${server}${way}: ${networkReason(error, requestTimeoutMs)}`,
       {
         cause: error,
-        hint: `it is that of ${words}; choose another cluster with --context`,
+        hint: `this address is from ${words}; choose another cluster with --context`,
       },
     );
   }

@@ -38,13 +38,15 @@ export async function readCertificate(
     return certificateIn(readTextWithin(parse(path).root, path, MAX_SETTINGS_BYTES), path);
   }
   if (scheme !== "http" && scheme !== "https") {
-    throw new SignetError("usage", `a certificate cannot be fetched by ${scheme}://`, {
+    throw new SignetError("usage", `cannot fetch a certificate over ${scheme}://`, {
       hint: "give a file, or an address that begins with https://",
     });
   }
   const { url, shown, authorization } = withoutCredentials(fileOrUrl);
   if (scheme === "http" && !pinned) {
-    warn(`${shown} is fetched without TLS: who can change it on its way can read what you seal`);
+    warn(
+      `${shown} is fetched without TLS: anyone who can change the traffic can read what you seal`,
+    );
   }
   return certificateIn(await download(url, shown, authorization, timeoutMs), shown);
 }
@@ -53,7 +55,7 @@ function pathOf(address: string): string {
   try {
     return fileURLToPath(address);
   } catch {
-    throw new SignetError("usage", `not the address of a file here: ${address}`, {
+    throw new SignetError("usage", `not the address of a local file: ${address}`, {
       hint: "such as file:///srv/cert.pem",
     });
   }

@@ -42,7 +42,7 @@ export async function findCertificate(options: CertificateOptions): Promise<Foun
   if (pinned !== undefined && certificate.fingerprint !== pinned) {
     throw new SignetError(
       "certificate-invalid",
-      `the certificate is ${certificate.fingerprint}, not the one that was asked for`,
+      `the certificate is ${certificate.fingerprint}, which does not match the expected fingerprint`,
       {
         hint: "see `signet cert show`; if the key was renewed, ask its owner for the new fingerprint",
         place: { file: source },
@@ -126,8 +126,8 @@ export function chosenAlgorithm({
 }: Pick<CertificateOptions, "algorithm">): string | undefined {
   if (algorithm === undefined || algorithm === "") return undefined;
   if (KIND_NAMES.includes(algorithm)) return algorithm;
-  throw new SignetError("usage", `there is no algorithm ${JSON.stringify(algorithm)}`, {
-    hint: `it is one of: ${KIND_NAMES.join(", ")}`,
+  throw new SignetError("usage", `unknown algorithm ${JSON.stringify(algorithm)}`, {
+    hint: `valid algorithms: ${KIND_NAMES.join(", ")}`,
   });
 }
 
@@ -153,13 +153,15 @@ export function warnOfCertificate(
   const { bits } = certificate;
   if (isShort({ bits })) {
     warn(
-      `${source}: the certificate's key has ${bits} bits only, and may be broken; ask for a longer one`,
+      `${source}: the certificate's key has ${bits} bits, which is too short: it could be broken; ask for a longer one`,
     );
   }
   const left = daysLeft(certificate, now);
   if (certificate.notBefore > now) {
     advise(`${source}: the certificate is not valid before ${certificate.notBefore.toISOString()}`);
   } else if (left >= 0 && left < WARN_DAYS_LEFT) {
-    advise(`${source}: the certificate expires in ${count(left, "day")}; get the next one in time`);
+    advise(
+      `${source}: the certificate expires in ${count(left, "day")}; fetch the next one before then`,
+    );
   }
 }

@@ -190,7 +190,7 @@ export async function fetchFromController(
 function serviceError(answer: Answer, options: ClusterOptions): SignetError {
   const { controllerName: name, controllerNamespace: namespace } = options;
   const hint = {
-    401: "the cluster does not know you: renew your login",
+    401: "the cluster does not accept your credentials: log in again",
     403: `you need permission to "get" the service ${name} in namespace ${namespace}`,
     404: "use --controller-name and --controller-namespace to say where the controller runs",
   }[answer.status];

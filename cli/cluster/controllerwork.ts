@@ -111,7 +111,7 @@ function failed(
     status === 403
       ? `you need permission to "create" services/proxy of ${name} in namespace ${namespace}`
       : isForNow
-        ? "its log tells more; run this again once it answers"
+        ? "see its log; run this again once it responds"
         : undefined;
   const words = `the controller cannot ${what}: ${answerWords(answer)}`;
   return new SignetError("network", words, hint === undefined ? {} : { hint });
@@ -125,7 +125,7 @@ function doesNotOpen({ place, name }: AskedObject): SignetError {
 }
 
 function doesNotFit({ place, name }: AskedObject): SignetError {
-  const words = "cannot re-seal: the controller's answer does not fit what was asked";
+  const words = "cannot re-seal: the controller's answer does not match the request";
   return new SignetError("network", words, { place: { ...place, object: name } });
 }
 
@@ -148,8 +148,8 @@ export function isSealedIn(
 }
 
 function doesNotKnow({ place, name }: AskedObject): SignetError {
-  return new SignetError("network", "the controller re-seals, but not with that algorithm", {
-    hint: "it is one of another make or version; nothing was changed",
+  return new SignetError("network", "the controller cannot re-seal with that algorithm", {
+    hint: "it may be a different controller or version; no changes made",
     place: { ...place, object: name },
   });
 }
@@ -214,7 +214,9 @@ export async function postPatiently(
     else return answer;
     if (away >= patience.away || tooOften >= patience.tooOften) return answer;
     const seconds = secondsToWait(answer);
-    detail(`${answer.status === 503 ? "it is away" : "asked too often"}; waiting for ${seconds} s`);
+    detail(
+      `${answer.status === 503 ? "controller unavailable" : "too many requests"}; waiting for ${seconds} s`,
+    );
     await sleep(seconds * 1000);
   }
 }

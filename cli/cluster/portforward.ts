@@ -109,7 +109,8 @@ async function findPod(
   const found = objectsIn(objectIn(answer)?.["items"]).find(isReady);
   if (found === undefined) throw new SignetError("network", "no pod of the service is ready");
   const port = portOf(asObject(objectsIn(spec["ports"])[0] ?? null) ?? {}, found);
-  if (port === undefined) throw new SignetError("network", "the pod has no port of the service");
+  if (port === undefined)
+    throw new SignetError("network", "the pod does not have the service's port");
   const { name } = metadataOf(found);
   return { pod: typeof name === "string" ? name : "", port };
 }

@@ -28,7 +28,7 @@ export async function fetchRecovery(options: ClusterOptions): Promise<PublishedK
   }
   const keys = reportedKeys(answer.text);
   if (keys !== null) return keys;
-  throw new SignetError("network", `${controller.source} answers with no recovery files`);
+  throw new SignetError("network", `${controller.source} did not return recovery files`);
 }
 
 function reportedKeys(text: string): PublishedKey[] | null {

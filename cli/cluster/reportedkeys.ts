@@ -137,7 +137,7 @@ function textOf(value: Json | undefined): string | null {
 function parseReport(text: string, source: string): JsonObject {
   const report = jsonObjectIn(text);
   if (report !== null && Array.isArray(report["keys"])) return report;
-  throw new SignetError("network", `${source} answers with something that is no report on keys`, {
-    hint: "the Go original has none; is signet-controller running there?",
+  throw new SignetError("network", `${source} did not return a report on its keys`, {
+    hint: "the Go original has no such report; is signet-controller running there?",
   });
 }

@@ -56,7 +56,7 @@ export function runGit(
       });
     }
     if (error.code === "ENOBUFS") {
-      throw new SignetError("io", `git ${args[0] ?? ""}: it prints more than 1 GiB`);
+      throw new SignetError("io", `git ${args[0] ?? ""}: its output is larger than 1 GiB`);
     }
   }
   return { status, stdout, stderr };
@@ -126,7 +126,7 @@ export function needWorkTree(): string {
   const [first = "", ...more] = stderr.toString().trim().split("\n");
   const words = first.replace(/^fatal: /, "");
   if (/^not a git repository \(or any/.test(words)) {
-    throw new SignetError("io", "this is not a Git working tree", { hint: "run it inside of one" });
+    throw new SignetError("io", "this is not a Git working tree", { hint: "run it inside one" });
   }
   // Git puts a command that helps below its error, as for a folder of another user.
   const advice = more.map((line) => line.trim()).find((line) => line.startsWith("git "));
@@ -154,7 +154,7 @@ export function commitOf(revision: string, cwd?: string): string {
     const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${revision}^{commit}`];
     return gitText(args, cwd === undefined ? {} : { cwd }).trim();
   } catch {
-    throw new SignetError("usage", `Git knows no revision ${JSON.stringify(revision)}`);
+    throw new SignetError("usage", `unknown Git revision ${JSON.stringify(revision)}`);
   }
 }
 
@@ -280,8 +280,8 @@ function sizesOf(ids: readonly string[], cwd: string): SizedBlob[] {
   return ids.map((id, index) => {
     const [, type, size] = /^[0-9a-f]+ (\w+) (\d+)$/.exec(lines[index] ?? "") ?? [];
     if (type === "blob" && size !== undefined) return { id, size: Number(size) };
-    throw new SignetError("io", `Git has no file with the id ${id.slice(0, 12)}`, {
-      hint: "in a partial clone, `git fetch --refetch --no-filter` brings what is missing",
+    throw new SignetError("io", `Git has no file with the ID ${id.slice(0, 12)}`, {
+      hint: "in a partial clone, run `git fetch --refetch --no-filter` to fetch what is missing",
     });
   });
 }

@@ -128,14 +128,14 @@ export function changesBetween(
 const MARKS = { added: "+", removed: "-", resealed: "~", renamed: "~" } as const;
 const WORDS = {
   added: "new",
-  removed: "taken away",
-  resealed: "sealed anew",
+  removed: "removed",
+  resealed: "re-sealed",
   renamed: "renamed",
 } as const;
 
-/** `~ password  sealed anew, under SHA256:pV1EkPSm`. */
+/** `~ password  re-sealed, key SHA256:pV1EkPSm`. */
 export function formatItemChange({ item, change, fingerprint, from }: ItemChange): string {
-  const key = fingerprint === undefined ? "" : `, under ${fingerprint}`;
+  const key = fingerprint === undefined ? "" : `, key ${fingerprint}`;
   const was = from === undefined ? "" : ` from ${from}`;
   return `${MARKS[change]} ${item}  ${WORDS[change]}${was}${change === "renamed" ? "" : key}`;
 }

@@ -13,7 +13,7 @@ export type Lock = { readonly passphrase: string } | { readonly recipients: read
 
 const MIN_PASSPHRASE = 12;
 /** It takes seconds on purpose: that is what protects a passphrase. */
-const DERIVING = "deriving the key from the passphrase, which takes some seconds";
+const DERIVING = "deriving the key from the passphrase, which takes a few seconds";
 
 /** What is wrong with a passphrase, or null. */
 export function passphraseFault(passphrase: string): string | null {
@@ -48,8 +48,8 @@ export async function unlockBackup(
   unlock: Unlock = {},
 ): Promise<string> {
   if (!isLockedBackup(bytes)) {
-    throw new SignetError("key-invalid", "is no backup: it is not a file of age", {
-      hint: "`signet keys backup` makes one",
+    throw new SignetError("key-invalid", "is not a backup: not an age file", {
+      hint: "run `signet keys backup` to create one",
       place: { file },
     });
   }
@@ -68,8 +68,8 @@ export async function unlockBackup(
       );
     } else {
       if (identities.length === 0) {
-        throw new SignetError("usage", "this backup is locked for age recipients", {
-          hint: "say --identity FILE, or $SIGNET_AGE_IDENTITY",
+        throw new SignetError("usage", "this backup is encrypted for age recipients", {
+          hint: "use --identity FILE, or set $SIGNET_AGE_IDENTITY",
           place: { file },
         });
       }
@@ -81,7 +81,7 @@ export async function unlockBackup(
     if (error instanceof SignetError) throw error;
     throw new SignetError(
       "key-invalid",
-      "does not open: another passphrase or identity, or damaged",
+      "cannot be opened: wrong passphrase or identity, or damaged",
       {
         place: { file },
       },
@@ -109,8 +109,8 @@ export function addIdentity(decrypter: Decrypter, line: string, file: string): v
   try {
     decrypter.addIdentity(line);
   } catch {
-    throw new SignetError("key-invalid", "holds something that is no age identity", {
-      hint: "lines that begin with AGE-SECRET-KEY-, as `age-keygen` writes them",
+    throw new SignetError("key-invalid", "contains something that is not an age identity", {
+      hint: "expected lines that begin with AGE-SECRET-KEY-, as `age-keygen` writes them",
       place: { file },
     });
   }
@@ -126,9 +126,13 @@ export async function readPassphrase(question: string, given: string | undefined
   if (file !== undefined && file !== "") return readText(file).split(/\r?\n/)[0] ?? "";
   const { askHidden, canAsk } = await import("../terminal/prompts.ts");
   if (!canAsk()) {
-    throw new SignetError("usage", "there is nobody to ask for the passphrase", {
-      hint: "name a file that holds it: --passphrase-file or $SIGNET_PASSPHRASE_FILE",
-    });
+    throw new SignetError(
+      "usage",
+      "cannot prompt for the passphrase: standard input is not a terminal",
+      {
+        hint: "name a file that holds it: --passphrase-file or $SIGNET_PASSPHRASE_FILE",
+      },
+    );
   }
   return askHidden(question);
 }

@@ -77,9 +77,7 @@ export async function openInputs(
     }
   }
   throwAll(errors);
-  advise(
-    "what is written now are secret values in plain text: keep them out of Git, logs and chats",
-  );
+  advise("the output contains secret values in plain text: keep it out of Git, logs and chats");
   return { secrets, format: documents[0]?.found.document.format ?? "yaml" };
 }
 
@@ -117,7 +115,7 @@ function sealedIn(
         throw new SignetError(
           "usage",
           `it is in namespace "${namespace}" but "${options.namespace}" was specified`,
-          { hint: "--namespace is for SealedSecrets that declare none" },
+          { hint: "--namespace applies only to SealedSecrets that declare none" },
         );
       }
       return { sealed: { ...sealed, metadata: { ...metadata, namespace } }, place };

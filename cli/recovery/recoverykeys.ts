@@ -28,12 +28,12 @@ async function readKeysAt(path: string): Promise<SealingKey[]> {
     const found = stat(file);
     // The mode of a pipe says nothing about the file that the key comes from.
     if (locked === null && found.isFile() && isReadableByOthers(found)) {
-      advise(`${file}: others may read this private key; chmod 600 keeps it yours`);
+      advise(`${file}: others can read this private key; run chmod 600 to restrict it`);
     }
     keys.push(...readKeyFile(text, file));
   }
   if (keys.length === 0) {
-    throw new SignetError("key-invalid", "there is no sealing key in this folder", {
+    throw new SignetError("key-invalid", "no sealing key found in this folder", {
       place: { file: path },
     });
   }

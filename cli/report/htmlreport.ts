@@ -55,7 +55,7 @@ export function htmlReport({ title, summary, sections }: Report, now: Date): str
 <body>
 <header>
 <h1>${escaped(title)}</h1>
-<p class="faint">Made on ${escaped(made)} by signet ${escaped(BUILD)}. It holds names, no secret values.</p>
+<p class="faint">Made on ${escaped(made)} by signet ${escaped(BUILD)}. It contains names, but no secret values.</p>
 ${summary.map((line) => `<p>${escaped(line)}</p>`).join("\n")}
 </header>
 <main>

@@ -7,5 +7,5 @@ import { htmlReport, type Report } from "./htmlreport.ts";
 /** @throws SignetError io */
 export async function writeReport(file: string, report: Report, now: Date): Promise<void> {
   await writeFiles([{ path: file, root: undefined, text: htmlReport(report, now) }]);
-  say(`${file}: a report for a browser or a printer`);
+  say(`${file}: wrote a report that can be viewed in a browser or printed`);
 }

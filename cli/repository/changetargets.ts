@@ -26,8 +26,8 @@ export function checkAllClusters({
 }): void {
   if (!allClusters || (cert ?? cluster) === undefined) return;
   const other = cert === undefined ? "--cluster" : "--cert";
-  throw new SignetError("usage", `--all-clusters and ${other} exclude each other`, {
-    hint: "each file is sealed for the cluster that signet.yaml says it is for",
+  throw new SignetError("usage", `--all-clusters and ${other} are mutually exclusive`, {
+    hint: "each file is sealed for its own cluster, as signet.yaml assigns it",
   });
 }
 
@@ -39,7 +39,7 @@ export function filesOf(project: Project | null): readonly SealedFile[] {
   if (project === null) return [];
   const { files, unreadable } = readSealedFiles([], project);
   for (const { place, message } of unreadable) {
-    const words = `${formatPlace(place)}: ${message}; whatever it holds is left as it is`;
+    const words = `${formatPlace(place)}: ${message}; its contents are left unchanged`;
     if (!warned.has(words)) warn(words);
     warned.add(words);
   }
@@ -53,14 +53,14 @@ export function siblingsOf(
   files: readonly SealedFile[],
 ): Target[] {
   if (project === null) {
-    throw new SignetError("usage", "--all-clusters goes by signet.yaml, and there is none", {
-      hint: "`signet init` makes one",
+    throw new SignetError("usage", "--all-clusters requires a signet.yaml", {
+      hint: "run `signet init` to create one",
     });
   }
   if (cluster === undefined) {
     throw new SignetError(
       "usage",
-      "--all-clusters needs a rule of signet.yaml that fits the file",
+      "--all-clusters requires a path rule in signet.yaml that matches the file",
       {
         hint: "add one under paths, such as `prod/**: prod`",
         place: { file: file.path },
@@ -77,7 +77,7 @@ export function siblingsOf(
   );
   if (siblings.length === 0) {
     throw new SignetError("usage", `no other cluster has ${object.name}`, {
-      hint: "leave --all-clusters out, or make it there with `signet new`",
+      hint: "omit --all-clusters, or create it there with `signet new`",
       place: { file: file.path },
     });
   }

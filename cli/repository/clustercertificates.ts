@@ -61,7 +61,7 @@ export function clusterKeys(project: Project, cluster: ProjectCluster): ClusterK
  */
 export function currentCertificate({ cluster, current, file }: ClusterKeys): Certificate {
   if (current !== null) return current;
-  throw new SignetError("certificate-invalid", "this certificate is not there yet", {
+  throw new SignetError("certificate-invalid", "this certificate does not exist yet", {
     hint: `\`signet cert refresh ${cluster.name}\` fetches it`,
     place: { file },
   });
@@ -79,8 +79,8 @@ export function projectClusterOptions(
   const { certificatesConfigmap } = cluster;
   // The kubeconfig's current context may be any cluster.
   if (url !== undefined && (given.context ?? context) === undefined) {
-    throw new SignetError("usage", `signet.yaml names no context to reach ${name} by`, {
-      hint: `add one to clusters.${name}, or say --context`,
+    throw new SignetError("usage", `signet.yaml has no context for ${name}`, {
+      hint: `add one to clusters.${name}, or use --context`,
     });
   }
   return clusterOptions({
@@ -133,11 +133,11 @@ export class Certificates {
     const { cert, cluster } = this.#given;
     if (cluster !== undefined) {
       if (cert !== undefined) {
-        throw new SignetError("usage", "--cert and --cluster exclude each other");
+        throw new SignetError("usage", "--cert and --cluster are mutually exclusive");
       }
       if (this.#project === null) {
-        throw new SignetError("usage", "--cluster names one of signet.yaml, and there is none", {
-          hint: "`signet init` makes one; for a context of the kubeconfig say --context",
+        throw new SignetError("usage", "--cluster requires a signet.yaml", {
+          hint: "run `signet init` to create one, or use --context to choose a context of the kubeconfig",
         });
       }
       const named = clusterNamed(this.#project, cluster);
@@ -183,7 +183,7 @@ export class Certificates {
       if (pinned !== undefined && current.fingerprint !== pinned) {
         throw new SignetError(
           "certificate-invalid",
-          `is ${current.fingerprint}, not the one that was asked for`,
+          `is ${current.fingerprint}, which does not match the expected fingerprint`,
           {
             hint: pinHint(cluster, this.#project?.clusters.size ?? 0),
             place: { file },
@@ -207,11 +207,11 @@ export class Certificates {
     const isSaid = [cert, certificateFromEnvironment(), context].some((each) => each !== undefined);
     if (!isSaid && (this.#project?.clusters.size ?? 0) > 0) {
       throw path === undefined
-        ? new SignetError("usage", "signet.yaml has several clusters: which one is it for?", {
-            hint: "say --cluster, or name the file to write with --output",
+        ? new SignetError("usage", "signet.yaml has several clusters, and none was chosen", {
+            hint: "use --cluster, or name the output file with --output",
           })
         : new SignetError("usage", "no path in signet.yaml matches this file", {
-            hint: "add a rule for it, or say --cluster or --cert",
+            hint: "add a rule for it, or use --cluster or --cert",
             place: { file: path },
           });
     }
@@ -220,7 +220,7 @@ export class Certificates {
 }
 
 function pinHint({ name }: ProjectCluster, clusters: number): string {
-  const one = clusters > 1 ? "name only the cluster whose fingerprint that is; " : "";
+  const one = clusters > 1 ? "name only the cluster that the fingerprint belongs to; " : "";
   return `${one}if the key of ${name} was renewed, ask its owner for the new fingerprint, then run \`signet cert refresh ${name}\``;
 }
 
@@ -262,8 +262,8 @@ export function checkNotOfOther(
     if ([...known.keys()].some((each) => other.known.has(each))) continue;
     throw new SignetError(
       "certificate-invalid",
-      `what answers for ${cluster.name} has the key of ${name}`,
-      { hint: "see that context and url in signet.yaml, or --context, lead to the right cluster" },
+      `the controller that answers for ${cluster.name} has the key of ${name}`,
+      { hint: "check that context and url in signet.yaml, or --context, point to the right cluster" },
     );
   }
 }
@@ -295,8 +295,8 @@ export function checkKeepsHybrid(
   if (!losesHybrid(certificate, keys, hadHybrid)) return;
   throw new SignetError(
     "certificate-invalid",
-    `the certificate of ${keys.cluster.name} has no post-quantum key, and an earlier one has`,
-    { hint: `ask whoever runs the controller; if it is meant, say ${goingBack}` },
+    `the certificate of ${keys.cluster.name} has no post-quantum key, but an earlier one has`,
+    { hint: `ask whoever runs the controller; if this is intended, use ${goingBack}` },
   );
 }
 

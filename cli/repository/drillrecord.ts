@@ -41,7 +41,7 @@ export function readDrillRecord(project: Project, cluster: ProjectCluster): Dril
     typeof lost !== "number" ||
     !Array.isArray(keys)
   ) {
-    throw new SignetError("project-invalid", "it is no record of a drill");
+    throw new SignetError("project-invalid", "not a drill record");
   }
   return { at: moment, opened, lost, keys: keys.filter((key) => typeof key === "string") };
 }

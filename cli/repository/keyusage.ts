@@ -84,7 +84,9 @@ export function blockersAmong(
     return [...counted];
   };
   return [
-    ...files(fingerprint).map(([file, values]) => `${file}: ${count(values, "value")} under it`),
+    ...files(fingerprint).map(
+      ([file, values]) => `${file}: ${count(values, "value")} sealed with it`,
+    ),
     ...files(undefined).map(
       ([file, values]) => `${file}: ${count(values, "value")} without a stamp`,
     ),

@@ -25,13 +25,9 @@ export async function readGivenKeys(given: GivenKeys): Promise<SealingKey[]> {
   if (given.recoveryIdentity.length === 0) return keys;
   const project = findProject();
   if (project === null) {
-    throw new SignetError(
-      "usage",
-      "--recovery-identity opens files of a repository with signet.yaml",
-      {
-        hint: "for a file that you name say --recovery-key FILE; $SIGNET_AGE_IDENTITY names the identity",
-      },
-    );
+    throw new SignetError("usage", "--recovery-identity requires a repository with a signet.yaml", {
+      hint: "to use a single file, pass --recovery-key FILE and name the identity in $SIGNET_AGE_IDENTITY",
+    });
   }
   const { keysByIdentity } = await import("./recoveredkeys.ts");
   const recovered = await keysByIdentity(project, given.recoveryIdentity);

@@ -61,7 +61,7 @@ export function pathPattern(pattern: string): PathPattern {
   const isWrong = (word: string, index: number): boolean =>
     words.indexOf(word) < index || !NAMES.some((name) => word === `{${name}}`);
   if (words.some(isWrong)) {
-    throw new PatternFault("has more in braces than {namespace} and {name}, once each");
+    throw new PatternFault("may have only {namespace} and {name} in braces, each once");
   }
   if (NAMES.some((name) => pattern.includes(CAPTURES[name]))) {
     throw new PatternFault("has a control character");
@@ -74,7 +74,7 @@ export function pathPattern(pattern: string): PathPattern {
   const passes = tokens.flat().filter(({ type }) => type === "many" || type === "folders").length;
   if (passes > MAX_WILDCARDS) {
     throw new PatternFault(
-      `has more than ${MAX_WILDCARDS} stars, counted in all that its braces make`,
+      `has more than ${MAX_WILDCARDS} stars, counted after its braces are expanded`,
     );
   }
   const match = (path: string): Captured | null => {
@@ -104,7 +104,7 @@ export function alternatives(pattern: string): string[] {
       return (pair[1] ?? "").split(",").map((one) => each.slice(0, pair.index) + one + after);
     });
     if (patterns.length > MAX_ALTERNATIVES) {
-      throw new PatternFault(`has braces that make more than ${MAX_ALTERNATIVES} patterns`);
+      throw new PatternFault(`has braces that expand to more than ${MAX_ALTERNATIVES} patterns`);
     }
     if (patterns.every((each, index) => each === before[index])) return patterns;
   }

@@ -24,8 +24,8 @@ export async function plainValuesFrom(source: ValueSource): Promise<PlainValues>
     throw new SignetError(
       "usage",
       fromCluster
-        ? "--from-cluster excludes --recovery-key and --recovery-identity"
-        : "nothing says where the values come from",
+        ? "--from-cluster cannot be combined with --recovery-key or --recovery-identity"
+        : "no source was given for the values",
       {
         hint: "use --from-cluster to read the cluster's Secrets, --recovery-key FILE, or --recovery-identity FILE",
       },

@@ -35,13 +35,9 @@ export function readProjectText(root: string): string {
 export function needProject(): Project {
   const project = findProject();
   if (project !== null) return project;
-  throw new SignetError(
-    "project-invalid",
-    `there is no ${PROJECT_FILE} here or in a folder above`,
-    {
-      hint: "`signet init` makes one",
-    },
-  );
+  throw new SignetError("project-invalid", `no ${PROJECT_FILE} found here or in a parent folder`, {
+    hint: "run `signet init` to create one",
+  });
 }
 
 /** The first rule that fits a file's path; null where none does. */

@@ -131,7 +131,7 @@ export const ADDRESS = /^(https?|file):\/\//;
 
 function parseCluster(name: string, object: JsonObject, field: string): ProjectCluster {
   if (!/^[A-Za-z0-9][-._A-Za-z0-9]*$/.test(name)) {
-    throw invalid("letters, digits, '-', '_' and '.' make a cluster's name", field);
+    throw invalid("a cluster's name may contain only letters, digits, '-', '_' and '.'", field);
   }
   known(object, CLUSTER_FIELDS, `${field}.`);
   const controller = mappingAt(object, "controller", `${field}.`);
@@ -170,7 +170,7 @@ function parseAllow(value: Json, list: string): AllowedFiles[] {
     known(object, ["files", "reason"], `${field}.`);
     const pattern = textOf(object["files"] ?? null, `${field}.files`);
     const reason = textOf(object["reason"] ?? null, `${field}.reason`);
-    if (reason.trim() === "") throw invalid("say why", `${field}.reason`);
+    if (reason.trim() === "") throw invalid("is required", `${field}.reason`);
     const match = matcher(withBelow(pattern), `${field}.files`);
     return { pattern, reason, matches: (path: string) => match(path) !== null };
   });
@@ -233,13 +233,13 @@ function matcherOf(list: string): (pattern: string, field: string) => PathPatter
     const read = patternAt(pattern, field);
     patterns += read.size;
     passes += read.passes;
-    const hint = "let stars, {namespace} and {name} stand for what differs";
+    const hint = "use stars, {namespace} and {name} for the parts that differ";
     if (patterns > MAX_PATTERNS) {
-      const reason = `has more than ${MAX_PATTERNS} patterns, counted with all that braces make`;
+      const reason = `has more than ${MAX_PATTERNS} patterns, counted after braces are expanded`;
       throw invalid(reason, list, hint);
     }
     if (passes > MAX_PASSES) {
-      const reason = `has more than ${MAX_PASSES} stars, {namespace} and {name} in its patterns, counted with all that braces make`;
+      const reason = `has more than ${MAX_PASSES} stars, {namespace} and {name} in its patterns, counted after braces are expanded`;
       throw invalid(reason, list, "write fewer patterns, or patterns with fewer stars");
     }
     return read.match;
@@ -273,7 +273,7 @@ function invalid(reason: string, field: string, hint?: string): SignetError {
 function known(object: JsonObject, fields: readonly string[], prefix: string): void {
   const other = Object.keys(object).find((field) => !fields.includes(field));
   if (other === undefined) return;
-  throw invalid("there is no such field", prefix + other, `there are ${fields.join(", ")}`);
+  throw invalid("unknown field", prefix + other, `valid fields: ${fields.join(", ")}`);
 }
 
 /** Whether a path relative to the root leads out of it. */
@@ -294,7 +294,7 @@ function newFileAt(top: JsonObject): string {
   const path = pathAt(top, "newFile", "") ?? DEFAULT_NEW_FILE;
   if (!path.includes("{name}") || /\{(?!(cluster|namespace|name)\})/.test(path)) {
     throw invalid(
-      "is a path with {name}, and maybe {cluster} and {namespace}, in it",
+      "must be a path with {name}, and optionally {cluster} and {namespace}",
       "newFile",
       `such as ${DEFAULT_NEW_FILE}`,
     );
@@ -332,10 +332,10 @@ function scopeAt(top: JsonObject): Scope | undefined {
   if (scope === undefined) throw invalid(`must be one of ${SCOPE_NAMES.join(", ")}`, "scope");
   if (scope !== "selector") {
     if (selector === undefined) return scope;
-    throw invalid("is for scope: selector", "selector");
+    throw invalid("is only valid with scope: selector", "selector");
   }
   if (selector === undefined) {
-    throw invalid("is needed for scope: selector", "selector", "such as team=a");
+    throw invalid("is required with scope: selector", "selector", "such as team=a");
   }
   try {
     return selectorScope(selector);

@@ -43,9 +43,9 @@ function checkNotNested(folder: string): void {
     relative(process.cwd(), join(each, PROJECT_FILE)) || PROJECT_FILE;
   throw new SignetError(
     "project-invalid",
-    `there is another ${PROJECT_FILE} above it: ${named(above)}`,
+    `there is another ${PROJECT_FILE} above this one: ${named(above)}`,
     {
-      hint: `a repository has one; move what it says to ${named(above)}, and remove it`,
+      hint: `a repository may have only one; move its content to ${named(above)}, and remove it`,
       place: { file: named(folder) },
     },
   );

@@ -112,21 +112,25 @@ async function keyText(
   const held = new Set(shares.map(({ bytes }) => Buffer.from(bytes).toString("hex"))).size;
   const place = { file: recoveryPath(project, cluster, repositoryName(fingerprint, KEY_FILE)) };
   if (needed !== undefined && held < needed) {
-    throw new SignetError("key-invalid", `it takes ${needed} shares, and there are ${held}`, {
-      hint: "other holders open theirs with `signet keys shares`",
-      place,
-    });
+    throw new SignetError(
+      "key-invalid",
+      `${needed} shares are required, but there are only ${held}`,
+      {
+        hint: "ask other holders to open theirs with `signet keys shares`",
+        place,
+      },
+    );
   }
   if (needed !== undefined) {
     const why = isMade
-      ? "the shares are of another time: it was encrypted again since, or is damaged"
+      ? "the shares are out of date: the file was encrypted again since, or is damaged"
       : "the shares do not belong together, or are damaged";
     throw new SignetError("key-invalid", why, {
-      hint: "holders open those that are in the repository now with `signet keys shares`",
+      hint: "ask the holders to open the current shares in the repository with `signet keys shares`",
       place,
     });
   }
-  throw new SignetError("key-invalid", "does not open with these identities, or is damaged", {
+  throw new SignetError("key-invalid", "cannot be opened with these identities, or is damaged", {
     place,
   });
 }
@@ -168,9 +172,13 @@ function checkedKey(
   const keys = locate({ file }, () => readKeyFile(text, file));
   const [key] = keys;
   if (key?.fingerprint === fingerprint && keys.length === 1) return { text, key };
-  throw new SignetError("key-invalid", "holds another key than its name says: it is not used", {
-    place: { file },
-  });
+  throw new SignetError(
+    "key-invalid",
+    "holds a different key than its name says, so it is not used",
+    {
+      place: { file },
+    },
+  );
 }
 
 /**
@@ -192,7 +200,7 @@ export async function keysByIdentity(
   const place = { file: files[0] ?? "" };
   throw (
     all.find(({ error }) => error !== null)?.error ??
-    new SignetError("key-invalid", "there is no certificate whose key it could open", { place })
+    new SignetError("key-invalid", "no certificate found whose key it could open", { place })
   );
 }
 
@@ -200,6 +208,6 @@ function warnOfMissing(all: readonly Recovered[]): void {
   for (const { fingerprint, error } of all) {
     if (error === null) continue;
     const where = formatPlace(error.place);
-    warn(`${where}: ${error.message}: the key ${fingerprint} is left out`);
+    warn(`${where}: ${error.message}: the key ${fingerprint} is skipped`);
   }
 }

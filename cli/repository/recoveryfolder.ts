@@ -115,7 +115,7 @@ export function needKeyFile(
   const name = repositoryName(fingerprint, KEY_FILE);
   const text = readRecoveryFile(project, cluster, name);
   if (text !== null) return text;
-  throw new SignetError("key-invalid", "there is no recovery file of this key", {
+  throw new SignetError("key-invalid", "no recovery file found for this key", {
     hint: `\`signet cert refresh ${cluster.name}\` fetches it, if the cluster has recovery recipients`,
     place: { file: recoveryPath(project, cluster, name) },
   });

@@ -55,7 +55,7 @@ export async function applyChanges(
       const under =
         fingerprint === null
           ? ""
-          : `, sealed${cluster === undefined ? "" : ` for ${cluster}`} under ${shortFingerprint(fingerprint)}`;
+          : `, sealed${cluster === undefined ? "" : ` for ${cluster}`} with key ${shortFingerprint(fingerprint)}`;
       warnOfTemplates(object, [...unset, ...rename.keys()]);
       lines.push(`${file.path}: ${object.name}: ${words.join("; ")}${under}`);
       facts.push({
@@ -93,10 +93,14 @@ async function changed(
 function checkNotEmptied({ sealed: before, place }: SealedObject, after: SealedSecret): void {
   if (before.encryptedData.size === 0 || after.encryptedData.size > 0) return;
   if (after.template.data.size > 0) return;
-  throw new SignetError("secret-invalid", "no item would be left: keep one, or remove the file", {
-    hint: "`signet unset --allow-empty` leaves a SealedSecret without items",
-    place: { ...place, field: "spec.encryptedData" },
-  });
+  throw new SignetError(
+    "secret-invalid",
+    "this would remove the last item: keep one, or remove the file",
+    {
+      hint: "use `signet unset --allow-empty` to leave a SealedSecret without items",
+      place: { ...place, field: "spec.encryptedData" },
+    },
+  );
 }
 
 /** A template that uses a missing item fails in the cluster only. */
@@ -104,7 +108,7 @@ function warnOfTemplates({ sealed, place, name }: SealedObject, gone: readonly s
   for (const item of gone) {
     const field = [...sealed.template.data].find(([, text]) => text.includes(item))?.[0];
     if (field === undefined) continue;
-    const words = `its template seems to use ${item}, which goes away`;
+    const words = `its template seems to use ${item}, which is removed`;
     warn(
       `${formatPlace({ ...place, object: name, field: `spec.template.data.${field}` })}: ${words}`,
     );

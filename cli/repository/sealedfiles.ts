@@ -107,7 +107,7 @@ export function readSealedFiles(paths: readonly string[], project: Project | nul
   const missing = wanted.flatMap(notCheckedOut);
   if (missing.length === 0) return inventory;
   if (missing.some((path) => !skippedBefore.has(path))) {
-    warn(`${count(missing.length, "file")} skipped, which this sparse checkout leaves out`);
+    warn(`${count(missing.length, "file")} skipped, because this sparse checkout leaves them out`);
   }
   for (const path of missing) skippedBefore.add(path);
   return { ...inventory, skipped: inventory.skipped + missing.length };
@@ -166,7 +166,8 @@ const skippedBefore = new Set<string>();
 
 /** Tells a person that a file or folder is left out. */
 export function skip(path: string): null {
-  if (!skippedBefore.has(path)) warn(`${path}: skipped, it cannot be read, and Git ignores it`);
+  if (!skippedBefore.has(path))
+    warn(`${path}: skipped, because it cannot be read and Git ignores it`);
   skippedBefore.add(path);
   return null;
 }
@@ -446,7 +447,7 @@ export function chooseObject(file: SealedFile, named: string | undefined): Seale
   const names = file.objects.map(({ name }) => name).join(", ");
   if (object !== undefined) {
     throw new SignetError("usage", "holds several SealedSecrets", {
-      hint: `say which one with --name: ${names}`,
+      hint: `choose one with --name: ${names}`,
       place: { file: file.path },
     });
   }
@@ -456,7 +457,7 @@ export function chooseObject(file: SealedFile, named: string | undefined): Seale
     {
       hint:
         names === ""
-          ? "`signet new` makes one; `signet seal --in-place` seals a Secret that is there"
+          ? "`signet new` creates one; `signet seal --in-place` seals an existing Secret"
           : `it holds ${names}`,
       place: { file: file.path },
     },

@@ -40,7 +40,7 @@ export async function sealingDefaults(given: GivenCertificate): Promise<SealingD
     certificateFor: async (path) => {
       const { certificate, cluster } = await certificates.chosenFor(path);
       if (cluster !== null && !said.has(cluster.name)) {
-        say(`sealing for ${cluster.name} under ${shortFingerprint(certificate.fingerprint)}`);
+        say(`sealing for ${cluster.name} with key ${shortFingerprint(certificate.fingerprint)}`);
         said.add(cluster.name);
       }
       return certificate;

@@ -31,7 +31,7 @@ export function inItsNamespace(
   if (given !== undefined && said !== "" && given !== said) {
     const words = declared === "" ? `is ${said} by the file's path` : `is ${said}`;
     throw new SignetError("secret-invalid", `${words}, but "${given}" was specified`, {
-      hint: "leave --namespace out",
+      hint: "omit --namespace",
       place,
     });
   }
@@ -41,7 +41,7 @@ export function inItsNamespace(
   checkPlace(placed);
   if (invalidNames(placed.metadata).includes("namespace")) {
     throw new SignetError("secret-invalid", "the namespace is not a name that Kubernetes accepts", {
-      hint: "say it with --namespace",
+      hint: "set it with --namespace",
       place,
     });
   }
@@ -49,8 +49,11 @@ export function inItsNamespace(
   if (known !== null && known.said !== known.needed) {
     throw new SignetError(
       "secret-invalid",
-      `the values are sealed for ${known.said}, this one would be for ${known.needed}`,
-      { hint: `all values of a ${scope} SealedSecret open in one place; see --namespace`, place },
+      `the values are sealed for ${known.said}, but this one would be sealed for ${known.needed}`,
+      {
+        hint: `all values of a ${scope} SealedSecret must be sealed for the same place; see --namespace`,
+        place,
+      },
     );
   }
   return placed;

@@ -21,26 +21,26 @@ export async function askValues(
   if (!isatty(0)) {
     const [item = "", ...others] = items;
     if (others.length > 0 || stdinTaken || cluster !== undefined) {
-      throw new SignetError("usage", "standard input can be one value only", {
+      throw new SignetError("usage", "standard input can provide only one value", {
         hint:
           cluster === undefined
-            ? "name one item, or use --from-file and --from-env-file, which take /dev/fd/3 as well"
-            : "leave --per-cluster out, or say the value cluster by cluster",
+            ? "name one item, or use --from-file and --from-env-file, which also accept /dev/fd/3"
+            : "omit --per-cluster, or set the value for each cluster separately",
       });
     }
     stdinTaken = true;
     const value = withoutLineEnd(await readStdin(""));
     // A command that failed before the pipe must not leave an empty password.
     if (value.length > 0) return values.set(item, value);
-    throw new SignetError("usage", "standard input is empty: there is no value in it", {
-      hint: "if it is to be empty, say --from-file ITEM=/dev/null",
+    throw new SignetError("usage", "standard input is empty, but a value is required", {
+      hint: "to set an empty value, use --from-file ITEM=/dev/null",
     });
   }
   const { askHidden } = await import("../terminal/prompts.ts");
   for (const item of items) {
     const words = cluster === undefined ? item : `${item} in ${cluster}`;
     const value = await askHidden(`Value of ${words}:`, (answer) =>
-      answer === "" ? "empty: type it, or press Ctrl-C" : null,
+      answer === "" ? "empty: type a value, or press Ctrl-C" : null,
     );
     values.set(item, new TextEncoder().encode(value));
   }

@@ -128,7 +128,7 @@ function readUnquoted(reader: Reader): string {
 function checkNoVariable(text: string, at: number, line: number): void {
   if (!/[\w{$]/.test(text.charAt(at + 1))) return;
   throw fault(line, "has a $ that Compose and dotenv read differently", {
-    hint: "in single quotes a $ is itself",
+    hint: "in single quotes, a $ is literal",
   });
 }
 

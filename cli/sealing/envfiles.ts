@@ -21,8 +21,8 @@ export function fromEnvFile(file: string, format: EnvFormat): [string, Uint8Arra
   if (format === "kubectl") warnOfSurprises(file, entries);
   return entries.map(({ name, value = process.env[name], line }) => {
     if (value === undefined) {
-      throw new SignetError("secret-invalid", `the environment has no variable ${name}`, {
-        hint: "NAME alone takes its value from there; NAME= is an empty value",
+      throw new SignetError("secret-invalid", `environment variable ${name} is not set`, {
+        hint: "NAME alone takes its value from the environment; NAME= is an empty value",
         place: { file, line },
       });
     }
@@ -63,7 +63,7 @@ function warnOfSurprises(file: string, entries: readonly EnvEntry[]): void {
     const names = entries.filter(({ value = "" }) => pattern.test(value)).map(({ name }) => name);
     if (names.length === 0) continue;
     warn(
-      `${file}: ${names.join(", ")}: ${words}, as in kubectl; --env-format dotenv reads it otherwise`,
+      `${file}: ${names.join(", ")}: ${words}, as in kubectl; --env-format dotenv reads it differently`,
     );
   }
 }

@@ -188,10 +188,10 @@ function gatherDocument(
 function notSecret(object: JsonObject, isInList: boolean): SignetError {
   const sealed = object["kind"] === KIND && object["apiVersion"] === API_VERSION;
   const hint = isInList
-    ? "a List that mixes Secrets with other objects is not taken apart: give each a document"
+    ? "a List that mixes Secrets with other objects is not split: put each object in its own document"
     : sealed
-      ? "it is sealed already; to add values to it, use --merge-into"
-      : 'only Secrets are sealed ("apiVersion: v1", "kind: Secret"): take the others out of the file';
+      ? "it is already sealed; to add values to it, use --merge-into"
+      : 'only Secrets are sealed ("apiVersion: v1", "kind: Secret"): remove the other objects from the file';
   return new SignetError("wrong-kind", `expected a Secret (v1), found ${describeObject(object)}`, {
     hint,
   });

@@ -8,15 +8,15 @@ import { isItemName } from "../../shared/kubernetes/secret.ts";
 export function checkItem(item: string): void {
   if (isItemName(item)) return;
   checkNoValue(item);
-  throw new SignetError("usage", "that is not a name for an item", {
-    hint: "letters, digits, '-', '_' and '.' only",
+  throw new SignetError("usage", "not a valid item name", {
+    hint: "use only letters, digits, '-', '_' and '.'",
   });
 }
 
 /** Refuses ITEM=VALUE in place of a name or a path. @throws SignetError usage */
 export function checkNoValue(text: string): void {
   if (!/^[-._a-zA-Z0-9]+=/.test(text)) return;
-  throw new SignetError("usage", "a value on the command line is seen by others on this machine", {
-    hint: "name the item alone: its value is asked for, or read from standard input",
+  throw new SignetError("usage", "other users of this machine can see values on the command line", {
+    hint: "give only the item's name: its value is prompted for, or read from standard input",
   });
 }

@@ -47,7 +47,7 @@ export function targetsIn(
         const sealed = parseSealedSecret(object, names);
         if (sealed.legacyData !== undefined) {
           throw new SignetError("sealedsecret-invalid", "is in the form from before 2019", {
-            hint: "seal the whole Secret anew",
+            hint: "seal the whole Secret again",
             place: { field: "spec.data" },
           });
         }
@@ -58,7 +58,7 @@ export function targetsIn(
   });
   if (targets.length === 0) {
     throw new SignetError("wrong-kind", "holds no SealedSecret to merge into", {
-      hint: "create it first, with `signet seal --output FILE`; a List is not merged into",
+      hint: "create it first, with `signet seal --output FILE`; merging into a List is not supported",
       place: { file },
     });
   }
@@ -85,11 +85,11 @@ export function chooseTarget(
     throw new SignetError(
       "secret-invalid",
       `input secret is "${objectName(metadata)}", but ${file} holds ${words}`,
-      { hint: "leave name and namespace out of the input to take those of the file" },
+      { hint: "omit name and namespace from the input to use those of the file" },
     );
   }
-  throw new SignetError("secret-invalid", `more than one SealedSecret in ${file} fits`, {
-    hint: "say the name and namespace in the input",
+  throw new SignetError("secret-invalid", `more than one SealedSecret in ${file} matches`, {
+    hint: "set the name and namespace in the input",
   });
 }
 
@@ -104,9 +104,9 @@ export function checkScope(
   if (wanted === scope) return;
   throw new SignetError(
     "secret-invalid",
-    `the scope is to be ${wanted}, but the values in ${asked.file} are ${scope}`,
+    `scope ${wanted} was requested, but the values in ${asked.file} are ${scope}`,
     {
-      hint: "all values of a SealedSecret have one scope: to change it, seal the whole Secret anew",
+      hint: "all values of a SealedSecret have one scope: to change it, seal the whole Secret again",
       place,
     },
   );

@@ -48,7 +48,7 @@ function completing(options: SecretOptions): (secret: Secret) => Secret {
     context ??= currentContext(options);
     if (context === null || context.namespace === "") return "";
     say(
-      `note: ${name} declares no namespace: sealed for "${context.namespace}", that of the ` +
+      `note: ${name} declares no namespace: sealed for "${context.namespace}", the namespace of the ` +
         `kubeconfig's context "${context.name}"`,
     );
     return context.namespace;
@@ -59,7 +59,7 @@ function completing(options: SecretOptions): (secret: Secret) => Secret {
     const scope = scopeFor(secret, options);
     if (name === "") {
       throw new SignetError("secret-invalid", "missing metadata.name in input Secret", {
-        hint: "say it in the manifest, or with --name",
+        hint: "set it in the manifest, or use --name",
       });
     }
     if (namespace !== "" || !bindsNamespace(scope)) {
@@ -68,7 +68,7 @@ function completing(options: SecretOptions): (secret: Secret) => Secret {
     const found = fromContext(name);
     if (found === "") {
       throw new SignetError("secret-invalid", "secret must declare a namespace", {
-        hint: "say metadata.namespace in the manifest, or --namespace on the command line",
+        hint: "set metadata.namespace in the manifest, or use --namespace",
       });
     }
     return { ...secret, metadata: { ...metadata, name, namespace: found } };
@@ -91,7 +91,7 @@ export function complete(
       field === "namespace"
         ? `namespace mismatch: input secret is in namespace "${is}" but "${asked}" was specified`
         : `name mismatch: input secret is named "${is}" but "${asked}" was specified`,
-      { hint: `change metadata.${field} in the manifest, or leave --${field} out` },
+      { hint: `change metadata.${field} in the manifest, or omit --${field}` },
     );
   }
   return {

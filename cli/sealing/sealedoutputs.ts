@@ -51,9 +51,13 @@ export function outputPath(
     names.some((name) => name !== "-" && statIfThere(name)?.isDirectory() === true);
   if (!isFolder) return output;
   if (input.path === undefined) {
-    throw new SignetError("usage", `--output ${output} is a folder: no name for what stdin holds`, {
-      hint: "name the file to write",
-    });
+    throw new SignetError(
+      "usage",
+      `--output ${output} is a folder, and standard input has no file name`,
+      {
+        hint: "name the file to write",
+      },
+    );
   }
   return join(output, basename(input.path));
 }
@@ -115,7 +119,7 @@ function asText(sealed: SealedOutput, options: OutputOptions): string {
         "usage",
         `cannot change the format of a file with other objects in it`,
         {
-          hint: "leave --format out, or keep Secrets in files of their own",
+          hint: "omit --format, or keep Secrets in separate files",
           place: { file: name },
         },
       );

@@ -97,7 +97,7 @@ function surpriseWords({ what, becomes }: Surprise): string {
     case "number":
       return `${subject} read as a number, not as text`;
     case "string":
-      return `${subject} read as another text than it looks`;
+      return `${subject} read as different text than it appears`;
   }
 }
 
@@ -122,7 +122,7 @@ function checkKnown(
     // field.
     const meant = known.find((name) => isNear(name.toLowerCase(), field.toLowerCase()));
     if (meant === undefined) {
-      throw new SignetError("secret-invalid", `there is a field that ${owner} does not have`, {
+      throw new SignetError("secret-invalid", `contains a field that ${owner} does not have`, {
         hint: `${owner} has ${known.join(", ")}; check the indentation`,
         ...(prefix === "" ? {} : { place: { field: "metadata" } }),
       });

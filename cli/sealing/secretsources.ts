@@ -15,8 +15,8 @@ export interface SecretSources extends ValueFlags {
 /** @throws SignetError usage where both manifests and values are named */
 export function checkSources(names: readonly string[], sources: SecretSources): void {
   if (names.length === 0 || !hasValues(sources)) return;
-  throw new SignetError("usage", "values by flags and FILE exclude each other", {
-    hint: "to add values to what is sealed already, name it with --merge-into",
+  throw new SignetError("usage", "values given by flags cannot be combined with FILE", {
+    hint: "to add values to an existing SealedSecret, use --merge-into",
   });
 }
 
@@ -32,8 +32,8 @@ export async function gatherSecrets(
 ): Promise<Gathered> {
   if (hasValues(sources)) return gatherValues(sources, prepare);
   if (sources.type !== undefined) {
-    throw new SignetError("usage", "--type is for a Secret that is made of values", {
-      hint: "a manifest says its type itself",
+    throw new SignetError("usage", "--type applies only to a Secret made from values", {
+      hint: "a manifest sets its own type",
     });
   }
   return gather(await readInputs(names, "a Secret"), prepare, leniency);

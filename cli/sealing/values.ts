@@ -88,7 +88,7 @@ export async function readValues(
   const isDocker = [dockerUsername, dockerServer, dockerEmail].some((text) => text !== undefined);
   if (isDocker && dockerUsername === undefined) {
     const flag = dockerServer === undefined ? "--docker-email" : "--docker-server";
-    throw new SignetError("usage", `${flag} needs --docker-username`);
+    throw new SignetError("usage", `${flag} requires --docker-username`);
   }
   const names = isDocker ? [...literals, DOCKER_PASSWORD] : literals;
   for (const [item, value] of await askValues(names, cluster)) {

@@ -41,7 +41,7 @@ export function fromFile(source: string): [string, Uint8Array][] {
 
 function notAnItem(file: string): SignetError {
   return new SignetError("usage", "the file's name is not a valid item name", {
-    hint: "an item has letters, digits, '-', '_' and '.' only; use --from-file ITEM=FILE",
+    hint: "an item name may contain only letters, digits, '-', '_' and '.'; use --from-file ITEM=FILE",
     place: { file },
   });
 }
@@ -53,7 +53,7 @@ function readFileOf(item: string, file: string): Uint8Array {
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
     throw new SignetError(error.code, `--from-file: the file for ${item}: ${error.message}`, {
-      hint: "it is ITEM=FILE; a value itself is asked for, or read from standard input",
+      hint: "use ITEM=FILE; a value itself is prompted for, or read from standard input",
       cause: error,
     });
   }
@@ -65,7 +65,7 @@ export function generated(source: string): [string, Uint8Array] {
   const text = rest.length === 0 ? String(DEFAULT_PASSWORD_LENGTH) : rest.join("=");
   const length = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (length < MIN_PASSWORD_LENGTH || length > MAX_PASSWORD_LENGTH) {
-    throw new SignetError("usage", "the length of a generated value is from 8 to 1024", {
+    throw new SignetError("usage", "the length of a generated value must be from 8 to 1024", {
       hint: "such as --generate password=40",
     });
   }
@@ -75,11 +75,11 @@ export function generated(source: string): [string, Uint8Array] {
 /** @throws SignetError usage, io, secret-invalid */
 export function tlsPair(cert: string | undefined, key: string | undefined): [string, Uint8Array][] {
   if (cert === undefined || key === undefined) {
-    throw new SignetError("usage", "--tls-cert and --tls-key need each other");
+    throw new SignetError("usage", "--tls-cert and --tls-key must be used together");
   }
   const [certificate, privateKey] = [readBytes(cert), readBytes(key)];
-  const parsed = parsePem(cert, "is no PEM certificate", () => new X509Certificate(certificate));
-  const fits = parsePem(key, "is no PEM private key, or is locked with a passphrase", () =>
+  const parsed = parsePem(cert, "is not a PEM certificate", () => new X509Certificate(certificate));
+  const fits = parsePem(key, "is not a PEM private key, or is encrypted with a passphrase", () =>
     parsed.checkPrivateKey(createPrivateKey(privateKey)),
   );
   if (!fits) {

@@ -34,7 +34,7 @@ export interface Input {
  */
 export async function readInputs(names: readonly string[], expected: string): Promise<Input[]> {
   const inputs: Input[] = [];
-  const prompt = `reading ${expected} from standard input, up to ${END_OF_INPUT}`;
+  const prompt = `reading ${expected} from standard input, end with ${END_OF_INPUT}`;
   let stdinRead = false;
   for (const name of names.length === 0 ? ["-"] : names) {
     if (name === "-") {

@@ -25,7 +25,7 @@ async function ask<T>(question: Record<string, unknown>): Promise<T> {
     return answers["answer"] as T;
   } catch (error) {
     if (error instanceof Error && /^(ExitPromptError|AbortPromptError)$/.test(error.name)) {
-      throw new SignetError("cancelled", "given up; nothing was changed");
+      throw new SignetError("cancelled", "cancelled; no changes made");
     }
     throw error;
   }
@@ -48,7 +48,7 @@ export async function askHidden(message: string, check: Check = () => null): Pro
     const pasted = watchForLines();
     const answer = await ask<string>({ ...question, validate: accepts(check) });
     if (!(await pasted())) return answer;
-    say("several lines were pasted, and one would be taken: name a file that holds them");
+    say("multi-line paste ignored: name a file that contains the text");
   }
 }
 

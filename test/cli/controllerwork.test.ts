@@ -71,7 +71,7 @@ it("one that stays away is given up after sixty times", async () => {
     1,
     60,
     "signet: error: the controller cannot verify: status 503\n" +
-      "signet: hint: its log tells more; run this again once it answers\n",
+      "signet: hint: see its log; run this again once it responds\n",
   ]);
 });
 
@@ -81,7 +81,7 @@ it.for([
     'signet: hint: you need permission to "create" services/proxy of sealed-secrets-controller in namespace kube-system\n',
   ],
   [400, ""],
-  [500, "signet: hint: its log tells more; run this again once it answers\n"],
+  [500, "signet: hint: see its log; run this again once it responds\n"],
 ] as const)("status %i is told at once, with what helps", async ([refusal, hint]) => {
   refusals = [refusal];
   const { status, stderr } = await verify();

@@ -45,7 +45,7 @@ function signet(...args: readonly string[]): {
   return { status: ran.status, stdout: ran.stdout.toString(), stderr: ran.stderr.toString() };
 }
 
-const SKIPPED = "app/data: skipped, it cannot be read, and Git ignores it";
+const SKIPPED = "app/data: skipped, because it cannot be read and Git ignores it";
 
 it.each([["data/\n"], ["/app/data\n"], ["app/*\n!app/service.yaml\n"]])(
   "is skipped, and said, if Git ignores it: %j",
@@ -67,7 +67,7 @@ it.each([
   writeFileSync(join(folder, "app/local.yaml"), "kind: SealedSecret\n", { mode: 0 });
   const { status, stdout, stderr } = signet(...args);
   expect([status, stderr]).toEqual([0, expect.stringContaining(SKIPPED)]);
-  expect(stderr).toContain("app/local.yaml: skipped, it cannot be read, and Git ignores it");
+  expect(stderr).toContain("app/local.yaml: skipped, because it cannot be read and Git ignores it");
   expect(stdout).toMatch(/"skipped": 2\b/);
   expect(stdout).toMatch(/"otherFiles": 2\b/);
 });

@@ -110,8 +110,8 @@ describe("signet new", () => {
     await terminal.waitFor("url has a value already");
     terminal.type("\u007f".repeat(3) + ENTER);
     const screen = await ended(terminal, 0);
-    expect(screen).toMatch(/^signet: dev\/shop\/db\.yaml: sealed for dev under SHA256:/m);
-    expect(screen).toMatch(/^signet: prod\/shop\/db\.yaml: sealed for prod under SHA256:/m);
+    expect(screen).toMatch(/^signet: dev\/shop\/db\.yaml: sealed for dev with key SHA256:/m);
+    expect(screen).toMatch(/^signet: prod\/shop\/db\.yaml: sealed for prod with key SHA256:/m);
     for (const part of ["correct", "hörse", "battery"]) {
       expect(terminal.written()).not.toContain(part);
     }
@@ -230,7 +230,7 @@ describe("signet new", () => {
     await terminal.answer("Name of a value:", `key${ENTER}`);
     await terminal.answer("Value of key:", ENTER);
     await terminal.answer("key:", "-----BEGIN\rbattery-staple\r-----END\r");
-    await terminal.waitFor("signet: several lines were pasted");
+    await terminal.waitFor("signet: multi-line paste ignored");
     await terminal.answer("key:", `one line${ENTER}`);
     await terminal.answer("Name of another value", ENTER);
     await ended(terminal, 0);
@@ -252,7 +252,7 @@ describe("values that are asked for", () => {
     const path = await place.seal("dev", "db", { a: "1", b: "2" });
     const terminal = start(["set", path, "b", "c"]);
     await terminal.answer("Value of b:", ENTER);
-    await terminal.waitFor("empty: type it, or press Ctrl-C");
+    await terminal.waitFor("empty: type a value, or press Ctrl-C");
     terminal.type(`battery${ENTER}`);
     await terminal.answer("Value of c:", ` staple ${ENTER}`);
     expect(await ended(terminal, 0)).toContain(
@@ -362,7 +362,7 @@ describe("signet edit", () => {
     );
     const screen = await edit(path, editor, 0);
     expect(screen).toMatch(
-      /^signet: dev\/shop\/db\.yaml: shop\/db: set a, e; unset b; renamed c to see, sealed for dev under SHA256:.{8}$/m,
+      /^signet: dev\/shop\/db\.yaml: shop\/db: set a, e; unset b; renamed c to see, sealed for dev with key SHA256:.{8}$/m,
     );
     expect(await place.open(path)).toEqual({
       db: { a: "battery", see: "3", d: "4", e: "staple" },

@@ -487,7 +487,7 @@ describe("verify --live", () => {
     ],
     [
       { [PROD]: "sealing", [DEV]: "unconfirmed" },
-      `nobody confirmed the key ${DEV} of dev: whoever put it there may read what is sealed with this certificate; run "signet cert refresh dev" [certificate-unconfirmed]`,
+      `the key ${DEV} of dev is unconfirmed: whoever added it may be able to read what is sealed with this certificate; run "signet cert refresh dev" [certificate-unconfirmed]`,
     ],
     [
       { [PROD]: "sealing", [DEV]: "compromised" },
@@ -613,7 +613,7 @@ describe("re-sealing by a controller that takes the object apart", () => {
     }));
     const { status, stderr } = await reseal(path);
     expect(stderr).toContain(
-      "shop/db: cannot re-seal: the controller's answer does not fit what was asked",
+      "shop/db: cannot re-seal: the controller's answer does not match the request",
     );
     expect(status).toBe(1);
     expect(place.read(path)).toBe(before);

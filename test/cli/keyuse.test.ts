@@ -82,8 +82,8 @@ describe("what still needs a key", () => {
   it("is each file with a value under it, counted", () => {
     const files = [file("a", "prod", "old", "old", "new"), file("b", "prod", "old")];
     expect(blockersOf(inventory(files), "prod", "old")).toEqual([
-      "a: 2 values under it",
-      "b: 1 value under it",
+      "a: 2 values sealed with it",
+      "b: 1 value sealed with it",
     ]);
     expect(blockersOf(inventory(files), "prod", "unused")).toEqual([]);
   });
@@ -105,8 +105,8 @@ describe("what still needs a key", () => {
   it("may be a file in the place of another cluster, or of none", () => {
     const files = [file("a", "test", "old"), file("b", null, "old"), file("c", null, "test")];
     expect(blockersOf(inventory(files), "prod", "old")).toEqual([
-      "a: 1 value under it",
-      "b: 1 value under it",
+      "a: 1 value sealed with it",
+      "b: 1 value sealed with it",
     ]);
   });
 });

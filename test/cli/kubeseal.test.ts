@@ -84,7 +84,7 @@ const SEALED = /^A[A-Za-z0-9+/]{300,}=*$/;
 it("warns of a certificate whose key is too short, and seals all the same", async () => {
   const cert = resolve("test/fixtures/short-cert.pem");
   const { status, stdout, stderr } = await kubeseal([...VALUE, "--cert", cert], "x");
-  const told = `warning: ${cert}: the certificate's key has 1024 bits only, and may be broken; ask for a longer one\n`;
+  const told = `warning: ${cert}: the certificate's key has 1024 bits, which is too short: it could be broken; ask for a longer one\n`;
   expect([status, stderr]).toEqual([0, told]);
   expect(stdout.length).toBeGreaterThan(150);
 });
@@ -127,7 +127,7 @@ describe("a certificate's address", () => {
     const { status, stdout, stderr } = await kubeseal([...VALUE, "--cert", `${url}/cert.pem`], "x");
     expect([status, stderr]).toEqual([
       0,
-      `warning: ${url}/cert.pem is fetched without TLS: who can change it on its way can read what you seal\n`,
+      `warning: ${url}/cert.pem is fetched without TLS: anyone who can change the traffic can read what you seal\n`,
     ]);
     expect(stdout).toMatch(SEALED);
   });
@@ -140,7 +140,7 @@ describe("a certificate's address", () => {
     const refused = await kubeseal([...VALUE, ...cert], "x", env);
     expect([refused.status, refused.stdout]).toEqual([1, ""]);
     expect(refused.stderr).toContain(
-      `error: ${url}/cert.pem: the certificate is ${fingerprint}, not the one that was asked for\n`,
+      `error: ${url}/cert.pem: the certificate is ${fingerprint}, which does not match the expected fingerprint\n`,
     );
   });
 

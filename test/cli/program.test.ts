@@ -48,7 +48,7 @@ describe("a certificate by its address", () => {
     const url = await serve((_request, response) => response.end(pem));
     const { status, stdout, stderr } = await signet(["seal", "--cert", url, "secret.yaml"]);
     expect(stderr).toBe(
-      `signet: warning: ${url} is fetched without TLS: who can change it on its way can read what you seal\n`,
+      `signet: warning: ${url} is fetched without TLS: anyone who can change the traffic can read what you seal\n`,
     );
     expect(stdout).toContain("kind: SealedSecret");
     expect(status).toBe(0);
@@ -196,7 +196,7 @@ describe("a certificate's validity", () => {
     writeFileSync(join(folder, "soon.pem"), certificatePem);
     const { status, stderr } = await signet(["seal", "--cert", "soon.pem", "secret.yaml"]);
     expect(stderr).toBe(
-      "signet: warning: soon.pem: the certificate expires in 10 days; get the next one in time\n",
+      "signet: warning: soon.pem: the certificate expires in 10 days; fetch the next one before then\n",
     );
     expect(status).toBe(0);
   });

@@ -127,7 +127,7 @@ describe("a drill", () => {
     const before = await place.signet(["verify", "--strict"]);
     expect([before.status, before.stdout]).toEqual([
       3,
-      expect.stringContaining("nobody has tried yet to recover the keys of dev"),
+      expect.stringContaining("recovery has not been tested yet for dev"),
     ]);
     const done = await drill("--cluster", "dev", "--record");
     expect([done.status, done.stdout]).toEqual([
@@ -183,7 +183,7 @@ describe("a drill", () => {
             file: "prod/shop/db.yaml",
             object: "shop/db",
             item: "password",
-            reason: "there is no recovery file of this key",
+            reason: "no recovery file found for this key",
           },
         ],
       },
@@ -210,7 +210,7 @@ describe("a drill", () => {
     const { status, stdout } = await drill("--cluster", "dev");
     expect([status, stdout]).toEqual([
       3,
-      expect.stringContaining("does not open with these identities, or is damaged"),
+      expect.stringContaining("cannot be opened with these identities, or is damaged"),
     ]);
   });
 });
@@ -265,7 +265,7 @@ describe("a quorum", () => {
     const alone = await place.signet(["unseal", path, "--recovery-identity", "../id.key"]);
     expect([alone.status, alone.stderr]).toEqual([
       1,
-      expect.stringContaining("it takes 2 shares, and there are 1"),
+      expect.stringContaining("2 shares are required, but there are only 1"),
     ]);
     const args = ["keys", "shares", "--cluster", "dev", "--recovery-identity", "../ben.key"];
     const { stdout: shares } = await place.signet(args);

@@ -130,12 +130,12 @@ describe("a backup", () => {
     const wrong = await attempt(`${restore} --identity other.txt`);
     expect([wrong.status, wrong.stderr]).toEqual([
       1,
-      "signet: error: r.age: does not open: another passphrase or identity, or damaged\n",
+      "signet: error: r.age: cannot be opened: wrong passphrase or identity, or damaged\n",
     ]);
     const none = await attempt(restore);
     expect([none.status, none.stderr]).toEqual([
       2,
-      expect.stringContaining("this backup is locked for age recipients"),
+      expect.stringContaining("this backup is encrypted for age recipients"),
     ]);
   });
 
@@ -208,7 +208,7 @@ describe("a forged backup", () => {
     const swapped = await attempt("signet verify --live");
     expect([swapped.status, swapped.stdout]).toEqual([
       3,
-      expect.stringContaining(`nobody confirmed the key ${fingerprint} of prod`),
+      expect.stringContaining(`the key ${fingerprint} of prod is unconfirmed`),
     ]);
     await repository.sh("mv old.pem certificates/prod.pem && signet verify --live");
 

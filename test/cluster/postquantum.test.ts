@@ -334,7 +334,7 @@ describe("a repository for two clusters", { concurrent: false }, () => {
     const refused = await repository.attempt("signet cert refresh");
     expect([refused.status, refused.stderr]).toEqual([
       1,
-      expect.stringContaining("has no post-quantum key, and an earlier one has"),
+      expect.stringContaining("has no post-quantum key, but an earlier one has"),
     ]);
     await repository.sh("signet cert refresh --allow-rsa-only && signet reseal --algorithm rsa");
     await repository.commit("keys of one half");

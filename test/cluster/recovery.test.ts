@@ -221,7 +221,7 @@ describe("a cluster that is lost", () => {
     const drill = "signet keys drill --cluster prod --recovery-identity";
     const alone = await repository.attempt(`${drill} ../carl.key`);
     expect(alone.status).toBe(3);
-    expect(alone.stdout).toContain("it takes 2 shares, and there are 1");
+    expect(alone.stdout).toContain("2 shares are required, but there are only 1");
     await repository.sh(
       "signet keys shares --cluster prod --recovery-identity ../anna.key -w ../anna.shares",
     );

@@ -141,7 +141,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     ]);
     expect(keys[1]?.fingerprint).toBe(before[0]?.fingerprint);
     expect(keys[1]?.blockedBy).toEqual([
-      "prod/shop/db.yaml: 2 values under it",
+      "prod/shop/db.yaml: 2 values sealed with it",
       "2 values in 1 SealedSecret of the cluster under it",
     ]);
     await repository.commit("prod: the new certificate");
@@ -152,7 +152,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     const retire = `signet keys retire ${old?.fingerprint ?? ""} --cluster prod`;
     const { status, stderr } = await repository.attempt(retire);
     expect(status).toBe(3);
-    expect(stderr).toContain("prod/shop/db.yaml: 2 values under it");
+    expect(stderr).toContain("prod/shop/db.yaml: 2 values sealed with it");
   });
 
   it("is re-sealed by the controller, line by line, and says then that the old key is safe", async () => {
@@ -194,7 +194,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     const { status, stdout } = await repository.attempt("signet diff --exit-code");
     expect(status).toBe(3);
     expect(stdout).toMatch(
-      /^prod shop\/db \(prod\/shop\/db.yaml\)\n {2}~ password {2}sealed anew, under SHA256:\S+\n$/,
+      /^prod shop\/db \(prod\/shop\/db.yaml\)\n {2}~ password {2}re-sealed, key SHA256:\S+\n$/,
     );
     // The values themselves are told apart with a key, by a keyed hash.
     const compare = "signet diff --recovery-key keys.age";
@@ -204,7 +204,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     const asked = await repository.attempt(compare);
     expect([asked.status, asked.stderr]).toEqual([
       2,
-      expect.stringContaining("there is nobody to ask for the passphrase"),
+      expect.stringContaining("cannot prompt for the passphrase: standard input is not a terminal"),
     ]);
     const told = await repository.sh(`SIGNET_PASSPHRASE_FILE=passphrase ${compare}`);
     expect(told).toContain("  ~ password  another value than the Secret has\n");
@@ -216,10 +216,10 @@ describe("a repository of sealed files", { concurrent: false }, () => {
   it("tells who changed what under which key, and rolls back by git revert", async () => {
     const log = await repository.sh("signet log prod/shop/db.yaml");
     expect(log.match(/^ {2}[-+~] .*$/gm)?.map((line) => line.replace(/, under .*/, ""))).toEqual([
-      "  ~ password  sealed anew",
-      "  ~ password  sealed anew",
-      "  ~ username  sealed anew",
-      "  ~ password  sealed anew",
+      "  ~ password  re-sealed",
+      "  ~ password  re-sealed",
+      "  ~ username  re-sealed",
+      "  ~ password  re-sealed",
       "  + password  new",
       "  + username  new",
     ]);

@@ -655,5 +655,5 @@ add("--raw --cert cert.pem --scope cluster-wide --cert-fingerprint SHA256:none",
   stdin: "x",
   differs: "fingerprint",
   status: 1,
-  says: /not the one that was asked for/,
+  says: /does not match the expected fingerprint/,
 });
