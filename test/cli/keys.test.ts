@@ -133,7 +133,7 @@ it("a list of keys marks those that are too short", async () => {
   };
   const { stdout } = await keys("list");
   expect(stdout.split("\n").filter((line) => line.includes("bits"))).toEqual([
-    "short has 1024 bits only, and may be broken: `signet keys rotate`, then `signet reseal`.",
+    "short has only 1024 bits, and may be broken: run `signet keys rotate`, then `signet reseal`.",
   ]);
   expect(stdout).not.toContain("ALGORITHMS");
 });
@@ -158,7 +158,7 @@ describe("a backup", () => {
   it("holds the key from before 2019 too, which the new cluster then finds by its label", async () => {
     there = [keySecret("sealed-secrets-key", KEYS.dev), keySecret("newer", KEYS.prod, "active")];
     const { stderr } = await backup();
-    expect(stderr).toBe(`${where()}signet: all.age: holds 2 sealing keys\n`);
+    expect(stderr).toBe(`${where()}signet: all.age: contains 2 sealing keys\n`);
     there = [];
     await restore("--no-wait");
     expect(there.map(({ metadata }) => [metadata.name, metadata.labels?.[KEY_LABEL]])).toEqual([
@@ -172,8 +172,8 @@ describe("a backup", () => {
     there = [{ ...broken, data: {} }, keySecret("whole", KEYS.dev, "active")];
     const { status, stderr } = await backup();
     expect(stderr).toBe(
-      `${where()}signet: warning: kube-system/broken: data: the Secret has no tls.key; it is left out\n` +
-        "signet: all.age: holds 1 sealing key\n",
+      `${where()}signet: warning: kube-system/broken: data: the Secret has no tls.key; skipped\n` +
+        "signet: all.age: contains 1 sealing key\n",
     );
     expect(status).toBe(0);
     there = [{ ...broken, data: {} }];
@@ -200,7 +200,7 @@ describe("a list of key Secrets in plain text", () => {
     const printed = `${JSON.stringify({ apiVersion: "v1", kind: "List", items: items.map(asPrinted) }, null, 2)}\n`;
     place.write("main.key", `${printed}---\n${list(dev)}`);
     const { status, stderr } = await keys("restore", "main.key", "--yes", "--no-wait");
-    expect(stderr).toContain("signet: warning: main.key: holds private keys in plain text");
+    expect(stderr).toContain("signet: warning: main.key: contains private keys in plain text");
     expect(status).toBe(0);
     expect(
       there.map(({ metadata: { name, labels, annotations } }) => [
@@ -234,7 +234,7 @@ describe("a restore", () => {
     there = [keySecret("one", KEYS.dev, "retired")];
     const { status, stderr } = await restore();
     expect(stderr).toContain(
-      'signet: warning: one: the controller opens nothing with it, as its label in the cluster is "retired"',
+      'signet: warning: one: the controller does not use it, as its label in the cluster is "retired"',
     );
     expect(stderr).toContain("signet: one: already exists (SHA256:");
     expect(status).toBe(0);
@@ -313,7 +313,7 @@ describe("a backup that somebody else made", () => {
         },
       ],
     ]);
-    expect(stderr).toMatch(/one +active +opens only/);
+    expect(stderr).toMatch(/one +active +can only open/);
     expect(stderr).toContain("signet: seals now: none\n");
   });
 
@@ -343,7 +343,7 @@ describe("a backup that somebody else made", () => {
       0,
       { [CONFIRMED_ANNOTATION]: DEV, [RESTORED_ANNOTATION]: DEV },
     ]);
-    expect(stderr).toMatch(/one +active +may seal/);
+    expect(stderr).toMatch(/one +active +can seal/);
     expect(stderr).toContain(`signet: will seal: ${DEV}\n`);
   });
 
@@ -393,11 +393,11 @@ describe("adopting a key", () => {
   });
 
   it.each([
-    ["by name where nobody sees the key", "theirs", "active", "--yes needs the whole fingerprint"],
-    ["where nobody is asked", "", "active", "and this change was not confirmed"],
+    ["by name where nobody sees the key", "theirs", "active", "--yes requires the full fingerprint"],
+    ["where nobody is asked", "", "active", "so this change must be confirmed with --yes"],
     ["that is retired", "", "retired", 'its label is "retired"'],
     ["that is compromised", "", "compromised", "it is marked as compromised"],
-    ["that is not there", PROD, "active", "no key is meant by"],
+    ["that is not there", PROD, "active", "no key matches"],
   ])("is refused for one %s", async (what, named, state, words) => {
     there = [inCluster(state)];
     const yes = what.includes("asked") ? [] : ["--yes"];
@@ -406,7 +406,7 @@ describe("adopting a key", () => {
     expect(stderr).toContain(words);
   });
 
-  it("is taken back, and then the key opens only", async () => {
+  it("is taken back, and then the key can only open", async () => {
     const secret = inCluster();
     there = [
       {
@@ -460,7 +460,7 @@ describe("a place that signet.yaml chose", () => {
     ]) {
       const { status, stderr } = await keys(...args, "--cluster", "dev");
       expect([args[0], status, requests]).toEqual([args[0], 2, []]);
-      expect(stderr).toContain(`signet.yaml chose the place: ${flags}\n`);
+      expect(stderr).toContain(`signet.yaml sets the cluster or controller, which must be confirmed: ${flags}\n`);
       expect(stderr).toMatch(/^signet: cluster http:\/\/127\.0\.0\.1:\d+ \(context /);
     }
     expect(existsSync(join(place.folder, "new.age"))).toBe(false);

@@ -463,7 +463,7 @@ describe("a proxy", () => {
     expect(refused).toContain(`${named} HTTPS_PROXY: the proxy refused with status 502\n`);
     expect(gone).toContain(`${named} HTTPS_PROXY: connection refused (ECONNREFUSED)\n`);
     expect(ofCluster).toContain(`${named} the cluster's proxy-url: connection refused`);
-    expect(gone).toContain('it is that of context "a", cluster "a", user "a" of config;');
+    expect(gone).toContain('this address is from context "a", cluster "a", user "a" of config;');
   });
 });
 

@@ -195,10 +195,10 @@ describe("a forged backup", () => {
     const unasked = await attempt(restore);
     expect([unasked.status, unasked.stderr]).toEqual([
       2,
-      expect.stringContaining("these keys were not confirmed"),
+      expect.stringContaining("these keys must be confirmed with --yes"),
     ]);
     const { stderr } = await repository.attempt(`${restore} --yes`);
-    expect(stderr).toMatch(/forged +active +opens only/);
+    expect(stderr).toMatch(/forged +active +can only open/);
     expect(stderr).toContain(`seals now: ${before ?? ""}\nsignet: will seal: the same key\n`);
     expect([await sealing(), await stateOf(fingerprint)]).toEqual([before, "unconfirmed"]);
 
@@ -315,7 +315,7 @@ describe("killed at any moment", () => {
     }
     expect(kills).toBeGreaterThan(2);
     await repository.sh("signet reseal && signet status && signet verify --live");
-    expect(await repository.sh("signet reseal")).toContain("Every value is under");
+    expect(await repository.sh("signet reseal")).toContain("Every value is sealed with");
     const left = await repository.attempt("grep -rl hunter2 . 2>/dev/null");
     expect(left.stdout).toBe("");
   });

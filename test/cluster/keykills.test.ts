@@ -119,8 +119,9 @@ async function putBack(state: State): Promise<void> {
   }
 }
 
-/** The state that a controller with these flags comes to. */
+/** The state that a controller with these flags comes to from nothing. */
 async function stateAfter(flags: string[], keys: number): Promise<State> {
+  await putBack([]);
   const controller = await start(plane, flags);
   await untilServed(controller);
   for (let made = 1; made < keys; made++) {

@@ -160,7 +160,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     expect(summary).toContain("## Re-sealed: 2 values in 1 file");
     expect(await repository.sh("git diff --numstat")).toBe("3\t3\tprod/shop/db.yaml\n");
     expect(await repository.sh("signet reseal")).toMatch(
-      /^Every value is under its cluster's newest key\. Files: \d+ read\.\n$/,
+      /^Every value is sealed with its cluster's newest key\. Files: \d+ read\.\n$/,
     );
     // Not yet: the cluster itself has the old version until the agent syncs.
     expect((await liveStatus()).keys[1]?.safe).toBe(false);

@@ -329,7 +329,7 @@ describe("wrapped keys", () => {
       await expose(controller);
       await plane.waitFor("a wrapped key", async () => (await certificateOf(controller)) !== old);
       expect(await repository.sh("signet keys")).toContain(
-        "1 key in plain text: `signet keys wrap`",
+        "1 key stored in plain text: run `signet keys wrap`",
       );
       expect((await repository.attempt("signet keys wrap")).stderr).toContain("1 key wrapped");
       expect(await plain()).toEqual([]);

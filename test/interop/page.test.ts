@@ -533,7 +533,7 @@ describe("from the controller", () => {
 
   it("it says that it needs HTTPS where it came without", async () => {
     await page.open(await serve(requireBed("a page that is not local")));
-    expect(await textOf("#trouble")).toContain("came over plain HTTP");
+    expect(await textOf("#trouble")).toContain("was loaded over plain HTTP");
   });
 
   it("is in the package and in each program, as it is built", () => {

@@ -216,7 +216,7 @@ function defineList(command: Command): void {
     .action(async (flags: Flags<{ readonly format: FactFormat }>) => {
       const { runKeysList } = await import("./list.ts");
       const format = flags.json ? "json" : flags.format;
-      await runKeysList({ format, ...keyPlace(flags) });
+      await runKeysList({ ...keyPlace(flags), format });
     });
 }
 
