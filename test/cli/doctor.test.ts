@@ -74,7 +74,7 @@ it("says which Kubernetes, controller and keys it found", async () => {
     expect(words).toEqual([
       "one|API server|ok||Kubernetes v1.34.1",
       "one|controller|ok||kube-system/sealed-secrets-controller: version 0.1.0, 1 key",
-      "one|certificate|ok||is of the key that the controller seals with",
+      "one|certificate|ok||matches the key that the controller seals with",
       "two|API server|ok||Kubernetes v1.34.1",
       "two|controller|ok||kube-system/sealed-secrets-controller: version 0.1.0, 1 key",
       expect.stringMatching(/^two\|certificate\|problem\|certificate-unknown\|/) as string,

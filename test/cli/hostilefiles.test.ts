@@ -312,7 +312,7 @@ describe("`git install`", () => {
     rmSync(at(".husky"), { recursive: true });
     mkdirSync(outside("hooks"));
     symlinkSync(outside("hooks"), at(".husky"));
-    const words = "core.hooksPath leads out of this repository";
+    const words = "core.hooksPath points outside of this repository";
     expectRefused(await place.signet(["git", "install"]), ".husky/pre-commit", words);
     expect(existsSync(outside("hooks/pre-commit"))).toBe(false);
     expect(readFileSync(outside(".bashrc"), "utf8")).toBe("# mine\n");

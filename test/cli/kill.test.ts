@@ -208,7 +208,7 @@ describe("kill -9", () => {
       expect(resealed).toHaveLength(count - done);
     }
     expect((await place.signet(args)).status).toBe(0);
-    expect((await place.signet(args)).stdout).toMatch(/^Every value is under/);
+    expect((await place.signet(args)).stdout).toMatch(/^Every value is sealed with/);
     const opened = await place.signet(["unseal", folder, "--recovery-key", KEYS.prod]);
     expect(opened.status, opened.stderr).toBe(0);
     const values = parseManifests(opened.stdout).map(({ value }) => {
@@ -325,7 +325,7 @@ describe("a signal that can be caught", () => {
         if (end === 0) break;
         expect(end).toBe(signal);
       }
-      expect((await place.signet(args)).stdout).toMatch(/^Every value is under/);
+      expect((await place.signet(args)).stdout).toMatch(/^Every value is sealed with/);
     },
   );
 });

@@ -229,7 +229,7 @@ describe("the API server", () => {
         sealed,
       );
       expect(Date.now() - started).toBeGreaterThanOrEqual(seconds * 1000);
-      expect(stderr).toContain(`asked too often; waiting for ${seconds} s\n`);
+      expect(stderr).toContain(`too many requests; waiting for ${seconds} s\n`);
       expect([status, posted()]).toEqual([0, 2]);
     });
 

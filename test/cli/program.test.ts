@@ -145,7 +145,7 @@ describe("the cluster's certificate", () => {
   });
 
   it.for<[number, string]>([
-    [401, "renew your login"],
+    [401, "log in again"],
     [
       403,
       'you need permission to "get" the service sealed-secrets-controller in namespace kube-system',

@@ -97,7 +97,7 @@ describe("the recovery file of a key", () => {
     const refused = await place.signet(["unseal", path, "--recovery-identity", "../id.key"]);
     expect([refused.status, refused.stderr]).toEqual([
       1,
-      expect.stringContaining("holds another key than its name says"),
+      expect.stringContaining("holds a different key than its name says"),
     ]);
   });
 
@@ -132,7 +132,7 @@ describe("a drill", () => {
     const done = await drill("--cluster", "dev", "--record");
     expect([done.status, done.stdout]).toEqual([
       0,
-      "dev: 2 of 2 values in 1 SealedSecret would come back, with 1 of 1 key\n",
+      "dev: 2 of 2 values in 1 SealedSecret can be recovered, with 1 of 1 key\n",
     ]);
     expect((await place.signet(["verify", "--strict"])).status).toBe(0);
     const record = `${FOLDER}/last-drill.json`;
@@ -244,7 +244,7 @@ describe("a quorum", () => {
     const former = await unseal();
     expect([former.status, former.stderr]).toEqual([
       1,
-      expect.stringContaining("the shares are of another time"),
+      expect.stringContaining("the shares are out of date"),
     ]);
     const [mixed = ""] = before.split("\n");
     place.write("../shares", `${mixed}\n${after.split("\n")[1] ?? ""}\n`);
@@ -252,7 +252,7 @@ describe("a quorum", () => {
     const combined = await place.signet(["keys", "combine", "../shares"]);
     expect([combined.status, combined.stderr]).toEqual([
       1,
-      expect.stringContaining("not of one set"),
+      expect.stringContaining("from different sets"),
     ]);
   });
 

@@ -103,7 +103,7 @@ describe("a drill with wrapped keys", () => {
     const { status, stdout, stderr } = await drill();
     expect([status, stdout, stderr]).toEqual([
       0,
-      "dev: 2 of 2 values in 1 SealedSecret would come back, with 1 of 1 key\n",
+      "dev: 2 of 2 values in 1 SealedSecret can be recovered, with 1 of 1 key\n",
       "",
     ]);
     expect(stdout + stderr).not.toMatch(/hunter2|PRIVATE KEY/);
@@ -126,7 +126,7 @@ describe("a drill with wrapped keys", () => {
     const none = await place.signet(["keys", "drill", "--wrapped-key", "keys/dev"]);
     expect([none.status, none.stderr]).toEqual([
       expect.any(Number),
-      expect.stringContaining("--wrapped-key needs --kms-provider"),
+      expect.stringContaining("--wrapped-key requires --kms-provider"),
     ]);
     const half = await place.signet([
       ...["keys", "drill", "--wrapped-key", "keys/dev", "--kms-provider", "transit"],

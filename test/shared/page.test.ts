@@ -194,7 +194,7 @@ describe("a sealed file", () => {
     if (place === undefined) throw new Error("nothing is sealed");
     for (const [changes, message] of [
       [{}, "nothing to change"],
-      [{ unset: ["password"] }, "no item would be left"],
+      [{ unset: ["password"] }, "no items would be left"],
       [{ rename: new Map([["password", "not a name"]]) }, "name of an item"],
       [{ set: valuesOf(ITEMS) }, "choose the cluster"],
     ] as const) {
