@@ -21,6 +21,8 @@ export interface CertificateOptions extends ClusterOptions {
   readonly certFingerprint?: string;
   /** False to ignore the environment for both. */
   readonly certFromEnvironment?: boolean;
+  /** True to ask the controller, whose published certificates may be a moment older. */
+  readonly fromController?: boolean;
   /** What to seal with: `hybrid` or `rsa`; by default what the certificate prefers. */
   readonly algorithm?: string;
 }
@@ -77,9 +79,9 @@ function fromEnvironment(name: string): string | undefined {
   return process.env[`SIGNET_${name}`] || process.env[`SEALED_SECRETS_${name}`] || undefined;
 }
 
-async function certificateOfCluster(options: ClusterOptions): Promise<FoundCertificate> {
+async function certificateOfCluster(options: CertificateOptions): Promise<FoundCertificate> {
   const { findPublished } = await import("./publishedcertificate.ts");
-  const published = await findPublished(options);
+  const published = options.fromController === true ? null : await findPublished(options);
   if (published !== null && typeof published !== "string") return published;
   const { fetchFromController, withFailures } = await import("./controller.ts");
   try {

@@ -353,7 +353,9 @@ describe("a controller that hangs", () => {
       (await podsOf(cluster)).some((pod) => pod.metadata.name === name && probe(pod));
     await plane.waitFor("readiness to end", () => seen((pod) => !isReady(pod)));
     // By the other one.
-    expect((await plane.request("GET", CERTIFICATE)).text).toBe(certificate);
+    await plane.waitFor("the other one to answer", async () => {
+      return (await plane.request("GET", CERTIFICATE)).text === certificate;
+    });
     const restarted = ({ status }: Pod): boolean =>
       (status.containerStatuses?.[0]?.restartCount ?? 0) === 1;
     await plane.waitFor("a new start", () => seen((pod) => restarted(pod) && isReady(pod)));
@@ -401,6 +403,8 @@ describe("a node that is lost", () => {
       return alive.length === 2 && alive;
     });
     expect(rest.map(({ metadata }) => metadata.name)).not.toContain(name);
-    expect((await plane.request("GET", CERTIFICATE)).text).toBe(certificate);
+    await plane.waitFor("the other one to answer", async () => {
+      return (await plane.request("GET", CERTIFICATE)).text === certificate;
+    });
   });
 });

@@ -207,6 +207,8 @@ async function newestCertificate(keys: ClusterKeys, options: ResealOptions): Pro
   const { certificate } = await findCertificate({
     ...projectClusterOptions(cluster, options),
     certFromEnvironment: false,
+    // It seals with its newest key, which it may not have published yet.
+    fromController: true,
   });
   return certificate;
 }
