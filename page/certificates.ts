@@ -47,7 +47,7 @@ const DAY_MS = 24 * 3600 * 1000;
 /** As `signet` warns. */
 const SOON_DAYS = 30;
 
-export type ValidityState = "valid" | "ends-soon" | "expired" | "not-yet";
+type ValidityState = "valid" | "ends-soon" | "expired" | "not-yet";
 
 export interface CertificateFacts {
   readonly state: ValidityState;

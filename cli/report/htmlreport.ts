@@ -9,7 +9,7 @@ import { STYLE } from "./reportstyle.ts";
 /** A text, or one with a tone that a reader should notice. */
 export type Cell = string | { readonly text: string; readonly tone: "good" | "warn" | "bad" };
 
-export interface ReportTable {
+interface ReportTable {
   readonly head: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
 }

@@ -263,7 +263,9 @@ export function checkNotOfOther(
     throw new SignetError(
       "certificate-invalid",
       `the controller that answers for ${cluster.name} has the key of ${name}`,
-      { hint: "check that context and url in signet.yaml, or --context, point to the right cluster" },
+      {
+        hint: "check that context and url in signet.yaml, or --context, point to the right cluster",
+      },
     );
   }
 }

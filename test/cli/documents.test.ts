@@ -231,11 +231,17 @@ describe("the whole", () => {
 
   it("has every document and every source file in the architecture overview, and no other", () => {
     const page = readFileSync("docs/architecture.md", "utf8");
-    const files = ["shared", "host", "cli", "controller", "library", "page", "build", "release"].flatMap(
-      (folder) =>
-        readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) =>
-          join(folder, path),
-        ),
+    const files = [
+      "shared",
+      "host",
+      "cli",
+      "controller",
+      "library",
+      "page",
+      "build",
+      "release",
+    ].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => join(folder, path)),
     );
     // The functions of templates are a family, and declarations of others' modules are not ours.
     const isShown = (path: string): boolean =>

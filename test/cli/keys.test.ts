@@ -393,7 +393,12 @@ describe("adopting a key", () => {
   });
 
   it.each([
-    ["by name where nobody sees the key", "theirs", "active", "--yes requires the full fingerprint"],
+    [
+      "by name where nobody sees the key",
+      "theirs",
+      "active",
+      "--yes requires the full fingerprint",
+    ],
     ["where nobody is asked", "", "active", "so this change must be confirmed with --yes"],
     ["that is retired", "", "retired", 'its label is "retired"'],
     ["that is compromised", "", "compromised", "it is marked as compromised"],
@@ -460,7 +465,9 @@ describe("a place that signet.yaml chose", () => {
     ]) {
       const { status, stderr } = await keys(...args, "--cluster", "dev");
       expect([args[0], status, requests]).toEqual([args[0], 2, []]);
-      expect(stderr).toContain(`signet.yaml sets the cluster or controller, which must be confirmed: ${flags}\n`);
+      expect(stderr).toContain(
+        `signet.yaml sets the cluster or controller, which must be confirmed: ${flags}\n`,
+      );
       expect(stderr).toMatch(/^signet: cluster http:\/\/127\.0\.0\.1:\d+ \(context /);
     }
     expect(existsSync(join(place.folder, "new.age"))).toBe(false);

@@ -114,7 +114,8 @@ describe("where all namespaces are served", () => {
     expect(failed).toBeInstanceOf(WorldError);
     expect(failed).toMatchObject({
       failure: "refused",
-      message: "the API server returned 403 Forbidden; it takes permission to list and watch namespaces",
+      message:
+        "the API server returned 403 Forbidden; it takes permission to list and watch namespaces",
     });
   });
 });

@@ -299,7 +299,8 @@ describe("a certificate with a post-quantum key, in a page", () => {
     return JSON.parse(output.toString()) as { envelope?: string; value?: string }[];
   }
 
-  const labelOf = (scope: keyof typeof LABELS): string => Buffer.from(LABELS[scope]).toString("base64");
+  const labelOf = (scope: keyof typeof LABELS): string =>
+    Buffer.from(LABELS[scope]).toString("base64");
 
   it("is read as Node reads it, and refused with a bit of the second key changed", async () => {
     const { spki, notBefore, notAfter, ...rest } = parseCertificate(both.certificatePem);

@@ -81,9 +81,7 @@ export async function runKeysBackup(options: BackupOptions): Promise<void> {
     throw new SignetError(
       "key-invalid",
       `no sealing key found in namespace ${options.controllerNamespace}`,
-      {
-        hint: "set --controller-namespace to the namespace of the controller",
-      },
+      { hint: "set --controller-namespace to the namespace of the controller" },
     );
   }
   const facts = keys.map(({ secret, key }) => ({

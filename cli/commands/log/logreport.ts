@@ -48,7 +48,7 @@ export function reportOfFile(file: string, entries: readonly LogEntry[], shallow
 }
 
 /** A value that was once sealed with a key. */
-export interface ExposedValue {
+interface ExposedValue {
   readonly cluster: string | null;
   readonly file: string;
   readonly name: string | null;
