@@ -142,7 +142,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     expect(keys[1]?.fingerprint).toBe(before[0]?.fingerprint);
     expect(keys[1]?.blockedBy).toEqual([
       "prod/shop/db.yaml: 2 values sealed with it",
-      "2 values in 1 SealedSecret of the cluster under it",
+      "2 values in 1 SealedSecret in the cluster need it",
     ]);
     await repository.commit("prod: the new certificate");
   });
@@ -215,7 +215,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
 
   it("tells who changed what under which key, and rolls back by git revert", async () => {
     const log = await repository.sh("signet log prod/shop/db.yaml");
-    expect(log.match(/^ {2}[-+~] .*$/gm)?.map((line) => line.replace(/, under .*/, ""))).toEqual([
+    expect(log.match(/^ {2}[-+~] .*$/gm)?.map((line) => line.replace(/, key .*/, ""))).toEqual([
       "  ~ password  re-sealed",
       "  ~ password  re-sealed",
       "  ~ username  re-sealed",
@@ -250,7 +250,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
     expect([restored.status, restored.stderr]).toEqual([
       0,
       expect.stringMatching(
-        /: created [\s\S]*2 keys of prod\.age; the controller holds 1 of them\n$/,
+        /: created [\s\S]*2 keys from prod\.age; the controller has loaded 1 of them\n$/,
       ),
     ]);
     await shop({ password: "correct-horse", username: "admin" });
@@ -281,7 +281,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
       return stdout.includes("not synced") ? stdout : undefined;
     });
     expect(told).toMatch(
-      /\n {2}1 SealedSecret of the cluster not synced:\n {4}shop\/broken: \w+: .+\n/,
+      /\n {2}1 SealedSecret in the cluster not synced:\n {4}shop\/broken: \w+: .+\n/,
     );
   });
 });
