@@ -107,7 +107,7 @@ describe("signet new", () => {
     await terminal.answer("Value of url in prod:", ENTER);
     await terminal.answer("url in prod:", `battery-prod${ENTER}`);
     await terminal.answer("Name of another value", `url${ENTER}`);
-    await terminal.waitFor("url has a value already");
+    await terminal.waitFor("url already has a value");
     terminal.type("\u007f".repeat(3) + ENTER);
     const screen = await ended(terminal, 0);
     expect(screen).toMatch(/^signet: dev\/shop\/db\.yaml: sealed for dev with key SHA256:/m);
@@ -309,7 +309,7 @@ describe("a passphrase", () => {
     const args = ["unseal", path, "--recovery-key", "keys.age", "-w", "opened.yaml"];
     const wrong = start(args);
     await wrong.answer("Passphrase of keys.age:", `battery${ENTER}`);
-    expect(await ended(wrong, 1)).toContain("signet: error: keys.age: does not open");
+    expect(await ended(wrong, 1)).toContain("signet: error: keys.age: cannot be opened: wrong passphrase or identity");
     expect(existsSync(join(place.folder, "opened.yaml"))).toBe(false);
     const terminal = start(args);
     await terminal.answer("Passphrase of keys.age:", `battery-staple${ENTER}`);
@@ -423,7 +423,7 @@ describe("signet edit", () => {
       "makes the editor fail",
       () => process.exit(1),
       130,
-      "error: the editor ended with 1; nothing",
+      "error: the editor ended with status 1; no changes made",
     ],
   ])("changes nothing where the text %s", async ([, step, status, words]) => {
     const path = await place.seal("dev", "db", { a: "1" });
@@ -472,7 +472,7 @@ describe("signet edit", () => {
     const [first, second, third] = place.seen();
     expect(first?.text).not.toContain("ERROR");
     expect(second?.text).toMatch(
-      /^# ERROR: shop\/db: b: stands for a sealed value that does not exist/,
+      /^# ERROR: shop\/db: b: refers to a sealed value that does not exist/,
     );
     expect(second?.text).toContain("a: 'battery'");
     expect(third?.text).toMatch(/^# ERROR: /);
@@ -547,7 +547,7 @@ describe("signet edit", () => {
     );
     await edit(path, editor, 130);
     const lines = place.seen()[1]?.text.split("\n") ?? [];
-    expect(lines[0]).toMatch(/^# ERROR: line 11: shop\/db: the name before the colon is not valid/);
+    expect(lines[0]).toMatch(/^# ERROR: line 11: shop\/db: invalid item name/);
     expect(lines[0]).not.toMatch(/battery|staple/);
     expect(lines[10]).toBe("  battery staple: x");
   });
@@ -591,7 +591,7 @@ describe("signet edit", () => {
       () => process.exit(1),
     );
     await edit(path, editor, 130);
-    expect(place.seen()[1]?.text).toMatch(/^# ERROR: .*no item would be left/);
+    expect(place.seen()[1]?.text).toMatch(/^# ERROR: .*this would remove the last item/);
   });
 
   it("never quotes a value in an error", async () => {
@@ -646,8 +646,8 @@ describe("signet edit", () => {
       (text) => text.replace("<sealed: a>", "staple"),
       () => undefined,
     )}`;
-    expect(await edit(path, again, 130)).toContain("given up");
-    expect(place.seen().at(-1)?.text).toMatch(/^# ERROR: someone else changed a in the file/);
+    expect(await edit(path, again, 130)).toContain("cancelled; no changes made");
+    expect(place.seen().at(-1)?.text).toMatch(/^# ERROR: a was changed in the file/);
     expect(place.read(path)).not.toBe(after);
     expect(await place.open(path)).toEqual({ db: { a: "1", b: "other" } });
   });
@@ -883,7 +883,7 @@ describe("signet keys", () => {
 
   it("asks whether the place is right that signet.yaml chose, and changes nothing without a yes", async () => {
     const terminal = adopt("--cluster", "dev");
-    await terminal.answer("signet.yaml chose --context evil: is that the right place?", ENTER);
+    await terminal.answer("signet.yaml sets --context evil: is that correct?", ENTER);
     expect(await ended(terminal, 130)).toContain("cancelled; no changes made");
     expect(confirmed).toEqual([]);
   });
@@ -894,12 +894,12 @@ describe("signet keys", () => {
     await ended(refused, 130);
     expect(confirmed).toEqual([]);
     const taken = adopt("--cluster", "dev");
-    await taken.answer("signet.yaml chose --context evil: is that the right place?", `y${ENTER}`);
+    await taken.answer("signet.yaml sets --context evil: is that correct?", `y${ENTER}`);
     await taken.answer(
       "Is SHA256:sF0o2O4SI/nHj+qTJS5S4963770Dgl+21EkWXIvYbF4 your key?",
       `y${ENTER}`,
     );
-    expect(await ended(taken, 0)).toContain("theirs: may seal");
+    expect(await ended(taken, 0)).toContain("theirs: can seal");
     expect(confirmed).toHaveLength(1);
   });
 });

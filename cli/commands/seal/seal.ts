@@ -45,12 +45,12 @@ Sealing needs only a certificate. It is the first of: --cert; the certificate of
 sets for the path; $SIGNET_CERT or $SEALED_SECRETS_CERT; the one that the cluster's controller returns.
 
 The scope of a value says where it can be opened:
-  strict          only with the same name in the same namespace (the default)
+  strict          with the same name and namespace (default)
   namespace-wide  with any name in the same namespace
-  selector        with any name in the namespaces whose labels match --selector; anyone who can label
-                  namespaces can extend it
+  selector        in the namespaces that --selector matches
   cluster-wide    anywhere in the cluster
-The manifest can set the scope with an annotation, which --scope overrides.
+Anyone who can label namespaces can extend the scope "selector". The manifest can set the scope with an
+annotation, which --scope overrides.
 
 Example:
   $ signet cert fetch > cert.pem

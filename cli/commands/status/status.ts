@@ -56,7 +56,7 @@ The key of each value comes from the stamp that sealing writes to an annotation,
 certificates, and with --live from each cluster's controller. The states are:
   current  sealed with the newest key
   stale    sealed with an older key
-  unknown  without a stamp, or without a cluster to compare with
+  unknown  without a stamp, or with no cluster to ask
   wrong    has a problem, which is listed below the table
 
 If several clusters have the same SealedSecret, with the same items in the same state, the copies share a row. If
