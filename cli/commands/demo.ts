@@ -7,14 +7,14 @@ import { delimiter, dirname, join, parse } from "node:path";
 import { runShell } from "../../host/shell.ts";
 import { samePlace, statIfThere } from "../../host/readfile.ts";
 import { SignetError } from "../../shared/errors.ts";
+import { styled } from "../terminal/line.ts";
+import { printLines, printResult } from "../terminal/results.ts";
 
 export function define(command: Command): void {
   command
     .usage("")
     .description("Run through everything once, step by step, with a folder in place of a cluster.")
-    .action(() => {
-      runDemo();
-    });
+    .action(runDemo);
 }
 
 interface Step {
@@ -114,19 +114,23 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Runs the demo and removes its folder. @throws SignetError if a step fails */
-function runDemo(): void {
+async function runDemo(): Promise<void> {
   const programs = folderOfPrograms();
   const folder = mkdtempSync(join(tmpdir(), "signet-demo-"));
   try {
     const env = prepare(folder, programs);
-    process.stdout.write(`Everything below runs in ${folder}, which is removed at the end.\n`);
+    await printLines([`Everything below runs in ${folder}, which is removed at the end.`]);
     const startedMs = Date.now();
-    for (const [index, step] of STEPS.entries()) runStep(step, index + 1, folder, env);
+    for (const [index, step] of STEPS.entries()) await runStep(step, index + 1, folder, env);
     const seconds = Math.round((Date.now() - startedMs) / 1000);
-    process.stdout.write(
-      `\n${styled("bold", `That was the whole cycle, in ${seconds} s.`)} On a cluster, Argo CD, Flux or kubectl applies the\n` +
-        "same SealedSecrets, and the controller does the rest: see README.md.\n",
-    );
+    await printLines([
+      "",
+      [
+        styled(`That was the whole cycle, in ${seconds} s.`, "bold"),
+        " On a cluster, Argo CD, Flux or kubectl applies the",
+      ],
+      "same SealedSecrets, and the controller does the rest: see README.md.",
+    ]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -177,18 +181,23 @@ function withoutShell(cause: Error): SignetError {
   });
 }
 
-function runStep(step: Step, number: number, folder: string, env: NodeJS.ProcessEnv): void {
-  process.stdout.write(`\n${styled("bold", `--- ${number}. ${step.title}`)}\n`);
+async function runStep(
+  step: Step,
+  number: number,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  await printLines(["", [styled(`--- ${number}. ${step.title}`, "bold")]]);
   let printed = "";
   for (const line of step.lines) {
-    process.stdout.write(`${styled("command", `$ ${line}`)}\n`);
+    await printLines([[styled(`$ ${line}`, "cyan")]]);
     const run = runShell(line, { cwd: folder, env });
     if (run.error !== undefined) throw withoutShell(run.error);
     // Log lines of the controller are shown only if something fails.
     const said = run.stderr.split("\n").filter((each) => each.startsWith("signet: "));
     printed = run.stdout;
-    process.stdout.write(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);
-    for (const each of said) process.stdout.write(`${styled("message", each)}\n`);
+    await printResult(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);
+    await printLines(said.map((each) => [styled(each, "dim")]));
     if (run.status !== 0) {
       process.stderr.write(run.stderr);
       throw new SignetError("io", `demo step ${number} failed: ${line}`);
@@ -197,12 +206,4 @@ function runStep(step: Step, number: number, folder: string, env: NodeJS.Process
   if (step.shows !== undefined && printed.trim() !== step.shows) {
     throw new SignetError("io", `demo step ${number} did not print the expected output`);
   }
-}
-
-const STYLES = { bold: "1", command: "36", message: "2" } as const;
-
-/** Colors text on a terminal; see https://no-color.org. */
-function styled(style: keyof typeof STYLES, text: string): string {
-  const hasColour = process.stdout.isTTY && !process.env["NO_COLOR"];
-  return hasColour ? `\x1b[${STYLES[style]}m${text}\x1b[0m` : text;
 }

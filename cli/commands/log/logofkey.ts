@@ -21,7 +21,7 @@ import { warn } from "../../terminal/messages.ts";
 import { type FactFormat, printFacts } from "../../terminal/facts.ts";
 import type { Line } from "../../terminal/line.ts";
 import { table } from "../../terminal/table.ts";
-import { reportOfKey } from "./logreport.ts";
+import { type ExposedValue, reportOfKey } from "./logreport.ts";
 
 export interface LogOptions {
   /** A fingerprint, or the beginning of one. */
@@ -33,22 +33,6 @@ export interface LogOptions {
   readonly format: FactFormat;
   /** A file for a report. */
   readonly html?: string;
-}
-
-/** A value that was once sealed with the key. */
-interface Exposed {
-  readonly cluster: string | null;
-  /** Its current file, or its last. */
-  readonly file: string;
-  /** Null outside of a SealedSecret. */
-  readonly name: string | null;
-  readonly item: string;
-  /** The first commit that has it. */
-  readonly commit: string;
-  readonly author: string;
-  readonly date: string;
-  /** Whether HEAD has this ciphertext, another one for the item, or no such item. */
-  readonly now: "still under it" | "re-sealed since" | "not in HEAD";
 }
 
 interface Place {
@@ -157,7 +141,7 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   const { ciphertexts } = history;
   const tested = await Promise.all(ciphertexts.map(isUnder));
   const exposedOf = exposing(top);
-  const ciphertextsTested = (result: boolean | null): Exposed[] =>
+  const ciphertextsTested = (result: boolean | null): ExposedValue[] =>
     ciphertexts.filter((_, index) => tested[index] === result).map(exposedOf);
   const [found, unknown] = [ciphertextsTested(true), ciphertextsTested(null)];
   const loose = unknown.filter(({ name }) => name === null);
@@ -206,7 +190,7 @@ export async function logOfKey(paths: readonly string[], options: LogOptions): P
   }
 }
 
-function tableOf(found: readonly Exposed[], width?: number): Line[] {
+function tableOf(found: readonly ExposedValue[], width?: number): Line[] {
   const rows = found.map(({ cluster, name, item, now, date, commit, file }) => [
     cluster ?? "-",
     name ?? "-",
@@ -220,11 +204,11 @@ function tableOf(found: readonly Exposed[], width?: number): Line[] {
   return found.length === 0 ? [] : [...table([head, ...rows], width), ""];
 }
 
-function countItems(found: readonly Exposed[]): number {
+function countItems(found: readonly ExposedValue[]): number {
   return new Set(found.map(({ file, name, item }) => `${file}\n${name ?? ""}\n${item}`)).size;
 }
 
-function keyWords(found: readonly Exposed[], unstamped: number, isAll: boolean): string[] {
+function keyWords(found: readonly ExposedValue[], unstamped: number, isAll: boolean): string[] {
   const items = countItems(found);
   const has = isAll ? "can read all of them" : "can read them, and maybe more";
   const lines = [
@@ -239,7 +223,7 @@ function keyWords(found: readonly Exposed[], unstamped: number, isAll: boolean):
   return lines;
 }
 
-function algorithmWords(found: readonly Exposed[], algorithm: string): string[] {
+function algorithmWords(found: readonly ExposedValue[], algorithm: string): string[] {
   const items = countItems(found);
   const name = algorithm === RSA ? "RSA" : algorithm;
   if (items === 0) return [`No values were found that were sealed with ${name}.`];
@@ -259,7 +243,7 @@ function readingLine({ commits, files, otherFiles }: History): string {
 }
 
 /** The facts to report about a ciphertext. */
-function exposing(top: string): (found: FoundCiphertext) => Exposed {
+function exposing(top: string): (found: FoundCiphertext) => ExposedValue {
   const project = findProject();
   const current = headItems(top);
   return ({ ciphertext, places, name, commit, author, date }) => {

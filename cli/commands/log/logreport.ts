@@ -47,16 +47,20 @@ export function reportOfFile(file: string, entries: readonly LogEntry[], shallow
   };
 }
 
-/** A value that was once sealed with a key. */
-interface ExposedValue {
+/** A value that was once sealed with the key. */
+export interface ExposedValue {
   readonly cluster: string | null;
+  /** Its current file, or its last. */
   readonly file: string;
+  /** Null outside of a SealedSecret. */
   readonly name: string | null;
   readonly item: string;
+  /** The first commit that has it. */
   readonly commit: string;
   readonly author: string;
   readonly date: string;
-  readonly now: string;
+  /** Whether HEAD has this ciphertext, another one for the item, or no such item. */
+  readonly now: "still under it" | "re-sealed since" | "not in HEAD";
 }
 
 export interface KeyHistory {
