@@ -71,6 +71,8 @@ export interface KeysWiring extends KeyChangesWiring {
   readonly recovery?: RecoveryConfigMaps | undefined;
   /** Where keys are wrapped; null if nowhere. */
   readonly keyService: KeyService | null;
+  /** Tells this cluster from others; "" without a Lease. */
+  readonly leaseUid?: () => string;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   /** Called after the set of keys has changed. */
@@ -110,12 +112,18 @@ export function keyDueInMs(
 /**
  * Returns the name of the key Secret that follows `predecessor`. Replicas that create a key at the
  * same time choose the same name, so the API server accepts only the first. `attempt`: increment it
- * if the name is taken.
+ * if the name is taken. `leaseUid`: keeps the first keys of two clusters from having one name, as a
+ * wrapped key can be restored under its own name only.
  * @internal for its test
  */
-export function keyName(prefix: string, predecessor: SealingKey | null, attempt = 0): string {
-  const fingerprint = predecessor?.fingerprint ?? "first";
-  const hash = createHash("sha256").update(`${prefix} ${fingerprint} ${attempt}`).digest();
+export function keyName(
+  prefix: string,
+  predecessor: SealingKey | null,
+  attempt = 0,
+  leaseUid = "",
+): string {
+  const former = predecessor?.fingerprint ?? `first${leaseUid}`;
+  const hash = createHash("sha256").update(`${prefix} ${former} ${attempt}`).digest();
   return prefix + letters(hash.subarray(0, 5));
 }
 
@@ -432,7 +440,7 @@ export class ClusterKeys {
       // Anyone who may create Secrets here can take every name that is derived from a fingerprint.
       const name =
         attempt < NAME_TRIES
-          ? keyName(prefix, predecessor, attempt)
+          ? keyName(prefix, predecessor, attempt, this.#wiring.leaseUid?.())
           : prefix + letters(randomBytes(RANDOM_LENGTH));
       if (!isPublished) await this.#publish(pair, name, guard);
       isPublished = true;

@@ -322,6 +322,7 @@ export class ClusterParts {
         now,
         clock,
         guard: this.lease.guard,
+        leaseUid: () => this.lease.uid,
         ledBefore: () => this.lease.ledBefore,
         sealedBefore: () => this.lease.sealedBefore,
         onSealingKeyChange: (reason) => {
@@ -433,7 +434,10 @@ function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined
   return flags.allNamespaces ? undefined : [own];
 }
 
-type Election = Pick<Lease, "held" | "createdAt" | "ledBefore" | "sealedBefore" | "guard" | "run">;
+type Election = Pick<
+  Lease,
+  "held" | "uid" | "createdAt" | "ledBefore" | "sealedBefore" | "guard" | "run"
+>;
 
 /** A single replica, which always leads. */
 function withoutElection(lead: () => void): Election {
@@ -442,6 +446,7 @@ function withoutElection(lead: () => void): Election {
     ledBefore: false,
     createdAt: undefined,
     sealedBefore: undefined,
+    uid: "",
     guard: () => undefined,
     run: () => {
       lead();

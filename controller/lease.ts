@@ -93,6 +93,11 @@ export class Lease {
     return Number(leaseTransitions) > 1;
   }
 
+  /** Of the Lease, which every replica of this cluster sees and no other cluster has; "" without one. */
+  get uid(): string {
+    return text(metadataOf(this.#record ?? {})["uid"]);
+  }
+
   /** When a replica first led here; undefined without a Lease. The API server sets it. */
   get createdAt(): Date | undefined {
     const created = Date.parse(text(metadataOf(this.#record ?? {})["creationTimestamp"]));

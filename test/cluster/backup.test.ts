@@ -113,7 +113,7 @@ describe("a backup", () => {
     const { status, stderr } = await attempt(`${line} --kubeconfig ${poor}`);
     expect(status).toBe(1);
     expect(stderr).toMatch(
-      /error: cannot list the sealing keys in kube-system: .*403[\s\S]*hint: your account/,
+      /error: cannot list the sealing keys in kube-system: .*403[\s\S]*hint: the kubeconfig's user has no permission/,
     );
   });
 

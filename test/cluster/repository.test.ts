@@ -207,7 +207,7 @@ describe("a repository of sealed files", { concurrent: false }, () => {
       expect.stringContaining("cannot prompt for the passphrase: standard input is not a terminal"),
     ]);
     const told = await repository.sh(`SIGNET_PASSPHRASE_FILE=passphrase ${compare}`);
-    expect(told).toContain("  ~ password  another value than the Secret has\n");
+    expect(told).toContain("  ~ password  differs from the Secret\n");
     await repository.sh("git checkout -q prod");
     expect(await repository.sh(`SIGNET_PASSPHRASE_FILE=passphrase ${compare}`)).toBe("");
     await repository.sh("rm keys.age");

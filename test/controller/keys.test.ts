@@ -38,6 +38,12 @@ describe("a new key Secret's name", () => {
     const names = [null, madeAt(0)].flatMap((key) => [0, 1, 2].map((n) => keyName("p", key, n)));
     expect(new Set(names).size).toBe(6);
   });
+
+  it("is another in every cluster for the first key, whose name a wrapped key of a backup may have", () => {
+    const [here, there] = ["one", "other"].map((uid) => keyName("p", null, 0, uid));
+    expect(here).not.toBe(there);
+    expect(keyName("p", madeAt(0), 0, "one")).toBe(keyName("p", madeAt(0), 0, "other"));
+  });
 });
 
 describe("what a replica does about the Lease", () => {

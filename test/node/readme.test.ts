@@ -41,7 +41,7 @@ const PASSPHRASE = `a passphrase of some length${ENTER}`;
 /** What a person answers to what a command asks. */
 const ANSWERS: readonly (readonly [RegExp, ...(readonly [string, string])[]])[] = [
   [/^signet keys backup/, ["Passphrase", PASSPHRASE], ["Repeat", PASSPHRASE]],
-  [/^signet keys restore/, ["Passphrase of keys.age:", PASSPHRASE], ["Put 1 key", `y${ENTER}`]],
+  [/^signet keys restore/, ["Passphrase of keys.age:", PASSPHRASE], ["Restore 1 key", `y${ENTER}`]],
   [
     /^signet new db -n shop --cluster all$/,
     ["Type:", ENTER],

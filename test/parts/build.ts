@@ -110,6 +110,12 @@ interface Recipe {
   make: (directory: string) => Promise<void>;
 }
 
+/** Nobody debugs these programs: without the tables for that the compiler takes a tenth less time. */
+const GO_SETTINGS = {
+  GOWORK: "off",
+  GOFLAGS: `${process.env.GOFLAGS ?? ""} -gcflags=all=-dwarf=false`.trim(),
+};
+
 const partsFolder = (name: string): string => resolve(process.cwd(), "test/parts", name);
 
 async function goBuild(
@@ -121,14 +127,14 @@ async function goBuild(
   const args = ["build", "-buildvcs=false", "-trimpath", "-ldflags", `-s -w${ldflags}`];
   await run("go", [...args, "-o", output, target], {
     cwd: partsFolder(folder),
-    env: { GOWORK: "off", ...(isStatic ? { CGO_ENABLED: "0" } : {}) },
+    env: { ...GO_SETTINGS, ...(isStatic ? { CGO_ENABLED: "0" } : {}) },
   });
 }
 
 /** Builds `cmd/PROGRAM` of a published module, with the dependencies that the module itself pins. */
 async function goInstall(module: string, program: string, directory: string): Promise<void> {
   const [path = "", version = ""] = module.split("@");
-  const env = { GOBIN: directory, GOWORK: "off" };
+  const env = { ...GO_SETTINGS, GOBIN: directory };
   await run("go", ["install", `${path}/cmd/${program}@${version}`], { env });
 }
 
@@ -528,7 +534,7 @@ const RECIPES: Recipe[] = [
     needs: "go",
     version: LOCAL_KMS,
     make: async (directory) => {
-      await run("go", ["install", LOCAL_KMS], { env: { GOBIN: directory, GOWORK: "off" } });
+      await run("go", ["install", LOCAL_KMS], { env: { ...GO_SETTINGS, GOBIN: directory } });
     },
   },
   {

@@ -219,7 +219,7 @@ function lostValue(
       ? "none of the given keys opens it, and it does not name its key"
       : isHeld
         ? "it is damaged, or was sealed for another name or namespace"
-        : (reasons.get(fingerprint) ?? "the repository has no certificate of its key");
+        : (reasons.get(fingerprint) ?? NOT_HELD);
   return { file, object: name, item, fingerprint: fingerprint ?? null, reason };
 }
 

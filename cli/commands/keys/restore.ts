@@ -74,8 +74,13 @@ export async function runKeysRestore(
   options: RestoreOptions,
 ): Promise<void> {
   const { dryRun, adopt } = options;
-  const { file, text } = await source(named, options);
+  const { file, text, isLocked } = await source(named, options);
   const backup = chosenConfirmed(readBackup(text, file, options.controllerNamespace), adopt);
+  if (!isLocked && !backup.every(({ secret }) => isWrapped(secret))) {
+    warn(
+      `${file}: contains private keys in plain text: encrypt them with \`signet keys backup\`, and delete this file`,
+    );
+  }
   await confirmPlace(options);
   const cluster = await readClusterKeys(options);
   const plan = planned(backup, cluster);
@@ -108,11 +113,16 @@ export async function runKeysRestore(
   say(`${count(plan.length, "key")} from ${file}${held}`);
 }
 
-/** The key Secrets to restore, and their source. @throws SignetError */
-async function source(
-  named: string | undefined,
-  options: RestoreOptions,
-): Promise<{ readonly file: string; readonly text: string }> {
+interface Source {
+  readonly file: string;
+  /** The key Secrets. */
+  readonly text: string;
+  /** Whether the file is encrypted. */
+  readonly isLocked: boolean;
+}
+
+/** What to restore, and where it is. @throws SignetError */
+async function source(named: string | undefined, options: RestoreOptions): Promise<Source> {
   const { passphraseFile, identity, recoveryIdentity, projectCluster } = options;
   if (recoveryIdentity.length === 0) {
     if (named !== undefined) return readNamedBackup(named, { passphraseFile, identity });
@@ -129,13 +139,13 @@ async function source(
   const { keysByIdentity } = await import("../../repository/recoveredkeys.ts");
   const recovered = await keysByIdentity(project, recoveryIdentity, projectCluster);
   const text = recovered.map((each) => each.text ?? "").join("\n---\n");
-  return { file: recoveryPath(project, projectCluster, ""), text };
+  return { file: recoveryPath(project, projectCluster, ""), text, isLocked: true };
 }
 
 async function readNamedBackup(
   file: string,
   { passphraseFile, identity }: { passphraseFile: string | undefined; identity: readonly string[] },
-): Promise<{ readonly file: string; readonly text: string }> {
+): Promise<Source> {
   const bytes = readBytes(file);
   const text =
     plainList(bytes) ??
@@ -143,12 +153,7 @@ async function readNamedBackup(
       ...(passphraseFile === undefined ? {} : { passphraseFile }),
       ...(identity.length === 0 ? {} : { identity }),
     }));
-  if (!isLockedBackup(bytes)) {
-    warn(
-      `${file}: contains private keys in plain text: encrypt them with \`signet keys backup\`, and delete this file`,
-    );
-  }
-  return { file, text };
+  return { file, text, isLocked: isLockedBackup(bytes) };
 }
 
 function factsOf({ key: { secret, key }, there }: PlannedKey, dryRun: boolean) {

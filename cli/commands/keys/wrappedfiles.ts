@@ -43,7 +43,7 @@ export async function openWrappedFiles(
       } catch (error) {
         // An unavailable service says nothing about the key.
         if (!(error instanceof SignetError) || error.code === "network") throw error;
-        reasons.set(fingerprint, `${service.describe()}: ${error.message}`);
+        reasons.set(fingerprint, error.message);
       }
     }
   }
