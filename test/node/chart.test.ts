@@ -1,10 +1,11 @@
 // The chart and the image on real nodes: who the pods are, what a kubelet does for them, what becomes
 // of a Secret in an application, and what clients notice of it all.
+import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MERGE } from "../cluster/controlplane.ts";
 import { readSecret, sealed, untilData, untilVerdict } from "../cluster/objects.ts";
 import { runToEnd } from "../cluster/program.ts";
-import { addAccount } from "../cluster/signet.ts";
+import { addAccount, addTenant } from "../cluster/signet.ts";
 import { RECIPIENT } from "../interop/helm.ts";
 import { type RealCluster, startRealCluster } from "./cluster.ts";
 import { controllerImage } from "./images.ts";
@@ -23,6 +24,7 @@ import {
 
 const SHOP = "shop";
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/signet-controller`;
+const PROXIERS = `/apis/rbac.authorization.k8s.io/v1/namespaces/${NAMESPACE}/rolebindings/sealed-secrets-controller-service-proxier`;
 
 const MAY_NOT = { namespace: SHOP, name: "may-not" };
 
@@ -300,6 +302,38 @@ describe("clients of the Service, all the while", () => {
     const { failures, answers: count } = await load.stop();
     expect(failures).toEqual([]);
     console.log(`${count} requests of clients, none refused or failed`);
+  });
+});
+
+describe("a person without permission for the service proxy", () => {
+  it("gets the report on keys, and a value checked, by a port-forward of a kubelet", async () => {
+    const { plane } = cluster;
+    const rule = (resources: string[], ...verbs: string[]) => ({
+      apiGroups: [""],
+      resources,
+      verbs,
+    });
+    const rules = [
+      rule(["services"], "get"),
+      rule(["pods"], "list"),
+      rule(["pods/portforward"], "get", "create"),
+    ];
+    const token = await addTenant(plane, { namespace: NAMESPACE, name: "forward", rules });
+    // As where serviceProxier.subjects is empty; the next upgrade of the release restores it.
+    expect((await plane.request("DELETE", PROXIERS)).status).toBe(200);
+    const env = { KUBECONFIG: await plane.kubeconfig({ token }) };
+    const signet = (program: string, args: string[], stdin = "") =>
+      runToEnd([process.execPath, resolve(`dist/${program}.cjs`), ...args], { stdin, env });
+    const keys = await signet("signet", ["keys", "--json", "-v"]);
+    expect(keys.stderr).toContain("the controller answers by the port-forward");
+    expect(JSON.parse(keys.stdout)).toMatchObject({ keys: [{ state: "sealing" }] });
+    const declared = { namespace: SHOP, name: "x", stringData: { a: "b" } };
+    const valid = await signet(
+      "kubeseal",
+      ["--validate"],
+      JSON.stringify(await sealed(certificate, declared)),
+    );
+    expect(valid).toEqual({ status: 0, stdout: "", stderr: "" });
   });
 });
 
