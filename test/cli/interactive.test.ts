@@ -309,7 +309,9 @@ describe("a passphrase", () => {
     const args = ["unseal", path, "--recovery-key", "keys.age", "-w", "opened.yaml"];
     const wrong = start(args);
     await wrong.answer("Passphrase of keys.age:", `battery${ENTER}`);
-    expect(await ended(wrong, 1)).toContain("signet: error: keys.age: cannot be opened: wrong passphrase or identity");
+    expect(await ended(wrong, 1)).toContain(
+      "signet: error: keys.age: cannot be opened: wrong passphrase or identity",
+    );
     expect(existsSync(join(place.folder, "opened.yaml"))).toBe(false);
     const terminal = start(args);
     await terminal.answer("Passphrase of keys.age:", `battery-staple${ENTER}`);
