@@ -130,7 +130,8 @@ describe("Sandbox", () => {
     );
     all.push(say(lossOf(render(sandbox, "honest")), "honest"));
     await Promise.all(all);
-    expect(order.indexOf("honest")).toBe(1);
+    // At most behind the one that began before it was asked for.
+    expect(order.indexOf("honest")).toBeLessThanOrEqual(1);
   });
 
   it("cancels what runs and what waits when it closes", async () => {
