@@ -4,7 +4,7 @@ import { ENCODED_SECRET } from "./encodedtexts.ts";
 
 /**
  * A key `kind`, or an alias that may stand for it, and the line on which its value begins. Line ends
- * and comments may come in between.
+ * and comments may separate them.
  */
 const KIND_KEY =
   /(?:\bkind["']?|(?<=^|[\s,{[])\*[^\s,[\]{}]+)\s*(?:(?<comment>#)|:\s*(?<line>[^\n]*))/gm;

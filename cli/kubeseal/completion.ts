@@ -69,9 +69,9 @@ function zsh(): string {
           ? "_files"
           : `(${words})`;
     const value = takesValue ? `:value:${action}` : "";
-    const told = quoted(usage.replaceAll(/[[\]:\\]/g, "\\$&"));
+    const shown = quoted(usage.replaceAll(/[[\]:\\]/g, "\\$&"));
     return namesOf(name)
-      .map((flag) => `    '${flag}[${told}]${value}'`)
+      .map((flag) => `    '${flag}[${shown}]${value}'`)
       .join(" \\\n");
   });
   return `#compdef kubeseal
@@ -94,8 +94,8 @@ function fish(): string {
           ? " -r"
           : ` -x -a '${words}'`;
     const letter = short === undefined || short === name ? "" : ` -s ${short}`;
-    const told = usage.replaceAll(/[\\']/g, "\\$&");
-    return `complete -c kubeseal -l ${name}${letter}${value} -d '${told}'\n`;
+    const shown = usage.replaceAll(/[\\']/g, "\\$&");
+    return `complete -c kubeseal -l ${name}${letter}${value} -d '${shown}'\n`;
   });
   return lines.join("");
 }
