@@ -234,7 +234,7 @@ let compiled;
 try {
   compiled = readFileSync(file("${name}.cache"));
 } catch {}
-// V8 refuses what another version of it compiled, and compiles anew.
+// V8 refuses what another version of it compiled, and compiles again.
 const core = compile("${name}.js", compiled);
 const modules = core.runInThisContext();
 const define = Object.defineProperty;

@@ -71,7 +71,7 @@ export function tell(told: Told): PartReport {
       ...all.flatMap(([program, each]) => otherChecks(told, program, each)),
     ],
     notes: [
-      "From the API server's answer to a change of a SealedSecret until a watch tells of the Secret with the new values.",
+      "From the API server's answer to a change of a SealedSecret until a watch reports the Secret with the new values.",
       `A change that took more than ${GIVE_UP_MS / 1000} s counts as ${GIVE_UP_MS / 1000} s.`,
       "Every second tenant's Secret has an item that a template makes.",
       `A controller that ends, or takes more than ${MEMORY_CEILING_MB} MB, is started again at once.`,

@@ -111,7 +111,7 @@ async function times(
   return took;
 }
 
-const TASKS = { edited: "edited Secret put back", deleted: "deleted Secret put back" } as const;
+const TASKS = { edited: "edited Secret restored", deleted: "deleted Secret restored" } as const;
 
 function tell(count: number, outcomes: ReadonlyMap<string, Outcome>): PartReport {
   const kinds = Object.keys(TASKS) as (keyof typeof TASKS)[];

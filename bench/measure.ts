@@ -17,7 +17,7 @@ export interface Bench {
   readonly minutes: number | undefined;
   /** The Node versions to run our programs with; each is compared with the Go original. */
   readonly nodes: readonly NodeProgram[];
-  /** A copy of dist/ from the start of the run, so that a build in between has no effect. */
+  /** A copy of dist/ from the start of the run, so that a build during the run has no effect. */
   readonly programs: string;
   /** Temporary folder of this run. */
   readonly scratch: string;

@@ -13,7 +13,7 @@ const FOUND = 3;
 interface Look {
   readonly args: readonly string[];
   /** The name in the report; default: the arguments. */
-  readonly told?: string;
+  readonly shown?: string;
   readonly status?: number;
   readonly hasTarget: boolean;
 }
@@ -25,9 +25,9 @@ export async function benchRepository(bench: Bench): Promise<PartReport> {
   const figures: Figure[] = [];
   const checks: Check[] = [];
   for (const look of looksAt(checkout)) {
-    const told = await benchLook(bench, checkout, look);
-    figures.push(...told.figures);
-    checks.push(...told.checks);
+    const found = await benchLook(bench, checkout, look);
+    figures.push(...found.figures);
+    checks.push(...found.checks);
   }
   const rotated = addRotated(checkout, bench.scratch);
   const resealed = await benchReseal(bench, checkout, rotated);
@@ -49,17 +49,17 @@ function looksAt({ first, clusters }: Checkout): Look[] {
     { args: ["status", "--json"], status: FOUND, hasTarget: true },
     { args: ["verify"], hasTarget: true },
     { args: ["scan"], hasTarget: true },
-    { args: ["scan", "--range", `${first}..HEAD`], told: "scan --range", hasTarget: false },
-    { args: ["log", "--key", leaked], told: "log --key", hasTarget: false },
+    { args: ["scan", "--range", `${first}..HEAD`], shown: "scan --range", hasTarget: false },
+    { args: ["log", "--key", leaked], shown: "log --key", hasTarget: false },
   ];
 }
 
 async function benchLook(
   bench: Bench,
   { folder }: Checkout,
-  { args, told = args.join(" "), status = 0, hasTarget }: Look,
+  { args, shown = args.join(" "), status = 0, hasTarget }: Look,
 ): Promise<{ figures: Figure[]; checks: Check[] }> {
-  const task = `signet ${told}`;
+  const task = `signet ${shown}`;
   bench.say(task);
   const subjects = bench.nodes.map(({ path, label }): Subject => {
     const command = [path, join(bench.programs, "signet.cjs"), ...args];

@@ -201,8 +201,8 @@ export class ClusterKeys {
   }
 
   /**
-   * Waits for wrapped keys: without them, an older key would seal, and values would not open.
-   * Unconfirmed ones are waited for only if this controller's own service has to answer.
+   * Waits for wrapped keys: without them, an older key would seal, and values would not open. Waits
+   * for unconfirmed ones only if this controller's own service has to answer.
    */
   async #untilOpen(signal: AbortSignal): Promise<void> {
     let told = 0;

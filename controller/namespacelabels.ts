@@ -78,7 +78,7 @@ export class NamespaceLabels {
     this.#watch();
   }
 
-  /** Resolves after the first list, where one is needed. With a selector, that is waited for. */
+  /** Resolves after the first list, where one is needed. With a selector, it waits for that list. */
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     this.#watch();

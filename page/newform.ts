@@ -1,6 +1,13 @@
 // The form for a new Secret.
 
-import { type Scope, SCOPES } from "../shared/sealing/scope.ts";
+import { SelectorFault } from "../shared/kubernetes/labelselector.ts";
+import {
+  bindsNamespace,
+  namespaceSelector,
+  type Scope,
+  SCOPES,
+  selectorIn,
+} from "../shared/sealing/scope.ts";
 import type { PageSettings } from "../shared/sealingpage.ts";
 import { FieldError } from "./announce.ts";
 import type { ClusterList } from "./clusterlist.ts";
@@ -32,8 +39,8 @@ export class NewForm {
       this.arrange,
     );
     this.items.add();
-    const isScope = SCOPES.some((each) => each === scope);
-    if (scope !== undefined && isScope) byId("scope", HTMLSelectElement).value = scope;
+    if (scope !== undefined) chooseScope(scope);
+    byId("scope", HTMLSelectElement).addEventListener("change", this.arrange);
     byId("type", HTMLSelectElement).addEventListener("change", () => {
       const type = byId("type", HTMLSelectElement).value;
       this.items.suggest(ITEMS_OF_TYPES[type] ?? [""]);
@@ -45,6 +52,7 @@ export class NewForm {
   readonly arrange = (): void => {
     const isOther = byId("type", HTMLSelectElement).value === "other";
     byId("other-type-field", HTMLElement).hidden = !isOther;
+    byId("selector-field", HTMLElement).hidden = !isSelectorChosen();
     byId("own-values-field", HTMLElement).hidden = !this.#hasOwnValues;
   };
 
@@ -60,7 +68,7 @@ export class NewForm {
       const first = document.querySelector<HTMLElement>(".cluster-chosen, #certificate-name");
       throw new FieldError("Choose a cluster, or add one by its certificate.", first ?? this.root);
     }
-    const scope = byId("scope", HTMLSelectElement).value as Scope;
+    const scope = readScope();
     const secret: NewSecret = {
       namespace: this.#namespace(scope),
       name: required("name", "The Secret needs a name."),
@@ -76,13 +84,42 @@ export class NewForm {
 
   #namespace(scope: Scope): string {
     const field = byId("namespace", HTMLInputElement);
-    if (scope === "cluster-wide") return field.value.trim();
+    if (!bindsNamespace(scope)) return field.value.trim();
     return required("namespace", "The Secret needs a namespace.");
   }
 
   #type(): string {
     const type = byId("type", HTMLSelectElement).value;
     return type === "other" ? required("other-type", "Name the type.") : type;
+  }
+}
+
+const isSelectorChosen = (): boolean => byId("scope", HTMLSelectElement).value === "selector";
+
+/** Shows a scope of the settings, unless it is unknown. */
+function chooseScope(scope: string): void {
+  const select = byId("scope", HTMLSelectElement);
+  const selector = selectorIn(scope as Scope);
+  if (selector !== null) {
+    select.value = "selector";
+    byId("selector", HTMLInputElement).value = selector;
+  } else if (SCOPES.some((each) => each === scope)) {
+    select.value = scope;
+  }
+}
+
+/** The chosen scope, with the selector in its canonical spelling. @throws FieldError */
+function readScope(): Scope {
+  if (!isSelectorChosen()) return byId("scope", HTMLSelectElement).value as Scope;
+  const field = byId("selector", HTMLInputElement);
+  if (field.value.trim() === "") {
+    throw new FieldError("Name the labels that the namespaces must have, such as team=a.", field);
+  }
+  try {
+    return `selector ${namespaceSelector(field.value).text}`;
+  } catch (error) {
+    if (!(error instanceof SelectorFault)) throw error;
+    throw new FieldError(`This selector ${error.message}.`, field);
   }
 }
 

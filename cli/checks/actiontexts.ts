@@ -31,7 +31,7 @@ const DEFAULT = new RegExp(
   String.raw`(?:(?<!["'.$\w])(?:default|or|else|coalesce|d(?=\())|\|\||&&|\?\?)[\s=(]*(?:[.$][\w.]*\s+)*${TEXT}`,
   "g",
 );
-/** What stands behind the name of a variable or a key, as in `getenv "NAME" "text"` and `get('name', 'text')`. */
+/** What follows the name of a variable or a key, as in `getenv "NAME" "text"` and `get('name', 'text')`. */
 const FALLBACK =
   /\b(?:getenv|get)\b["'\]]{0,2} *(?:\( *)?(["'`])[^"'`\\]+\1 *,? *(["'`])([^"'`\\]+)\2/i;
 /** These print nothing of what they are given. */
@@ -159,7 +159,7 @@ const NAMED_TEXT = new RegExp(String.raw`\b(\w+)\s*=\s*${TEXT}`, "g");
 
 /** What a pattern of Python becomes with the texts among its arguments. */
 function formatted(pattern: string, after: string): string {
-  // A key in brackets is no value.
+  // A key in brackets is not a value.
   const given = after.replace(/\[\s*(?:"[^"]*"|'[^']*')\s*\]/g, "[x]").replace(/^\s*\(/, "");
   const named = new Map(
     Array.from(given.matchAll(NAMED_TEXT), ([, name = "", ...groups]) => [name, textIn(groups)]),

@@ -35,9 +35,9 @@ export interface Checked {
   readonly command: "verify" | "scan";
   /** Such as `12 SealedSecrets in 9 files`. */
   readonly what: string;
-  /** How many files were looked at. */
+  /** How many files were checked. */
   readonly files: number;
-  /** What was looked at and what was not, for programs. */
+  /** What was checked and what was not, for programs. */
   readonly counts: Readonly<Record<string, number>>;
   /** Files without a finding. */
   readonly passed: readonly string[];
@@ -129,11 +129,11 @@ export const FORMATTERS: Record<Exclude<FindingFormat, "text" | "wide" | "name">
     findings
       .map(({ severity, file, line, message, rule, object }) => {
         const properties = { file, ...(line === undefined ? {} : { line }), title: rule };
-        const told = Object.entries(properties).map(
+        const shown = Object.entries(properties).map(
           ([key, value]) => `${key}=${escapeCommand(String(value)).replace(/[:,]/g, percent)}`,
         );
         const text = object === undefined ? message : `${object}: ${message}`;
-        return `::${severity} ${told.join(",")}::${escapeCommand(text)}\n`;
+        return `::${severity} ${shown.join(",")}::${escapeCommand(text)}\n`;
       })
       .join(""),
 

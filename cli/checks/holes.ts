@@ -36,7 +36,7 @@ function formsFor(text: string): Readonly<Record<string, readonly RegExp[]>> {
   const isLine = !text.includes("\n");
   // A script's own variables are no holes.
   const isScript = text.startsWith("#!");
-  // The tags of XML are no names.
+  // XML tags are not names.
   const isAddress = isLine && !text.includes("</") && /:\/\/|[=;]/.test(text);
   return {
     $: [VARIABLE, ...(isLine ? [COMMAND] : []), ...(isScript ? [] : [SHELL])],

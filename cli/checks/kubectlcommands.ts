@@ -1,4 +1,4 @@
-// Commands in pipelines and scripts that make a Secret of a value that stands in them.
+// Commands in pipelines and scripts that make a Secret from a value written in them.
 
 import { isHarmless } from "./placeholders.ts";
 import type { Plaintext } from "./plaintextfindings.ts";

@@ -51,7 +51,7 @@ export class Kustomized {
   placementsOf(path: string, { metadata }: SealedSecret): readonly Placement[] {
     const placements = this.#placements.get(resolve(path)) ?? [];
     if (this.isPatch(path)) return placements;
-    // What stands there with the values of a patch is judged where the patch is.
+    // Values of a patch are judged where the patch is.
     return placements.map((each) =>
       this.#namesIn(each.patches).has(metadata.name) ? { ...each, ...UNCHANGED } : each,
     );

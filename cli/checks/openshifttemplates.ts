@@ -5,7 +5,7 @@ import type { Json } from "../../shared/manifest/manifest.ts";
 import { MAX_DEPTH } from "../../shared/manifest/tree.ts";
 import { isHarmless } from "./placeholders.ts";
 
-/** A longer value is told apart from placeholders by its beginning. */
+/** A longer value is distinguished from placeholders by its beginning. */
 const MAX_VALUE = 64;
 const PARAMETER = /\$\{\{?(\w+)\}?\}/g;
 

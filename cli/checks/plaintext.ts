@@ -22,6 +22,7 @@ import {
 } from "./secretobjects.ts";
 import { withParameters } from "./openshifttemplates.ts";
 import { inJsonPatch, inPatch } from "./secretpatches.ts";
+import { inResources } from "./terraformresources.ts";
 import { mayDeclareSecret, mayHold, SECRET_WORD } from "./secretwords.ts";
 import { readLines } from "./templatelines.ts";
 import {
@@ -246,7 +247,8 @@ function within(value: Json, path: readonly string[], lineAt: LineAt, depth: num
       ? inValue(inner, below, lineAt, depth + 1)
       : within(inner, below, lineAt, depth);
   });
-  return [...inStringData(asObject(value), lineAt(path)), ...ofPatch, ...inside];
+  const resources = inResources(asObject(value) ?? {}, path, lineAt);
+  return [...inStringData(asObject(value), lineAt(path)), ...resources, ...ofPatch, ...inside];
 }
 
 function inQuote(

@@ -19,7 +19,7 @@ export interface Plaintext {
   readonly reason?: string;
 }
 
-/** What cannot be looked at, so that no value in it is known. */
+/** A part of a text that cannot be checked, so it may hold any value. */
 export function unreadable(reason: string, line: number, isTemplate = false): Plaintext {
   const severity = isTemplate ? "warning" : "error";
   return { rule: "unreadable", severity, line, object: undefined, items: [], reason };

@@ -4,7 +4,7 @@ import { ENCODED_SECRET } from "./encodedtexts.ts";
 
 /**
  * A key `kind`, or an alias that may stand for it, and the line on which its value begins. Line ends
- * and comments may come in between.
+ * and comments may separate them.
  */
 const KIND_KEY =
   /(?:\bkind["']?|(?<=^|[\s,{[])\*[^\s,[\]{}]+)\s*(?:(?<comment>#)|:\s*(?<line>[^\n]*))/gm;
@@ -52,7 +52,7 @@ export const SECRET_WORD = /(^|[^A-Za-z])Secret(List|Generator)?([^A-Za-z]|$)/m;
 export function mayHold(text: string): boolean {
   return (
     SECRET_WORD.test(text) ||
-    /secretGenerator|last-applied-configuration|stringData|\\|!/.test(text) ||
+    /secretGenerator|last-applied-configuration|stringData|"kubernetes_secret|\\|!/.test(text) ||
     (text.includes("ExternalSecret") && text.includes("template")) ||
     (text.includes("SealedSecret") && /template|(^|[^A-Za-z])data\b/m.test(text)) ||
     ENCODED_SECRET.test(text)

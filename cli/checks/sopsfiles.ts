@@ -11,7 +11,7 @@ import { SignetError } from "../../shared/errors.ts";
 export const ENCRYPTED_VALUE =
   /^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:(str|int|float|bytes|bool|comment)\]$/;
 
-/** The end of keys that SOPS leaves alone unless it is told otherwise. */
+/** The end of keys that SOPS leaves alone by default. */
 const PLAIN_SUFFIX = "_unencrypted";
 
 /** What SOPS notes, with or without `sops_` before it. */

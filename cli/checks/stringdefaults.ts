@@ -5,7 +5,7 @@ import { literalOf } from "./actiontexts.ts";
 
 /** A variable of the shell, envsubst or Flux. One that is set to another variable has no default. */
 const VARIABLE = /\$\{[A-Za-z_][A-Za-z0-9_]*:?[-=]([^${}]+)\}/g;
-/** Of Spring, whose default stands behind a colon alone; figures may be a part of the shell's variable. */
+/** Of Spring, whose default follows a colon alone; digits may belong to a shell variable. */
 const PROPERTY =
   /\$\{(?:[A-Z][A-Z0-9_]*|[a-z]\w*(?:\.[\w-]+)+):((?![0-9:]+\})[^-=?+${}\s][^${}]*)\}/g;
 const EXPRESSION = /\$\{([^{}]*)\}/g;

@@ -110,7 +110,7 @@ function linesOfObject(
 
 /**
  * Names of a field's items that have a value, in block form or as `{name: value}`. `isClear`: whether
- * nothing is in between in any other form.
+ * no line among them has another form.
  */
 function itemsInLines(
   lines: readonly string[],

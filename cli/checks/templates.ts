@@ -6,7 +6,7 @@ import { isHarmless } from "./placeholders.ts";
 import { asObject } from "../../shared/kubernetes/object.ts";
 import type { Json, ManifestDocument } from "../../shared/manifest/manifest.ts";
 
-/** A longer one is told apart from placeholders by its beginning. */
+/** A longer one is distinguished from placeholders by its beginning. */
 const MAX_LITERAL = 64;
 /** Of Helm, and of Jinja. */
 const ASSIGNMENT =
@@ -195,7 +195,7 @@ export function branchTexts(template: Template): string[] | null {
   return !isCovered.includes(false) && texts.length > 1 ? texts : null;
 }
 
-/** Names of fields that must not depend on an action: what they say decides what is looked at. */
+/** Names of fields that must not depend on an action, because they decide what is checked. */
 const FIELDS =
   /^(?:kind|items|metadata|name|data|stringData|spec|template|secretGenerator|literals)$/;
 

@@ -12,7 +12,7 @@ import { type ApiServer, connectApiServer, objectIn, wordsOf } from "./apiserver
 import type { Answer } from "../../host/http.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
-/** The object of an answer. @throws SignetError network where it is none, or says no */
+/** The object of an answer. @throws SignetError network if it is not an object, or a refusal */
 function objectOf(answer: Answer, what: string): JsonObject {
   if (answer.status < 200 || answer.status > 299) {
     throw new SignetError("network", `${what}: ${wordsOf(answer)}`, {

@@ -134,7 +134,7 @@ export function algorithmHeaders(algorithm: string | undefined): OutgoingHttpHea
   return algorithm === undefined ? {} : { [ALGORITHM_HEADER]: algorithm };
 }
 
-/** Whether every value is sealed with `algorithm`, if one was asked for. */
+/** Whether every value is sealed with `algorithm`, if one is given. */
 export function isSealedIn(
   { encryptedData, legacyData }: SealedSecret,
   algorithm: string | undefined,

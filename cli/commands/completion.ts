@@ -17,7 +17,8 @@ const HELP = `
 Examples:
   $ source <(signet completion bash)                                  # in ~/.bashrc
   $ source <(signet completion zsh)                                   # in ~/.zshrc, after compinit
-  $ signet completion fish > ~/.config/fish/completions/signet.fish`;
+  $ signet completion fish > ~/.config/fish/completions/signet.fish
+  $ signet completion powershell | Out-String | Invoke-Expression     # in $PROFILE`;
 
 /** What the script uses from bash-completion, in case that package is not installed. */
 const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
@@ -28,8 +29,16 @@ const BASH_PRELUDE = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
 fi
 `;
 
-/** The library supports one more shell, which is not tested. */
-const SHELLS = ["bash", "zsh", "fish"];
+const SHELLS = ["bash", "zsh", "fish", "powershell"];
+
+/**
+ * How the library's script for PowerShell quotes a word of the command line, and how it must: there, a
+ * typographic quotation mark ends a text too, and the rest would run.
+ */
+const POWERSHELL_QUOTING = [
+  `($_ -replace "'", "''")`,
+  "[System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($_)",
+] as const;
 
 /** Commands whose arguments are items of a sealed file. */
 const TAKE_ITEMS = ["set", "unset", "rename", "get"];
@@ -129,20 +138,7 @@ export function addCompletion(program: Command, summary: string): void {
         .description("Print a script that completes commands, options and values in a shell.")
         .addHelpText("after", HELP)
         .action(async (shell: string) => {
-          const lines = logged(() => {
-            script(shell, "signet", "signet");
-          });
-          const text = `${lines.join("\n")}\n`;
-          // Bash completes files only with this option.
-          await printResult(
-            shell === "bash"
-              ? BASH_PRELUDE +
-                  text
-                    .replace(/^complete -F/m, "complete -o default -F")
-                    // A second `source` would fail to set read-only variables.
-                    .replaceAll(/^readonly /gm, "")
-              : text,
-          );
+          await printResult(scriptFor(shell));
         });
     } else if (command.name() === "complete") {
       command.action(async (words: string[]) => {
@@ -157,6 +153,23 @@ export function addCompletion(program: Command, summary: string): void {
       });
     }
   }
+}
+
+function scriptFor(shell: string): string {
+  const lines = logged(() => {
+    script(shell, "signet", "signet");
+  });
+  const text = `${lines.join("\n")}\n`;
+  if (shell === "powershell") return text.replaceAll(...POWERSHELL_QUOTING);
+  if (shell !== "bash") return text;
+  return (
+    BASH_PRELUDE +
+    text
+      // Bash completes files only with this option.
+      .replace(/^complete -F/m, "complete -o default -F")
+      // A second `source` would fail to set read-only variables.
+      .replaceAll(/^readonly /gm, "")
+  );
 }
 
 /** What the library prints, always with console.log. */

@@ -90,6 +90,10 @@ async function runScan(paths: readonly string[], options: ScanOptions): Promise<
   const generated = new GeneratorFiles();
   const ofOthers = new GeneratorFiles();
   for await (const file of source.manifests()) {
+    if (isLocked(file)) {
+      result.addLocked();
+      continue;
+    }
     const text = textOf(file);
     result.add(file, text === null ? unreadFindings(file) : findingsIn(file.path, text));
     generated.addOf(file, text ?? "");
@@ -156,6 +160,10 @@ function textOf(file: ScannedFile | UnreadFile): string | null {
   return "bytes" in file && file.bytes !== null ? looseText(file.bytes) : null;
 }
 
+/** Whether it is encrypted as a whole, so that nothing in it can be checked. */
+const isLocked = (file: ScannedFile | UnreadFile): boolean =>
+  "bytes" in file && file.bytes !== null && isEncrypted(file.bytes);
+
 function findingsIn(path: string, text: string): Plaintext[] {
   try {
     return locate({ file: path }, () =>
@@ -184,7 +192,10 @@ const MAX_NAMED = 5;
 /** What was found, and which of it signet.yaml allows. */
 class Report {
   #findings: Finding[] = [];
+  /** Encrypted in Git, but not in the working tree. */
   #encrypted = 0;
+  /** Encrypted where they were read. */
+  #locked = 0;
   #submodules = 0;
   readonly #passed: string[] = [];
   readonly #used = new Set<AllowedFiles>();
@@ -215,6 +226,11 @@ class Report {
     }
   }
 
+  /** Counts a file that is encrypted, so it was not checked. */
+  addLocked(): void {
+    this.#locked++;
+  }
+
   /** What Git stores counts, not what git-crypt shows in the working tree. */
   dropEncrypted(): void {
     const encrypted = storedEncrypted(this.#findings.map(({ file }) => file));
@@ -238,7 +254,9 @@ class Report {
   async print(format: FindingFormat): Promise<void> {
     for (const { pattern, reason } of this.#used) say(`allowed: ${pattern}: ${reason}`);
     const what = count(this.#files, "file");
-    const counts = { files: this.#files, encrypted: this.#encrypted, submodules: this.#submodules };
+    if (this.#locked > 0) say(`${count(this.#locked, "encrypted file")} not checked`);
+    const encrypted = this.#encrypted + this.#locked;
+    const counts = { files: this.#files, encrypted, submodules: this.#submodules };
     const checked = {
       command: "scan",
       what,

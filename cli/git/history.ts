@@ -34,7 +34,7 @@ const FORMAT = ["%H", "%P", "%an <%ae>", "%aI", "%s"].map((field) => `${field}%x
 
 /**
  * Commits with what each changed, every commit before its parents, else the newest first. What a
- * merge only brings together is told at the commits that it comes from. `args`: which commits and
+ * merge only brings together is listed at the commits that it comes from. `args`: which commits and
  * paths, as `git log` takes them.
  * @throws SignetError io
  */

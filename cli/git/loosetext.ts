@@ -2,7 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 
-/** The text; null for what is none. */
+/** The text; null if the bytes are not text. */
 export function looseText(bytes: Buffer): string | null {
   const encoding = utf16Of(bytes);
   if (encoding === null) return bytes.includes(0) ? null : bytes.toString("utf8");

@@ -23,13 +23,13 @@ const VALUES: Readonly<Record<string, string>> = {
   algorithm: KIND_NAMES.join(" "),
   scope: SCOPES.join(" "),
   format: "json yaml",
-  completion: "bash zsh fish",
+  completion: "bash zsh fish powershell",
 };
 
 /** The contexts of the kubeconfig, as `signet` completes them. */
 const CONTEXTS = `signet complete -- keys list --context '' 2>/dev/null | cut -f1 | grep -v '^:'`;
 
-const SHELLS = new Map(Object.entries({ bash, zsh, fish }));
+const SHELLS = new Map(Object.entries({ bash, zsh, fish, powershell }));
 
 /** @throws SignetError usage */
 export function completionScript(shell: string): string {
@@ -69,9 +69,9 @@ function zsh(): string {
           ? "_files"
           : `(${words})`;
     const value = takesValue ? `:value:${action}` : "";
-    const told = quoted(usage.replaceAll(/[[\]:\\]/g, "\\$&"));
+    const shown = quoted(usage.replaceAll(/[[\]:\\]/g, "\\$&"));
     return namesOf(name)
-      .map((flag) => `    '${flag}[${told}]${value}'`)
+      .map((flag) => `    '${flag}[${shown}]${value}'`)
       .join(" \\\n");
   });
   return `#compdef kubeseal
@@ -94,10 +94,39 @@ function fish(): string {
           ? " -r"
           : ` -x -a '${words}'`;
     const letter = short === undefined || short === name ? "" : ` -s ${short}`;
-    const told = usage.replaceAll(/[\\']/g, "\\$&");
-    return `complete -c kubeseal -l ${name}${letter}${value} -d '${told}'\n`;
+    const shown = usage.replaceAll(/[\\']/g, "\\$&");
+    return `complete -c kubeseal -l ${name}${letter}${value} -d '${shown}'\n`;
   });
   return lines.join("");
+}
+
+function powershell(): string {
+  const list = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(", ");
+  const values = Object.entries(VALUES).flatMap(([name, words]) =>
+    namesOf(name).map((flag) => `    '${flag}' = @(${list(words.split(" "))})\n`),
+  );
+  const flags = list(COMPLETED.map(({ name }) => `--${name}`));
+  return `Register-ArgumentCompleter -Native -CommandName 'kubeseal' -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $values = @{
+${values.join("")}  }
+  $before = $commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition }
+  $flag = "$($before | Select-Object -Last 1)"
+  if ($values.ContainsKey($flag)) {
+    $words = $values[$flag]
+  } elseif ($flag -eq '--context') {
+    $lines = & signet complete '--' keys list "--context=$wordToComplete" 2>$null
+    $words = $lines | Where-Object { -not $_.StartsWith(':') } | ForEach-Object { ($_ -split "\\t")[0] }
+  } elseif ($wordToComplete.StartsWith('-')) {
+    $words = @(${flags})
+  } else {
+    return
+  }
+  $words | Where-Object { $_.StartsWith($wordToComplete) } | ForEach-Object {
+    [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+  }
+}
+`;
 }
 
 function namesOf(name: string): string[] {

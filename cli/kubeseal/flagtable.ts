@@ -193,7 +193,7 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
   completion: {
     kind: "text",
     section: "other",
-    usage: "print a script that completes flags in bash, zsh or fish",
+    usage: "print a script that completes flags in bash, zsh, fish or powershell",
   },
   help: { kind: "boolean", short: "h", section: "other", usage: "print this help" },
   // From Go's logging library.

@@ -14,7 +14,7 @@ export function allowedBy(project: Project | null, path: string): AllowedFiles |
   return project.unverified.find(({ matches }) => matches(below));
 }
 
-/** What is left to check, and how many files signet.yaml leaves out. A person is told which entries apply. */
+/** What is left to check, and how many files signet.yaml leaves out. Prints which entries apply. */
 export function withoutAllowed(
   inventory: Inventory,
   project: Project | null,

@@ -56,7 +56,7 @@ export async function readIdentities(files: readonly string[]): Promise<Identiti
 interface Recovered {
   readonly cluster: ProjectCluster;
   readonly fingerprint: string;
-  /** The key Secret as text; null where it could not be had. */
+  /** The key Secret as text; null if it is not available. */
   readonly text: string | null;
   readonly key: SealingKey | null;
   readonly error: SignetError | null;

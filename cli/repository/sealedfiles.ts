@@ -96,14 +96,21 @@ export interface Inventory {
   readonly clusters: ReadonlyMap<string, ClusterKeys>;
 }
 
+/** Gets each text that is read. */
+export type OnText = (path: string, text: string) => void;
+
 /**
  * Reads the SealedSecrets of files and folders; without paths, of the project or the current
  * folder.
  * @throws SignetError io, certificate-invalid
  */
-export function readSealedFiles(paths: readonly string[], project: Project | null): Inventory {
+export function readSealedFiles(
+  paths: readonly string[],
+  project: Project | null,
+  onText?: OnText,
+): Inventory {
   const wanted = foldersToRead(paths, project);
-  const inventory = readSealedTexts(sealedSources(wanted), project);
+  const inventory = readSealedTexts(sealedSources(wanted), project, onText);
   const missing = wanted.flatMap(notCheckedOut);
   if (missing.length === 0) return inventory;
   if (missing.some((path) => !skippedBefore.has(path))) {
@@ -188,7 +195,11 @@ export interface TextSource {
 }
 
 /** The same for texts. @throws SignetError io, certificate-invalid */
-export function readSealedTexts(sources: Iterable<TextSource>, project: Project | null): Inventory {
+export function readSealedTexts(
+  sources: Iterable<TextSource>,
+  project: Project | null,
+  onText?: OnText,
+): Inventory {
   const clusters = keysOfClusters(project);
   const files: SealedFile[] = [];
   const unreadable: SignetError[] = [];
@@ -205,6 +216,7 @@ export function readSealedTexts(sources: Iterable<TextSource>, project: Project 
         skipped++;
         continue;
       }
+      onText?.(path, text);
       kustomizations.push(...kustomizationsIn(path, text));
       if (!mayDeclare(KIND, text)) continue;
       // Without the word, what cannot be parsed is a file of another kind.

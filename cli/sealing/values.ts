@@ -9,7 +9,7 @@ import { dockerConfig, fromFile, generated, tlsPair } from "./valuesources.ts";
 
 /** Sources of values, as in `kubectl create secret`. */
 export interface ValueFlags {
-  /** Names of items; the values are asked for. */
+  /** Names of items; prompts for the values. */
   readonly fromLiteral?: readonly string[];
   /** `[ITEM=]FILE`, or a folder. */
   readonly fromFile?: readonly string[];
@@ -45,7 +45,7 @@ export function hasValues(flags: ValueFlags): boolean {
 /** By item. */
 export type Values = ReadonlyMap<string, Uint8Array>;
 
-/** How values are asked for, and which items already have one. */
+/** How to prompt for values, and which items already have one. */
 interface Asking {
   /** Named in the question, where each cluster has its own value. */
   readonly cluster?: string;
@@ -114,7 +114,7 @@ export interface ClusterValues {
 }
 
 /**
- * Values for clusters of these names. Those that are asked for or generated differ by cluster;
+ * Values for clusters of these names. Those that are prompted for or generated differ by cluster;
  * those from a file are the same in all. Without a name, all are shared.
  * @throws SignetError usage, io, secret-invalid
  */

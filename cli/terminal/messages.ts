@@ -21,7 +21,7 @@ export function speakAsKubeseal(verbosity: number): void {
   voice = { prefix: "", advises: verbosity > 0 || toPerson, tellsDetails: verbosity > 0 };
 }
 
-/** From now on each step is told as well. */
+/** From now on, prints each step too. */
 export function speakInDetail(): void {
   voice = { ...voice, tellsDetails: true };
 }

@@ -31,7 +31,7 @@ export class Progress {
 /** Shorter work is not worth a line. */
 const WORTH_A_LINE_MS = 1000;
 
-/** Says what is waited for and for how long, once `work` takes more than a second. `kubeseal` does not. */
+/** Says what the command waits for and for how long, once `work` takes more than a second. `kubeseal` does not. */
 export async function whileWaiting<T>(words: string, work: () => Promise<T>): Promise<T> {
   if (messagePrefix() === "") return work();
   const startedAt = Date.now();

@@ -1,4 +1,4 @@
-// The one line on a terminal that goes away again: progress, and what is waited for.
+// The one line on a terminal that goes away again: progress, and what the command waits for.
 
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";

@@ -193,7 +193,7 @@ export async function opens(
   }
 }
 
-/** The possible reasons why a value does not open; they cannot be told apart. */
+/** The possible reasons why a value does not open; they cannot be distinguished. */
 export const DECRYPT_HINT =
   "it was sealed for another cluster, name, namespace or scope, or its text is damaged";
 

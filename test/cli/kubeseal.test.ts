@@ -375,10 +375,15 @@ describe("completion", () => {
     expect(zsh.stdout).toContain("'--scope[strict, ");
     const fish = await kubeseal(["--completion", "fish"]);
     expect(fish.stdout).toContain("complete -c kubeseal -l cert -r -d '");
+    const powershell = await kubeseal(["--completion", "powershell"]);
+    expect(powershell.stdout).toContain("-Native -CommandName 'kubeseal' -ScriptBlock {");
+    expect(powershell.stdout).toContain(
+      "'--scope' = @('strict', 'namespace-wide', 'cluster-wide')",
+    );
     for (const shell of ["tcsh", "constructor"]) {
       const other = await kubeseal(["--completion", shell]);
       expect([other.status, other.stdout]).toEqual([1, ""]);
-      expect(other.stderr).toContain("known are bash, zsh, fish");
+      expect(other.stderr).toContain("known are bash, zsh, fish, powershell");
     }
   });
 });

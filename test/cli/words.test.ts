@@ -12,6 +12,9 @@ const COVERED = [
   ...["CONTRIBUTING.md", "RELEASE.md", "VERSIONING.md"],
   ...["docs", "charts/signet", "templates", "action.yml", "examples", ".github"],
   ...["test/scenarios/README.md", "test/vectors/README.md"],
+  // Their comments and texts.
+  ...["cli", "controller", "host", "library", "page", "shared"],
+  ...["bench", "build", "build.mjs", "release", "eslint.config.js"],
 ];
 
 interface Phrase {
@@ -88,12 +91,13 @@ const CODE = /(`+)(?!`)[^]*?[^`]\1(?!`)/g;
 /** What a test is called, which documents quote: `test/cli/x.test.ts`: "a title". */
 const TITLE = /`test\/[^`]+`:\s+"[^"]+"/g;
 const COMMENT_SIGN = /^[ \t]*(?:#+|\/\/+|\/?\*+)/gm;
-/** Comments and texts of TypeScript. */
+const CODE_FILES: ReadonlySet<string> = new Set([".js", ".mjs", ".ts"]);
+/** Comments and texts of these. */
 const SAID = /\/\/.*|\/\*[^]*?\*\/|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g;
 
 /** The words of a file that people read, at their places; the rest is spaces. */
 function wordsOf(path: string, text: string): string {
-  if (extname(path) === ".ts") {
+  if (CODE_FILES.has(extname(path))) {
     const said = [...text.matchAll(SAID)];
     let words = without(text, /[^]+/g);
     for (const { 0: part, index } of said) {
@@ -115,7 +119,7 @@ function findDialect(path: string, text: string): string[] {
   );
 }
 
-const READ = new Set([".html", ".js", ".md", ".tpl", ".ts", ".txt", ".yaml", ".yml"]);
+const READ = new Set([".html", ".md", ".tpl", ".txt", ".yaml", ".yml", ...CODE_FILES]);
 
 function filesOf(place: string): string[] {
   if (!statSync(place).isDirectory()) return [place];

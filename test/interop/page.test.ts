@@ -180,6 +180,33 @@ describe("from a file", () => {
     expect(status).toBe(0);
   });
 
+  it("seals for the namespaces that a selector matches, in its canonical spelling", async () => {
+    const isHidden = (): Promise<unknown> => page.ask("document.querySelector('#selector').offsetParent === null"); // prettier-ignore
+    expect(await isHidden()).toBe(true);
+    await choose("hybrid");
+    await fill({ "#name": "db", "#scope": "selector" });
+    await fill({ "#new-items .item-name": "password", "#new-items .item-text": PASSWORD });
+    expect(await isHidden()).toBe(false);
+    for (const [selector, reason] of [
+      ["", "Name the labels that the namespaces must have, such as team=a."],
+      [
+        "!team",
+        "This selector asks for no label, so it matches every namespace that nobody labelled.",
+      ],
+    ]) {
+      await fill({ "#selector": selector ?? "" });
+      await click("#new-form .primary");
+      await expect.poll(() => textOf("#errors")).toBe(reason);
+      expect(await page.ask("document.activeElement.id")).toBe("selector");
+    }
+    await fill({ "#selector": " team in (b, a), env==prod" });
+    await click("#new-form .primary");
+    const [[heading, text] = ["", ""]] = Object.entries(await results());
+    expect(heading).toBe("hybrid: hybrid/any/db.yaml");
+    expect(text).toContain("kube-signet/namespace-selector: env=prod,team in (a,b)\n");
+    expect(open(text, "hybrid")).toEqual({ password: PASSWORD });
+  });
+
   it("shows the fingerprint, the validity and the age of each certificate", async () => {
     for (const [index, cluster] of CLUSTERS.entries()) {
       const card = `#clusters li:nth-child(${index + 1})`;
@@ -398,6 +425,7 @@ describe("for everybody", () => {
     },
     "with all that opens": async () => {
       await page.ask("document.querySelectorAll('details').forEach((each) => (each.open = true))");
+      await fill({ "#scope": "selector" });
     },
   };
   const cases = Object.keys(STATES).flatMap((state) =>

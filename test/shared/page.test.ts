@@ -99,6 +99,19 @@ describe("a new Secret", () => {
     }
   });
 
+  it.each(["shop", ""])("is sealed for namespaces by their labels, in %j", async (namespace) => {
+    const scope = "selector team in (a,b)";
+    const text = await sealed({ scope, namespace });
+    expect(text).toContain("    kube-signet/namespace-selector: team in (a,b)\n");
+    expect(await open(text)).toEqual({ password: "hunter2" });
+    const [place] = sealedSecretsIn("db.yaml", text);
+    if (place === undefined) throw new Error("nothing is sealed");
+    const set = valuesOf([["token", { from: "text", text: "hunter3" }]]);
+    const changes = { set, unset: [], rename: new Map<string, string>() };
+    const changed = await changedText(place, changes, await known("prod", "first"), NOW, undefined);
+    expect(await open(changed.text)).toEqual({ password: "hunter2", token: "hunter3" });
+  });
+
   it("has the bytes of a file as they are", async () => {
     const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte);
     const text = await sealed({ items: [["blob", { from: "file", bytes }]] });

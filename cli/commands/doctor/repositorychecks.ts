@@ -1,17 +1,14 @@
 // Checks of the repository: signet.yaml, each cluster's certificate, and plaintext.
 
-import { relative, resolve } from "node:path";
-import { slashed } from "../../../host/platform.ts";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkCertificateFile } from "../../checks/certificaterules.ts";
-import { findPlaintext } from "../../checks/plaintext.ts";
-import { isNamedTemplate, treeSource } from "../../checks/scannedfiles.ts";
+import { hasPlaintext } from "../../checks/plainfiles.ts";
+import { treeSource } from "../../checks/scannedfiles.ts";
 import { daysLeft } from "../../cluster/certificatesource.ts";
 import { looseText } from "../../git/loosetext.ts";
 import { clusterKeys } from "../../repository/clustercertificates.ts";
 import { committedHybrid } from "../../repository/committedcertificates.ts";
 import type { Project, ProjectCluster } from "../../repository/projectfile.ts";
-import { isChartTemplate } from "../../repository/sealedfiles.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
 import type { Diagnosis, Tell } from "./diagnosis.ts";
 
@@ -78,7 +75,7 @@ async function lookForPlaintext(project: Project | null): Promise<Diagnosis> {
     // Lets answers from clusters arrive before their deadlines.
     if (files % 20 === 0) await new Promise(setImmediate);
     const text = "bytes" in file && file.bytes !== null ? looseText(file.bytes) : null;
-    if (text !== null && hasPlaintext(file.path, text) && !isAllowed(project, file.path)) {
+    if (text !== null && hasPlaintext(file.path, text, project)) {
       found.add(file.path);
     }
   }
@@ -93,22 +90,4 @@ async function lookForPlaintext(project: Project | null): Promise<Diagnosis> {
     message: `Secrets in plain text in ${count(found.size, "file")}, such as ${[...found][0] ?? ""}`,
     hint: "run `signet scan`",
   };
-}
-
-function hasPlaintext(path: string, text: string): boolean {
-  try {
-    const found = findPlaintext(text, {
-      isChartTemplate: isChartTemplate(path) || isNamedTemplate(path),
-    });
-    return found.some(({ rule }) => rule !== "unreadable");
-  } catch (error) {
-    if (error instanceof SignetError) return false;
-    throw error;
-  }
-}
-
-function isAllowed(project: Project | null, path: string): boolean {
-  if (project === null) return false;
-  const below = slashed(relative(project.root, resolve(path)));
-  return project.allow.some(({ matches }) => matches(below));
 }

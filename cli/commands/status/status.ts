@@ -4,6 +4,7 @@
 import { type Command, Option } from "commander";
 import { formatPlace, SignetError } from "../../../shared/errors.ts";
 import { checkHybrid } from "../../checks/algorithmrules.ts";
+import { hasPlaintext, keptPlain } from "../../checks/plainfiles.ts";
 import { checkRotation, type Rotations, rotationsOf } from "../../checks/rotationrules.ts";
 import { verifyFiles } from "../../checks/verifyrules.ts";
 import {
@@ -20,10 +21,11 @@ import {
 } from "../../options.ts";
 import type { GivenCertificate } from "../../repository/clustercertificates.ts";
 import { withoutAllowed } from "../../repository/allowedfiles.ts";
-import { clusterNamed, findProject, needProject } from "../../repository/project.ts";
+import { clusterNamed, findProject, meaningOf, needProject } from "../../repository/project.ts";
 import { countAlgorithms } from "../../repository/envelopes.ts";
 import type { Project } from "../../repository/projectfile.ts";
 import {
+  foldersToRead,
   type Inventory,
   isChartTemplate,
   readingOf,
@@ -69,7 +71,10 @@ age of a value comes from Git. -o json prints all ages; -o prometheus prints met
 
 After the table, the keys of each cluster are listed, with whether each is safe to retire, or what still needs
 it. With --live, the SealedSecrets that the cluster cannot sync are listed too; if a file declares one, it is a
-problem. Secrets in plain text are not checked: run \`signet scan\` for that.
+problem.
+
+The first line also counts the files with Secrets in plain text, among the manifests that were read; they do
+not change the exit status. Run \`signet scan\` to check more files and to see what it found.
 
 Exit status: 0 no problems found, 3 problems found, 1 the command could not run.
 
@@ -148,7 +153,7 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const project = only === undefined ? findProject() : needProject();
   if (only !== undefined && project !== null) clusterNamed(project, only);
   const now = new Date();
-  const everything = readSealedFiles(paths, project);
+  const { everything, plaintext } = readWithPlaintext(paths, project, only);
   const { inventory: checked, allowed } = withoutAllowed(everything, project);
   const live = options.live ? await askClusters(project, options) : new Map<string, LiveCluster>();
   const inventory = withLiveKeys(checked, live);
@@ -181,12 +186,14 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
       unreadable: unreadable.length,
       skipped: inventory.skipped,
       allowed,
+      plaintextFiles: plaintext.length,
       algorithms: countAlgorithms(objects),
     },
     unreadable,
+    plaintextFiles: plaintext,
     clusters: keys,
   };
-  const reading = { listed: readingOf(inventory), all: readingOf(all) };
+  const reading = { listed: readingOf(inventory), all: readingOf(all), plaintext };
   const isMany = !isFiltered(options) && !options.all && facts.length > MANY;
   const listed = isMany ? asked.filter(needsAttention) : asked;
   const forms = {
@@ -205,7 +212,9 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
   const chosen = names.filter((name) => only === undefined || only === name);
   if (html !== undefined) {
     const reading = readingOf(inventory);
-    const report = statusReport({ facts: asked, clusters: keys, unreadable, reading, now });
+    const report = statusReport({
+      ...{ facts: asked, clusters: keys, unreadable, plaintext, reading, now },
+    });
     await writeReport(html, report, now);
   } else if (options.format === "prometheus") await printResult(statusMetrics(asked, chosen));
   else await printFacts(options.format, forms);
@@ -214,6 +223,23 @@ async function runStatus(paths: readonly string[], options: StatusOptions): Prom
     facts.filter(needsAttention).length +
     keys.filter(({ certificate }) => certificate !== "valid").length;
   if (wrong > 0) throw new SignetError("check-found", `${count(wrong, "problem")} found`);
+}
+
+/** The files, and which of them have a Secret in plain text; with `only`, of that cluster. */
+function readWithPlaintext(
+  paths: readonly string[],
+  project: Project | null,
+  only: string | undefined,
+): { readonly everything: Inventory; readonly plaintext: readonly string[] } {
+  const found = new Set<string>();
+  const everything = readSealedFiles(paths, project, (path, text) => {
+    if (hasPlaintext(path, text, project)) found.add(path);
+  });
+  const plaintext = keptPlain([...found], foldersToRead(paths, project)).filter(
+    (path) =>
+      only === undefined || project === null || meaningOf(project, path)?.cluster.name === only,
+  );
+  return { everything, plaintext };
 }
 
 /** What the clusters report, by name. @throws SignetError usage, network */

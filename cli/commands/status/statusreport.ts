@@ -8,6 +8,8 @@ export interface StatusReportFacts {
   readonly facts: readonly Facts[];
   readonly clusters: readonly ClusterFacts[];
   readonly unreadable: readonly { readonly file?: string | undefined; readonly message: string }[];
+  /** Files with a Secret in plain text. */
+  readonly plaintext: readonly string[];
   /** How many files were read, in words. */
   readonly reading: string;
   readonly now: Date;
@@ -196,12 +198,18 @@ function oldest(days: readonly (number | null | undefined)[]): string {
   return known.length === 0 ? "-" : String(Math.max(...known));
 }
 
-function problemsSection({ facts, clusters, unreadable }: StatusReportFacts): ReportSection {
+function problemsSection({
+  facts,
+  clusters,
+  unreadable,
+  plaintext,
+}: StatusReportFacts): ReportSection {
   const rows: Cell[][] = [
     ...facts.flatMap(({ file, namespace, name, problems }) =>
       problems.map(({ message }) => [file, `${namespace}/${name}`, message]),
     ),
     ...unreadable.map(({ file = "", message }) => [file, "-", message]),
+    ...plaintext.map((file) => [file, "-", "a Secret in plain text"]),
     ...clusters.flatMap(({ cluster, notSynced }) =>
       notSynced.map(({ sealedSecret, why }) => [`in ${cluster}`, sealedSecret, why]),
     ),

@@ -2,7 +2,7 @@
 
 import { HYBRID } from "../../../shared/envelopes/hybrid.ts";
 import { count, shortFingerprint } from "../../terminal/counts.ts";
-import { type Line, styled } from "../../terminal/line.ts";
+import { type Line, type Part, styled } from "../../terminal/line.ts";
 import { styledState } from "../../terminal/states.ts";
 import { type ClusterFacts, countsOf, type Facts, STATES } from "./statusfacts.ts";
 import { statusTable } from "./statusrows.ts";
@@ -13,22 +13,29 @@ interface Unreadable {
   readonly message: string;
 }
 
+interface Reading {
+  /** How many files were read for the SealedSecrets. */
+  readonly listed: string;
+  /** And for the keys. */
+  readonly all: string;
+  /** Those of `listed` that have a Secret in plain text. */
+  readonly plaintext: readonly string[];
+}
+
 /**
  * The counts of all SealedSecrets, the table of those in `listed`, the problems of all, and the keys.
- * `hidden`: how many more match but need no attention. `reading`: how many files were read for the
- * SealedSecrets, and for the keys.
+ * `hidden`: how many more match but need no attention.
  */
 export function statusLines(
   facts: readonly Facts[],
   { listed, hidden }: { readonly listed: readonly Facts[]; readonly hidden: number },
   unreadable: readonly Unreadable[],
   clusters: readonly ClusterFacts[],
-  reading: { readonly listed: string; readonly all: string },
+  reading: Reading,
   isWide = false,
 ): Line[] {
-  const lines: Line[] = [
-    facts.length === 0 ? `no sealed files (${reading.listed})` : countLine(facts),
-  ];
+  const sealed = facts.length === 0 ? `no sealed files (${reading.listed})` : countLine(facts);
+  const lines: Line[] = [[sealed, ...plaintextParts(reading.plaintext)]];
   const rows = statusTable(listed, isWide);
   if (rows.length > 0) lines.push("", ...rows);
   if (hidden > 0) {
@@ -77,6 +84,13 @@ function countLine(facts: readonly Facts[]): string {
     (state) => `${counts[state]} ${state}`,
   );
   return `${count(counts.total, "SealedSecret")}: ${parts.join(", ")}`;
+}
+
+/** Nothing where none was found: `signet scan` looks at more files. */
+function plaintextParts([first, ...others]: readonly string[]): Part[] {
+  if (first === undefined) return [];
+  const which = others.length === 0 ? first : `${others.length + 1} files`;
+  return ["; ", styled(`${which} in plain text`, "red"), ": run `signet scan`"];
 }
 
 function clusterLines(
