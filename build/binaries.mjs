@@ -86,6 +86,18 @@ function run(command, args, options = {}) {
   throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr}`);
 }
 
+/** Tens of megabytes, on whatever network: it is tried three times. */
+function fetchPackage(name, folder) {
+  const args = ["pack", name, "--loglevel=error", "--pack-destination", folder];
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return run("npm", args, { cwd: folder });
+    } catch (error) {
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
 /**
  * Returns the path of Bun for a platform, in the user's cache. @throws Error if it is not the
  * pinned version
@@ -98,8 +110,7 @@ async function bunFor(target, scratch) {
   const read = () => readFile(archive).catch(() => undefined);
   if ((await read()) === undefined) {
     await mkdir(folder, { recursive: true });
-    const args = ["pack", `@oven/bun-${name}@${BUN}`, "--silent", "--pack-destination", scratch];
-    run("npm", args, { cwd: scratch });
+    fetchPackage(`@oven/bun-${name}@${BUN}`, scratch);
     // Another run may do the same at the same time.
     const own = `${archive}.${process.pid}`;
     await copyFile(join(scratch, `oven-bun-${name}-${BUN}.tgz`), own);

@@ -37,6 +37,7 @@ import { MANIFEST_NAME, manifestsBelow } from "../../host/manifestfiles.ts";
 import { readNamed, readTextWithin, stat, statIfThere } from "../../host/readfile.ts";
 import { MAX_FOUND_BYTES, readWithin, rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
 import { gitList, isIgnored, sparseBlobs, workTree } from "../git/gitprocess.ts";
+import { isEncrypted } from "../git/loosetext.ts";
 import { count } from "../terminal/counts.ts";
 import { warn } from "../terminal/messages.ts";
 import { type Kustomization, kustomizationsIn } from "./kustomizations.ts";
@@ -147,29 +148,38 @@ export function sealedSources(paths: readonly string[]): TextSource[] {
 }
 
 /**
- * The text of a file; null if it cannot be read and Git ignores it, and empty if it is in another
- * encoding and does not speak of SealedSecrets.
+ * The text of a file; null if it is encrypted, or cannot be read and Git ignores it; empty if it is in
+ * another encoding and does not mention SealedSecrets.
  * @throws SignetError io, manifest-syntax
  */
 export function readUnlessIgnored(file: FoundFile): string | null {
   try {
-    return readFoundText(file);
+    const text = readFoundText(file);
+    return /^(?:-----BEGIN |\$ANSIBLE_VAULT;)/.test(text) && isEncrypted(Buffer.from(text))
+      ? skipLocked(file.path)
+      : text;
   } catch (error) {
     const isNoText = error instanceof SignetError && error.code === "manifest-syntax";
-    if (isNoText && file.root !== undefined && !hasKind(file.root, file.path)) return "";
+    if (isNoText && file.root !== undefined) {
+      const bytes = readWithin(file.root, file.path, MAX_FOUND_BYTES);
+      if (isEncrypted(bytes)) return skipLocked(file.path);
+      if (!bytesNameKind(KIND, bytes)) return "";
+    }
     const isFault = error instanceof SignetError && error.code === "io";
     if (isFault && file.root !== undefined && isIgnored(file.path)) return skip(file.path);
     throw error;
   }
 }
 
-/** Whether the kind is in a file, in whatever encoding. */
-function hasKind(root: string, path: string): boolean {
-  return bytesNameKind(KIND, readWithin(root, path, MAX_FOUND_BYTES));
+function skipLocked(path: string): null {
+  locked.add(path);
+  return null;
 }
 
 /** The files may be read more than once. */
 const skippedBefore = new Set<string>();
+/** Files that are encrypted as a whole, for example by git-crypt. */
+const locked = new Set<string>();
 
 /** Tells a person that a file or folder is left out. */
 export function skip(path: string): null {
@@ -206,6 +216,7 @@ export function readSealedTexts(
   const kustomizations: Kustomization[] = [];
   let sourceCount = 0;
   let skipped = 0;
+  const lockedBefore = locked.size;
   for (const { path, root, read } of sources) {
     let isSealed = true;
     let text: string | null = null;
@@ -227,6 +238,9 @@ export function readSealedTexts(
       if (!(error instanceof SignetError)) throw error;
       if (isSealed) unreadable.push(ofTemplate(error, path, text ?? "").at({ file: path }));
     }
+  }
+  if (locked.size > lockedBefore) {
+    warn(`${count(locked.size - lockedBefore, "encrypted file")} skipped`);
   }
   const otherFiles = sourceCount - files.length - unreadable.length - skipped;
   return { files, unreadable, kustomizations, otherFiles, skipped, clusters };
