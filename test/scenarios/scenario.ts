@@ -167,6 +167,7 @@ export async function runScenario(
     ...clockOfChildren(),
     PATH: `${join(base, "bin")}:${process.env["PATH"] ?? ""}`,
     HOME: folder,
+    NOW: String(Math.floor(Date.now() / 1000)),
   });
   for (const step of scenario.steps) {
     const where = `${name}:${step.line}: ${step.command}`;
