@@ -23,6 +23,8 @@ export interface CacheOptions<T> {
   readonly onChange: (key: string, object: T | undefined) => void;
   /** Called when `stored` replaces `before`; either is undefined if there is nothing. */
   readonly onStored?: (stored: T | undefined, before: T | undefined) => void;
+  /** Called after a list or a watch failed. It is tried again. */
+  readonly onFailure?: (error: unknown) => void;
   readonly log: Log;
 }
 
@@ -122,6 +124,7 @@ export class Cache<T> {
         return;
       } catch (error) {
         if (error instanceof ApiError && error.status === 410) this.#resourceVersion = "";
+        this.#options.onFailure?.(error);
         const waitMs =
           error instanceof ApiError && error.retryAfterMs !== undefined
             ? error.retryAfterMs

@@ -213,8 +213,10 @@ export class ClusterParts {
       reconcile: async (key) => {
         this.metrics.unsealRequests.inc();
         if (deliveryIn(key) !== null) return this.#deliveries.reconcile(key);
-        await this.#deliveries.sweep(key);
-        return this.#reconciler.reconcile(key);
+        const swept = await this.#deliveries.sweep(key);
+        const outcome = await this.#reconciler.reconcile(key);
+        const isOver = outcome.kind === "done" || outcome.kind === "terminal";
+        return isOver ? (swept ?? outcome) : outcome;
       },
       onOutcome: (_key, outcome, tookMs) => {
         this.metrics.reconcileSeconds.observe({ outcome }, tookMs / 1000);

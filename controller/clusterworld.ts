@@ -6,6 +6,7 @@ import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { type Delivered, deliveredOf } from "./delivered.ts";
 import type { DeliveryPlan, NamespaceFacts } from "./deliveryplan.ts";
+import { Definition } from "./definition.ts";
 import { formatEvent } from "./events.ts";
 import { Keeper, type Kept, observedIn } from "./kept.ts";
 import type { Log } from "./log.ts";
@@ -60,6 +61,7 @@ export class ClusterWorld implements DeliveryWorld {
   readonly #sealedSecrets: Cache<Kept>[] = [];
   readonly #secrets: Cache<Marked>[] = [];
   readonly #labels: NamespaceLabels;
+  readonly #definition: Definition;
   /** SealedSecrets that depend on the labels of their namespace, by namespace. */
   readonly #bySelector = new Map<string, Set<string>>();
 
@@ -67,6 +69,7 @@ export class ClusterWorld implements DeliveryWorld {
     this.#options = options;
     const { client, log, labelSelector, namespaceSelector, plan } = options;
     this.#keeper = new Keeper(undefined, (namespace) => plan.isListed(namespace));
+    this.#definition = new Definition(client, () => performance.now());
     this.#labels = new NamespaceLabels({
       client,
       selector: namespaceSelector,
@@ -91,6 +94,9 @@ export class ClusterWorld implements DeliveryWorld {
         {
           keep: (object) => this.#keeper.keep(withoutManagedFields(object)),
           onChange: options.onChange,
+          onFailure: (error) => {
+            if (error instanceof ApiError && error.status === 404) this.#definition.missed();
+          },
           onStored: (stored, before) => {
             this.#keeper.count(stored, before);
             this.#index(stored, before);
@@ -167,11 +173,11 @@ export class ClusterWorld implements DeliveryWorld {
     if (!this.#isSelected(namespace)) return undefined;
     const kept = this.#cacheOf(this.#sealedSecrets, namespace).get(key);
     if (kept === undefined) return undefined;
-    return observedIn(kept) ?? this.readSealedSecret(key);
+    return observedIn(kept) ?? this.#readSealedSecret(key);
   }
 
   /** Reads it with a list of one, because the controller has no permission to get SealedSecrets. */
-  async readSealedSecret(key: string): Promise<Observed | undefined> {
+  async #readSealedSecret(key: string): Promise<Observed | undefined> {
     const [namespace = "", name = ""] = key.split("/");
     const path = `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets`;
     const { items } = await this.#call("GET", path, {
@@ -179,6 +185,15 @@ export class ClusterWorld implements DeliveryWorld {
     });
     const [object] = objectsIn(items);
     return object === undefined ? undefined : observedOf(withoutManagedFields(object));
+  }
+
+  async sourceNow(key: string): Promise<Observed | undefined> {
+    const found = await this.#readSealedSecret(key).catch(async (error: unknown) => {
+      await this.#definition.check();
+      throw error;
+    });
+    if (found === undefined) await this.#definition.check();
+    return found;
   }
 
   secretMark(key: string): SecretMark | undefined {

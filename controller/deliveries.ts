@@ -44,6 +44,13 @@ export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
 
 /** What the caches say is looked at again after this long where the cluster says otherwise. */
 const LOOK_AGAIN_MS = 5_000;
+/**
+ * A SealedSecret that is gone must be gone for this long. One that is replaced is back by then, and what
+ * its definition takes along can be told from what somebody deleted.
+ */
+const GONE_MS = 3_000;
+/** SealedSecrets that were found gone, of which this many are remembered. */
+const MAX_GONE = 10_000;
 
 export class Deliveries {
   readonly #options: DeliveriesOptions;
@@ -55,6 +62,8 @@ export class Deliveries {
   readonly #left = new Map<string, Left>();
   /** The last verdict of each delivery, by source and namespace. */
   readonly #verdicts = new Map<string, Map<string, Verdict>>();
+  /** When a SealedSecret was first found to be gone. */
+  readonly #goneSinceMs = new Map<string, number>();
 
   constructor(options: DeliveriesOptions) {
     this.#options = options;
@@ -220,6 +229,8 @@ export class Deliveries {
       }
       case "wait":
         return later(need.ms);
+      case "write":
+        break;
     }
     // What was watched may be older than the values: a label that was taken away before they were
     // changed must count.
@@ -286,31 +297,34 @@ export class Deliveries {
   /**
    * Deletes a delivered Secret that is no longer wanted. What was observed only raises the question: the
    * Secret, its SealedSecret and its namespace are read again, and the Secret is deleted in the version
-   * that was read. What cannot be read is not gone. `key`: the `NAMESPACE/NAME` of any Secret.
+   * that was read. What cannot be read is not gone. `key`: the `NAMESPACE/NAME` of any Secret. Returns
+   * when to look again; null if a change will tell.
    * @throws WorldError
    */
-  async sweep(key: string): Promise<void> {
+  async sweep(key: string): Promise<Outcome | null> {
     const { world, plan, keyring, onRemoval } = this.#options;
-    if (!plan.isOn) return;
+    if (!plan.isOn) return null;
     const observed = world.delivered(key);
     const to = homeOf(key);
-    if (observed === null || plan.wants(observed.from, to)) return;
-    if (!isFromUs(observed, to, keyring)) return;
+    if (observed === null || plan.wants(observed.from, to)) return null;
+    if (!isFromUs(observed, to, keyring)) return null;
 
     const found = await world.readSecret(key);
     const delivered = found === null ? null : deliveredOf(found);
-    if (found === null || delivered?.from !== observed.from) return;
-    if (!isFromUs(delivered, to, keyring)) return;
+    if (found === null || delivered?.from !== observed.from) return null;
+    if (!isFromUs(delivered, to, keyring)) return null;
     const { from } = delivered;
-    const now = await world.readSealedSecret(from);
+    const now = await world.sourceNow(from);
+    const waitMs = this.#goneWaitMs(from, now === undefined);
+    if (waitMs > 0) return later(waitMs);
     const source = now === undefined ? null : deliverySourceOf(now);
     let why = "its SealedSecret is gone";
     if (source !== null) {
       // A selector that cannot be read may be meant to match.
-      if (source.selector === null) return;
+      if (source.selector === null) return null;
       const facts = await world.namespaceSince(to, null);
-      if (facts === undefined || facts.isEnding) return;
-      if (plan.isWanted(source, from, to, facts)) return;
+      if (facts === undefined || facts.isEnding) return null;
+      if (plan.isWanted(source, from, to, facts)) return null;
       why = "its namespace does not match, or refuses deliveries";
     } else if (now !== undefined && !isBeingDeleted(now.object)) {
       why = "its SealedSecret asks for no delivery";
@@ -321,6 +335,20 @@ export class Deliveries {
       const message = `the Secret in namespace ${to} was deleted: ${why}`;
       this.#recordEvent(from, { synced: true, event: { reason: "DeliveryRemoved", message } });
     }
+    return null;
+  }
+
+  /** How long a SealedSecret that is gone must stay so before that counts. */
+  #goneWaitMs(from: string, isGone: boolean): number {
+    if (!isGone) {
+      this.#goneSinceMs.delete(from);
+      return 0;
+    }
+    const nowMs = this.#options.clock();
+    if (this.#goneSinceMs.size >= MAX_GONE) this.#goneSinceMs.clear();
+    const sinceMs = this.#goneSinceMs.get(from) ?? nowMs;
+    this.#goneSinceMs.set(from, sinceMs);
+    return sinceMs + GONE_MS - nowMs;
   }
 }
 

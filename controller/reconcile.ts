@@ -278,6 +278,8 @@ export class Reconciler {
       }
       case "wait":
         return later(need.ms);
+      case "write":
+        break;
     }
     const selector = selectorOf(object);
     if (selector !== null) {

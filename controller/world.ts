@@ -76,8 +76,8 @@ export interface World {
 export interface DeliveryWorld extends World {
   /** What the marks of a Secret say, as last observed; null if they say nothing of a delivery. */
   delivered(key: string): Delivered | null;
-  /** Reads a SealedSecret as it is now; undefined if there is none. @throws WorldError */
-  readSealedSecret(key: string): Promise<Observed | undefined>;
+  /** Reads a SealedSecret as it is now; undefined if it was deleted. @throws WorldError if unknown */
+  sourceNow(key: string): Promise<Observed | undefined>;
   /**
    * Returns a namespace as it was at some moment after `sinceMs` of the world's clock, or as it is now
    * for null; undefined if there was none. @throws WorldError

@@ -107,7 +107,7 @@ export class MemoryWorld implements DeliveryWorld {
     return deliveredOf(this.secrets.get(key) ?? {});
   }
 
-  readSealedSecret(key: string): Promise<Observed | undefined> {
+  sourceNow(key: string): Promise<Observed | undefined> {
     return this.#call("source", key, () => {
       const sealed = this.sealed.get(key);
       return sealed === undefined ? undefined : observedOf(sealed);
