@@ -308,6 +308,9 @@ export class Deliveries {
     const to = homeOf(key);
     if (observed === null || plan.wants(observed.from, to)) return null;
     if (!isFromUs(observed, to, keyring)) return null;
+    // One look at a SealedSecret is enough for all of its Secrets.
+    const stillMs = this.#goneWaitMs(observed.from);
+    if (stillMs > 0) return later(stillMs);
 
     const found = await world.readSecret(key);
     const delivered = found === null ? null : deliveredOf(found);
@@ -315,7 +318,9 @@ export class Deliveries {
     if (!isFromUs(delivered, to, keyring)) return null;
     const { from } = delivered;
     const now = await world.sourceNow(from);
-    const waitMs = this.#goneWaitMs(from, now === undefined);
+    if (now === undefined) this.#gone(from);
+    else this.#goneSinceMs.delete(from);
+    const waitMs = this.#goneWaitMs(from);
     if (waitMs > 0) return later(waitMs);
     const source = now === undefined ? null : deliverySourceOf(now);
     let why = "its SealedSecret is gone";
@@ -338,17 +343,16 @@ export class Deliveries {
     return null;
   }
 
-  /** How long a SealedSecret that is gone must stay so before that counts. */
-  #goneWaitMs(from: string, isGone: boolean): number {
-    if (!isGone) {
-      this.#goneSinceMs.delete(from);
-      return 0;
-    }
-    const nowMs = this.#options.clock();
+  #gone(from: string): void {
+    if (this.#goneSinceMs.has(from)) return;
     if (this.#goneSinceMs.size >= MAX_GONE) this.#goneSinceMs.clear();
-    const sinceMs = this.#goneSinceMs.get(from) ?? nowMs;
-    this.#goneSinceMs.set(from, sinceMs);
-    return sinceMs + GONE_MS - nowMs;
+    this.#goneSinceMs.set(from, this.#options.clock());
+  }
+
+  /** How long a SealedSecret that is gone must still stay so before that counts. */
+  #goneWaitMs(from: string): number {
+    const sinceMs = this.#goneSinceMs.get(from);
+    return sinceMs === undefined ? 0 : sinceMs + GONE_MS - this.#options.clock();
   }
 }
 
