@@ -126,7 +126,7 @@ export class Deliveries {
     this.#left.clear();
   }
 
-  /** Brings one delivery in sync. `name`: as `deliveryName` makes it. @throws WorldError */
+  /** Brings one delivery in sync. `name`: as the plan names it. @throws WorldError */
   async reconcile(name: string): Promise<Outcome> {
     const { from, to } = deliveryIn(name) ?? { from: "", to: "" };
     try {
@@ -306,7 +306,11 @@ export class Deliveries {
     if (!plan.isOn) return null;
     const observed = world.delivered(key);
     const to = homeOf(key);
-    if (observed === null || plan.wants(observed.from, to)) return null;
+    if (observed === null) return null;
+    if (plan.wants(observed.from, to)) {
+      this.#goneSinceMs.delete(observed.from);
+      return null;
+    }
     if (!isFromUs(observed, to, keyring)) return null;
     // One look at a SealedSecret is enough for all of its Secrets.
     const stillMs = this.#goneWaitMs(observed.from);

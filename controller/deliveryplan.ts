@@ -68,7 +68,7 @@ export function deliverySourceOf({ object, excess }: Observed): DeliverySource |
 }
 
 /** A queue name: the delivery of the SealedSecret `from` (`NAMESPACE/NAME`) to a namespace. */
-export function deliveryName(from: string, to: string): string {
+function deliveryName(from: string, to: string): string {
   return `${from}>${to}`;
 }
 
