@@ -38,9 +38,24 @@ it("while the definition is there, after one look for many", async () => {
 });
 
 it.each<[string, () => void]>([
-  ["is being deleted", () => answer([{ name: "sealedsecrets", verbs: VERBS }])],
-  ["is gone beside others", () => answer([{ name: "others", verbs: [...VERBS, "create"] }])],
-  ["is gone", () => server.always("GET", PATH, refuse(404, "NotFound"))],
+  [
+    "is being deleted",
+    () => {
+      answer([{ name: "sealedsecrets", verbs: VERBS }]);
+    },
+  ],
+  [
+    "is gone beside others",
+    () => {
+      answer([{ name: "others", verbs: [...VERBS, "create"] }]);
+    },
+  ],
+  [
+    "is gone",
+    () => {
+      server.always("GET", PATH, refuse(404, "NotFound"));
+    },
+  ],
 ])("not where it %s, and not until a while after it is back", async (_what, work) => {
   work();
   await expect(definition.check()).rejects.toThrow("is or was missing");
