@@ -23,6 +23,8 @@ export interface CacheOptions<T> {
   readonly onChange: (key: string, object: T | undefined) => void;
   /** Called when `stored` replaces `before`; either is undefined if there is nothing. */
   readonly onStored?: (stored: T | undefined, before: T | undefined) => void;
+  /** Called after a list or a watch failed. It is tried again. */
+  readonly onFailure?: (error: unknown) => void;
   readonly log: Log;
 }
 
@@ -32,7 +34,8 @@ const RETRY_MAX_MS = 5_000;
 const WATCH_SECONDS = 290;
 const SILENCE_MS = 100_000;
 
-const METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/** Asks for lists of metadata. */
+export const METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /** `namespace/name`. */
@@ -51,8 +54,8 @@ export class Cache<T> {
   readonly #collection: Collection;
   readonly #options: CacheOptions<T>;
   readonly #objects = new Map<string, T>();
-  /** Names with a call under way, and whether the watch reported the object meanwhile. */
-  readonly #calls = new Map<string, { overtaken: boolean }>();
+  /** Names with calls under way, and whether the watch reported the object meanwhile. */
+  readonly #calls = new Map<string, Set<{ overtaken: boolean }>>();
   #resourceVersion = "";
 
   constructor(client: KubernetesClient, collection: Collection, options: CacheOptions<T>) {
@@ -80,18 +83,19 @@ export class Cache<T> {
   /**
    * Stores the result of `call` at once, so that the next read does not see the state before our own
    * write. If the watch reports the object during the call, the watch wins: its state may be newer
-   * than the result, and is not sent again. At most one call per name may be under way. `call`
-   * resolves to undefined if there is nothing to store.
+   * than the result, and is not sent again. `call` resolves to undefined if there is nothing to store.
    */
   async observe<A extends T | undefined>(key: string, call: () => Promise<A>): Promise<A> {
     const awaited = { overtaken: false };
-    this.#calls.set(key, awaited);
+    const calls = this.#calls.get(key) ?? new Set();
+    this.#calls.set(key, calls.add(awaited));
     try {
       const object = await call();
       if (object !== undefined && !awaited.overtaken) this.#store(key, object);
       return object;
     } finally {
-      this.#calls.delete(key);
+      calls.delete(awaited);
+      if (calls.size === 0) this.#calls.delete(key);
     }
   }
 
@@ -120,6 +124,7 @@ export class Cache<T> {
         return;
       } catch (error) {
         if (error instanceof ApiError && error.status === 410) this.#resourceVersion = "";
+        this.#options.onFailure?.(error);
         const waitMs =
           error instanceof ApiError && error.retryAfterMs !== undefined
             ? error.retryAfterMs
@@ -212,7 +217,6 @@ export class Cache<T> {
   }
 
   #overtake(key: string): void {
-    const awaited = this.#calls.get(key);
-    if (awaited !== undefined) awaited.overtaken = true;
+    for (const awaited of this.#calls.get(key) ?? []) awaited.overtaken = true;
   }
 }

@@ -14,6 +14,9 @@ import { reviewAccess } from "./access.ts";
 import { apiRoutes, type Page } from "./api.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorld } from "./clusterworld.ts";
+import { Deliveries } from "./deliveries.ts";
+import { deliveryIn, DeliveryPlan } from "./deliveryplan.ts";
+import { deliveryCondition } from "./deliveryreport.ts";
 import { Gate } from "./gate.ts";
 import { keyReport, type WrappingReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
@@ -21,10 +24,12 @@ import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { certificatesOf, Publisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
+import type { OpenerOptions } from "./opener.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
 import { Sandbox } from "./sandbox.ts";
 import type { ServeFlags } from "./serveflags.ts";
+import type { UpkeepOptions } from "./upkeep.ts";
 import type { Drift, Verdict } from "./verdict.ts";
 import { WorldError } from "./world.ts";
 
@@ -53,6 +58,8 @@ const MAX_SECRET_BYTES = 1024 * 1024;
  * of reconciles.
  */
 const MAX_OPENED = 4;
+/** How long the status of a SealedSecret waits for more of its deliveries before it is written. */
+const REPORT_AFTER_MS = 1_000;
 
 const now = (): Date => new Date();
 const clock = (): number => performance.now();
@@ -77,7 +84,11 @@ export class ClusterParts {
   readonly #openers = new Gate(MAX_OPENED, Infinity, clock);
   readonly #keyring = new Keyring();
   readonly #recovery: RecoveryConfigMaps | undefined;
+  readonly #plan: DeliveryPlan;
   readonly #reconciler: Reconciler;
+  readonly #deliveries: Deliveries;
+  /** SealedSecrets whose status is to tell of deliveries soon. */
+  readonly #reports = new Set<string>();
   readonly #flags: ServeFlags;
   readonly #surroundings: Surroundings;
   /** All collections have been listed once. */
@@ -88,6 +99,9 @@ export class ClusterParts {
   constructor(flags: ServeFlags, surroundings: Surroundings) {
     this.#flags = flags;
     this.#surroundings = surroundings;
+    if (flags.deliverFrom.length > 0 && watchedNamespaces(flags, surroundings.namespace)) {
+      throw new Error("--deliver-from requires --all-namespaces, without --additional-namespaces");
+    }
     const identity = replicaIdentity(process.env);
     const limits = { qps: flags.kubeclientQps, burst: flags.kubeclientBurst };
     this.client = new KubernetesClient(loadOwnConfig(flags.kubeconfig), limits, identity);
@@ -97,8 +111,10 @@ export class ClusterParts {
       this.queue.retryNow();
     };
     this.lease = this.#createLease(identity);
+    this.#plan = this.#createPlan();
     this.world = this.#createWorld();
     this.#recovery = this.#createRecovery();
+    this.#deliveries = this.#createDeliveries();
     this.#reconciler = this.#createReconciler();
     this.keys = this.#createKeys();
     this.publisher = this.#createPublisher();
@@ -174,7 +190,8 @@ export class ClusterParts {
   #createMetrics(): Metrics {
     return createMetrics(VERSION, {
       queueDepth: () => this.queue.depth,
-      contested: () => this.#reconciler.contested,
+      contested: () => this.#reconciler.contested + this.#deliveries.contested,
+      deliveries: () => this.#deliveries.counts(),
       leads: () => this.lease.held,
       sealedSecrets: () => this.world.sealedSecrets(),
       nameThem: !this.#flags.metricsOmitSecretLabels,
@@ -193,9 +210,13 @@ export class ClusterParts {
   #createQueue(): Queue {
     return new Queue({
       workers: this.#flags.concurrency,
-      reconcile: (key) => {
+      reconcile: async (key) => {
         this.metrics.unsealRequests.inc();
-        return this.#reconciler.reconcile(key);
+        if (deliveryIn(key) !== null) return this.#deliveries.reconcile(key);
+        const swept = await this.#deliveries.sweep(key);
+        const outcome = await this.#reconciler.reconcile(key);
+        const isOver = outcome.kind === "done" || outcome.kind === "terminal";
+        return isOver ? (swept ?? outcome) : outcome;
       },
       onOutcome: (_key, outcome, tookMs) => {
         this.metrics.reconcileSeconds.observe({ outcome }, tookMs / 1000);
@@ -254,6 +275,7 @@ export class ClusterParts {
       labelSelector,
       namespaceSelector,
       selectorScope,
+      plan: this.#plan,
       onChange: (key) => {
         this.queue.add(key);
       },
@@ -262,26 +284,57 @@ export class ClusterParts {
     });
   }
 
-  #createReconciler(): Reconciler {
-    const flags = this.#flags;
-    const { repairDrift } = flags;
-    return new Reconciler({
-      world: this.world,
-      keyring: this.#keyring,
-      render: (templates, values, namespace) => this.renderers.render(namespace, templates, values),
-      openIn: (namespace) => (operation) =>
-        this.#openers.run({ address: namespace, client: "" }, operation),
-      maxSecretBytes: MAX_SECRET_BYTES,
-      acceptLegacy: flags.acceptDeprecatedV1Data,
-      keyPlace: { namespace: this.#surroundings.namespace, prefix: flags.keyPrefix },
-      allowedTypes: new Set(flags.allowSecretTypes),
-      updateStatus: flags.updateStatus,
-      repair: { changed: repairDrift, deleted: repairDrift && !flags.skipRecreate },
-      log: this.#surroundings.log,
-      now,
+  #createPlan(): DeliveryPlan {
+    return new DeliveryPlan({
+      from: new Set(this.#flags.deliverFrom),
+      own: this.#surroundings.namespace,
+      onWork: (name) => {
+        this.queue.add(name);
+      },
       clock,
-      onUnseal: () => {
-        this.metrics.decryptions.inc();
+    });
+  }
+
+  #createDeliveries(): Deliveries {
+    return new Deliveries({
+      ...this.#secretOptions(),
+      world: this.world,
+      plan: this.#plan,
+      onReport: (from) => {
+        this.#reportSoon(from);
+      },
+      onVerdict: (name, verdict) => {
+        this.#reportVerdict(name, verdict);
+      },
+      onRepair: (key, drift) => {
+        this.#reportRepair(key, drift);
+      },
+      onRemoval: (key, from, why) => {
+        this.metrics.deliveriesRemoved.inc();
+        this.#surroundings.log.info("delivered Secret deleted", { object: key, from, reason: why });
+      },
+    });
+  }
+
+  /** One status for many deliveries. */
+  #reportSoon(from: string): void {
+    if (this.#reports.has(from)) return;
+    this.#reports.add(from);
+    setTimeout(() => {
+      this.#reports.delete(from);
+      this.queue.add(from);
+    }, REPORT_AFTER_MS).unref();
+  }
+
+  #createReconciler(): Reconciler {
+    return new Reconciler({
+      ...this.#secretOptions(),
+      world: this.world,
+      updateStatus: this.#flags.updateStatus,
+      now,
+      delivery: (key, object) => {
+        const report = this.#deliveries.reportOf(key, object);
+        return report === null ? null : deliveryCondition(report);
       },
       onVerdict: (key, verdict) => {
         this.#reportVerdict(key, verdict);
@@ -290,6 +343,28 @@ export class ClusterParts {
         this.#reportRepair(key, drift);
       },
     });
+  }
+
+  /** How Secrets are made and kept, those of SealedSecrets and those that are delivered. */
+  #secretOptions(): OpenerOptions & Omit<UpkeepOptions, "world"> {
+    const flags = this.#flags;
+    const { repairDrift } = flags;
+    return {
+      keyring: this.#keyring,
+      render: (templates, values, namespace) => this.renderers.render(namespace, templates, values),
+      openIn: (namespace) => (operation) =>
+        this.#openers.run({ address: namespace, client: "" }, operation),
+      maxSecretBytes: MAX_SECRET_BYTES,
+      acceptLegacy: flags.acceptDeprecatedV1Data,
+      keyPlace: { namespace: this.#surroundings.namespace, prefix: flags.keyPrefix },
+      allowedTypes: new Set(flags.allowSecretTypes),
+      repair: { changed: repairDrift, deleted: repairDrift && !flags.skipRecreate },
+      log: this.#surroundings.log,
+      clock,
+      onUnseal: () => {
+        this.metrics.decryptions.inc();
+      },
+    };
   }
 
   #createKeys(): ClusterKeys {
@@ -330,6 +405,7 @@ export class ClusterParts {
         },
         onChange: () => {
           this.#reconciler.forgetFailures();
+          this.#deliveries.forgetFailures();
           // Includes those in sync, for which it is cheap: a key may have been marked as
           // compromised, or the mark may have been removed.
           this.#queueAll();
@@ -399,12 +475,15 @@ export class ClusterParts {
     this.keys.lead();
     this.publisher?.lead();
     this.#reconciler.forgetAll();
+    this.#deliveries.forgetAll();
     this.#queueAll();
     if (this.#isSynced) this.queue.start();
   }
 
   #queueAll(): void {
     for (const key of this.world.keys()) this.queue.add(key);
+    for (const key of this.#plan.secrets()) this.queue.add(key);
+    for (const name of this.#plan.names()) this.queue.add(name);
   }
 
   #reportVerdict(key: string, { synced, event, message, metric }: Verdict): void {

@@ -2,8 +2,11 @@
 
 import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
-import { Cache, text } from "./cache.ts";
+import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
+import { type Delivered, deliveredOf } from "./delivered.ts";
+import type { DeliveryPlan, NamespaceFacts } from "./deliveryplan.ts";
+import { Definition } from "./definition.ts";
 import { formatEvent } from "./events.ts";
 import { Keeper, type Kept, observedIn } from "./kept.ts";
 import type { Log } from "./log.ts";
@@ -12,7 +15,13 @@ import { NamespaceLabels } from "./namespacelabels.ts";
 import { RateLimit } from "./ratelimit.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
-import { type Event, type Labels, type SecretMark, type World, WorldError } from "./world.ts";
+import {
+  type DeliveryWorld,
+  type Event,
+  type Labels,
+  type SecretMark,
+  WorldError,
+} from "./world.ts";
 
 const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 
@@ -34,6 +43,8 @@ export interface ClusterOptions {
   readonly namespaceSelector: string | undefined;
   /** Whether values that are sealed for labels of namespaces may be opened. */
   readonly selectorScope: boolean;
+  /** Learns what deliveries depend on. */
+  readonly plan: DeliveryPlan;
   /** Throws if this replica may not write. */
   readonly guard: () => void;
   /** Called with the `namespace/name` of a SealedSecret that may need a reconcile. */
@@ -43,24 +54,28 @@ export interface ClusterOptions {
 }
 
 /** The watched part of a cluster. */
-export class ClusterWorld implements World {
+export class ClusterWorld implements DeliveryWorld {
   readonly #options: ClusterOptions;
-  readonly #keeper = new Keeper();
+  readonly #keeper: Keeper;
   readonly #events = new RateLimit(EVENT_RATE, EVENT_BURST);
   readonly #sealedSecrets: Cache<Kept>[] = [];
-  readonly #secrets: Cache<SecretMark>[] = [];
+  readonly #secrets: Cache<Marked>[] = [];
   readonly #labels: NamespaceLabels;
+  readonly #definition: Definition;
   /** SealedSecrets that depend on the labels of their namespace, by namespace. */
   readonly #bySelector = new Map<string, Set<string>>();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { client, log, labelSelector, namespaceSelector } = options;
+    const { client, log, labelSelector, namespaceSelector, plan } = options;
+    this.#keeper = new Keeper(undefined, (namespace) => plan.isListed(namespace));
+    this.#definition = new Definition(client, () => performance.now());
     this.#labels = new NamespaceLabels({
       client,
       selector: namespaceSelector,
       mayList: options.namespaces === undefined || namespaceSelector !== undefined,
-      onChange: (namespace) => {
+      onChange: (namespace, facts) => {
+        plan.observeNamespace(namespace, facts);
         const keys =
           namespaceSelector === undefined
             ? (this.#bySelector.get(namespace) ?? [])
@@ -79,9 +94,14 @@ export class ClusterWorld implements World {
         {
           keep: (object) => this.#keeper.keep(withoutManagedFields(object)),
           onChange: options.onChange,
+          onFailure: (error) => {
+            if (error instanceof ApiError && error.status === 404) this.#definition.missed();
+          },
           onStored: (stored, before) => {
             this.#keeper.count(stored, before);
             this.#index(stored, before);
+            const { namespace, name } = (stored ?? before)?.summary ?? { namespace: "", name: "" };
+            plan.observeSource(`${namespace}/${name}`, stored?.delivery ?? null);
           },
           log,
         },
@@ -89,7 +109,18 @@ export class ClusterWorld implements World {
       const secrets = new Cache(
         client,
         { path: `/api/v1${path}/secrets`, labelSelector: SECRET_LABEL, metadataOnly: true },
-        { keep: markOfObject, onChange: options.onChange, log },
+        {
+          keep: markedOf,
+          onChange: (key) => {
+            options.onChange(key);
+            plan.observeSecret(key);
+          },
+          onStored: (stored, before) => {
+            const { key = "" } = stored ?? before ?? {};
+            plan.indexSecret(key, stored?.delivered ?? null, before?.delivered ?? null);
+          },
+          log,
+        },
       );
       this.#sealedSecrets.push(sealedSecrets);
       this.#secrets.push(secrets);
@@ -98,6 +129,7 @@ export class ClusterWorld implements World {
 
   /** Resolves after the first lists. Secrets come first: a known Secret saves a needless write. */
   async start(signal: AbortSignal): Promise<void> {
+    if (this.#options.plan.isOn) this.#labels.need();
     await this.#labels.start(signal);
     await Promise.all(this.#secrets.map((cache) => cache.start(signal)));
     await Promise.all(this.#sealedSecrets.map((cache) => cache.start(signal)));
@@ -155,8 +187,33 @@ export class ClusterWorld implements World {
     return object === undefined ? undefined : observedOf(withoutManagedFields(object));
   }
 
+  async sourceNow(key: string): Promise<Observed | undefined> {
+    const found = await this.#readSealedSecret(key).catch(async (error: unknown) => {
+      await this.#definition.check();
+      throw error;
+    });
+    if (found === undefined) await this.#definition.check();
+    return found;
+  }
+
   secretMark(key: string): SecretMark | undefined {
-    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key);
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.mark;
+  }
+
+  delivered(key: string): Delivered | null {
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.delivered ?? null;
+  }
+
+  async namespaceSince(
+    namespace: string,
+    sinceMs: number | null,
+  ): Promise<NamespaceFacts | undefined> {
+    try {
+      if (sinceMs === null) return await this.#labels.read(namespace);
+      return (await this.#labels.since(sinceMs)).get(namespace);
+    } catch (error) {
+      throw error instanceof ApiError ? worldErrorOf(error, "GET") : error;
+    }
   }
 
   /** Every selected SealedSecret, as last seen. */
@@ -202,8 +259,8 @@ export class ClusterWorld implements World {
   }
 
   async #write(method: string, path: string, key: string, secret: Secret): Promise<SecretMark> {
-    const send = async (): Promise<SecretMark> =>
-      markOfObject(
+    const send = async (): Promise<Marked> =>
+      markedOf(
         await this.#call(method, path, {
           query: { fieldManager: FIELD_MANAGER },
           body: formatSecret(secret),
@@ -212,7 +269,7 @@ export class ClusterWorld implements World {
           guard: this.#options.guard,
         }),
       );
-    return this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send);
+    return (await this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send)).mark;
   }
 
   async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
@@ -298,9 +355,20 @@ function namespaceOf(key: string): string {
   return key.slice(0, key.indexOf("/"));
 }
 
-function markOfObject(object: JsonObject): SecretMark {
+/** A Secret that has our label, without its content. */
+interface Marked {
+  readonly key: string;
+  readonly mark: SecretMark;
+  readonly delivered: Delivered | null;
+}
+
+function markedOf(object: JsonObject): Marked {
   const { uid, resourceVersion } = metadataOf(object);
-  return { uid: text(uid), resourceVersion: text(resourceVersion) };
+  return {
+    key: objectKey(object),
+    mark: { uid: text(uid), resourceVersion: text(resourceVersion) },
+    delivered: deliveredOf(object),
+  };
 }
 
 function withoutManagedFields(object: JsonObject): JsonObject {

@@ -18,6 +18,8 @@ import type { SecretMark } from "./world.ts";
 
 /** Marks the Secrets that the controller manages, so that a label selector finds them. */
 export const SECRET_LABEL = "kube-signet/secret";
+/** The value of that label on a Secret that was made for a SealedSecret of another namespace. */
+export const DELIVERED = "delivered";
 /** @internal for its test */
 export const MANAGED_ANNOTATION = "sealedsecrets.bitnami.com/managed";
 /** @internal for its test */
@@ -25,16 +27,14 @@ export const PATCH_ANNOTATION = "sealedsecrets.bitnami.com/patch";
 /**
  * The uid of the SealedSecret that a Secret was made from. A label alone would also be on copies of
  * the Secret, and on one that was kept when its SealedSecret was deleted.
- * @internal for its test
  */
 export const MADE_FROM_ANNOTATION = "kube-signet/sealedsecret-uid";
 const SKIP_OWNER_ANNOTATION = "sealedsecrets.bitnami.com/skip-set-owner-references";
 
-const OWNERSHIP_ANNOTATIONS: ReadonlySet<string> = new Set([
-  MANAGED_ANNOTATION,
-  PATCH_ANNOTATION,
-  MADE_FROM_ANNOTATION,
-]);
+/** By these the owner of a Secret hands it over to the SealedSecret of its name. */
+export const HANDING_OVER = [MANAGED_ANNOTATION, PATCH_ANNOTATION] as const;
+
+const OWNERSHIP_ANNOTATIONS: ReadonlySet<string> = new Set([...HANDING_OVER, MADE_FROM_ANNOTATION]);
 
 /** Field managers whose labels and annotations we may remove: this program and the original. */
 export const FIELD_MANAGER = "signet-controller";
@@ -59,13 +59,22 @@ interface Circumstances {
   readonly left?: Pick<Left, "uid" | "patched"> | null;
   /** The Secret was in sync with the same SealedSecret before. */
   readonly drifted?: boolean;
+  /** Who owns the existing Secret; by default what its owner reference and annotations say. */
+  readonly ownership?: ((existing: Secret) => Ownership) | undefined;
 }
+
+/**
+ * Who owns an existing Secret. `own`: the controller created it; `managed`: its owner handed it over;
+ * `patch`: its owner lets the controller add to it, and may have handed it over with the items that
+ * it had; `none`: someone else owns it.
+ */
+export type Ownership = "own" | "managed" | "patch" | "none";
 
 /** Decides how to get from the existing Secret to the desired one. Reads and writes nothing. */
 export function decide(
   desired: Secret,
   existing: Secret | null,
-  { allowedTypes, left = null, drifted = false }: Circumstances,
+  { allowedTypes, left = null, drifted = false, ownership: judge }: Circumstances,
 ): Decision {
   const refusedType = refusedTypeOf(desired, allowedTypes);
   if (refusedType !== null) {
@@ -73,7 +82,7 @@ export function decide(
   }
   if (existing === null) return { act: "create" };
   const { name, namespace } = desired.metadata;
-  const ownership = ownershipOf(existing, desired, left);
+  const ownership = judge?.(existing) ?? ownershipOf(existing, desired, left);
 
   // Someone else created a Secret with this name: it is theirs until an annotation hands it over.
   if (ownership === "none") return { act: "refuse", verdict: verdicts.notManaged(name) };
@@ -176,17 +185,12 @@ function printable(manager: string): string {
   return manager.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 64);
 }
 
-/**
- * Who owns an existing Secret. `own`: the controller created it; `managed`: its owner handed it over;
- * `patch`: its owner lets the controller add to it, and may have handed it over with the items that
- * it had; `none`: someone else owns it. Nothing that the
- * writers of SealedSecrets or of their status say can tell that.
- */
+/** Nothing that the writers of SealedSecrets or of their status say can tell who owns a Secret. */
 function ownershipOf(
   existing: Secret,
   { metadata: { name, annotations: declared } }: Secret,
   left: Pick<Left, "uid" | "patched"> | null,
-): "own" | "managed" | "patch" | "none" {
+): Ownership {
   const { annotations, labels, rest } = existing.metadata;
   const owner = ownersOf(rest).find((reference) => reference["controller"] === true);
   const says = (annotation: string): boolean => annotations[annotation] === "true";
@@ -262,6 +266,27 @@ function patched(desired: Secret, existing: Secret): Secret {
         : metadata.rest,
     },
   };
+}
+
+/**
+ * Who owns a Secret that exists where one is to be delivered. `isOurs`: whether it has our marks for
+ * the same SealedSecret; `isOthers`: whether it is delivered from another one. A Secret is never
+ * taken from an owner that controls it, such as a SealedSecret of its namespace.
+ */
+export function deliveryOwnership(
+  existing: Secret,
+  { isOurs, isOthers }: { readonly isOurs: boolean; readonly isOthers: boolean },
+  left: Pick<Left, "uid"> | null,
+): Ownership {
+  const { annotations, labels, rest } = existing.metadata;
+  if (ownersOf(rest).some((reference) => reference["controller"] === true)) return "none";
+  if (isOurs) return "own";
+  if (isOthers) return "none";
+  const { uid } = markOf(existing);
+  // Someone removed our marks from the Secret that we wrote.
+  if (uid !== "" && uid === left?.uid) return "own";
+  const isUnmarked = labels[SECRET_LABEL] === undefined;
+  return isUnmarked && annotations[MANAGED_ANNOTATION] === "true" ? "managed" : "none";
 }
 
 /** Adds our marks, and the SealedSecret as the owner unless an annotation forbids it. */

@@ -5,6 +5,7 @@
 import { getHeapStatistics } from "node:v8";
 import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
+import { type DeliverySource, deliverySourceOf } from "./deliveryplan.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { selectorOf } from "./selection.ts";
 import { hybridValuesIn, type Summary, summaryOf, valuesIn } from "./summary.ts";
@@ -20,6 +21,8 @@ export interface Kept {
   readonly excess: SignetError | null;
   /** Whether it depends on the labels of its namespace. */
   readonly hasSelector: boolean;
+  /** What it asks to be delivered; null for nothing, and where nobody may ask. */
+  readonly delivery: DeliverySource | null;
   /** The observed object as JSON, which takes less memory; undefined if it must be read again. */
   readonly text: string | undefined;
 }
@@ -29,8 +32,15 @@ export class Keeper {
   readonly #maxBytes: number;
   #bytes = 0;
 
-  constructor(maxBytes = getHeapStatistics().heap_size_limit * HEAP_SHARE) {
+  readonly #mayDeliver: (namespace: string) => boolean;
+
+  /** `mayDeliver`: whether the SealedSecrets of a namespace may be delivered; by default none may. */
+  constructor(
+    maxBytes = getHeapStatistics().heap_size_limit * HEAP_SHARE,
+    mayDeliver: (namespace: string) => boolean = () => false,
+  ) {
     this.#maxBytes = maxBytes;
+    this.#mayDeliver = mayDeliver;
   }
 
   keep(sealed: JsonObject): Kept {
@@ -44,7 +54,9 @@ export class Keeper {
     };
     const fits = bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes;
     const hasSelector = selectorOf(object) !== null;
-    return { summary, excess, hasSelector, text: fits ? text : undefined };
+    const mayDeliver = this.#mayDeliver(summary.namespace);
+    const delivery = mayDeliver ? deliverySourceOf({ object, excess }) : null;
+    return { summary, excess, hasSelector, delivery, text: fits ? text : undefined };
   }
 
   /** Call this with what is stored, and with what it replaces. */

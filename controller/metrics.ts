@@ -15,6 +15,8 @@ const PREFIX = "sealed_secrets_controller_";
 export interface Facts {
   readonly queueDepth: () => number;
   readonly contested: () => number;
+  /** Deliveries to other namespaces, by what became of them. */
+  readonly deliveries: () => Readonly<Record<"delivered" | "failed" | "waiting", number>>;
   readonly leads: () => boolean;
   readonly sealedSecrets: () => Iterable<Summary>;
   /** Whether condition_info may name SealedSecrets. */
@@ -53,6 +55,7 @@ export function createMetrics(version: string, facts: Facts) {
       registers,
     }),
     ...reconcileMetrics(registers, facts),
+    ...deliveryMetrics(registers, facts),
     ...sealedSecretMetrics(registers, facts),
     ...sealingKeyMetrics(registers, facts),
     ...keyUseMetrics(registers, facts),
@@ -125,6 +128,25 @@ function reconcileMetrics(registers: Registry[], facts: Facts) {
       collect() {
         this.set(facts.leads() ? 1 : 0);
       },
+    }),
+  };
+}
+
+function deliveryMetrics(registers: Registry[], facts: Facts) {
+  return {
+    deliveries: new Gauge({
+      name: `${PREFIX}deliveries`,
+      help: "Deliveries of Secrets to other namespaces, by state (delivered, failed, waiting).",
+      labelNames: ["state"],
+      registers,
+      collect() {
+        for (const [state, count] of Object.entries(facts.deliveries())) this.set({ state }, count);
+      },
+    }),
+    deliveriesRemoved: new Counter({
+      name: `${PREFIX}deliveries_removed_total`,
+      help: "Delivered Secrets that were deleted because they are no longer wanted.",
+      registers,
     }),
   };
 }

@@ -1,13 +1,20 @@
-// The labels of namespaces: watched as soon as something depends on them, or read one by one.
-// SPEC.md, "Scopes".
+// The labels of namespaces, and whether they accept deliveries: watched as soon as something depends on
+// them, or read one by one.
+// SPEC.md, "Scopes" and "Deliveries".
 
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
-import { Cache } from "./cache.ts";
+import { pagesOf } from "../host/kubernetes/paging.ts";
+import { Cache, METADATA_LIST, text as textOf } from "./cache.ts";
+import type { NamespaceFacts } from "./deliveryplan.ts";
 import type { Log } from "./log.ts";
 import type { Labels } from "./world.ts";
 
 const NAMESPACES = "/api/v1/namespaces";
+/** `false`, or any text but `true`: no Secret is delivered to the namespace. */
+const ACCEPT_ANNOTATION = "kube-signet/accept-deliveries";
+/** An annotation may be long, and only two values mean anything. */
+const MAX_ACCEPTS = 16;
 /** Without a right to watch them, labels are read this often. */
 const POLL_MS = 60_000;
 /** How long the start waits for the first list. It goes on without: each namespace is then read. */
@@ -19,16 +26,16 @@ export interface NamespaceLabelsOptions {
   readonly selector: string | undefined;
   /** Whether namespaces may be listed and watched. Otherwise each is read by its name. */
   readonly mayList: boolean;
-  /** Called with a namespace that came, went, or has other labels than before. */
-  readonly onChange: (namespace: string) => void;
+  /** Called with a namespace that came, went, or has other labels than before; undefined if it went. */
+  readonly onChange: (namespace: string, facts: NamespaceFacts | undefined) => void;
   readonly log: Log;
 }
 
 /** The labels of namespaces as last seen. */
 export class NamespaceLabels {
   readonly #options: NamespaceLabelsOptions;
-  readonly #cache: Cache<Labels>;
-  /** The labels that `onChange` was called for last, as text. */
+  readonly #cache: Cache<NamespaceFacts>;
+  /** What `onChange` was called with last, as text. */
   readonly #seen = new Map<string, string>();
   /** What was read where nothing may be listed. */
   readonly #read = new Map<string, { readonly labels: Labels; readonly atMs: number }>();
@@ -36,6 +43,10 @@ export class NamespaceLabels {
   #isNeeded: boolean;
   #firstList: Promise<void> | undefined;
   #isListed = false;
+  /** The last list of all namespaces that `since` made. */
+  #all:
+    | { readonly startedMs: number; readonly facts: Promise<ReadonlyMap<string, NamespaceFacts>> }
+    | undefined;
 
   constructor(options: NamespaceLabelsOptions) {
     this.#options = options;
@@ -48,9 +59,9 @@ export class NamespaceLabels {
         metadataOnly: true,
       },
       {
-        keep: labelsOf,
-        onChange: (key, labels) => {
-          this.#compare(key.slice(1), labels);
+        keep: factsOf,
+        onChange: (key, facts) => {
+          this.#compare(key.slice(1), facts);
         },
         log: options.log,
       },
@@ -91,7 +102,7 @@ export class NamespaceLabels {
 
   /** As last seen, or read now if nothing was seen yet. @throws ApiError */
   async seen(namespace: string): Promise<Labels> {
-    if (this.#isListed) return this.#cache.get(`/${namespace}`) ?? {};
+    if (this.#isListed) return this.#cache.get(`/${namespace}`)?.labels ?? {};
     // Many SealedSecrets of a namespace share one call.
     const read = this.#read.get(namespace);
     const isRecent = read !== undefined && performance.now() - read.atMs < POLL_MS / 2;
@@ -102,10 +113,7 @@ export class NamespaceLabels {
   async current(namespace: string): Promise<Labels> {
     const { client, mayList } = this.#options;
     if (mayList) {
-      // By a list of one: the controller has no other right to read namespaces.
-      const query = { fieldSelector: `metadata.name=${namespace}`, limit: "1" };
-      const { items } = await client.call("GET", NAMESPACES, { query });
-      return labelsOf(objectsIn(items)[0] ?? {});
+      return (await this.read(namespace))?.labels ?? {};
     }
     const labels = await client
       .call("GET", `${NAMESPACES}/${namespace}`)
@@ -115,6 +123,46 @@ export class NamespaceLabels {
       });
     this.#read.set(namespace, { labels, atMs: performance.now() });
     return labels;
+  }
+
+  /**
+   * Read now, by a list of one: the controller has no other right to read namespaces. Undefined if there
+   * is none. @throws ApiError
+   */
+  async read(namespace: string): Promise<NamespaceFacts | undefined> {
+    const query = { fieldSelector: `metadata.name=${namespace}`, limit: "1" };
+    const { items } = await this.#options.client.call("GET", NAMESPACES, { query });
+    const [found] = objectsIn(items);
+    return found === undefined ? undefined : factsOf(found);
+  }
+
+  /**
+   * All namespaces as they were at some moment after `sinceMs` (of `performance.now`). Many callers share
+   * one list. @throws ApiError
+   */
+  async since(sinceMs: number): Promise<ReadonlyMap<string, NamespaceFacts>> {
+    if (this.#all === undefined || this.#all.startedMs <= sinceMs) {
+      const all = { startedMs: performance.now(), facts: this.#listAll() };
+      this.#all = all;
+      all.facts.catch(() => {
+        if (this.#all === all) this.#all = undefined;
+      });
+    }
+    return this.#all.facts;
+  }
+
+  async #listAll(): Promise<ReadonlyMap<string, NamespaceFacts>> {
+    const { client } = this.#options;
+    const all = new Map<string, NamespaceFacts>();
+    const pages = pagesOf((query) =>
+      client.call("GET", NAMESPACES, { query, accept: METADATA_LIST }),
+    );
+    for await (const page of pages) {
+      for (const item of objectsIn(page["items"])) {
+        all.set(textOf(metadataOf(item)["name"]), factsOf(item));
+      }
+    }
+    return all;
   }
 
   #watch(): void {
@@ -128,13 +176,27 @@ export class NamespaceLabels {
   }
 
   /** Other programs change namespaces often, and labels seldom. */
-  #compare(namespace: string, labels: Labels | undefined): void {
-    const text = labels === undefined ? undefined : JSON.stringify(Object.entries(labels).sort());
+  #compare(namespace: string, facts: NamespaceFacts | undefined): void {
+    const text = facts === undefined ? undefined : canonical(facts);
     if (this.#seen.get(namespace) === text) return;
     if (text === undefined) this.#seen.delete(namespace);
     else this.#seen.set(namespace, text);
-    this.#options.onChange(namespace);
+    this.#options.onChange(namespace, facts);
   }
+}
+
+function canonical({ labels, accepts, isEnding }: NamespaceFacts): string {
+  return JSON.stringify([Object.entries(labels).sort(), accepts, isEnding]);
+}
+
+function factsOf(namespace: JsonObject): NamespaceFacts {
+  const { annotations = null, deletionTimestamp } = metadataOf(namespace);
+  const accepts = asObject(annotations)?.[ACCEPT_ANNOTATION];
+  return {
+    labels: labelsOf(namespace),
+    accepts: accepts === undefined ? undefined : textOf(accepts).slice(0, MAX_ACCEPTS),
+    isEnding: deletionTimestamp !== undefined,
+  };
 }
 
 function labelsOf(namespace: JsonObject): Labels {

@@ -32,6 +32,7 @@ export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly labelSelector?: string;
   readonly namespaceSelector?: string;
   readonly selectorScope: boolean;
+  readonly deliverFrom: string[];
   readonly allowSecretTypes: string[];
   readonly repairDrift: boolean;
   readonly skipRecreate: boolean;
@@ -99,6 +100,13 @@ const SCOPE_FLAGS: readonly FlagRow[] = [
     words: "open values that are sealed for labels of namespaces",
     read: readBoolean,
     byDefault: "true",
+  },
+  {
+    flag: "--deliver-from <list>",
+    words: "deliver Secrets of these namespaces to others, where their SealedSecrets ask for it",
+    read: readList,
+    byDefault: "",
+    shownDefault: "none",
   },
   {
     flag: "--allow-secret-types <list>",

@@ -7,11 +7,12 @@ import type { Keyring } from "../shared/keys/keyring.ts";
 import { itemsUnder, type SealedUnder } from "../shared/sealing/sealedunder.ts";
 import type { Stamp } from "../shared/sealing/stamp.ts";
 import { bounded } from "./bounded.ts";
+import type { DeliveryCondition } from "./deliveryreport.ts";
 import { formatKeyRecord, keyRecordOf } from "./keyrecord.ts";
 import { listed, type Reason, type Verdict } from "./verdict.ts";
 
 /** The controller's conditions, in order. The original's printer columns read the first one. */
-const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised"] as const;
+const OUR_CONDITIONS = ["Synced", "Ready", "Stalled", "KeyCompromised", "Delivered"] as const;
 
 /**
  * Limits for the part of a status that others wrote, and for the part that records the keys of
@@ -41,6 +42,27 @@ export function compromisedMessage(sealed: JsonObject): string {
   return typeof found?.["message"] === "string" ? found["message"] : "";
 }
 
+/** Returns the condition `Delivered` that the status has, if it is a result; null otherwise. */
+export function deliveryResultIn(sealed: JsonObject): DeliveryCondition | null {
+  const found = conditionsOf(sealed).find(({ type }) => type === "Delivered");
+  const { status, reason, message } = found ?? {};
+  if (reason !== "Delivered" && reason !== "DeliveryFailed") return null;
+  return {
+    is: status === "True",
+    reason,
+    message: typeof message === "string" ? bounded(message) : "",
+  };
+}
+
+/** Whether the status has this condition `Delivered`, or none where it is null. */
+export function tellsOfDelivery(sealed: JsonObject, condition: DeliveryCondition | null): boolean {
+  const found = conditionsOf(sealed).find(({ type }) => type === "Delivered");
+  if (found === undefined || condition === null) return found === undefined && condition === null;
+  const { is, reason, message } = condition;
+  const status = is ? "True" : "False";
+  return found["status"] === status && found["reason"] === reason && found["message"] === message;
+}
+
 /** The facts, besides the verdict, that the next status depends on. */
 export interface StatusFacts {
   readonly now: Date;
@@ -51,13 +73,15 @@ export interface StatusFacts {
   readonly keyring: Keyring;
   /** Fingerprints of the compromised keys. */
   readonly compromised: ReadonlySet<string>;
+  /** Null or undefined if the SealedSecret asks for no delivery. */
+  readonly delivery?: DeliveryCondition | null;
 }
 
 /** Returns the status after `verdict`, or null if the status does not need to change. */
 export function nextStatus(
   sealed: JsonObject,
   verdict: Verdict,
-  { now, left, stamp, keyring, compromised }: StatusFacts,
+  { now, left, stamp, keyring, compromised, delivery = null }: StatusFacts,
 ): JsonObject | null {
   const before = asObject(sealed["status"] ?? null) ?? {};
   const {
@@ -83,6 +107,9 @@ export function nextStatus(
   const exposed = itemsUnder(sealedUnder, compromised);
   if (exposed.length > 0) {
     told.push(["KeyCompromised", true, "SealedUnderCompromisedKey", formatExposed(exposed)]);
+  }
+  if (delivery !== null) {
+    told.push(["Delivered", delivery.is, delivery.reason, delivery.message]);
   }
   const time = `${now.toISOString().slice(0, 19)}Z`;
   const ours = told.map(([type, is, reason, message]): JsonObject => {

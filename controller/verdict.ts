@@ -52,6 +52,7 @@ type EventReason =
   | "DriftContested"
   | "KeyCompromised"
   | "NamespaceNotSelected"
+  | "DeliveryRemoved"
   | "ErrUnsealFailed"
   | "ErrUpdateFailed";
 

@@ -2,6 +2,8 @@
 // SPEC.md, "Reconciling".
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
+import type { Delivered } from "./delivered.ts";
+import type { NamespaceFacts } from "./deliveryplan.ts";
 import type { Observed } from "./observed.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 
@@ -68,6 +70,19 @@ export interface World {
   /** @throws WorldError transient if `sealed` is not the latest version */
   writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void>;
   recordEvent(sealed: JsonObject, event: Event): Promise<void>;
+}
+
+/** What deliveries need besides: a cluster with all of its namespaces. */
+export interface DeliveryWorld extends World {
+  /** What the marks of a Secret say, as last observed; null if they say nothing of a delivery. */
+  delivered(key: string): Delivered | null;
+  /** Reads a SealedSecret as it is now; undefined if it was deleted. @throws WorldError if unknown */
+  sourceNow(key: string): Promise<Observed | undefined>;
+  /**
+   * Returns a namespace as it was at some moment after `sinceMs` of the world's clock, or as it is now
+   * for null; undefined if there was none. @throws WorldError
+   */
+  namespaceSince(namespace: string, sinceMs: number | null): Promise<NamespaceFacts | undefined>;
 }
 
 /** A Kubernetes Event: `reason` is a documented constant, `message` a sentence. */

@@ -102,6 +102,11 @@ export const RULES = {
     "The cluster drops unknown fields without an error, so the Secret lacks what the field was meant to set.",
     "Correct the spelling or the place of the field, or remove it.",
   ),
+  "not-delivered": verify(
+    "A SealedSecret asks for deliveries to other namespaces that no controller can make.",
+    "The annotation kube-signet/deliver-to is not a selector that asks for a label, or the values are sealed for one namespace only. An annotation never carries a value out of the scope that it was sealed for.",
+    'Correct the selector, such as "team in (a,b)", or seal the values again with --scope selector --selector, or cluster-wide.',
+  ),
   duplicate: verify(
     "Two files declare the same SealedSecret.",
     "Whichever is applied last wins, and a change to the other has no effect.",

@@ -8,6 +8,7 @@ import { fitsCertificate } from "../../shared/keys/kinds.ts";
 import { formatPlace, type SignetError } from "../../shared/errors.ts";
 import { lineCounter } from "../../shared/manifest/manifest.ts";
 import { nodeAt } from "../../shared/manifest/tree.ts";
+import { DELIVER_TO_ANNOTATION, deliveryFault } from "../../shared/sealing/delivery.ts";
 import { sealedForOf } from "../../shared/sealing/sealedsecret.ts";
 import { SEALED_FOR_ANNOTATION, STAMP_ANNOTATION } from "../../shared/sealing/stamp.ts";
 import { envelopeOf } from "../repository/envelopes.ts";
@@ -61,6 +62,7 @@ export function verifyFiles(
       if (!kustomized.isPatch(file.path)) {
         checkDuplicate(object, file, seen, add);
         checkItems(object, add);
+        checkDelivery(object, add);
       }
       if (hasStamps && maxKeyAgeDays === undefined) checkStamps(object, add);
       checkValues(object, maxKeyAgeDays, now, add);
@@ -226,6 +228,16 @@ function checkItems({ sealed, values }: SealedObject, add: Add): void {
   if (values.length === 0 && sealed.template.data.size === 0) {
     add("no-items", "warning", "has no items, so its Secret will be empty", ["spec"]);
   }
+}
+
+/** What asks for deliveries that no controller can make. */
+function checkDelivery({ file, sealed }: SealedObject, add: Add): void {
+  const { annotations } = sealed.metadata;
+  if (isFilledIn(file, annotations[DELIVER_TO_ANNOTATION] ?? "")) return;
+  const fault = deliveryFault(annotations);
+  if (fault === null) return;
+  const path = ["metadata", "annotations", DELIVER_TO_ANNOTATION];
+  add("not-delivered", "error", `${DELIVER_TO_ANNOTATION}: ${fault}`, path);
 }
 
 function checkValues(

@@ -10,6 +10,7 @@ import {
   sealToText,
 } from "../keys/kinds.ts";
 import { SignetError } from "../errors.ts";
+import { DELIVER_TO_ANNOTATION, deliveryFault } from "./delivery.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import {
   type Annotations,
@@ -54,7 +55,7 @@ function canonicalScope(scope: Scope): Scope {
 /**
  * Seals a Secret. `scope`: overrides the scope that the Secret's annotations set.
  * @throws SignetError secret-invalid if the Secret has no name, no namespace although its scope
- *   requires one, or annotations that set no usable scope
+ *   requires one, annotations that set no usable scope, or one that asks for impossible deliveries
  */
 export async function seal(
   secret: Secret,
@@ -78,6 +79,9 @@ async function sealIn(
       hint: "set metadata.namespace in the manifest, or use --namespace",
     });
   }
+  const { [DELIVER_TO_ANNOTATION]: deliverTo, ...others } = annotations;
+  const asked = deliverTo === undefined ? {} : { [DELIVER_TO_ANNOTATION]: deliverTo };
+  checkDelivery({ ...scopeAnnotations(scope), ...asked });
   const label = labelBytes(scope, namespace, name);
   const items = [...secret.data].sort(([a], [b]) => (a < b ? -1 : 1));
   const sealedItems = await Promise.all(
@@ -92,7 +96,11 @@ async function sealIn(
       namespace,
       labels: {},
       annotations: withStamp(
-        { ...scopeAnnotations(scope), [SEALED_FOR_ANNOTATION]: formatSealedFor(scope, label) },
+        {
+          ...scopeAnnotations(scope),
+          ...asked,
+          [SEALED_FOR_ANNOTATION]: formatSealedFor(scope, label),
+        },
         stamp,
       ),
       rest: {},
@@ -103,7 +111,7 @@ async function sealIn(
         name,
         namespace,
         labels,
-        annotations: quotesRemoved(withScope(annotations, scope)),
+        annotations: quotesRemoved(withScope(others, scope)),
         rest: serverFieldsRemoved(rest),
       },
       type: secret.type,
@@ -112,6 +120,14 @@ async function sealIn(
     },
     legacyData: undefined,
   };
+}
+
+/** @throws SignetError secret-invalid if annotations ask for deliveries that no controller can make */
+function checkDelivery(annotations: Annotations): void {
+  const fault = deliveryFault(annotations);
+  if (fault === null) return;
+  const field = `metadata.annotations.${DELIVER_TO_ANNOTATION}`;
+  throw new SignetError("secret-invalid", fault, { place: { field } });
 }
 
 /** Changes to the items of a SealedSecret. Each item must appear in at most one change. */

@@ -1,7 +1,7 @@
 // What a tenant gets by the controller's rights that the tenant's own rights do not give: nothing.
 // SPEC.md, "Reconciling", "Status".
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { sourceOf } from "../../controller/reconcile.ts";
+import { sourceOf } from "../../controller/sourceof.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { type ControlPlane, type KubeObject, MERGE } from "./controlplane.ts";
 import { certificateOf, metricOf, readSecret, sealed, SEALED_SECRETS } from "./objects.ts";

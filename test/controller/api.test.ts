@@ -57,6 +57,7 @@ async function serve(
   const metrics = createMetrics("0", {
     queueDepth: () => 0,
     contested: () => 0,
+    deliveries: () => ({ delivered: 0, failed: 0, waiting: 0 }),
     leads: () => true,
     sealedSecrets: () => [],
     nameThem: true,

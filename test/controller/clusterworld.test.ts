@@ -7,6 +7,7 @@ import { verdicts } from "../../controller/verdict.ts";
 import { WorldError } from "../../controller/world.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import { NO_DELIVERIES } from "./memoryworld.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 
 const SECRETS = "/api/v1/namespaces/demo/secrets";
@@ -27,6 +28,7 @@ beforeEach(async () => {
     labelSelector: undefined,
     namespaceSelector: undefined,
     selectorScope: true,
+    plan: NO_DELIVERIES,
     onChange: () => undefined,
     log: createLog("INFO", "json", () => undefined),
     now: () => new Date(),

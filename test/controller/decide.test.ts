@@ -8,7 +8,7 @@ import {
   SECRET_LABEL,
   withOwner,
 } from "../../controller/decide.ts";
-import { sourceOf } from "../../controller/reconcile.ts";
+import { sourceOf } from "../../controller/sourceof.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 import type { Secret } from "../../shared/kubernetes/secret.ts";
 

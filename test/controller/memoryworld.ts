@@ -1,22 +1,28 @@
 // A world in memory for the reconciler: objects with versions, failures on demand, a record of all.
 // SPEC.md, "Reconciling".
 import { SECRET_LABEL } from "../../controller/decide.ts";
+import { type Delivered, deliveredOf } from "../../controller/delivered.ts";
+import {
+  DeliveryPlan,
+  deliverySourceOf,
+  type NamespaceFacts,
+} from "../../controller/deliveryplan.ts";
 import { type Observed, observedOf } from "../../controller/observed.ts";
 import {
   type Event,
   type Labels,
   type SecretMark,
-  type World,
+  type DeliveryWorld,
   WorldError,
   type WorldFailure,
 } from "../../controller/world.ts";
 import { asObject, type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { formatSecret, type Secret } from "../../shared/kubernetes/secret.ts";
 
-type Call = "labels" | "read" | "create" | "replace" | "delete" | "status" | "event";
+type Call = "labels" | "read" | "source" | "create" | "replace" | "delete" | "status" | "event";
 
 /** Keeps the promises that world.ts makes. Like a cluster, it watches labelled Secrets only. */
-export class MemoryWorld implements World {
+export class MemoryWorld implements DeliveryWorld {
   readonly sealed = new Map<string, JsonObject>();
   readonly secrets = new Map<string, JsonObject>();
   /** Every call in order, such as `create demo/db`, and whether it failed. */
@@ -30,6 +36,12 @@ export class MemoryWorld implements World {
   /** Labels that no watch told of yet. */
   readonly newLabels = new Map<string, Labels>();
   labelsPollMs: number | undefined = undefined;
+  /** Other facts of namespaces. */
+  readonly facts = new Map<string, Partial<NamespaceFacts>>();
+  /** Learns of all changes at once, if there is one. */
+  plan: DeliveryPlan | undefined = undefined;
+  /** Called with the name of each object that changes. */
+  onChange: ((key: string) => void) | undefined = undefined;
   #version = 0;
 
   /** The next call of this kind fails. */
@@ -45,8 +57,68 @@ export class MemoryWorld implements World {
     const resourceVersion = String(++this.#version);
     const uid = metadata["uid"] ?? `uid-${resourceVersion}`;
     const stored = { ...object, metadata: { ...metadata, uid, resourceVersion } };
-    this[kind].set(`${metadata["namespace"] as string}/${metadata["name"] as string}`, stored);
+    this.#store(kind, `${metadata["namespace"] as string}/${metadata["name"] as string}`, stored);
     return stored;
+  }
+
+  /** What someone else deletes. */
+  remove(kind: "sealed" | "secrets", key: string): void {
+    this.#store(kind, key, undefined);
+  }
+
+  /** A namespace that is made or changed. */
+  namespace(name: string, labels: Labels, facts: Partial<NamespaceFacts> = {}): void {
+    this.labels.set(name, labels);
+    this.facts.set(name, facts);
+    this.plan?.observeNamespace(name, this.#factsOf(name, labels));
+  }
+
+  /** Tells a plan that is new of everything. */
+  replay(): void {
+    for (const [name, labels] of this.labels) {
+      this.plan?.observeNamespace(name, this.#factsOf(name, labels));
+    }
+    for (const key of this.secrets.keys()) this.plan?.indexSecret(key, this.delivered(key), null);
+    for (const [key, object] of this.sealed) {
+      this.onChange?.(key);
+      this.plan?.observeSource(key, deliverySourceOf(observedOf(object)));
+    }
+  }
+
+  #store(kind: "sealed" | "secrets", key: string, object: JsonObject | undefined): void {
+    const before = this.delivered(key);
+    this.onChange?.(key);
+    if (object === undefined) this[kind].delete(key);
+    else this[kind].set(key, object);
+    if (kind === "sealed") {
+      const source = object === undefined ? null : deliverySourceOf(observedOf(object));
+      this.plan?.observeSource(key, source);
+    } else {
+      this.plan?.indexSecret(key, this.delivered(key), before);
+      this.plan?.observeSecret(key);
+    }
+  }
+
+  #factsOf(name: string, labels: Labels): NamespaceFacts {
+    return { labels, accepts: undefined, isEnding: false, ...this.facts.get(name) };
+  }
+
+  delivered(key: string): Delivered | null {
+    return deliveredOf(this.secrets.get(key) ?? {});
+  }
+
+  sourceNow(key: string): Promise<Observed | undefined> {
+    return this.#call("source", key, () => {
+      const sealed = this.sealed.get(key);
+      return sealed === undefined ? undefined : observedOf(sealed);
+    });
+  }
+
+  namespaceSince(name: string): Promise<NamespaceFacts | undefined> {
+    return this.#call("labels", `${name} now`, () => {
+      const labels = this.newLabels.get(name) ?? this.labels.get(name);
+      return labels === undefined ? undefined : this.#factsOf(name, labels);
+    });
   }
 
   sealedSecret(key: string): Promise<Observed | undefined> {
@@ -90,7 +162,7 @@ export class MemoryWorld implements World {
   deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
     return this.#call("delete", key, () => {
       this.#expect(this.secrets, key, uid, resourceVersion);
-      this.secrets.delete(key);
+      this.remove("secrets", key);
     });
   }
 
@@ -138,6 +210,14 @@ export class MemoryWorld implements World {
     }
   }
 }
+
+/** No SealedSecret is delivered anywhere. */
+export const NO_DELIVERIES = new DeliveryPlan({
+  from: new Set(),
+  own: "kube-system",
+  onWork: () => undefined,
+  clock: () => 0,
+});
 
 function markIn(object: JsonObject): SecretMark {
   const { uid, resourceVersion } = metadataOf(object);

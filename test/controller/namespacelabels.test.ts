@@ -5,6 +5,7 @@ import { ClusterWorld } from "../../controller/clusterworld.ts";
 import { createLog } from "../../controller/log.ts";
 import { WorldError } from "../../controller/world.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
+import { NO_DELIVERIES } from "./memoryworld.ts";
 
 const NAMESPACES = "/api/v1/namespaces";
 
@@ -28,6 +29,7 @@ function worldOf(options: { namespaces?: string[]; selectorScope?: boolean } = {
     labelSelector: undefined,
     namespaceSelector: undefined,
     selectorScope: options.selectorScope ?? true,
+    plan: NO_DELIVERIES,
     onChange: (key) => changed.push(key),
     log: createLog("ERROR", "json", () => undefined),
     now: () => new Date(),

@@ -3,12 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { MANAGED_ANNOTATION, PATCH_ANNOTATION, SECRET_LABEL } from "../../controller/decide.ts";
 import { createLog } from "../../controller/log.ts";
-import {
-  DRIFT_ANNOTATION,
-  Reconciler,
-  type ReconcilerOptions,
-  sourceOf,
-} from "../../controller/reconcile.ts";
+import { Reconciler, type ReconcilerOptions } from "../../controller/reconcile.ts";
+import { DRIFT_ANNOTATION, sourceOf } from "../../controller/sourceof.ts";
 import { keyRecordOf } from "../../controller/keyrecord.ts";
 import { JobLost } from "../../controller/sandbox.ts";
 import { currentVerdict } from "../../controller/status.ts";

@@ -3,7 +3,8 @@
 // SPEC.md, "Scopes".
 import { expect, it } from "vitest";
 import { createLog } from "../../controller/log.ts";
-import { Reconciler, sourceOf } from "../../controller/reconcile.ts";
+import { Reconciler } from "../../controller/reconcile.ts";
+import { sourceOf } from "../../controller/sourceof.ts";
 import { currentVerdict } from "../../controller/status.ts";
 import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";

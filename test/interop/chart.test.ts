@@ -127,6 +127,12 @@ describe("rights", () => {
     expect(ofKind("ClusterRole", without).map(({ rules }) => rules)).toEqual([RECONCILE]);
     expect(args(all)).not.toContain("--selector-scope=false");
     expect(args(without)).toContain("--selector-scope=false");
+    const delivering = render("--set", "selectorScope=false,deliverFrom={shared,infra}");
+    expect(ofKind("ClusterRole", delivering).map(({ rules }) => rules)).toEqual(
+      ofKind("ClusterRole", all).map(({ rules }) => rules),
+    );
+    expect(args(delivering)).toContain("--deliver-from=shared,infra");
+    expect(args(all).filter((arg) => arg.startsWith("--deliver-from"))).toEqual([]);
     expect(ofKind("Role", all).map(identity)).toEqual([
       "Role kube-system/sealed-secrets-controller-certificates",
       "Role kube-system/sealed-secrets-controller-certificates-reader",

@@ -521,6 +521,7 @@ describe("from the controller", () => {
       metrics: createMetrics("0", {
         queueDepth: () => 0,
         contested: () => 0,
+        deliveries: () => ({ delivered: 0, failed: 0, waiting: 0 }),
         leads: () => true,
         sealedSecrets: () => [],
         nameThem: true,

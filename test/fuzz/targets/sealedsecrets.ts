@@ -1,7 +1,7 @@
 // SealedSecret objects: reading, opening, merging and describing them.
 
 import { performance } from "node:perf_hooks";
-import { sourceOf } from "../../../controller/reconcile.ts";
+import { sourceOf } from "../../../controller/sourceof.ts";
 import { type JsonObject, objectsOf } from "../../../shared/kubernetes/object.ts";
 import { parseManifests } from "../../../shared/manifest/manifest.ts";
 import { scopeOf } from "../../../shared/sealing/scope.ts";

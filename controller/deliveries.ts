@@ -1,0 +1,377 @@
+// Delivers Secrets to the namespaces that their SealedSecrets ask for, and deletes those that are no
+// longer wanted. A delivery is one more kind of target of the core that keeps a Secret as declared.
+// SPEC.md, "Deliveries".
+
+import { matchesLabels } from "../shared/kubernetes/labelselector.ts";
+import type { JsonObject } from "../shared/kubernetes/object.ts";
+import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
+import { API_VERSION, KIND } from "../shared/sealing/sealedsecret.ts";
+import { deliveryOwnership, markOf } from "./decide.ts";
+import { deliveredOf, deliveredSecret, isCurrent, isFromUs } from "./delivered.ts";
+import {
+  deliveryIn,
+  type DeliveryPlan,
+  type DeliverySource,
+  deliverySourceOf,
+  homeOf,
+  nameOf,
+  type NamespaceFacts,
+} from "./deliveryplan.ts";
+import type { DeliveryReport } from "./deliveryreport.ts";
+import type { OpenerOptions } from "./opener.ts";
+import { OpenedSources } from "./openedsources.ts";
+import { later } from "./later.ts";
+import type { Outcome } from "./queue.ts";
+import type { Left } from "./record.ts";
+import { selectionRefusal } from "./selection.ts";
+import { isBeingDeleted } from "./sourceof.ts";
+import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
+import { type Drift, type Verdict, verdicts } from "./verdict.ts";
+import { type DeliveryWorld, WorldError } from "./world.ts";
+
+export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
+  readonly world: DeliveryWorld;
+  readonly plan: DeliveryPlan;
+  /** Called with the `NAMESPACE/NAME` of a SealedSecret whose status is to tell something else. */
+  readonly onReport: (from: string) => void;
+  /** Called for each verdict that is new or that follows a write. */
+  readonly onVerdict: (name: string, verdict: Verdict) => void;
+  /** Called after a change by others was reverted. `key`: of the Secret. */
+  readonly onRepair: (key: string, drift: Drift) => void;
+  /** Called after a Secret that is no longer wanted was deleted. */
+  readonly onRemoval: (key: string, from: string, why: string) => void;
+}
+
+/** What the caches say is looked at again after this long where the cluster says otherwise. */
+const LOOK_AGAIN_MS = 5_000;
+/**
+ * A SealedSecret that is gone must be gone for this long. One that is replaced is back by then, and what
+ * its definition takes along can be told from what somebody deleted.
+ */
+const GONE_MS = 3_000;
+/** SealedSecrets that were found gone, of which this many are remembered. */
+const MAX_GONE = 10_000;
+
+export class Deliveries {
+  readonly #options: DeliveriesOptions;
+  readonly #upkeep: Upkeep;
+  readonly #opened: OpenedSources;
+  /** The inputs of each delivery's last run, and the result. */
+  readonly #settled = new Map<string, { readonly seen: string; readonly failed: boolean }>();
+  /** Our last writes of Secrets, by delivery. */
+  readonly #left = new Map<string, Left>();
+  /** The last verdict of each delivery, by source and namespace. */
+  readonly #verdicts = new Map<string, Map<string, Verdict>>();
+  /** When a SealedSecret was first found to be gone. */
+  readonly #goneSinceMs = new Map<string, number>();
+
+  constructor(options: DeliveriesOptions) {
+    this.#options = options;
+    this.#upkeep = new Upkeep(options);
+    this.#opened = new OpenedSources(options, options.world);
+  }
+
+  /** The number of delivered Secrets that someone else keeps changing. */
+  get contested(): number {
+    return this.#upkeep.contested;
+  }
+
+  /** How many deliveries there are, by what became of them. */
+  counts(): { delivered: number; failed: number; waiting: number } {
+    const counts = { delivered: 0, failed: 0, waiting: 0 };
+    for (const from of this.#options.plan.sources) {
+      const { wanted, delivered, failed } = this.#tally(from);
+      counts.delivered += delivered;
+      counts.failed += failed.length;
+      counts.waiting += wanted - delivered - failed.length;
+    }
+    return counts;
+  }
+
+  /** What the status of a SealedSecret is to say; null if it asks for no delivery. */
+  reportOf(from: string, object: JsonObject): DeliveryReport | null {
+    const { plan } = this.#options;
+    const asked = deliverySourceOf({ object, excess: null });
+    if (asked === null) return null;
+    const home = homeOf(from);
+    const fault = plan.isListed(home)
+      ? asked.fault
+      : `namespace ${home} is not one of --deliver-from, so its Secrets are not delivered`;
+    if (fault !== null) return { fault, wanted: 0, delivered: 0, failed: [] };
+    return this.#tally(from);
+  }
+
+  #tally(from: string): DeliveryReport {
+    const known = this.#verdicts.get(from);
+    const targets = this.#options.plan.targetsOf(from);
+    const found = targets.map((namespace) => ({ namespace, verdict: known?.get(namespace) }));
+    const failed = found.flatMap(({ namespace, verdict }) =>
+      verdict === undefined || verdict.synced ? [] : [{ namespace, verdict }],
+    );
+    failed.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
+    const delivered = found.filter(({ verdict }) => verdict?.synced === true).length;
+    return { fault: null, wanted: targets.length, delivered, failed };
+  }
+
+  /** Makes failed deliveries run again, because another sealing key may fix them. */
+  forgetFailures(): void {
+    this.#opened.clear();
+    for (const [name, { failed }] of this.#settled) if (failed) this.#settled.delete(name);
+  }
+
+  /** Makes every delivery run again, because another replica may have written meanwhile. */
+  forgetAll(): void {
+    this.#opened.clear();
+    this.#settled.clear();
+    this.#left.clear();
+  }
+
+  /** Brings one delivery in sync. `name`: as the plan names it. @throws WorldError */
+  async reconcile(name: string): Promise<Outcome> {
+    const { from, to } = deliveryIn(name) ?? { from: "", to: "" };
+    try {
+      return await this.#reconcile(name, from, to);
+    } catch (error) {
+      // It is tried again. A delivery that never had a result fails meanwhile; another one keeps it.
+      const isFirst = this.#verdicts.get(from)?.has(to) !== true;
+      if (error instanceof WorldError && isFirst) {
+        this.#keepVerdict(from, to, verdicts.writeFailed(error));
+        this.#options.onReport(from);
+      }
+      throw error;
+    }
+  }
+
+  async #reconcile(name: string, from: string, to: string): Promise<Outcome> {
+    const { world, plan, keyring } = this.#options;
+    const source = plan.sourceOf(from);
+    if (source === undefined || !plan.wants(from, to)) {
+      this.#forget(name, from, to);
+      return { kind: "done" };
+    }
+    const { newest } = keyring;
+    // Without a key there is no tag; another key makes everything run again.
+    if (source.fault !== null || newest === null) return { kind: "terminal" };
+    const secret = `${to}/${nameOf(from)}`;
+    const mark = world.secretMark(secret);
+    const refusal =
+      source.scope === null ? null : await selectionRefusal(secret, source.scope, world, "seen");
+    const version = `${source.source} ${newest.fingerprint}`;
+    const seen = JSON.stringify([version, mark, source.ignoresDrift, refusal?.reason]);
+    const settled = this.#settled.get(name);
+    if (settled?.seen === seen) return { kind: settled.failed ? "terminal" : "done" };
+
+    const known = this.#left.get(name);
+    const left = known ?? this.#leftBefore(secret, from, version);
+    const target = {
+      ...{ name, secret, mark, left, source: version, ignoresDrift: source.ignoresDrift },
+      isUnsure: known === undefined,
+      ownership: (existing: Secret) => {
+        const { rest, ...named } = existing.metadata;
+        const found = deliveredOf({ metadata: { ...rest, ...named } });
+        const isTrue = found !== null && isFromUs(found, to, keyring);
+        const isOurs = isTrue && found.from === from;
+        return deliveryOwnership(existing, { isOurs, isOthers: isTrue && !isOurs }, left);
+      },
+    };
+    const result =
+      refusal === null
+        ? await this.#bringInSync(from, to, source, target)
+        : { verdict: refusal, wrote: false };
+    if ("kind" in result) return result;
+    const { verdict, mark: written } = result;
+    if (written !== undefined) {
+      this.#left.set(name, { ...written, source: version, patched: false });
+    }
+    this.#tell(name, from, to, result);
+    if (verdict.next === "retry") {
+      const { retryAfterMs: afterMs } = result;
+      return { kind: "retry", ...(afterMs === undefined ? {} : { afterMs }) };
+    }
+    if (verdict.reason === "DriftContested") return later(this.#upkeep.quietInMs(name));
+    const then = JSON.stringify([version, written ?? mark, source.ignoresDrift, refusal?.reason]);
+    this.#settled.set(name, { seen: then, failed: !verdict.synced });
+    return { kind: verdict.synced ? "done" : "terminal" };
+  }
+
+  /** Our last write of a Secret according to its marks, where this process did not make it. */
+  #leftBefore(secret: string, from: string, version: string): Left | null {
+    const { world, keyring } = this.#options;
+    const delivered = world.delivered(secret);
+    const uid = world.secretMark(secret)?.uid;
+    if (delivered?.from !== from || uid === undefined) return null;
+    const to = homeOf(secret);
+    if (!isFromUs(delivered, to, keyring)) return null;
+    const isSame = version.startsWith(`${delivered.source} `) && isCurrent(delivered, to, keyring);
+    return { uid, resourceVersion: "", source: isSame ? version : "", patched: false };
+  }
+
+  async #bringInSync(
+    from: string,
+    to: string,
+    source: DeliverySource,
+    target: Parameters<Upkeep["write"]>[0],
+  ): Promise<(Upkept & { readonly retryAfterMs?: number }) | Outcome> {
+    const { plan, keyring, world } = this.#options;
+    const need = this.#upkeep.needOf(target);
+    switch (need.act) {
+      case "none": {
+        const before = this.#verdicts.get(from)?.get(to);
+        const contested = before?.reason === "DriftContested" ? before : verdicts.contested([]);
+        const verdict = need.isContested ? contested : verdicts.unsealed();
+        return { verdict, mark: need.mark, wrote: false };
+      }
+      case "ignore": {
+        // Without a record of the version that we wrote, it may as well be that one.
+        const isSame = target.isUnsure === true && need.change === "changed";
+        const verdict = isSame ? verdicts.unsealed() : verdicts.driftIgnored(need.change);
+        return { verdict, wrote: false };
+      }
+      case "wait":
+        return later(need.ms);
+      case "write":
+        break;
+    }
+    // What was watched may be older than the values: a label that was taken away before they were
+    // changed must count.
+    let facts = await world.namespaceSince(to, plan.sinceMs(from));
+    // Or newer: a namespace that was made or labelled after the values.
+    if (!isOpen(plan, from, to, source, facts)) facts = await world.namespaceSince(to, null);
+    if (!isOpen(plan, from, to, source, facts)) return later(LOOK_AGAIN_MS);
+    const opened = await this.#opened.get(from, source.source);
+    if (opened === null) return { kind: "retry" };
+    if ("verdict" in opened) return { ...opened, wrote: false };
+    const place = { from, source: source.source, namespace: to };
+    const desired = deliveredSecret(opened.secret, place, keyring);
+    return this.#upkeep.write(target, desired, need.drifted);
+  }
+
+  /** Keeps the verdict for the status, and tells of it where it is news. */
+  #tell(name: string, from: string, to: string, { verdict, wrote, drift }: Upkept): void {
+    const { onVerdict, onRepair, onReport } = this.#options;
+    const before = this.#keepVerdict(from, to, verdict);
+    const isNew = before?.reason !== verdict.reason || before.message !== verdict.message;
+    // One that was found in sync after a start is no news.
+    if (wrote || (isNew && !(before === undefined && verdict.synced))) onVerdict(name, verdict);
+    if (drift !== undefined) {
+      onRepair(`${to}/${nameOf(from)}`, drift);
+      this.#recordEvent(from, { ...verdict, event: inNamespace(to, verdict) });
+    }
+    if (isNew) onReport(from);
+  }
+
+  /** Returns the verdict before. */
+  #keepVerdict(from: string, to: string, verdict: Verdict): Verdict | undefined {
+    const known = this.#verdicts.get(from) ?? new Map<string, Verdict>();
+    const before = known.get(to);
+    this.#verdicts.set(from, known.set(to, verdict));
+    return before;
+  }
+
+  #recordEvent(from: string, { synced, event }: Pick<Verdict, "synced" | "event">): void {
+    const { world, plan, log } = this.#options;
+    const metadata = {
+      ...{ namespace: homeOf(from), name: nameOf(from) },
+      uid: plan.sourceOf(from)?.uid ?? "",
+    };
+    const object = { apiVersion: API_VERSION, kind: KIND, metadata };
+    world.recordEvent(object, { type: synced ? "Normal" : "Warning", ...event }).catch(
+      // A lost Event is acceptable: log and metrics say the same.
+      (error: unknown) => {
+        const reason = (error as Error).message;
+        log.warn("event could not be recorded", { object: from, error: reason });
+      },
+    );
+  }
+
+  #forget(name: string, from: string, to: string): void {
+    this.#settled.delete(name);
+    this.#left.delete(name);
+    this.#upkeep.forget(name);
+    const known = this.#verdicts.get(from);
+    if (known?.delete(to) === true) this.#options.onReport(from);
+    if (known?.size === 0) this.#verdicts.delete(from);
+    if (this.#options.plan.sourceOf(from) === undefined) this.#opened.forget(from);
+  }
+
+  /**
+   * Deletes a delivered Secret that is no longer wanted. What was observed only raises the question: the
+   * Secret, its SealedSecret and its namespace are read again, and the Secret is deleted in the version
+   * that was read. What cannot be read is not gone. `key`: the `NAMESPACE/NAME` of any Secret. Returns
+   * when to look again; null if a change will tell.
+   * @throws WorldError
+   */
+  async sweep(key: string): Promise<Outcome | null> {
+    const { world, plan, keyring, onRemoval } = this.#options;
+    if (!plan.isOn) return null;
+    const observed = world.delivered(key);
+    const to = homeOf(key);
+    if (observed === null) return null;
+    if (plan.wants(observed.from, to)) {
+      this.#goneSinceMs.delete(observed.from);
+      return null;
+    }
+    if (!isFromUs(observed, to, keyring)) return null;
+    // One look at a SealedSecret is enough for all of its Secrets.
+    const stillMs = this.#goneWaitMs(observed.from);
+    if (stillMs > 0) return later(stillMs);
+
+    const found = await world.readSecret(key);
+    const delivered = found === null ? null : deliveredOf(found);
+    if (found === null || delivered?.from !== observed.from) return null;
+    if (!isFromUs(delivered, to, keyring)) return null;
+    const { from } = delivered;
+    const now = await world.sourceNow(from);
+    if (now === undefined) this.#gone(from);
+    else this.#goneSinceMs.delete(from);
+    const waitMs = this.#goneWaitMs(from);
+    if (waitMs > 0) return later(waitMs);
+    const source = now === undefined ? null : deliverySourceOf(now);
+    let why = "its SealedSecret is gone";
+    if (source !== null) {
+      // A selector that cannot be read may be meant to match.
+      if (source.selector === null) return null;
+      const facts = await world.namespaceSince(to, null);
+      if (facts === undefined || facts.isEnding) return null;
+      if (plan.isWanted(source, from, to, facts)) return null;
+      why = "its namespace does not match, or refuses deliveries";
+    } else if (now !== undefined && !isBeingDeleted(now.object)) {
+      why = "its SealedSecret asks for no delivery";
+    }
+    await world.deleteSecret(key, markOf(parseSecret(found)));
+    onRemoval(key, from, why);
+    if (source !== null) {
+      const message = `the Secret in namespace ${to} was deleted: ${why}`;
+      this.#recordEvent(from, { synced: true, event: { reason: "DeliveryRemoved", message } });
+    }
+    return null;
+  }
+
+  #gone(from: string): void {
+    if (this.#goneSinceMs.has(from)) return;
+    if (this.#goneSinceMs.size >= MAX_GONE) this.#goneSinceMs.clear();
+    this.#goneSinceMs.set(from, this.#options.clock());
+  }
+
+  /** How long a SealedSecret that is gone must still stay so before that counts. */
+  #goneWaitMs(from: string): number {
+    const sinceMs = this.#goneSinceMs.get(from);
+    return sinceMs === undefined ? 0 : sinceMs + GONE_MS - this.#options.clock();
+  }
+}
+
+/** Whether the values may be opened for a namespace, and are wanted there. */
+function isOpen(
+  plan: DeliveryPlan,
+  from: string,
+  to: string,
+  source: DeliverySource,
+  facts: NamespaceFacts | undefined,
+): boolean {
+  if (facts === undefined || !plan.isWanted(source, from, to, facts)) return false;
+  return source.scope === null || matchesLabels(source.scope, facts.labels);
+}
+
+function inNamespace(to: string, { event }: Verdict): Verdict["event"] {
+  return { ...event, message: `in namespace ${to}: ${event.message}` };
+}
