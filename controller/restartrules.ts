@@ -22,7 +22,7 @@ export type WorkloadKind = "Deployment" | "StatefulSet" | "DaemonSet" | "Rollout
 /** The most Secrets for which one workload is restarted. */
 const MAX_SECRETS = 64;
 /** The longest value of `kube-signet/restart-on`, in characters. */
-const MAX_RESTART_ON = 4096;
+export const MAX_RESTART_ON = 4096;
 /** The longest record that is read, in characters; ours is shorter. */
 const MAX_SEEN = 32_768;
 const MAX_NAME = 253;
