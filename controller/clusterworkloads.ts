@@ -85,10 +85,7 @@ export class ClusterWorkloads implements WorkloadWorld {
     const { api, resource } = KINDS[kind];
     const path = `${api}${scope}/${resource}`;
     let isTold = false;
-    for (;;) {
-      const status = await this.#statusOf(path);
-      if (signal.aborted) return;
-      if (status !== 403 && status !== 404) break;
+    for (let status = 0; (status = await this.#statusOf(path)) === 403 || status === 404;) {
       if (status === 403 && !isTold) {
         isTold = true;
         log.warn("no permission to restart workloads: grant get, list, watch and patch", { path });

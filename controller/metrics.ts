@@ -33,8 +33,8 @@ export interface Facts {
   readonly renewalAt: () => Date | null;
   /** Sealing keys that are not encrypted for all of their recovery recipients. */
   readonly unrecoverable: () => number;
-  /** Workloads that wait for their turn to be restarted. */
-  readonly waitingRestarts: () => number;
+  /** Workloads that wait for their turn to be restarted; undefined if none are restarted. */
+  readonly waitingRestarts?: () => number;
   readonly now: () => Date;
 }
 
@@ -336,7 +336,7 @@ function restartMetrics(registers: Registry[], facts: Facts) {
       help: "Workloads that wait until another one has been restarted.",
       registers,
       collect() {
-        this.set(facts.waitingRestarts());
+        this.set(facts.waitingRestarts?.() ?? 0);
       },
     }),
   };

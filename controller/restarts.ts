@@ -202,7 +202,7 @@ export class Restarts {
     });
     while (!signal.aborted) {
       const waitMs = await this.tick();
-      if (!signal.aborted) await this.#sleep(Math.min(waitMs, IDLE_MS));
+      await this.#sleep(Math.min(waitMs, IDLE_MS));
     }
   }
 
@@ -211,24 +211,33 @@ export class Restarts {
    * @internal for its test
    */
   async tick(): Promise<number> {
-    const { clock } = this.#wiring;
-    for (let worked = true; worked && this.#isLeading; ) {
-      worked = false;
-      for (const turns of [...this.#namespaces.values()]) {
-        if (!this.#isLeading) break;
-        await this.#watchRollout(turns);
-        this.#admit(turns);
-        const id = dueIn(turns, clock());
-        if (id === undefined) continue;
-        worked = true;
-        turns.due.delete(id);
-        await this.#retrying(turns, id, async () => {
-          const isWaiting = await this.#check(turns, id);
-          if (!isWaiting) turns.waiting.delete(id);
-        });
-      }
+    let worked = await this.#round();
+    while (worked) worked = await this.#round();
+    return this.#leads() ? this.#nextInMs() : Infinity;
+  }
+
+  /** One workload of each namespace. Returns whether any was due. */
+  async #round(): Promise<boolean> {
+    let worked = false;
+    for (const turns of [...this.#namespaces.values()]) {
+      if (!this.#leads()) return false;
+      await this.#watchRollout(turns);
+      this.#admit(turns);
+      const id = dueIn(turns, this.#wiring.clock());
+      if (id === undefined) continue;
+      worked = true;
+      turns.due.delete(id);
+      await this.#retrying(turns, id, async () => {
+        const isWaiting = await this.#check(turns, id);
+        if (!isWaiting) turns.waiting.delete(id);
+      });
     }
-    return this.#isLeading ? this.#nextInMs() : Infinity;
+    return worked;
+  }
+
+  /** A call, since it may change during each wait. */
+  #leads(): boolean {
+    return this.#isLeading;
   }
 
   #nextInMs(): number {
@@ -365,7 +374,7 @@ export class Restarts {
     workload: JsonObject,
     changed: readonly string[],
   ): Promise<void> {
-    const { clock, log, world, onRestart } = this.#wiring;
+    const { clock, log, onRestart } = this.#wiring;
     this.#changedAtMs.delete(id);
     this.#finished.delete(id);
     const nowMs = clock();
@@ -456,7 +465,7 @@ export class Restarts {
 
   #turnsOf(namespace: string): Turns {
     const turns = this.#namespaces.get(namespace) ?? {
-      workloads: new Map<string, Workload>(),
+      workloads: new Map<string, Known>(),
       due: new Map<string, number>(),
       waiting: new Set<string>(),
       rolling: undefined,

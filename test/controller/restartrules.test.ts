@@ -85,7 +85,9 @@ const secretWith = (password: string): JsonObject => ({ data: { user: "eA==", pa
 /** A look at one Secret `db`, of which `seen` is recorded. */
 function look(password: string | null, seen: string, keyring: Keyring, namespace = "shop") {
   const digests =
-    password === null ? new Map<string, string>() : new Map([["db", digestOf(secretWith(password))]]);
+    password === null
+      ? new Map<string, string>()
+      : new Map([["db", digestOf(secretWith(password))]]);
   return compareSeen({ namespace, names: ["db"], seen: parseSeen(seen), digests, keyring });
 }
 

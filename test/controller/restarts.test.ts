@@ -31,7 +31,10 @@ let version: number;
 
 beforeEach(() => {
   nowMs = START;
-  [objects, values, failures, seenVersions] = [new Map(), new Map(), new Map(), new Map()];
+  objects = new Map();
+  values = new Map();
+  failures = new Map();
+  seenVersions = new Map();
   [events, lines, unfinished] = [[], [], []];
   version = 0;
   keyring = new Keyring([testKey("first")]);
@@ -247,7 +250,9 @@ describe("a workload is restarted", () => {
 
   it("of each kind", async () => {
     values.set("shop/db", "one");
-    const ids = ["Deployment", "StatefulSet", "DaemonSet", "Rollout"].map((kind) => `${kind} shop/a`);
+    const ids = ["Deployment", "StatefulSet", "DaemonSet", "Rollout"].map(
+      (kind) => `${kind} shop/a`,
+    );
     for (const id of ids) declare(id, "db");
     await pass(MINUTE);
     change("shop/db", "two");
