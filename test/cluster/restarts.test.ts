@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
 import { type Agent, makeRepository, type Repository, startAgent } from "./gitops.ts";
-import { certificateOf, eventsOf, sealed, untilData, untilJudged } from "./objects.ts";
+import { certificateOf, eventsOf, ROLLOUTS, sealed, untilData, untilJudged } from "./objects.ts";
 import {
   chartObjects,
   ensureNamespace,
@@ -22,29 +22,6 @@ const KINDS = {
   Rollout: "/apis/argoproj.io/v1alpha1/namespaces/NS/rollouts",
 } as const;
 type Kind = keyof typeof KINDS;
-
-/** In the place of Argo Rollouts, whose own definition is large: only what is asked of it. */
-const ROLLOUTS: KubeObject = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: "rollouts.argoproj.io" },
-  spec: {
-    group: "argoproj.io",
-    scope: "Namespaced",
-    names: { plural: "rollouts", singular: "rollout", kind: "Rollout", listKind: "RolloutList" },
-    versions: [
-      {
-        name: "v1alpha1",
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        schema: {
-          openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-        },
-      },
-    ],
-  },
-};
 
 let plane: ControlPlane;
 let controller: RunningController;
