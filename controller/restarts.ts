@@ -69,8 +69,8 @@ export interface RestartsWiring {
   readonly onUnfinished: (workload: Pick<Workload, "kind" | "namespace">) => void;
 }
 
-/** A workload whose Secrets keep changing is looked at no more often than this. */
-const RECONCILED_MS = 1_000;
+/** A workload that keeps changing, or whose Secrets do, is looked at no more often than this. */
+const CHANGED_MS = 1_000;
 /** Changes within this time are one restart. */
 const SETTLE_MS = 5_000;
 /** How long the next workload of a namespace waits for the one before. */
@@ -159,7 +159,8 @@ export class Restarts {
     const wanted = parseRestartOn(workload.restartOn);
     const names = wanted === null || wanted === "*" ? wanted : new Set(wanted);
     turns.workloads.set(id, { workload, wanted: names });
-    this.#look(turns, id, 0);
+    // Somebody may remove the record each time that it is written.
+    this.#look(turns, id, before === undefined ? 0 : CHANGED_MS);
   }
 
   /** To be called after the reconcile of a SealedSecret, `NAMESPACE/NAME`. */
@@ -169,7 +170,7 @@ export class Restarts {
     if (turns === undefined) return;
     for (const [id, { wanted }] of turns.workloads) {
       const isAskedFor = wanted === "*" || wanted?.has(name) === true;
-      if (isAskedFor) this.#look(turns, id, RECONCILED_MS);
+      if (isAskedFor) this.#look(turns, id, CHANGED_MS);
     }
   }
 
