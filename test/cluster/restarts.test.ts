@@ -26,6 +26,8 @@ type Kind = keyof typeof KINDS;
 let plane: ControlPlane;
 let controller: RunningController;
 let certificate: string;
+let isOver = false;
+let replacing: Promise<void>;
 
 const start = (): Promise<RunningController> => startSignet(plane, { flags: FLAGS });
 
@@ -38,9 +40,12 @@ beforeAll(async () => {
   for (const name of ["shop", "kinds", "other", "gitops"]) await ensureNamespace(plane, name);
   controller = await start();
   certificate = await certificateOf(controller);
+  replacing = replaceAllPods("other", "gitops");
 });
 
 afterAll(async () => {
+  isOver = true;
+  await replacing;
   await controller.stop();
   await plane.stop();
 });
@@ -118,6 +123,21 @@ async function replacePods(place: Place): Promise<void> {
   expect(answer.status).toBe(200);
 }
 
+/** As a cluster with nodes does, for all Deployments of these namespaces. */
+async function replaceAllPods(...namespaces: string[]): Promise<void> {
+  while (!isOver) {
+    for (const namespace of namespaces) {
+      const { body } = await plane.request("GET", KINDS.Deployment.replace("NS", namespace));
+      for (const { metadata, status } of body.items ?? []) {
+        const { observedGeneration } = (status ?? {}) as { observedGeneration?: number };
+        if (observedGeneration === metadata?.generation) continue;
+        await replacePods({ namespace, name: metadata?.name ?? "" });
+      }
+    }
+    await sleep(200);
+  }
+}
+
 async function untilSeen(place: Place): Promise<string> {
   return plane.waitFor(`a record of ${place.name}`, async () => {
     return annotationsOf(await read(place))["kube-signet/restart-seen"];
@@ -145,7 +165,6 @@ async function untilLaterChangeIsDone(): Promise<void> {
   await untilSeen(place);
   await declare("other", name, "two");
   await untilRestarted(place);
-  await replacePods(place);
 }
 
 const WEB = { namespace: "shop", name: "web" };
@@ -282,32 +301,15 @@ describe("agents of GitOps", { concurrent: false }, () => {
   const APP = { namespace: "gitops", name: "app" };
   let repository: Repository;
   let agent: Agent;
-  let isOver = false;
-  let replacing: Promise<void>;
 
   beforeAll(async () => {
     repository = await makeRepository({});
     await commit("one");
-    replacing = replaceAllPods();
     agent = await startAgent(plane, repository, "app");
     await untilSeen(APP);
   });
 
-  /** The engine waits for the Deployment, which somebody has to say is available. */
-  async function replaceAllPods(): Promise<void> {
-    while (!isOver) {
-      const { status, body } = await plane.request("GET", pathOf(APP));
-      const { observedGeneration } = (body["status"] ?? {}) as { observedGeneration?: number };
-      if (status === 200 && observedGeneration !== body.metadata?.generation) {
-        await replacePods(APP);
-      }
-      await sleep(100);
-    }
-  }
-
   afterAll(async () => {
-    isOver = true;
-    await replacing;
     await agent.stop();
     await repository.remove();
   });
@@ -361,10 +363,8 @@ describe("agents of GitOps", { concurrent: false }, () => {
     };
     await apply("");
     await untilSeen(place);
-    await replacePods(place);
     await declare("gitops", "db", "three");
     const at = await untilRestarted(place);
-    await replacePods(place);
     const live = await read(place);
     // As Flux compares: without what the server alone writes.
     const compared = ({ metadata = {}, spec }: KubeObject) => ({
