@@ -315,9 +315,11 @@ describe("agents of GitOps", { concurrent: false }, () => {
   });
 
   async function commit(value: string): Promise<void> {
-    const objects = [await seal("gitops", "db", value), workload(APP, "db")];
-    const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
-    await repository.sh("mkdir -p app && cat > app/all.yaml", text);
+    await repository.sh("mkdir -p app");
+    const objects = { sealed: await seal("gitops", "db", value), app: workload(APP, "db") };
+    for (const [name, object] of Object.entries(objects)) {
+      await repository.sh(`cat > app/${name}.json`, JSON.stringify(object));
+    }
     await repository.commit(`value ${value}`);
   }
 
