@@ -14,7 +14,7 @@ export const SEEN = "kube-signet/restart-seen";
 /** On a workload: when it was last restarted, and for which Secrets. */
 export const RESTARTED = "kube-signet/restarted";
 /** On the pod template: changing it replaces the pods. */
-export const RESTARTED_AT = "kube-signet/restarted-at";
+const RESTARTED_AT = "kube-signet/restarted-at";
 
 /** Every kind of workload that is restarted. */
 export type WorkloadKind = "Deployment" | "StatefulSet" | "DaemonSet" | "Rollout";
