@@ -13,6 +13,7 @@ import { VERSION } from "../shared/version.ts";
 import { reviewAccess } from "./access.ts";
 import { apiRoutes, type Page } from "./api.ts";
 import { ClusterKeys } from "./clusterkeys.ts";
+import { ClusterWorkloads } from "./clusterworkloads.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { Deliveries } from "./deliveries.ts";
 import { deliveryIn, DeliveryPlan } from "./deliveryplan.ts";
@@ -27,7 +28,9 @@ import { Queue } from "./queue.ts";
 import type { OpenerOptions } from "./opener.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RecoveryConfigMaps } from "./recoveryconfigmaps.ts";
+import { Restarts } from "./restarts.ts";
 import { Sandbox } from "./sandbox.ts";
+import { SecretDigests } from "./secretdigests.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import type { UpkeepOptions } from "./upkeep.ts";
 import type { Drift, Verdict } from "./verdict.ts";
@@ -74,6 +77,8 @@ export class ClusterParts {
   readonly keys: ClusterKeys;
   /** Undefined if certificates are not published. */
   readonly publisher: Publisher | undefined;
+  /** Undefined if workloads are not restarted. */
+  readonly #restarts: Restarts | undefined;
   /** Where templates are rendered. */
   readonly renderers = new Sandbox();
   /**
@@ -118,6 +123,7 @@ export class ClusterParts {
     this.#reconciler = this.#createReconciler();
     this.keys = this.#createKeys();
     this.publisher = this.#createPublisher();
+    this.#restarts = this.#createRestarts();
   }
 
   /** Call this when all collections have been listed once. */
@@ -125,6 +131,11 @@ export class ClusterParts {
     this.#isSynced = true;
     if (this.lease.held) this.queue.start();
     this.#tellReady();
+  }
+
+  /** Restarts workloads until `signal` aborts, if the flags ask for it. */
+  runRestarts(signal: AbortSignal): void {
+    void this.#restarts?.run(signal);
   }
 
   /** Logs that the controller is ready, as soon as the probes report it. */
@@ -203,6 +214,7 @@ export class ClusterParts {
       hasKeyService: this.#surroundings.keyService !== null,
       renewalAt: () => this.keys.renewalAt,
       unrecoverable: () => this.#recovery?.missing(this.#keyring.keys) ?? 0,
+      waitingRestarts: () => this.#restarts?.waiting ?? 0,
       now,
     });
   }
@@ -218,8 +230,9 @@ export class ClusterParts {
         const isOver = outcome.kind === "done" || outcome.kind === "terminal";
         return isOver ? (swept ?? outcome) : outcome;
       },
-      onOutcome: (_key, outcome, tookMs) => {
+      onOutcome: (key, outcome, tookMs) => {
         this.metrics.reconcileSeconds.observe({ outcome }, tookMs / 1000);
+        if (outcome !== "retry") this.#restarts?.reconciled(key);
       },
       onError: (key, error) => {
         const { message } = error as Error;
@@ -256,6 +269,7 @@ export class ClusterParts {
         onFollow: () => {
           this.keys.follow();
           this.publisher?.follow();
+          this.#restarts?.follow();
           this.queue.pause();
         },
         onForbidden: () => {
@@ -431,6 +445,38 @@ export class ClusterParts {
     });
   }
 
+  #createRestarts(): Restarts | undefined {
+    const { restartWorkloads, restartHoldOff: holdOffMs } = this.#flags;
+    if (!restartWorkloads) return undefined;
+    const { namespace, log } = this.#surroundings;
+    const { world } = this;
+    return new Restarts({
+      world: new ClusterWorkloads({
+        client: this.client,
+        guard: this.lease.guard,
+        namespaces: watchedNamespaces(this.#flags, namespace),
+        recordEvent: (workload, event) => world.recordEvent(workload, event),
+        log,
+      }),
+      digests: new SecretDigests({
+        secretMark: (key) => world.secretMark(key),
+        isSettled: (key, mark) => this.#reconciler.isSettled(key, mark),
+        readSecret: (key) => world.readSecret(key),
+      }),
+      keyring: this.#keyring,
+      holdOffMs,
+      log,
+      now,
+      clock,
+      onRestart: ({ namespace, kind }) => {
+        this.metrics.restarts.inc({ namespace, kind });
+      },
+      onUnfinished: ({ namespace, kind }) => {
+        this.metrics.restartsUnfinished.inc({ namespace, kind });
+      },
+    });
+  }
+
   #createRecovery(): RecoveryConfigMaps | undefined {
     const { namespace, log, recovery } = this.#surroundings;
     if (recovery === null) return undefined;
@@ -474,6 +520,7 @@ export class ClusterParts {
   #lead(): void {
     this.keys.lead();
     this.publisher?.lead();
+    this.#restarts?.lead();
     this.#reconciler.forgetAll();
     this.#deliveries.forgetAll();
     this.#queueAll();

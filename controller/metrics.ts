@@ -35,6 +35,8 @@ export interface Facts {
   readonly renewalAt: () => Date | null;
   /** Sealing keys that are not encrypted for all of their recovery recipients. */
   readonly unrecoverable: () => number;
+  /** Workloads that wait for their turn to be restarted; undefined if none are restarted. */
+  readonly waitingRestarts?: () => number;
   readonly now: () => Date;
 }
 
@@ -60,6 +62,7 @@ export function createMetrics(version: string, facts: Facts) {
     ...sealingKeyMetrics(registers, facts),
     ...keyUseMetrics(registers, facts),
     ...wrappedKeyMetrics(registers, facts),
+    ...restartMetrics(registers, facts),
     decryptions: new Counter({
       name: `${PREFIX}unsealed_objects_total`,
       help: "Number of times the values of a SealedSecret were opened; not counted for one in sync.",
@@ -332,6 +335,31 @@ function wrappedKeyMetrics(registers: Registry[], facts: Facts) {
       help: "Calls to the key service by operation (wrap, unwrap) and outcome (ok, failed, refused).",
       labelNames: ["operation", "outcome"],
       registers,
+    }),
+  };
+}
+
+function restartMetrics(registers: Registry[], facts: Facts) {
+  return {
+    restarts: new Counter({
+      name: `${PREFIX}workload_restarts_total`,
+      help: "Workloads restarted because a value changed, by namespace and kind.",
+      labelNames: ["namespace", "kind"],
+      registers,
+    }),
+    restartsUnfinished: new Counter({
+      name: `${PREFIX}workload_restarts_unfinished_total`,
+      help: "Restarted workloads that did not replace their pods, or not within 10 minutes.",
+      labelNames: ["namespace", "kind"],
+      registers,
+    }),
+    restartsWaiting: new Gauge({
+      name: `${PREFIX}workload_restarts_waiting`,
+      help: "Workloads that wait until another one has been restarted.",
+      registers,
+      collect() {
+        this.set(facts.waitingRestarts?.() ?? 0);
+      },
     }),
   };
 }

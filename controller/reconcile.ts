@@ -85,6 +85,19 @@ export class Reconciler {
     return this.#upkeep.contested;
   }
 
+  /**
+   * Whether the data of this version of a Secret counts as its value: the controller left it so, or
+   * changes by others are not reverted.
+   */
+  async isSettled(key: string, mark: SecretMark): Promise<boolean> {
+    const { world, keyring, repair } = this.#options;
+    const { object } = (await world.sealedSecret(key)) ?? {};
+    if (object === undefined) return false;
+    if (!repair.changed || ignoresDrift(object)) return true;
+    const left = this.#left.get(key)?.left ?? leftOf(object, keyring);
+    return left?.uid === mark.uid && left.resourceVersion === mark.resourceVersion;
+  }
+
   async reconcile(key: string): Promise<Outcome> {
     const { world, keyring, updateStatus } = this.#options;
     const forgotten = this.#forgotten;

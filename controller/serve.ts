@@ -57,6 +57,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   await Promise.race([stopped, parts.world.start(stopping.signal)]);
   if (!stopping.signal.aborted) parts.startQueue();
   void parts.publisher?.run(stopping.signal);
+  parts.runRestarts(stopping.signal);
 
   await stopped;
   const sentElsewhere = delay(flags.shutdownDelay);

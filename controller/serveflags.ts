@@ -36,6 +36,8 @@ export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly allowSecretTypes: string[];
   readonly repairDrift: boolean;
   readonly skipRecreate: boolean;
+  readonly restartWorkloads: boolean;
+  readonly restartHoldOff: number;
   readonly keyRenewPeriod: number;
   readonly rotatePeriod?: number;
   readonly keyCutoffTime?: Date;
@@ -126,6 +128,22 @@ const SCOPE_FLAGS: readonly FlagRow[] = [
     words: "do not restore Secrets that others deleted",
     read: readBoolean,
     byDefault: "false",
+  },
+];
+
+/** Flags for restarts of workloads whose values changed. */
+const RESTART_FLAGS: readonly FlagRow[] = [
+  {
+    flag: "--restart-workloads [bool]",
+    words: "restart workloads annotated kube-signet/restart-on when a value changed",
+    read: readBoolean,
+    byDefault: "false",
+  },
+  {
+    flag: "--restart-hold-off <duration>",
+    words: "shortest time between two restarts of one workload",
+    read: readDuration,
+    byDefault: "1m",
   },
 ];
 
@@ -340,6 +358,7 @@ const IGNORED_FLAGS: readonly FlagRow[] = [
 export function addServeOptions(command: Command): Command {
   return addFlagsWithEnvironment(command, [
     ...SCOPE_FLAGS,
+    ...RESTART_FLAGS,
     ...KEY_RENEWAL_FLAGS,
     ...PROCESS_FLAGS,
     ...HTTP_FLAGS,

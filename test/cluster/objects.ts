@@ -9,6 +9,29 @@ import type { RunningController } from "./signet.ts";
 
 export const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 
+/** In the place of Argo Rollouts, whose own definition is large: only what is asked of it. */
+export const ROLLOUTS: KubeObject = {
+  apiVersion: "apiextensions.k8s.io/v1",
+  kind: "CustomResourceDefinition",
+  metadata: { name: "rollouts.argoproj.io" },
+  spec: {
+    group: "argoproj.io",
+    scope: "Namespaced",
+    names: { plural: "rollouts", singular: "rollout", kind: "Rollout", listKind: "RolloutList" },
+    versions: [
+      {
+        name: "v1alpha1",
+        served: true,
+        storage: true,
+        subresources: { status: {} },
+        schema: {
+          openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+        },
+      },
+    ],
+  },
+};
+
 export interface Declared {
   readonly namespace: string;
   readonly name: string;

@@ -15,7 +15,15 @@ import {
   MERGE,
   startControlPlane,
 } from "./controlplane.ts";
-import { certificateOf, eventsOf, readSecret, sealed, untilData, untilVerdict } from "./objects.ts";
+import {
+  certificateOf,
+  eventsOf,
+  readSecret,
+  ROLLOUTS,
+  sealed,
+  untilData,
+  untilVerdict,
+} from "./objects.ts";
 import { runToEnd } from "./program.ts";
 import { addAccount, exposeController, type RunningController, startSignet } from "./signet.ts";
 
@@ -196,6 +204,60 @@ async function elected(flags: string[]): Promise<void> {
   await second.stop();
 }
 
+const WORKLOADS = {
+  Deployment: "/apis/apps/v1/namespaces/shop/deployments/app",
+  StatefulSet: "/apis/apps/v1/namespaces/shop/statefulsets/app",
+  DaemonSet: "/apis/apps/v1/namespaces/shop/daemonsets/app",
+  Rollout: "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/app",
+};
+
+function workloadOf(kind: string, path: string): KubeObject {
+  const labels = { app: "app" };
+  const containers = [{ name: "main", image: "none" }];
+  return {
+    apiVersion: path.split("/").slice(2, 4).join("/"),
+    kind,
+    metadata: { name: "app", namespace: "shop", annotations: { "kube-signet/restart-on": "db" } },
+    spec: {
+      ...(kind === "StatefulSet" ? { serviceName: "app" } : {}),
+      ...(kind === "DaemonSet" ? {} : { replicas: 0 }),
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers } },
+    },
+  };
+}
+
+async function annotated(path: string, name: string): Promise<void> {
+  await plane.waitFor(`${name} on ${path}`, async () => {
+    const { body } = await plane.request("GET", path);
+    return body.metadata?.annotations?.[name] !== undefined;
+  });
+}
+
+/** Waits until a workload is restarted, while those before it have their pods replaced. */
+async function restartedOf(path: string): Promise<void> {
+  await plane.waitFor(`a restart of ${path}`, async () => {
+    for (const each of Object.values(WORKLOADS)) await saysReplaced(each);
+    const { body } = await plane.request("GET", path);
+    return body.metadata?.annotations?.["kube-signet/restarted"] !== undefined;
+  });
+}
+
+async function saysReplaced(path: string): Promise<void> {
+  const { body } = await plane.request("GET", path);
+  const { restartAt } = (body["spec"] ?? {}) as { restartAt?: string };
+  const status = path.includes("daemonsets")
+    ? {
+        ...{ currentNumberScheduled: 0, numberMisscheduled: 0, numberReady: 0 },
+        desiredNumberScheduled: 0,
+        observedGeneration: body.metadata?.generation,
+      }
+    : path.includes("rollouts")
+      ? { restartedAt: restartAt }
+      : { replicas: 0, observedGeneration: body.metadata?.generation };
+  await plane.request("PATCH", `${path}/status`, { status }, MERGE);
+}
+
 it("cluster-wide, with tokens: every right is used, and none is missed", async () => {
   const { objects, controller, flags } = await install({ requireToken: true });
   try {
@@ -229,6 +291,33 @@ it("in namespaces with a label: every right is used, and none is missed", async 
     await expectExact(objects, ACCOUNT, userOf(ACCOUNT));
   } finally {
     await controller.stop();
+  }
+});
+
+it("with restarts of workloads: every right is used, and none is missed", async () => {
+  const { objects, controller, flags } = await install({
+    "restarts.enabled": true,
+    "restarts.holdOff": "0s",
+  });
+  let second = controller;
+  try {
+    // What the controller looks for at its start.
+    await plane.apply(ROLLOUTS);
+    await controller.stop();
+    second = await startSignet(plane, { flags });
+    await live(second, "shop");
+    for (const [kind, path] of Object.entries(WORKLOADS)) {
+      await plane.apply(workloadOf(kind, path));
+      await annotated(path, "kube-signet/restart-seen");
+    }
+    const declared = { namespace: "shop", name: "db", stringData: { password: "three" } };
+    await plane.apply(await sealed(await certificateOf(second), declared));
+    for (const path of Object.values(WORKLOADS)) await restartedOf(path);
+    await elected(flags);
+    await republished();
+    await expectExact(objects, ACCOUNT, userOf(ACCOUNT));
+  } finally {
+    await second.stop();
   }
 });
 

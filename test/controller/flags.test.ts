@@ -33,6 +33,12 @@ describe("flags", () => {
     });
   });
 
+  it("restart no workload by default", () => {
+    expect(parse([])).toMatchObject({ restartWorkloads: false, restartHoldOff: 60_000 });
+    const some = parse(["--restart-workloads", "--restart-hold-off=5m"]);
+    expect(some).toMatchObject({ restartWorkloads: true, restartHoldOff: 300_000 });
+  });
+
   it("can be set by the environment, and the command line wins", () => {
     process.env["SEALED_SECRETS_KEY_SIZE"] = "2048";
     expect(parse([]).keySize).toBe(2048);

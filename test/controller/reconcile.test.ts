@@ -474,6 +474,55 @@ describe("drift", () => {
   });
 });
 
+describe("the data of a Secret counts as its value", () => {
+  const counts = (reconciler: Reconciler, world: MemoryWorld): Promise<boolean> => {
+    const mark = world.secretMark(NAME);
+    if (mark === undefined) throw new Error("there is no Secret");
+    return reconciler.isSettled(NAME, mark);
+  };
+
+  it("as the controller left it, also after a restart, and not while it is edited", async () => {
+    const { world, reconciler, start } = await settled();
+    expect(await counts(reconciler, world)).toBe(true);
+    expect(await counts(start(), world)).toBe(true);
+    vandalise(world);
+    expect(await counts(reconciler, world)).toBe(false);
+    expect(await counts(start(), world)).toBe(false);
+    await reconciler.reconcile(NAME);
+    expect(await counts(reconciler, world)).toBe(true);
+  });
+
+  it("in any version where drift is ignored", async () => {
+    const ignoring = await settled({ annotations: { [DRIFT_ANNOTATION]: "ignore" } });
+    vandalise(ignoring.world);
+    expect(await counts(ignoring.reconciler, ignoring.world)).toBe(true);
+    const never = await settled({}, { repair: { changed: false, deleted: false } });
+    vandalise(never.world);
+    expect(await counts(never.reconciler, never.world)).toBe(true);
+  });
+
+  it("while a changed SealedSecret does not open, and not once it is gone", async () => {
+    const { world, reconciler } = await settled();
+    world.put("sealed", { ...world.sealed.get(NAME), spec: { encryptedData: { a: "x" } } });
+    await reconciler.reconcile(NAME);
+    expect(await counts(reconciler, world)).toBe(true);
+    world.sealed.delete(NAME);
+    expect(await counts(reconciler, world)).toBe(false);
+  });
+
+  it("not by a record that somebody else wrote", async () => {
+    const { world, start } = await settled();
+    vandalise(world);
+    const { uid, resourceVersion } = world.secretMark(NAME) ?? {};
+    const sealed = world.sealed.get(NAME) ?? {};
+    const status = asObject(sealed["status"] ?? null) ?? {};
+    const left = asObject(status["secret"] ?? null) ?? {};
+    const forged = { ...left, uid: uid ?? "", resourceVersion: resourceVersion ?? "" };
+    world.put("sealed", { ...sealed, status: { ...status, secret: forged } });
+    expect(await counts(start(), world)).toBe(false);
+  });
+});
+
 describe("a Secret that was there before", () => {
   const DEPLOYMENT = { apiVersion: "apps/v1", kind: "Deployment", name: "db", uid: "d" };
 

@@ -141,6 +141,26 @@ describe("rights", () => {
     ]);
   });
 
+  test("grant no permission for workloads unless they are to be restarted", () => {
+    const verbs = ["get", "list", "watch", "patch"];
+    const workloads = [
+      { apiGroups: ["apps"], resources: ["deployments", "statefulsets", "daemonsets"], verbs },
+      { apiGroups: ["argoproj.io"], resources: ["rollouts"], verbs },
+    ];
+    const on = ["--set", "restarts.enabled=true", "--set", "restarts.holdOff=5m"];
+    const all = render(...on);
+    expect(ofKind("ClusterRole", all).map(({ rules }) => rules)).toEqual([
+      [...RECONCILE, ...workloads, namespacesTo("list", "watch")],
+    ]);
+    expect(args(all)).toContain("--restart-workloads");
+    expect(args(all)).toContain("--restart-hold-off=5m");
+    const listed = render(...on, "--set", "namespaces={shop}");
+    expect(listed.filter(({ kind }) => kind.startsWith("Cluster"))).toEqual([]);
+    const role = ofKind("Role", listed).find((each) => identity(each).includes("shop/"));
+    expect(role?.rules).toEqual([...RECONCILE, ...workloads, namespacesTo("get")]);
+    expect(JSON.stringify(render())).not.toMatch(/deployments|restart-workloads/);
+  });
+
   test("are nothing cluster-wide where namespaces are listed", () => {
     const all = render("--set", "namespaces={shop,billing}");
     expect(all.filter(({ kind }) => kind.startsWith("Cluster"))).toEqual([]);

@@ -119,6 +119,15 @@ they are Secrets in the release's namespace, which is always included.
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+{{- if .Values.restarts.enabled }}
+# Restarts of workloads: which ones ask for them, what they reference, and how far they are.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [get, list, watch, patch]
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [get, list, watch, patch]
+{{- end }}
 {{- end }}
 
 {{/* Clients use the Service's port by this name, and take the protocol from it. */}}
