@@ -16,7 +16,7 @@ import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorkloads } from "./clusterworkloads.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { Deliveries } from "./deliveries.ts";
-import { deliveryIn, DeliveryPlan } from "./deliveryplan.ts";
+import { deliveryIn, DeliveryPlan, secretOf } from "./deliveryplan.ts";
 import { deliveryCondition } from "./deliveryreport.ts";
 import { Gate } from "./gate.ts";
 import { keyReport, type WrappingReport } from "./keyreport.ts";
@@ -232,7 +232,7 @@ export class ClusterParts {
       },
       onOutcome: (key, outcome, tookMs) => {
         this.metrics.reconcileSeconds.observe({ outcome }, tookMs / 1000);
-        if (outcome !== "retry") this.#restarts?.reconciled(key);
+        if (outcome !== "retry") this.#restarts?.reconciled(secretOf(key));
       },
       onError: (key, error) => {
         const { message } = error as Error;
@@ -460,7 +460,8 @@ export class ClusterParts {
       }),
       digests: new SecretDigests({
         secretMark: (key) => world.secretMark(key),
-        isSettled: (key, mark) => this.#reconciler.isSettled(key, mark),
+        isSettled: async (key, mark) =>
+          this.#deliveries.isSettled(key, mark) || (await this.#reconciler.isSettled(key, mark)),
         readSecret: (key) => world.readSecret(key),
       }),
       keyring: this.#keyring,

@@ -10,6 +10,7 @@ import { deliveryOwnership, markOf } from "./decide.ts";
 import { deliveredOf, deliveredSecret, isCurrent, isFromUs } from "./delivered.ts";
 import {
   deliveryIn,
+  deliveryName,
   type DeliveryPlan,
   type DeliverySource,
   deliverySourceOf,
@@ -27,7 +28,7 @@ import { selectionRefusal } from "./selection.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import { type DeliveryWorld, WorldError } from "./world.ts";
+import { type DeliveryWorld, type SecretMark, WorldError } from "./world.ts";
 
 export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
   readonly world: DeliveryWorld;
@@ -86,6 +87,20 @@ export class Deliveries {
       counts.waiting += wanted - delivered - failed.length;
     }
     return counts;
+  }
+
+  /**
+   * Whether the data of this version of a Secret counts as what was delivered: the controller left it
+   * so, or changes by others are not reverted.
+   */
+  isSettled(key: string, mark: SecretMark): boolean {
+    const from = this.#options.world.delivered(key)?.from ?? "";
+    const to = homeOf(key);
+    if (!this.#options.plan.wants(from, to)) return false;
+    const left = this.#left.get(deliveryName(from, to));
+    if (left === undefined || left.uid !== mark.uid) return false;
+    const isIgnored = this.#options.plan.sourceOf(from)?.ignoresDrift === true;
+    return isIgnored || left.resourceVersion === mark.resourceVersion;
   }
 
   /** What the status of a SealedSecret is to say; null if it asks for no delivery. */

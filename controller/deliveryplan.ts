@@ -68,7 +68,7 @@ export function deliverySourceOf({ object, excess }: Observed): DeliverySource |
 }
 
 /** A queue name: the delivery of the SealedSecret `from` (`NAMESPACE/NAME`) to a namespace. */
-function deliveryName(from: string, to: string): string {
+export function deliveryName(from: string, to: string): string {
   return `${from}>${to}`;
 }
 
@@ -76,6 +76,12 @@ function deliveryName(from: string, to: string): string {
 export function deliveryIn(name: string): { from: string; to: string } | null {
   const at = name.indexOf(">");
   return at === -1 ? null : { from: name.slice(0, at), to: name.slice(at + 1) };
+}
+
+/** The `NAMESPACE/NAME` of the Secret that is worked on under a name of the queue. */
+export function secretOf(name: string): string {
+  const delivery = deliveryIn(name);
+  return delivery === null ? name : `${delivery.to}/${nameOf(delivery.from)}`;
 }
 
 /** Namespaces of the cluster itself. Like the controller's own, they get what they ask for only. */

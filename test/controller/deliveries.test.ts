@@ -183,7 +183,7 @@ function bench(options: Partial<DeliveriesOptions> = {}, from = ["shared"]) {
   const counted = () => parts.deliveries.counts();
   return {
     ...{ world, time, queue, told, counts, keyring, outcomes, run, restart, put, change, again },
-    ...{ counted, plan: () => parts.plan },
+    ...{ counted, plan: () => parts.plan, deliveries: () => parts.deliveries },
   };
 }
 
@@ -408,6 +408,25 @@ describe("what others do to a delivered Secret", () => {
     expect(world.events.map((event) => event.message)).toContain(
       "in namespace a: the Secret was changed (data.value) and has been restored",
     );
+  });
+
+  it("is no new value of it: only what the controller left counts", async () => {
+    const { world, change, deliveries, restart, run } = await settled();
+    const counts = (key: string): boolean => {
+      const mark = world.secretMark(key);
+      return mark !== undefined && deliveries().isSettled(key, mark);
+    };
+    expect([counts("a/db"), counts("shared/db")]).toEqual([true, false]);
+    edit(world, "a/db", { data: { value: base64("evil") } });
+    expect(counts("a/db")).toBe(false);
+    await run();
+    expect(counts("a/db")).toBe(true);
+    await restart();
+    expect(counts("a/db")).toBe(true);
+    await change(() => {
+      world.remove("sealed", "shared/db");
+    });
+    expect(counts("a/db")).toBe(false);
   });
 
   it("is reverted after a start too, and counted as drift", async () => {
