@@ -100,7 +100,7 @@ const changed = await Promise.all(
   Array.from({ length: SOURCES }, (_, index) => source(index, "b")),
 );
 world.onChange = (key) => {
-  // As the controller: what a Secret's marks say is looked at.
+  // Like the controller, checks what a Secret's marks say.
   if (world.delivered(key) !== null) queue.add(key);
 };
 await measure("made", () => {

@@ -92,7 +92,7 @@ export class ClusterParts {
   readonly #plan: DeliveryPlan;
   readonly #reconciler: Reconciler;
   readonly #deliveries: Deliveries;
-  /** SealedSecrets whose status is to tell of deliveries soon. */
+  /** SealedSecrets whose status must soon report their deliveries again. */
   readonly #reports = new Set<string>();
   readonly #flags: ServeFlags;
   readonly #surroundings: Surroundings;

@@ -43,11 +43,11 @@ export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
   readonly onRemoval: (key: string, from: string, why: string) => void;
 }
 
-/** What the caches say is looked at again after this long where the cluster says otherwise. */
+/** How soon to check again where the cluster contradicts the caches. */
 const LOOK_AGAIN_MS = 5_000;
 /**
  * A SealedSecret that is gone must be gone for this long. One that is replaced is back by then, and what
- * its definition takes along can be told from what somebody deleted.
+ * its definition takes along can be distinguished from what somebody deleted.
  */
 const GONE_MS = 3_000;
 /** SealedSecrets that were found gone, of which this many are remembered. */
@@ -261,7 +261,7 @@ export class Deliveries {
     return this.#upkeep.write(target, desired, need.drifted);
   }
 
-  /** Keeps the verdict for the status, and tells of it where it is news. */
+  /** Keeps the verdict for the status, and reports it if it is new. */
   #tell(name: string, from: string, to: string, { verdict, wrote, drift }: Upkept): void {
     const { onVerdict, onRepair, onReport } = this.#options;
     const before = this.#keepVerdict(from, to, verdict);

@@ -18,7 +18,7 @@ import type { Labels } from "./world.ts";
 
 /** What deliveries need to know of a SealedSecret that asks for some. */
 export interface DeliverySource {
-  /** Null if it cannot be told which namespaces it asks for. */
+  /** Null if the namespaces that it asks for are unknown. */
   readonly selector: LabelSelector | null;
   /** Why it is delivered nowhere; null if it is delivered. What was delivered before stays. */
   readonly fault: string | null;
@@ -212,7 +212,7 @@ export class DeliveryPlan {
     for (const secret of this.#byNamespace.get(name) ?? []) this.#options.onWork(secret);
   }
 
-  /** The marks of a Secret changed, without a word about what to do. */
+  /** The marks of a Secret changed. Queues nothing. */
   indexSecret(key: string, now: Delivered | null, before: Delivered | null): void {
     if (!this.isOn) return;
     if (before !== null) {

@@ -16,7 +16,7 @@ type Opened = UnsealedSecret | OpenFailure;
 
 interface Entry {
   readonly source: string;
-  /** Null if the SealedSecret is no longer the one that was asked for. */
+  /** Null if the SealedSecret has changed meanwhile. */
   readonly result: Promise<Opened | null>;
   bytes: number;
   timer?: NodeJS.Timeout;

@@ -1,4 +1,4 @@
-// Restarts workloads when a value changed: which one is looked at when, and whose turn it is.
+// Restarts workloads when a value changed: which one is checked when, and whose turn it is.
 // docs/decisions/2026-11-restarts.md
 
 import { ApiError } from "../host/kubernetes/apiclient.ts";
@@ -69,7 +69,7 @@ export interface RestartsWiring {
   readonly onUnfinished: (workload: Pick<Workload, "kind" | "namespace">) => void;
 }
 
-/** A workload that keeps changing, or whose Secrets do, is looked at no more often than this. */
+/** A workload that keeps changing, or whose Secrets do, is checked no more often than this. */
 const CHANGED_MS = 1_000;
 /** Changes within this time are one restart. */
 const SETTLE_MS = 5_000;
@@ -119,7 +119,7 @@ export class Restarts {
   /** The last restart that was seen to be over. */
   readonly #finished = new Map<string, string>();
   readonly #failures = new Map<string, number>();
-  /** Invalid annotations that an Event told of. */
+  /** Invalid annotations that an Event reported. */
   readonly #told = new Map<string, string>();
   readonly #full = new Set<string>();
   #isLeading = false;
@@ -174,7 +174,7 @@ export class Restarts {
     }
   }
 
-  /** Values may have changed while nobody led, so everything is looked at. */
+  /** Values may have changed while nobody led, so everything is checked. */
   lead(): void {
     this.#isLeading = true;
     for (const turns of this.#namespaces.values()) {
@@ -319,7 +319,7 @@ export class Restarts {
 
   /**
    * Whether to restart a workload now, or to wait for its turn. Otherwise only the record is written,
-   * and the workload is looked at again later.
+   * and the workload is checked again later.
    */
   #stepFor(
     turns: Turns,

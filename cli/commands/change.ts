@@ -22,11 +22,11 @@ import { chooseObject, readSealedFile } from "../repository/sealedfiles.ts";
 import { checkItem, checkNoValue } from "../sealing/itemnames.ts";
 import { readClusterValues, type ValueFlags } from "../sealing/values.ts";
 
-const UNTOUCHED = `
-This needs only the certificate. Every other value keeps its ciphertext, and every other line of the
+const UNTOUCHED = `Every other value keeps its ciphertext, and every other line of the
 file stays unchanged, so the diff shows only your change.`;
 
-const SET_HELP = `${UNTOUCHED}
+const SET_HELP = `
+This needs only the certificate. ${UNTOUCHED}
 
 You are prompted for the value, which is not shown as you type. If standard input is not a terminal, the
 value is read from it, without a final line break.
@@ -38,13 +38,14 @@ Examples:
   $ signet set prod/shop/db.yaml password --all-clusters
   $ signet set prod/shop/db.yaml --generate password --all-clusters --per-cluster`;
 
-const UNSET_HELP = `${UNTOUCHED}
+const UNSET_HELP = `
+This needs no certificate and no cluster. ${UNTOUCHED}
 
 Example:
   $ signet unset prod/shop/db.yaml old-password`;
 
-const RENAME_HELP = `${UNTOUCHED}
-The certificate is not needed either: a sealed value is not bound to the name of its item.
+const RENAME_HELP = `
+This needs no certificate and no cluster, since a sealed value is not bound to the name of its item. ${UNTOUCHED}
 
 Example:
   $ signet rename prod/shop/db.yaml pass password`;

@@ -6,12 +6,13 @@ import type { InstallOptions } from "./install.ts";
 import { dryRunOption, flag, jsonOption } from "../../options.ts";
 
 const INSTALL_HELP = `
+This installs:
 - A pre-commit hook: \`signet scan --staged\` and \`signet verify --staged\`.
 - A diff driver: \`git diff\` shows which items changed, and a short hash in place of each value.
 - A merge driver: two branches that change different items of a file merge without a conflict.
-- .gitattributes, which you commit, says which files the drivers are for.
+- .gitattributes, which says which files the drivers are for. Commit it.
 
-Run it once in each clone, as Git takes no settings from a repository. If you use pre-commit.com, use
+Run this once in each clone, as Git takes no settings from a repository. If you use pre-commit.com, use
 the hooks signet-scan and signet-verify from this project's .pre-commit-hooks.yaml instead.
 
 Examples:
@@ -31,7 +32,7 @@ export function define(command: Command): void {
     .command("install")
     .usage("[OPTION...]")
     .summary("install the hook, the diff driver and the merge driver")
-    .description("Install the hook, the diff driver and the merge driver in this clone:")
+    .description("Install the hook, the diff driver and the merge driver in this clone.")
     .addOption(flag("--force", "replace an existing pre-commit hook"))
     .addOption(dryRunOption())
     .addOption(jsonOption())

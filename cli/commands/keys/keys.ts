@@ -55,7 +55,7 @@ Examples:
   $ signet keys backup --output 'backups/prod-{date}.age' --keep 90 --recipient age1...`;
 
 const CREATE_HELP = `
-Use this to have the key of a cluster before its controller runs, or to keep a key that no cluster can lose.
+Use this if you need a cluster's key before its controller runs, or want a copy that is not lost with the cluster.
 It does not contact a cluster. The key is only in the encrypted file, which \`signet keys restore FILE --adopt
 FINGERPRINT\` puts into a cluster. The certificate is public, and you can seal with it right away.
 
