@@ -4,8 +4,8 @@ import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
-import { type Delivered, deliveredOf } from "./delivered.ts";
-import type { DeliveryPlan, NamespaceFacts } from "./deliveryplan.ts";
+import { deliveredOf } from "./delivered.ts";
+import type { DeliveryPlan } from "./deliveryplan.ts";
 import { Definition } from "./definition.ts";
 import { formatEvent } from "./events.ts";
 import { Keeper, type Kept, observedIn } from "./kept.ts";
@@ -16,9 +16,11 @@ import { RateLimit } from "./ratelimit.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import {
+  type Delivered,
   type DeliveryWorld,
   type Event,
   type Labels,
+  type NamespaceFacts,
   type SecretMark,
   WorldError,
 } from "./world.ts";

@@ -12,6 +12,7 @@ import {
 import type { Keyring } from "../shared/keys/keyring.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
+import type { Delivered } from "./world.ts";
 import { DELIVERED, HANDING_OVER, MADE_FROM_ANNOTATION, SECRET_LABEL } from "./decide.ts";
 
 /** `NAMESPACE/NAME` of the SealedSecret. */
@@ -21,14 +22,6 @@ const TAG_ANNOTATION = "kube-signet/delivered-tag";
 
 /** Longer than any name of a SealedSecret with its namespace, and than any source with its tag. */
 const MAX_LENGTH = 512;
-
-/** What a Secret says of its delivery. Anyone may have written it. */
-export interface Delivered {
-  /** `NAMESPACE/NAME` of the SealedSecret. */
-  readonly from: string;
-  readonly source: string;
-  readonly tag: string;
-}
 
 /**
  * Returns what a Secret says of its delivery. Null if it says nothing that can be true: it is from its

@@ -16,7 +16,6 @@ import {
   deliverySourceOf,
   homeOf,
   nameOf,
-  type NamespaceFacts,
 } from "./deliveryplan.ts";
 import type { DeliveryReport } from "./deliveryreport.ts";
 import type { OpenerOptions } from "./opener.ts";
@@ -28,7 +27,7 @@ import { selectionRefusal } from "./selection.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import { type DeliveryWorld, type SecretMark, WorldError } from "./world.ts";
+import { type DeliveryWorld, type NamespaceFacts, type SecretMark, WorldError } from "./world.ts";
 
 export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
   readonly world: DeliveryWorld;

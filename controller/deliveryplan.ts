@@ -10,11 +10,10 @@ import {
 import { asObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { deliveryFault, deliverySelector } from "../shared/sealing/delivery.ts";
 import type { Annotations } from "../shared/sealing/scope.ts";
-import type { Delivered } from "./delivered.ts";
 import type { Observed } from "./observed.ts";
 import { selectorOf } from "./selection.ts";
 import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
-import type { Labels } from "./world.ts";
+import type { Delivered, NamespaceFacts } from "./world.ts";
 
 /** What deliveries need to know of a SealedSecret that asks for some. */
 export interface DeliverySource {
@@ -28,15 +27,6 @@ export interface DeliverySource {
   /** What its Secret is made from. */
   readonly source: string;
   readonly ignoresDrift: boolean;
-}
-
-/** What deliveries need to know of a namespace. */
-export interface NamespaceFacts {
-  readonly labels: Labels;
-  /** Its annotation `kube-signet/accept-deliveries`; undefined if there is none. */
-  readonly accepts: string | undefined;
-  /** It is being deleted. */
-  readonly isEnding: boolean;
 }
 
 /** Returns what a SealedSecret asks for; null if it asks for no delivery, or is being deleted. */

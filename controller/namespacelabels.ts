@@ -6,9 +6,8 @@ import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import { pagesOf } from "../host/kubernetes/paging.ts";
 import { Cache, METADATA_LIST, text as textOf } from "./cache.ts";
-import type { NamespaceFacts } from "./deliveryplan.ts";
 import type { Log } from "./log.ts";
-import type { Labels } from "./world.ts";
+import type { Labels, NamespaceFacts } from "./world.ts";
 
 const NAMESPACES = "/api/v1/namespaces";
 /** `false`, or any text but `true`: no Secret is delivered to the namespace. */

@@ -2,10 +2,25 @@
 // SPEC.md, "Reconciling".
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
-import type { Delivered } from "./delivered.ts";
-import type { NamespaceFacts } from "./deliveryplan.ts";
 import type { Observed } from "./observed.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
+
+/** What a Secret says of its delivery. Anyone may have written it. */
+export interface Delivered {
+  /** `NAMESPACE/NAME` of the SealedSecret. */
+  readonly from: string;
+  readonly source: string;
+  readonly tag: string;
+}
+
+/** What deliveries need to know of a namespace. */
+export interface NamespaceFacts {
+  readonly labels: Labels;
+  /** Its annotation `kube-signet/accept-deliveries`; undefined if there is none. */
+  readonly accepts: string | undefined;
+  /** It is being deleted. */
+  readonly isEnding: boolean;
+}
 
 /** One state of a Secret, without its content. */
 export interface SecretMark {

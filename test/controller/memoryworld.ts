@@ -1,16 +1,14 @@
 // A world in memory for the reconciler: objects with versions, failures on demand, a record of all.
 // SPEC.md, "Reconciling".
 import { SECRET_LABEL } from "../../controller/decide.ts";
-import { type Delivered, deliveredOf } from "../../controller/delivered.ts";
-import {
-  DeliveryPlan,
-  deliverySourceOf,
-  type NamespaceFacts,
-} from "../../controller/deliveryplan.ts";
+import { deliveredOf } from "../../controller/delivered.ts";
+import { DeliveryPlan, deliverySourceOf } from "../../controller/deliveryplan.ts";
 import { type Observed, observedOf } from "../../controller/observed.ts";
 import {
+  type Delivered,
   type Event,
   type Labels,
+  type NamespaceFacts,
   type SecretMark,
   type DeliveryWorld,
   WorldError,
