@@ -4,6 +4,7 @@
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { beginningOf } from "./cache.ts";
 import type { Log } from "./log.ts";
 import {
   compareSeen,
@@ -78,6 +79,8 @@ const LONGEST_ROLLOUT_MS = 600_000;
 /** Workloads of different namespaces that are restarted at the same time. */
 const MAX_AT_ONCE = 8;
 const MAX_PER_NAMESPACE = 1_000;
+/** An invalid annotation may be long, and differs from another one in its beginning. */
+const MAX_TOLD = 256;
 /** How often a restarted workload is read: the longer it takes, the more seldom. */
 const LOOK_MIN_MS = 1_000;
 const LOOK_MAX_MS = 15_000;
@@ -119,7 +122,7 @@ export class Restarts {
   /** The last restart that was seen to be over. */
   readonly #finished = new Map<string, string>();
   readonly #failures = new Map<string, number>();
-  /** Invalid annotations that an Event reported. */
+  /** Invalid annotations that an Event reported, without what is too long. */
   readonly #told = new Map<string, string>();
   readonly #full = new Set<string>();
   #isLeading = false;
@@ -438,8 +441,9 @@ export class Restarts {
   }
 
   async #tellInvalid(id: string, workload: JsonObject, text: string): Promise<void> {
-    if (this.#told.get(id) === text) return;
-    this.#told.set(id, text);
+    const beginning = beginningOf(text, MAX_TOLD);
+    if (this.#told.get(id) === beginning) return;
+    this.#told.set(id, beginning);
     await this.#tell(id, workload, {
       type: "Warning",
       reason: "RestartInvalid",
