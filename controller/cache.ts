@@ -48,6 +48,14 @@ export function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
+/**
+ * At most `length` characters of a text, as a text of its own: a mere slice keeps all of the text in
+ * memory, and a stranger may have written a long one.
+ */
+export function beginningOf(value: string, length: number): string {
+  return value.length <= length ? value : Buffer.from(value.slice(0, length)).toString();
+}
+
 /** One collection as last seen. It recovers from failures by itself until it is stopped. */
 export class Cache<T> {
   readonly #client: KubernetesClient;

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
-import { Cache, text } from "./cache.ts";
+import { beginningOf, Cache, text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import type { Log } from "./log.ts";
 import { MAX_RESTART_ON, RESTART_ON, RESTARTED, SEEN, type WorkloadKind } from "./restartrules.ts";
@@ -136,14 +136,14 @@ function workloadOf(kind: WorkloadKind, object: JsonObject): Workload | undefine
   } = asObject(annotations ?? null) ?? {};
   if (typeof asked !== "string") return undefined;
   // One character more than is valid, so that it stays invalid.
-  const restartOn = asked.slice(0, MAX_RESTART_ON + 1);
+  const restartOn = beginningOf(asked, MAX_RESTART_ON + 1);
   return {
     kind,
     namespace: text(namespace),
     name: text(name),
     uid: text(uid),
     restartOn,
-    restarted: text(restarted).slice(0, 64),
+    restarted: beginningOf(text(restarted), 64),
     signature: JSON.stringify([generation, restartOn, seen === undefined]),
   };
 }

@@ -13,6 +13,7 @@ import type { Log } from "./log.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { NamespaceLabels } from "./namespacelabels.ts";
 import { RateLimit } from "./ratelimit.ts";
+import { isBeingDeleted } from "./sourceof.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
 import {
@@ -194,7 +195,8 @@ export class ClusterWorld implements DeliveryWorld {
       await this.#definition.check();
       throw error;
     });
-    if (found === undefined) await this.#definition.check();
+    // With its definition, what a finalizer holds is being deleted, and not gone.
+    if (found === undefined || isBeingDeleted(found.object)) await this.#definition.check();
     return found;
   }
 

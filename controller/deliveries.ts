@@ -45,8 +45,8 @@ export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
 /** How soon to check again where the cluster contradicts the caches. */
 const LOOK_AGAIN_MS = 5_000;
 /**
- * A SealedSecret that is gone must be gone for this long. One that is replaced is back by then, and what
- * its definition takes along can be distinguished from what somebody deleted.
+ * A SealedSecret that is gone or being deleted must be so for this long. One that is replaced is back by
+ * then, and what its definition takes along can be distinguished from what somebody deleted.
  */
 const GONE_MS = 3_000;
 /** SealedSecrets that were found gone, of which this many are remembered. */
@@ -336,7 +336,7 @@ export class Deliveries {
     if (!isFromUs(delivered, to, keyring)) return null;
     const { from } = delivered;
     const now = await world.sourceNow(from);
-    if (now === undefined) this.#gone(from);
+    if (now === undefined || isBeingDeleted(now.object)) this.#gone(from);
     else this.#goneSinceMs.delete(from);
     const waitMs = this.#goneWaitMs(from);
     if (waitMs > 0) return later(waitMs);

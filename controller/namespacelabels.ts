@@ -5,7 +5,7 @@
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import { pagesOf } from "../host/kubernetes/paging.ts";
-import { Cache, METADATA_LIST, text as textOf } from "./cache.ts";
+import { beginningOf, Cache, METADATA_LIST, text as textOf } from "./cache.ts";
 import type { Log } from "./log.ts";
 import type { Labels, NamespaceFacts } from "./world.ts";
 
@@ -193,7 +193,7 @@ function factsOf(namespace: JsonObject): NamespaceFacts {
   const accepts = asObject(annotations)?.[ACCEPT_ANNOTATION];
   return {
     labels: labelsOf(namespace),
-    accepts: accepts === undefined ? undefined : textOf(accepts).slice(0, MAX_ACCEPTS),
+    accepts: accepts === undefined ? undefined : beginningOf(textOf(accepts), MAX_ACCEPTS),
     isEnding: deletionTimestamp !== undefined,
   };
 }

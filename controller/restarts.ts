@@ -4,6 +4,7 @@
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { beginningOf } from "./cache.ts";
 import type { Log } from "./log.ts";
 import {
   compareSeen,
@@ -77,7 +78,11 @@ const SETTLE_MS = 5_000;
 const LONGEST_ROLLOUT_MS = 600_000;
 /** Workloads of different namespaces that are restarted at the same time. */
 const MAX_AT_ONCE = 8;
+/** One that takes longer no longer counts, so that those that never end do not hold up other namespaces. */
+const COUNTS_MS = 120_000;
 const MAX_PER_NAMESPACE = 1_000;
+/** An invalid annotation may be long, and differs from another one in its beginning. */
+const MAX_TOLD = 256;
 /** How often a restarted workload is read: the longer it takes, the more seldom. */
 const LOOK_MIN_MS = 1_000;
 const LOOK_MAX_MS = 15_000;
@@ -89,6 +94,8 @@ interface Rollout {
   readonly id: string;
   readonly sinceMs: number;
   readonly untilMs: number;
+  /** Until when it is one of those that are restarted at the same time. */
+  readonly countsUntilMs: number;
   lookAtMs: number;
   /** Whether this process started it. */
   readonly isOurs: boolean;
@@ -119,7 +126,7 @@ export class Restarts {
   /** The last restart that was seen to be over. */
   readonly #finished = new Map<string, string>();
   readonly #failures = new Map<string, number>();
-  /** Invalid annotations that an Event reported. */
+  /** Invalid annotations that an Event reported, without what is too long. */
   readonly #told = new Map<string, string>();
   readonly #full = new Set<string>();
   #isLeading = false;
@@ -217,12 +224,22 @@ export class Restarts {
     return this.#leads() ? this.#nextInMs() : Infinity;
   }
 
+  /** Those whose rollout has ended go to the end of the line. */
+  async #watchRollouts(): Promise<void> {
+    for (const [namespace, turns] of [...this.#namespaces]) {
+      if (!this.#leads() || turns.rolling === undefined) continue;
+      await this.#watchRollout(turns);
+      if (turns.rolling !== undefined || !this.#namespaces.delete(namespace)) continue;
+      this.#namespaces.set(namespace, turns);
+    }
+  }
+
   /** One workload of each namespace. Returns whether any was due. */
   async #round(): Promise<boolean> {
     let worked = false;
+    await this.#watchRollouts();
     for (const turns of [...this.#namespaces.values()]) {
       if (!this.#leads()) return false;
-      await this.#watchRollout(turns);
       this.#admit(turns);
       const id = dueIn(turns, this.#wiring.clock());
       if (id === undefined) continue;
@@ -358,14 +375,18 @@ export class Restarts {
       const leftMs = (restartedAt?.getTime() ?? 0) + LONGEST_ROLLOUT_MS - now().getTime();
       if (leftMs <= 0) continue;
       const sinceMs = clock();
-      return { id, sinceMs, untilMs: sinceMs + leftMs, lookAtMs: sinceMs, isOurs: false };
+      const untilMs = sinceMs + leftMs;
+      return { id, sinceMs, untilMs, countsUntilMs: 0, lookAtMs: sinceMs, isOurs: false };
     }
     return undefined;
   }
 
   #rollingCount(): number {
     let count = 0;
-    for (const { rolling } of this.#namespaces.values()) if (rolling?.isOurs === true) count++;
+    const nowMs = this.#wiring.clock();
+    for (const { rolling } of this.#namespaces.values()) {
+      if (rolling !== undefined && nowMs < rolling.countsUntilMs) count++;
+    }
     return count;
   }
 
@@ -379,10 +400,12 @@ export class Restarts {
     this.#changedAtMs.delete(id);
     this.#finished.delete(id);
     const nowMs = clock();
+    const again = turns.rolling?.id === id ? turns.rolling : undefined;
     turns.rolling = {
       id,
       sinceMs: nowMs,
       untilMs: nowMs + LONGEST_ROLLOUT_MS,
+      countsUntilMs: again?.countsUntilMs ?? nowMs + COUNTS_MS,
       lookAtMs: nowMs + LOOK_MIN_MS,
       isOurs: true,
     };
@@ -438,8 +461,9 @@ export class Restarts {
   }
 
   async #tellInvalid(id: string, workload: JsonObject, text: string): Promise<void> {
-    if (this.#told.get(id) === text) return;
-    this.#told.set(id, text);
+    const beginning = beginningOf(text, MAX_TOLD);
+    if (this.#told.get(id) === beginning) return;
+    this.#told.set(id, beginning);
     await this.#tell(id, workload, {
       type: "Warning",
       reason: "RestartInvalid",

@@ -66,24 +66,59 @@ export function parseLabelSelector(text: string): LabelSelector {
   return { text: canonical, requirements: sorted.map(([, requirement]) => requirement) };
 }
 
+/**
+ * A selector by key, so that the time to match does not grow with its length: a stranger may write a
+ * long one that is compared with thousands of namespaces.
+ */
+interface Compiled {
+  /** Keys that there must be, and the values that each may have; null for any. */
+  readonly wanted: Map<string, Set<string> | null>;
+  /** Keys and the values that each may not have; null for any. */
+  readonly unwanted: Map<string, Set<string> | null>;
+}
+
+const COMPILED = new WeakMap<LabelSelector, Compiled>();
+
 /** Whether labels meet every requirement of a selector. */
 export function matchesLabels(
-  { requirements }: LabelSelector,
+  selector: LabelSelector,
   labels: Readonly<Record<string, string>>,
 ): boolean {
-  return requirements.every(({ key, operator, values }) => {
+  const known = COMPILED.get(selector);
+  const { wanted, unwanted } = known ?? compiled(selector);
+  if (known === undefined) COMPILED.set(selector, { wanted, unwanted });
+  for (const [key, values] of wanted) {
     const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+    if (value === undefined || values?.has(value) === false) return false;
+  }
+  if (unwanted.size === 0) return true;
+  return Object.entries(labels).every(([key, value]) => {
+    const values = unwanted.get(key);
+    return values === undefined || values?.has(value) === false;
+  });
+}
+
+function compiled({ requirements }: LabelSelector): Compiled {
+  const wanted = new Map<string, Set<string> | null>();
+  const unwanted = new Map<string, Set<string> | null>();
+  for (const { key, operator, values } of requirements) {
+    const others = (operator === "in" || operator === "exists" ? wanted : unwanted).get(key);
     switch (operator) {
       case "in":
-        return value !== undefined && values.includes(value);
-      case "notin":
-        return value === undefined || !values.includes(value);
+        wanted.set(key, new Set(values.filter((value) => others?.has(value) !== false)));
+        break;
       case "exists":
-        return value !== undefined;
+        wanted.set(key, others ?? null);
+        break;
+      case "notin":
+        unwanted.set(key, others === null ? null : new Set([...(others ?? []), ...values]));
+        break;
       case "absent":
-        return value === undefined;
+        unwanted.set(key, null);
+        break;
     }
-  });
+  }
+  return { wanted, unwanted };
 }
 
 /** Whether something without labels can match: no requirement asks for a label. */

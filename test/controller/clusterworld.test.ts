@@ -76,3 +76,21 @@ it("records a hundred Events of a namespace at once, and those of other namespac
   expect(ofNamespace("flood")).toBeLessThan(150);
   expect(ofNamespace("demo")).toBe(1);
 });
+
+it("counts a SealedSecret that a finalizer holds as unknown while its definition is being deleted", async () => {
+  const metadata = {
+    ...{ namespace: "demo", name: "db", uid: "u", finalizers: ["example.com/f"] },
+    deletionTimestamp: "2026-11-24T12:00:00Z",
+  };
+  const found = { apiVersion: "bitnami.com/v1alpha1", kind: "SealedSecret", metadata };
+  const answer = (path: string, body: JsonObject): void => {
+    server.always("GET", path, (response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(body));
+    });
+  };
+  answer("/apis/bitnami.com/v1alpha1/namespaces/demo/sealedsecrets", { items: [found] });
+  const verbs = ["delete", "get", "list", "watch"];
+  answer("/apis/bitnami.com/v1alpha1", { resources: [{ name: "sealedsecrets", verbs }] });
+  await expect(world.sourceNow("demo/db")).rejects.toThrow("is or was missing");
+});

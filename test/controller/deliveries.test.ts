@@ -638,6 +638,17 @@ describe("when the source goes", () => {
     expect(told.removals).toEqual([]);
   });
 
+  it("and it is only being deleted, that counts after 3 seconds as well", async () => {
+    const { world, deliveries, run } = await settled();
+    const object = world.sealed.get("shared/db") ?? {};
+    const metadata = { ...metadataOf(object), deletionTimestamp: "2026-11-24T12:00:00Z" };
+    world.put("sealed", { ...object, metadata });
+    expect(await deliveries().sweep("a/db")).toMatchObject({ kind: "later" });
+    expect(Object.keys(held(world))).toContain("a/db");
+    await run();
+    expect(Object.keys(held(world))).not.toContain("a/db");
+  });
+
   it("nothing is deleted by a cache that is behind", async () => {
     const { world, change, told } = await settled();
     // The cache has lost the source and the labels; the cluster has them.

@@ -477,6 +477,29 @@ describe("one at a time in a namespace", () => {
     await pass(MINUTE);
     expect(restarted()).toHaveLength(12);
   });
+
+  it("workloads that never get ready hold up their own namespaces, and no others for long", async () => {
+    const stuck = Array.from({ length: 16 }, (_, at) => `Deployment ns${at % 8}/web${at}`);
+    for (const id of [...stuck, "Deployment other/web"]) {
+      values.set(`${id.split(/[ /]/)[1] ?? ""}/db`, "one");
+      declare(id, "db", { spec });
+    }
+    await pass(MINUTE);
+    for (const id of [...stuck, "Deployment other/web"]) rollOut(id);
+    for (const at of Array(8).keys()) change(`ns${at}/db`, "two");
+    await pass(MINUTE / 2);
+    expect(restarted()).toHaveLength(8);
+    change("other/db", "two");
+    await pass(3 * MINUTE);
+    expect(restarted()).toContain("Deployment other/web");
+    expect(restarted()).toHaveLength(9);
+    for (const at of Array(8).keys()) change(`ns${at}/db`, "three");
+    await pass(MINUTE);
+    rollOut("Deployment other/web");
+    change("other/db", "three");
+    await pass(3 * MINUTE);
+    expect(generationOf("Deployment other/web")).toBe(3);
+  });
 });
 
 describe("failures", () => {
