@@ -227,10 +227,8 @@ export class Restarts {
   /** Those whose rollout has ended go to the end of the line. */
   async #watchRollouts(): Promise<void> {
     for (const [namespace, turns] of [...this.#namespaces]) {
-      if (!this.#leads() || turns.rolling === undefined) continue;
-      await this.#watchRollout(turns);
-      if (turns.rolling !== undefined || !this.#namespaces.delete(namespace)) continue;
-      this.#namespaces.set(namespace, turns);
+      if (!this.#leads() || !(await this.#watchRollout(turns))) continue;
+      if (this.#namespaces.delete(namespace)) this.#namespaces.set(namespace, turns);
     }
   }
 
@@ -422,10 +420,10 @@ export class Restarts {
   }
 
   /** Looks whether the restarted workload of a namespace has replaced its pods. */
-  async #watchRollout(turns: Turns): Promise<void> {
+  async #watchRollout(turns: Turns): Promise<boolean> {
     const { rolling } = turns;
     const { world, clock, log, onUnfinished } = this.#wiring;
-    if (rolling === undefined || clock() < rolling.lookAtMs) return;
+    if (rolling === undefined || clock() < rolling.lookAtMs) return false;
     const { id, sinceMs, untilMs } = rolling;
     rolling.lookAtMs =
       clock() + Math.min(Math.max((clock() - sinceMs) / 4, LOOK_MIN_MS), LOOK_MAX_MS);
@@ -442,13 +440,14 @@ export class Restarts {
         error: (error as Error).message,
       });
     }
-    if (state === "progressing" && !isLate) return;
+    if (state === "progressing" && !isLate) return false;
     turns.rolling = undefined;
-    if (known === undefined) return;
+    if (known === undefined) return true;
     this.#finished.set(id, known.restarted);
-    if (state === "complete" || !rolling.isOurs) return;
+    if (state === "complete" || !rolling.isOurs) return true;
     onUnfinished(known);
     log.warn("restarted workload has not replaced its pods", { object: id });
+    return true;
   }
 
   /** Lets the next workload of a namespace have its turn. */
