@@ -419,7 +419,7 @@ export class Restarts {
     await this.#tell(id, workload, event);
   }
 
-  /** Looks whether the restarted workload of a namespace has replaced its pods. */
+  /** Checks whether the restarted workload of a namespace has replaced its pods. Returns whether it is over. */
   async #watchRollout(turns: Turns): Promise<boolean> {
     const { rolling } = turns;
     const { world, clock, log, onUnfinished } = this.#wiring;
