@@ -72,7 +72,7 @@ export interface KeysWiring extends KeyChangesWiring {
   /** Where keys are wrapped; null if nowhere. */
   readonly keyService: KeyService | null;
   /** Tells this cluster from others; "" without a Lease. */
-  readonly leaseUid?: () => string;
+  readonly leaseUid: () => string;
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   /** Called after the set of keys has changed. */
@@ -440,7 +440,7 @@ export class ClusterKeys {
       // Anyone who may create Secrets here can take every name that is derived from a fingerprint.
       const name =
         attempt < NAME_TRIES
-          ? keyName(prefix, predecessor, attempt, this.#wiring.leaseUid?.())
+          ? keyName(prefix, predecessor, attempt, this.#wiring.leaseUid())
           : prefix + letters(randomBytes(RANDOM_LENGTH));
       if (!isPublished) await this.#publish(pair, name, guard);
       isPublished = true;

@@ -20,8 +20,8 @@ import {
 import type { DeliveryReport } from "./deliveryreport.ts";
 import type { OpenerOptions } from "./opener.ts";
 import { OpenedSources } from "./openedsources.ts";
-import { later } from "./later.ts";
-import type { Outcome } from "./queue.ts";
+import { logLostEvent } from "./events.ts";
+import { later, type Outcome } from "./queue.ts";
 import type { Left } from "./record.ts";
 import { selectionRefusal } from "./selection.ts";
 import { isBeingDeleted } from "./sourceof.ts";
@@ -178,7 +178,12 @@ export class Deliveries {
     const known = this.#left.get(name);
     const left = known ?? this.#leftBefore(secret, from, version);
     const target = {
-      ...{ name, secret, mark, left, source: version, ignoresDrift: source.ignoresDrift },
+      name,
+      secret,
+      mark,
+      left,
+      source: version,
+      ignoresDrift: source.ignoresDrift,
       isUnsure: known === undefined,
       ownership: (existing: Secret) => {
         const { rest, ...named } = existing.metadata;
@@ -284,18 +289,13 @@ export class Deliveries {
 
   #recordEvent(from: string, { synced, event }: Pick<Verdict, "synced" | "event">): void {
     const { world, plan, log } = this.#options;
-    const metadata = {
-      ...{ namespace: homeOf(from), name: nameOf(from) },
-      uid: plan.sourceOf(from)?.uid ?? "",
-    };
+    const uid = plan.sourceOf(from)?.uid ?? "";
+    const metadata = { namespace: homeOf(from), name: nameOf(from), uid };
     const object = { apiVersion: API_VERSION, kind: KIND, metadata };
-    world.recordEvent(object, { type: synced ? "Normal" : "Warning", ...event }).catch(
-      // A lost Event is acceptable: log and metrics say the same.
-      (error: unknown) => {
-        const reason = (error as Error).message;
-        log.warn("event could not be recorded", { object: from, error: reason });
-      },
-    );
+    const type = synced ? "Normal" : "Warning";
+    world.recordEvent(object, { type, ...event }).catch((error: unknown) => {
+      logLostEvent(log, from, error);
+    });
   }
 
   #forget(name: string, from: string, to: string): void {

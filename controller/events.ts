@@ -1,9 +1,10 @@
-// Formats Kubernetes Events about an object.
+// Formats Kubernetes Events about an object, and logs those that are lost.
 
 import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { bounded } from "./bounded.ts";
 import { text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
+import type { Log } from "./log.ts";
 import type { Event } from "./world.ts";
 
 /** The component in the original's Events, which dashboards and alerts filter by. */
@@ -40,4 +41,9 @@ export function formatEvent(
     reportingComponent: EVENT_COMPONENT,
     reportingInstance: FIELD_MANAGER,
   };
+}
+
+/** Logs that an Event was not recorded. That is acceptable: status, log and metrics say the same. */
+export function logLostEvent(log: Log, object: string, error: unknown): void {
+  log.warn("event could not be recorded", { object, error: (error as Error).message });
 }

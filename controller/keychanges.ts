@@ -5,7 +5,7 @@
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import type { KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { FIELD_MANAGER } from "./decide.ts";
-import { formatEvent } from "./events.ts";
+import { formatEvent, logLostEvent } from "./events.ts";
 import type { KeyAnnotations } from "./keyannotations.ts";
 import type { Log } from "./log.ts";
 
@@ -176,9 +176,7 @@ export class KeyChanges {
         body: formatEvent(secret, event, now()),
       });
     } catch (error) {
-      // A lost Event is acceptable: the log line and the metric contain the same information.
-      const reason = (error as Error).message;
-      log.warn("event could not be recorded", { object: name, error: reason });
+      logLostEvent(log, name, error);
     }
   }
 

@@ -125,8 +125,8 @@ export class NamespaceLabels {
   }
 
   /**
-   * Read now, by a list of one: the controller has no other right to read namespaces. Undefined if there
-   * is none. @throws ApiError
+   * Read now, by a list of one: the controller has no other right to read namespaces. Undefined if it
+   * does not exist. @throws ApiError
    */
   async read(namespace: string): Promise<NamespaceFacts | undefined> {
     const query = { fieldSelector: `metadata.name=${namespace}`, limit: "1" };

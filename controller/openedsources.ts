@@ -33,7 +33,7 @@ export class OpenedSources {
   }
 
   /**
-   * Returns the Secret of a SealedSecret, or why there is none; null if the SealedSecret has another
+   * Returns the Secret of a SealedSecret, or why it gives none; null if the SealedSecret has another
    * source by now. @throws WorldError; JobLost if the controller stops
    */
   async get(from: string, source: string): Promise<Opened | null> {

@@ -13,6 +13,11 @@ export type Outcome =
   /** Failed, perhaps temporarily: retried with backoff, but not before `afterMs`. */
   | { readonly kind: "retry"; readonly afterMs?: number };
 
+/** Reconcile a name again although nothing failed. Rounded up, because a timer may fire a little early. */
+export function later(afterMs: number): Outcome {
+  return { kind: "later", afterMs: Math.ceil(afterMs) + 1 };
+}
+
 export interface QueueOptions {
   readonly workers: number;
   readonly reconcile: (key: string) => Promise<Outcome>;

@@ -8,9 +8,9 @@ import { bounded } from "./bounded.ts";
 import { withOwner } from "./decide.ts";
 import type { DeliveryCondition } from "./deliveryreport.ts";
 import { keyRecordOf } from "./keyrecord.ts";
-import { later } from "./later.ts";
+import { logLostEvent } from "./events.ts";
 import { Opener, type OpenerOptions } from "./opener.ts";
-import type { Outcome } from "./queue.ts";
+import { later, type Outcome } from "./queue.ts";
 import { formatLeft, type Left, leftOf } from "./record.ts";
 import { selectionRefusal, selectorOf } from "./selection.ts";
 import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
@@ -223,9 +223,7 @@ export class Reconciler {
       status !== null && updateStatus ? world.writeStatus(key, object, status) : undefined,
       ...events.map((event) =>
         world.recordEvent(object, event).catch((error: unknown) => {
-          // A lost Event is acceptable: the status says the same, and is retried.
-          const reason = (error as Error).message;
-          this.#options.log.warn("event could not be recorded", { object: key, error: reason });
+          logLostEvent(this.#options.log, key, error);
         }),
       ),
     ]);

@@ -13,7 +13,7 @@ import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts
 import { Cache, text } from "./cache.ts";
 import { Contest } from "./contest.ts";
 import { FIELD_MANAGER } from "./decide.ts";
-import { formatEvent } from "./events.ts";
+import { formatEvent, logLostEvent } from "./events.ts";
 import type { Log } from "./log.ts";
 import type { Event } from "./world.ts";
 
@@ -305,8 +305,7 @@ export class RecoveryConfigMaps {
         ),
       });
     } catch (error) {
-      // A lost Event is acceptable: the log line contains the same information.
-      log.warn("event could not be recorded", { object: name, error: (error as Error).message });
+      logLostEvent(log, name, error);
     }
   }
 }

@@ -5,6 +5,7 @@ import { ApiError } from "../host/kubernetes/apiclient.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { beginningOf } from "./cache.ts";
+import { logLostEvent } from "./events.ts";
 import type { Log } from "./log.ts";
 import {
   compareSeen,
@@ -33,7 +34,7 @@ export interface Workload {
   readonly name: string;
   readonly uid: string;
   readonly restartOn: string;
-  /** The value of `kube-signet/restarted`; empty if there is none. */
+  /** The value of `kube-signet/restarted`; empty if it is absent. */
   readonly restarted: string;
   /** Differs if it needs another look. */
   readonly signature: string;
@@ -470,11 +471,9 @@ export class Restarts {
     });
   }
 
-  /** A lost Event is acceptable: the workload records the same. */
   async #tell(id: string, workload: JsonObject, event: Event): Promise<void> {
     await this.#wiring.world.recordEvent(workload, event).catch((error: unknown) => {
-      const { message } = error as Error;
-      this.#wiring.log.warn("event could not be recorded", { object: id, error: message });
+      logLostEvent(this.#wiring.log, id, error);
     });
   }
 

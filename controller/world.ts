@@ -16,7 +16,7 @@ export interface Delivered {
 /** What deliveries need to know of a namespace. */
 export interface NamespaceFacts {
   readonly labels: Labels;
-  /** Its annotation `kube-signet/accept-deliveries`; undefined if there is none. */
+  /** Its annotation `kube-signet/accept-deliveries`; undefined if it is absent. */
   readonly accepts: string | undefined;
   /** It is being deleted. */
   readonly isEnding: boolean;

@@ -84,9 +84,7 @@ export function matchesLabels(
   selector: LabelSelector,
   labels: Readonly<Record<string, string>>,
 ): boolean {
-  const known = COMPILED.get(selector);
-  const { wanted, unwanted } = known ?? compiled(selector);
-  if (known === undefined) COMPILED.set(selector, { wanted, unwanted });
+  const { wanted, unwanted } = compiled(selector);
   for (const [key, values] of wanted) {
     const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
     if (value === undefined || values?.has(value) === false) return false;
@@ -98,7 +96,15 @@ export function matchesLabels(
   });
 }
 
-function compiled({ requirements }: LabelSelector): Compiled {
+function compiled(selector: LabelSelector): Compiled {
+  const known = COMPILED.get(selector);
+  if (known !== undefined) return known;
+  const made = compile(selector);
+  COMPILED.set(selector, made);
+  return made;
+}
+
+function compile({ requirements }: LabelSelector): Compiled {
   const wanted = new Map<string, Set<string> | null>();
   const unwanted = new Map<string, Set<string> | null>();
   for (const { key, operator, values } of requirements) {

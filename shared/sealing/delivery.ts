@@ -8,7 +8,7 @@ import { type Annotations, bindsNamespace, namespaceSelector, scopeOf } from "./
 export const DELIVER_TO_ANNOTATION = "kube-signet/deliver-to";
 
 /**
- * Returns the selector of the namespaces that get the Secret, in any spelling; null if there is none.
+ * Returns the selector of the namespaces that get the Secret, in any spelling; null without the annotation.
  * @throws SelectorFault if it is not a selector, or if it matches a namespace without labels
  */
 export function deliverySelector(annotations: Annotations): LabelSelector | null {

@@ -111,6 +111,7 @@ async function replica(
     now: () => new Date(Date.now() + ahead.wall),
     clock: () => Date.now(),
     guard,
+    leaseUid: () => "",
     ledBefore: () => isLater,
     sealedBefore: () => recorded,
     onSealingKeyChange: (reason) => reasons.push(reason),

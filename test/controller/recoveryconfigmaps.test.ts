@@ -109,6 +109,7 @@ async function replica(
       now,
       clock: () => Date.now(),
       guard,
+      leaseUid: () => "",
       ledBefore: () => false,
       sealedBefore: () => undefined,
       onSealingKeyChange: () => undefined,

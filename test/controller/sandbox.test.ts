@@ -122,6 +122,8 @@ describe("Sandbox", () => {
     const endless = new Map([["a", "{{ range until 99000 }}{{ . }}{{ end }}"]]);
     const bomb = (source: string): Promise<unknown> => lossOf(render(sandbox, source, endless));
     await Promise.all([bomb("tenant-1"), bomb("tenant-2"), bomb("tenant-3")]);
+    // Until a worker is there again: the first of the next jobs then begins at once.
+    await lossOf(render(sandbox, "demo"));
     const order: string[] = [];
     const say = (work: Promise<unknown>, name: string): Promise<unknown> =>
       work.then(() => order.push(name));
@@ -130,8 +132,7 @@ describe("Sandbox", () => {
     );
     all.push(say(lossOf(render(sandbox, "honest")), "honest"));
     await Promise.all(all);
-    // At most behind the one that began before it was asked for.
-    expect(order.indexOf("honest")).toBeLessThanOrEqual(1);
+    expect(order.indexOf("honest")).toBe(1);
   });
 
   it("cancels what runs and what waits when it closes", async () => {

@@ -130,9 +130,9 @@ export function cpu(run: () => unknown): number {
 /** Times below this, in milliseconds, are noise. */
 const NOISE_MS = 15;
 /** The least of so many times counts: on a busy machine, one of a few is not enough. */
-const ATTEMPTS = 12;
-/** How much longer four times the input may take: n to the power of 1.4; n to that of 1.5 takes 8. */
-const LIMIT = 7;
+const ATTEMPTS = 24;
+/** How much longer four times the input may take: n to the power of 1.32; n to that of 1.5 takes 8. */
+const LIMIT = 6.25;
 
 /**
  * The times for half of `size` and for twice that; undefined where they grow linearly, or are too
