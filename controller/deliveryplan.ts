@@ -7,7 +7,7 @@ import {
   matchesLabels,
   SelectorFault,
 } from "../shared/kubernetes/labelselector.ts";
-import { asObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { annotationsOf, metadataOf } from "../shared/kubernetes/object.ts";
 import { deliveryFault, deliverySelector } from "../shared/sealing/delivery.ts";
 import type { Annotations } from "../shared/sealing/scope.ts";
 import type { Observed } from "./observed.ts";
@@ -39,7 +39,7 @@ export function deliverySourceOf({ object, excess }: Observed): DeliverySource |
     const fault = excess.message;
     return { selector: null, fault, scope: null, uid: id, source: "", ignoresDrift: false };
   }
-  const annotations = (asObject(metadataOf(object)["annotations"] ?? null) ?? {}) as Annotations;
+  const annotations = annotationsOf(object) as Annotations;
   let selector: LabelSelector | null = null;
   try {
     selector = deliverySelector(annotations);

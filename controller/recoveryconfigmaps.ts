@@ -6,7 +6,12 @@ import { createHash } from "node:crypto";
 import { KEY_LABEL, readKeySecret } from "../shared/keys/keyfile.ts";
 import { MAX_RECOVERY_CHARACTERS, type RecoveryPolicy } from "../shared/keys/recoverynames.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import {
+  annotationsOf,
+  asObject,
+  type JsonObject,
+  metadataOf,
+} from "../shared/kubernetes/object.ts";
 import { parseSecret } from "../shared/kubernetes/secret.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
@@ -341,7 +346,7 @@ function configMapName(fingerprint: string): string {
 }
 
 function keep(object: JsonObject): Kept {
-  const annotations = asObject(metadataOf(object)["annotations"] ?? null) ?? {};
+  const annotations = annotationsOf(object);
   const policy = text(annotations[POLICY_ANNOTATION]);
   return {
     digest: digestOf(filesIn(object)),

@@ -3,7 +3,7 @@
 
 import { ApiError } from "../host/kubernetes/apiclient.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { annotationsOf, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { beginningOf } from "./cache.ts";
 import { logLostEvent } from "./events.ts";
 import type { Log } from "./log.ts";
@@ -541,10 +541,6 @@ export class Restarts {
 function dueIn({ due }: Turns, nowMs: number): string | undefined {
   for (const [id, atMs] of due) if (atMs <= nowMs) return id;
   return undefined;
-}
-
-function annotationsOf(workload: JsonObject): JsonObject {
-  return asObject(metadataOf(workload)["annotations"] ?? null) ?? {};
 }
 
 function namespaceOf(id: string): string {

@@ -1,7 +1,7 @@
 // Whether a SealedSecret may be opened in its namespace, by the namespace's labels.
 // SPEC.md, "Scopes".
 
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { annotationsOf, type JsonObject } from "../shared/kubernetes/object.ts";
 import {
   type LabelSelector,
   matchesLabels,
@@ -16,7 +16,7 @@ import { type World, WorldError } from "./world.ts";
  * an annotation that its parser refuses.
  */
 export function selectorOf(sealed: JsonObject): LabelSelector | null {
-  const text = asObject(metadataOf(sealed)["annotations"] ?? null)?.[SELECTOR_ANNOTATION];
+  const text = annotationsOf(sealed)[SELECTOR_ANNOTATION];
   if (typeof text !== "string") return null;
   try {
     return namespaceSelector(text);

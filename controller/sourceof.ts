@@ -2,7 +2,7 @@
 // SPEC.md, "Reconciling" and "Drift".
 
 import { createHash } from "node:crypto";
-import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
+import { annotationsOf, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { scopeOf, SELECTOR_ANNOTATION } from "../shared/sealing/scope.ts";
 
 /**
@@ -37,8 +37,4 @@ export function ignoresDrift(sealed: JsonObject): boolean {
 /** Whether someone deleted the object, which some finalizer still holds. */
 export function isBeingDeleted(object: JsonObject): boolean {
   return metadataOf(object)["deletionTimestamp"] !== undefined;
-}
-
-function annotationsOf(object: JsonObject): JsonObject {
-  return asObject(metadataOf(object)["annotations"] ?? null) ?? {};
 }

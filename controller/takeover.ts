@@ -2,7 +2,13 @@
 // SPEC.md, "Confirmed keys".
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
+import {
+  annotationsOf,
+  asObject,
+  type JsonObject,
+  metadataOf,
+  objectsIn,
+} from "../shared/kubernetes/object.ts";
 import { CONFIRMED_ANNOTATION, KEY_LABEL } from "../shared/keys/keyfile.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { hasWrappedLabel, WRAPPED_KEY_LABEL } from "../shared/keys/wrappedkey.ts";
@@ -176,5 +182,5 @@ export class TakeOver {
 }
 
 function isConfirmed(secret: JsonObject): boolean {
-  return CONFIRMED_ANNOTATION in (asObject(metadataOf(secret)["annotations"] ?? null) ?? {});
+  return CONFIRMED_ANNOTATION in annotationsOf(secret);
 }

@@ -290,3 +290,8 @@ export function objectsIn(value: Json | undefined): JsonObject[] {
 export function metadataOf(object: JsonObject): JsonObject {
   return asObject(object["metadata"] ?? null) ?? {};
 }
+
+/** Returns an object's annotations, of which nobody checked the values, or an empty object. */
+export function annotationsOf(object: JsonObject): JsonObject {
+  return asObject(metadataOf(object)["annotations"] ?? null) ?? {};
+}
