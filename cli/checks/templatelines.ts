@@ -6,13 +6,19 @@ import { isHarmless, unquoted } from "./placeholders.ts";
 const SECRET_LINE =
   /^( *(?:- +)?)["']?kind["']?: *(?:["']?Secret["']?|\{\{(?=[^\n]*\bSecret\b)[^\n]*\}\}) *(?:#.*)?$/;
 
-/** A line of a chart's template. */
+/**
+ * A line of a chart's template. Its leading blanks are counted once, since many objects may have it.
+ */
 interface TemplateLine {
   readonly text: string;
   readonly number: number;
-  /** The text with a blank in place of a first dash. */
-  readonly flat: string;
+  /** The leading blanks, and the dash of a list among them. */
   readonly indent: number;
+  /** What follows them. */
+  readonly body: string;
+  readonly hasDash: boolean;
+  /** Whether the body says nothing, as in `- # comment`. */
+  readonly isFiller: boolean;
 }
 
 /** A Secret with values, as lines show it. */
@@ -34,8 +40,13 @@ export function readLines(text: string): { secrets: SecretOfLines[]; rest: strin
   const all = text.split(/\r?\n/);
   const lines = all.flatMap((line, index): TemplateLine[] => {
     if (isFiller(line)) return [];
-    const flat = line.replace(/^( *)-(?= )/, "$1 ");
-    return [{ text: line, number: index + 1, flat, indent: indentOf(flat) }];
+    const lead = /^ *(?:- +)?/.exec(line)?.[0] ?? "";
+    const body = line.slice(lead.length);
+    const hasDash = lead.includes("-");
+    const isEmptyItem = hasDash && isFiller(body);
+    return [
+      { text: line, number: index + 1, indent: lead.length, body, hasDash, isFiller: isEmptyItem },
+    ];
   });
   // Where the last object of each indentation ends: a second kind in it is the same object.
   const ends = new Map<number, number>();
@@ -49,8 +60,8 @@ export function readLines(text: string): { secrets: SecretOfLines[]; rest: strin
     const isClear = hasPlainKeys(own, lead.length) && fields.every((each) => each.isClear);
     if (isClear) clear.add(line.number);
     const items = [...new Set(fields.flatMap((each) => each.items))];
-    const name = own.flatMap(
-      (each) => /^ +name: *["']?([-.a-z0-9]+)["']? *$/.exec(each)?.[1] ?? [],
+    const name = own.flatMap(({ indent, body }) =>
+      indent > 0 ? (/^name: *["']?([-.a-z0-9]+)["']? *$/.exec(body)?.[1] ?? []) : [],
     );
     return items.length === 0 ? [] : [{ line: line.number, object: name[0], items }];
   });
@@ -63,12 +74,14 @@ const FIELDS = ["data", "stringData"] as const;
  * Whether each line at an object's own indentation begins with a plain key, and its items follow in a
  * form that `itemsInLines` reads.
  */
-function hasPlainKeys(lines: readonly string[], indent: number): boolean {
-  const isOdd = new RegExp(
-    `^ {${indent}}(?:[^A-Za-z {}#-]|(?=(?:data|stringData)\\b)(?!(?:data|stringData): *(?:$|#|\\{\\{|\\{(?:.*)\\} *(?:$|#))))`,
+function hasPlainKeys(lines: readonly TemplateLine[], indent: number): boolean {
+  return !lines.some(
+    (line) => line.indent === indent && !/^["']?kind\b/.test(line.body) && ODD_KEY.test(line.body),
   );
-  return !lines.some((line) => !/^ *["']?kind\b/.test(line) && isOdd.test(line));
 }
+
+const ODD_KEY =
+  /^(?:[^A-Za-z {}#-]|(?=(?:data|stringData)\b)(?!(?:data|stringData): *(?:$|#|\{\{|\{(?:.*)\} *(?:$|#))))/;
 
 const FILLERS = [
   /^\s*(?:$|#)/,
@@ -86,26 +99,24 @@ const FILLERS = [
  * of a conflict.
  */
 function isFiller(line: string): boolean {
-  return FILLERS.some((filler) => filler.test(line));
+  return /^\s*(?:$|[#{%<|=>])/.test(line) && FILLERS.some((filler) => filler.test(line));
 }
 
-const indentOf = (line: string): number => /^ */.exec(line)?.[0].length ?? 0;
-
-/** The lines of the object with a key on line `index`, without the dashes of a list. */
+/** The lines of the object with a key on line `index`. */
 function linesOfObject(
   lines: readonly TemplateLine[],
   index: number,
   indent: number,
-): { own: string[]; end: number } {
+): { own: readonly TemplateLine[]; end: number } {
   const isInside = (line: TemplateLine | undefined): boolean =>
     line !== undefined && line.indent >= indent;
   const begins = (line: TemplateLine | undefined): boolean =>
-    line?.indent === indent && line.text !== line.flat;
+    line?.indent === indent && line.hasDash;
   let from = index;
   while (!begins(lines[from]) && isInside(lines[from - 1])) from--;
   let to = index + 1;
   while (isInside(lines[to]) && !begins(lines[to])) to++;
-  return { own: lines.slice(from, to).map(({ flat }) => flat), end: to };
+  return { own: lines.slice(from, to), end: to };
 }
 
 /**
@@ -113,46 +124,47 @@ function linesOfObject(
  * no line among them has another form.
  */
 function itemsInLines(
-  lines: readonly string[],
+  lines: readonly TemplateLine[],
   indent: number,
   field: (typeof FIELDS)[number],
 ): { items: string[]; isClear: boolean } {
-  const head = new RegExp(`^ {${indent}}${field}: *(?:#.*)?$`);
-  const flow = new RegExp(`^ {${indent}}${field}: *\\{(?!\\{)(.*)\\}`);
+  const head = new RegExp(`^${field}: *(?:#.*)?$`);
+  const flow = new RegExp(`^${field}: *\\{(?!\\{)(.*)\\}`);
   const isBase64 = field === "data";
   const values: [string, string][] = [];
   let inner: number | undefined;
   let isClear = true;
   for (const [at, line] of lines.entries()) {
-    const inBraces = flow.exec(line)?.[1];
+    const isOwn = line.indent === indent;
+    const inBraces = isOwn ? flow.exec(line.body)?.[1] : undefined;
     for (const [, item = "", value = ""] of inBraces?.matchAll(
       /(?<![-._\w])([-._\w]+)["']?: *([^,]+)/g,
     ) ?? []) {
       values.push([item, value]);
     }
-    if (head.test(line)) {
+    if (isOwn && head.test(line.body)) {
       let below = at + 1;
-      while (below < lines.length && isFiller(lines[below] ?? "")) below++;
-      const next = lines[below];
-      inner = next !== undefined && indentOf(next) > indent ? indentOf(next) : undefined;
+      while (lines[below]?.isFiller === true) below++;
+      const next = lines[below]?.indent ?? 0;
+      inner = next > indent ? next : undefined;
       continue;
     }
-    if (isFiller(line) || inner === undefined) continue;
-    const here = indentOf(line);
+    if (line.isFiller || inner === undefined) continue;
+    const here = line.indent;
     if (here < inner) {
       // Between the two, it may be an item whose indentation is wrong.
       if (here > indent) isClear = false;
       inner = undefined;
     } else if (here === inner) {
-      const entry = /^ *["']?([-._\w]+|\{\{.*?\}\}|\$\{[^{}]*\}|<%=.*?%>)["']?:(?: +(.*))?$/.exec(
-        line,
+      const entry = /^["']?([-._\w]+|\{\{.*?\}\}|\$\{[^{}]*\}|<%=.*?%>)["']?:(?: +(.*))?$/.exec(
+        line.body,
       );
       if (entry === null) isClear = false;
       else values.push([entry[1] ?? "", entry[2] ?? ""]);
     } else {
       // The value continues: a block of text, or a value on its own line.
       const last = values.at(-1);
-      if (last !== undefined) last[1] += `\n${line.trim()}`;
+      if (last !== undefined) last[1] += `\n${line.body.trim()}`;
     }
   }
   const items = values.flatMap(([item, written]) => {

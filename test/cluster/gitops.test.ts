@@ -182,7 +182,10 @@ describe("a config repository", { concurrent: false }, () => {
     );
     // Garbage collection learns of a new kind within half a minute.
     await syncUntil("no Secret", (now) => Object.keys(now).length === 0);
-    expect((await plane.request("GET", SEALED_DB)).status).toBe(404);
+    // The agent deletes in the foreground, so the SealedSecret goes after its Secret.
+    await plane.waitFor("no SealedSecret", async () => {
+      return (await plane.request("GET", SEALED_DB)).status === 404;
+    });
     await repository.sh("git revert --no-edit HEAD && git push -q");
     await syncUntil("the Secret again", ({ password }) => password !== undefined);
   });

@@ -173,8 +173,10 @@ describe.each(KEY_SERVICES)("with %s", (_words, startService) => {
     expect(await plain()).toEqual([]);
     await stop(controller);
 
+    // The refused request still stands and is carried out at once, so only the others are asked for.
+    const others = (await wrapped()).filter(({ metadata }) => metadata?.uid !== one.metadata?.uid);
     const leaving = await start(service, ["--kms-mode=leave"]);
-    for (const each of await wrapped()) await ask(each, "unwrap");
+    for (const each of others) await ask(each, "unwrap");
     await plane.waitFor("no wrapped key to be left", async () => (await wrapped()).length === 0);
     expect(await plain()).toHaveLength(2);
     await stop(leaving);
