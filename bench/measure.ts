@@ -15,6 +15,10 @@ export interface Bench {
   readonly quick: boolean;
   /** How long an attack lasts; undefined for the default. */
   readonly minutes: number | undefined;
+  /** How many SealedSecrets the part `scale` has; undefined for the default. */
+  readonly count: number | undefined;
+  /** Whether the part `scale` leaves the original out, which takes long with many. */
+  readonly oursOnly: boolean;
   /** The Node versions to run our programs with; each is compared with the Go original. */
   readonly nodes: readonly NodeProgram[];
   /** A copy of dist/ from the start of the run, so that a build during the run has no effect. */

@@ -49,6 +49,8 @@ scanners. Without a part, run all of them. Results go to standard output, progre
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
+  --count N           how many SealedSecrets scale has (default: 10000, with --quick 1000)
+  --ours              scale without the original, which takes ten times as long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --strict            exit with 1 if a target is missed or was not measured
   --help              print this
@@ -67,6 +69,8 @@ interface Wishes {
   readonly nodes: string[];
   readonly quick: boolean;
   readonly minutes: number | undefined;
+  readonly count: number | undefined;
+  readonly oursOnly: boolean;
   readonly strict: boolean;
 }
 
@@ -78,6 +82,8 @@ function readArguments(args: string[]): Wishes | null {
     options: {
       quick: { type: "boolean", default: false },
       minutes: { type: "string" },
+      count: { type: "string" },
+      ours: { type: "boolean", default: false },
       strict: { type: "boolean", default: false },
       node: { type: "string", multiple: true, default: DEFAULT_NODES },
       help: { type: "boolean", default: false },
@@ -88,10 +94,23 @@ function readArguments(args: string[]): Wishes | null {
   if (unknown !== undefined) throw new Error(`unknown part: ${unknown}`);
   const named = positionals.filter(isPart);
   const parts = named.length === 0 ? (Object.keys(PARTS) as Part[]) : named;
-  const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
-  if (minutes !== undefined && !(minutes > 0))
-    throw new Error("--minutes must be a number greater than 0");
-  return { parts, nodes: values.node, quick: values.quick, minutes, strict: values.strict };
+  return {
+    parts,
+    nodes: values.node,
+    quick: values.quick,
+    minutes: readNumber("--minutes", values.minutes),
+    count: readNumber("--count", values.count),
+    oursOnly: values.ours,
+    strict: values.strict,
+  };
+}
+
+function readNumber(option: string, text: string | undefined): number | undefined {
+  const value = text === undefined ? undefined : Number(text);
+  if (value !== undefined && !(value > 0)) {
+    throw new Error(`${option} must be a number greater than 0`);
+  }
+  return value;
 }
 
 /** Runs this program again inside the Linux namespaces that a cluster needs. Returns its status. */
@@ -153,11 +172,10 @@ function describeRun({ nodes, quick }: Bench): string {
   return `${facts.join("; ")}.\n`;
 }
 
-async function runHere({ parts, nodes, quick, minutes, strict }: Wishes): Promise<number> {
+async function runHere({ parts, nodes, strict, ...settings }: Wishes): Promise<number> {
   const scratch = removedAtExit();
   const bench: Bench = {
-    quick,
-    minutes,
+    ...settings,
     nodes: await Promise.all(nodes.map((wanted) => obtainNode(wanted, say))),
     programs: copyPrograms(scratch),
     scratch,

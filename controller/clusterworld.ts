@@ -13,6 +13,7 @@ import type { Log } from "./log.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { NamespaceLabels } from "./namespacelabels.ts";
 import { RateLimit } from "./ratelimit.ts";
+import { isAsLeft, type Resting } from "./resting.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
@@ -102,6 +103,7 @@ export class ClusterWorld implements DeliveryWorld {
           },
           onStored: (stored, before) => {
             this.#keeper.count(stored, before);
+            if (stored !== undefined) this.#rest(stored, this.secretMark(keyOf(stored.summary)));
             this.#index(stored, before);
             const { namespace, name } = (stored ?? before)?.summary ?? { namespace: "", name: "" };
             plan.observeSource(`${namespace}/${name}`, stored?.delivery ?? null);
@@ -120,6 +122,7 @@ export class ClusterWorld implements DeliveryWorld {
           },
           onStored: (stored, before) => {
             const { key = "" } = stored ?? before ?? {};
+            this.#rest(this.#cacheOf(this.#sealedSecrets, namespaceOf(key)).get(key), stored?.mark);
             plan.indexSecret(key, stored?.delivered ?? null, before?.delivered ?? null);
           },
           log,
@@ -200,6 +203,18 @@ export class ClusterWorld implements DeliveryWorld {
     return found;
   }
 
+  resting(key: string): Resting | undefined {
+    const namespace = namespaceOf(key);
+    if (!this.#isSelected(namespace)) return undefined;
+    return this.#cacheOf(this.#sealedSecrets, namespace).get(key)?.resting ?? undefined;
+  }
+
+  #rest(stored: Kept | undefined, mark: SecretMark | undefined): void {
+    const { resting = null } = stored ?? {};
+    if (stored !== undefined && resting !== null && isAsLeft(resting, mark))
+      this.#keeper.rest(stored);
+  }
+
   secretMark(key: string): SecretMark | undefined {
     return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.mark;
   }
@@ -231,7 +246,7 @@ export class ClusterWorld implements DeliveryWorld {
 
   /** Keys of all selected SealedSecrets. */
   *keys(): Generator<string> {
-    for (const { namespace, name } of this.sealedSecrets()) yield `${namespace}/${name}`;
+    for (const summary of this.sealedSecrets()) yield keyOf(summary);
   }
 
   #isSelected(namespace: string): boolean {
@@ -357,6 +372,10 @@ function sealedSecretPath(key: string): string {
 
 function namespaceOf(key: string): string {
   return key.slice(0, key.indexOf("/"));
+}
+
+function keyOf({ namespace, name }: Summary): string {
+  return `${namespace}/${name}`;
 }
 
 /** A Secret that has our label, without its content. */

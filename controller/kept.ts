@@ -7,6 +7,7 @@ import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { type DeliverySource, deliverySourceOf } from "./deliveryplan.ts";
 import { type Observed, observedOf } from "./observed.ts";
+import { type Resting, restingOf } from "./resting.ts";
 import { selectorOf } from "./selection.ts";
 import { hybridValuesIn, type Summary, summaryOf, valuesIn } from "./summary.ts";
 
@@ -23,8 +24,10 @@ export interface Kept {
   readonly hasSelector: boolean;
   /** What it asks to be delivered; null for nothing, and where nobody may ask. */
   readonly delivery: DeliverySource | null;
+  /** What shows that nothing is to be done, as long as its Secret stays; null if something may be. */
+  readonly resting: Resting | null;
   /** The observed object as JSON, which takes less memory; undefined if it must be read again. */
-  readonly text: string | undefined;
+  text: string | undefined;
 }
 
 /** Decides what is kept of each SealedSecret. */
@@ -56,7 +59,15 @@ export class Keeper {
     const hasSelector = selectorOf(object) !== null;
     const mayDeliver = this.#mayDeliver(summary.namespace);
     const delivery = mayDeliver ? deliverySourceOf({ object, excess }) : null;
-    return { summary, excess, hasSelector, delivery, text: fits ? text : undefined };
+    const isOpen = excess !== null || delivery !== null;
+    const resting = isOpen ? null : restingOf(object, summary.record);
+    return { summary, excess, hasSelector, delivery, resting, text: fits ? text : undefined };
+  }
+
+  /** Keeps the text of a stored SealedSecret no longer: its Secret is in sync, so nobody needs it. */
+  rest(stored: Kept): void {
+    this.#bytes -= bytesOf(stored);
+    stored.text = undefined;
   }
 
   /** Call this with what is stored, and with what it replaces. */

@@ -12,19 +12,19 @@ import { FINGERPRINT } from "../shared/sealing/stamp.ts";
 
 /** A record as a status has it: anyone may have written it. It keeps no reference to the object. */
 export interface Claim {
-  /** How many values are under each key, by fingerprint. */
-  readonly counts: ReadonlyMap<string, number>;
+  /** How many values are under each key, by fingerprint; an array, because there may be 100,000. */
+  readonly counts: readonly (readonly [fingerprint: string, values: number])[];
   readonly message: string;
   readonly tag: string;
+  /** Whether the controller wrote it, according to `checkedWith`: metrics ask at each scrape. */
+  isOurs?: boolean;
+  checkedWith?: Keyring["keys"];
 }
 
 /** Longer than any tag. A claim stays in memory, and anyone may have written it. */
 const MAX_TAG_LENGTH = 128;
 /** More keys than this in one record are not counted. */
 const MAX_KEYS = 100;
-
-/** Cached because metrics ask at each scrape. Valid as long as the keyring has the same keys. */
-const known = new WeakMap<Claim, { readonly keys: Keyring["keys"]; readonly isOurs: boolean }>();
 
 /** Returns null if the status has no record that the controller can have written. */
 export function claimOf(sealed: JsonObject): Claim | null {
@@ -34,19 +34,19 @@ export function claimOf(sealed: JsonObject): Claim | null {
   const counts = Object.entries(under)
     .filter(([fingerprint]) => FINGERPRINT.test(fingerprint))
     .slice(0, MAX_KEYS)
-    .map(([fingerprint, items]): [string, number] => [fingerprint, items.length]);
-  return { counts: new Map(counts), message: messageOf(sealed, under), tag };
+    .map(([fingerprint, items]) => [fingerprint, items.length] as const);
+  return { counts, message: messageOf(sealed, under), tag };
 }
 
 /** Whether the controller wrote the record, for the values that the object has now. */
 export function isOurs(claim: Claim, { keys }: Keyring): boolean {
-  const before = known.get(claim);
-  if (before?.keys === keys) return before.isOurs;
-  const { message, tag } = claim;
-  // Others may know the private half of a key that may not seal.
-  const isOurs = keys.some((key) => maySeal(key) && tagWith(key, message) === tag);
-  known.set(claim, { keys, isOurs });
-  return isOurs;
+  if (claim.checkedWith !== keys) {
+    const { message, tag } = claim;
+    // Others may know the private half of a key that may not seal.
+    claim.isOurs = keys.some((key) => maySeal(key) && tagWith(key, message) === tag);
+    claim.checkedWith = keys;
+  }
+  return claim.isOurs === true;
 }
 
 /**

@@ -11,7 +11,8 @@ import { keyRecordOf } from "./keyrecord.ts";
 import { logLostEvent } from "./events.ts";
 import { Opener, type OpenerOptions } from "./opener.ts";
 import { later, type Outcome } from "./queue.ts";
-import { formatLeft, type Left, leftOf } from "./record.ts";
+import { formatLeft, isTagOurs, type Left, leftOf } from "./record.ts";
+import { isAsLeft, isTrusted } from "./resting.ts";
 import { selectionRefusal, selectorOf } from "./selection.ts";
 import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
 import {
@@ -91,6 +92,10 @@ export class Reconciler {
    */
   async isSettled(key: string, mark: SecretMark): Promise<boolean> {
     const { world, keyring, repair } = this.#options;
+    const resting = world.resting(key);
+    if (resting !== undefined && isAsLeft(resting, mark) && isTagOurs(resting.left, keyring)) {
+      return true;
+    }
     const { object } = (await world.sealedSecret(key)) ?? {};
     if (object === undefined) return false;
     if (!repair.changed || ignoresDrift(object)) return true;
@@ -99,6 +104,29 @@ export class Reconciler {
   }
 
   async reconcile(key: string): Promise<Outcome> {
+    if (this.#rests(key)) return { kind: "done" };
+    const outcome = await this.#reconcile(key);
+    this.#rests(key);
+    return outcome;
+  }
+
+  /** Whether there is nothing to do, as the status says; then no result is remembered here. */
+  #rests(key: string): boolean {
+    const { world, keyring, updateStatus } = this.#options;
+    const resting = world.resting(key);
+    if (resting === undefined || !updateStatus) return false;
+    const { left } = this.#left.get(key) ?? {};
+    const isSame = left === undefined || isAsLeft(resting, left);
+    const isInSync = isSame && isAsLeft(resting, world.secretMark(key));
+    if (!isInSync || this.#unreported.has(key) || this.#upkeep.isContested(key)) return false;
+    if (!isTrusted(resting, keyring, this.#compromised())) return false;
+    this.#settled.delete(key);
+    // The same facts, in the memory that the resting object has anyway.
+    if (left !== undefined) this.#left.set(key, { left: resting.left });
+    return true;
+  }
+
+  async #reconcile(key: string): Promise<Outcome> {
     const { world, keyring, updateStatus } = this.#options;
     const forgotten = this.#forgotten;
     const observed = await world.sealedSecret(key);

@@ -1,7 +1,7 @@
 // Reads the status of a SealedSecret, and computes the next status from a verdict.
 // SPEC.md, "Status".
 
-import { asObject, type JsonObject, objectsIn } from "../shared/kubernetes/object.ts";
+import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { itemsUnder, type SealedUnder } from "../shared/sealing/sealedunder.ts";
@@ -34,6 +34,24 @@ export function currentVerdict(
     reason: reason as Reason,
     message: typeof message === "string" ? message : "",
   };
+}
+
+/** Whether the status says what it says of a Secret in sync, of this generation and nothing else. */
+export function saysUnsealed(sealed: JsonObject): boolean {
+  const generation = metadataOf(sealed)["generation"];
+  const observed = asObject(sealed["status"] ?? null)?.["observedGeneration"];
+  const told = conditionsOf(sealed).filter(({ type }) => isOurType(type));
+  return (
+    observed === generation &&
+    told.map(({ type }) => type).join() === "Synced,Ready" &&
+    told.every(
+      ({ status, reason, message, observedGeneration }) =>
+        status === "True" &&
+        reason === "Unsealed" &&
+        message === "" &&
+        observedGeneration === generation,
+    )
+  );
 }
 
 /** Returns the message of the KeyCompromised condition; empty if there is none. */
@@ -90,7 +108,7 @@ export function nextStatus(
     sealedUnderTag: _tag,
     ...others
   } = before;
-  const generation = asObject(sealed["metadata"] ?? null)?.["generation"];
+  const { generation } = metadataOf(sealed);
   const sealedUnder =
     withinSize(
       stamp === undefined ? (keyRecordOf(sealed, keyring) ?? {}) : itemsByKey(stamp),
@@ -130,9 +148,7 @@ export function nextStatus(
       lastTransitionTime: since ?? time,
     };
   });
-  const theirs = conditionsOf(sealed).filter(
-    ({ type }) => !(OUR_CONDITIONS as readonly Json[]).includes(type ?? null),
-  );
+  const theirs = conditionsOf(sealed).filter(({ type }) => !isOurType(type));
   const status: JsonObject = {
     ...withinSize(others, MAX_OTHERS),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
@@ -173,6 +189,10 @@ function canonical(value: unknown): string {
       ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
       : part,
   );
+}
+
+function isOurType(type: Json | undefined): boolean {
+  return (OUR_CONDITIONS as readonly Json[]).includes(type ?? null);
 }
 
 function conditionsOf(sealed: JsonObject): JsonObject[] {

@@ -86,6 +86,10 @@ export class Upkeep {
     return this.#contest.contestedCount(this.#options.clock());
   }
 
+  isContested(name: string): boolean {
+    return this.#contest.isContested(name, this.#options.clock());
+  }
+
   /** Milliseconds until a contest is over if nobody changes the Secret again. */
   quietInMs(name: string): number {
     return this.#contest.quietInMs(name, this.#options.clock());
@@ -99,7 +103,7 @@ export class Upkeep {
     const { repair, clock } = this.#options;
     const sameSource = left?.source === source;
     if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
-      return { act: "none", mark, left, isContested: this.#contest.isContested(name, clock()) };
+      return { act: "none", mark, left, isContested: this.isContested(name) };
     }
     if (!sameSource) return { act: "write", drifted: false };
     const change = mark === undefined ? "deleted" : "changed";

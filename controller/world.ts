@@ -3,6 +3,7 @@
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import type { Observed } from "./observed.ts";
+import type { Resting } from "./resting.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 
 /** What a Secret says of its delivery. Anyone may have written it. */
@@ -62,6 +63,8 @@ export class WorldError extends Error {
 export interface World {
   /** Returns the last observed version of a SealedSecret, or a later one; undefined if there is none. */
   sealedSecret(key: string): Promise<Observed | undefined>;
+  /** What is known of a SealedSecret in sync, without reading it; undefined if it must be read. */
+  resting(key: string): Resting | undefined;
   /** Returns the last observed version of a Secret that the controller manages. */
   secretMark(key: string): SecretMark | undefined;
   /**

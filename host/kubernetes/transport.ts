@@ -28,6 +28,8 @@ export class Transport {
   /** The options that the agent was created with. */
   #made: AgentOptions | undefined;
   #isPlugins = false;
+  /** The authorities last read: the text, and the valid certificates in it, which take long to find. */
+  #authoritiesIn: { readonly text: string; readonly certificates: string[] } | undefined;
 
   constructor(connection: Connection, { keepsConnections, pluginLimitMs }: TransportOptions) {
     this.#connection = connection;
@@ -94,8 +96,12 @@ export class Transport {
   #authorities(): string[] {
     const { certificateAuthority: file, certificateAuthorityData: data } = this.#connection.cluster;
     if (file === "" && data === "") return [...machineRoots()];
-    const found = certificatesIn(fileOr(data, file));
-    if (found.length > 0) return found;
+    const text = fileOr(data, file);
+    if (this.#authoritiesIn?.text !== text) {
+      this.#authoritiesIn = { text, certificates: certificatesIn(text) };
+    }
+    const { certificates } = this.#authoritiesIn;
+    if (certificates.length > 0) return certificates;
     throw new SignetError("io", "the certificate authority contains no valid certificate", {
       ...(file === "" ? {} : { place: { file } }),
       hint: `it belongs to ${this.#connection.words}`,

@@ -164,7 +164,7 @@ class RsaHalf implements PrivateHalf {
   readonly kind = RSA;
   readonly #privateKey: PrivateKey;
   readonly #imports: Import[] = [];
-  #tagKey: ArrayBuffer | undefined;
+  #tagKey: KeyObject | undefined;
 
   constructor(privateKey: PrivateKey) {
     this.#privateKey = privateKey;
@@ -197,10 +197,11 @@ class RsaHalf implements PrivateHalf {
   }
 
   readonly tag = (message: string): string => {
-    const { createHmac, hkdfSync } = needNode();
-    this.#tagKey ??= hkdfSync("sha256", this.#privateKey.pkcs8, "", "kube-signet/tag", 32);
-    const hash = createHmac("sha256", new Uint8Array(this.#tagKey)).update(message);
-    return hash.digest("base64url");
+    const { createHmac, createSecretKey, hkdfSync } = needNode();
+    this.#tagKey ??= createSecretKey(
+      new Uint8Array(hkdfSync("sha256", this.#privateKey.pkcs8, "", "kube-signet/tag", 32)),
+    );
+    return createHmac("sha256", this.#tagKey).update(message).digest("base64url");
   };
 
   #leastBusy(): Import {

@@ -169,7 +169,7 @@ export async function startApiServer(): Promise<ApiServer> {
     if (seen.method !== "GET") write(response, seen);
     else if (seen.query["watch"] === "true") watch(response, seen);
     else if (objects.has(seen.path)) send(response, 200, objects.get(seen.path) ?? {});
-    else if (seen.query["limit"] !== undefined) list(response, seen);
+    else if (["limit", "fieldSelector"].some((name) => name in seen.query)) list(response, seen);
     else refuse(404, "NotFound")(response, seen);
   };
 

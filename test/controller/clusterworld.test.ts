@@ -2,11 +2,14 @@
 // SPEC.md, "Reconciling".
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ClusterWorld } from "../../controller/clusterworld.ts";
+import { SECRET_LABEL } from "../../controller/decide.ts";
 import { createLog } from "../../controller/log.ts";
+import { sourceOf } from "../../controller/sourceof.ts";
 import { verdicts } from "../../controller/verdict.ts";
 import { WorldError } from "../../controller/world.ts";
-import type { JsonObject } from "../../shared/kubernetes/object.ts";
+import { type JsonObject, metadataOf } from "../../shared/kubernetes/object.ts";
 import { parseSecret } from "../../shared/kubernetes/secret.ts";
+import { until } from "./waiting.ts";
 import { NO_DELIVERIES } from "./memoryworld.ts";
 import { type ApiServer, refuse, startApiServer } from "./apiserver.ts";
 
@@ -19,12 +22,11 @@ const SECRET = parseSecret({
 
 let server: ApiServer;
 let world: ClusterWorld;
-beforeEach(async () => {
-  server = await startApiServer();
-  world = new ClusterWorld({
+const worldOf = (namespaces: readonly string[] | undefined): ClusterWorld =>
+  new ClusterWorld({
     client: server.client(),
     guard: () => undefined,
-    namespaces: undefined,
+    namespaces,
     labelSelector: undefined,
     namespaceSelector: undefined,
     selectorScope: true,
@@ -33,6 +35,9 @@ beforeEach(async () => {
     log: createLog("INFO", "json", () => undefined),
     now: () => new Date(),
   });
+beforeEach(async () => {
+  server = await startApiServer();
+  world = worldOf(undefined);
 });
 afterEach(() => server.close());
 
@@ -93,4 +98,45 @@ it("counts a SealedSecret that a finalizer holds as unknown while its definition
   const verbs = ["delete", "get", "list", "watch"];
   answer("/apis/bitnami.com/v1alpha1", { resources: [{ name: "sealedsecrets", verbs }] });
   await expect(world.sourceNow("demo/db")).rejects.toThrow("is or was missing");
+});
+
+it("reads a SealedSecret again only while its Secret is not as the status says it was left", async () => {
+  const sealedSecret = "/apis/bitnami.com/v1alpha1/namespaces/demo/sealedsecrets/db";
+  const labels = { [SECRET_LABEL]: "" };
+  const secret = server.put(`${SECRETS}/db`, { kind: "Secret", metadata: { labels } });
+  const object = server.put(sealedSecret, { spec: { encryptedData: { a: "x" } } });
+  const { uid = "", resourceVersion = "" } = metadataOf(secret) as Record<string, string>;
+  const left = { uid, resourceVersion, source: sourceOf(object), patched: false, tag: "t" };
+  const condition = { status: "True", reason: "Unsealed", message: "" };
+  const status = {
+    conditions: ["Synced", "Ready"].map((type) => ({ type, ...condition })),
+    ...{ secret: left, sealedUnder: {}, sealedUnderTag: "t" },
+  };
+  server.put(sealedSecret, { ...object, status });
+  const readings = (): number =>
+    server.seen.filter(({ query }) => query["fieldSelector"] === "metadata.name=db").length;
+  const ending = new AbortController();
+  world = worldOf(["demo"]);
+  try {
+    await world.start(ending.signal);
+    expect(world.resting("demo/db")?.left).toEqual({ ...left, owner: metadataOf(object)["uid"] });
+    expect([...world.sealedSecrets()]).toMatchObject([{ name: "db", values: 1 }]);
+    expect((await world.sealedSecret("demo/db"))?.object["spec"]).toEqual(object["spec"]);
+    expect(readings()).toBe(1);
+    // While there may be something to do, it is at hand.
+    server.put(sealedSecret, { ...object, status: { ...status, secret: null } });
+    await until(() => world.resting("demo/db") === undefined);
+    expect((await world.sealedSecret("demo/db"))?.object["spec"]).toEqual(object["spec"]);
+    expect(readings()).toBe(1);
+    // Its text goes as well where the Secret is seen last.
+    const changed = metadataOf(server.put(`${SECRETS}/db`, secret)) as Record<string, string>;
+    const leftNow = { ...left, resourceVersion: changed["resourceVersion"] ?? "" };
+    server.put(sealedSecret, { ...object, status: { ...status, secret: leftNow } });
+    await until(() => world.resting("demo/db") !== undefined);
+    await until(() => world.secretMark("demo/db")?.resourceVersion === leftNow.resourceVersion);
+    await world.sealedSecret("demo/db");
+    expect(readings()).toBe(2);
+  } finally {
+    ending.abort();
+  }
 });

@@ -3,7 +3,9 @@
 import { SECRET_LABEL } from "../../controller/decide.ts";
 import { deliveredOf } from "../../controller/delivered.ts";
 import { DeliveryPlan, deliverySourceOf } from "../../controller/deliveryplan.ts";
+import { Keeper } from "../../controller/kept.ts";
 import { type Observed, observedOf } from "../../controller/observed.ts";
+import type { Resting } from "../../controller/resting.ts";
 import {
   type Delivered,
   type Event,
@@ -41,6 +43,7 @@ export class MemoryWorld implements DeliveryWorld {
   /** Called with the name of each object that changes. */
   onChange: ((key: string) => void) | undefined = undefined;
   #version = 0;
+  readonly #keeper = new Keeper(undefined, (namespace) => this.plan?.isListed(namespace) ?? false);
 
   /** The next call of this kind fails. */
   fail(call: Call, failure: WorldFailure, message = "out of order", retryAfterMs?: number): void {
@@ -122,6 +125,11 @@ export class MemoryWorld implements DeliveryWorld {
   sealedSecret(key: string): Promise<Observed | undefined> {
     const sealed = this.sealed.get(key);
     return Promise.resolve(sealed === undefined ? undefined : observedOf(sealed));
+  }
+
+  resting(key: string): Resting | undefined {
+    const object = this.sealed.get(key);
+    return object === undefined ? undefined : (this.#keeper.keep(object).resting ?? undefined);
   }
 
   secretMark(key: string): SecretMark | undefined {

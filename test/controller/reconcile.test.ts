@@ -276,6 +276,8 @@ describe("a declared Secret", () => {
   it("costs neither of them after a restart, since the status says how it was left", async () => {
     const { world, told, counts, start } = await settled();
     const restarted = start();
+    // Nor is the SealedSecret itself read.
+    world.sealedSecret = () => Promise.reject(new Error("read"));
     expect(await restarted.reconcile(NAME)).toEqual({ kind: "done" });
     expect(newCalls(world)).toEqual([]);
     expect([counts.unsealed, told.verdicts.length]).toEqual([1, 1]);
@@ -1002,6 +1004,13 @@ describe("the record of the keys of its values", () => {
     const status = await afterForgery({ ...given, reconciler: given.start() }, forged);
     expect(status["sealedUnder"]).toEqual(under);
     expect(keyRecordOf(given.world.sealed.get(NAME) ?? {}, given.keyring)).toEqual(under);
+  });
+
+  it("is looked at as soon as a key in it is compromised, also after a restart", async () => {
+    const { world, keyring, start } = await settled();
+    keyring.replace([{ ...testKey("first"), compromised: true }, testKey("second")]);
+    await start().reconcile(NAME);
+    expect(condition(world, "KeyCompromised")).toBe("True");
   });
 
   it("costs nothing at a restart while it is right", async () => {
