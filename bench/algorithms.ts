@@ -160,7 +160,7 @@ async function benchControllers(
   plane: ControlPlane,
   certificate: Certificate,
 ): Promise<Part> {
-  const count = bench.quick ? 500 : 10_000;
+  const count = bench.count ?? (bench.quick ? 500 : 10_000);
   const figures: Figure[] = [];
   const checks: Check[] = [];
   for (const algorithm of ALGORITHMS) {

@@ -15,7 +15,7 @@ export interface Bench {
   readonly quick: boolean;
   /** How long an attack lasts; undefined for the default. */
   readonly minutes: number | undefined;
-  /** How many SealedSecrets the part `scale` has; undefined for the default. */
+  /** How many SealedSecrets `scale` and `algorithms` have; undefined for the default. */
   readonly count: number | undefined;
   /** Whether the part `scale` leaves the original out, which takes long with many. */
   readonly oursOnly: boolean;

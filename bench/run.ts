@@ -49,7 +49,7 @@ scanners. Without a part, run all of them. Results go to standard output, progre
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
-  --count N           how many SealedSecrets scale has (default: 10000, with --quick 1000)
+  --count N           how many SealedSecrets scale and algorithms have (default: 10000, less with --quick)
   --ours              scale without the original, which takes ten times as long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --strict            exit with 1 if a target is missed or was not measured

@@ -76,17 +76,19 @@ function x25519Pair(native: NodeCrypto, secret: Uint8Array): X25519Pair {
   const key = privateKey(native, X25519_PKCS8, secret);
   return {
     publicKey: publicBytes(native, key, X25519_SPKI),
-    agree: (point) =>
-      native.diffieHellman({
-        privateKey: key,
-        publicKey: publicKey(native, X25519_SPKI, point),
-      }),
+    agree: (point) => {
+      // Twice to ten times as fast as from DER, depending on the version of Node.
+      const jwk = { kty: "OKP", crv: "X25519", x: Buffer.from(point).toString("base64url") };
+      const publicKey = native.createPublicKey({ key: jwk, format: "jwk" });
+      return native.diffieHellman({ privateKey: key, publicKey });
+    },
   };
 }
 
 /**
  * Secret keys become key objects: Node 24 takes three to six times as long with a key that is plain
- * bytes. `mlKem768`: the implementation to use if node:crypto has none. */
+ * bytes. `mlKem768`: the implementation to use if node:crypto has none.
+ */
 export function nodePrimitives(
   native: NodeCrypto,
   mlKem768: MlKem768 = nodeMlKem768(native),
