@@ -2,6 +2,7 @@
 // `node build.mjs --run FILE.ts [ARG...]` bundles and runs one script of the project, because Node
 // 20 cannot run TypeScript.
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
@@ -55,6 +56,7 @@ async function buildPrograms() {
       buildController(outdir),
       buildCommands(outdir),
       buildLibrary(outdir),
+      buildCodeCache(outdir),
     ]);
     metafiles.push(page.metafile);
     await writeBills(outdir, metafiles);
@@ -92,10 +94,10 @@ async function buildController(outdir) {
   return metafile;
 }
 
-/** The commands. `usual`: the modules besides the entry that the most common job needs. */
+/** The commands. `usual`: the module besides the entry that the most common job needs. */
 const COMMANDS = {
-  signet: { entry: "cli/signet.ts", usual: ["cli/commands/seal/seal.ts"], job: ["seal"] },
-  kubeseal: { entry: "cli/kubeseal.ts", usual: ["cli/kubeseal/sealmode.ts"], job: [] },
+  signet: { entry: "cli/signet.ts", usual: "cli/commands/seal/seal.ts", job: ["seal"] },
+  kubeseal: { entry: "cli/kubeseal.ts", usual: "cli/kubeseal/sealmode.ts", job: [] },
 };
 
 /** CommonJS's own parameters, and the helpers that esbuild would otherwise add to every module. */
@@ -145,15 +147,18 @@ async function buildCommands(outdir) {
   await mkdir(folder, { recursive: true });
   const cores = [];
   for (const [name, { usual }] of Object.entries(COMMANDS)) {
-    const core = new Set([`${name}.js`]);
-    for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
-      if (usual.includes(entryPoint)) core.add(basename(path));
-    }
+    const outputs = Object.entries(metafile.outputs);
+    const [path] = outputs.find(([, { entryPoint }]) => entryPoint === usual);
+    const core = new Set([`${name}.js`, basename(path)]);
     for (const each of core) for (const { path } of imports.get(each)) core.add(basename(path));
     cores.push(core);
     const packed = [...core].map((each) => `${JSON.stringify(each)}:${modules.get(each)}`);
-    await writeFile(join(folder, `${name}.js`), `({${packed.join(",\n")}})`);
-    await writeFile(join(outdir, `${name}.cjs`), launcher(name));
+    const code = `({${packed.join(",\n")}})`;
+    await writeFile(join(folder, `${name}.js`), code);
+    await writeFile(
+      join(outdir, `${name}.cjs`),
+      launcher(name, { source: hashOf(code), usual: basename(path) }),
+    );
     await chmod(join(outdir, `${name}.cjs`), 0o755);
   }
   for (const [name, code] of modules) {
@@ -161,6 +166,19 @@ async function buildCommands(outdir) {
       await writeFile(join(folder, name), `(${code})`);
     }
   }
+  return metafile;
+}
+
+/** What a launcher loads before anything else, where another Node built the command. */
+async function buildCodeCache(outdir) {
+  const { metafile } = await build({
+    ...common,
+    entryPoints: ["host/codecache.ts"],
+    outfile: join(outdir, "cli/codecache.cjs"),
+    format: "cjs",
+    minify: true,
+    metafile: true,
+  });
   return metafile;
 }
 
@@ -222,7 +240,11 @@ async function keepMetafiles(metafiles) {
   await writeFile(join(folder, "metafiles.json"), JSON.stringify(metafiles));
 }
 
-const launcher = (name) => `#!/usr/bin/env node
+/**
+ * `source`: a hash of the command's code, which the user's cache of compiled code is named after.
+ * `usual`: the module of the most common job. A run without it compiles too little to be kept.
+ */
+const launcher = (name, { source, usual }) => `#!/usr/bin/env node
 "use strict";
 const { readFileSync } = require("node:fs");
 const { basename, join } = require("node:path");
@@ -230,12 +252,22 @@ const { Script } = require("node:vm");
 const file = (name) => join(__dirname, "cli", name);
 const compile = (name, cachedData) =>
   new Script(readFileSync(file(name), "utf8"), { filename: file(name), cachedData });
+const builder = "${process.version} ${process.arch}";
+const cache =
+  process.version + " " + process.arch === builder
+    ? { read: () => readFileSync(file("${name}.cache")) }
+    : require("./cli/codecache.cjs").codeCache("${name}", "${source}", process.env);
 let compiled;
 try {
-  compiled = readFileSync(file("${name}.cache"));
+  compiled = cache?.read();
 } catch {}
 // V8 refuses what another version of it compiled, and compiles again.
 const core = compile("${name}.js", compiled);
+if (core.cachedDataRejected !== false && cache?.write !== undefined) {
+  process.on("exit", () => {
+    if (loaded.has("${usual}")) cache.write(core.createCachedData());
+  });
+}
 const modules = core.runInThisContext();
 const define = Object.defineProperty;
 const __export = (target, all) => {
@@ -264,6 +296,8 @@ const find = (id) => (id.startsWith(".") ? load(basename(id)) : require(id));
 load("${name}.js");
 `;
 
+const hashOf = (text) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
 /** Runs the most common job of each command once, and saves V8's code cache. */
 async function keepCompiled(outdir) {
   const scratch = await mkdtemp(join(tmpdir(), "kube-signet-build-"));
@@ -277,7 +311,7 @@ async function keepCompiled(outdir) {
     const once = join(outdir, "once.cjs");
     for (const [name, { job }] of Object.entries(COMMANDS)) {
       const keep = `process.on("exit",()=>require("node:fs").writeFileSync(file("${name}.cache"),core.createCachedData()));`;
-      await writeFile(once, launcher(name) + keep);
+      await writeFile(once, launcher(name, {}) + keep);
       runNode([once, ...job, "--cert", certificate], manifest);
     }
     await rm(once);
@@ -287,7 +321,8 @@ async function keepCompiled(outdir) {
 }
 
 function runNode(args, input = "") {
-  const { status, stderr } = spawnSync(process.execPath, args, { input, encoding: "utf8" });
+  const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" };
+  const { status, stderr } = spawnSync(process.execPath, args, { input, env, encoding: "utf8" });
   if (status !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
 }
 

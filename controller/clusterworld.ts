@@ -12,6 +12,7 @@ import { Keeper, type Kept, observedIn } from "./kept.ts";
 import type { Log } from "./log.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { NamespaceLabels } from "./namespacelabels.ts";
+import type { SecretMark } from "./record.ts";
 import { RateLimit } from "./ratelimit.ts";
 import { isAsLeft, type Resting } from "./resting.ts";
 import { isBeingDeleted } from "./sourceof.ts";
@@ -23,7 +24,6 @@ import {
   type Event,
   type Labels,
   type NamespaceFacts,
-  type SecretMark,
   WorldError,
 } from "./world.ts";
 

@@ -14,7 +14,7 @@ import type { Secret } from "../shared/kubernetes/secret.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import type { Left } from "./record.ts";
 import { actingTypeOf } from "./secrettypes.ts";
-import type { SecretMark } from "./world.ts";
+import type { SecretMark } from "./record.ts";
 
 /** Marks the Secrets that the controller manages, so that a label selector finds them. */
 export const SECRET_LABEL = "kube-signet/secret";

@@ -27,7 +27,8 @@ import { selectionRefusal } from "./selection.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import { type DeliveryWorld, type NamespaceFacts, type SecretMark, WorldError } from "./world.ts";
+import type { SecretMark } from "./record.ts";
+import { type DeliveryWorld, type NamespaceFacts, WorldError } from "./world.ts";
 
 export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
   readonly world: DeliveryWorld;

@@ -12,7 +12,8 @@ import { reasonOf } from "./folderkeys.ts";
 import { type Declarations, FolderManifests, type ManifestOptions } from "./foldermanifests.ts";
 import { ensureFolder, removeEmptyFolder, SecretFiles } from "./secretfiles.ts";
 import { type Observed, observedOf } from "./observed.ts";
-import { type Event, type SecretMark, type World, WorldError } from "./world.ts";
+import type { SecretMark } from "./record.ts";
+import { type Event, type World, WorldError } from "./world.ts";
 
 export interface FolderOptions extends ManifestOptions {
   /** The output folder: one file per item, at `NAMESPACE/NAME/ITEM`. */

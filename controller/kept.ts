@@ -6,9 +6,13 @@ import { getHeapStatistics } from "node:v8";
 import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { type DeliverySource, deliverySourceOf } from "./deliveryplan.ts";
+import type { Claim } from "./keyrecord.ts";
 import { type Observed, observedOf } from "./observed.ts";
-import { type Resting, restingOf } from "./resting.ts";
+import { leftClaimOf } from "./record.ts";
+import type { Resting } from "./resting.ts";
 import { selectorOf } from "./selection.ts";
+import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
+import { saysUnsealed } from "./status.ts";
 import { hybridValuesIn, type Summary, summaryOf, valuesIn } from "./summary.ts";
 
 /** Nearly all SealedSecrets are smaller. Larger ones are read again when there is work to do. */
@@ -83,4 +87,12 @@ export function observedIn({ text, excess }: Kept): Observed | undefined {
 
 function bytesOf(kept: Kept | undefined): number {
   return kept?.text === undefined ? 0 : Buffer.byteLength(kept.text);
+}
+
+/** Null if there is, or may soon be, anything to do. `record`: the claim in the object's status. */
+function restingOf(object: JsonObject, record: Claim | null): Resting | null {
+  if (record === null || !saysUnsealed(object)) return null;
+  if (isBeingDeleted(object) || ignoresDrift(object) || selectorOf(object) !== null) return null;
+  const left = leftClaimOf(object);
+  return left?.source === sourceOf(object) ? { left, record } : null;
 }

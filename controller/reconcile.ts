@@ -11,7 +11,7 @@ import { keyRecordOf } from "./keyrecord.ts";
 import { logLostEvent } from "./events.ts";
 import { Opener, type OpenerOptions } from "./opener.ts";
 import { later, type Outcome } from "./queue.ts";
-import { formatLeft, isTagOurs, type Left, leftOf } from "./record.ts";
+import { formatLeft, isTagOurs, type Left, leftOf, type SecretMark } from "./record.ts";
 import { isAsLeft, isTrusted } from "./resting.ts";
 import { selectionRefusal, selectorOf } from "./selection.ts";
 import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
@@ -24,7 +24,7 @@ import {
 } from "./status.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import type { Event, SecretMark, World } from "./world.ts";
+import type { Event, World } from "./world.ts";
 
 export interface ReconcilerOptions extends OpenerOptions, UpkeepOptions {
   readonly world: World;

@@ -6,7 +6,12 @@ import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/obje
 import type { Json } from "../shared/manifest/manifest.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { maySeal, type SealingKey } from "../shared/keys/sealingkey.ts";
-import type { SecretMark } from "./world.ts";
+
+/** One state of a Secret, without its content. */
+export interface SecretMark {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
 
 /** The Secret as the controller last wrote it. */
 export interface Left extends SecretMark {

@@ -2,28 +2,15 @@
 // see that nothing is to be done.
 // SPEC.md, "Limits".
 
-import { isBeingDeleted, ignoresDrift, sourceOf } from "./sourceof.ts";
-import type { JsonObject } from "../shared/kubernetes/object.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { type Claim, isOurs } from "./keyrecord.ts";
-import { isTagOurs, type LeftClaim, leftClaimOf } from "./record.ts";
-import { selectorOf } from "./selection.ts";
-import { saysUnsealed } from "./status.ts";
-import type { SecretMark } from "./world.ts";
+import { isTagOurs, type LeftClaim, type SecretMark } from "./record.ts";
 
 /** Facts of a SealedSecret as its status has them: anyone may have written them. */
 export interface Resting {
   /** The Secret that the controller made from the SealedSecret as it is. */
   readonly left: LeftClaim;
   readonly record: Claim;
-}
-
-/** Null if there is, or may soon be, anything to do. `record`: the claim in the object's status. */
-export function restingOf(object: JsonObject, record: Claim | null): Resting | null {
-  if (record === null || !saysUnsealed(object)) return null;
-  if (isBeingDeleted(object) || ignoresDrift(object) || selectorOf(object) !== null) return null;
-  const left = leftClaimOf(object);
-  return left?.source === sourceOf(object) ? { left, record } : null;
 }
 
 /** Whether a Secret is the version that the status says the controller left. */

@@ -3,7 +3,7 @@
 
 import { type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { digestOf } from "./restartrules.ts";
-import type { SecretMark } from "./world.ts";
+import type { SecretMark } from "./record.ts";
 
 /** Secrets that are remembered. Beyond that, the one that was read first is read again. */
 const MAX_REMEMBERED = 10_000;

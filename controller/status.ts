@@ -43,9 +43,10 @@ export function saysUnsealed(sealed: JsonObject): boolean {
   const told = conditionsOf(sealed).filter(({ type }) => isOurType(type));
   return (
     observed === generation &&
-    told.map(({ type }) => type).join() === "Synced,Ready" &&
+    told.length === 2 &&
     told.every(
-      ({ status, reason, message, observedGeneration }) =>
+      ({ type, status, reason, message, observedGeneration }, index) =>
+        type === OUR_CONDITIONS[index] &&
         status === "True" &&
         reason === "Unsealed" &&
         message === "" &&

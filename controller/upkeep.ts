@@ -6,9 +6,9 @@ import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, type Ownership } from "./decide.ts";
 import { type KeyPlace, keyMarkOf } from "./keymarks.ts";
-import type { Left } from "./record.ts";
+import type { Left, SecretMark } from "./record.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import { type SecretMark, type World, WorldError } from "./world.ts";
+import { type World, WorldError } from "./world.ts";
 
 export interface UpkeepOptions {
   readonly world: World;

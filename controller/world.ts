@@ -3,6 +3,7 @@
 
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import type { Observed } from "./observed.ts";
+import type { SecretMark } from "./record.ts";
 import type { Resting } from "./resting.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 
@@ -21,12 +22,6 @@ export interface NamespaceFacts {
   readonly accepts: string | undefined;
   /** It is being deleted. */
   readonly isEnding: boolean;
-}
-
-/** One state of a Secret, without its content. */
-export interface SecretMark {
-  readonly uid: string;
-  readonly resourceVersion: string;
 }
 
 /** Labels of an object, by key. */

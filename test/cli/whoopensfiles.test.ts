@@ -34,6 +34,7 @@ function opensPaths(text: string): boolean {
 
 const MAY_OPEN_PATHS: Record<string, string> = {
   "host/atomicwrite.ts": "creates and renames files within a root",
+  "host/codecache.ts": "compiled code in the user's cache folder",
   "host/findprogram.ts": "looks for programs on the PATH",
   "host/kms/restclient.ts": "the file with a login that the operator named",
   "host/renameover.ts": "renames what it is told to, within a root",

@@ -5,13 +5,13 @@ import { deliveredOf } from "../../controller/delivered.ts";
 import { DeliveryPlan, deliverySourceOf } from "../../controller/deliveryplan.ts";
 import { Keeper } from "../../controller/kept.ts";
 import { type Observed, observedOf } from "../../controller/observed.ts";
+import type { SecretMark } from "../../controller/record.ts";
 import type { Resting } from "../../controller/resting.ts";
 import {
   type Delivered,
   type Event,
   type Labels,
   type NamespaceFacts,
-  type SecretMark,
   type DeliveryWorld,
   WorldError,
   type WorldFailure,

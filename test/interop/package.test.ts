@@ -37,6 +37,7 @@ const CONTENT = [
   /^dist\/(signet|kubeseal)\.cjs$/,
   /^dist\/cli\/[-.a-z0-9]+(-[A-Z0-9]{8})?\.js$/,
   /^dist\/cli\/(signet|kubeseal)\.cache$/,
+  /^dist\/cli\/codecache\.cjs$/,
   /^dist\/signet-controller\.mjs$/,
   /^dist\/sandbox-worker\.mjs$/,
   /^dist\/chunks\/[-.a-z0-9]+-[A-Z0-9]{8}\.mjs$/,

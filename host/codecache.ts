@@ -1,0 +1,98 @@
+// Keeps what V8 compiled of a command for the Node that runs it, in the user's cache folder. What is
+// read from there runs as code, so only the user may be able to write it.
+
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { cachedDataVersionTag } from "node:v8";
+
+/** Compiled code of several versions of Signet and of Node; the oldest goes. */
+const MAX_FILES = 8;
+/** Others may neither write nor replace it. */
+const OTHERS_MAY_WRITE = 0o022;
+const WITHOUT_LINKS = constants.O_RDONLY | constants.O_NOFOLLOW;
+
+/** One command's compiled code. */
+export interface CodeCache {
+  /** Undefined if there is none to trust. V8 itself refuses what does not fit. */
+  read(): Buffer | undefined;
+  /** Never fails: without it the next start is slower, and nothing else. */
+  write(code: Buffer): void;
+}
+
+/**
+ * The cache of a command; null where there is no place that only the user can write to, or where the
+ * environment forbids it as it does for Node. `source`: a hash of the command's code.
+ */
+export function codeCache(
+  command: string,
+  source: string,
+  env: NodeJS.ProcessEnv,
+): CodeCache | null {
+  const user = process.getuid?.();
+  if (user === undefined || env["NODE_DISABLE_COMPILE_CACHE"]) return null;
+  const { XDG_CACHE_HOME: given = "" } = env;
+  const folder = join(
+    given.startsWith("/") ? given : join(homedir(), ".cache"),
+    "kube-signet/code",
+  );
+  // The tag covers V8's version, its flags and the features of the processor.
+  const file = join(folder, `${command}-${source}-${process.arch}-${cachedDataVersionTag()}`);
+  return {
+    read: () => attempt(() => readOwn(folder, file, user)),
+    write: (code) => {
+      attempt(() => {
+        mkdirSync(folder, { recursive: true, mode: 0o700 });
+        if (!isOwn(lstatSync(folder), user)) return;
+        const partial = `${file}.${process.pid}`;
+        writeFileSync(partial, code, { mode: 0o600, flag: "wx" });
+        renameSync(partial, file);
+        removeOldest(folder);
+      });
+    },
+  };
+}
+
+function attempt<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch {
+    return undefined;
+  }
+}
+
+function readOwn(folder: string, file: string, user: number): Buffer | undefined {
+  if (!isOwn(lstatSync(folder), user)) return undefined;
+  const handle = openSync(file, WITHOUT_LINKS);
+  try {
+    const stat = fstatSync(handle);
+    return stat.isFile() && isOwn(stat, user) ? readFileSync(handle) : undefined;
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function isOwn({ uid, mode }: { uid: number; mode: number }, user: number): boolean {
+  return uid === user && (mode & OTHERS_MAY_WRITE) === 0;
+}
+
+function removeOldest(folder: string): void {
+  const files = readdirSync(folder).map((name) => join(folder, name));
+  const byAge = files
+    .map((file) => ({ file, writtenMs: statSync(file).mtimeMs }))
+    .sort((a, b) => b.writtenMs - a.writtenMs);
+  for (const { file } of byAge.slice(MAX_FILES)) rmSync(file, { force: true });
+}
