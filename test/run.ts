@@ -16,8 +16,8 @@ const VITEST = resolve(ROOT, "node_modules/vitest/vitest.mjs");
 const PROJECTS = ["unit", "interop", "cluster", "node"] as const;
 type Project = (typeof PROJECTS)[number];
 
-/** The other clocks under which the unit tests must pass: far ahead, and behind. */
-const CLOCKS = ["400d", "-30d"];
+/** The other clocks under which the unit tests run each time. `--clock` takes any. */
+const CLOCKS = ["400d"];
 
 /** Settings of the person or machine that must not reach a test. */
 const FOREIGN_VARIABLES =
