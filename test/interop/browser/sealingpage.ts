@@ -123,7 +123,7 @@ export const choose = (page: Page, cluster: string): Promise<unknown> =>
     each.querySelector(".cluster-name").textContent === "${cluster}")
     .querySelector(".cluster-chosen").click()`);
 
-/** Makes a new Secret, shop/db, with one item, for some clusters. */
+/** Makes a new Secret, shop/db, with one item, for the clusters that are chosen and these. */
 export async function sealNew(
   page: Page,
   clusters: readonly string[],
