@@ -1,7 +1,7 @@
 // `npm run binaries [-- [--out FOLDER] [--here | PLATFORM...]]`: builds signet and kubeseal as
 // programs that do not need Node, for every platform or those that are named, in one archive each,
 // with checksums. docs/decisions/2026-11-single-file-programs.md explains how, and
-// docs/platforms.md what was tested. `--here`: only the programs for this machine, without an
+// docs/platforms.md what was tested. `--here`: for this machine alone, as files instead of an
 // archive.
 //
 // The same sources give the same bytes. It needs Linux, the commands `tar` and `zip`, and npm's registry.
@@ -183,15 +183,18 @@ function thisMachine() {
   return here;
 }
 
+/** The shells that get a script, and how the names of their scripts end. */
+const COMPLETIONS = { bash: "bash", zsh: "zsh", fish: "fish", powershell: "ps1" };
+
 /** The completion scripts and texts that go with the programs, in a folder. */
 async function writeTexts(folder) {
   await copyFile(join(root, "LICENSE"), join(folder, "LICENSE"));
   const licences = "THIRD-PARTY-LICENSES.txt";
   await copyFile(join(root, "dist", licences), join(folder, licences));
-  await mkdir(join(folder, "completion"));
-  for (const shell of ["bash", "zsh", "fish"]) {
+  await mkdir(join(folder, "completion"), { recursive: true });
+  for (const [shell, extension] of Object.entries(COMPLETIONS)) {
     const script = run(process.execPath, [join(root, "dist/signet.cjs"), "completion", shell]);
-    await writeFile(join(folder, `completion/signet.${shell}`), script);
+    await writeFile(join(folder, `completion/signet.${extension}`), script);
   }
 }
 
@@ -242,6 +245,7 @@ async function main(args) {
     if (values.here) {
       for (const name of PROGRAMS)
         await compile(name, thisMachine(), { scratch, folder: out, compiler });
+      await writeTexts(out);
       return;
     }
     const sums = [];

@@ -90,7 +90,8 @@ ${source(manual.file, manual.sha256)
 
   def install
     bin.install "signet", "signet-kubeseal"
-    generate_completions_from_executable(bin/"signet", "completion", shells: [:bash, :zsh, :fish])
+    # Homebrew hands :pwsh over as "powershell".
+    generate_completions_from_executable(bin/"signet", "completion", shells: [:bash, :zsh, :fish, :pwsh])
     resource("manual").stage { man1.install Dir["*.1"] }
   end
 

@@ -27,7 +27,10 @@ import {
 } from "./apiserver.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
 
-/** Carries one port in two channels; every kubelet of the last ten years speaks it. */
+/**
+ * Carries one port in two channels. API servers pass it on, and kubelets speak it since Kubernetes 1.6
+ * (docs/compatibility.md, "Connecting to the cluster").
+ */
 const SUBPROTOCOL = "v4.channel.k8s.io";
 const DATA = 0;
 const ERROR = 1;

@@ -18,6 +18,7 @@ const CERT = resolve("test/fixtures/cert.pem");
 const KEY = resolve("test/fixtures/key.pem");
 
 let base = "";
+let out = "";
 let signet = "";
 let kubeseal = "";
 /** Of a person who has neither Node nor anything of ours. */
@@ -25,7 +26,7 @@ let env: Record<string, string>;
 
 beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), "signet-binaries-"));
-  const out = join(base, "programs");
+  out = join(base, "programs");
   execFileSync(process.execPath, ["build/binaries.mjs", "--here", "--out", out], { stdio: "pipe" });
   [signet, kubeseal] = [join(out, "signet"), join(out, "signet-kubeseal")];
   env = { PATH: "/usr/bin:/bin", HOME: join(base, "home") };
@@ -60,6 +61,17 @@ it("tell the versions that the package's commands tell", () => {
     const packaged = run(process.execPath, [resolve(`dist/${name}.cjs`), "--version"]);
     expect(withoutCommit(run(program, ["--version"]))).toEqual(withoutCommit(packaged));
   }
+});
+
+it.each([
+  ["bash", "signet.bash"],
+  ["zsh", "signet.zsh"],
+  ["fish", "signet.fish"],
+  ["powershell", "signet.ps1"],
+])("come with the completion script for %s that they print", (shell, file) => {
+  const { status, stdout } = run(signet, ["completion", shell]);
+  expect(status).toBe(0);
+  expect(readFileSync(join(out, "completion", file), "utf8")).toBe(stdout);
 });
 
 it("seal what the Go original opens, and open what it sealed", () => {

@@ -19,7 +19,8 @@ import { parseSealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import { openValues } from "../../shared/sealing/unseal.ts";
 import { requireBed } from "../cluster/program.ts";
 import { partPath } from "../parts/parts.ts";
-import { type Page, startChromium } from "./browser/chromium.ts";
+import { startChromium } from "./browser/chromium.ts";
+import type { Page } from "./browser/page.ts";
 
 /** The strictest under which a page still has a script and its own server. */
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'";

@@ -255,6 +255,9 @@ describe("a release", () => {
     );
     for (const [, , file = "", sum] of sources) expect(sums.get(file), file).toBe(sum);
     expect(formula).toContain('bin.install "signet", "signet-kubeseal"\n');
+    expect(formula).toContain(
+      '(bin/"signet", "completion", shells: [:bash, :zsh, :fish, :pwsh])\n',
+    );
     const opened = formula.match(/(?<=^ *)(class|def|resource "|test do|on_\w+ do)\b/gm) ?? [];
     expect(formula.match(/^ *end$/gm)).toHaveLength(opened.length);
   });

@@ -342,9 +342,9 @@ async function makePromtool(directory: string): Promise<void> {
   await rm(packages, { recursive: true });
 }
 
-/** Starts a program of a package with the libraries that came with it. */
-const packagedLauncher = (path: string): string => `#!/bin/sh
-packages=$(dirname "$0")/../packages
+/** Starts a program of a package, `path`, with the libraries that came with it. */
+const packagedLauncher = (packages: string, path: string): string => `#!/bin/sh
+packages=$(dirname "$0")/${packages}
 for folder in "$packages"/usr/lib/*-linux-*; do
   LD_LIBRARY_PATH=$folder\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 done
@@ -382,10 +382,34 @@ async function makeNodeRuntime(directory: string): Promise<void> {
     const path = ["usr/bin", "usr/sbin"].map((each) => join(each, name));
     const [place] = path.filter((each) => existsSync(join(packages, each)));
     if (place === undefined) throw new Error(`the packages have no ${name}`);
-    await writeFile(join(bin, name), packagedLauncher(place), { mode: 0o755 });
+    await writeFile(join(bin, name), packagedLauncher("../packages", place), { mode: 0o755 });
   }
   for (const name of RUNTIME_CNI)
     await rename(join(packages, "usr/lib/cni", name), join(cni, name));
+}
+
+/** The machine's own, else the one in the distribution's package. */
+async function makeFirefox(directory: string): Promise<void> {
+  const launcher = join(directory, "firefox");
+  const installed = onPath("firefox-esr") ?? onPath("firefox");
+  if (installed !== undefined) {
+    await writeFile(launcher, `#!/bin/sh\nexec '${installed}' "$@"\n`, { mode: 0o755 });
+    return;
+  }
+  const packages = join(directory, "packages");
+  await mkdir(packages);
+  let unpacked: string[];
+  try {
+    unpacked = await unpackPackages(["firefox-esr"], packages);
+  } catch (error) {
+    throw new PartsUnavailable(
+      `Firefox is not on this machine, and apt cannot fetch it: ${error instanceof Error ? error.message : String(error)}`,
+      "install it (Debian: the package firefox-esr) so that `firefox-esr` or `firefox` is found on PATH",
+    );
+  }
+  await writeFile(join(directory, "versions"), `${unpacked.join("\n")}\n`);
+  const script = packagedLauncher("packages", "usr/lib/firefox-esr/firefox-esr");
+  await writeFile(launcher, script, { mode: 0o755 });
 }
 
 function nodeRecipe(part: NodePart): Recipe {
@@ -438,6 +462,14 @@ const RECIPES: Recipe[] = [
     needs: "network",
     version: CHROMIUM_SHA512 + CHROMIUM_LAUNCHER + CHROMIUM_FONTS,
     make: makeChromium,
+  },
+  {
+    name: "firefox",
+    parts: ["firefox"],
+    usually: "Firefox, the machine's or the distribution's (90 MB), half a minute",
+    needs: "network",
+    version: "1",
+    make: makeFirefox,
   },
   {
     name: "node-runtime",

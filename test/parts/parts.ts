@@ -30,6 +30,7 @@ export type PartName =
   | "buildah"
   | "base-images"
   | "chromium"
+  | "firefox"
   | "kubectl"
   | "kubeseal-auto"
   | "helm"

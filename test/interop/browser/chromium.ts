@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { PATIENCE_MS } from "../../cluster/program.ts";
 import { partPath } from "../../parts/parts.ts";
+import type { Page } from "./page.ts";
 
 interface Message {
   readonly id?: number;
@@ -25,20 +26,12 @@ interface Thrown {
   readonly exception?: { description?: string };
 }
 
-export interface Page {
-  open: (url: string) => Promise<void>;
-  /** The value of an expression, awaited, and carried over as JSON. @throws Error what it threw */
-  ask: (expression: string) => Promise<unknown>;
+export interface DevToolsPage extends Page {
   /** A call of DevTools for the page, such as of `Emulation` or `DOM`. */
   call: (method: string, params?: object) => Promise<Record<string, unknown>>;
-  /** Every address that was asked for since the page was opened, also where it was refused. */
-  readonly requests: string[];
-  /** What the browser complains about: uncaught exceptions, and violations of the page's policy. */
-  readonly complaints: string[];
-  close: () => Promise<void>;
 }
 
-export async function startChromium(): Promise<Page> {
+export async function startChromium(): Promise<DevToolsPage> {
   const home = mkdtempSync(join(tmpdir(), "signet-chromium-"));
   const options = ["--headless", "--no-sandbox", "--remote-debugging-pipe"];
   const command = [partPath("chromium"), ...options, `--user-data-dir=${home}`];
