@@ -17,7 +17,6 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { cachedDataVersionTag } from "node:v8";
 
 /** Compiled code of several versions of Signet and of Node; the oldest goes. */
 const MAX_FILES = 8;
@@ -49,8 +48,7 @@ export function codeCache(
     given.startsWith("/") ? given : join(homedir(), ".cache"),
     "kube-signet/code",
   );
-  // The tag covers V8's version, its flags and the features of the processor.
-  const file = join(folder, `${command}-${source}-${process.arch}-${cachedDataVersionTag()}`);
+  const file = join(folder, `${command}-${source}-${process.arch}-${process.versions.v8}`);
   return {
     read: () => attempt(() => readOwn(folder, file, user)),
     write: (code) => {
