@@ -576,7 +576,9 @@ const RECIPES: Recipe[] = [
     needs: "go",
     version: LOCAL_KMS,
     make: async (directory) => {
-      await run("go", ["install", LOCAL_KMS], { env: { ...goSettings(LOCAL_KMS), GOBIN: directory } });
+      await run("go", ["install", LOCAL_KMS], {
+        env: { ...goSettings(LOCAL_KMS), GOBIN: directory },
+      });
     },
   },
   {
