@@ -23,7 +23,8 @@ const CALLS_AT_ONCE = 16;
 const TIMEOUT_MS = 1_800_000;
 /** A controller that reconciled nothing for this long has nothing to do. */
 const IDLE_MS = 3_000;
-const POLL_MS = 100;
+/** Seldom: a look at the metrics counts all deliveries. */
+const POLL_MS = 500;
 /** What a namespace takes among many, compared with few. */
 const GROWTH_AT_MOST = 1.5;
 /** The chart's limit. */
@@ -220,10 +221,11 @@ async function untilIdle(running: Running): Promise<number> {
   let ended = -1;
   let lastMs = performance.now();
   for (;;) {
-    const metrics = await readMetrics(running);
+    // This process, too, may have been too busy to keep a connection.
+    const metrics = await readMetrics(running).catch(() => null);
     const nowMs = performance.now();
-    const now = metrics.get(ENDED) ?? 0;
-    if (now !== ended || (metrics.get(DEPTH) ?? 0) > 0) {
+    const now = metrics?.get(ENDED) ?? 0;
+    if (metrics === null || now !== ended || (metrics.get(DEPTH) ?? 0) > 0) {
       ended = now;
       lastMs = nowMs;
     } else if (nowMs - lastMs > IDLE_MS) {
