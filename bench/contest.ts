@@ -243,7 +243,9 @@ async function checkSecrets(plane: ControlPlane, expected: readonly Secret[]): P
 }
 
 /** Returns the total of each metric over all labels, by metric name. */
-async function readMetrics({ metricsUrl }: Running): Promise<Map<string, number>> {
+export async function readMetrics({
+  metricsUrl,
+}: Pick<Running, "metricsUrl">): Promise<Map<string, number>> {
   const response = await fetch(`${metricsUrl}/metrics`);
   const totals = new Map<string, number>();
   for (const line of (await response.text()).split("\n")) {

@@ -1,14 +1,14 @@
 // Honest tenants whose Secrets change all the time, and how long each change takes to arrive.
-import { get } from "node:https";
 import type { Certificate } from "../shared/keys/keykind.ts";
 import { seal } from "../shared/sealing/seal.ts";
 import { formatSealedSecret } from "../shared/sealing/sealedsecret.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
-import { type ControlPlane, type KubeObject, MERGE } from "../test/cluster/controlplane.ts";
+import { type ControlPlane, MERGE } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
 import { repeatedly } from "./pace.ts";
+import { watchSecrets } from "./secretwatch.ts";
 
 /** Each tenant's Secret changes once in this time, unless it still waits for a change. */
 const CHANGE_EVERY_MS = 10_000;
@@ -125,12 +125,17 @@ export async function startFleet(
 ): Promise<Fleet> {
   const places = tenants.map((tenant): Place => ({ tenant, version: 0, data: "", waiting: null }));
   const byNamespace = new Map(places.map((place) => [place.tenant.namespace, place]));
-  const stop = await watchSecrets(plane, ({ metadata, data = {} }) => {
-    const place = byNamespace.get(metadata?.namespace ?? "");
-    if (place === undefined || metadata?.name !== NAME) return;
-    place.data = textOf(Object.entries(data));
-    if (place.data === place.waiting?.data) place.waiting.arrived();
-  });
+  const stop = await watchSecrets(
+    plane,
+    `${LABEL}=honest`,
+    ({ metadata, data = {} }, isDeleted) => {
+      if (isDeleted) return;
+      const place = byNamespace.get(metadata?.namespace ?? "");
+      if (place === undefined || metadata?.name !== NAME) return;
+      place.data = textOf(Object.entries(data));
+      if (place.data === place.waiting?.data) place.waiting.arrived();
+    },
+  );
 
   const change = async (forMs: number): Promise<{ changes: Change[]; refused: number }> => {
     const changes: Change[] = [];
@@ -192,54 +197,4 @@ async function changeOne(plane: ControlPlane, place: Place, token: string): Prom
   } finally {
     place.waiting = null;
   }
-}
-
-/** Calls `onSecret` for the tenants' existing Secrets, and for each change, until it is stopped. */
-async function watchSecrets(
-  plane: ControlPlane,
-  onSecret: (secret: KubeObject) => void,
-): Promise<() => void> {
-  const path = `/api/v1/secrets?labelSelector=${LABEL}%3Dhonest`;
-  const stopped = new AbortController();
-  const list = async (): Promise<string> => {
-    const { status, body, text } = await plane.request("GET", path);
-    if (status !== 200) throw new Error(`listing Secrets: ${text}`);
-    for (const secret of body.items ?? []) onSecret(secret);
-    return body.metadata?.resourceVersion ?? "";
-  };
-  const read = (from: string): Promise<void> => {
-    const options = {
-      ...{ host: plane.host, port: plane.port, path: `${path}&watch=1&resourceVersion=${from}` },
-      ...{ ca: plane.certificateAuthority, signal: stopped.signal, agent: false },
-      headers: { authorization: `Bearer ${plane.adminToken}`, accept: "application/json" },
-    };
-    return new Promise((done) => {
-      get(options, (response) => {
-        let rest = "";
-        response.setEncoding("utf8").on("data", (text: string) => {
-          const lines = (rest + text).split("\n");
-          rest = lines.pop() ?? "";
-          for (const line of lines) {
-            const { type, object } = JSON.parse(line) as { type: string; object: KubeObject };
-            if (type === "ADDED" || type === "MODIFIED") onSecret(object);
-          }
-        });
-        response.on("error", done).on("close", done);
-      }).on("error", () => {
-        done();
-      });
-    });
-  };
-  let from = await list();
-  const follow = async (): Promise<void> => {
-    for (;;) {
-      await read(from);
-      if (stopped.signal.aborted) return;
-      from = await list();
-    }
-  };
-  follow().catch(() => undefined);
-  return () => {
-    stopped.abort();
-  };
 }

@@ -13,6 +13,7 @@ import { benchAlgorithms } from "./algorithms.ts";
 import { benchAttack } from "./attack.ts";
 import { type Attack, runAttacker } from "./attackers.ts";
 import { benchController } from "./controller.ts";
+import { benchDeliveries } from "./deliveries.ts";
 import { benchDrift } from "./drift.ts";
 import { benchKeyring } from "./keyring.ts";
 import type { Bench } from "./measure.ts";
@@ -35,6 +36,7 @@ const PARTS = {
   controller: benchController,
   scale: benchScale,
   drift: benchDrift,
+  deliveries: benchDeliveries,
   attack: benchAttack,
 };
 /** The parts that do not need a cluster. */
@@ -44,8 +46,8 @@ type Part = keyof typeof PARTS;
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
 Measure our programs and the Go original: seal, startup, keyring, repository, controller, scale,
-drift, attack; post-quantum sealing and RSA: algorithms; and signet scan and other scanners:
-scanners. Without a part, run all of them. Results go to standard output, progress to standard error.
+drift, attack; post-quantum sealing and RSA: algorithms; deliveries to many namespaces: deliveries;
+and signet scan and other scanners: scanners. Without a part, run all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)

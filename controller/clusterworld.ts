@@ -24,6 +24,7 @@ import {
   type Event,
   type Labels,
   type NamespaceFacts,
+  type SourceNow,
   WorldError,
 } from "./world.ts";
 
@@ -66,6 +67,7 @@ export class ClusterWorld implements DeliveryWorld {
   readonly #secrets: Cache<Marked>[] = [];
   readonly #labels: NamespaceLabels;
   readonly #definition: Definition;
+  #isHeld = false;
   /** SealedSecrets that depend on the labels of their namespace, by namespace. */
   readonly #bySelector = new Map<string, Set<string>>();
 
@@ -193,14 +195,32 @@ export class ClusterWorld implements DeliveryWorld {
     return object === undefined ? undefined : observedOf(withoutManagedFields(object));
   }
 
-  async sourceNow(key: string): Promise<Observed | undefined> {
-    const found = await this.#readSealedSecret(key).catch(async (error: unknown) => {
-      await this.#definition.check();
+  async sourceNow(key: string): Promise<SourceNow> {
+    let found: Observed | undefined;
+    try {
+      found = await this.#readSealedSecret(key);
+    } catch (error) {
+      const unknownForMs = await this.#heldMs();
+      if (unknownForMs > 0) return { unknownForMs };
       throw error;
-    });
+    }
+    if (found !== undefined && !isBeingDeleted(found.object)) return found;
     // With its definition, what a finalizer holds is being deleted, and not gone.
-    if (found === undefined || isBeingDeleted(found.object)) await this.#definition.check();
-    return found;
+    const unknownForMs = await this.#heldMs();
+    return unknownForMs > 0 ? { unknownForMs } : found;
+  }
+
+  /** How long nothing counts as deleted. Logs the beginning of such a time, not each Secret in it. */
+  async #heldMs(): Promise<number> {
+    const heldMs = await this.#definition.heldMs();
+    if (heldMs > 0 && !this.#isHeld) {
+      this.#options.log.warn(
+        "the definition of SealedSecrets is or was missing, so none counts as deleted yet",
+        { forMs: Math.round(heldMs) },
+      );
+    }
+    this.#isHeld = heldMs > 0;
+    return heldMs;
   }
 
   resting(key: string): Resting | undefined {

@@ -32,10 +32,11 @@ export class Definition {
   }
 
   /**
-   * Call this before a SealedSecret that was not found counts as deleted.
-   * @throws WorldError if the definition is missing, is being deleted, or was until shortly
+   * Call this before a SealedSecret that was not found counts as deleted. Returns for how many milliseconds
+   * it does not, because the definition is missing, is being deleted, or was until shortly; else 0.
+   * @throws WorldError if the server does not say
    */
-  async check(): Promise<void> {
+  async heldMs(): Promise<number> {
     const nowMs = this.#clock();
     if (this.#look === undefined || nowMs - this.#look.atMs > FRESH_MS) {
       this.#look = { atMs: nowMs, result: this.#isThere() };
@@ -46,11 +47,7 @@ export class Definition {
       this.#look = undefined;
       throw error;
     }
-    if (this.#clock() - this.#missedAtMs < HOLD_MS) {
-      const words =
-        "the definition of SealedSecrets is or was missing, so none counts as deleted yet";
-      throw new WorldError("refused", words);
-    }
+    return Math.max(0, this.#missedAtMs + HOLD_MS - this.#clock());
   }
 
   /** While a definition is being deleted, its objects can be listed, and not created. */

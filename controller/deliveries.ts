@@ -21,10 +21,11 @@ import type { DeliveryReport } from "./deliveryreport.ts";
 import type { OpenerOptions } from "./opener.ts";
 import { OpenedSources } from "./openedsources.ts";
 import { logLostEvent } from "./events.ts";
+import { GoneSources } from "./gonesources.ts";
+import type { Observed } from "./observed.ts";
 import { later, type Outcome } from "./queue.ts";
 import type { Left } from "./record.ts";
 import { selectionRefusal } from "./selection.ts";
-import { isBeingDeleted } from "./sourceof.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import type { SecretMark } from "./record.ts";
@@ -43,15 +44,10 @@ export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
   readonly onRemoval: (key: string, from: string, why: string) => void;
 }
 
+/** Of a Secret that another process wrote: no version is this one. */
+const UNKNOWN_VERSION = "";
 /** How soon to check again where the cluster contradicts the caches. */
 const LOOK_AGAIN_MS = 5_000;
-/**
- * A SealedSecret that is gone or being deleted must be so for this long. One that is replaced is back by
- * then, and what its definition takes along can be distinguished from what somebody deleted.
- */
-const GONE_MS = 3_000;
-/** SealedSecrets that were found gone, of which this many are remembered. */
-const MAX_GONE = 10_000;
 
 export class Deliveries {
   readonly #options: DeliveriesOptions;
@@ -63,13 +59,13 @@ export class Deliveries {
   readonly #left = new Map<string, Left>();
   /** The last verdict of each delivery, by source and namespace. */
   readonly #verdicts = new Map<string, Map<string, Verdict>>();
-  /** When a SealedSecret was first found to be gone. */
-  readonly #goneSinceMs = new Map<string, number>();
+  readonly #gone: GoneSources;
 
   constructor(options: DeliveriesOptions) {
     this.#options = options;
     this.#upkeep = new Upkeep(options);
     this.#opened = new OpenedSources(options, options.world);
+    this.#gone = new GoneSources(options.world, options.plan, options.clock);
   }
 
   /** The number of delivered Secrets that someone else keeps changing. */
@@ -185,7 +181,7 @@ export class Deliveries {
       left,
       source: version,
       ignoresDrift: source.ignoresDrift,
-      isUnsure: known === undefined,
+      isUnsure: known === undefined || known.resourceVersion === UNKNOWN_VERSION,
       ownership: (existing: Secret) => {
         const { rest, ...named } = existing.metadata;
         const found = deliveredOf({ metadata: { ...rest, ...named } });
@@ -202,6 +198,9 @@ export class Deliveries {
     const { verdict, mark: written } = result;
     if (written !== undefined) {
       this.#left.set(name, { ...written, source: version, patched: false });
+    } else if (left !== null && source.ignoresDrift && verdict.synced) {
+      // Whatever it is now is its value, which a restart of workloads must know after a start too.
+      this.#left.set(name, left);
     }
     this.#tell(name, from, to, result);
     if (verdict.next === "retry") {
@@ -223,7 +222,8 @@ export class Deliveries {
     const to = homeOf(secret);
     if (!isFromUs(delivered, to, keyring)) return null;
     const isSame = version.startsWith(`${delivered.source} `) && isCurrent(delivered, to, keyring);
-    return { uid, resourceVersion: "", source: isSame ? version : "", patched: false };
+    const source = isSame ? version : "";
+    return { uid, resourceVersion: UNKNOWN_VERSION, source, patched: false };
   }
 
   async #bringInSync(
@@ -305,8 +305,10 @@ export class Deliveries {
     this.#upkeep.forget(name);
     const known = this.#verdicts.get(from);
     if (known?.delete(to) === true) this.#options.onReport(from);
-    if (known?.size === 0) this.#verdicts.delete(from);
-    if (this.#options.plan.sourceOf(from) === undefined) this.#opened.forget(from);
+    if (known === undefined || known.size === 0) {
+      this.#verdicts.delete(from);
+      this.#opened.forget(from);
+    }
   }
 
   /**
@@ -322,37 +324,24 @@ export class Deliveries {
     const observed = world.delivered(key);
     const to = homeOf(key);
     if (observed === null) return null;
-    if (plan.wants(observed.from, to)) {
-      this.#goneSinceMs.delete(observed.from);
+    const { from } = observed;
+    if (plan.wants(from, to)) {
+      this.#gone.forget(from);
       return null;
     }
     if (!isFromUs(observed, to, keyring)) return null;
-    // One look at a SealedSecret is enough for all of its Secrets.
-    const stillMs = this.#goneWaitMs(observed.from);
-    if (stillMs > 0) return later(stillMs);
+    const looked = await this.#gone.look(from);
+    if ("waitMs" in looked) return later(looked.waitMs);
+    const source = looked.source === undefined ? null : deliverySourceOf(looked.source);
+    const why = await this.#whyUnwanted(from, to, looked.source, source);
+    if (why === null) return null;
 
     const found = await world.readSecret(key);
     const delivered = found === null ? null : deliveredOf(found);
-    if (found === null || delivered?.from !== observed.from) return null;
+    if (found === null || delivered?.from !== from) return null;
     if (!isFromUs(delivered, to, keyring)) return null;
-    const { from } = delivered;
-    const now = await world.sourceNow(from);
-    if (now === undefined || isBeingDeleted(now.object)) this.#gone(from);
-    else this.#goneSinceMs.delete(from);
-    const waitMs = this.#goneWaitMs(from);
-    if (waitMs > 0) return later(waitMs);
-    const source = now === undefined ? null : deliverySourceOf(now);
-    let why = "its SealedSecret is gone";
-    if (source !== null) {
-      // A selector that cannot be read may be meant to match.
-      if (source.selector === null) return null;
-      const facts = await world.namespaceSince(to, null);
-      if (facts === undefined || facts.isEnding) return null;
-      if (plan.isWanted(source, from, to, facts)) return null;
-      why = "its namespace does not match, or refuses deliveries";
-    } else if (now !== undefined && !isBeingDeleted(now.object)) {
-      why = "its SealedSecret asks for no delivery";
-    }
+    // It may have been delivered again since the SealedSecret was read.
+    if (plan.wants(from, to)) return null;
     await world.deleteSecret(key, markOf(parseSecret(found)));
     onRemoval(key, from, why);
     if (source !== null) {
@@ -362,16 +351,22 @@ export class Deliveries {
     return null;
   }
 
-  #gone(from: string): void {
-    if (this.#goneSinceMs.has(from)) return;
-    if (this.#goneSinceMs.size >= MAX_GONE) this.#goneSinceMs.clear();
-    this.#goneSinceMs.set(from, this.#options.clock());
-  }
-
-  /** How long a SealedSecret that is gone must still stay so before that counts. */
-  #goneWaitMs(from: string): number {
-    const sinceMs = this.#goneSinceMs.get(from);
-    return sinceMs === undefined ? 0 : sinceMs + GONE_MS - this.#options.clock();
+  /** Null if the Secret is to stay. `source`: what the SealedSecret asks for. @throws WorldError */
+  async #whyUnwanted(
+    from: string,
+    to: string,
+    sealed: Observed | undefined,
+    source: DeliverySource | null,
+  ): Promise<string | null> {
+    if (sealed === undefined) return "its SealedSecret is gone";
+    if (source === null) return "its SealedSecret asks for no delivery";
+    // A selector that cannot be read may be meant to match.
+    if (source.selector === null) return null;
+    const { world, plan } = this.#options;
+    const facts = await world.namespaceSince(to, null);
+    if (facts === undefined || facts.isEnding) return null;
+    if (plan.isWanted(source, from, to, facts)) return null;
+    return "its namespace does not match, or refuses deliveries";
   }
 }
 

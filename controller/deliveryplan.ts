@@ -223,6 +223,16 @@ export class DeliveryPlan {
     }
   }
 
+  /** How many SealedSecrets there are Secrets of, by what these say. */
+  get origins(): number {
+    return this.#bySource.size;
+  }
+
+  /** Whether any Secret says that it is from this SealedSecret. */
+  isOrigin(from: string): boolean {
+    return this.#bySource.has(from);
+  }
+
   /** The Secrets that say they were delivered. */
   *secrets(): Generator<string> {
     for (const keys of this.#byNamespace.values()) yield* keys;

@@ -39,7 +39,7 @@ export class OpenedSources {
   async get(from: string, source: string): Promise<Opened | null> {
     let entry = this.#entries.get(from);
     if (entry?.source !== source) {
-      this.forget(from);
+      this.#close(from);
       entry = { source, result: this.#open(from, source), bytes: 0 };
       this.#entries.set(from, entry);
     }
@@ -56,13 +56,20 @@ export class OpenedSources {
     }
   }
 
+  /** Call this for a SealedSecret that is delivered nowhere any more. */
   forget(from: string): void {
-    const entry = this.#entries.get(from);
-    if (entry !== undefined) this.#drop(from, entry);
+    this.#close(from);
+    this.#opener.forget(from);
   }
 
+  /** Makes all values be opened again. */
   clear(): void {
-    for (const from of [...this.#entries.keys()]) this.forget(from);
+    for (const from of [...this.#entries.keys()]) this.#close(from);
+  }
+
+  #close(from: string): void {
+    const entry = this.#entries.get(from);
+    if (entry !== undefined) this.#drop(from, entry);
   }
 
   async #open(from: string, source: string): Promise<Opened | null> {

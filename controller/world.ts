@@ -85,12 +85,18 @@ export interface World {
   recordEvent(sealed: JsonObject, event: Event): Promise<void>;
 }
 
+/**
+ * A SealedSecret as it is; undefined if it was deleted. Or how long nobody can tell whether one that is not
+ * there was deleted.
+ */
+export type SourceNow = Observed | undefined | { readonly unknownForMs: number };
+
 /** What deliveries need besides: a cluster with all of its namespaces. */
 export interface DeliveryWorld extends World {
   /** What the marks of a Secret say, as last observed; null if they say nothing of a delivery. */
   delivered(key: string): Delivered | null;
-  /** Reads a SealedSecret as it is now; undefined if it was deleted. @throws WorldError if unknown */
-  sourceNow(key: string): Promise<Observed | undefined>;
+  /** Reads a SealedSecret as it is now. @throws WorldError */
+  sourceNow(key: string): Promise<SourceNow>;
   /**
    * Returns a namespace as it was at some moment after `sinceMs` of the world's clock, or as it is now
    * for null; undefined if there was none. @throws WorldError

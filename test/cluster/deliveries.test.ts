@@ -1,5 +1,5 @@
 // Secrets that are delivered to other namespaces, on a real API server with the chart's rights: where
-// they go, what ends them, what a tenant gains, and that kills and churn leave none behind.
+// they go, what ends them, and what a tenant gains.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Scope } from "../../shared/sealing/scope.ts";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
@@ -208,69 +208,6 @@ it("outlives the definition, and is adopted when that is back", async () => {
   expect(after.metadata?.uid).toBe(before.metadata?.uid);
   await plane.apply(await asking("kept", { value: "two" }));
   await untilData(plane, namespace, "kept", { value: "two" });
-});
-
-it("is right after any churn in which the controller is killed again and again", async () => {
-  const namespaces: string[] = [];
-  for (let made = 0; made < 8; made++) namespaces.push(await namespaceWith({ "to-c0": "" }));
-  const names = ["c0", "c1", "c2"];
-  const sources = new Map<string, KubeObject>();
-  for (const name of names) {
-    for (const value of ["one", "two"]) {
-      sources.set(`${name} ${value}`, await asking(name, { value }));
-    }
-  }
-  let state = 4711;
-  const random = (below: number): number => {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
-    return Math.floor((state / 2_147_483_648) * below);
-  };
-  const declared = new Map<string, string>();
-  const labels = new Map(namespaces.map((each) => [each, new Set(["c0"])]));
-  const step = async (): Promise<void> => {
-    const name = names[random(3)] ?? "";
-    const namespace = namespaces[random(8)] ?? "";
-    switch (random(4)) {
-      case 0: {
-        const { status } = await plane.request("DELETE", sourcePath(name));
-        expect([200, 404]).toContain(status);
-        declared.delete(name);
-        return;
-      }
-      case 1: {
-        const value = ["one", "two"][random(2)] ?? "";
-        await plane.apply(sources.get(`${name} ${value}`) ?? {});
-        declared.set(name, value);
-        return;
-      }
-      case 2: {
-        const has = labels.get(namespace)?.has(name) === true;
-        await change(namespace, { labels: { [`to-${name}`]: has ? null : "" } });
-        if (has) labels.get(namespace)?.delete(name);
-        else labels.get(namespace)?.add(name);
-        return;
-      }
-      default: {
-        const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
-        await plane.request("PATCH", path, { stringData: { value: "evil" } }, MERGE);
-      }
-    }
-  };
-  for (let kills = 0; kills < 5; kills++) {
-    for (let steps = 0; steps < 25; steps++) await step();
-    controller.kill("SIGKILL");
-    await controller.exited;
-    // What happens while none runs.
-    for (let steps = 0; steps < 10; steps++) await step();
-    controller = await startSignet(plane, { flags: FLAGS });
-  }
-  for (const namespace of namespaces) {
-    for (const name of names) {
-      const value = labels.get(namespace)?.has(name) === true ? declared.get(name) : undefined;
-      if (value === undefined) await untilGone(namespace, name);
-      else await untilData(plane, namespace, name, { value });
-    }
-  }
 });
 
 it("is refused with a list of namespaces", async () => {

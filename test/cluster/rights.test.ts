@@ -21,6 +21,7 @@ import {
   readSecret,
   ROLLOUTS,
   sealed,
+  SEALED_SECRETS,
   untilData,
   untilVerdict,
 } from "./objects.ts";
@@ -125,7 +126,7 @@ async function install(
   values: object,
 ): Promise<{ objects: KubeObject[]; controller: RunningController; flags: string[] }> {
   plane = await startControlPlane({ auditLog: true });
-  for (const name of ["shop", "billing"]) {
+  for (const name of ["shop", "billing", "shared"]) {
     const metadata = { name, labels: { team: "a" } };
     await plane.apply({ apiVersion: "v1", kind: "Namespace", metadata });
   }
@@ -141,7 +142,11 @@ async function install(
 }
 
 /** Everything that a controller does for a SealedSecret: made, changed, put back, put in place anew. */
-async function live(controller: RunningController, namespace: string): Promise<KubeObject> {
+async function live(
+  controller: RunningController,
+  namespace: string,
+  { byLabels: opensByLabels = true } = {},
+): Promise<KubeObject> {
   const certificate = await certificateOf(controller);
   const declared = { namespace, name: "db", stringData: { password: "one" } };
   const path = `/api/v1/namespaces/${namespace}/secrets/db`;
@@ -151,8 +156,10 @@ async function live(controller: RunningController, namespace: string): Promise<K
   const own = "selector kubernetes.io/metadata.name=" + namespace;
   const stringData = { token: "one" };
   const byLabels = { namespace, name: "by-labels", stringData, scope: own as Scope };
-  await plane.apply(await sealed(certificate, byLabels));
-  await untilData(plane, namespace, "by-labels", stringData);
+  if (opensByLabels) {
+    await plane.apply(await sealed(certificate, byLabels));
+    await untilData(plane, namespace, "by-labels", stringData);
+  }
   const object = await sealed(certificate, { ...declared, stringData: { password: "two" } });
   await plane.apply(object);
   await untilData(plane, namespace, "db", { password: "two" });
@@ -211,13 +218,18 @@ const WORKLOADS = {
   Rollout: "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/app",
 };
 
+/** It reads a Secret that is somebody's, and asks for restarts because of it. */
 function workloadOf(kind: string, path: string): KubeObject {
   const labels = { app: "app" };
-  const containers = [{ name: "main", image: "none" }];
+  const envFrom = [{ secretRef: { name: BYSTANDER } }];
+  const containers = [{ name: "main", image: "none", envFrom }];
   return {
     apiVersion: path.split("/").slice(2, 4).join("/"),
     kind,
-    metadata: { name: "app", namespace: "shop", annotations: { "kube-signet/restart-on": "db" } },
+    metadata: {
+      ...{ name: "app", namespace: "shop" },
+      annotations: { "kube-signet/restart-on": `db,login,${BYSTANDER}` },
+    },
     spec: {
       ...(kind === "StatefulSet" ? { serviceName: "app" } : {}),
       ...(kind === "DaemonSet" ? {} : { replicas: 0 }),
@@ -294,8 +306,65 @@ it("in namespaces with a label: every right is used, and none is missed", async 
   }
 });
 
-it("with restarts of workloads: every right is used, and none is missed", async () => {
+const BYSTANDER = "bystander";
+
+async function somebodys(namespace: string, name: string): Promise<KubeObject> {
+  const metadata = { name, namespace };
+  return plane.apply({ apiVersion: "v1", kind: "Secret", metadata, stringData: { a: "b" } });
+}
+
+/** A delivery that is made, changed, put back, refused where somebody has the name, and deleted. */
+async function delivered(certificate: string): Promise<void> {
+  const annotations = { "kube-signet/deliver-to": "team=a" };
+  const declared = { namespace: "shared", name: "login", annotations };
+  const path = `${SEALED_SECRETS}/namespaces/shared/sealedsecrets/login`;
+  const delivery = "/api/v1/namespaces/shop/secrets/login";
+  const theirs = await somebodys("billing", "login");
+  for (const value of ["one", "two"]) {
+    const stringData = { value };
+    const scope = "cluster-wide";
+    await plane.apply(await sealed(certificate, { ...declared, stringData, scope }));
+    await untilData(plane, "shop", "login", stringData);
+  }
+  await plane.request("PATCH", delivery, { stringData: { value: "evil" } }, MERGE);
+  await untilData(plane, "shop", "login", { value: "two" });
+  await plane.request("DELETE", delivery);
+  await untilData(plane, "shop", "login", { value: "two" });
+  expect((await plane.request("DELETE", path)).status).toBe(200);
+  await plane.waitFor("the delivery to be deleted", async () => {
+    return (await readSecret(plane, "shop", "login")) === undefined;
+  });
+  const { metadata } = (await readSecret(plane, "billing", "login")) ?? {};
+  expect(metadata?.resourceVersion).toBe(theirs.metadata?.resourceVersion);
+}
+
+/**
+ * The controller read and wrote no Secrets but these and its keys, and listed none without a label of
+ * its own. `own`: as `NAMESPACE/NAME`.
+ */
+async function expectOnly(own: readonly string[]): Promise<void> {
+  const strange: string[] = [];
+  for (const { verb, objectRef = {}, requestURI } of await auditOf(userOf(ACCOUNT))) {
+    const { resource, namespace = "", name } = objectRef;
+    if (resource !== "secrets") continue;
+    const isKey =
+      namespace === NAMESPACE && (name === undefined || name.startsWith("sealed-secrets-key"));
+    // Where an object is created, the address has no name.
+    const isOwn =
+      name === undefined
+        ? verb === "create" && own.some((each) => each.startsWith(`${namespace}/`))
+        : own.includes(`${namespace}/${name}`);
+    const selects = new URL(requestURI, plane.url).searchParams.get("labelSelector");
+    const isListed = ["list", "watch"].includes(verb) && selects === "kube-signet/secret";
+    if (!isKey && !isOwn && !isListed) strange.push(`${verb} ${requestURI}`);
+  }
+  expect(strange).toEqual([]);
+}
+
+it("with deliveries and restarts: every right is used, none is missed, and no Secret but ours", async () => {
   const { objects, controller, flags } = await install({
+    selectorScope: false,
+    deliverFrom: ["shared"],
     "restarts.enabled": true,
     "restarts.holdOff": "0s",
   });
@@ -305,7 +374,8 @@ it("with restarts of workloads: every right is used, and none is missed", async 
     await plane.apply(ROLLOUTS);
     await controller.stop();
     second = await startSignet(plane, { flags });
-    await live(second, "shop");
+    for (const namespace of ["shop", "billing", "shared"]) await somebodys(namespace, BYSTANDER);
+    await live(second, "shop", { byLabels: false });
     for (const [kind, path] of Object.entries(WORKLOADS)) {
       await plane.apply(workloadOf(kind, path));
       await annotated(path, "kube-signet/restart-seen");
@@ -313,9 +383,12 @@ it("with restarts of workloads: every right is used, and none is missed", async 
     const declared = { namespace: "shop", name: "db", stringData: { password: "three" } };
     await plane.apply(await sealed(await certificateOf(second), declared));
     for (const path of Object.values(WORKLOADS)) await restartedOf(path);
+    await delivered(await certificateOf(second));
     await elected(flags);
     await republished();
     await expectExact(objects, ACCOUNT, userOf(ACCOUNT));
+    // Whose the one in billing is can only be told from itself.
+    await expectOnly(["shop/db", "shop/login", "shared/login", "billing/login"]);
   } finally {
     await second.stop();
   }

@@ -29,11 +29,11 @@ const whole = [{ name: "sealedsecrets", verbs: [...VERBS, "create"] }];
 
 it("while the definition is there, after one look for many", async () => {
   answer(whole);
-  await Promise.all([definition.check(), definition.check()]);
-  await definition.check();
+  expect(await Promise.all([definition.heldMs(), definition.heldMs()])).toEqual([0, 0]);
+  await definition.heldMs();
   expect(server.seen.length).toBe(1);
   nowMs += 1_001;
-  await definition.check();
+  await definition.heldMs();
   expect(server.seen.length).toBe(2);
 });
 
@@ -58,23 +58,23 @@ it.each<[string, () => void]>([
   ],
 ])("not where it %s, and not until a while after it is back", async (_what, work) => {
   work();
-  await expect(definition.check()).rejects.toThrow("is or was missing");
+  expect(await definition.heldMs()).toBe(600_000);
   answer(whole);
   nowMs += 599_000;
-  await expect(definition.check()).rejects.toThrow("is or was missing");
+  expect(await definition.heldMs()).toBe(1_000);
   nowMs += 2_000;
-  await definition.check();
+  expect(await definition.heldMs()).toBe(0);
 });
 
 it("not after SealedSecrets could not be listed", async () => {
   answer(whole);
   definition.missed();
-  await expect(definition.check()).rejects.toThrow("is or was missing");
+  expect(await definition.heldMs()).toBe(600_000);
 });
 
 it("not while the server does not say, and as before where it may not be asked", async () => {
   server.always("GET", PATH, refuse(500, "InternalError"));
-  await expect(definition.check()).rejects.toMatchObject({ failure: "transient" });
+  await expect(definition.heldMs()).rejects.toMatchObject({ failure: "transient" });
   server.always("GET", PATH, refuse(403, "Forbidden"));
-  await definition.check();
+  expect(await definition.heldMs()).toBe(0);
 });

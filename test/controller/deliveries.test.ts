@@ -9,6 +9,7 @@ import { deliveryCondition } from "../../controller/deliveryreport.ts";
 import { createLog } from "../../controller/log.ts";
 import type { Outcome } from "../../controller/queue.ts";
 import { Reconciler } from "../../controller/reconcile.ts";
+import { JobLost } from "../../controller/sandbox.ts";
 import { formatDrift } from "../../controller/verdict.ts";
 import { WorldError } from "../../controller/world.ts";
 import {
@@ -474,6 +475,23 @@ describe("what others do to a delivered Secret", () => {
     expect(held(world)["a/db"]).toBe("kept");
     expect(message(world)).toBe("delivered to 2 namespaces");
   });
+
+  it("is its value where the SealedSecret says so, also after a start", async () => {
+    const given = await settled({ annotations: { "kube-signet/drift": "ignore" } });
+    const { world, change, deliveries, restart } = given;
+    const counts = (key: string): boolean => {
+      const mark = world.secretMark(key);
+      return mark !== undefined && deliveries().isSettled(key, mark);
+    };
+    await restart();
+    expect([counts("a/db"), counts("b/db")]).toEqual([true, true]);
+    await change(() => {
+      edit(world, "a/db", { data: { value: base64("kept") } });
+      world.remove("secrets", "b/db");
+    });
+    expect(counts("a/db")).toBe(true);
+    expect(held(world)).toEqual({ "shared/db": "one", "a/db": "kept" });
+  });
 });
 
 const idOf = (world: MemoryWorld, key: string): JsonObject => {
@@ -625,6 +643,65 @@ describe("when the source goes", () => {
     world.put("sealed", await sealed({ uid: "another", value: "two" }));
     await restart();
     expect(held(world)).toEqual({ "shared/db": "two", "a/db": "two", "b/db": "two" });
+  });
+
+  it("and had many Secrets, two looks at it are enough", async () => {
+    const { world, change } = await settled();
+    await change(() => {
+      for (let made = 0; made < 40; made++) world.namespace(`n${made}`, { team: "x" });
+    });
+    world.calls.length = 0;
+    await change(() => {
+      world.remove("sealed", "shared/db");
+    });
+    expect(Object.keys(held(world))).toEqual(["shared/db"]);
+    const called = (call: string): number =>
+      world.calls.filter((each) => each.startsWith(`${call} `)).length;
+    expect([called("source"), called("read"), called("delete")]).toEqual([2, 42, 42]);
+  });
+
+  it("and nobody can tell whether it was deleted, its Secrets wait without a failure", async () => {
+    const { world, queue, again } = await settled();
+    world.remove("sealed", "shared/db");
+    queue.clear();
+    world.unknownForMs = 600_000;
+    for (let look = 0; look < 3; look++) {
+      expect(await again("a/db")).toMatchObject({ kind: "later", afterMs: 60_001 });
+    }
+    expect(held(world)).toEqual(EVERYWHERE);
+    world.unknownForMs = 0;
+    await again("a/db");
+    queue.add("a/db").add("b/db");
+    await again("a/db");
+    expect(Object.keys(held(world))).toEqual(["shared/db"]);
+  });
+
+  it("and is delivered again while it is looked at, that Secret stays", async () => {
+    const { world, run, queue, told } = await settled();
+    const object = world.sealed.get("shared/db") ?? {};
+    world.remove("sealed", "shared/db");
+    queue.clear();
+    // After the look that finds it gone.
+    world.meanwhile.set("read", () => {
+      world.put("sealed", object);
+    });
+    queue.add("a/db");
+    await run();
+    expect(held(world)).toEqual(EVERYWHERE);
+    expect(told.removals).toEqual([]);
+  });
+
+  it("and how often it was tried is forgotten", async () => {
+    const template = { data: { url: "x" } };
+    const render = () => Promise.reject(new JobLost("deadline"));
+    const { world, outcomes, again, put, change } = await settled({ template }, { render });
+    expect(outcomes.get("shared/db>a")).toEqual({ kind: "retry", afterMs: 60_000 });
+    expect(await again("shared/db>a")).toEqual({ kind: "retry", afterMs: 240_000 });
+    await change(() => {
+      world.remove("sealed", "shared/db");
+    });
+    await put({ template });
+    expect(outcomes.get("shared/db>a")).toEqual({ kind: "retry", afterMs: 60_000 });
   });
 
   it("and is back soon, as when it is replaced, nothing is deleted", async () => {

@@ -13,6 +13,7 @@ import {
   type Labels,
   type NamespaceFacts,
   type DeliveryWorld,
+  type SourceNow,
   WorldError,
   type WorldFailure,
 } from "../../controller/world.ts";
@@ -36,6 +37,8 @@ export class MemoryWorld implements DeliveryWorld {
   /** Labels that no watch told of yet. */
   readonly newLabels = new Map<string, Labels>();
   labelsPollMs: number | undefined = undefined;
+  /** How long nobody can tell whether a SealedSecret was deleted. */
+  unknownForMs = 0;
   /** Other facts of namespaces. */
   readonly facts = new Map<string, Partial<NamespaceFacts>>();
   /** Learns of all changes at once, if there is one. */
@@ -108,8 +111,9 @@ export class MemoryWorld implements DeliveryWorld {
     return deliveredOf(this.secrets.get(key) ?? {});
   }
 
-  sourceNow(key: string): Promise<Observed | undefined> {
+  sourceNow(key: string): Promise<SourceNow> {
     return this.#call("source", key, () => {
+      if (this.unknownForMs > 0) return { unknownForMs: this.unknownForMs };
       const sealed = this.sealed.get(key);
       return sealed === undefined ? undefined : observedOf(sealed);
     });

@@ -2,7 +2,7 @@
 // of a Secret in an application, and what clients notice of it all.
 import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MERGE } from "../cluster/controlplane.ts";
+import { type KubeObject, MERGE } from "../cluster/controlplane.ts";
 import { readSecret, sealed, untilData, untilVerdict } from "../cluster/objects.ts";
 import { runToEnd } from "../cluster/program.ts";
 import { addAccount, addTenant } from "../cluster/signet.ts";
@@ -98,7 +98,7 @@ beforeAll(async () => {
   cluster = await startRealCluster({ nodes: 2, images: [image], auditLog: true });
   const { plane, helm } = cluster;
   const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
-  for (const name of [NAMESPACE, SHOP]) {
+  for (const name of [NAMESPACE, SHOP, "shared"]) {
     await plane.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
   }
   for (const [index, { name }] of cluster.nodes.entries()) {
@@ -108,9 +108,10 @@ beforeAll(async () => {
   await makeVolume();
   const backup = ["enabled=true", `recipients={${RECIPIENT}}`, "storage.existingClaim=backups"];
   const keySize = "--set=extraArgs={--key-size=2048}";
+  const reach = ["deliverFrom={shared}", "restarts.enabled=true", "restarts.holdOff=1s"];
   const install = ["install", "signet", "charts/signet", `--namespace=${NAMESPACE}`];
-  const sets = [...backup.map((value) => `--set=backup.${value}`), keySize];
-  await helm(...install, ...sets, "--wait", "--timeout=600s");
+  const sets = [...backup.map((value) => `backup.${value}`), ...reach].map((set) => `--set=${set}`);
+  await helm(...install, ...sets, keySize, "--wait", "--timeout=600s");
   certificate = (await plane.request("GET", CERTIFICATE)).text;
 });
 
@@ -187,6 +188,79 @@ describe("an application", () => {
       (await logs()).includes("file two, variable one"),
     );
     await cluster.kubectl(["delete", "pod", "--namespace", SHOP, "app"]);
+  });
+});
+
+describe("a Deployment that asks for restarts", () => {
+  /** What `web` reads: its own Secret, and one that is delivered. */
+  const script = `console.log(process.env.OWN + " and " + process.env.LOGIN);
+    process.on("SIGTERM", () => process.exit(0));
+    setInterval(() => undefined, 1e6);`;
+  const path = `/apis/apps/v1/namespaces/${SHOP}/deployments/web`;
+
+  async function deliver(value: string): Promise<void> {
+    const annotations = { "kube-signet/deliver-to": `kubernetes.io/metadata.name=${SHOP}` };
+    const declared = { namespace: "shared", name: "login", stringData: { value }, annotations };
+    await cluster.plane.apply(await sealed(certificate, { ...declared, scope: "cluster-wide" }));
+  }
+
+  /** Waits until `web` has one pod that is ready and read these values, and says what it is then. */
+  async function untilRead(values: string): Promise<Record<string, string>> {
+    const { plane, kubectl } = cluster;
+    await plane.waitFor(`a pod that read "${values}"`, async () => {
+      const [pod, ...others] = await podsOf(cluster, "app=web", SHOP);
+      if (pod === undefined || others.length > 0 || !isReady(pod)) return false;
+      return (await kubectl(["logs", "--namespace", SHOP, pod.metadata.name])).trim() === values;
+    });
+    return (await plane.request("GET", path)).body.metadata?.annotations ?? {};
+  }
+
+  function web(): KubeObject {
+    const variable = (name: string, secret: string) => ({
+      name,
+      valueFrom: { secretKeyRef: { name: secret, key: "value" } },
+    });
+    const container = { env: [variable("OWN", "own"), variable("LOGIN", "login")] };
+    const place = { namespace: SHOP, name: "web", image: image.name };
+    const labels = { app: "web" };
+    return {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: {
+        ...{ name: "web", namespace: SHOP },
+        annotations: { "kube-signet/restart-on": "*" },
+      },
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: scriptPod({ ...place, script, container }).spec },
+      },
+    };
+  }
+
+  it("has its pod replaced for a new value, its own or a delivered one, and for nothing else", async () => {
+    const { plane } = cluster;
+    const revision = "deployment.kubernetes.io/revision";
+    await declare("own", { value: "one" });
+    await deliver("uno");
+    await plane.apply(web());
+    expect((await untilRead("one and uno"))[revision]).toBe("1");
+    await plane.waitFor("what the pod has seen", async () => {
+      const { body } = await plane.request("GET", path);
+      return body.metadata?.annotations?.["kube-signet/restart-seen"];
+    });
+
+    await declare("own", { value: "two" });
+    expect((await untilRead("two and uno"))[revision]).toBe("2");
+
+    // Sealed again, so that every byte of it differs.
+    await declare("own", { value: "two" });
+    await untilVerdict(plane, SHOP, "own", "Unsealed");
+    await deliver("dos");
+    const annotations = await untilRead("two and dos");
+    expect(annotations[revision]).toBe("3");
+    expect(annotations["kube-signet/restarted"]).toMatch(/^\S+Z login$/);
+    await cluster.kubectl(["delete", "deployment", "--namespace", SHOP, "web"]);
   });
 });
 
