@@ -22,6 +22,7 @@ import {
 } from "./secretobjects.ts";
 import { withParameters } from "./openshifttemplates.ts";
 import { inJsonPatch, inPatch } from "./secretpatches.ts";
+import { isTerraform, terraformBlocks } from "./terraformblocks.ts";
 import { inResources } from "./terraformresources.ts";
 import { mayDeclareSecret, mayHold, SECRET_WORD } from "./secretwords.ts";
 import { readLines } from "./templatelines.ts";
@@ -48,7 +49,11 @@ export function findPlaintext(text: string, { isChartTemplate = false }: Source 
   // A tag that Kubernetes does not know: the blanks keep each place as it is.
   const known = text.replace(/ !vault(-encrypted)? (?=\|)/g, (tag) => " ".repeat(tag.length));
   const whole = known.replace(/^\uFEFF/, "");
-  return [...findInText(withYttTexts(whole), 0, isChartTemplate), ...findInCommands(whole)];
+  return [
+    ...findInText(withYttTexts(whole), 0, isChartTemplate),
+    ...findInBlocks(whole),
+    ...findInCommands(whole),
+  ];
 }
 
 /** No manifest that a cluster takes is longer, in characters. */
@@ -70,7 +75,13 @@ function findInText(text: string, depth: number, isChartTemplate = false): Plain
   if (documents !== null) return findInDocuments(documents, text, depth);
   const lines = jsonLines(text);
   if (lines !== null) return lines.flatMap((line, index) => inJsonLine(line, index, depth));
-  return findInParts(text, depth, isChartTemplate, whole);
+  const found = findInParts(text, depth, isChartTemplate, whole);
+  return isTerraform(text) ? found.filter(({ rule }) => rule !== "unreadable") : found;
+}
+
+/** Blocks of Terraform, which have the same values as its JSON. */
+function findInBlocks(text: string): Plaintext[] {
+  return terraformBlocks(text).flatMap(({ object, lineAt }) => inValue(object, [], lineAt, 0));
 }
 
 /** JSON without the comments that editors allow in it; null for any other text. */
@@ -97,8 +108,9 @@ function findInScript(
       .map((one) => ({ ...one, line: one.line + before }));
   });
   // What a script is made of besides is no YAML, and need not be.
+  const isCode = rest.startsWith("#!") || isTerraform(rest);
   const others = findInParts(rest, depth, isChartTemplate).filter(
-    ({ rule }) => rule !== "unreadable" || !rest.startsWith("#!"),
+    ({ rule }) => rule !== "unreadable" || !isCode,
   );
   return [...found, ...others].sort((a, b) => a.line - b.line);
 }

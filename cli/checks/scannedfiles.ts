@@ -65,14 +65,14 @@ export interface ScanSource {
 /** What tools that fill in templates have behind the name. */
 const TEMPLATE = "tmpl|gotmpl|gotpl|tpl|j2|jinja2?|tftpl|erb|envsubst|mustache";
 /** What editors and people have behind the name of a copy, and of a file that is to be filled in. */
-const COPY = "bak|orig|old|save|in|dist|sample|example|template|dec";
+const COPY = "bak|backup|orig|old|save|in|dist|sample|example|template|dec";
 /**
  * Names of files that hold manifests. Before the ending of a template alone, another one tells that it
  * becomes something else, such as a program.
  */
 const MANIFEST = new RegExp(
   [
-    `\\.(ya?ml|json|tpl)(~|\\.(${TEMPLATE}|${COPY}))?$`,
+    `\\.(ya?ml|json|tpl|tf|tofu|hcl|tfstate(\\.\\d+)?)(~|\\.(${TEMPLATE}|${COPY}))?$`,
     `(^|\\/)[^/.]+\\.(${TEMPLATE})$`,
     // Butane, Ignition and Salt write YAML and JSON under names of their own.
     "\\.(jsonl|ndjson|bu|ign|sls)$",

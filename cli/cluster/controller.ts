@@ -96,9 +96,36 @@ function proxyWay(
         body,
         headers,
         isRepeatable: true,
+      }).catch((error: unknown) => {
+        throw isTimeout(error) ? notReached(cluster, requestTimeoutMs, options) : error;
       });
     },
   };
+}
+
+const isTimeout = (error: unknown): boolean =>
+  error instanceof SignetError &&
+  error.cause instanceof Error &&
+  ["TimeoutError", "AbortError"].includes(error.cause.name);
+
+/** The API server answered about the service before, so it is not what cannot be reached. */
+function notReached(
+  { connection }: Cluster,
+  timeoutMs: number,
+  options: ClusterOptions,
+): SignetError {
+  const { controllerName: name, controllerNamespace: namespace } = options;
+  const words = `the API server at ${shownServer(connection)} did not reach the controller ${namespace}/${name} within ${timeoutMs / 1000} s (service proxy)`;
+  return new SignetError("network", words, { hint: wayHint(options) });
+}
+
+/** What to do where the API server does not reach the pod: a private cluster, a firewall, a policy. */
+function wayHint({ controllerName: name, controllerNamespace: namespace }: ClusterOptions): string {
+  return (
+    "a firewall or NetworkPolicy may keep the API server from the controller's pod: allow its port; or get permission to " +
+    `"list" pods and "create" pods/portforward in namespace ${namespace}; is the pod ready? ` +
+    `see \`kubectl -n ${namespace} get endpoints ${name}\``
+  );
 }
 
 function forwardWay(cluster: Cluster, service: JsonObject, options: ClusterOptions): Way {
@@ -153,6 +180,18 @@ function isOfApiServer(answer: Answer): boolean {
   return !isSuccess && objectIn(answer)?.["kind"] === "Status";
 }
 
+/** What the API server says where it does not reach the pod of a service that has one. */
+const NOT_REACHED = /error trying to reach service|dial tcp|i\/o timeout|context deadline exceeded/;
+
+/** What to do where the API server answers in the controller's place; undefined where it does not. */
+export function answerHint(answer: ControllerAnswer, options: ClusterOptions): string | undefined {
+  const { controllerName: name, controllerNamespace: namespace } = options;
+  if (!isOfApiServer(answer) || answer.status < 500) return undefined;
+  return NOT_REACHED.test(wordsOf(answer))
+    ? wayHint(options)
+    : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``;
+}
+
 /** An error that names the other ways that were tried. */
 export function withFailures(error: SignetError, failures: readonly string[]): SignetError {
   const { code, message, hint, place, cause } = error;
@@ -183,7 +222,8 @@ export async function fetchFromController(
     hint:
       answer.status === 403
         ? `you need permission to "get" services/proxy of ${name} in namespace ${namespace}`
-        : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``,
+        : (answerHint(answer, options) ??
+          `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``),
   });
 }
 

@@ -18,6 +18,7 @@ import { ALGORITHM_HEADER } from "../../shared/sealing/seal.ts";
 import { DECRYPT_HINT } from "../../shared/sealing/unseal.ts";
 import { asObject, type JsonObject, objectsIn, withKind } from "../../shared/kubernetes/object.ts";
 import {
+  answerHint,
   answerWords,
   connectController,
   type Controller,
@@ -100,18 +101,15 @@ export async function rotateAtController<T extends AskedObject>(
   });
 }
 
-function failed(
-  what: string,
-  answer: ControllerAnswer,
-  { controllerName: name, controllerNamespace: namespace }: ClusterOptions,
-): SignetError {
+function failed(what: string, answer: ControllerAnswer, options: ClusterOptions): SignetError {
+  const { controllerName: name, controllerNamespace: namespace } = options;
   const { status } = answer;
   const isForNow = status === 429 || status >= 500;
   const hint =
     status === 403
       ? `you need permission to "create" services/proxy of ${name} in namespace ${namespace}`
       : isForNow
-        ? "see its log; run this again once it responds"
+        ? (answerHint(answer, options) ?? "see its log; run this again once it responds")
         : undefined;
   const words = `the controller cannot ${what}: ${answerWords(answer)}`;
   return new SignetError("network", words, hint === undefined ? {} : { hint });

@@ -7,7 +7,7 @@ import { isRecoveryFile, MAX_RECOVERY_CHARACTERS } from "../../shared/keys/recov
 import { asObject, jsonObjectIn, objectsIn } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import type { ClusterOptions } from "./clusteroptions.ts";
-import { answerWords, connectController } from "./controller.ts";
+import { answerHint, answerWords, connectController } from "./controller.ts";
 
 /** The recovery files of a key, by name. */
 export interface PublishedKey {
@@ -24,7 +24,9 @@ export async function fetchRecovery(options: ClusterOptions): Promise<PublishedK
   const answer = await controller.request("GET", "/v1/recovery");
   if (answer.status === 404) return null;
   if (answer.status !== 200) {
-    throw new SignetError("network", `cannot fetch the recovery files: ${answerWords(answer)}`);
+    const hint = answerHint(answer, options);
+    const words = `cannot fetch the recovery files: ${answerWords(answer)}`;
+    throw new SignetError("network", words, hint === undefined ? {} : { hint });
   }
   const keys = reportedKeys(answer.text);
   if (keys !== null) return keys;

@@ -24,6 +24,7 @@ import {
   daysLeft,
   findCertificate,
   warnOfCertificate,
+  certificateFromEnvironment,
 } from "../cluster/certificatesource.ts";
 import { readCertificate } from "../cluster/certificateaddress.ts";
 import { type Output, writeFiles } from "../../host/writefiles.ts";
@@ -227,7 +228,14 @@ async function runCertShow(
 function certificateOfProject(): { certificate: Certificate; source: string } | null {
   const project = findProject();
   const cluster = project === null ? null : new Certificates({}, project).clusterFor(undefined);
-  if (project === null || cluster === null) return null;
+  if (project === null) return null;
+  if (cluster === null) {
+    if (project.clusters.size < 2 || certificateFromEnvironment() !== undefined) return null;
+    // The kubeconfig's current cluster, which anything may have changed, chooses none of them.
+    throw new SignetError("usage", "signet.yaml has several clusters, and no file was named", {
+      hint: "name the file of one: `signet cert` lists them",
+    });
+  }
   const keys = clusterKeys(project, cluster);
   return { certificate: currentCertificate(keys), source: keys.file };
 }

@@ -20,7 +20,14 @@ import {
   serverFieldsRemoved,
   withKind,
 } from "../../shared/kubernetes/object.ts";
-import { answerWords, connectController, type Controller } from "../cluster/controller.ts";
+import {
+  answerHint,
+  answerWords,
+  connectController,
+  type Controller,
+  type ControllerAnswer,
+} from "../cluster/controller.ts";
+import type { ClusterOptions } from "../cluster/clusteroptions.ts";
 import {
   algorithmHeaders,
   isSealedIn,
@@ -72,7 +79,8 @@ const PATIENCE: Patience = { tooOften: 20, away: 1 };
 export async function runValidate(flags: Flags): Promise<void> {
   const { name, text } = await readInput(flags);
   const found = sealedIn(text, name);
-  const controller = await connectController(clusterOptions(flags));
+  const options = clusterOptions(flags);
+  const controller = await connectController(options);
   const errors: SignetError[] = [];
   for (const { object, sealed } of found) {
     const answer = await postPatiently(controller, "/v1/verify", object, PATIENCE);
@@ -84,7 +92,7 @@ export async function runValidate(flags: Flags): Promise<void> {
         }),
       );
     } else if (answer.status !== 200) {
-      throw new SignetError("network", `cannot validate sealed secret: ${answerWords(answer)}`);
+      throw failed("cannot validate sealed secret", answer, options);
     }
   }
   throwAll(errors);
@@ -100,10 +108,11 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
   const format = formatOf(flags);
   const found = sealedIn(input.text, input.name);
   const converts = flags.has("format") && found.some(({ document }) => document.format !== format);
-  const controller = await connectController(clusterOptions(flags));
+  const options = clusterOptions(flags);
+  const controller = await connectController(options);
   const algorithm = algorithmOf(flags);
   const renewed: SealedSecret[] = [];
-  for (const each of found) renewed.push(await reEncrypt(controller, each, algorithm));
+  for (const each of found) renewed.push(await reEncrypt(controller, options, each, algorithm));
   if (!inPlace) {
     await deliver(formatObjects(renewed.map(declared), format), flags);
     return;
@@ -118,6 +127,7 @@ export async function runReEncrypt(flags: Flags): Promise<void> {
 /** Without `algorithm`, each value keeps its own. */
 async function reEncrypt(
   controller: Controller,
+  options: ClusterOptions,
   found: Found,
   algorithm: string | undefined,
 ): Promise<SealedSecret> {
@@ -126,12 +136,18 @@ async function reEncrypt(
   const answer = await postPatiently(controller, "/v1/rotate", object, PATIENCE, headers);
   if (answer.status === 409) throw new SignetError("decrypt-failed", "unable to rotate secret");
   if (answer.status !== 200) {
-    throw new SignetError("network", `cannot re-encrypt secret: ${answerWords(answer)}`, { place });
+    throw failed("cannot re-encrypt secret", answer, options).at(place);
   }
   const renewed = locate(place, () => parseAnswer(answer.text));
   const taken = withValuesOf(sealed, renewed);
   if (taken === null || !isSealedIn(taken, algorithm)) throw unusable().at(place);
   return taken;
+}
+
+function failed(what: string, answer: ControllerAnswer, options: ClusterOptions): SignetError {
+  const hint = answerHint(answer, options);
+  const words = `${what}: ${answerWords(answer)}`;
+  return new SignetError("network", words, hint === undefined ? {} : { hint });
 }
 
 function parseAnswer(text: string): SealedSecret {

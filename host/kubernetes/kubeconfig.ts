@@ -95,7 +95,7 @@ function choose(
 ): Chosen {
   const contextName = named ?? config.currentContext;
   const context = config.contexts.get(contextName);
-  if (context === undefined && named !== undefined) throw unknownContext(named);
+  if (context === undefined && named !== undefined) throw unknownContext(config, named);
   const clusterName = overrides?.cluster ?? context?.entry.cluster ?? "";
   const userName = overrides?.user ?? context?.entry.user ?? "";
   const cluster = config.clusters.get(clusterName);

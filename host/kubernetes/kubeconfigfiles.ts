@@ -135,15 +135,23 @@ export function namesCluster(explicit: string | undefined): boolean {
 export function currentContext(
   options: Pick<KubeconfigOptions, "kubeconfig" | "context">,
 ): { readonly namespace: string; readonly name: string } | null {
-  const { contexts, currentContext: current } = mergedKubeconfig(options.kubeconfig);
+  const config = mergedKubeconfig(options.kubeconfig);
+  const { contexts, currentContext: current } = config;
   const name = options.context ?? current;
   const context = contexts.get(name);
-  if (context === undefined && options.context !== undefined) throw unknownContext(name);
+  if (context === undefined && options.context !== undefined) throw unknownContext(config, name);
   return context === undefined ? null : { namespace: context.entry.namespace, name };
 }
 
 /** The error for a context that a person named. */
-export function unknownContext(name: string): SignetError {
+export function unknownContext(
+  { contexts, clusters }: Pick<Kubeconfig, "contexts" | "clusters">,
+  name: string,
+): SignetError {
+  if (contexts.size + clusters.size === 0) {
+    const words = `the kubeconfig is missing or empty, so there is no context ${JSON.stringify(name)}`;
+    return new SignetError("usage", words, { hint: "choose a cluster with --kubeconfig FILE" });
+  }
   return new SignetError("usage", `the kubeconfig has no context ${JSON.stringify(name)}`, {
     hint: "see `kubectl config get-contexts`",
   });

@@ -35,6 +35,9 @@ const CORE = "tag:yaml.org,2002:";
 
 const TAG = /^!(?:!?[\w.:/-]+|<tag:yaml\.org,2002:\w+>)?$/;
 const ANCHOR = /^[0-9A-Za-z_-]+$/;
+/** Mostly a placeholder such as `{{ name }}` that was never filled in. */
+const KEY_IS_NO_TEXT =
+  "a key that is a list or a mapping; text that begins with { or [ must be in quotes";
 
 interface Composer extends Source {
   readonly events: readonly Event[];
@@ -332,7 +335,7 @@ function composeEntries(c: Composer, depth: number, flow: boolean): Entry[] {
     const event = c.events[c.next];
     const written = compose(c, depth + 1, flow);
     const keyNode = written.type === "alias" ? written.target : written;
-    if (keyNode.type !== "scalar") c.fail("a key that is a list or a mapping", written.start);
+    if (keyNode.type !== "scalar") c.fail(KEY_IS_NO_TEXT, written.start);
     const start = keyStart(c, event, written);
     if (!flow && entries.length + Number(merged) > 0) refuseKeyInLine(c, start);
     refuseKeyThatGoDoesNotFind(c, start, written, flow);

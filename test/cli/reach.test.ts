@@ -5,7 +5,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Finished, runToEnd } from "../cluster/program.ts";
 import { type Forwarder, forwardAt } from "./forwarder.ts";
 import { kubeconfig } from "./recorder.ts";
@@ -16,8 +16,8 @@ const SERVICE = `${CORE}/services/sealed-secrets-controller`;
 const CONFIG_MAP = `${CORE}/configmaps/sealed-secrets-controller-certificates`;
 const PROXY = `${CORE}/services/http:sealed-secrets-controller:http/proxy`;
 
-/** What is answered: an object, or the status with which the server refuses. */
-let answers: Record<string, object | number>;
+/** What is answered: an object, the status with which the server refuses, or whatever a function does. */
+let answers: Record<string, object | number | RequestListener>;
 let asked: string[];
 let server: Server;
 let controller: Server;
@@ -66,7 +66,8 @@ beforeEach(async () => {
     const path = (request.url ?? "").split("?")[0] ?? "";
     asked.push(path);
     const answer = answers[path] ?? 404;
-    if (typeof answer === "number") response.writeHead(answer).end(refused(answer, path));
+    if (typeof answer === "function") (answer as RequestListener)(request, response);
+    else if (typeof answer === "number") response.writeHead(answer).end(refused(answer, path));
     else response.end(JSON.stringify(answer));
   });
   forwarder = forwardAt(server, () => ({ host: "127.0.0.1", port }));
@@ -146,6 +147,79 @@ it("a controller that the pod's port does not lead to is named with what the kub
   expect(stderr).toContain(
     "502 no keys (service proxy); port-forward: pod signet-0: error forwarding",
   );
+});
+
+const says =
+  (code: number, message: string): RequestListener =>
+  (_, response) => {
+    const body = { kind: "Status", status: "Failure", message, code };
+    response.writeHead(code).end(JSON.stringify(body));
+  };
+
+describe("a pod that the API server does not reach, and no right to a port-forward", () => {
+  const WAY =
+    "signet: hint: a firewall or NetworkPolicy may keep the API server from the controller's pod: allow its port; " +
+    'or get permission to "list" pods and "create" pods/portforward in namespace kube-system; is the pod ready? ' +
+    "see `kubectl -n kube-system get endpoints sealed-secrets-controller`";
+
+  it.each([
+    [503, "error trying to reach service: dial tcp 10.1.2.3:8080: i/o timeout"],
+    [503, "error trying to reach service: dial tcp 10.1.2.3:8080: connect: connection refused"],
+    [503, "error trying to reach service: context deadline exceeded"],
+    [504, "error trying to reach service: dial tcp 10.1.2.3:8080: connect: no route to host"],
+  ])("is told from one that is not there: %i %s", async (status, message) => {
+    answers[`${CORE}/pods`] = 403;
+    for (const route of ["cert.pem", "keys"]) {
+      answers[`${PROXY}/v1/${route}`] = says(status, message);
+    }
+    for (const args of [["cert", "fetch"], ["keys"]]) {
+      const { status: exit, stderr } = await signet(...args);
+      expect([exit, stderr]).toEqual([1, expect.stringContaining(`${status} ${message}`)]);
+      expect(stderr).toContain(WAY);
+      expect(stderr).not.toContain("--context");
+    }
+  });
+
+  it("is named where the API server only waits, and not the API server", async () => {
+    answers[`${CORE}/pods`] = 403;
+    answers[`${PROXY}/v1/keys`] = () => undefined;
+    const { status, stderr } = await signet("keys", "--request-timeout", "1s");
+    expect(status).toBe(1);
+    expect(stderr).toMatch(
+      /^signet: error: the API server at http:\S+ did not reach the controller kube-system\/sealed-secrets-controller within 1 s \(service proxy\); port-forward: 403 no pods$/m,
+    );
+    expect(stderr).toContain(WAY);
+    expect(stderr).not.toContain("--context");
+  });
+
+  it("is told by kubeseal, whatever it asks for", async () => {
+    answers[`${CORE}/pods`] = 403;
+    const message = "error trying to reach service: dial tcp 10.1.2.3:8080: i/o timeout";
+    for (const route of ["verify", "rotate"]) {
+      answers[`${PROXY}/v1/${route}`] = says(503, message);
+    }
+    const stdin = JSON.stringify({
+      apiVersion: "bitnami.com/v1alpha1",
+      kind: "SealedSecret",
+      metadata: { name: "a", namespace: "b" },
+      spec: { encryptedData: { c: "AgB=" } },
+    });
+    for (const flag of ["--validate", "--re-encrypt"]) {
+      const command = [process.execPath, resolve("dist/kubeseal.cjs"), flag];
+      const env = { KUBECONFIG: join(folder, "config") };
+      const { status, stderr } = await runToEnd(command, { stdin, env });
+      expect([status, stderr]).toEqual([1, expect.stringContaining(message)]);
+      expect(stderr).toContain("hint: a firewall or NetworkPolicy may keep the API server from");
+    }
+  });
+
+  it("is no question of the way where no pod is ready", async () => {
+    answers[`${CORE}/pods`] = 403;
+    answers[`${PROXY}/v1/keys`] = says(503, 'no endpoints available for service "a"');
+    const { stderr } = await signet("keys");
+    expect(stderr).toContain("signet: hint: is the controller's pod running? see `kubectl -n");
+    expect(stderr).not.toContain("firewall");
+  });
 });
 
 it("what the controller itself refuses is not asked for by another way", async () => {

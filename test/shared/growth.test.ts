@@ -155,6 +155,13 @@ const READERS: readonly (readonly [string, string, string, (text: string) => unk
     findPlaintext,
   ],
   ["plaintext of ytt", `#@ a\n${SECRET}#@ `, '"b"\n', findPlaintext],
+  ["plaintext of Terraform", 'resource "kubernetes_secret" "a" {\n  data = {\n', "", findPlaintext],
+  [
+    "plaintext of an item of Terraform",
+    'resource "kubernetes_secret" "a" { data = { a = ',
+    "\n",
+    findPlaintext,
+  ],
   ["plaintext of variables", "kind: Secret\nstringData:\n  a: |\n    x", "${A:-", findPlaintext],
   ["plaintext of literals", "kind: Secret\nstringData:\n  a: |\n    {{ a }}", "\n", findPlaintext],
   ["a JSON manifest", '{"a": "', '"}', parseManifests],
@@ -213,6 +220,7 @@ describe("time grows with the length of", () => {
 const OWN_SCANNERS = READERS.filter(([name]) =>
   [
     "plaintext of a chart",
+    "plaintext of Terraform",
     "plaintext that cannot be parsed",
     "an edit",
     "a text with conflict marks",

@@ -110,13 +110,15 @@ export const OF_TEMPLATES: readonly string[] = [
   ...["{% if %}\n", "#@ if\n", 'a: #@ "a"\n', "a: #@ ", "a: #@ base64.encode(", "a or ", ".a "],
   ...["${a:", "${A:-", "${a.b:c", "$(echo ", '$(echo "', '? "a', "|| 'a", 'base64encode("'],
   ...["<<EOF\n", "<<EOF\nEOF\n", "-----BEGIN ", "((a", "((a))", "data:;base64,", "U2VjcmV0"],
+  ...['resource "a" "b" {\n', "locals {\n", "a = {\n", "jsonencode({a=", "merge({", "/*", '"${'],
+  ...['${"', "[for ", "a = ", "# a\n", "*/"],
   ...["default 'a' ", 'getenv "A" ', "ref+a://b", "__A", "@A", "#{a", "@timoni(", "your-", "://a@"],
 ];
 
 /** Fragments of which each is tried together with each other one. */
 export const PAIRED: readonly string[] = [
   ...["\n", " ", "a", "\\", '"', "{{", "}}", "[", "- ", "? ", "a: ", "|\n"],
-  ...["kind: Secret\n", "data:\n"],
+  ...["kind: Secret\n", "data:\n", "= {", "<<A\n"],
 ];
 
 /** The processor time that a function takes, in milliseconds. */
