@@ -22,7 +22,7 @@ const FLAGS = [`--deliver-from=${HOME}`];
 const CALLS_AT_ONCE = 16;
 const TIMEOUT_MS = 1_800_000;
 /** A controller that reconciled nothing for this long has nothing to do. */
-const IDLE_MS = 3_000;
+const IDLE_MS = 10_000;
 /** Seldom: a look at the metrics counts all deliveries. */
 const POLL_MS = 500;
 /** What a namespace takes among many, compared with few. */
