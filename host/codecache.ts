@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { isOpenToOthers, isOwnUser, ON_WINDOWS } from "./platform.ts";
 
 /** Compiled code of several versions of Signet and of Node; the oldest goes. */
 const MAX_FILES = 8;
@@ -41,8 +42,8 @@ export function codeCache(
   source: string,
   env: NodeJS.ProcessEnv,
 ): CodeCache | null {
-  const user = process.getuid?.();
-  if (user === undefined || env["NODE_DISABLE_COMPILE_CACHE"]) return null;
+  // On Windows, a mode does not show who may write.
+  if (ON_WINDOWS || env["NODE_DISABLE_COMPILE_CACHE"]) return null;
   const { XDG_CACHE_HOME: given = "" } = env;
   const folder = join(
     given.startsWith("/") ? given : join(homedir(), ".cache"),
@@ -50,11 +51,11 @@ export function codeCache(
   );
   const file = join(folder, `${command}-${source}-${process.arch}-${process.versions.v8}`);
   return {
-    read: () => attempt(() => readOwn(folder, file, user)),
+    read: () => attempt(() => readOwn(folder, file)),
     write: (code) => {
       attempt(() => {
         mkdirSync(folder, { recursive: true, mode: 0o700 });
-        if (!isOwn(lstatSync(folder), user)) return;
+        if (!isOwn(lstatSync(folder))) return;
         const partial = `${file}.${process.pid}`;
         writeFileSync(partial, code, { mode: 0o600, flag: "wx" });
         renameSync(partial, file);
@@ -72,19 +73,19 @@ function attempt<T>(action: () => T): T | undefined {
   }
 }
 
-function readOwn(folder: string, file: string, user: number): Buffer | undefined {
-  if (!isOwn(lstatSync(folder), user)) return undefined;
+function readOwn(folder: string, file: string): Buffer | undefined {
+  if (!isOwn(lstatSync(folder))) return undefined;
   const handle = openSync(file, WITHOUT_LINKS);
   try {
     const stat = fstatSync(handle);
-    return stat.isFile() && isOwn(stat, user) ? readFileSync(handle) : undefined;
+    return stat.isFile() && isOwn(stat) ? readFileSync(handle) : undefined;
   } finally {
     closeSync(handle);
   }
 }
 
-function isOwn({ uid, mode }: { uid: number; mode: number }, user: number): boolean {
-  return uid === user && (mode & OTHERS_MAY_WRITE) === 0;
+function isOwn({ uid, mode }: { readonly uid: number; readonly mode: number }): boolean {
+  return isOwnUser(uid) && !isOpenToOthers(mode, OTHERS_MAY_WRITE);
 }
 
 function removeOldest(folder: string): void {
