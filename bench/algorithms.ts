@@ -135,7 +135,7 @@ async function benchSealing(bench: Bench, pair: SealingKeyPair): Promise<Part> {
   for (const node of bench.nodes) {
     for (const algorithm of ALGORITHMS) {
       const output = join(place, `${node.version}-${algorithm}`);
-      const signet = [node.path, join(bench.programs, "signet.cjs"), "seal"];
+      const signet = [node.path, join(node.programs, "signet.cjs"), "seal"];
       const how = ["--algorithm", algorithm, "--cert", certificate];
       const command = [...signet, ...how, folder, "-w", output];
       const { measure, check } = sealingInto(output, command);
@@ -175,7 +175,7 @@ async function benchControllers(
         program: nameOf(node, algorithm),
         restart: null,
         timeoutMs: TIMEOUT_MS,
-        start: () => startOurs(plane, node, bench.programs, []),
+        start: () => startOurs(plane, node, []),
       };
       bench.say(`${contender.program}: ${count} SealedSecrets`);
       const outcome = await contest(plane, contender, count, sealing);

@@ -72,14 +72,14 @@ export async function benchAttack(bench: Bench): Promise<PartReport> {
   });
 }
 
-function listContenders({ nodes, programs }: Bench): Contender[] {
+function listContenders({ nodes }: Bench): Contender[] {
   const host = requireBed("the attack");
   const ours = nodes.map((node): Contender => ({
     program: node.label,
     ports: async () => ({ http: await freePort(host), health: await freePort(host) }),
     start: (plane, { http, health }) => {
       const flags = [`--listen-health-addr=${host}:${health}`];
-      return startOurs(plane, node, programs, flags, { port: http });
+      return startOurs(plane, node, flags, { port: http });
     },
   }));
   const original: Contender = {

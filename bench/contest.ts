@@ -17,7 +17,7 @@ import {
 } from "../test/cluster/program.ts";
 import { ensureNamespace, type RunningController, signetManifest } from "../test/cluster/signet.ts";
 import { benchSecret } from "./measure.ts";
-import type { NodeProgram } from "./nodes.ts";
+import type { Runner } from "./nodes.ts";
 import { mostMemoryMb, sinceBoot, startOf } from "./procfs.ts";
 
 export type Running = Pick<RunningController, "pid" | "metricsUrl" | "stop" | "logs" | "kill">;
@@ -280,11 +280,10 @@ export async function clean(plane: ControlPlane, namespace: string): Promise<voi
 /** The heap that Node takes by itself under the chart's limit of 512 MiB, which a bench has not. */
 const HEAP = "--max-old-space-size=259";
 
-/** Starts our controller with `node`, as the chart runs it. */
+/** Starts our controller as the chart runs it. */
 export async function startOurs(
   plane: ControlPlane,
-  node: NodeProgram,
-  programs: string,
+  { path, programs }: Runner,
   flags: readonly string[],
   { namespace = NAMESPACE, port: wanted }: { namespace?: string; port?: number } = {},
 ): Promise<Running & { readonly port: number }> {
@@ -296,7 +295,7 @@ export async function startOurs(
   const metricsPort = await freePort(host);
   const running = startProgram(
     [
-      ...[node.path, HEAP, join(programs, "signet-controller.mjs")],
+      ...[path, HEAP, join(programs, "signet-controller.mjs")],
       `--kubeconfig=${await plane.kubeconfig({ token, namespace })}`,
       ...[`--listen-addr=${host}:${port}`, `--listen-metrics-addr=${host}:${metricsPort}`],
       ...flags,

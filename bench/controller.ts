@@ -57,13 +57,13 @@ export async function benchController(bench: Bench): Promise<PartReport> {
   });
 }
 
-function listContenders({ nodes, programs }: Bench, plane: ControlPlane): Contender[] {
+function listContenders({ nodes }: Bench, plane: ControlPlane): Contender[] {
   const ours = nodes.flatMap((node) =>
     [[], UNLIMITED].map((flags): Contender => ({
       program: signetName(node.label, flags === UNLIMITED),
       restart: "tells",
       timeoutMs: 300_000,
-      start: () => startOurs(plane, node, programs, flags),
+      start: () => startOurs(plane, node, flags),
     })),
   );
   const original: Contender = {

@@ -10,7 +10,7 @@ import { inLanes } from "../test/cluster/lanes.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
 import { readMetrics, type Running, startOurs } from "./contest.ts";
 import { type Bench, benchSecret } from "./measure.ts";
-import type { NodeProgram } from "./nodes.ts";
+import type { Runner } from "./nodes.ts";
 import { onBenchPlane } from "./plane.ts";
 import { cpuSeconds, mostMemoryMb } from "./procfs.ts";
 import { type Check, type Figure, formatNumber, type PartReport } from "./report.ts";
@@ -85,7 +85,7 @@ interface Size {
 async function measure(
   plane: ControlPlane,
   bench: Bench,
-  node: NodeProgram,
+  node: Runner,
   { namespaces, sources, certificate }: Size,
 ): Promise<Outcome> {
   await ensureNamespace(plane, HOME);
@@ -98,7 +98,7 @@ async function measure(
     await version(sources, certificate),
   ];
   const delivered = await watchDelivered(plane);
-  let running: Running = await startOurs(plane, node, bench.programs, FLAGS);
+  let running: Running = await startOurs(plane, node, FLAGS);
   const steps: Step[] = [];
   /** `work` resolves to when all was done, once the controller has nothing left to do. */
   const step = async (
@@ -135,7 +135,7 @@ async function measure(
     const memoryMb = await mostMemoryMb(running.pid);
     await running.stop();
     await step("in sync after a restart", true, async () => {
-      running = await startOurs(plane, node, bench.programs, FLAGS);
+      running = await startOurs(plane, node, FLAGS);
       return untilIdle(running);
     });
     const restartedMb = await mostMemoryMb(running.pid);

@@ -55,7 +55,7 @@ export async function benchDrift(bench: Bench): Promise<PartReport> {
       await clean(plane, namespace);
     };
     for (const node of bench.nodes) {
-      await measure(node.label, () => startOurs(plane, node, bench.programs, []), true);
+      await measure(node.label, () => startOurs(plane, node, []), true);
     }
     const flags = ["--kubeclient-qps=-1"];
     await measure(ORIGINAL, () => startOriginal(plane, { flags }), false);

@@ -6,7 +6,7 @@ import { once, on } from "node:events";
 import { createSealingKey, type SealingKeyPair } from "../shared/keys/keypair.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import { cleanEnvironment } from "../test/cluster/program.ts";
-import type { NodeProgram } from "./nodes.ts";
+import type { Runner } from "./nodes.ts";
 import type { Figure } from "./report.ts";
 
 /** The settings that every part receives. */
@@ -19,10 +19,8 @@ export interface Bench {
   readonly count: number | undefined;
   /** Whether the part `scale` leaves the original out, which takes long with many. */
   readonly oursOnly: boolean;
-  /** The Node versions to run our programs with; each is compared with the Go original. */
-  readonly nodes: readonly NodeProgram[];
-  /** A copy of dist/ from the start of the run, so that a build during the run has no effect. */
-  readonly programs: string;
+  /** The Nodes to run our programs with, and the programs; each is compared with the Go original. */
+  readonly nodes: readonly Runner[];
   /** Temporary folder of this run. */
   readonly scratch: string;
   /** Prints progress, not results. */

@@ -13,6 +13,12 @@ export interface NodeProgram {
   readonly label: string;
 }
 
+/** A Node, and one build of our programs to run with it. */
+export interface Runner extends NodeProgram {
+  /** A copy of dist/ of a commit. */
+  readonly programs: string;
+}
+
 /** The Node versions that the targets apply to. */
 export const DEFAULT_NODES = ["20", "24"];
 

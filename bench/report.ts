@@ -90,6 +90,27 @@ export function formatNumber(value: number): string {
   return value.toFixed(digits);
 }
 
+/** The figures of programs whose label ends in `, NAME`, held against those without that ending. */
+export function comparedWith(name: string, figures: readonly Figure[]): Table[] {
+  const ending = `, ${name}`;
+  const rows = figures.flatMap(({ task, program, samples }) => {
+    const others = figures.find((other) => {
+      return other.task === task && other.program === program + ending;
+    });
+    if (others === undefined) return [];
+    const [ours, theirs] = [summarize(samples), summarize(others.samples)];
+    // Where all samples of one are below all of the other, chance is not the reason.
+    const isApart = ours.max < theirs.min || theirs.max < ours.min;
+    const isSure = isApart && Math.min(samples.length, others.samples.length) >= MIN_SAMPLES;
+    const times = formatNumber(ours.median / theirs.median);
+    return [[task, program, times, isSure ? "" : "within the noise"]];
+  });
+  return rows.length === 0 ? [] : [{ head: ["task", "program", `times ${name}`, ""], rows }];
+}
+
+/** With fewer samples of each, any two programs are often apart by chance. */
+const MIN_SAMPLES = 5;
+
 /** Formats one part as Markdown that is also readable in a terminal. */
 export function formatPart({ title, figures, checks, tables = [], notes }: PartReport): string {
   const figureRows = figures.map(({ task, program, unit, samples }) => {

@@ -61,8 +61,8 @@ async function benchLook(
 ): Promise<{ figures: Figure[]; checks: Check[] }> {
   const task = `signet ${shown}`;
   bench.say(task);
-  const subjects = bench.nodes.map(({ path, label }): Subject => {
-    const command = [path, join(bench.programs, "signet.cjs"), ...args];
+  const subjects = bench.nodes.map(({ path, programs, label }): Subject => {
+    const command = [path, join(programs, "signet.cjs"), ...args];
     return { program: label, measure: () => wallMs(command, undefined, { cwd: folder, status }) };
   });
   const samples = await alternate(subjects, bench.quick ? 3 : 7);

@@ -33,7 +33,7 @@ import {
   toFigures,
   wallMs,
 } from "./measure.ts";
-import type { NodeProgram } from "./nodes.ts";
+import type { Runner } from "./nodes.ts";
 import { type Check, type Figure, formatNumber, median, ratioCheck } from "./report.ts";
 
 const OFFLINE = "signet reseal --recovery-key";
@@ -198,12 +198,12 @@ async function benchOffline(setting: Setting): Promise<Omit<Told, "notes">> {
 
 /** Re-seals all stale values in the tree and returns the seconds that it takes. */
 async function resealed(
-  { bench, checkout, tree }: Setting,
-  { path }: NodeProgram,
+  { checkout, tree }: Setting,
+  { path, programs }: Runner,
   args: readonly string[],
 ): Promise<number> {
   restore(tree);
-  const command = [path, join(bench.programs, "signet.cjs"), "reseal", ...args];
+  const command = [path, join(programs, "signet.cjs"), "reseal", ...args];
   const tookMs = await wallMs(command, undefined, { cwd: tree });
   await checkResealed(checkout, tree);
   return tookMs / 1000;
@@ -261,23 +261,19 @@ async function addKeys(
 }
 
 /** Measures `signet` with our controllers, one for each cluster. */
-async function withOurs(
-  setting: Setting,
-  plane: ControlPlane,
-  node: NodeProgram,
-): Promise<Figure[]> {
+async function withOurs(setting: Setting, plane: ControlPlane, node: Runner): Promise<Figure[]> {
   const { bench, checkout, tree, rounds } = setting;
   const { label: program } = node;
   bench.say(`${ONLINE}, ${program}`);
   const stops: (() => Promise<unknown>)[] = [];
   try {
     for (const { name: namespace } of checkout.clusters) {
-      const running = await startOurs(plane, node, bench.programs, [], { namespace });
+      const running = await startOurs(plane, node, [], { namespace });
       stops.push(running.stop);
       await exposeController(plane, { service: SERVICE, namespace, port: running.port });
     }
     const kubeconfig = ["--kubeconfig", await plane.kubeconfig()];
-    const verify = [node.path, join(bench.programs, "signet.cjs"), "verify", "--live"];
+    const verify = [node.path, join(node.programs, "signet.cjs"), "verify", "--live"];
     const seconds: Subject[] = [
       {
         program: ONLINE,

@@ -1,7 +1,7 @@
 // `npm run bench`: chooses the parts and Node versions, enters the test bed if a part needs a
 // cluster, and sets the exit status.
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,9 +17,10 @@ import { benchDeliveries } from "./deliveries.ts";
 import { benchDrift } from "./drift.ts";
 import { benchKeyring } from "./keyring.ts";
 import type { Bench } from "./measure.ts";
-import { DEFAULT_NODES, obtainNode } from "./nodes.ts";
+import { DEFAULT_NODES, obtainNode, type Runner } from "./nodes.ts";
 import { runOpener } from "./opener.ts";
-import { formatPart, type PartReport } from "./report.ts";
+import { buildOther, type OtherBuild } from "./otherbuild.ts";
+import { comparedWith, formatPart, type PartReport } from "./report.ts";
 import { benchRepository } from "./repository.ts";
 import { benchScale } from "./scale.ts";
 import { benchScanners, SCANNER_PARTS } from "./scanners.ts";
@@ -54,6 +55,7 @@ and signet scan and other scanners: scanners. Without a part, run all of them. R
   --count N           how many SealedSecrets scale and algorithms have (default: 10000, less with --quick)
   --ours              scale without the original, which takes ten times as long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
+  --compare REF       measure the programs of this commit too, side by side with those of now
   --strict            exit with 1 if a target is missed or was not measured
   --help              print this
 `;
@@ -73,6 +75,7 @@ interface Wishes {
   readonly minutes: number | undefined;
   readonly count: number | undefined;
   readonly oursOnly: boolean;
+  readonly compare: string | undefined;
   readonly strict: boolean;
 }
 
@@ -86,6 +89,7 @@ function readArguments(args: string[]): Wishes | null {
       minutes: { type: "string" },
       count: { type: "string" },
       ours: { type: "boolean", default: false },
+      compare: { type: "string" },
       strict: { type: "boolean", default: false },
       node: { type: "string", multiple: true, default: DEFAULT_NODES },
       help: { type: "boolean", default: false },
@@ -103,6 +107,7 @@ function readArguments(args: string[]): Wishes | null {
     minutes: readNumber("--minutes", values.minutes),
     count: readNumber("--count", values.count),
     oursOnly: values.ours,
+    compare: values.compare,
     strict: values.strict,
   };
 }
@@ -151,8 +156,27 @@ function removedAtExit(): string {
 function copyPrograms(scratch: string): string {
   const programs = join(scratch, "dist");
   cpSync(resolve(process.cwd(), "dist"), programs, { recursive: true });
-  writeFileSync(join(scratch, "package.json"), '{ "type": "module" }\n');
   return programs;
+}
+
+/** Every wanted Node with the programs of now, and with those to compare. */
+async function runnersOf(nodes: readonly string[], scratch: string): Promise<Runner[]> {
+  const programs = copyPrograms(scratch);
+  const found = await Promise.all(nodes.map((wanted) => obtainNode(wanted, say)));
+  const other = otherBuild();
+  return found.flatMap((node) => [
+    { ...node, programs },
+    ...(other === null
+      ? []
+      : [{ ...node, label: `${node.label}, ${other.name}`, programs: other.programs }]),
+  ]);
+}
+
+/** How the build to compare reaches the process in the test bed, which has no network. */
+const OTHER_VARIABLE = "KUBE_SIGNET_BENCH_OTHER";
+
+function otherBuild(): OtherBuild | null {
+  return JSON.parse(process.env[OTHER_VARIABLE] ?? "null") as OtherBuild | null;
 }
 
 /** The programs that tests need too, and those that only a part of the bench needs. */
@@ -174,19 +198,27 @@ function describeRun({ nodes, quick }: Bench): string {
   return `${facts.join("; ")}.\n`;
 }
 
-async function runHere({ parts, nodes, strict, ...settings }: Wishes): Promise<number> {
+async function runHere({
+  parts,
+  nodes,
+  strict,
+  compare: _made,
+  ...settings
+}: Wishes): Promise<number> {
   const scratch = removedAtExit();
   const bench: Bench = {
     ...settings,
-    nodes: await Promise.all(nodes.map((wanted) => obtainNode(wanted, say))),
-    programs: copyPrograms(scratch),
+    nodes: await runnersOf(nodes, scratch),
     scratch,
     say,
   };
   process.stdout.write(`${describeRun(bench)}\n`);
   const reports: PartReport[] = [];
   for (const part of parts) {
-    const report = await PARTS[part](bench);
+    const measured = await PARTS[part](bench);
+    const other = otherBuild();
+    const compared = other === null ? [] : comparedWith(other.name, measured.figures);
+    const report = { ...measured, tables: [...(measured.tables ?? []), ...compared] };
     reports.push(report);
     process.stdout.write(`${formatPart(report)}\n`);
   }
@@ -224,6 +256,10 @@ async function main(args: string[]): Promise<number> {
     process.env[PARTS_VARIABLE] ??= JSON.stringify(await obtainPrograms(wishes.parts));
     // Download first, because the network is not reachable inside the namespaces.
     for (const wanted of wishes.nodes) await obtainNode(wanted, say);
+    if (wishes.compare !== undefined) {
+      say(`building the programs of ${wishes.compare}`);
+      process.env[OTHER_VARIABLE] = JSON.stringify(buildOther(wishes.compare, removedAtExit()));
+    }
     if (wishes.parts.every((part) => BARE.includes(part))) return await runHere(wishes);
     // `ip` is in these folders, which are not on every ordinary user's PATH.
     const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;

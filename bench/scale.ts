@@ -36,7 +36,7 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
       program: node.label,
       restart: "tells",
       timeoutMs: TIMEOUT_MS,
-      start: () => startOurs(plane, node, bench.programs, []),
+      start: () => startOurs(plane, node, []),
     }));
     if (!bench.oursOnly) {
       contenders.push({

@@ -54,10 +54,11 @@ export async function benchScanners(bench: Bench): Promise<PartReport> {
   };
 }
 
-function scannersOf({ nodes, programs }: Bench): Scanner[] {
+function scannersOf({ nodes: [first] }: Bench): Scanner[] {
   const signet = (args: readonly string[], root: string): Hit[] => {
-    const node = nodes[0]?.path ?? process.execPath;
-    return signetHits(run([node, join(programs, "signet.cjs"), "scan", "--json", ...args], root));
+    if (first === undefined) throw new Error("no Node to run signet with");
+    const command = [first.path, join(first.programs, "signet.cjs"), "scan", "--json", ...args];
+    return signetHits(run(command, root));
   };
   return [
     { name: "signet scan", isOurs: true, scan: ({ root }) => signet([], root) },

@@ -72,12 +72,11 @@ async function benchOne(
 ): Promise<Part> {
   const task = "seal one file";
   bench.say(task);
-  const signet = join(bench.programs, "signet.cjs");
   const kubeseal = [partPath("kubeseal"), "--cert", certificate];
   await checkSealed(captured(kubeseal, readFileSync(file, "utf8")), keyring);
   const subjects: Subject[] = [{ program: KUBESEAL, measure: () => wallMs(kubeseal, file) }];
-  for (const { path, label } of bench.nodes) {
-    const command = [path, signet, "seal", "--cert", certificate, file];
+  for (const { path, programs, label } of bench.nodes) {
+    const command = [path, join(programs, "signet.cjs"), "seal", "--cert", certificate, file];
     await checkSealed(captured(command), keyring);
     subjects.push({ program: `signet, ${label}`, measure: () => wallMs(command) });
     subjects.push({ program: `${label} alone`, measure: () => wallMs([path, "-e", "0"]) });
@@ -114,8 +113,8 @@ async function benchFolder(
       measure: sealingInto(output, ["sh", "-c", KUBESEAL_LOOP, ...args]).measure,
     },
   ];
-  for (const { path, label } of bench.nodes) {
-    const signet = join(bench.programs, "signet.cjs");
+  for (const { path, programs, label } of bench.nodes) {
+    const signet = join(programs, "signet.cjs");
     const command = [path, signet, "seal", "--cert", certificate, folder, "-w", output];
     const { measure, check } = sealingInto(output, command);
     await measure();

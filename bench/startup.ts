@@ -41,11 +41,13 @@ async function benchTask(
   input: string,
 ): Promise<{ figures: Figure[]; checks: Check[] }> {
   bench.say(task);
-  const ours = join(bench.programs, "kubeseal.cjs");
   const subjects: Subject[] = [
     { program: ORIGINAL, measure: () => wallMs([partPath("kubeseal"), ...args], input) },
-    ...bench.nodes.flatMap(({ path, label }) => [
-      { program: `ours, ${label}`, measure: () => wallMs([path, ours, ...args], input) },
+    ...bench.nodes.flatMap(({ path, programs, label }) => [
+      {
+        program: `ours, ${label}`,
+        measure: () => wallMs([path, join(programs, "kubeseal.cjs"), ...args], input),
+      },
       { program: `${label} alone`, measure: () => wallMs([path, "-e", "0"], input) },
     ]),
   ];
