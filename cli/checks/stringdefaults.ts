@@ -12,6 +12,10 @@ const EXPRESSION = /\$\{([^{}]*)\}/g;
 /** A text that an expression of Terraform or Garden encodes, falls back to, or chooses. */
 const CHOSEN =
   /(?:\b(?:base64encode|sensitive|nonsensitive|coalesce|try)\([^"'()]{0,200}|\s[?:] *|\|\| *)(?:"([^"$%]+)"|'([^'$%]+)')/;
+/** Of ERB, on one line. */
+const RUBY = /<%=((?:(?!%>).){0,300})%>/g;
+/** What Ruby falls back to. */
+const RUBY_FALLBACK = /(?:\bfetch\( *["'][^"']{0,100}["'] *, *|\|\| *)(?:"([^"#]+)"|'([^']+)')/;
 const COMMAND = /\$\(((?:[^()]|\([^()]*\))*)\)/g;
 /** What a command is given to print or to encode. */
 const PRINTED = /(?:\b(?:echo|printf)\b(?:\s+-\w+)*\s|<<<)\s*((?:"[^"]*"|'[^']*'|[^|;&<>"'])+)/;
@@ -26,12 +30,13 @@ export function withDefaults(text: string, isHarmless: (value: string) => boolea
       instead(hole, value.replace(/^["']|["']$/g, "")),
     )
     .replace(PROPERTY, (hole: string, value: string) => instead(hole, value))
-    .replace(EXPRESSION, (hole: string, inside: string) => instead(hole, chosen(inside)));
+    .replace(EXPRESSION, (hole: string, inside: string) => instead(hole, chosen(inside, CHOSEN)))
+    .replace(RUBY, (hole: string, inside: string) => instead(hole, chosen(inside, RUBY_FALLBACK)));
   return replaceActions(withoutOthers, (action) => instead(action, literalOf(action)));
 }
 
-function chosen(expression: string): string | undefined {
-  const [, double, single] = CHOSEN.exec(expression) ?? [];
+function chosen(expression: string, form: RegExp): string | undefined {
+  const [, double, single] = form.exec(expression) ?? [];
   return double ?? single;
 }
 
