@@ -72,7 +72,7 @@ export async function benchAttack(bench: Bench): Promise<PartReport> {
   });
 }
 
-function listContenders({ nodes }: Bench): Contender[] {
+function listContenders({ nodes, oursOnly }: Bench): Contender[] {
   const host = requireBed("the attack");
   const ours = nodes.map((node): Contender => ({
     program: node.label,
@@ -91,7 +91,7 @@ function listContenders({ nodes }: Bench): Contender[] {
     start: (plane, { http }) =>
       startOriginal(plane, { flags: ["--kubeclient-qps=-1"], port: http }),
   };
-  return [...ours, original];
+  return oursOnly ? ours : [...ours, original];
 }
 
 interface Setting {

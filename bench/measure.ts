@@ -17,7 +17,7 @@ export interface Bench {
   readonly minutes: number | undefined;
   /** How many SealedSecrets `scale` and `algorithms` have; undefined for the default. */
   readonly count: number | undefined;
-  /** Whether the part `scale` leaves the original out, which takes long with many. */
+  /** Whether `scale` and `attack` leave the original out, with which they take long. */
   readonly oursOnly: boolean;
   /** The Nodes to run our programs with, and the programs; each is compared with the Go original. */
   readonly nodes: readonly Runner[];

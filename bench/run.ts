@@ -53,7 +53,7 @@ and signet scan and other scanners: scanners. Without a part, run all of them. R
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
   --count N           how many SealedSecrets scale and algorithms have (default: 10000, less with --quick)
-  --ours              scale without the original, which takes ten times as long
+  --ours              scale and attack without the original, which takes long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --compare REF       measure the programs of this commit too, side by side with those of now
   --strict            exit with 1 if a target is missed or was not measured
