@@ -123,7 +123,8 @@ describe("Sandbox", () => {
     const bomb = (source: string): Promise<unknown> => lossOf(render(sandbox, source, endless));
     await Promise.all([bomb("tenant-1"), bomb("tenant-2"), bomb("tenant-3")]);
     // Until a worker is there again: the first of the next jobs then begins at once.
-    await lossOf(render(sandbox, "demo"));
+    // On a busy machine it may take longer than the deadline.
+    while ((await lossOf(render(sandbox, "demo"))) === "deadline");
     const order: string[] = [];
     const say = (work: Promise<unknown>, name: string): Promise<unknown> =>
       work.then(() => order.push(name));
