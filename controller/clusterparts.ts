@@ -61,8 +61,6 @@ const MAX_SECRET_BYTES = 1024 * 1024;
  * of reconciles.
  */
 const MAX_OPENED = 4;
-/** The same for namespaces that recently opened far more than others, while others have values to open. */
-const MAX_OPENED_FOR_BUSY = 1;
 /** How long the status of a SealedSecret waits for more of its deliveries before it is written. */
 const REPORT_AFTER_MS = 1_000;
 
@@ -88,7 +86,7 @@ export class ClusterParts {
    */
   readonly parsers = new Sandbox();
   /** Where values are opened for the reconciler, taking turns between namespaces. */
-  readonly #openers = new Gate(MAX_OPENED, Infinity, clock, { forBusy: MAX_OPENED_FOR_BUSY });
+  readonly #openers = new Gate(MAX_OPENED, Infinity, clock);
   readonly #keyring = new Keyring();
   readonly #recovery: RecoveryConfigMaps | undefined;
   readonly #plan: DeliveryPlan;
