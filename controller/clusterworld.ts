@@ -107,8 +107,8 @@ export class ClusterWorld implements DeliveryWorld {
             this.#keeper.count(stored, before);
             if (stored !== undefined) this.#rest(stored, this.secretMark(keyOf(stored.summary)));
             this.#index(stored, before);
-            const { namespace, name } = (stored ?? before)?.summary ?? { namespace: "", name: "" };
-            plan.observeSource(`${namespace}/${name}`, stored?.delivery ?? null);
+            const { summary } = stored ?? before ?? {};
+            if (summary !== undefined) plan.observeSource(keyOf(summary), stored?.delivery ?? null);
           },
           log,
         },

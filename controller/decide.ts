@@ -12,9 +12,8 @@ import {
 } from "../shared/kubernetes/object.ts";
 import type { Secret } from "../shared/kubernetes/secret.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import type { Left } from "./record.ts";
+import type { Left, SecretMark } from "./record.ts";
 import { actingTypeOf } from "./secrettypes.ts";
-import type { SecretMark } from "./record.ts";
 
 /** Marks the Secrets that the controller manages, so that a label selector finds them. */
 export const SECRET_LABEL = "kube-signet/secret";

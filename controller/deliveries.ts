@@ -24,11 +24,10 @@ import { logLostEvent } from "./events.ts";
 import { GoneSources } from "./gonesources.ts";
 import type { Observed } from "./observed.ts";
 import { later, type Outcome } from "./queue.ts";
-import type { Left } from "./record.ts";
+import type { Left, SecretMark } from "./record.ts";
 import { selectionRefusal } from "./selection.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
-import type { SecretMark } from "./record.ts";
 import { type DeliveryWorld, type NamespaceFacts, WorldError } from "./world.ts";
 
 export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {

@@ -95,12 +95,12 @@ export class FolderWorld implements World {
     });
   }
 
-  /** A hash of the files' content and modes: any difference from our last write is drift. */
   /** Folders are read as a whole at each look, so nothing is kept back. */
   resting(): undefined {
     return undefined;
   }
 
+  /** A hash of the files' content and modes: any difference from our last write is drift. */
   secretMark(key: string): SecretMark | undefined {
     const { secret, env = false } = this.#record(key);
     const content = secret === undefined ? null : this.#files.read(key, env);

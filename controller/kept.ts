@@ -93,6 +93,6 @@ function bytesOf(kept: Kept | undefined): number {
 function restingOf(object: JsonObject, record: Claim | null): Resting | null {
   if (record === null || !saysUnsealed(object)) return null;
   if (isBeingDeleted(object) || ignoresDrift(object) || selectorOf(object) !== null) return null;
-  const left = leftClaimOf(object);
-  return left?.source === sourceOf(object) ? { left, record } : null;
+  const written = leftClaimOf(object);
+  return written?.left.source === sourceOf(object) ? { written, record } : null;
 }

@@ -93,7 +93,7 @@ export class Reconciler {
   async isSettled(key: string, mark: SecretMark): Promise<boolean> {
     const { world, keyring, repair } = this.#options;
     const resting = world.resting(key);
-    if (resting !== undefined && isAsLeft(resting, mark) && isTagOurs(resting.left, keyring)) {
+    if (resting !== undefined && isAsLeft(resting, mark) && isTagOurs(resting.written, keyring)) {
       return true;
     }
     const { object } = (await world.sealedSecret(key)) ?? {};
@@ -122,7 +122,7 @@ export class Reconciler {
     if (!isTrusted(resting, keyring, this.#compromised())) return false;
     this.#settled.delete(key);
     // The same facts, in the memory that the resting object has anyway.
-    if (left !== undefined) this.#left.set(key, { left: resting.left });
+    if (left !== undefined) this.#left.set(key, { left: resting.written.left });
     return true;
   }
 

@@ -22,7 +22,8 @@ export interface Left extends SecretMark {
 }
 
 /** A record as a status has it: anyone may have written it. It keeps no reference to the object. */
-export interface LeftClaim extends Left {
+export interface LeftClaim {
+  readonly left: Left;
   /** The UID of the SealedSecret; null in a folder, where nothing has one. */
   readonly owner: string | null;
   readonly tag: string;
@@ -38,13 +39,13 @@ export function leftClaimOf(sealed: JsonObject): LeftClaim | null {
   const owner = metadataOf(sealed)["uid"] ?? null;
   if (!isShort(uid) || !isShort(resourceVersion) || !isShort(source)) return null;
   if (!isShort(tag) || (owner !== null && !isShort(owner))) return null;
-  return { uid, resourceVersion, source, patched: patched === true, owner, tag };
+  return { left: { uid, resourceVersion, source, patched: patched === true }, owner, tag };
 }
 
 /** Whether the controller wrote the record. */
-export function isTagOurs(claim: LeftClaim, { keys }: Keyring): boolean {
+export function isTagOurs({ left, owner, tag }: LeftClaim, { keys }: Keyring): boolean {
   // Others may know the private half of a key that may not seal.
-  return keys.some((key) => maySeal(key) && tagWith(key, claim.owner, claim) === claim.tag);
+  return keys.some((key) => maySeal(key) && tagWith(key, owner, left) === tag);
 }
 
 /**
@@ -53,9 +54,7 @@ export function isTagOurs(claim: LeftClaim, { keys }: Keyring): boolean {
  */
 export function leftOf(sealed: JsonObject, keyring: Keyring): Left | null {
   const claim = leftClaimOf(sealed);
-  if (claim === null || !isTagOurs(claim, keyring)) return null;
-  const { uid, resourceVersion, source, patched } = claim;
-  return { uid, resourceVersion, source, patched };
+  return claim !== null && isTagOurs(claim, keyring) ? claim.left : null;
 }
 
 /** Returns the record of `left`. Without a key that may seal, the record is not relied on. */

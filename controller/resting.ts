@@ -9,21 +9,22 @@ import { isTagOurs, type LeftClaim, type SecretMark } from "./record.ts";
 /** Facts of a SealedSecret as its status has them: anyone may have written them. */
 export interface Resting {
   /** The Secret that the controller made from the SealedSecret as it is. */
-  readonly left: LeftClaim;
+  readonly written: LeftClaim;
   readonly record: Claim;
 }
 
 /** Whether a Secret is the version that the status says the controller left. */
-export function isAsLeft({ left }: Resting, mark: SecretMark | undefined): boolean {
+export function isAsLeft({ written }: Resting, mark: SecretMark | undefined): boolean {
+  const { left } = written;
   return left.uid === mark?.uid && left.resourceVersion === mark.resourceVersion;
 }
 
 /** Whether the controller wrote all of it, and no value is under one of the `compromised` keys. */
 export function isTrusted(
-  { left, record }: Resting,
+  { written, record }: Resting,
   keyring: Keyring,
   compromised: ReadonlySet<string>,
 ): boolean {
   if (record.counts.some(([fingerprint]) => compromised.has(fingerprint))) return false;
-  return isOurs(record, keyring) && isTagOurs(left, keyring);
+  return isOurs(record, keyring) && isTagOurs(written, keyring);
 }

@@ -120,7 +120,11 @@ it("reads a SealedSecret again only while its Secret is not as the status says i
   world = worldOf(["demo"]);
   try {
     await world.start(ending.signal);
-    expect(world.resting("demo/db")?.left).toEqual({ ...left, owner: metadataOf(object)["uid"] });
+    expect(world.resting("demo/db")?.written).toEqual({
+      left: { uid, resourceVersion, source: left.source, patched: false },
+      owner: metadataOf(object)["uid"],
+      tag: "t",
+    });
     expect([...world.sealedSecrets()]).toMatchObject([{ name: "db", values: 1 }]);
     expect((await world.sealedSecret("demo/db"))?.object["spec"]).toEqual(object["spec"]);
     expect(readings()).toBe(1);

@@ -474,6 +474,20 @@ describe("drift", () => {
     expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
     expect([held(world), reason(world)]).toEqual([{ password: OTHER_VALUE }, "Unsealed"]);
   });
+
+  it("that is left alone changes nothing in the record of the last write", async () => {
+    const { world, reconciler } = await settled();
+    const object = world.sealed.get(NAME) ?? {};
+    const recorded = (): unknown =>
+      asObject(world.sealed.get(NAME)?.["status"] ?? null)?.["secret"];
+    const before = recorded();
+    const annotations = { [DRIFT_ANNOTATION]: "ignore" };
+    world.put("sealed", { ...object, metadata: { ...metadataOf(object), annotations } });
+    vandalise(world);
+    await reconciler.reconcile(NAME);
+    expect(reason(world)).toBe("DriftIgnored");
+    expect(recorded()).toEqual(before);
+  });
 });
 
 describe("the data of a Secret counts as its value", () => {
