@@ -1,6 +1,6 @@
 // Builds our programs as they were in another commit, to measure them side by side.
-import { cpSync, existsSync, symlinkSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { cpSync, existsSync } from "node:fs";
+import { join } from "node:path";
 import { spawnSync } from "node:child_process";
 
 /** A build of another commit. */
@@ -29,13 +29,18 @@ export function buildOther(name: string, scratch: string): OtherBuild {
   run(["git", "checkout", "--quiet", "--detach", commit.trim()], tree);
   const hasOurs =
     run(["git", "diff", "--name-only", commit.trim(), "--", "package-lock.json"]) === "";
-  if (hasOurs) symlinkSync(resolve("node_modules"), join(tree, "node_modules"));
+  // A link would lead the bundler out of the tree.
+  if (hasOurs)
+    cpSync("node_modules", join(tree, "node_modules"), { recursive: true, filter: isPackage });
   else run(["npm", "ci", "--no-audit", "--no-fund"], tree);
   run(["npm", "run", "--silent", "build"], tree);
   if (!existsSync(join(tree, "dist"))) throw new Error(`the build of ${name} made no dist/`);
   cpSync(join(tree, "dist"), programs, { recursive: true });
   return { name, programs };
 }
+
+/** What the build keeps between its packages is of this tree. */
+const isPackage = (path: string): boolean => path !== join("node_modules", ".cache");
 
 function run([program = "", ...args]: readonly string[], cwd = "."): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: "utf8" });
