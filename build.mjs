@@ -321,8 +321,7 @@ async function keepCompiled(outdir) {
 }
 
 function runNode(args, input = "") {
-  const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" };
-  const { status, stderr } = spawnSync(process.execPath, args, { input, env, encoding: "utf8" });
+  const { status, stderr } = spawnSync(process.execPath, args, { input, encoding: "utf8" });
   if (status !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
 }
 

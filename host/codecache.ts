@@ -27,7 +27,7 @@ const WITHOUT_LINKS = constants.O_RDONLY | constants.O_NOFOLLOW;
 
 /** One command's compiled code. */
 export interface CodeCache {
-  /** Undefined if there is none to trust. V8 itself refuses what does not fit. */
+  /** Undefined unless it can be trusted. V8 itself refuses what does not fit. */
   read(): Buffer | undefined;
   /** Never fails: without it the next start is slower, and nothing else. */
   write(code: Buffer): void;

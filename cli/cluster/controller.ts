@@ -185,11 +185,12 @@ const NOT_REACHED = /error trying to reach service|dial tcp|i\/o timeout|context
 
 /** What to do where the API server answers in the controller's place; undefined where it does not. */
 export function answerHint(answer: ControllerAnswer, options: ClusterOptions): string | undefined {
-  const { controllerName: name, controllerNamespace: namespace } = options;
   if (!isOfApiServer(answer) || answer.status < 500) return undefined;
-  return NOT_REACHED.test(wordsOf(answer))
-    ? wayHint(options)
-    : `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``;
+  return NOT_REACHED.test(wordsOf(answer)) ? wayHint(options) : podHint(options);
+}
+
+function podHint({ controllerName: name, controllerNamespace: namespace }: ClusterOptions): string {
+  return `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``;
 }
 
 /** An error that names the other ways that were tried. */
@@ -222,8 +223,7 @@ export async function fetchFromController(
     hint:
       answer.status === 403
         ? `you need permission to "get" services/proxy of ${name} in namespace ${namespace}`
-        : (answerHint(answer, options) ??
-          `is the controller's pod running? see \`kubectl -n ${namespace} get endpoints ${name}\``),
+        : (answerHint(answer, options) ?? podHint(options)),
   });
 }
 

@@ -32,8 +32,8 @@ import { say } from "../terminal/messages.ts";
 const HELP = `
 This searches YAML, JSON and Terraform files, and templates and copies of them (secret.yaml.j2,
 secret.yaml.bak). It understands Lists, files with several documents, charts' templates, literals and files
-of a Kustomization, kubernetes_secret resources, and Secrets quoted in other text. SealedSecrets, empty values and placeholders are not reported; files that
-cannot be read are. To allow plaintext, list it in signet.yaml, with a reason; with --range, entries that
+of a Kustomization, kubernetes_secret resources, and Secrets quoted in other text. SealedSecrets, empty
+values and placeholders are not reported; files that cannot be read are. To allow plaintext, list it in signet.yaml, with a reason; with --range, entries that
 these commits add are reported as warnings.
 
 Exit status: 0 no problems found, or no files to check, 3 plaintext found, 1 the check could not run.

@@ -167,7 +167,7 @@ describe("a pod that the API server does not reach, and no right to a port-forwa
     [503, "error trying to reach service: dial tcp 10.1.2.3:8080: connect: connection refused"],
     [503, "error trying to reach service: context deadline exceeded"],
     [504, "error trying to reach service: dial tcp 10.1.2.3:8080: connect: no route to host"],
-  ])("is told from one that is not there: %i %s", async (status, message) => {
+  ])("is distinguished from a missing one: %i %s", async (status, message) => {
     answers[`${CORE}/pods`] = 403;
     for (const route of ["cert.pem", "keys"]) {
       answers[`${PROXY}/v1/${route}`] = says(status, message);
