@@ -99,11 +99,11 @@ export function comparedWith(name: string, figures: readonly Figure[]): Table[] 
     });
     if (others === undefined) return [];
     const [ours, theirs] = [summarize(samples), summarize(others.samples)];
-    // Where all samples of one are below all of the other, chance is not the reason.
+    // Only where all samples of one are below all of the other, chance is surely not the reason.
     const isApart = ours.max < theirs.min || theirs.max < ours.min;
-    const isSure = isApart && Math.min(samples.length, others.samples.length) >= MIN_SAMPLES;
-    const times = formatNumber(ours.median / theirs.median);
-    return [[task, program, times, isSure ? "" : "within the noise"]];
+    const areFew = Math.min(samples.length, others.samples.length) < MIN_SAMPLES;
+    const doubt = areFew ? "few samples" : isApart ? "" : "the samples overlap";
+    return [[task, program, formatNumber(ours.median / theirs.median), doubt]];
   });
   return rows.length === 0 ? [] : [{ head: ["task", "program", `times ${name}`, ""], rows }];
 }
