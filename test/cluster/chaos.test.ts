@@ -88,7 +88,7 @@ describe("a controller under churn", () => {
     [
       "the API server freezes for five seconds",
       async () => {
-        plane.pauseApiServer();
+        await plane.pauseApiServer();
         await pause(5_000);
         plane.resumeApiServer();
       },

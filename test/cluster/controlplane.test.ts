@@ -87,15 +87,16 @@ describe("the test bed", () => {
   });
 
   it("answers nothing while it is paused, and everything after", async () => {
-    plane.pauseApiServer();
+    await plane.pauseApiServer();
     let answered = false;
     const waiting = plane.request("GET", SECRETS).then((answer) => {
       answered = true;
       return answer.status;
     });
     await new Promise((done) => setTimeout(done, 500));
-    expect(answered).toBe(false);
+    const answeredWhilePaused = answered;
     plane.resumeApiServer();
+    expect(answeredWhilePaused).toBe(false);
     expect(await waiting).toBe(200);
   });
 

@@ -128,8 +128,8 @@ export interface ControlPlane {
   stopApiServer: (signal?: NodeJS.Signals) => Promise<void>;
   /** Same port, same data. */
   startApiServer: () => Promise<void>;
-  /** Freezes the API server: connections stay open and nothing answers. */
-  pauseApiServer: () => void;
+  /** Freezes the API server: connections stay open and nothing answers. Resolves when it stands. */
+  pauseApiServer: () => Promise<void>;
   resumeApiServer: () => void;
   stopEtcd: (signal?: NodeJS.Signals) => Promise<void>;
   startEtcd: () => Promise<void>;
@@ -474,7 +474,9 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     },
     stopApiServer,
     startApiServer,
-    pauseApiServer: () => apiServer?.kill("SIGSTOP"),
+    pauseApiServer: async () => {
+      await apiServer?.freeze();
+    },
     resumeApiServer: () => apiServer?.kill("SIGCONT"),
     stopEtcd: async (signal = "SIGKILL") => {
       await etcd?.stop(signal);

@@ -1,6 +1,7 @@
 // One running program of the test bed: its environment, output, readiness and end. It dies with the
 // process that started it, however that dies. And one that is run to its end.
 import { type ChildProcess, spawn } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { clockOfChildren } from "../clock.ts";
@@ -34,6 +35,8 @@ export interface Program {
   running: () => boolean;
   /** Sends the signal and returns at once. */
   kill: (signal: NodeJS.Signals) => void;
+  /** Stops it until SIGCONT. Resolves when none of its threads runs any more. */
+  freeze: () => Promise<void>;
   /** Ends it: the signal, and SIGKILL where that took more than a minute. */
   stop: (signal?: NodeJS.Signals) => Promise<number | NodeJS.Signals>;
 }
@@ -80,6 +83,10 @@ export function startProgram(
     kill: (signal) => {
       child.kill(signal);
     },
+    freeze: async () => {
+      child.kill("SIGSTOP");
+      while (!ended && !(await allThreadsStopped(child.pid ?? 0))) await sleep(10);
+    },
     stop: async (signal = "SIGTERM") => {
       if (ended) return exited;
       child.kill(signal);
@@ -89,6 +96,16 @@ export function startProgram(
       return status;
     },
   };
+}
+
+async function allThreadsStopped(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const states = threads.map(async (thread) => {
+    const text = await readFile(`/proc/${pid}/task/${thread}/stat`, "utf8").catch(() => "");
+    // proc(5): the state is the field after the name, which is in brackets.
+    return text === "" || text.slice(text.lastIndexOf(")") + 2).startsWith("T");
+  });
+  return (await Promise.all(states)).every(Boolean);
 }
 
 /** The environment of a program under test: nothing of the machine's but where programs are. */
