@@ -8,7 +8,6 @@ import {
 } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { addAbortSignal } from "node:stream";
-import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignetError } from "../../shared/errors.ts";
 import { AnswerTooLarge, parseAnswer, readAnswer } from "./answer.ts";
@@ -17,6 +16,7 @@ import type { Json } from "../../shared/manifest/manifest.ts";
 import { VERSION } from "../../shared/version.ts";
 import type { Connection } from "./kubeconfig.ts";
 import { Transport } from "./transport.ts";
+import { WatchLines } from "./watchlines.ts";
 
 /** An error response of the API server, or a failure to reach it (status 0). */
 export class ApiError extends Error {
@@ -180,13 +180,12 @@ export class KubernetesClient {
           }, fail);
           return;
         }
-        const decoder = new StringDecoder("utf8");
-        let pending = "";
+        const lines = new WatchLines();
         response.on("data", (chunk: Buffer) => {
-          const lines = (pending + decoder.write(chunk)).split("\n");
-          pending = lines.pop() ?? "";
           try {
-            for (const line of lines) if (line.trim() !== "") onEvent(...watchEvent(line));
+            for (const line of lines.take(chunk)) {
+              if (line.trim() !== "") onEvent(...watchEvent(line));
+            }
           } catch (error) {
             fail(error);
           }
