@@ -22,12 +22,22 @@ export class GateFull extends Error {}
 
 interface Waiting {
   readonly ticket: Ticket;
-  readonly go: () => void;
+  readonly go: (isBusy: boolean) => void;
   readonly refuse: (error: Error) => void;
 }
 
 /** The least that a turn counts as, in milliseconds. */
 const SHORTEST_TURN_MS = 1;
+/** Others count as having work if one of their pieces began this recently. */
+const BESIDE_OTHERS_MS = 1_000;
+
+interface GateOptions {
+  /**
+   * How many pieces of work of busy addresses run at once while others have work, so that these do not
+   * compete with them for the processor; by default as many as run at all.
+   */
+  readonly forBusy?: number;
+}
 
 /**
  * Runs at most `atOnce` pieces of work concurrently, with at most `waiting` more in a queue. The
@@ -41,9 +51,20 @@ export class Gate {
   readonly #queue: Waiting[] = [];
   readonly #addresses: Usage;
   readonly #clients: Usage;
+  readonly #forBusy: number;
+  /** How many pieces run that were busy addresses' when they began. */
+  #ofBusy = 0;
+  /** When a piece of an address that is not busy last began. */
+  #othersAtMs = Number.NEGATIVE_INFINITY;
 
   /** `clock`: milliseconds of a monotonic clock. */
-  constructor(atOnce: number, waiting: number, clock: () => number) {
+  constructor(
+    atOnce: number,
+    waiting: number,
+    clock: () => number,
+    { forBusy = atOnce }: GateOptions = {},
+  ) {
+    this.#forBusy = forBusy;
     this.#free = atOnce;
     this.#limit = waiting;
     this.#clock = clock;
@@ -57,20 +78,39 @@ export class Gate {
    */
   async run<T>(ticket: Ticket, work: () => Promise<T>): Promise<T> {
     ticket.signal?.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free--;
-    } else {
-      await this.#turnOf(ticket);
-    }
+    const mayBegin = this.#free > 0 && this.#mayBegin(ticket, this.#addresses.busyFrom());
+    const isBusy = mayBegin ? this.#begin(ticket) : await this.#turnOf(ticket);
     const startedMs = this.#clock();
     this.#count(ticket, SHORTEST_TURN_MS);
     try {
       return await work();
     } finally {
       this.#count(ticket, Math.max(0, this.#clock() - startedMs - SHORTEST_TURN_MS));
+      this.#end(isBusy);
+    }
+  }
+
+  #mayBegin({ address }: Ticket, busyFrom: number): boolean {
+    if (this.#ofBusy < this.#forBusy || this.#addresses.of(address) <= busyFrom) return true;
+    return this.#clock() - this.#othersAtMs >= BESIDE_OTHERS_MS;
+  }
+
+  /** Returns whether it counts as work of a busy address. */
+  #begin({ address }: Ticket): boolean {
+    const isBusy = this.#addresses.of(address) > this.#addresses.busyFrom();
+    this.#free--;
+    if (isBusy) this.#ofBusy++;
+    else this.#othersAtMs = this.#clock();
+    return isBusy;
+  }
+
+  #end(wasBusy: boolean): void {
+    this.#free++;
+    if (wasBusy) this.#ofBusy--;
+    while (this.#free > 0) {
       const next = this.#takeNext();
-      if (next === undefined) this.#free++;
-      else next.go();
+      if (next === undefined) return;
+      next.go(this.#begin(next.ticket));
     }
   }
 
@@ -81,8 +121,8 @@ export class Gate {
     }
   }
 
-  #turnOf(ticket: Ticket): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
+  #turnOf(ticket: Ticket): Promise<boolean> {
+    return new Promise<boolean>((resolve, reject) => {
       const { signal } = ticket;
       const leave = (): void => {
         this.#remove(waiting);
@@ -90,9 +130,9 @@ export class Gate {
       };
       const waiting: Waiting = {
         ticket,
-        go: () => {
+        go: (isBusy) => {
           signal?.removeEventListener("abort", leave);
-          resolve();
+          resolve(isBusy);
         },
         refuse: (error) => {
           signal?.removeEventListener("abort", leave);
@@ -131,8 +171,9 @@ export class Gate {
 
   #takeNext(): Waiting | undefined {
     const expected = ({ ticket }: Waiting): number => ticket.expectedMs ?? 0;
+    const busyFrom = this.#addresses.busyFrom();
     const first = least(
-      this.#queue,
+      this.#queue.filter(({ ticket }) => this.#mayBegin(ticket, busyFrom)),
       (each) => this.#addresses.of(each.ticket.address) + expected(each),
     );
     const ofAddress = this.#queue.filter(({ ticket }) => ticket.address === first?.ticket.address);

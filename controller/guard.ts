@@ -8,7 +8,7 @@ import { MAX_TRIALS, Trials, TrialsExceeded } from "../shared/keys/trials.ts";
 import type { Access } from "./access.ts";
 import { Allowances, type Rate } from "./allowances.ts";
 import { Bodies, BodyCutOff, type BodyLimits, BodyTooLarge, TooManyBodies } from "./bodies.ts";
-import { callerOf } from "./caller.ts";
+import { type Caller, callerOf } from "./caller.ts";
 import { Gate, GateFull, type Ticket } from "./gate.ts";
 import { JobLost } from "./sandbox.ts";
 import type { Submission } from "./submission.ts";
@@ -24,10 +24,7 @@ const BODIES: BodyLimits = {
     large: { perAddress: 24 * MIB, total: 48 * MIB },
   },
 };
-/**
- * Values are opened for two requests at a time, which leaves two of the four threads to the
- * reconciler.
- */
+/** Values are opened for two requests at a time, so that few others take turns with the reconciler. */
 const MAX_OPENED = 2;
 /** For each gate. Even if all are used, an address has connections left. */
 const MAX_WAITING = 64;
@@ -56,6 +53,8 @@ export interface GuardWiring extends Rate {
    * @throws JobLost
    */
   readonly parse: (client: string, body: Uint8Array) => Promise<Submission>;
+  /** Runs an operation with a private key for this caller, in turn with the reconciler's. */
+  readonly open: <T>(caller: Caller, operation: () => Promise<T>) => Promise<T>;
   /** Whether the bearer may use the route; undefined if everyone may. */
   readonly review?:
     ((authorization: string | undefined, path: string) => Promise<Access>) | undefined;
@@ -103,7 +102,7 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
           atOnce: 1,
           run: (operation, count) => {
             onValues(count);
-            return opening.run(held, operation);
+            return opening.run(held, () => wiring.open(caller, operation));
           },
         });
         return work(submission, trials, request.headers);

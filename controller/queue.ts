@@ -48,13 +48,6 @@ const RESERVED = 1 / 4;
  */
 const SLOW_MS = 1_000;
 
-/**
- * Namespaces that recently used this many times the average time of workers count as busy. Relative
- * to the average, because all runs take longer when the API server is slow.
- */
-const BUSY_TIMES = 2;
-/** A namespace that recently used less than this is not busy. */
-const BUSY_MS = 1_000;
 /** The share of the workers that busy namespaces have together, so that others rarely wait. */
 const BUSY_SHARE = 1 / 4;
 /** The same while others have work: busy ones also take CPU time and API calls from them. */
@@ -175,7 +168,7 @@ export class Queue {
     const hasOthers = performance.now() - this.#othersAtMs < BESIDE_OTHERS_MS;
     const share = hasOthers ? BUSY_SHARE_BESIDE_OTHERS : BUSY_SHARE;
     const forBusy = Math.max(1, Math.floor(workers * share));
-    const busyMs = Math.max(BUSY_MS, BUSY_TIMES * this.#used.average());
+    const busyMs = this.#used.busyFrom();
     const mayBusy = this.#runsAbove(busyMs) < forBusy;
     let found: { namespace: string; used: number } | undefined;
     let compared = 0;

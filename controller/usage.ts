@@ -4,6 +4,13 @@
 const HALF_LIFE_MS = 30_000;
 /** A name that used less than this no longer counts, after at most two half-lives. */
 const LEAST = 1;
+/**
+ * Names that recently used this many times the average count as busy. Relative to the average, because
+ * all work takes longer on a busy machine.
+ */
+const BUSY_TIMES = 2;
+/** A name that recently used less than this is not busy. */
+const BUSY_LEAST = 1_000;
 /** Above this many names, those that used the least are forgotten: half of them. */
 const MAX_NAMES = 4096;
 
@@ -33,6 +40,11 @@ export class Usage {
   /** The average of those that recently used anything. */
   average(): number {
     return this.#now(this.#total) / Math.max(1, this.#used.size);
+  }
+
+  /** Above this amount, a name is busy. */
+  busyFrom(): number {
+    return Math.max(BUSY_LEAST, BUSY_TIMES * this.average());
   }
 
   add(name: string, amount: number): void {

@@ -142,4 +142,58 @@ describe("a gate", () => {
     await through;
     expect(await Promise.all(all)).toEqual(["1", "full", "3"]);
   });
+
+  describe("with a share for busy addresses", () => {
+    /** A gate for three at once, after an address used ten seconds of it. */
+    async function used(): Promise<{
+      gate: Gate;
+      running: string[];
+      start: (name: string) => () => void;
+    }> {
+      const gate = new Gate(3, Infinity, clock, { forBusy: 1 });
+      for (const name of ["b", "c", "d"]) await gate.run(from(name), () => Promise.resolve());
+      await gate.run(from("busy"), () => {
+        nowMs += 10_000;
+        return Promise.resolve();
+      });
+      const running: string[] = [];
+      const start = (name: string): (() => void) => {
+        const { work, end } = held();
+        void gate.run(from(name), () => {
+          running.push(name);
+          return work();
+        });
+        return end;
+      };
+      return { gate, running, start };
+    }
+    const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+    it("lets one of theirs through beside others, and others in spite of those that wait", async () => {
+      const { running, start } = await used();
+      start("b");
+      const ends = ["busy", "busy", "busy"].map(start);
+      await settled();
+      expect(running).toEqual(["b", "busy"]);
+      start("c");
+      await settled();
+      expect(running).toEqual(["b", "busy", "c"]);
+      // The next of theirs begins when the one before has ended.
+      ends[0]?.();
+      await settled();
+      expect(running).toEqual(["b", "busy", "c", "busy"]);
+    });
+
+    it("lets as many of theirs through as there are, once nobody else has work", async () => {
+      const { running, start } = await used();
+      const end = start("b");
+      const ends = ["busy", "busy", "busy", "busy"].map(start);
+      await settled();
+      end();
+      nowMs += 2_000;
+      ends[0]?.();
+      await settled();
+      expect(running).toEqual(["b", "busy", "busy", "busy", "busy"]);
+    });
+  });
 });
