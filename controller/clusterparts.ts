@@ -62,10 +62,10 @@ const MAX_SECRET_BYTES = 1024 * 1024;
  */
 const MAX_OPENED = 4;
 /**
- * The same for namespaces and clients that recently opened far more than others, while others have
- * values to open: more would take the processor from everything else.
+ * The part of the time in which namespaces and clients that recently opened far more than others open
+ * values, one at a time, while others have some: more would take the processor from everything else.
  */
-const MAX_OPENED_FOR_BUSY = 1;
+const BUSY_SHARE = 1 / 4;
 /** How long the status of a SealedSecret waits for more of its deliveries before it is written. */
 const REPORT_AFTER_MS = 1_000;
 
@@ -91,7 +91,7 @@ export class ClusterParts {
    */
   readonly parsers = new Sandbox();
   /** Where values are opened: namespaces, and clients of the HTTP server, take turns. */
-  readonly #openers = new Gate(MAX_OPENED, Infinity, clock, { forBusy: MAX_OPENED_FOR_BUSY });
+  readonly #openers = new Gate(MAX_OPENED, Infinity, clock, { busyShare: BUSY_SHARE });
   readonly #keyring = new Keyring();
   readonly #recovery: RecoveryConfigMaps | undefined;
   readonly #plan: DeliveryPlan;

@@ -33,10 +33,11 @@ const BESIDE_OTHERS_MS = 1_000;
 
 interface GateOptions {
   /**
-   * How many pieces of work of busy addresses run at once while others have work, so that these do not
-   * compete with them for the processor; by default as many as run at all.
+   * While others have work, busy addresses run one piece at a time, and only for this part of the
+   * time, so that they do not compete with others for the processor. By default, all addresses are
+   * equal.
    */
-  readonly forBusy?: number;
+  readonly busyShare?: number;
 }
 
 /**
@@ -51,9 +52,11 @@ export class Gate {
   readonly #queue: Waiting[] = [];
   readonly #addresses: Usage;
   readonly #clients: Usage;
-  readonly #forBusy: number;
+  readonly #busyShare: number | undefined;
   /** How many pieces run that were busy addresses' when they began. */
   #ofBusy = 0;
+  /** Until then, busy addresses pause. */
+  #pausedUntilMs = Number.NEGATIVE_INFINITY;
   /** When a piece of an address that is not busy last began. */
   #othersAtMs = Number.NEGATIVE_INFINITY;
 
@@ -62,9 +65,9 @@ export class Gate {
     atOnce: number,
     waiting: number,
     clock: () => number,
-    { forBusy = atOnce }: GateOptions = {},
+    { busyShare }: GateOptions = {},
   ) {
-    this.#forBusy = forBusy;
+    this.#busyShare = busyShare;
     this.#free = atOnce;
     this.#limit = waiting;
     this.#clock = clock;
@@ -85,14 +88,19 @@ export class Gate {
     try {
       return await work();
     } finally {
-      this.#count(ticket, Math.max(0, this.#clock() - startedMs - SHORTEST_TURN_MS));
-      this.#end(isBusy);
+      const tookMs = this.#clock() - startedMs;
+      this.#count(ticket, Math.max(0, tookMs - SHORTEST_TURN_MS));
+      if (isBusy) this.#endOfBusy(tookMs);
+      this.#free++;
+      this.#fill();
     }
   }
 
   #mayBegin({ address }: Ticket, busyFrom: number): boolean {
-    if (this.#ofBusy < this.#forBusy || this.#addresses.of(address) <= busyFrom) return true;
-    return this.#clock() - this.#othersAtMs >= BESIDE_OTHERS_MS;
+    if (this.#busyShare === undefined || this.#addresses.of(address) <= busyFrom) return true;
+    const nowMs = this.#clock();
+    if (nowMs - this.#othersAtMs >= BESIDE_OTHERS_MS) return true;
+    return this.#ofBusy === 0 && nowMs >= this.#pausedUntilMs;
   }
 
   /** Returns whether it counts as work of a busy address. */
@@ -104,9 +112,22 @@ export class Gate {
     return isBusy;
   }
 
-  #end(wasBusy: boolean): void {
-    this.#free++;
-    if (wasBusy) this.#ofBusy--;
+  #endOfBusy(tookMs: number): void {
+    this.#ofBusy--;
+    const pauseMs = tookMs / (this.#busyShare ?? 1) - tookMs;
+    if (pauseMs <= 0) return;
+    this.#pausedUntilMs = this.#clock() + pauseMs;
+    this.#fillAfterPause();
+  }
+
+  #fillAfterPause(): void {
+    const leftMs = this.#pausedUntilMs - this.#clock();
+    // A timer may fire a little early.
+    if (leftMs > 0) setTimeout(() => { this.#fillAfterPause(); }, leftMs).unref();
+    else this.#fill();
+  }
+
+  #fill(): void {
     while (this.#free > 0) {
       const next = this.#takeNext();
       if (next === undefined) return;

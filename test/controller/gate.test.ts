@@ -1,6 +1,6 @@
 // The gate in front of work: how much at once, and whose turn it is.
 // SPEC.md, "HTTP".
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Caller } from "../../controller/caller.ts";
 import { Gate, GateFull } from "../../controller/gate.ts";
 
@@ -150,7 +150,7 @@ describe("a gate", () => {
       running: string[];
       start: (name: string) => () => void;
     }> {
-      const gate = new Gate(3, Infinity, clock, { forBusy: 1 });
+      const gate = new Gate(3, Infinity, clock, { busyShare: 1 / 4 });
       for (const name of ["b", "c", "d"]) await gate.run(from(name), () => Promise.resolve());
       await gate.run(from("busy"), () => {
         nowMs += 10_000;
@@ -169,7 +169,7 @@ describe("a gate", () => {
     }
     const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-    it("lets one of theirs through beside others, and others in spite of those that wait", async () => {
+    it("lets one of theirs through at a time beside others, and none of them delays others", async () => {
       const { running, start } = await used();
       start("b");
       const ends = ["busy", "busy", "busy"].map(start);
@@ -178,10 +178,18 @@ describe("a gate", () => {
       start("c");
       await settled();
       expect(running).toEqual(["b", "busy", "c"]);
-      // The next of theirs begins when the one before has ended.
+      nowMs += 10;
       ends[0]?.();
       await settled();
-      expect(running).toEqual(["b", "busy", "c", "busy"]);
+      // One took 10 ms: the next begins 30 ms later, a quarter of the time.
+      nowMs += 29;
+      start("d")();
+      await settled();
+      expect(running).toEqual(["b", "busy", "c", "d"]);
+      nowMs += 1;
+      await vi.waitFor(() => {
+        expect(running).toEqual(["b", "busy", "c", "d", "busy"]);
+      });
     });
 
     it("lets as many of theirs through as there are, once nobody else has work", async () => {
