@@ -4,6 +4,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "./caller.ts";
+import { GrowingBytes } from "./growingbytes.ts";
 
 interface Pool {
   readonly perAddress: number;
@@ -26,8 +27,6 @@ export class TooManyBodies extends Error {}
 /** The client went away, or did not send its body in time. */
 export class BodyCutOff extends Error {}
 
-/** The initial buffer size of a body, in bytes. It doubles whenever the body outgrows it. */
-const FIRST_BYTES = 4096;
 /** While a body is parsed and answered, up to this many copies of it exist. */
 const COPIES = 3;
 
@@ -65,7 +64,7 @@ export class Bodies {
   }
 
   /**
-   * Reads a body and passes it to `use`; its bytes count until that has ended. `onBytes` is called
+   * Reads a body and passes it to `use`, in a buffer of its own; its bytes count until that has ended. `onBytes` is called
    * with the number of bytes that have arrived whenever there are more. `signal` aborts, with one
    * of the errors below, if the client goes away or the body has to give way; `use` must then end
    * soon.
@@ -81,7 +80,7 @@ export class Bodies {
     request: IncomingMessage,
     caller: Caller,
     onBytes: (length: number) => void,
-    use: (body: Uint8Array, signal: AbortSignal) => Promise<T>,
+    use: (body: Uint8Array<ArrayBuffer>, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     if (Number(request.headers["content-length"] ?? 0) > this.#limits.perBody) {
       throw new BodyTooLarge();
@@ -109,28 +108,20 @@ export class Bodies {
     held: Held,
     onBytes: (length: number) => void,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    // Copied: a chunk of one byte would keep the whole buffer that it was received in.
-    let buffer = new Uint8Array(0);
-    let length = 0;
+    let bytes = new GrowingBytes();
     const onData = (chunk: Uint8Array): void => {
-      const needed = length + chunk.length;
+      const needed = bytes.length + chunk.length;
       if (needed > this.#limits.perBody) throw new BodyTooLarge();
-      if (needed > buffer.length) {
-        const room = Math.max(FIRST_BYTES, 2 ** Math.ceil(Math.log2(needed)));
-        this.#grow(held, room);
-        const larger = new Uint8Array(room);
-        larger.set(buffer.subarray(0, length));
-        buffer = larger;
-      }
-      buffer.set(chunk, length);
-      length = needed;
-      onBytes(length);
+      const room = GrowingBytes.roomFor(needed);
+      if (room > held.room) this.#grow(held, room);
+      bytes.add(chunk);
+      onBytes(needed);
     };
     return new Promise((resolve, reject) => {
       const stop = (error: Error): void => {
         request.removeAllListeners("data");
         request.pause();
-        buffer = new Uint8Array(0);
+        bytes = new GrowingBytes();
         reject(error);
       };
       const { signal } = held;
@@ -147,7 +138,7 @@ export class Bodies {
       });
       request.once("end", () => {
         signal.removeEventListener("abort", giveUp);
-        resolve(buffer.slice(0, length));
+        resolve(bytes.take());
       });
       request.once("error", () => {
         stop(new BodyCutOff());

@@ -123,7 +123,10 @@ export class Gate {
   #fillAfterPause(): void {
     const leftMs = this.#pausedUntilMs - this.#clock();
     // A timer may fire a little early.
-    if (leftMs > 0) setTimeout(() => { this.#fillAfterPause(); }, leftMs).unref();
+    if (leftMs > 0)
+      setTimeout(() => {
+        this.#fillAfterPause();
+      }, leftMs).unref();
     else this.#fill();
   }
 

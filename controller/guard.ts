@@ -48,11 +48,11 @@ export type Route = (request: IncomingMessage, path: string) => Answer | Promise
 
 export interface GuardWiring extends Rate {
   /**
-   * Parses a body with limited time and memory. `client`: who sent it.
+   * Parses a body with limited time and memory, and takes its buffer. `client`: who sent it.
    * @throws SignetError if it is not one SealedSecret or a List of them
    * @throws JobLost
    */
-  readonly parse: (client: string, body: Uint8Array) => Promise<Submission>;
+  readonly parse: (client: string, body: Uint8Array<ArrayBuffer>) => Promise<Submission>;
   /** Runs an operation with a private key for this caller, in turn with the reconciler's. */
   readonly open: <T>(caller: Caller, operation: () => Promise<T>) => Promise<T>;
   /** Whether the bearer may use the route; undefined if everyone may. */
@@ -120,7 +120,7 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
 function parserOf(
   wiring: GuardWiring,
   allowances: Allowances,
-): (ticket: Ticket, body: Uint8Array) => Promise<Submission> {
+): (ticket: Ticket, body: Uint8Array<ArrayBuffer>) => Promise<Submission> {
   const parsing = new Gate(MAX_PARSED, MAX_WAITING, wiring.clock);
   return async (ticket, body) => {
     const { address } = ticket;

@@ -96,13 +96,13 @@ export class Sandbox {
   }
 
   /**
-   * Parses the body of a request. `source`: whoever sent it.
+   * Parses the body of a request. `source`: whoever sent it. `body`: in a buffer of its own, which is
+   * moved to the worker, so that it is empty afterwards.
    * @throws SignetError if it is not one SealedSecret or a List of them
    * @throws JobLost
    */
-  async parse(source: string, body: Uint8Array): Promise<Submission> {
-    // A copy, which is then moved to the worker: the buffer may be part of a larger one.
-    const answer = await this.#run(source, { kind: "parse", body: new Uint8Array(body) });
+  async parse(source: string, body: Uint8Array<ArrayBuffer>): Promise<Submission> {
+    const answer = await this.#run(source, { kind: "parse", body });
     if ("submission" in answer) return answer.submission;
     throw new JobLost("died");
   }

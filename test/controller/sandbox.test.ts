@@ -56,13 +56,16 @@ describe("Sandbox", () => {
     const manifest =
       "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a, namespace: b}\n" +
       "spec: {encryptedData: {c: AAAA}}\n";
-    const { sealed, json, isList } = await sandbox.parse("192.0.2.1", Buffer.from(manifest));
+    const { sealed, json, isList } = await sandbox.parse(
+      "192.0.2.1",
+      new TextEncoder().encode(manifest),
+    );
     expect([isList, JSON.parse(new TextDecoder().decode(json))]).toMatchObject([
       false,
       { kind: "SealedSecret", spec: { encryptedData: { c: "AAAA" } } },
     ]);
     expect(sealed[0]?.encryptedData).toEqual(new Map([["c", "AAAA"]]));
-    await expect(sandbox.parse("192.0.2.1", Buffer.from([0xff]))).rejects.toMatchObject({
+    await expect(sandbox.parse("192.0.2.1", new Uint8Array([0xff]))).rejects.toMatchObject({
       code: "manifest-syntax",
       message: "is not UTF-8 text",
     });
@@ -70,7 +73,7 @@ describe("Sandbox", () => {
 
   it("refuses a body whose aliases write out to more than an object can be", async () => {
     const text = `a: &a ${"x".repeat(100_000)}\nb: [${"*a,".repeat(1000)}]\n`;
-    await expect(start().parse("192.0.2.1", Buffer.from(text))).rejects.toMatchObject({
+    await expect(start().parse("192.0.2.1", new TextEncoder().encode(text))).rejects.toMatchObject({
       message: "the object is too large",
     });
   });
@@ -82,8 +85,8 @@ describe("Sandbox", () => {
       metadata: {},
       spec: {},
     };
-    const list = (count: number): Buffer =>
-      Buffer.from(JSON.stringify({ kind: "List", items: Array(count).fill(item) }));
+    const list = (count: number): Uint8Array<ArrayBuffer> =>
+      new TextEncoder().encode(JSON.stringify({ kind: "List", items: Array(count).fill(item) }));
     const sandbox = start();
     expect((await sandbox.parse("192.0.2.1", list(1_000))).sealed).toHaveLength(1_000);
     await expect(sandbox.parse("192.0.2.1", list(1_001))).rejects.toMatchObject({
