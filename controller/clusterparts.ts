@@ -18,7 +18,7 @@ import { ClusterWorld } from "./clusterworld.ts";
 import { Deliveries } from "./deliveries.ts";
 import { deliveryIn, DeliveryPlan, secretOf } from "./deliveryplan.ts";
 import { deliveryCondition } from "./deliveryreport.ts";
-import { Gate } from "./gate.ts";
+import { BUSY_SHARE, Gate } from "./gate.ts";
 import { keyReport, type WrappingReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
@@ -61,11 +61,6 @@ const MAX_SECRET_BYTES = 1024 * 1024;
  * of reconciles, and of requests that open values.
  */
 const MAX_OPENED = 4;
-/**
- * The part of the time in which namespaces and clients that recently opened far more than others open
- * values, one at a time, while others have some: more would take the processor from everything else.
- */
-const BUSY_SHARE = 1 / 4;
 /** How long the status of a SealedSecret waits for more of its deliveries before it is written. */
 const REPORT_AFTER_MS = 1_000;
 
@@ -85,7 +80,7 @@ export class ClusterParts {
   /** Undefined if workloads are not restarted. */
   readonly #restarts: Restarts | undefined;
   /** Where templates are rendered. */
-  readonly renderers = new Sandbox();
+  readonly renderers = new Sandbox({ busyShare: BUSY_SHARE });
   /**
    * Where bodies of requests are parsed, so that bodies and templates never wait for each other.
    */

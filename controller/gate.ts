@@ -31,13 +31,18 @@ const SHORTEST_TURN_MS = 1;
 /** Others count as having work if one of their pieces began this recently. */
 const BESIDE_OTHERS_MS = 1_000;
 
+/**
+ * The share for busy addresses where a piece of work keeps a processor busy: more would take it from
+ * everything else.
+ */
+export const BUSY_SHARE = 1 / 4;
+
 interface GateOptions {
   /**
-   * While others have work, busy addresses run one piece at a time, and only for this part of the
-   * time, so that they do not compete with others for the processor. By default, all addresses are
-   * equal.
+   * While others have work, busy addresses, which recently used far more than the average, run one
+   * piece at a time, and only for this part of the time. By default, all addresses are equal.
    */
-  readonly busyShare?: number;
+  readonly busyShare?: number | undefined;
 }
 
 /**

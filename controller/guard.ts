@@ -9,7 +9,7 @@ import type { Access } from "./access.ts";
 import { Allowances, type Rate } from "./allowances.ts";
 import { Bodies, BodyCutOff, type BodyLimits, BodyTooLarge, TooManyBodies } from "./bodies.ts";
 import { type Caller, callerOf } from "./caller.ts";
-import { Gate, GateFull, type Ticket } from "./gate.ts";
+import { BUSY_SHARE, Gate, GateFull, type Ticket } from "./gate.ts";
 import { JobLost } from "./sandbox.ts";
 import type { Submission } from "./submission.ts";
 
@@ -121,7 +121,7 @@ function parserOf(
   wiring: GuardWiring,
   allowances: Allowances,
 ): (ticket: Ticket, body: Uint8Array<ArrayBuffer>) => Promise<Submission> {
-  const parsing = new Gate(MAX_PARSED, MAX_WAITING, wiring.clock);
+  const parsing = new Gate(MAX_PARSED, MAX_WAITING, wiring.clock, { busyShare: BUSY_SHARE });
   return async (ticket, body) => {
     const { address } = ticket;
     const work = async (): Promise<Submission> => {

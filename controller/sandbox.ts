@@ -1,11 +1,12 @@
 // Runs jobs on untrusted input in worker threads; each job has a deadline and a heap limit.
 // SPEC.md, "Limits".
 
+import { setMaxListeners } from "node:events";
 import { Worker } from "node:worker_threads";
 import { SignetError } from "../shared/errors.ts";
+import { Gate } from "./gate.ts";
 import type { Answer, Job } from "./sandboxworker.ts";
 import type { Submission } from "./submission.ts";
-import { Usage } from "./usage.ts";
 
 /** The worker's program, relative to this module. Set by build.mjs and vitest.config.ts. */
 declare const __SANDBOX_WORKER__: string;
@@ -53,19 +54,19 @@ export interface SandboxOptions {
   readonly deadlineMs?: number;
   readonly heapMiB?: number;
   readonly idleMs?: number;
+  /** As of a gate; by default, all sources are equal. */
+  readonly busyShare?: number | undefined;
 }
 
 interface Task {
-  readonly source: string;
-  readonly job: Job;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
 interface Place {
   readonly worker: Worker;
+  readonly ended: Promise<void>;
   task: Task | undefined;
-  startedMs: number;
   timer: NodeJS.Timeout | undefined;
   /** Why it is being ended, if it is. */
   loss: Loss | undefined;
@@ -78,12 +79,9 @@ interface Place {
  */
 export class Sandbox {
   readonly #options: Required<SandboxOptions>;
-  /** By source. */
-  readonly #waiting = new Map<string, Task[]>();
-  /** Milliseconds of workers, by source. A job counts for one at least. */
-  readonly #used = new Usage(() => performance.now());
+  readonly #turns: Gate;
   readonly #places = new Set<Place>();
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(options: SandboxOptions = {}) {
     this.#options = {
@@ -91,8 +89,13 @@ export class Sandbox {
       deadlineMs: DEADLINE_MS,
       heapMiB: HEAP_MIB,
       idleMs: IDLE_MS,
+      busyShare: undefined,
       ...options,
     };
+    const { workers, busyShare } = this.#options;
+    // Each job that waits listens.
+    setMaxListeners(Infinity, this.#closing.signal);
+    this.#turns = new Gate(workers, Infinity, () => performance.now(), { busyShare });
   }
 
   /**
@@ -125,59 +128,40 @@ export class Sandbox {
 
   /** Cancels all jobs, and ends the workers. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const tasks of this.#waiting.values()) {
-      for (const { reject } of tasks) reject(new JobLost("closed"));
-    }
-    this.#waiting.clear();
+    this.#closing.abort(new JobLost("closed"));
     await Promise.all([...this.#places].map((place) => this.#end(place, "closed")));
   }
 
   async #run(source: string, job: Job): Promise<Answer> {
-    if (this.#closed) throw new JobLost("closed");
-    const answer = await new Promise<Answer>((resolve, reject) => {
-      const tasks = this.#waiting.get(source) ?? [];
-      tasks.push({ source, job, resolve, reject });
-      this.#waiting.set(source, tasks);
-      this.#fill();
-    });
+    const { signal } = this.#closing;
+    const ticket = { address: source, client: "", signal };
+    const answer = await this.#turns.run(ticket, () => this.#runInWorker(job));
     if (!("failure" in answer)) return answer;
     const { code, message, hint, place } = answer.failure;
     throw new SignetError(code, message, { place, ...(hint === undefined ? {} : { hint }) });
   }
 
-  #fill(): void {
-    while (this.#waiting.size > 0) {
+  async #runInWorker(job: Job): Promise<Answer> {
+    for (;;) {
+      this.#closing.signal.throwIfAborted();
       const place =
         [...this.#places].find(({ task, loss }) => task === undefined && loss === undefined) ??
         (this.#places.size < this.#options.workers ? this.#start() : undefined);
-      if (place === undefined) return;
-      const task = this.#take();
-      if (task !== undefined) this.#assign(place, task);
+      if (place !== undefined) {
+        return new Promise((resolve, reject) => {
+          this.#assign(place, job, { resolve, reject });
+        });
+      }
+      // An idle worker is being ended: there are never more workers than allowed.
+      await Promise.race([...this.#places].map(({ ended }) => ended));
     }
   }
 
-  #take(): Task | undefined {
-    const byUse = [...this.#waiting.keys()].map((source) => ({
-      source,
-      used: this.#used.of(source),
-    }));
-    // Sorting keeps the order of those that used the same.
-    const source = byUse.sort((a, b) => a.used - b.used)[0]?.source ?? "";
-    const tasks = this.#waiting.get(source);
-    const task = tasks?.shift();
-    if (tasks?.length === 0) this.#waiting.delete(source);
-    return task;
-  }
-
-  #assign(place: Place, task: Task): void {
+  #assign(place: Place, job: Job, task: Task): void {
     clearTimeout(place.timer);
     place.task = task;
-    place.startedMs = performance.now();
-    this.#used.add(task.source, 1);
     place.timer = setTimeout(() => void this.#end(place, "deadline"), this.#options.deadlineMs);
     place.worker.ref();
-    const { job } = task;
     place.worker.postMessage(job, job.kind === "parse" ? [job.body.buffer] : []);
   }
 
@@ -198,26 +182,29 @@ export class Sandbox {
     });
     const place: Place = {
       worker,
+      ended: new Promise((resolve) => {
+        worker.once("exit", () => {
+          resolve();
+        });
+      }),
       task: undefined,
-      startedMs: 0,
       timer: undefined,
       loss: undefined,
     };
     this.#places.add(place);
     worker.on("message", (answer: Answer) => {
       const { task } = place;
-      this.#charge(place);
       this.#rest(place);
       task?.resolve(answer);
-      this.#fill();
     });
     worker.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ERR_WORKER_OUT_OF_MEMORY") place.loss = "memory";
     });
     worker.on("exit", () => {
       this.#places.delete(place);
-      this.#lose(place);
-      if (!this.#closed) this.#fill();
+      clearTimeout(place.timer);
+      place.task?.reject(new JobLost(place.loss ?? "died"));
+      place.task = undefined;
     });
     return place;
   }
@@ -230,21 +217,10 @@ export class Sandbox {
     place.timer = setTimeout(() => void this.#end(place, "closed"), this.#options.idleMs).unref();
   }
 
-  #charge({ task, startedMs }: Place): void {
-    if (task !== undefined) this.#used.add(task.source, performance.now() - startedMs);
-  }
-
-  #lose(place: Place): void {
-    clearTimeout(place.timer);
-    this.#charge(place);
-    place.task?.reject(new JobLost(place.loss ?? "died"));
-    place.task = undefined;
-  }
-
-  /** The place stays taken until the thread has ended, so that there are never more workers. */
+  /** Its job is lost once the thread has ended, so that there are never more workers than allowed. */
   async #end(place: Place, loss: Loss): Promise<void> {
+    clearTimeout(place.timer);
     place.loss = loss;
-    this.#lose(place);
     await place.worker.terminate();
   }
 }
