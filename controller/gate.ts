@@ -29,7 +29,7 @@ interface Waiting {
 /** The least that a turn counts as, in milliseconds. */
 const SHORTEST_TURN_MS = 1;
 /** Others count as having work if one of their pieces began this recently. */
-const BESIDE_OTHERS_MS = 1_000;
+const BESIDE_OTHERS_MS = 5_000;
 
 /**
  * The share for busy addresses where a piece of work keeps a processor busy: more would take it from

@@ -198,7 +198,7 @@ describe("a gate", () => {
       const ends = ["busy", "busy", "busy", "busy"].map(start);
       await settled();
       end();
-      nowMs += 2_000;
+      nowMs += 6_000;
       ends[0]?.();
       await settled();
       expect(running).toEqual(["b", "busy", "busy", "busy", "busy"]);
