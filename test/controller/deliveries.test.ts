@@ -691,6 +691,31 @@ describe("when the source goes", () => {
     expect(told.removals).toEqual([]);
   });
 
+  it("and somebody's finalizer holds a Secret, it is deleted once, and counted once", async () => {
+    const { world, change, told } = await settled();
+    const hold = { finalizers: ["tenant.example.com/hold"] };
+    const metadata = () => metadataOf(world.secrets.get("a/db") ?? {});
+    await change(() => {
+      edit(world, "a/db", { metadata: { ...metadata(), ...hold } });
+    });
+    await change(() => {
+      world.remove("sealed", "shared/db");
+    });
+    for (const turn of ["1", "2", "3"]) {
+      await change(() => {
+        edit(world, "a/db", {
+          metadata: { ...metadata(), annotations: { ...annotations(), turn } },
+        });
+      });
+    }
+    expect(world.calls.filter((call) => call === "delete a/db").length).toBe(1);
+    expect(told.removals.length).toBe(2);
+
+    function annotations(): JsonObject {
+      return asObject(metadata()["annotations"] ?? null) ?? {};
+    }
+  });
+
   it("and how often it was tried is forgotten", async () => {
     const template = { data: { url: "x" } };
     const render = () => Promise.reject(new JobLost("deadline"));
