@@ -205,7 +205,7 @@ function ownershipOf(
     labels[SECRET_LABEL] === "owned" &&
     annotations[MADE_FROM_ANNOTATION] === declared[MADE_FROM_ANNOTATION];
   if (labelled) return "own";
-  // One that is delivered is nobody's to hand over: the delivery would take it back each time.
+  // A delivered Secret is not handed over: the delivery would revert that each time.
   const isDelivered = labels[SECRET_LABEL] === DELIVERED;
   if (!isDelivered && says(PATCH_ANNOTATION)) return "patch";
   if (!isDelivered && says(MANAGED_ANNOTATION)) return "managed";

@@ -340,7 +340,7 @@ export class Deliveries {
     const delivered = found === null ? null : deliveredOf(found);
     if (found === null || delivered?.from !== from) return null;
     if (!isFromUs(delivered, to, keyring)) return null;
-    // Deleted before, and a finalizer of others holds it: not to be counted and told of again.
+    // It was deleted before, and a finalizer holds it: do not count and report it again.
     if (isBeingDeleted(found)) return null;
     // It may have been delivered again since the SealedSecret was read.
     if (plan.wants(from, to)) return null;

@@ -186,7 +186,7 @@ export class Upkeep {
         return written(mark, decision.drift, decision.secret);
       }
       case "recreate": {
-        // A finalizer of others holds it, so no other Secret can have its name.
+        // A finalizer holds it, so it cannot be created again yet.
         if (found !== null && isBeingDeleted(found)) {
           return refused(verdicts.heldByFinalizer(desired.metadata.name));
         }
