@@ -3,7 +3,7 @@ module kube-signet/test/parts/agent
 go 1.26.1
 
 replace (
-	// After bumping these versions, run hack/update_static_schema.sh in case the schema has changed.
+	// The engine's own list, in the versions of ../kyverno/go.mod: what both use is compiled once.
 	k8s.io/api => k8s.io/api v0.36.3
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.36.3
 	k8s.io/apimachinery => k8s.io/apimachinery v0.36.3
