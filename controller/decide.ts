@@ -205,8 +205,10 @@ function ownershipOf(
     labels[SECRET_LABEL] === "owned" &&
     annotations[MADE_FROM_ANNOTATION] === declared[MADE_FROM_ANNOTATION];
   if (labelled) return "own";
-  if (says(PATCH_ANNOTATION)) return "patch";
-  if (says(MANAGED_ANNOTATION)) return "managed";
+  // A delivered Secret is not handed over: the delivery would revert that each time.
+  const isDelivered = labels[SECRET_LABEL] === DELIVERED;
+  if (!isDelivered && says(PATCH_ANNOTATION)) return "patch";
+  if (!isDelivered && says(MANAGED_ANNOTATION)) return "managed";
   // Someone removed our marks from the Secret that we wrote.
   const { uid } = markOf(existing);
   return owner === undefined && uid !== "" && uid === left?.uid && !left.patched ? "own" : "none";

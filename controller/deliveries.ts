@@ -26,6 +26,7 @@ import type { Observed } from "./observed.ts";
 import { later, type Outcome } from "./queue.ts";
 import type { Left, SecretMark } from "./record.ts";
 import { selectionRefusal } from "./selection.ts";
+import { isBeingDeleted } from "./sourceof.ts";
 import { Upkeep, type UpkeepOptions, type Upkept } from "./upkeep.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { type DeliveryWorld, type NamespaceFacts, WorldError } from "./world.ts";
@@ -339,6 +340,8 @@ export class Deliveries {
     const delivered = found === null ? null : deliveredOf(found);
     if (found === null || delivered?.from !== from) return null;
     if (!isFromUs(delivered, to, keyring)) return null;
+    // It was deleted before, and a finalizer holds it: do not count and report it again.
+    if (isBeingDeleted(found)) return null;
     // It may have been delivered again since the SealedSecret was read.
     if (plan.wants(from, to)) return null;
     await world.deleteSecret(key, markOf(parseSecret(found)));

@@ -7,6 +7,7 @@ import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, type Ownership } from "./decide.ts";
 import { type KeyPlace, keyMarkOf } from "./keymarks.ts";
 import type { Left, SecretMark } from "./record.ts";
+import { isBeingDeleted } from "./sourceof.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { type World, WorldError } from "./world.ts";
 
@@ -185,6 +186,10 @@ export class Upkeep {
         return written(mark, decision.drift, decision.secret);
       }
       case "recreate": {
+        // A finalizer holds it, so it cannot be created again yet.
+        if (found !== null && isBeingDeleted(found)) {
+          return refused(verdicts.heldByFinalizer(desired.metadata.name));
+        }
         await world.deleteSecret(key, markOf(decision.secret));
         return written(await world.createSecret(key, desired), decision.drift);
       }

@@ -241,6 +241,15 @@ export const verdicts = {
       "wait",
     ),
 
+  heldByFinalizer: (name: string): Verdict =>
+    updateFailed(
+      "WriteFailed",
+      `Secret "${name}" was changed and is being deleted, but a finalizer holds it: it is created ` +
+        "again once that is removed",
+      "update",
+      "retry",
+    ),
+
   writeFailed: (error: WorldError): Verdict =>
     updateFailed(
       "WriteFailed",

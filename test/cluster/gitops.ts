@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { partPath } from "../parts/parts.ts";
-import type { ControlPlane } from "./controlplane.ts";
+import type { ControlPlane, KubeObject } from "./controlplane.ts";
 import {
   cleanEnvironment,
   type Finished,
@@ -117,4 +117,28 @@ export async function startAgent(
     logs: program.logs,
     stop: () => program.stop(),
   };
+}
+
+/** What an engine does with manifests: compares them with the cluster, or applies them. */
+export type EngineMode =
+  | "kustomize-apply"
+  | "kustomize-diff"
+  | "helm-diff"
+  | `argo-diff${"" | " structured" | " server-side"}`
+  | `argo-sync${"" | " server-side" | " replace"}`;
+
+/**
+ * Has the code of Argo CD or Flux compare or apply manifests, as an administrator of the cluster. Returns
+ * what it says of each kind.
+ */
+export async function askEngine(
+  plane: ControlPlane,
+  mode: EngineMode,
+  manifests: readonly KubeObject[],
+): Promise<Record<string, string>> {
+  const command = [partPath("gitops-drift"), await plane.kubeconfig(), mode];
+  const stdin = JSON.stringify(manifests);
+  const { status, stdout, stderr } = await runToEnd(command, { stdin });
+  if (status !== 0) throw new Error(`${mode}: ${stderr}`);
+  return JSON.parse(stdout) as Record<string, string>;
 }

@@ -4,7 +4,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ControlPlane, type KubeObject, MERGE, startControlPlane } from "./controlplane.ts";
-import { type Agent, makeRepository, type Repository, startAgent } from "./gitops.ts";
+import {
+  type Agent,
+  askEngine,
+  type EngineMode,
+  makeRepository,
+  type Repository,
+  startAgent,
+} from "./gitops.ts";
 import { certificateOf, eventsOf, ROLLOUTS, sealed, untilData, untilJudged } from "./objects.ts";
 import {
   chartObjects,
@@ -329,7 +336,7 @@ describe("agents of GitOps", { concurrent: false }, () => {
       ...agent
         .logs()
         .slice(from)
-        .matchAll(/"skipHooks"=(true|false)\s+"started"=false/g),
+        .matchAll(/skipHooks=(true|false)\s+started=false/g),
     ].map(([, skips]) => (skips === "true" ? "in sync" : "differs"));
 
   it("Argo CD's engine delivers the change, sees no drift in the restart, and does not revert it", async () => {
@@ -351,33 +358,107 @@ describe("agents of GitOps", { concurrent: false }, () => {
     expect([templateOf(after), restartedAt(after)]).toEqual([templateOf(before), at]);
     expect(annotationsOf(after)).toEqual(annotationsOf(before));
   });
+});
 
-  it("Flux's comparison, a server-side apply that changes nothing, finds nothing to change", async () => {
-    const place = { namespace: "gitops", name: "fluxed" };
-    const declared = workload(place, "db");
-    const apply = async (query: string): Promise<KubeObject> => {
-      const manager = `fieldManager=kustomize-controller&force=true${query}`;
-      const options = { contentType: "application/apply-patch+yaml" };
-      const path = `${pathOf(place)}?${manager}`;
-      const { status, body } = await plane.request("PATCH", path, declared, options);
-      expect([200, 201]).toContain(status);
-      return body;
-    };
-    await apply("");
-    await untilSeen(place);
-    await declare("gitops", "db", "three");
-    const at = await untilRestarted(place);
-    const live = await read(place);
-    // As Flux compares: without what the server alone writes.
-    const compared = ({ metadata = {}, spec }: KubeObject) => ({
-      labels: metadata.labels,
-      annotations: metadata.annotations,
-      spec,
+describe("the engines of Argo CD and Flux", { concurrent: false }, () => {
+  const ENGINES = {
+    Flux: "kustomize-apply",
+    "Argo CD": "argo-sync",
+    "Argo CD with ServerSideApply": "argo-sync server-side",
+  } as const satisfies Record<string, EngineMode>;
+  type Engine = keyof typeof ENGINES;
+  const NAMES = Object.keys(ENGINES) as Engine[];
+  /** Every comparison by which one of them says that an object differs from Git. */
+  const COMPARISONS: [Engine, EngineMode, string][] = [
+    ["Flux", "kustomize-diff", "unchanged"],
+    ["Flux", "helm-diff", "none"],
+    ["Argo CD", "argo-diff", "unchanged"],
+    ["Argo CD", "argo-diff server-side", "unchanged"],
+    ["Argo CD with ServerSideApply", "argo-diff structured", "unchanged"],
+    ["Argo CD with ServerSideApply", "argo-diff server-side", "unchanged"],
+  ];
+  const namespaceOf = (engine: Engine): string => `engine-${NAMES.indexOf(engine)}`;
+  const places = (engine: Engine): Required<Place>[] =>
+    (["Deployment", "StatefulSet", "DaemonSet"] as const).map((kind) => {
+      return { kind, namespace: namespaceOf(engine), name: kind.toLowerCase() };
     });
-    expect(compared(await apply("&dryRun=All"))).toEqual(compared(live));
-    const applied = await apply("");
-    expect(compared(applied)).toEqual(compared(live));
-    expect(applied.metadata?.generation).toBe(live.metadata?.generation);
-    expect(restartedAt(applied)).toBe(at);
+  const manifests = (engine: Engine) => places(engine).map((place) => workload(place, "db"));
+  const ask = (engine: Engine, mode: EngineMode) => askEngine(plane, mode, manifests(engine));
+  const ofAll = (says: string) => ({ Deployment: says, StatefulSet: says, DaemonSet: says });
+  const readAll = (engine: Engine) => Promise.all(places(engine).map(read));
+
+  async function untilAllRestarted(engine: Engine): Promise<void> {
+    for (const left = new Set(places(engine)); left.size > 0;) {
+      const next = await plane.waitFor(`a restart in ${namespaceOf(engine)}`, async () => {
+        for (const place of left) {
+          if (restartedAt(await read(place)) !== undefined) return place;
+        }
+        return undefined;
+      });
+      left.delete(next);
+      await replacePods(next);
+    }
+  }
+
+  async function begin(engine: Engine): Promise<void> {
+    const namespace = namespaceOf(engine);
+    await ensureNamespace(plane, namespace);
+    await declare(namespace, "db", "one");
+    await ask(engine, ENGINES[engine]);
+    for (const place of places(engine)) await untilSeen(place);
+    await declare(namespace, "db", "two");
+    await untilAllRestarted(engine);
+  }
+
+  beforeAll(async () => {
+    await Promise.all(NAMES.map(begin));
+  });
+
+  it.each(COMPARISONS)("of %s see no drift in a restart, by %s", async (engine, mode, none) => {
+    expect(await ask(engine, mode)).toEqual(ofAll(none));
+  });
+
+  it.each(NAMES)(
+    "of %s neither revert a restart by a further sync, nor cause one",
+    async (engine) => {
+      const before = await readAll(engine);
+      const done = await ask(engine, ENGINES[engine]);
+      expect(done).toEqual(ofAll(engine === "Flux" ? "unchanged" : "Synced"));
+      await untilLaterChangeIsDone();
+      const after = await readAll(engine);
+      expect(after.map(annotationsOf)).toEqual(before.map(annotationsOf));
+      expect(after.map(({ spec }) => spec)).toEqual(before.map(({ spec }) => spec));
+      const generations = (of: KubeObject[]) => of.map(({ metadata }) => metadata?.generation);
+      expect(generations(after)).toEqual(generations(before));
+    },
+  );
+
+  it("see what somebody else changed, and revert that alone", async () => {
+    for (const engine of NAMES) {
+      const before = await readAll(engine);
+      const image = "/spec/template/spec/containers/0/image";
+      for (const place of places(engine)) {
+        const patch = [{ op: "replace", path: image, value: "other" }];
+        const contentType = "application/json-patch+json";
+        const { status } = await plane.request("PATCH", pathOf(place), patch, { contentType });
+        expect(status).toBe(200);
+      }
+      for (const [of, mode, none] of COMPARISONS) {
+        if (of !== engine) continue;
+        for (const said of Object.values(await ask(engine, mode))) expect(said).not.toBe(none);
+      }
+      await ask(engine, ENGINES[engine]);
+      const after = await readAll(engine);
+      expect(after.map(({ spec }) => spec)).toEqual(before.map(({ spec }) => spec));
+    }
+  });
+
+  it("take restart and record away if they replace objects, and the next look is a first one", async () => {
+    const engine = "Argo CD";
+    await ask(engine, "argo-sync replace");
+    for (const place of places(engine)) {
+      await untilSeen(place);
+      expect(restartedAt(await read(place))).toBeUndefined();
+    }
   });
 });

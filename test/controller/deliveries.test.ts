@@ -581,6 +581,31 @@ describe("a Secret of somebody else", () => {
     expect(held(world)["b/db"]).toBe("own");
   });
 
+  it.each([
+    [MANAGED_ANNOTATION, "sets its owner", false],
+    [MANAGED_ANNOTATION, "sets no owner", true],
+    [PATCH_ANNOTATION, "sets its owner", false],
+    [PATCH_ANNOTATION, "sets no owner", true],
+  ])("is not handed over by %s to a SealedSecret that %s", async (handing, _what, setsNone) => {
+    const { world, put, change } = bench();
+    world.namespace("a", { team: "x" });
+    await put();
+    const skip = { "sealedsecrets.bitnami.com/skip-set-owner-references": "true" };
+    const template = setsNone ? { metadata: { annotations: skip } } : {};
+    await put({ namespace: "a", to: null, value: "own", template });
+    world.calls.length = 0;
+    await change(() => {
+      const metadata = metadataOf(world.secrets.get("a/db") ?? {});
+      const annotations = asObject(metadata["annotations"] ?? null) ?? {};
+      edit(world, "a/db", {
+        metadata: { ...metadata, annotations: { ...annotations, [handing]: "true" } },
+      });
+    });
+    expect(held(world)["a/db"]).toBe("one");
+    expect(message(world)).toBe("delivered to 1 namespace");
+    expect(world.calls.filter((call) => call.startsWith("replace")).length).toBeLessThan(2);
+  });
+
   it("of another source has its name until that source goes", async () => {
     const { world, put, change } = bench({}, ["shared", "infra"]);
     world.namespace("a", { team: "x" });
@@ -689,6 +714,31 @@ describe("when the source goes", () => {
     await run();
     expect(held(world)).toEqual(EVERYWHERE);
     expect(told.removals).toEqual([]);
+  });
+
+  it("and somebody's finalizer holds a Secret, it is deleted once, and counted once", async () => {
+    const { world, change, told } = await settled();
+    const hold = { finalizers: ["tenant.example.com/hold"] };
+    const metadata = () => metadataOf(world.secrets.get("a/db") ?? {});
+    await change(() => {
+      edit(world, "a/db", { metadata: { ...metadata(), ...hold } });
+    });
+    await change(() => {
+      world.remove("sealed", "shared/db");
+    });
+    for (const turn of ["1", "2", "3"]) {
+      await change(() => {
+        edit(world, "a/db", {
+          metadata: { ...metadata(), annotations: { ...annotations(), turn } },
+        });
+      });
+    }
+    expect(world.calls.filter((call) => call === "delete a/db").length).toBe(1);
+    expect(told.removals.length).toBe(2);
+
+    function annotations(): JsonObject {
+      return asObject(metadata()["annotations"] ?? null) ?? {};
+    }
   });
 
   it("and how often it was tried is forgotten", async () => {

@@ -172,7 +172,15 @@ export class MemoryWorld implements DeliveryWorld {
   deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
     return this.#call("delete", key, () => {
       this.#expect(this.secrets, key, uid, resourceVersion);
-      this.remove("secrets", key);
+      const secret = this.secrets.get(key) ?? {};
+      const { finalizers, deletionTimestamp, ...metadata } = metadataOf(secret);
+      if (finalizers === undefined) {
+        this.remove("secrets", key);
+      } else if (deletionTimestamp === undefined) {
+        // Like the server, which changes nothing where an object is being deleted already.
+        const held = { ...metadata, finalizers, deletionTimestamp: "2026-11-24T12:00:00Z" };
+        this.put("secrets", { ...secret, metadata: held });
+      }
     });
   }
 

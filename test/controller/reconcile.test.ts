@@ -463,6 +463,27 @@ describe("drift", () => {
     expect(reconciler.contested).toBe(0);
   });
 
+  it("is told of where a finalizer holds the Secret, answered slowly, and put back once it is gone", async () => {
+    const { world, time, reconciler } = await settled();
+    const metadata = () => metadataOf(world.secrets.get(NAME) ?? {});
+    const vandal = { immutable: true, data: { password: base64(OTHER_VALUE) } };
+    edit(world, { ...vandal, metadata: { ...metadata(), finalizers: ["example.com/hold"] } });
+    await expect(reconciler.reconcile(NAME)).rejects.toThrow("there is one");
+    for (let turn = 1; turn <= 5; turn++) {
+      edit(world, { metadata: metadata() });
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "retry" });
+      expect([held(world), reason(world)]).toEqual([{ password: OTHER_VALUE }, "WriteFailed"]);
+    }
+    newCalls(world);
+    edit(world, { metadata: metadata() });
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "later", afterMs: 1_001 });
+    expect(newCalls(world)).toEqual([]);
+    time.ms += 1_000;
+    world.remove("secrets", NAME);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([held(world), reason(world)]).toEqual([{ password: VALUE }, "Unsealed"]);
+  });
+
   it("of an immutable Secret that is declared otherwise is for people to solve", async () => {
     const { world, reconciler } = await settled({ immutable: true });
     const before = world.secrets.get(NAME);

@@ -45,8 +45,8 @@ type NodePart = keyof typeof NODES;
 const KUBERNETES = "v1.35.4";
 // renovate: go go.etcd.io/etcd/server/v3
 const ETCD = "v3.6.6";
-// renovate: go github.com/argoproj/gitops-engine
-const AGENT = "v0.7.3";
+// renovate: go github.com/argoproj/argo-cd/gitops-engine
+const AGENT = "v0.0.0-20260914071520-c9c369efcc5b";
 // renovate: go github.com/open-policy-agent/gatekeeper/v3
 const GATEKEEPER = "v3.23.1";
 // renovate: go github.com/kyverno/kyverno
@@ -609,13 +609,16 @@ const RECIPES: Recipe[] = [
   },
   {
     name: "agent",
-    parts: ["gitops-agent"],
-    usually: `the agent of Argo CD's GitOps engine ${AGENT} from source, 2 minutes`,
+    parts: ["gitops-agent", "gitops-drift"],
+    usually: `the agent of Argo CD's GitOps engine ${AGENT}, and Flux's, from source, 2 minutes`,
     needs: "go",
     version: AGENT,
     folder: "agent",
-    make: (directory) =>
-      goBuild("agent", "github.com/argoproj/gitops-engine/agent", join(directory, "gitops-agent")),
+    make: async (directory) => {
+      const agent = "github.com/argoproj/argo-cd/gitops-engine/agent";
+      await goBuild("agent", agent, join(directory, "gitops-agent"));
+      await goBuild("agent", "./drift", join(directory, "gitops-drift"));
+    },
   },
   {
     name: "gator",

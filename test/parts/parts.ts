@@ -22,6 +22,7 @@ export type PartName =
   | "kstatus-oracle"
   | "promtool"
   | "gitops-agent"
+  | "gitops-drift"
   | "age"
   | "node20"
   | "node22"
