@@ -94,7 +94,7 @@ export class Sandbox {
     };
     const { workers, busyShare } = this.#options;
     // Each job that waits listens.
-    setMaxListeners(Infinity, this.#closing.signal);
+    setMaxListeners(0, this.#closing.signal);
     this.#turns = new Gate(workers, Infinity, () => performance.now(), { busyShare });
   }
 

@@ -1,5 +1,6 @@
 // The controller in a cluster: the order in which its parts start and stop.
 
+import { setMaxListeners } from "node:events";
 import type { Server } from "node:http";
 import v8 from "node:v8";
 import { VERSION } from "../shared/version.ts";
@@ -35,6 +36,8 @@ export async function serve(flags: ServeFlags): Promise<void> {
   const log = processLog(flags);
   const namespace = ownNamespace(process.env);
   const stopping = new AbortController();
+  // Each watch listens, and each pause.
+  setMaxListeners(0, stopping.signal);
   const recovery = await recoveryPolicy(flags);
   const keyService = await keyServiceOf(flags, recovery !== null);
   const surroundings = { namespace, log, recovery, keyService, stopping: stopping.signal };
