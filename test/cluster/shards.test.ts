@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { shardOf } from "../../controller/shards.ts";
 import { randomNumbers } from "./churn.ts";
 import { type ControlPlane, startControlPlane } from "./controlplane.ts";
-import { DeliveryChurn, HOMES } from "./deliverychurn.ts";
 import { certificateOf, metricOf, sealed, untilData } from "./objects.ts";
 import {
   chartObjects,
@@ -126,12 +125,9 @@ async function writes(): Promise<Write[]> {
 /**
  * Each write for a SealedSecret is by the replica that last wrote the Lease of the namespace's shard, and
  * while a replica that shares as it does last wrote the main Lease; or by the leader, where that one does
- * all the work. `homeOf`: the namespace of the SealedSecret that an object in a namespace is for.
- * Returns who wrote Secrets.
+ * all the work. Returns how many Secrets each replica wrote.
  */
-async function expectOneWriter(
-  homeOf: (namespace: string, name: string) => string = (namespace) => namespace,
-): Promise<Map<string, number>> {
+async function expectOneWriter(): Promise<Map<string, number>> {
   const strangers: string[] = [];
   const writers = new Map<string, number>();
   const holders = new Map<string, string>();
@@ -143,8 +139,7 @@ async function expectOneWriter(
     }
     const leader = holders.get("signet-controller") ?? "";
     const count = counts.get(replica) ?? 0;
-    const home = homeOf(namespace, name);
-    const shard = `signet-controller-shard-${shardOf(home, count) + 1}-of-${count}`;
+    const shard = `signet-controller-shard-${shardOf(namespace, count) + 1}-of-${count}`;
     const isMain = count === 1 || namespace === "kube-system" || resource === "deployments";
     const holder = isMain ? leader : holders.get(shard);
     // What the leader does with a workload, it tells in an Event.
@@ -283,31 +278,7 @@ describe("a change of the number of shards", () => {
   });
 });
 
-describe("what concerns more than one namespace", () => {
-  it("is delivered by the replica that has the SealedSecret, whatever dies", async () => {
-    const flags = [`--deliver-from=${HOMES.join(",")}`];
-    // With four, the two namespaces that deliver are in different shards.
-    for (let replica = 0; replica < 3; replica++) await start(4, flags);
-    await untilEven(4);
-    const churn = new DeliveryChurn(plane, certificate, random, { namespaces: 8 });
-    await churn.begin();
-    await churn.settled();
-    const stopping = new AbortController();
-    const churning = churn.run(stopping.signal, 20);
-    for (let kill = 0; kill < 3; kill++) {
-      const [victim = ""] = running.keys();
-      running.get(victim)?.kill("SIGKILL");
-      running.delete(victim);
-      await start(4, flags);
-      await pause(random() * 5_000);
-    }
-    stopping.abort();
-    await churning;
-    await churn.settled();
-    await pause(5_000);
-    expect(await churn.wrong()).toEqual([]);
-  });
-
+describe("a workload", () => {
   it("is restarted by the leader, whoever wrote the Secret", async () => {
     const flags = ["--restart-workloads", "--restart-hold-off=1s"];
     for (let replica = 0; replica < 3; replica++) await start(COUNT, flags);
