@@ -24,7 +24,7 @@ export interface LeaseOptions {
 }
 
 export interface LeaseWiring {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, "call">;
   readonly log: Log;
   readonly now: () => Date;
   /** Milliseconds of a monotonic clock. */

@@ -60,7 +60,7 @@ interface ShardsOptions {
 }
 
 interface ShardsWiring {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, "call">;
   readonly log: Log;
   readonly now: () => Date;
   /** Milliseconds of a monotonic clock. */
@@ -78,7 +78,7 @@ interface ShardsWiring {
 
 interface Shard {
   readonly lease: Lease;
-  /** Whether this replica was told that it may work on the shard. */
+  /** Whether this replica works on the shard: `onGain` was called for it, and `onLose` was not since. */
   isOurs: boolean;
   /** To be released as soon as no run for it is under way; no other run starts. */
   isLeaving: boolean;

@@ -103,7 +103,8 @@ let version = 0;
 /** An API server's side of a call. Each takes a moment, so that others come between. */
 async function answer(method: string, path: string, body: JsonObject = {}): Promise<JsonObject> {
   await new Promise((resolve) => later(resolve));
-  const name = method === "POST" ? String(metadataOf(body)["name"]) : path.slice(LEASES.length + 1);
+  const name =
+    method === "POST" ? (metadataOf(body)["name"] as string) : path.slice(LEASES.length + 1);
   const found = leases.get(name);
   const fail = (status: number): never => {
     throw new ApiError(status, "Refused", "refused");
@@ -146,18 +147,18 @@ function replica(name: string, count = COUNT) {
   const state = { isReady: true, isCutOff: false };
   const identity = count === 1 ? name : sharingIdentity(name, count);
   const common = { namespace: "signet", durationMs: 6_000, identity };
-  const call: KubernetesClient["call"] = async (method, path, options = {}) => {
+  const call: KubernetesClient["call"] = async (method, path, options) => {
     // Nothing that it sends arrives.
     if (state.isCutOff) return new Promise(() => undefined);
     calls++;
     try {
-      return await answer(method, path, options.body as JsonObject | undefined);
+      return await answer(method, path, options?.body as JsonObject | undefined);
     } finally {
       calls--;
     }
   };
   const wiring = {
-    client: { call } as KubernetesClient,
+    client: { call },
     log: createLog("INFO", "json", (line) => {
       const { level, msg } = JSON.parse(line) as Record<string, string>;
       lines.push(`${level ?? ""} ${msg ?? ""}`);
