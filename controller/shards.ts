@@ -26,12 +26,14 @@ interface View {
   readonly waiting: string;
 }
 
+type Step = "take" | "give" | "wait" | "stay";
+
 /**
  * What a replica does, given how the shards are spread: take a free one, give one away, or wait for
  * its first one. A replica gives only if another has two fewer, so that no shard moves back and forth.
  * @internal for its test
  */
-export function nextStep({ identity, holders, waiting }: View): "take" | "give" | "wait" | "stay" {
+export function nextStep({ identity, holders, waiting }: View): Step {
   const counts = new Map<string, number>();
   for (const holder of [waiting, ...holders]) counts.set(holder, 0);
   for (const holder of holders) counts.set(holder, (counts.get(holder) ?? 0) + 1);
@@ -178,7 +180,7 @@ export class Shards {
     if (given !== undefined) given.isLeaving = true;
   }
 
-  #next(): ReturnType<typeof nextStep> {
+  #next(): Step {
     return nextStep({
       identity: this.#options.identity,
       holders: this.#shards.map(({ lease }) => lease.liveHolder),
