@@ -25,6 +25,7 @@ import { benchRepository } from "./repository.ts";
 import { benchScale } from "./scale.ts";
 import { benchScanners, SCANNER_PARTS } from "./scanners.ts";
 import { benchSeal } from "./seal.ts";
+import { benchShards } from "./shards.ts";
 import { benchStartup } from "./startup.ts";
 
 const PARTS = {
@@ -38,6 +39,7 @@ const PARTS = {
   scale: benchScale,
   drift: benchDrift,
   deliveries: benchDeliveries,
+  shards: benchShards,
   attack: benchAttack,
 };
 /** The parts that do not need a cluster. */
@@ -48,11 +50,11 @@ const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
 Measure our programs and the Go original: seal, startup, keyring, repository, controller, scale,
 drift, attack; post-quantum sealing and RSA: algorithms; deliveries to many namespaces: deliveries;
-and signet scan and other scanners: scanners. Without a part, run all of them. Results go to standard output, progress to standard error.
+replicas that share the work: shards; and signet scan and other scanners: scanners. Without a part, run all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
-  --count N           how many SealedSecrets scale and algorithms have (default: 10000, less with --quick)
+  --count N           how many SealedSecrets scale, shards and algorithms have (default: 10000, less with --quick)
   --ours              scale and attack without the original, which takes long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --compare REF       measure the programs of this commit too, side by side with those of now

@@ -16,7 +16,7 @@ import { ClusterKeys } from "./clusterkeys.ts";
 import { ClusterWorkloads } from "./clusterworkloads.ts";
 import { ClusterWorld } from "./clusterworld.ts";
 import { Deliveries } from "./deliveries.ts";
-import { deliveryIn, DeliveryPlan, secretOf } from "./deliveryplan.ts";
+import { deliveryIn, DeliveryPlan, homeOf, secretOf } from "./deliveryplan.ts";
 import { deliveryCondition } from "./deliveryreport.ts";
 import { BUSY_SHARE, Gate } from "./gate.ts";
 import { keyReport, type WrappingReport } from "./keyreport.ts";
@@ -32,6 +32,7 @@ import { Restarts } from "./restarts.ts";
 import { Sandbox } from "./sandbox.ts";
 import { SecretDigests } from "./secretdigests.ts";
 import type { ServeFlags } from "./serveflags.ts";
+import { shardOf, Shards, sharingIdentity } from "./shards.ts";
 import type { UpkeepOptions } from "./upkeep.ts";
 import type { Drift, Verdict } from "./verdict.ts";
 import { WorldError } from "./world.ts";
@@ -73,6 +74,8 @@ export class ClusterParts {
   readonly metrics: Metrics;
   readonly queue: Queue;
   readonly lease: Election;
+  /** Undefined if the leader does all the work. */
+  readonly #shards: Shards | undefined;
   readonly world: ClusterWorld;
   readonly keys: ClusterKeys;
   /** Undefined if certificates are not published. */
@@ -107,6 +110,7 @@ export class ClusterParts {
     if (flags.deliverFrom.length > 0 && watchedNamespaces(flags, surroundings.namespace)) {
       throw new Error("--deliver-from requires --all-namespaces, without --additional-namespaces");
     }
+    checkSharing(flags);
     const identity = replicaIdentity(process.env);
     const limits = { qps: flags.kubeclientQps, burst: flags.kubeclientBurst };
     this.client = new KubernetesClient(loadOwnConfig(flags.kubeconfig), limits, identity);
@@ -116,6 +120,7 @@ export class ClusterParts {
       this.queue.retryNow();
     };
     this.lease = this.#createLease(identity);
+    this.#shards = this.#createShards(identity);
     this.#plan = this.#createPlan();
     this.world = this.#createWorld();
     this.#recovery = this.#createRecovery();
@@ -129,8 +134,13 @@ export class ClusterParts {
   /** Call this when all collections have been listed once. */
   startQueue(): void {
     this.#isSynced = true;
-    if (this.lease.held) this.queue.start();
+    if (this.#shards !== undefined || this.lease.held) this.queue.start();
     this.#tellReady();
+  }
+
+  /** Takes part in the elections until `signal` aborts, then lets others take over. */
+  async elect(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.lease.run(signal), this.#shards?.run(signal)]);
   }
 
   /** Restarts workloads until `signal` aborts, if the flags ask for it. */
@@ -206,6 +216,7 @@ export class ClusterParts {
       contested: () => this.#reconciler.contested + this.#deliveries.contested,
       deliveries: () => this.#deliveries.counts(),
       leads: () => this.lease.held,
+      shards: () => this.#shards?.held ?? (this.lease.held ? 1 : 0),
       sealedSecrets: () => this.world.sealedSecrets(),
       nameThem: !this.#flags.metricsOmitSecretLabels,
       keyring: this.#keyring,
@@ -225,9 +236,12 @@ export class ClusterParts {
     return new Queue({
       workers: this.#flags.concurrency,
       reconcile: async (key) => {
+        // Another replica may have taken over since it was queued.
+        if (!this.#isOurs(key)) return { kind: "done" };
         this.metrics.unsealRequests.inc();
         if (deliveryIn(key) !== null) return this.#deliveries.reconcile(key);
         const swept = await this.#deliveries.sweep(key);
+        if (!this.#holds(homeOf(key))) return swept ?? { kind: "done" };
         const outcome = await this.#reconciler.reconcile(key);
         const isOver = outcome.kind === "done" || outcome.kind === "terminal";
         return isOver ? (swept ?? outcome) : outcome;
@@ -248,7 +262,7 @@ export class ClusterParts {
   }
 
   #createLease(identity: string): Election {
-    const { leaderElect, leaderElectLeaseName, leaderElectLeaseDuration } = this.#flags;
+    const { leaderElect, leaderElectLeaseName, leaderElectLeaseDuration, shards } = this.#flags;
     const { namespace, log } = this.#surroundings;
     const onLead = (): void => {
       this.#lead();
@@ -258,8 +272,13 @@ export class ClusterParts {
       {
         namespace,
         name: leaderElectLeaseName,
-        identity,
         durationMs: leaderElectLeaseDuration,
+        ...(shards === 1
+          ? { identity }
+          : {
+              identity: sharingIdentity(identity, shards),
+              successor: () => this.#shards?.peer(),
+            }),
       },
       {
         client: this.client,
@@ -272,7 +291,7 @@ export class ClusterParts {
           this.keys.follow();
           this.publisher?.follow();
           this.#restarts?.follow();
-          this.queue.pause();
+          if (this.#shards === undefined) this.queue.pause();
         },
         onForbidden: () => {
           this.keys.createFirst();
@@ -281,19 +300,82 @@ export class ClusterParts {
     );
   }
 
+  #createShards(identity: string): Shards | undefined {
+    const { shards: count, leaderElectLeaseName, leaderElectLeaseDuration } = this.#flags;
+    const { namespace, log } = this.#surroundings;
+    const { lease } = this;
+    if (count === 1) return undefined;
+    const isIn = (shard: number) => (key: string) => shardOf(homeOf(key), count) === shard;
+    const forget = (shard: number): void => {
+      this.#reconciler.forgetAll(isIn(shard));
+      this.#deliveries.forgetOf(isIn(shard));
+    };
+    return new Shards(
+      {
+        count,
+        namespace,
+        leaseName: leaderElectLeaseName,
+        identity: sharingIdentity(identity, count),
+        durationMs: leaderElectLeaseDuration,
+      },
+      {
+        client: this.client,
+        log,
+        now,
+        clock,
+        main: lease,
+        isReady: () => this.isReady,
+        isBusy: (shard) => this.queue.isRunning((key) => this.#homesOf(key).some(isIn(shard))),
+        onGain: (shard) => {
+          forget(shard);
+          this.#queueAll(isIn(shard));
+        },
+        onLose: forget,
+      },
+    );
+  }
+
+  /** Whether this replica works on the SealedSecrets of a namespace. */
+  #holds(namespace: string): boolean {
+    return this.#shards?.holds(namespace) ?? true;
+  }
+
+  /**
+   * The SealedSecrets that a run under this name of the queue may be for, as far as their namespaces
+   * tell: a delivered Secret is deleted for the one that it is from.
+   */
+  #homesOf(key: string): string[] {
+    const from = this.world.delivered(key)?.from;
+    return from === undefined ? [key] : [key, from];
+  }
+
+  #isOurs(key: string): boolean {
+    if (this.#shards === undefined) return true;
+    return this.#homesOf(key).some((each) => this.#holds(homeOf(each)));
+  }
+
+  /** Queues what this replica works on. What others did may ask for a restart. */
+  #add(key: string): void {
+    if (this.#isOurs(key)) this.queue.add(key);
+    else this.#restarts?.reconciled(secretOf(key));
+  }
+
   #createWorld(): ClusterWorld {
     const { labelSelector, namespaceSelector, selectorScope } = this.#flags;
     const { namespace, log } = this.#surroundings;
     return new ClusterWorld({
       client: this.client,
-      guard: this.lease.guard,
+      guard: (work) => {
+        if (this.#shards === undefined) this.lease.guard();
+        else this.#shards.guard(homeOf(work));
+      },
       namespaces: watchedNamespaces(this.#flags, namespace),
       labelSelector,
       namespaceSelector,
       selectorScope,
       plan: this.#plan,
       onChange: (key) => {
-        this.queue.add(key);
+        this.#add(key);
       },
       log,
       now,
@@ -305,7 +387,7 @@ export class ClusterParts {
       from: new Set(this.#flags.deliverFrom),
       own: this.#surroundings.namespace,
       onWork: (name) => {
-        this.queue.add(name);
+        this.#add(name);
       },
       clock,
     });
@@ -316,6 +398,7 @@ export class ClusterParts {
       ...this.#secretOptions(),
       world: this.world,
       plan: this.#plan,
+      holds: (namespace) => this.#holds(namespace),
       onReport: (from) => {
         this.#reportSoon(from);
       },
@@ -338,7 +421,7 @@ export class ClusterParts {
     this.#reports.add(from);
     setTimeout(() => {
       this.#reports.delete(from);
-      this.queue.add(from);
+      this.#add(from);
     }, REPORT_AFTER_MS).unref();
   }
 
@@ -457,7 +540,7 @@ export class ClusterParts {
         client: this.client,
         guard: this.lease.guard,
         namespaces: watchedNamespaces(this.#flags, namespace),
-        recordEvent: (workload, event) => world.recordEvent(workload, event),
+        recordEvent: (workload, event) => world.recordEvent(workload, event, this.lease.guard),
         log,
       }),
       digests: new SecretDigests({
@@ -524,16 +607,21 @@ export class ClusterParts {
     this.keys.lead();
     this.publisher?.lead();
     this.#restarts?.lead();
+    if (this.#shards !== undefined) return;
     this.#reconciler.forgetAll();
     this.#deliveries.forgetAll();
     this.#queueAll();
     if (this.#isSynced) this.queue.start();
   }
 
-  #queueAll(): void {
-    for (const key of this.world.keys()) this.queue.add(key);
-    for (const key of this.#plan.secrets()) this.queue.add(key);
-    for (const name of this.#plan.names()) this.queue.add(name);
+  /** Queues all that this replica works on, and that is for SealedSecrets that `isOne` accepts. */
+  #queueAll(isOne: (key: string) => boolean = () => true): void {
+    const add = (key: string): void => {
+      if (this.#isOurs(key) && this.#homesOf(key).some(isOne)) this.queue.add(key);
+    };
+    for (const key of this.world.keys()) add(key);
+    for (const key of this.#plan.secrets()) add(key);
+    for (const name of this.#plan.names()) add(name);
   }
 
   #reportVerdict(key: string, { synced, event, message, metric }: Verdict): void {
@@ -556,6 +644,16 @@ export class ClusterParts {
   }
 }
 
+/** @throws Error if replicas cannot share the work with these flags */
+function checkSharing({ shards, leaderElect, restartWorkloads, updateStatus }: ServeFlags): void {
+  if (shards === 1) return;
+  if (!leaderElect) throw new Error("--shards requires --leader-elect");
+  // The leader restarts workloads, and learns from the status what another replica wrote.
+  if (restartWorkloads && !updateStatus) {
+    throw new Error("--shards with --restart-workloads requires --update-status");
+  }
+}
+
 /** Undefined for all namespaces. */
 function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined {
   if (flags.additionalNamespaces.length > 0)
@@ -565,13 +663,14 @@ function watchedNamespaces(flags: ServeFlags, own: string): string[] | undefined
 
 type Election = Pick<
   Lease,
-  "held" | "uid" | "createdAt" | "ledBefore" | "sealedBefore" | "guard" | "run"
+  "held" | "isHeldBy" | "uid" | "createdAt" | "ledBefore" | "sealedBefore" | "guard" | "run"
 >;
 
 /** A single replica, which always leads. */
 function withoutElection(lead: () => void): Election {
   return {
     held: true,
+    isHeldBy: () => true,
     ledBefore: false,
     createdAt: undefined,
     sealedBefore: undefined,

@@ -50,8 +50,8 @@ export interface ClusterOptions {
   readonly selectorScope: boolean;
   /** Learns what deliveries depend on. */
   readonly plan: DeliveryPlan;
-  /** Throws if this replica may not write. */
-  readonly guard: () => void;
+  /** Throws if this replica may not write for this name of the queue. */
+  readonly guard: (work: string) => void;
   /** Called with the `namespace/name` of a SealedSecret that may need a reconcile. */
   readonly onChange: (key: string) => void;
   readonly log: Log;
@@ -288,16 +288,28 @@ export class ClusterWorld implements DeliveryWorld {
     }
   }
 
-  async createSecret(key: string, secret: Secret): Promise<SecretMark> {
+  async createSecret(key: string, secret: Secret, work: string): Promise<SecretMark> {
     const path = secretPath(key).replace(/\/[^/]*$/, "");
-    return this.#write("POST", path, key, secret);
+    return this.#write("POST", path, key, secret, this.#guardOf(work));
   }
 
-  async replaceSecret(key: string, secret: Secret): Promise<SecretMark> {
-    return this.#write("PUT", secretPath(key), key, secret);
+  async replaceSecret(key: string, secret: Secret, work: string): Promise<SecretMark> {
+    return this.#write("PUT", secretPath(key), key, secret, this.#guardOf(work));
   }
 
-  async #write(method: string, path: string, key: string, secret: Secret): Promise<SecretMark> {
+  #guardOf(work: string): () => void {
+    return () => {
+      this.#options.guard(work);
+    };
+  }
+
+  async #write(
+    method: string,
+    path: string,
+    key: string,
+    secret: Secret,
+    guard: () => void,
+  ): Promise<SecretMark> {
     const send = async (): Promise<Marked> =>
       markedOf(
         await this.#call(method, path, {
@@ -305,16 +317,17 @@ export class ClusterWorld implements DeliveryWorld {
           body: formatSecret(secret),
           // We need only the metadata in the response.
           accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-          guard: this.#options.guard,
+          guard,
         }),
       );
     return (await this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send)).mark;
   }
 
-  async deleteSecret(key: string, { uid, resourceVersion }: SecretMark): Promise<void> {
+  async deleteSecret(key: string, mark: SecretMark, work: string): Promise<void> {
+    const { uid, resourceVersion } = mark;
     await this.#call("DELETE", secretPath(key), {
       body: { preconditions: { uid, resourceVersion } },
-      guard: this.#options.guard,
+      guard: this.#guardOf(work),
     });
   }
 
@@ -324,19 +337,20 @@ export class ClusterWorld implements DeliveryWorld {
       const written = await this.#call("PUT", `${sealedSecretPath(key)}/status`, {
         query: { fieldManager: FIELD_MANAGER },
         body: { ...sealed, spec: { encryptedData: {} }, status },
-        guard: this.#options.guard,
+        guard: this.#guardOf(key),
       });
       return this.#keeper.keep(withoutManagedFields(written));
     });
   }
 
-  async recordEvent(sealed: JsonObject, event: Event): Promise<void> {
-    const namespace = text(metadataOf(sealed)["namespace"]);
+  /** `guard`: by default that of the work on a SealedSecret. */
+  async recordEvent(object: JsonObject, event: Event, guard?: () => void): Promise<void> {
+    const namespace = text(metadataOf(object)["namespace"]);
     if (!this.#events.take(namespace, performance.now()).allowed) return;
     await this.#call("POST", `/api/v1/namespaces/${namespace}/events`, {
       query: { fieldManager: FIELD_MANAGER },
-      guard: this.#options.guard,
-      body: formatEvent(sealed, event, this.#options.now()),
+      guard: guard ?? this.#guardOf(objectKey(object)),
+      body: formatEvent(object, event, this.#options.now()),
     });
   }
 

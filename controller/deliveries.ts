@@ -34,6 +34,8 @@ import { type DeliveryWorld, type NamespaceFacts, WorldError } from "./world.ts"
 export interface DeliveriesOptions extends OpenerOptions, UpkeepOptions {
   readonly world: DeliveryWorld;
   readonly plan: DeliveryPlan;
+  /** Whether this replica delivers the SealedSecrets of a namespace; by default of all. */
+  readonly holds?: (namespace: string) => boolean;
   /** Called with the `NAMESPACE/NAME` of a SealedSecret whose status is to tell something else. */
   readonly onReport: (from: string) => void;
   /** Called for each verdict that is new or that follows a write. */
@@ -73,10 +75,11 @@ export class Deliveries {
     return this.#upkeep.contested;
   }
 
-  /** How many deliveries there are, by what became of them. */
+  /** How many deliveries this replica makes, by what became of them. */
   counts(): { delivered: number; failed: number; waiting: number } {
     const counts = { delivered: 0, failed: 0, waiting: 0 };
     for (const from of this.#options.plan.sources) {
+      if (!this.#holds(from)) continue;
       const { wanted, delivered, failed } = this.#tally(from);
       counts.delivered += delivered;
       counts.failed += failed.length;
@@ -93,10 +96,31 @@ export class Deliveries {
     const from = this.#options.world.delivered(key)?.from ?? "";
     const to = homeOf(key);
     if (!this.#options.plan.wants(from, to)) return false;
+    if (!this.#holds(from)) return this.#isDelivered(key, from);
     const left = this.#left.get(deliveryName(from, to));
     if (left === undefined || left.uid !== mark.uid) return false;
     const isIgnored = this.#options.plan.sourceOf(from)?.ignoresDrift === true;
     return isIgnored || left.resourceVersion === mark.resourceVersion;
+  }
+
+  /**
+   * Whether another replica made this Secret from the SealedSecret as it is. Only that replica knows
+   * whether somebody changed it since.
+   */
+  #isDelivered(key: string, from: string): boolean {
+    const version = this.#versionOf(this.#options.plan.sourceOf(from));
+    return version !== null && this.#leftBefore(key, from, version)?.source === version;
+  }
+
+  #holds(from: string): boolean {
+    return this.#options.holds?.(homeOf(from)) ?? true;
+  }
+
+  /** What a delivery is made from; null without a key, as there is no tag. */
+  #versionOf(source: DeliverySource | undefined): string | null {
+    const { newest } = this.#options.keyring;
+    if (source === undefined || newest === null) return null;
+    return `${source.source} ${newest.fingerprint}`;
   }
 
   /** What the status of a SealedSecret is to say; null if it asks for no delivery. */
@@ -137,6 +161,20 @@ export class Deliveries {
     this.#left.clear();
   }
 
+  /** Forgets the deliveries of the SealedSecrets that `isOne` accepts: another replica makes them. */
+  forgetOf(isOne: (from: string) => boolean): void {
+    for (const memory of [this.#settled, this.#left]) {
+      for (const name of memory.keys()) {
+        if (isOne(deliveryIn(name)?.from ?? "")) memory.delete(name);
+      }
+    }
+    for (const from of this.#verdicts.keys()) {
+      if (!isOne(from)) continue;
+      this.#verdicts.delete(from);
+      this.#opened.forget(from);
+    }
+  }
+
   /** Brings one delivery in sync. `name`: as the plan names it. @throws WorldError */
   async reconcile(name: string): Promise<Outcome> {
     const { from, to } = deliveryIn(name) ?? { from: "", to: "" };
@@ -160,14 +198,13 @@ export class Deliveries {
       this.#forget(name, from, to);
       return { kind: "done" };
     }
-    const { newest } = keyring;
-    // Without a key there is no tag; another key makes everything run again.
-    if (source.fault !== null || newest === null) return { kind: "terminal" };
+    const version = this.#versionOf(source);
+    // Another key makes everything run again.
+    if (source.fault !== null || version === null) return { kind: "terminal" };
     const secret = `${to}/${nameOf(from)}`;
     const mark = world.secretMark(secret);
     const refusal =
       source.scope === null ? null : await selectionRefusal(secret, source.scope, world, "seen");
-    const version = `${source.source} ${newest.fingerprint}`;
     const seen = JSON.stringify([version, mark, source.ignoresDrift, refusal?.reason]);
     const settled = this.#settled.get(name);
     if (settled?.seen === seen) return { kind: settled.failed ? "terminal" : "done" };
@@ -323,7 +360,7 @@ export class Deliveries {
     if (!plan.isOn) return null;
     const observed = world.delivered(key);
     const to = homeOf(key);
-    if (observed === null) return null;
+    if (observed === null || !this.#holds(observed.from)) return null;
     const { from } = observed;
     if (plan.wants(from, to)) {
       this.#gone.forget(from);
@@ -344,7 +381,7 @@ export class Deliveries {
     if (isBeingDeleted(found)) return null;
     // It may have been delivered again since the SealedSecret was read.
     if (plan.wants(from, to)) return null;
-    await world.deleteSecret(key, markOf(parseSecret(found)));
+    await world.deleteSecret(key, markOf(parseSecret(found)), deliveryName(from, to));
     onRemoval(key, from, why);
     if (source !== null) {
       const message = `the Secret in namespace ${to} was deleted: ${why}`;

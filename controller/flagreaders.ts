@@ -6,6 +6,8 @@ import { parseAddress } from "./httpserver.ts";
 
 const NANOSECONDS_IN_MS = 1_000_000;
 const MIN_LEASE_MS = 1_000;
+/** Each replica reads or renews the Lease of each shard several times per duration. */
+const MAX_SHARDS = 16;
 
 /** Milliseconds of a Go duration such as `720h`, `1h30m` or `0`. Signs are not accepted. */
 export function readDuration(text: string): number {
@@ -45,6 +47,14 @@ export function readBoolean(text: string): boolean {
 export function readInteger(text: string): number {
   if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError("must be a whole number.");
   return Number(text);
+}
+
+export function readShards(text: string): number {
+  const shards = readInteger(text);
+  if (shards < 1 || shards > MAX_SHARDS) {
+    throw new InvalidArgumentError(`must be between 1 and ${MAX_SHARDS}.`);
+  }
+  return shards;
 }
 
 export function readNumber(text: string): number {

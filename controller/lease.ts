@@ -15,10 +15,16 @@ export interface LeaseOptions {
   readonly identity: string;
   /** Another replica may take over from a leader that has not renewed for this long. */
   readonly durationMs: number;
+  /**
+   * For replicas that share the work. Without permission to use the Lease, the replica waits. One that
+   * stops never sets the Lease free: it hands it over to the replica that this returns, and with
+   * undefined lets it run out.
+   */
+  readonly successor?: () => string | undefined;
 }
 
 export interface LeaseWiring {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, "call">;
   readonly log: Log;
   readonly now: () => Date;
   /** Milliseconds of a monotonic clock. */
@@ -32,6 +38,12 @@ export interface LeaseWiring {
    * without an election.
    */
   readonly onForbidden: () => void;
+}
+
+/** A moment, by both clocks: one stops while a machine sleeps, the other can be set. */
+interface Moment {
+  readonly clockMs: number;
+  readonly wallMs: number;
 }
 
 /** An annotation of the Lease: the fingerprint of the key that seals, for the next leader. */
@@ -68,8 +80,12 @@ export class Lease {
   readonly #wiring: LeaseWiring;
   #record: JsonObject | undefined;
   #seenAtMs = 0;
-  /** Checked against both clocks: one stops while a machine sleeps, the other can be set. */
-  #heldUntil: { readonly clockMs: number; readonly wallMs: number } | undefined;
+  /** When our last renewal was sent; undefined if this replica does not hold the Lease. */
+  #renewedAt: Moment | undefined;
+  /** When the last call that returned the present record was sent. */
+  #knownAt: Moment | undefined;
+  /** A moment before the present record was written; undefined if none is known. */
+  #writtenAfter: Moment | undefined;
   #forbiddenSinceMs: number | undefined;
   #withoutElection = false;
   #leading = false;
@@ -81,10 +97,33 @@ export class Lease {
 
   /** Whether this replica may write. */
   get held(): boolean {
-    if (this.#withoutElection) return true;
+    return this.#withoutElection || this.#isRecent(this.#renewedAt);
+  }
+
+  /**
+   * Whether one of the replicas that `isOne` names certainly holds the Lease now, so that no other
+   * replica can: it was seen to write the Lease so recently that nobody may have taken over since.
+   */
+  isHeldBy(isOne: (identity: string) => boolean): boolean {
+    if (this.held) return isOne(this.#options.identity);
+    return isOne(this.#holder) && this.#isRecent(this.#writtenAfter);
+  }
+
+  /** The replica that holds the Lease, as far as this one knows; "" if it is free. */
+  get liveHolder(): string {
+    const { durationMs } = this.#options;
+    return this.#wiring.clock() - this.#seenAtMs < durationMs ? this.#holder : "";
+  }
+
+  #isRecent(moment: Moment | undefined): boolean {
     const { clock, now } = this.#wiring;
-    const until = this.#heldUntil;
-    return until !== undefined && clock() < until.clockMs && now().getTime() < until.wallMs;
+    const forMs = this.#options.durationMs * (1 - MARGIN);
+    if (moment === undefined) return false;
+    return clock() < moment.clockMs + forMs && now().getTime() < moment.wallMs + forMs;
+  }
+
+  #moment(): Moment {
+    return { clockMs: this.#wiring.clock(), wallMs: this.#wiring.now().getTime() };
   }
 
   /** Whether a replica led before the present one. */
@@ -118,15 +157,14 @@ export class Lease {
 
   /** Runs until `signal` aborts, then releases the Lease. */
   async run(signal: AbortSignal): Promise<void> {
-    const checkMs = this.#options.durationMs / CHECKS_PER_DURATION;
     while (!signal.aborted) {
-      await this.#check();
+      await this.check();
       this.#notify();
-      await sleep(checkMs * (0.9 + Math.random() * 0.2), undefined, { signal }).catch(() => {
-        // The signal aborted.
-      });
+      await untilNextCheck(this.#options.durationMs, signal);
     }
-    await this.#release();
+    const { successor = () => "" } = this.#options;
+    const next = successor();
+    if (next !== undefined) await this.release(next);
   }
 
   #notify(): void {
@@ -145,8 +183,11 @@ export class Lease {
     return text(asObject(this.#record?.["spec"] ?? null)?.["holderIdentity"]);
   }
 
-  /** Checks the Lease, and renews or acquires it. After a failed call, the next check retries. */
-  async #check(): Promise<void> {
+  /**
+   * Checks the Lease, renews it, and acquires it if it is free and `mayAcquire`. After a failed call,
+   * the next check retries.
+   */
+  async check(mayAcquire = true): Promise<void> {
     const { identity, durationMs } = this.#options;
     const { clock, log } = this.#wiring;
     try {
@@ -161,7 +202,7 @@ export class Lease {
               unchangedMs: clock() - this.#seenAtMs,
               durationMs,
             });
-      if (step !== "wait") await this.#write(identity);
+      if (step === "renew" || (step === "acquire" && mayAcquire)) await this.#write(identity);
       this.#forbiddenSinceMs = undefined;
       if (this.#withoutElection) {
         this.#withoutElection = false;
@@ -177,26 +218,33 @@ export class Lease {
   }
 
   async #read(): Promise<void> {
+    const before = this.#record === undefined ? undefined : this.#knownAt;
+    const sent = this.#moment();
     try {
-      this.#remember(await this.#call("GET", `/${this.#options.name}`));
+      const record = await this.#call("GET", `/${this.#options.name}`);
+      // The version that was known was replaced after the call that returned it was sent.
+      if (this.#remember(record)) this.#writtenAfter = before;
+      this.#knownAt = sent;
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
       this.#record = undefined;
     }
   }
 
-  #remember(record: JsonObject): void {
+  /** Returns whether the version is new. */
+  #remember(record: JsonObject): boolean {
     const version = metadataOf(record)["resourceVersion"];
     const known = this.#record === undefined ? undefined : metadataOf(this.#record);
-    if (version !== known?.["resourceVersion"]) this.#seenAtMs = this.#wiring.clock();
+    const isNew = version !== known?.["resourceVersion"];
+    if (isNew) this.#seenAtMs = this.#wiring.clock();
     this.#record = record;
+    return isNew;
   }
 
   async #write(holder: string): Promise<void> {
-    const { name, durationMs } = this.#options;
-    const { clock, now } = this.#wiring;
+    const { name, durationMs, identity } = this.#options;
     const spec = asObject(this.#record?.["spec"] ?? null) ?? {};
-    const sent = { clockMs: clock(), wallMs: now().getTime() };
+    const sent = this.#moment();
     const time = `${new Date(sent.wallMs).toISOString().slice(0, -1)}000Z`;
     const turns = Number(spec["leaseTransitions"] ?? 0);
     const taken = holder !== "" && holder !== spec["holderIdentity"];
@@ -217,11 +265,9 @@ export class Lease {
         ? await this.#call("POST", "", body)
         : await this.#call("PUT", `/${name}`, body),
     );
-    const usableMs = durationMs * (1 - MARGIN);
-    this.#heldUntil =
-      holder === ""
-        ? undefined
-        : { clockMs: sent.clockMs + usableMs, wallMs: sent.wallMs + usableMs };
+    this.#renewedAt = holder === identity ? sent : undefined;
+    this.#knownAt = sent;
+    this.#writtenAfter = sent;
   }
 
   #metadata(): JsonObject {
@@ -245,8 +291,19 @@ export class Lease {
   /** A deployment of the original grants no Lease permissions, and runs a single replica. */
   #forbidden(): void {
     const nowMs = this.#wiring.clock();
-    if (this.#forbiddenSinceMs === undefined) this.#wiring.onForbidden();
+    const isFirst = this.#forbiddenSinceMs === undefined;
+    if (isFirst) this.#wiring.onForbidden();
     this.#forbiddenSinceMs ??= nowMs;
+    if (this.#options.successor !== undefined) {
+      if (isFirst) {
+        this.#wiring.log.error(
+          "no permission to use a Lease: with --shards, this replica waits for it; grant get, create " +
+            "and update on leases in coordination.k8s.io",
+          { namespace: this.#options.namespace, lease: this.#options.name },
+        );
+      }
+      return;
+    }
     if (this.#withoutElection || nowMs - this.#forbiddenSinceMs < FORBIDDEN_MS) return;
     this.#withoutElection = true;
     this.#wiring.log.warn(
@@ -256,9 +313,18 @@ export class Lease {
     );
   }
 
-  async #release(): Promise<void> {
+  /** Sets the Lease free, or hands it over to the replica `to`. A failure has no effect. */
+  async release(to = ""): Promise<void> {
     if (!this.held || this.#withoutElection || this.#record === undefined) return;
-    this.#heldUntil = undefined;
-    await this.#write("").catch(() => undefined);
+    this.#renewedAt = undefined;
+    await this.#write(to).catch(() => undefined);
   }
+}
+
+/** Resolves when a Lease of this duration is to be checked again, or when `signal` aborts. */
+export async function untilNextCheck(durationMs: number, signal: AbortSignal): Promise<void> {
+  const checkMs = durationMs / CHECKS_PER_DURATION;
+  await sleep(checkMs * (0.9 + Math.random() * 0.2), undefined, { signal }).catch(() => {
+    // The signal aborted.
+  });
 }

@@ -18,6 +18,8 @@ export interface Facts {
   /** Deliveries to other namespaces, by what became of them. */
   readonly deliveries: () => Readonly<Record<"delivered" | "failed" | "waiting", number>>;
   readonly leads: () => boolean;
+  /** How many shards of namespaces this replica works on: 1 for a leader that does all the work. */
+  readonly shards: () => number;
   readonly sealedSecrets: () => Iterable<Summary>;
   /** Whether condition_info may name SealedSecrets. */
   readonly nameThem: boolean;
@@ -126,10 +128,18 @@ function reconcileMetrics(registers: Registry[], facts: Facts) {
     }),
     leader: new Gauge({
       name: `${PREFIX}leader`,
-      help: "1 for the replica that reconciles, 0 for a standby.",
+      help: "1 for the replica that leads, 0 for the others. It reconciles, unless they share the work.",
       registers,
       collect() {
         this.set(facts.leads() ? 1 : 0);
+      },
+    }),
+    shards: new Gauge({
+      name: `${PREFIX}shards`,
+      help: "Shards of namespaces that this replica reconciles; without --shards, 1 for the leader.",
+      registers,
+      collect() {
+        this.set(facts.shards());
       },
     }),
   };

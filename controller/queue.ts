@@ -123,6 +123,11 @@ export class Queue {
     return depth;
   }
 
+  /** Whether a name that `isOne` accepts is running. */
+  isRunning(isOne: (key: string) => boolean): boolean {
+    return [...this.#running].some(isOne);
+  }
+
   start(): void {
     this.#started = true;
     this.#fill();

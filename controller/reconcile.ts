@@ -73,12 +73,15 @@ export class Reconciler {
     return failed;
   }
 
-  /** Makes every name run again, because another replica may have written meanwhile. */
-  forgetAll(): void {
+  /**
+   * Makes every name that `isOne` accepts run again, because another replica may have written
+   * meanwhile.
+   */
+  forgetAll(isOne: (key: string) => boolean = () => true): void {
     this.#forgotten++;
-    this.#settled.clear();
-    this.#unreported.clear();
-    this.#left.clear();
+    for (const memory of [this.#settled, this.#unreported, this.#left]) {
+      for (const key of memory.keys()) if (isOne(key)) memory.delete(key);
+    }
   }
 
   /** The number of Secrets that someone else keeps changing. */

@@ -59,7 +59,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
 
   await Promise.race([stopped, parts.keys.start(stopping.signal)]);
   const lastWrite = new AbortController();
-  const election = stopping.signal.aborted ? Promise.resolve() : parts.lease.run(lastWrite.signal);
+  const election = stopping.signal.aborted ? Promise.resolve() : parts.elect(lastWrite.signal);
   await Promise.race([stopped, parts.world.start(stopping.signal)]);
   if (!stopping.signal.aborted) parts.startQueue();
   void parts.publisher?.run(stopping.signal);
@@ -71,7 +71,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   parts.publisher?.follow();
   await Promise.race([parts.queue.stop(), delay(STOP_GRACE_MS)]);
   await parts.renderers.close();
-  // The Lease is released last: no other replica writes before that.
+  // The Leases are released last: no other replica writes before that.
   lastWrite.abort();
   await Promise.race([election, delay(STOP_GRACE_MS)]);
   await sentElsewhere;

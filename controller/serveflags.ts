@@ -22,6 +22,7 @@ import {
   readNumber,
   readPairs,
   readPositiveNumber,
+  readShards,
 } from "./flagreaders.ts";
 import { KMS_FLAGS, type KmsFlags } from "./kmsflags.ts";
 
@@ -44,6 +45,7 @@ export interface ServeFlags extends KeyFlags, KmsFlags, LogFlags {
   readonly leaderElect: boolean;
   readonly leaderElectLeaseName: string;
   readonly leaderElectLeaseDuration: number;
+  readonly shards: number;
   readonly privatekeyLabels: Record<string, string>;
   readonly privatekeyAnnotations: Record<string, string>;
   readonly recoveryRecipients: string[];
@@ -220,6 +222,12 @@ const PROCESS_FLAGS: readonly FlagRow[] = [
     words: "how long to wait before taking over from a lost leader",
     read: readLeaseDuration,
     byDefault: "6s",
+  },
+  {
+    flag: "--shards <number>",
+    words: "divide the namespaces into so many parts, and let all replicas reconcile",
+    read: readShards,
+    byDefault: "1",
   },
   {
     flag: "--update-status [bool]",

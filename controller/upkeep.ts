@@ -147,7 +147,7 @@ export class Upkeep {
 
   async #write(target: Target, desired: Secret, drifted: boolean): Promise<Upkept> {
     const { world, allowedTypes } = this.#options;
-    const { secret: key, left, ownership } = target;
+    const { name, secret: key, left, ownership } = target;
     const refused = (verdict: Verdict): Upkept => ({ verdict, wrote: false });
     const written = (mark: SecretMark, drift: Drift, secret = desired): Upkept => ({
       verdict: verdicts.unsealed(),
@@ -157,7 +157,11 @@ export class Upkeep {
       ...(drifted ? { drift } : {}),
     });
     const create = async (): Promise<Upkept> =>
-      written(await world.createSecret(key, desired), { change: "deleted", fields: [], by: [] });
+      written(await world.createSecret(key, desired, name), {
+        change: "deleted",
+        fields: [],
+        by: [],
+      });
 
     const first = decide(desired, null, { allowedTypes });
     if (first.act === "refuse") return refused(first.verdict);
@@ -182,7 +186,7 @@ export class Upkeep {
       case "create":
         return create();
       case "replace": {
-        const mark = await world.replaceSecret(key, decision.secret);
+        const mark = await world.replaceSecret(key, decision.secret, name);
         return written(mark, decision.drift, decision.secret);
       }
       case "recreate": {
@@ -190,8 +194,8 @@ export class Upkeep {
         if (found !== null && isBeingDeleted(found)) {
           return refused(verdicts.heldByFinalizer(desired.metadata.name));
         }
-        await world.deleteSecret(key, markOf(decision.secret));
-        return written(await world.createSecret(key, desired), decision.drift);
+        await world.deleteSecret(key, markOf(decision.secret), name);
+        return written(await world.createSecret(key, desired, name), decision.drift);
       }
       case "keep":
         return {

@@ -53,7 +53,8 @@ export class WorldError extends Error {
 
 /**
  * The source of SealedSecrets and the destination of Secrets: a cluster, or folders. A `key`
- * parameter is the `NAMESPACE/NAME` of an object.
+ * parameter is the `NAMESPACE/NAME` of an object, and `work` the queue's name of the work that a
+ * Secret is written for: where replicas share the work, it says whose write it is.
  */
 export interface World {
   /** Returns the last observed version of a SealedSecret, or a later one; undefined if there is none. */
@@ -75,11 +76,11 @@ export interface World {
   /** Reads the current Secret, no matter who owns it. Returns null if there is none. */
   readSecret(key: string): Promise<JsonObject | null>;
   /** @throws WorldError exists if the Secret already exists */
-  createSecret(key: string, secret: Secret): Promise<SecretMark>;
+  createSecret(key: string, secret: Secret, work: string): Promise<SecretMark>;
   /** @throws WorldError transient if the Secret is not the version in `secret.metadata.rest` */
-  replaceSecret(key: string, secret: Secret): Promise<SecretMark>;
+  replaceSecret(key: string, secret: Secret, work: string): Promise<SecretMark>;
   /** @throws WorldError transient if the Secret is not the version in `mark` */
-  deleteSecret(key: string, mark: SecretMark): Promise<void>;
+  deleteSecret(key: string, mark: SecretMark, work: string): Promise<void>;
   /** @throws WorldError transient if `sealed` is not the latest version */
   writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void>;
   recordEvent(sealed: JsonObject, event: Event): Promise<void>;

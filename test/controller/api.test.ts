@@ -59,6 +59,7 @@ async function serve(
     contested: () => 0,
     deliveries: () => ({ delivered: 0, failed: 0, waiting: 0 }),
     leads: () => true,
+    shards: () => 1,
     sealedSecrets: () => [],
     nameThem: true,
     keyring,

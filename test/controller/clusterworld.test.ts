@@ -56,8 +56,8 @@ it.each<[string, JsonObject, "invalid" | "refused", "wait" | "retry"]>([
     server.once("POST", SECRETS, answer);
     server.once("PUT", `${SECRETS}/db`, answer);
     for (const write of [
-      world.createSecret("demo/db", SECRET),
-      world.replaceSecret("demo/db", SECRET),
+      world.createSecret("demo/db", SECRET, "demo/db"),
+      world.replaceSecret("demo/db", SECRET, "demo/db"),
     ]) {
       const error: unknown = await write.catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(WorldError);

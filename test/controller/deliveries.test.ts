@@ -839,6 +839,49 @@ describe("when the source goes", () => {
   });
 });
 
+describe("where replicas share the work", () => {
+  it("another replica's delivery counts by its marks, and is neither swept nor counted", async () => {
+    let isMine = true;
+    const { world, change, counted, deliveries } = await settled(
+      {},
+      { holds: (namespace) => namespace === "shared" && isMine },
+    );
+    const counts = (key = "a/db"): boolean => {
+      const mark = world.secretMark(key);
+      return mark !== undefined && deliveries().isSettled(key, mark);
+    };
+    expect([counts(), counted()]).toEqual([true, { delivered: 2, failed: 0, waiting: 0 }]);
+    isMine = false;
+    deliveries().forgetOf((from) => from.startsWith("shared/"));
+    expect([counts(), counted()]).toEqual([true, { delivered: 0, failed: 0, waiting: 0 }]);
+    // Declared otherwise, and not delivered yet.
+    world.put("sealed", await sealed({ value: "two" }));
+    expect(counts()).toBe(false);
+    await change(() => {
+      world.remove("sealed", "shared/db");
+    });
+    expect(Object.keys(held(world)).sort()).toEqual(["a/db", "b/db", "shared/db"]);
+    isMine = true;
+    await change(() => {
+      for (const key of ["a/db", "b/db"]) world.onChange?.(key);
+    });
+    expect(Object.keys(held(world)).sort()).toEqual(["shared/db"]);
+  });
+
+  it("what was forgotten is looked at again, and costs one read each", async () => {
+    const { world, again, deliveries } = await settled();
+    deliveries().forgetOf((from) => from === "shared/else");
+    const before = world.calls.length;
+    await again("shared/db>a");
+    expect(world.calls.length).toBe(before);
+    deliveries().forgetOf((from) => from === "shared/db");
+    await again("shared/db>a");
+    const calls = world.calls.slice(before).filter((call) => !call.startsWith("labels"));
+    expect(calls).toEqual(["read a/db"]);
+    expect(held(world)).toEqual(EVERYWHERE);
+  });
+});
+
 describe("a stranger", () => {
   it("delivers nothing from a namespace that is not listed", async () => {
     const { world, put } = bench();

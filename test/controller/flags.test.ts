@@ -39,6 +39,14 @@ describe("flags", () => {
     expect(some).toMatchObject({ restartWorkloads: true, restartHoldOff: 300_000 });
   });
 
+  it("divide nothing among replicas by default, and into few parts at most", () => {
+    expect(parse([]).shards).toBe(1);
+    expect(parse(["--shards=16"]).shards).toBe(16);
+    for (const wrong of ["0", "17", "-1", "1.5", ""]) {
+      expect(() => parse([`--shards=${wrong}`])).toThrow(/--shards/);
+    }
+  });
+
   it("can be set by the environment, and the command line wins", () => {
     process.env["SEALED_SECRETS_KEY_SIZE"] = "2048";
     expect(parse([]).keySize).toBe(2048);

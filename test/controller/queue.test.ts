@@ -266,6 +266,18 @@ describe("the queue", () => {
     expect(runs).toBe(2);
   });
 
+  it("says what is running, and not what waits", async () => {
+    const { run, end } = held();
+    const queue = queueOf(run, 1);
+    queue.add("a/1");
+    queue.add("b/1");
+    const isRunning = (key: string): boolean => queue.isRunning((each) => each === key);
+    expect(["a/1", "b/1"].map(isRunning)).toEqual([true, false]);
+    end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(["a/1", "b/1"].map(isRunning)).toEqual([false, true]);
+  });
+
   it("stops when what runs has ended, and starts nothing more", async () => {
     const { runs, end, run } = held();
     const queue = queueOf(run, 1);

@@ -287,6 +287,17 @@ describe("a declared Secret", () => {
     expect([newCalls(world), counts.unsealed]).toEqual([[], 1]);
   });
 
+  it("is forgotten alone where another replica took over some", async () => {
+    const { world, counts, reconciler } = await settled({}, { updateStatus: false });
+    reconciler.forgetAll((key) => key !== NAME);
+    world.calls.length = 0;
+    await reconciler.reconcile(NAME);
+    expect([world.calls, counts.unsealed]).toEqual([[], 1]);
+    reconciler.forgetAll((key) => key === NAME);
+    await reconciler.reconcile(NAME);
+    expect(counts.unsealed).toBe(2);
+  });
+
   it("is read and compared after a restart where no status may be written", async () => {
     const { world, counts, start, reconciler } = await settled({}, { updateStatus: false });
     expect(world.statuses).toEqual([]);

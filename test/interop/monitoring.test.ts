@@ -93,7 +93,7 @@ describe("the alerts", () => {
     },
     SealedSecretsQueueStuck: {
       [`${P}queue_depth{instance="a"}`]: "500x120",
-      [`${P}leader{instance="a"}`]: "1x120",
+      [`${P}shards{instance="a"}`]: "1x120",
     },
     SealedSecretsReconcileSlow: {
       [`${P}reconcile_duration_seconds_bucket{le="5"}`]: "0x120",

@@ -420,6 +420,7 @@ describe("from the controller", () => {
         contested: () => 0,
         deliveries: () => ({ delivered: 0, failed: 0, waiting: 0 }),
         leads: () => true,
+        shards: () => 1,
         sealedSecrets: () => [],
         nameThem: true,
         keyring,

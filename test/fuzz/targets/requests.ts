@@ -36,6 +36,7 @@ async function start(): Promise<Server> {
     contested: () => 0,
     deliveries: () => ({ delivered: 0, failed: 0, waiting: 0 }),
     leads: () => true,
+    shards: () => 1,
     sealedSecrets: () => [],
     nameThem: true,
     keyring: keys,
