@@ -82,7 +82,7 @@ function hookWith({ path, programs, label }: Runner, bin: string, folder: string
   const program = `#!/bin/sh\nexec '${path}' '${join(programs, "signet.cjs")}' "$@"\n`;
   writeFileSync(join(bin, "signet"), program, { mode: 0o755 });
   const environment = { ...cleanEnvironment(), PATH: `${bin}:${process.env["PATH"] ?? ""}` };
-  execFileSync("signet", ["git", "install", "--force"], {
+  execFileSync(join(bin, "signet"), ["git", "install", "--force"], {
     cwd: folder,
     env: environment,
     stdio: "ignore",
