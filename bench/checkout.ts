@@ -35,18 +35,18 @@ export interface Checkout {
   readonly values: number;
 }
 
-const CLUSTERS = ["dev", "staging", "prod"];
+export const CLUSTERS = ["dev", "staging", "prod"];
 const TEAMS = 8;
 const DAY_MS = 86_400_000;
-const OLDER_MS = 40 * DAY_MS;
-const NEWEST_MS = 10 * DAY_MS;
+export const OLDER_MS = 40 * DAY_MS;
+export const NEWEST_MS = 10 * DAY_MS;
 /** One file in this many keeps the older key. */
 const LEFT_ONE_OF = 5;
 const COMMITS = 100;
 /** One re-sealed file in this many is opened; opening all would take as long as the measurement. */
 const OPENED_ONE_OF = 20;
 
-const PROJECT = `clusters:
+export const PROJECT = `clusters:
 ${CLUSTERS.map((name) => `  ${name}:\n    controller:\n      namespace: ${name}\n`).join("")}paths:
 ${CLUSTERS.map((name) => `  "${name}/{namespace}/{name}.yaml": ${name}\n`).join("")}`;
 
@@ -80,7 +80,7 @@ export async function makeCheckout(scratch: string, count: number): Promise<Chec
     const path = `${below}/secret-${index}.yaml`;
     secrets.set(path, secret);
     write(folder, path, await sealedText(secret, older));
-    write(folder, `${below}/apps/app-${index}.yaml`, deployment(team, index));
+    write(folder, `${below}/apps/app-${index}.yaml`, deployment(team, `app-${index}`, 0));
     if (index % LEFT_ONE_OF !== 0) stale.push({ path, newest });
   }
   git(folder, "init", "--quiet");
@@ -166,7 +166,7 @@ function keyringOf({ privateKeyPem, certificatePem }: SealingKeyPair): Keyring {
   );
 }
 
-async function sealedText(secret: Secret, certificate: Certificate): Promise<string> {
+export async function sealedText(secret: Secret, certificate: Certificate): Promise<string> {
   return formatManifests([formatSealedSecret(await seal(secret, certificate))], "yaml");
 }
 
@@ -177,23 +177,23 @@ function write(folder: string, below: string, text: string): void {
 }
 
 /** A manifest next to a sealed file. One in ten contains the word Secret, so that scans read it. */
-function deployment(namespace: string, index: number): string {
-  const comment = index % 10 === 0 ? "# Its Secret is sealed in the folder above.\n" : "";
+export function deployment(namespace: string, name: string, version: number): string {
+  const comment = name.endsWith("0") ? "# Its Secret is sealed in the folder above.\n" : "";
   const manifest = {
     apiVersion: "apps/v1",
     kind: "Deployment",
-    metadata: { name: `app-${index}`, namespace, labels: { app: `app-${index}` } },
+    metadata: { name, namespace, labels: { app: name } },
     spec: {
       replicas: 2,
-      selector: { matchLabels: { app: `app-${index}` } },
+      selector: { matchLabels: { app: name } },
       template: {
-        metadata: { labels: { app: `app-${index}` } },
+        metadata: { labels: { app: name } },
         spec: {
           containers: [
             {
               name: "app",
-              image: `registry.example.org/app-${index}:1.0.0`,
-              envFrom: [{ secretRef: { name: `secret-${index}` } }],
+              image: `registry.example.org/${name}:1.0.${version}`,
+              envFrom: [{ secretRef: { name: `secret-of-${name}` } }],
               ports: [{ containerPort: 8080, name: "http" }],
               resources: { requests: { cpu: "100m", memory: "128Mi" } },
             },
@@ -205,7 +205,7 @@ function deployment(namespace: string, index: number): string {
   return comment + formatManifests([manifest], "yaml");
 }
 
-function git(folder: string, ...args: string[]): string {
+export function git(folder: string, ...args: string[]): string {
   const settings = ["user.name=Bench", "user.email=bench@example.org", "commit.gpgsign=false"];
   const all = [...settings, "gc.auto=0", "core.hooksPath=/dev/null"].flatMap((each) => [
     "-c",

@@ -15,7 +15,7 @@ export interface Bench {
   readonly quick: boolean;
   /** How long an attack lasts; undefined for the default. */
   readonly minutes: number | undefined;
-  /** How many SealedSecrets `scale` and `algorithms` have; undefined for the default. */
+  /** How many SealedSecrets `scale` and `algorithms` have, and files `large`; undefined for the default. */
   readonly count: number | undefined;
   /** Whether `scale` and `attack` leave the original out, with which they take long. */
   readonly oursOnly: boolean;

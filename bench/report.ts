@@ -111,25 +111,48 @@ export function comparedWith(name: string, figures: readonly Figure[]): Table[] 
 /** With fewer samples of each, any two programs are often apart by chance. */
 const MIN_SAMPLES = 5;
 
-/** Formats one part as Markdown that is also readable in a terminal. */
-export function formatPart({ title, figures, checks, tables = [], notes }: PartReport): string {
-  const figureRows = figures.map(({ task, program, unit, samples }) => {
-    const { min, median, max } = summarize(samples);
+/** A figure without its samples. */
+export interface SummarizedFigure extends Summary {
+  readonly task: string;
+  readonly program: string;
+  readonly unit: Unit;
+  /** How many samples there were. */
+  readonly runs: number;
+}
+
+export function summarized({ task, program, unit, samples }: Figure): SummarizedFigure {
+  return { task, program, unit, ...summarize(samples), runs: samples.length };
+}
+
+/** The tables of figures, checks and other results; those without rows are left out. */
+export function tablesOf(
+  figures: readonly SummarizedFigure[],
+  checks: readonly Check[],
+  others: readonly Table[],
+): string[] {
+  const figureRows = figures.map(({ task, program, unit, median, min, max, runs }) => {
     const numbers = [median, min, max].map((value) => `${formatNumber(value)} ${unit}`);
-    return [task, program, ...numbers, String(samples.length)];
+    return [task, program, ...numbers, String(runs)];
   });
   const checkRows = checks.map(({ task, program, found, target, met }) => [
     ...[task, program, found, target ?? ""],
     target === undefined ? "" : met === undefined ? "not run" : met ? "meets" : "MISSES",
   ]);
+  const tables: Table[] = [
+    { head: ["task", "program", "median", "min", "max", "runs"], rows: figureRows },
+    { head: ["task", "program", "found", "target", ""], rows: checkRows },
+    ...others,
+  ];
+  return tables.map(({ head, rows }) => formatTable(head, rows)).filter((text) => text !== "");
+}
+
+/** Formats one part as Markdown that is also readable in a terminal. */
+export function formatPart({ title, figures, checks, tables = [], notes }: PartReport): string {
   return [
     `## ${title}`,
-    formatTable(["task", "program", "median", "min", "max", "runs"], figureRows),
-    formatTable(["task", "program", "found", "target", ""], checkRows),
-    ...tables.map(({ head, rows }) => formatTable(head, rows)),
+    ...tablesOf(figures.map(summarized), checks, tables),
     ...notes.map((note) => `- ${note}`),
   ]
-    .filter((text) => text !== "")
     .join("\n\n")
     .replaceAll(/^(- .*)\n\n(?=- )/gm, "$1\n")
     .concat("\n");

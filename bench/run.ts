@@ -16,12 +16,14 @@ import { benchController } from "./controller.ts";
 import { benchDeliveries } from "./deliveries.ts";
 import { benchDrift } from "./drift.ts";
 import { benchKeyring } from "./keyring.ts";
+import { benchLarge } from "./large.ts";
 import type { Bench } from "./measure.ts";
 import { DEFAULT_NODES, obtainNode, type Runner } from "./nodes.ts";
 import { runOpener } from "./opener.ts";
 import { buildOther, type OtherBuild } from "./otherbuild.ts";
 import { comparedWith, formatPart, type PartReport } from "./report.ts";
 import { benchRepository } from "./repository.ts";
+import { keepResult } from "./results.ts";
 import { benchScale } from "./scale.ts";
 import { benchScanners, SCANNER_PARTS } from "./scanners.ts";
 import { benchSeal } from "./seal.ts";
@@ -35,6 +37,7 @@ const PARTS = {
   algorithms: benchAlgorithms,
   scanners: benchScanners,
   repository: benchRepository,
+  large: benchLarge,
   controller: benchController,
   scale: benchScale,
   drift: benchDrift,
@@ -43,21 +46,24 @@ const PARTS = {
   attack: benchAttack,
 };
 /** The parts that do not need a cluster. */
-const BARE: readonly Part[] = ["seal", "startup", "keyring", "scanners"];
+const BARE: readonly Part[] = ["seal", "startup", "keyring", "scanners", "large"];
 type Part = keyof typeof PARTS;
 
 const USAGE = `Usage: npm run bench -- [OPTION...] [PART...]
 
-Measure our programs and the Go original: seal, startup, keyring, repository, controller, scale,
-drift, attack; post-quantum sealing and RSA: algorithms; deliveries to many namespaces: deliveries;
-replicas that share the work: shards; and signet scan and other scanners: scanners. Without a part, run all of them. Results go to standard output, progress to standard error.
+Measure our programs and the Go original: seal, startup, keyring, repository, large, controller,
+scale, drift, attack; post-quantum sealing and RSA: algorithms; deliveries to many namespaces:
+deliveries; replicas that share the work: shards; and signet scan and other scanners: scanners.
+Without a part, run all of them. Results go to standard output, progress to standard error.
 
   --quick             fewer rounds and smaller numbers, to see that it works
   --minutes N         how long the attack lasts (default: 10, with --quick 1)
-  --count N           how many SealedSecrets scale, shards and algorithms have (default: 10000, less with --quick)
+  --count N           how many SealedSecrets scale, shards and algorithms have (default: 10000, less
+                      with --quick), and how many files and commits large has (default: 20000)
   --ours              scale and attack without the original, which takes long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --compare REF       measure the programs of this commit too, side by side with those of now
+  --record            keep the results in bench/results, from which docs/benchmarks.md has its tables
   --strict            exit with 1 if a target is missed or was not measured
   --help              print this
 `;
@@ -78,6 +84,7 @@ interface Wishes {
   readonly count: number | undefined;
   readonly oursOnly: boolean;
   readonly compare: string | undefined;
+  readonly record: boolean;
   readonly strict: boolean;
 }
 
@@ -92,12 +99,16 @@ function readArguments(args: string[]): Wishes | null {
       count: { type: "string" },
       ours: { type: "boolean", default: false },
       compare: { type: "string" },
+      record: { type: "boolean", default: false },
       strict: { type: "boolean", default: false },
       node: { type: "string", multiple: true, default: DEFAULT_NODES },
       help: { type: "boolean", default: false },
     },
   });
   if (values.help) return null;
+  if (values.record && values.compare !== undefined) {
+    throw new Error("--record and --compare are mutually exclusive");
+  }
   const unknown = positionals.find((name) => !isPart(name));
   if (unknown !== undefined) throw new Error(`unknown part: ${unknown}`);
   const named = positionals.filter(isPart);
@@ -110,6 +121,7 @@ function readArguments(args: string[]): Wishes | null {
     count: readNumber("--count", values.count),
     oursOnly: values.ours,
     compare: values.compare,
+    record: values.record,
     strict: values.strict,
   };
 }
@@ -189,10 +201,21 @@ async function obtainPrograms(parts: readonly Part[]): ReturnType<typeof obtainP
   return { ...programs, ...(await obtainParts(say, SCANNER_PARTS)) };
 }
 
+const machine = (): string =>
+  `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? "unknown"})`;
+
+/** The short id of the commit that is measured, as far as Git knows. */
+function commitOfRun(): string {
+  const { stdout } = spawnSync("git", ["describe", "--always", "--abbrev=7", "--dirty"], {
+    encoding: "utf8",
+  });
+  return stdout.trim() || "unknown";
+}
+
 function describeRun({ nodes, quick }: Bench): string {
   const { stdout } = spawnSync(partPath("kubeseal"), ["--version"], { encoding: "utf8" });
   const facts = [
-    `${availableParallelism()} cores (${cpus()[0]?.model ?? "unknown"})`,
+    machine(),
     nodes.map(({ label }) => label).join(", "),
     `the original's ${stdout.trim().replace("kubeseal version:", "kubeseal")}`,
     ...(quick ? ["quick: few rounds, figures for trying only"] : []),
@@ -204,6 +227,7 @@ async function runHere({
   parts,
   nodes,
   strict,
+  record,
   compare: _made,
   ...settings
 }: Wishes): Promise<number> {
@@ -223,6 +247,11 @@ async function runHere({
     const report = { ...measured, tables: [...(measured.tables ?? []), ...compared] };
     reports.push(report);
     process.stdout.write(`${formatPart(report)}\n`);
+    if (record) {
+      const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`;
+      const run = { commit: commitOfRun(), machine: machine(), command, nodes: bench.nodes };
+      keepResult(part, report, run);
+    }
   }
   const targets = reports.flatMap(({ checks }) => checks).filter(({ target }) => target);
   const met = targets.filter(({ met }) => met === true).length;

@@ -93,10 +93,10 @@ export function statIfThere(path: string): Stats | undefined {
   }
 }
 
-/** Whether a path is itself a symbolic link. @throws SignetError io */
-export function isLink(path: string): boolean {
+/** Like `stat`, but of a symbolic link itself. @throws SignetError io */
+export function lstat(path: string): Stats {
   try {
-    return lstatSync(path).isSymbolicLink();
+    return lstatSync(path);
   } catch (error) {
     throw ioError("cannot read", error, path);
   }

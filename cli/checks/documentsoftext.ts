@@ -1,10 +1,11 @@
 // The documents of a text, where it can be read.
 
 import { SignetError } from "../../shared/errors.ts";
-import { type ManifestDocument, parseManifests } from "../../shared/manifest/manifest.ts";
+import type { ManifestDocument } from "../../shared/manifest/manifest.ts";
+import { parsedOnce } from "../git/parsedonce.ts";
 
 export type Parsed =
-  | { readonly documents: ManifestDocument[]; readonly error?: undefined }
+  | { readonly documents: readonly ManifestDocument[]; readonly error?: undefined }
   | { readonly documents: null; readonly error: SignetError };
 
 /** The documents of a text that can be read. */
@@ -18,7 +19,7 @@ export function documentsIn(text: string): readonly ManifestDocument[] {
 /** No documents where Kubernetes could not read it. */
 export function parsed(text: string): Parsed {
   try {
-    return { documents: parseManifests(text) };
+    return { documents: parsedOnce(text) };
   } catch (error) {
     if (error instanceof SignetError) return { documents: null, error };
     throw error;

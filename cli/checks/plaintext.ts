@@ -219,11 +219,16 @@ function findInDocuments(
   isBranch = false,
 ): Plaintext[] {
   const lineOf = lineCounter(text);
-  return documents.flatMap(({ root, ...document }) => {
+  return documents.flatMap((document) => {
     // With other branches, an object begins elsewhere, but has its kind in the same place.
-    const kindAt = (path: readonly string[]) => (isBranch ? nodeAt(root, [...path, "kind"]) : null);
-    const lineAt: LineAt = (path) =>
-      lineOf((kindAt(path) ?? nodeAt(root, path))?.start ?? root.start);
+    const kindAt = (path: readonly string[]) =>
+      isBranch ? nodeAt(document.root, [...path, "kind"]) : null;
+    const lineAt: LineAt = (path) => {
+      // Most documents need no tree, as they begin with what is found, or nothing is.
+      if (path.length === 0 && !isBranch) return document.line;
+      const { root } = document;
+      return lineOf((kindAt(path) ?? nodeAt(root, path))?.start ?? root.start);
+    };
     return [
       ...(Array.isArray(document.value)
         ? document.value.flatMap((each, index) => inValue(each, [String(index)], lineAt, depth))

@@ -4,7 +4,7 @@
 import { basename, dirname, join, relative } from "node:path";
 import { isTooDeep, manifestsBelow, TOO_MANY_FOLDERS } from "../../host/manifestfiles.ts";
 import { slashed } from "../../host/platform.ts";
-import { isLink, readBytes, stat, statIfThere } from "../../host/readfile.ts";
+import { lstat, readBytes, stat, statIfThere } from "../../host/readfile.ts";
 import {
   LEADS_OUT,
   leadsOut,
@@ -167,9 +167,10 @@ function* foundFile(path: string, root: string): Generator<ScannedFile | UnreadF
   }
   try {
     // Reading compares the place too. Resolving every path as well would take long in deep folders.
-    if (isLink(path) && leadsOut(root, path)) {
+    const itself = lstat(path);
+    if (itself.isSymbolicLink() && leadsOut(root, path)) {
       yield leading;
-    } else if (!stat(path).isDirectory()) {
+    } else if (!(itself.isSymbolicLink() ? stat(path) : itself).isDirectory()) {
       // A folder is a submodule, which is a repository of its own.
       yield { path, bytes: readWithin(root, path, MAX_FOUND_BYTES) };
     }

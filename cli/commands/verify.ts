@@ -35,6 +35,7 @@ import {
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { allowedBy, withoutAllowed } from "../repository/allowedfiles.ts";
 import { committedHybrid } from "../repository/committedcertificates.ts";
+import { mayHoldKustomizations } from "../repository/kustomizations.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
@@ -246,7 +247,13 @@ function committedBeside({ files }: Inventory, project: Project | null): Beside 
   const top = needWorkTree();
   const staged = new Set(stagedBlobs([]).map(({ path }) => path));
   const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
-  const sources = textSources(others, top);
+  const sources = textSources(others, top).map(({ path, read }) => ({
+    path,
+    read: () => {
+      const text = read();
+      return text === null || mayConcern(path, text, names) ? text : "";
+    },
+  }));
   const { files: committed, kustomizations } = readSealedTexts(sources, project);
   const declaring = committed.filter(
     ({ path, objects }) =>
@@ -254,6 +261,16 @@ function committedBeside({ files }: Inventory, project: Project | null): Beside 
       objects.some(({ sealed }) => names.has(sealed.metadata.name)),
   );
   return { files: declaring, kustomizations };
+}
+
+/**
+ * Whether a file may declare one of these names, or rename or patch what declares it; most need not be
+ * parsed. With an escape or a tag, a name can be written in other characters.
+ */
+function mayConcern(path: string, text: string, names: ReadonlySet<string>): boolean {
+  if (/\\|!/.test(text) || mayHoldKustomizations(path, text)) return true;
+  for (const name of names) if (text.includes(name)) return true;
+  return false;
 }
 
 /**

@@ -2,7 +2,8 @@
 
 import { SignetError } from "../../shared/errors.ts";
 import { decodeEnvelope, fitsCertificate } from "../../shared/keys/kinds.ts";
-import { type Json, lineCounter, parseManifests } from "../../shared/manifest/manifest.ts";
+import { type Json, lineCounter } from "../../shared/manifest/manifest.ts";
+import { parsedOnce } from "./parsedonce.ts";
 import type { SealedText } from "./sealedtext.ts";
 
 export interface LooseEnvelope {
@@ -62,7 +63,7 @@ function stringsIn(text: string): PlacedString[] {
       walk(each, path === "" ? key : `${path}.${key}`);
   };
   try {
-    for (const { value } of parseManifests(text)) walk(value, "");
+    for (const { value } of parsedOnce(text)) walk(value, "");
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
   }

@@ -15,8 +15,9 @@ function utf16Of(bytes: Buffer): "utf-16le" | "utf-16be" | null {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return "utf-16le";
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return "utf-16be";
   const sides = [0, 0] as [number, number];
-  for (const [at, byte] of bytes.subarray(0, 8000).entries()) {
-    if (byte === 0) sides[(at % 2) as 0 | 1]++;
+  const start = bytes.subarray(0, 8000);
+  for (let at = start.indexOf(0); at !== -1; at = start.indexOf(0, at + 1)) {
+    sides[(at % 2) as 0 | 1]++;
   }
   // Letters of ASCII have a zero in one half.
   if (sides[0] === sides[1]) return null;

@@ -2,7 +2,6 @@
 
 import { encodeBase64 } from "../../shared/base64.ts";
 import { SignetError } from "../../shared/errors.ts";
-import { parseManifests } from "../../shared/manifest/manifest.ts";
 import {
   API_VERSION,
   KIND,
@@ -17,6 +16,7 @@ import {
   objectName,
   placedObjectsOfKind,
 } from "../../shared/kubernetes/object.ts";
+import { parsedOnce } from "./parsedonce.ts";
 
 export interface SealedText {
   /** `NAMESPACE/NAME`, or the name alone. */
@@ -32,7 +32,7 @@ export interface SealedItem {
 
 /** The SealedSecrets of a text; none where it cannot be parsed. */
 export function sealedTextsIn(text: string): SealedText[] {
-  return readSealedTexts(text) ?? [];
+  return sealedTextsOrNull(text) ?? [];
 }
 
 /** The same of an object of the cluster, which has no kind and version where it was listed. */
@@ -42,13 +42,14 @@ export function appliedIn(object: JsonObject): SealedText[] {
 
 /** False where a text mentions SealedSecrets and cannot be parsed. */
 export function isReadable(text: string): boolean {
-  return readSealedTexts(text) !== null;
+  return sealedTextsOrNull(text) !== null;
 }
 
-function readSealedTexts(text: string): SealedText[] | null {
+/** The SealedSecrets of a text; null where it mentions some and cannot be parsed. */
+export function sealedTextsOrNull(text: string): SealedText[] | null {
   if (!mayDeclare(KIND, text)) return [];
   try {
-    return parseManifests(text).flatMap((document) => {
+    return parsedOnce(text).flatMap((document) => {
       const type = { kind: KIND, apiVersion: API_VERSION };
       return placedObjectsOfKind(document, type).flatMap(({ object }) => {
         const sealed = parseSealedSecret(object);

@@ -5,14 +5,23 @@ import { decodeEnvelope, KIND_NAMES, parseEnvelope } from "../../shared/keys/kin
 import type { SealedSecret } from "../../shared/sealing/sealedsecret.ts";
 import type { SealedObject } from "./sealedfiles.ts";
 
+/** Several rules and counts look at each envelope. */
+const parsedBefore = new WeakMap<SealedSecret, Map<string, Envelope | null>>();
+
 /** The envelope of a value; null if the value is not an envelope. */
-export function envelopeOf(
-  { legacyData, encryptedData }: SealedSecret,
-  item: string,
-): Envelope | null {
-  return legacyData === undefined
-    ? decodeEnvelope(encryptedData.get(item) ?? "")
-    : parseEnvelope(legacyData);
+export function envelopeOf(sealed: SealedSecret, item: string): Envelope | null {
+  const known = parsedBefore.get(sealed) ?? new Map<string, Envelope | null>();
+  parsedBefore.set(sealed, known);
+  let envelope = known.get(item);
+  if (envelope === undefined) {
+    const { legacyData, encryptedData } = sealed;
+    envelope =
+      legacyData === undefined
+        ? decodeEnvelope(encryptedData.get(item) ?? "")
+        : parseEnvelope(legacyData);
+    known.set(item, envelope);
+  }
+  return envelope;
 }
 
 /** How many values are of each algorithm; what is no envelope is of none. */

@@ -35,10 +35,15 @@ export interface Kustomization {
 const KUSTOMIZATION = /^kustomization(\.ya?ml)?$/i;
 const FLUX = "kustomize.toolkit.fluxcd.io/";
 
+/** Whether a file may have any; most need not be parsed. */
+export function mayHoldKustomizations(path: string, text: string): boolean {
+  return KUSTOMIZATION.test(basename(path)) || text.includes(FLUX);
+}
+
 /** Those in a file; none if it cannot be parsed. */
 export function kustomizationsIn(path: string, text: string): Kustomization[] {
+  if (!mayHoldKustomizations(path, text)) return [];
   const isOfKustomize = KUSTOMIZATION.test(basename(path));
-  if (!isOfKustomize && !text.includes(FLUX)) return [];
   try {
     return parseManifests(text).flatMap(({ value }) => {
       const object = asObject(value) ?? {};

@@ -6,12 +6,7 @@ import type { Certificate } from "../../shared/keys/keykind.ts";
 import type { KeyState } from "../../shared/keys/keystate.ts";
 import { type ErrorPlace, locate, SignetError } from "../../shared/errors.ts";
 import { editManifests } from "../../shared/manifest/edit.ts";
-import {
-  type Json,
-  type ManifestDocument,
-  parseManifests,
-  placeOf,
-} from "../../shared/manifest/manifest.ts";
+import { type Json, type ManifestDocument, placeOf } from "../../shared/manifest/manifest.ts";
 import { type Scope, scopeOf } from "../../shared/sealing/scope.ts";
 import {
   API_VERSION,
@@ -38,6 +33,7 @@ import { readNamed, readTextWithin, stat, statIfThere } from "../../host/readfil
 import { MAX_FOUND_BYTES, readWithin, rootOf, rootOfNamed } from "../../host/rootedfiles.ts";
 import { gitList, isIgnored, sparseBlobs, workTree } from "../git/gitprocess.ts";
 import { isEncrypted } from "../git/loosetext.ts";
+import { parsedOnce } from "../git/parsedonce.ts";
 import { count } from "../terminal/counts.ts";
 import { warn } from "../terminal/messages.ts";
 import { type Kustomization, kustomizationsIn } from "./kustomizations.ts";
@@ -374,7 +370,7 @@ function parseSealedFile(
   project: Project | null,
   clusters: ReadonlyMap<string, ClusterKeys>,
 ): SealedFile {
-  const documents = parseManifests(text, { file: path });
+  const documents = locate({ file: path }, () => parsedOnce(text));
   const below = project === null ? path : pathBelow(project, path);
   const meaning = project === null ? null : meaningBelow(project, below);
   const cluster = meaning === null ? null : (clusters.get(meaning.cluster.name) ?? null);

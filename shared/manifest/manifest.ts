@@ -2,6 +2,7 @@
 
 import { type ErrorPlace, SignetError } from "../errors.ts";
 import { composeJson, skipSpace } from "./json.ts";
+import { composePlainYaml, readPlainYaml } from "./plainyaml.ts";
 import { formatString, literalBlock, quote } from "./scalar.ts";
 import type { Fail, Node, ScalarNode } from "./tree.ts";
 import { composeYaml } from "./yaml.ts";
@@ -58,10 +59,15 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
   };
   const conflict = conflictMark(text);
   if (conflict !== -1) fail("Git conflict markers: resolve the conflict first", conflict);
-  const broken = text.search(/\p{Surrogate}|\0/u);
+  const broken = /[^\n\x20-\x7E]/.test(text) ? text.search(/\p{Surrogate}|\0/u) : -1;
   if (broken !== -1) fail("text that is not valid Unicode, or a NUL", broken);
   for (const chunk of chunks) {
     if (chunk.invalid) fail("text on the line of a '---'", chunk.start);
+    const plain = plainDocument(text, chunk, documents.length + 1, lineAt);
+    if (plain !== null) {
+      documents.push(plain);
+      continue;
+    }
     for (const { root, format, start, end } of readChunk(text, chunk, fail)) {
       const surprises: Surprise[] = [];
       documents.push({
@@ -135,6 +141,43 @@ interface Read {
   readonly end: number;
 }
 
+/** Kubernetes reads line by line and adds a missing newline at the end. */
+function bodyOf(text: string, { start, end }: Chunk): string {
+  const part = text.slice(start, end);
+  return part.endsWith("\n") ? part : `${part}\n`;
+}
+
+/**
+ * The document of a chunk in the form that tools write, whose tree is composed if anyone asks for it:
+ * most never need it. Null for any other chunk.
+ */
+function plainDocument(
+  text: string,
+  chunk: Chunk,
+  document: number,
+  lineAt: (offset: number) => number,
+): ManifestDocument | null {
+  const body = bodyOf(text, chunk);
+  const plain = readPlainYaml(body);
+  if (plain === null || plain === "tree") return null;
+  const { start, end } = chunk;
+  let root: Node | undefined;
+  return {
+    value: plain.value,
+    format: "yaml",
+    document,
+    line: lineAt(start + plain.start),
+    surprises: [],
+    start,
+    end,
+    get root() {
+      root ??= composePlainYaml(body, start) ?? undefined;
+      if (root === undefined) throw new Error("a plain document without a tree");
+      return root;
+    },
+  };
+}
+
 function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
   const { start, end } = chunk;
   let at = skipSpace(text, start, end);
@@ -157,19 +200,16 @@ function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
       notJson = error;
     }
   }
-  // Kubernetes reads line by line and adds a missing newline at the end.
-  const body = text.slice(start, end);
-  const root = composeYaml(
-    body.endsWith("\n") ? body : `${body}\n`,
-    start,
-    (reason, offset, code, field) => {
-      // The text starts like JSON, so report the error of the parser that got further.
-      if (notJson === undefined || code === "manifest-ambiguous" || offset > notJson.offset) {
-        return fail(reason, offset, code, field);
-      }
-      return fail(notJson.reason, notJson.offset);
-    },
-  );
+  const body = bodyOf(text, chunk);
+  const plain = composePlainYaml(body, start);
+  if (plain !== null) return [{ root: plain, format: "yaml", start, end }];
+  const root = composeYaml(body, start, (reason, offset, code, field) => {
+    // The text starts like JSON, so report the error of the parser that got further.
+    if (notJson === undefined || code === "manifest-ambiguous" || offset > notJson.offset) {
+      return fail(reason, offset, code, field);
+    }
+    return fail(notJson.reason, notJson.offset);
+  });
   return root === undefined ? [] : [{ root, format: "yaml", start, end }];
 }
 

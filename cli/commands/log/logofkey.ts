@@ -11,7 +11,7 @@ import { labelBytes, scopeOf } from "../../../shared/sealing/scope.ts";
 import { blobsOf, commitOf, isShallow, needWorkTree, readBlobs } from "../../git/gitprocess.ts";
 import { type CommitChanges, historyOf } from "../../git/history.ts";
 import { looseEnvelopesIn } from "../../git/looseenvelopes.ts";
-import { isReadable, sealedTextsIn } from "../../git/sealedtext.ts";
+import { sealedTextsIn, sealedTextsOrNull } from "../../git/sealedtext.ts";
 import { readKeys } from "../../recovery/recoverykeys.ts";
 import { parseFingerprint } from "../../options.ts";
 import { findProject, meaningOf, type PathMeaning } from "../../repository/project.ts";
@@ -61,8 +61,7 @@ interface FoundCiphertext extends TextCiphertext {
   readonly places: Map<string, Place>;
 }
 
-function ciphertextsIn(text: string): TextCiphertext[] {
-  const sealedTexts = sealedTextsIn(text);
+function ciphertextsIn(text: string, sealedTexts = sealedTextsIn(text)): TextCiphertext[] {
   const sealed = sealedTexts.flatMap(({ name, sealed: { metadata }, items }) => {
     const label = labelBytes(scopeOf(metadata.annotations), metadata.namespace, metadata.name);
     return [...items].map(([item, each]) => ({ name, item, ...each, label }));
@@ -106,8 +105,9 @@ function readHistory(commits: readonly CommitChanges[], top: string): History {
       (isManifest(change) ? files : otherFiles).add(path);
       if (!isManifest(change) || after === null) continue;
       const text = texts.get(after) ?? null;
-      if (text === null || !isReadable(text)) unreadable.add(path);
-      for (const each of ciphertextsIn(text ?? "")) {
+      const sealed = text === null ? null : sealedTextsOrNull(text);
+      if (sealed === null) unreadable.add(path);
+      for (const each of ciphertextsIn(text ?? "", sealed ?? [])) {
         const { name, item, ciphertext, fingerprint } = each;
         const key = `${name ?? ""}\n${ciphertext}`;
         const known = found.get(key) ?? { ...each, commit, author, date, places: new Map() };
