@@ -127,12 +127,14 @@ export class Gate {
 
   #fillAfterPause(): void {
     const leftMs = this.#pausedUntilMs - this.#clock();
-    // A timer may fire a little early.
-    if (leftMs > 0)
-      setTimeout(() => {
-        this.#fillAfterPause();
-      }, leftMs).unref();
-    else this.#fill();
+    if (leftMs <= 0) {
+      this.#fill();
+      return;
+    }
+    // Looks again, as a timer may fire a little early.
+    setTimeout(() => {
+      this.#fillAfterPause();
+    }, leftMs).unref();
   }
 
   #fill(): void {
