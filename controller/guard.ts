@@ -70,7 +70,8 @@ type Work = (
 export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
   const allowances = new Allowances(wiring);
   const bodies = new Bodies(BODIES);
-  const opening = new Gate(MAX_OPENED, MAX_WAITING, wiring.clock);
+  // Busy addresses wait longest for their turns with the keys: they must leave room for others here.
+  const opening = new Gate(MAX_OPENED, MAX_WAITING, wiring.clock, { busyShare: 1 });
   const parse = parserOf(wiring, allowances);
   const review = reviewerOf(wiring);
 

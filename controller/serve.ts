@@ -20,7 +20,7 @@ v8.setFlagsFromString("--max-semi-space-size=4");
 v8.setFlagsFromString("--semi-space-growth-factor=1");
 // With a heap as small as this process's, all of it would be collected each time that it has grown by
 // 30 %, and what arrives in requests counts as growth: several times a second in a flood of them.
-v8.setFlagsFromString("--heap-growing-percent=70");
+v8.setFlagsFromString("--heap-growing-percent=50");
 
 const STOP_GRACE_MS = 10_000;
 /** A probe is one small request. */
