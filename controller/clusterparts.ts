@@ -59,7 +59,7 @@ interface Surroundings {
 const MAX_SECRET_BYTES = 1024 * 1024;
 /**
  * Values to open at once: as many as there are threads for RSA. The queue is bounded by the number
- * of reconciles, and of requests that open values.
+ * of reconciles.
  */
 const MAX_OPENED = 4;
 /** How long the status of a SealedSecret waits for more of its deliveries before it is written. */
@@ -88,7 +88,7 @@ export class ClusterParts {
    * Where bodies of requests are parsed, so that bodies and templates never wait for each other.
    */
   readonly parsers = new Sandbox();
-  /** Where values are opened: namespaces, and clients of the HTTP server, take turns. */
+  /** Where values are opened for the reconciler, taking turns between namespaces. */
   readonly #openers = new Gate(MAX_OPENED, Infinity, clock, { busyShare: BUSY_SHARE });
   readonly #keyring = new Keyring();
   readonly #recovery: RecoveryConfigMaps | undefined;
@@ -177,8 +177,6 @@ export class ClusterParts {
       recoveryReport: () => this.#recovery?.report(keyring.keys) ?? null,
       page: page === undefined ? undefined : this.#page(page),
       parse: (client, body) => this.parsers.parse(client, body),
-      open: ({ address, client }, operation) =>
-        this.#openers.run({ address: `client ${address}`, client }, operation),
       rate: rateLimit,
       burst: rateLimitBurst,
       clock,
@@ -452,7 +450,7 @@ export class ClusterParts {
       keyring: this.#keyring,
       render: (templates, values, namespace) => this.renderers.render(namespace, templates, values),
       openIn: (namespace) => (operation) =>
-        this.#openers.run({ address: `namespace ${namespace}`, client: "" }, operation),
+        this.#openers.run({ address: namespace, client: "" }, operation),
       maxSecretBytes: MAX_SECRET_BYTES,
       acceptLegacy: flags.acceptDeprecatedV1Data,
       keyPlace: { namespace: this.#surroundings.namespace, prefix: flags.keyPrefix },

@@ -8,8 +8,8 @@ import { MAX_TRIALS, Trials, TrialsExceeded } from "../shared/keys/trials.ts";
 import type { Access } from "./access.ts";
 import { Allowances, type Rate } from "./allowances.ts";
 import { Bodies, BodyCutOff, type BodyLimits, BodyTooLarge, TooManyBodies } from "./bodies.ts";
-import { type Caller, callerOf } from "./caller.ts";
-import { BUSY_SHARE, Gate, GateFull, type Ticket } from "./gate.ts";
+import { callerOf } from "./caller.ts";
+import { Gate, GateFull, type Ticket } from "./gate.ts";
 import { JobLost } from "./sandbox.ts";
 import type { Submission } from "./submission.ts";
 
@@ -24,7 +24,10 @@ const BODIES: BodyLimits = {
     large: { perAddress: 24 * MIB, total: 48 * MIB },
   },
 };
-/** Values are opened for two requests at a time, so that few others take turns with the reconciler. */
+/**
+ * Values are opened for two requests at a time, which leaves two of the four threads to the
+ * reconciler. Callers behind a proxy share an address, so none is slowed down for what it used.
+ */
 const MAX_OPENED = 2;
 /** For each gate. Even if all are used, an address has connections left. */
 const MAX_WAITING = 64;
@@ -53,8 +56,6 @@ export interface GuardWiring extends Rate {
    * @throws JobLost
    */
   readonly parse: (client: string, body: Uint8Array<ArrayBuffer>) => Promise<Submission>;
-  /** Runs an operation with a private key for this caller, in turn with the reconciler's. */
-  readonly open: <T>(caller: Caller, operation: () => Promise<T>) => Promise<T>;
   /** Whether the bearer may use the route; undefined if everyone may. */
   readonly review?:
     ((authorization: string | undefined, path: string) => Promise<Access>) | undefined;
@@ -70,8 +71,7 @@ type Work = (
 export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
   const allowances = new Allowances(wiring);
   const bodies = new Bodies(BODIES);
-  // Busy addresses wait longest for their turns with the keys: they must leave room for others here.
-  const opening = new Gate(MAX_OPENED, MAX_WAITING, wiring.clock, { busyShare: 1 });
+  const opening = new Gate(MAX_OPENED, MAX_WAITING, wiring.clock);
   const parse = parserOf(wiring, allowances);
   const review = reviewerOf(wiring);
 
@@ -103,7 +103,7 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
           atOnce: 1,
           run: (operation, count) => {
             onValues(count);
-            return opening.run(held, () => wiring.open(caller, operation));
+            return opening.run(held, operation);
           },
         });
         return work(submission, trials, request.headers);
@@ -122,7 +122,7 @@ function parserOf(
   wiring: GuardWiring,
   allowances: Allowances,
 ): (ticket: Ticket, body: Uint8Array<ArrayBuffer>) => Promise<Submission> {
-  const parsing = new Gate(MAX_PARSED, MAX_WAITING, wiring.clock, { busyShare: BUSY_SHARE });
+  const parsing = new Gate(MAX_PARSED, MAX_WAITING, wiring.clock);
   return async (ticket, body) => {
     const { address } = ticket;
     const work = async (): Promise<Submission> => {

@@ -80,7 +80,6 @@ async function serve(
     keyReport: () => keyReport(keyring, []),
     recoveryReport: () => null,
     parse: (_client, body) => Promise.resolve().then(() => parseSubmission(body)),
-    open: (_caller, operation) => operation(),
     rate: 1000,
     burst: 1000,
     clock: () => time.ms,

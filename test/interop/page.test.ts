@@ -438,7 +438,6 @@ describe("from the controller", () => {
       recoveryReport: () => null,
       page: { html: () => made.html, policy },
       parse: () => Promise.reject(new Error("nothing is posted")),
-      open: (_caller, operation) => operation(),
       rate: 1,
       burst: 1,
       clock,

@@ -57,7 +57,6 @@ async function start(): Promise<Server> {
     keyReport: () => ({ keys: [] }),
     recoveryReport: () => null,
     parse: (_client, body) => Promise.resolve().then(() => parseSubmission(body)),
-    open: (_caller, operation) => operation(),
     rate: 1e9,
     burst: 1e9,
     clock: () => performance.now(),
