@@ -64,8 +64,8 @@ export class Bodies {
   }
 
   /**
-   * Reads a body and passes it to `use`, in a buffer of its own; its bytes count until that has ended. `onBytes` is called
-   * with the number of bytes that have arrived whenever there are more. `signal` aborts, with one
+   * Reads a body and passes it to `use`, in a buffer of its own; its bytes count until that has
+   * ended. `onBytes` is called with the number of bytes that have arrived whenever there are more. `signal` aborts, with one
    * of the errors below, if the client goes away or the body has to give way; `use` must then end
    * soon.
    *

@@ -352,7 +352,7 @@ export class ClusterParts {
     return this.#homesOf(key).some((each) => this.#holds(homeOf(each)));
   }
 
-  /** Queues what this replica works on. What others did may ask for a restart. */
+  /** Queues what this replica works on. A change by another replica may need a restart of workloads. */
   #add(key: string): void {
     if (this.#isOurs(key)) this.queue.add(key);
     else this.#restarts?.reconciled(secretOf(key));

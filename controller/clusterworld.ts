@@ -290,11 +290,11 @@ export class ClusterWorld implements DeliveryWorld {
 
   async createSecret(key: string, secret: Secret, work: string): Promise<SecretMark> {
     const path = secretPath(key).replace(/\/[^/]*$/, "");
-    return this.#write("POST", path, key, secret, this.#guardOf(work));
+    return this.#write("POST", path, key, secret, work);
   }
 
   async replaceSecret(key: string, secret: Secret, work: string): Promise<SecretMark> {
-    return this.#write("PUT", secretPath(key), key, secret, this.#guardOf(work));
+    return this.#write("PUT", secretPath(key), key, secret, work);
   }
 
   #guardOf(work: string): () => void {
@@ -308,7 +308,7 @@ export class ClusterWorld implements DeliveryWorld {
     path: string,
     key: string,
     secret: Secret,
-    guard: () => void,
+    work: string,
   ): Promise<SecretMark> {
     const send = async (): Promise<Marked> =>
       markedOf(
@@ -317,7 +317,7 @@ export class ClusterWorld implements DeliveryWorld {
           body: formatSecret(secret),
           // We need only the metadata in the response.
           accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-          guard,
+          guard: this.#guardOf(work),
         }),
       );
     return (await this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send)).mark;

@@ -40,8 +40,7 @@ export const BUSY_SHARE = 1 / 4;
 interface GateOptions {
   /**
    * While others have work, busy addresses, which recently used far more than the average, run one
-   * piece at a time, and only for this part of the time (1: all of it). By default, all addresses are
-   * equal.
+   * piece at a time, and only for this part of the time. By default, all addresses are equal.
    */
   readonly busyShare?: number | undefined;
 }

@@ -14,15 +14,15 @@ export class GrowingBytes {
     return this.#length;
   }
 
-  /** The memory that so many bytes take, at most. */
+  /** About the memory that so many bytes take. */
   static roomFor(length: number): number {
     return Math.max(FIRST_BYTES, 2 ** Math.ceil(Math.log2(length)));
   }
 
   /** `part` must not change later. */
   add(part: Uint8Array): void {
-    // A small part may keep all of a large buffer in memory.
-    if (part.length >= BLOCK_BYTES / 2 && part.length * 2 >= part.buffer.byteLength) {
+    // A part of a buffer would keep all of it in memory.
+    if (part.length >= BLOCK_BYTES / 2 && part.length === part.buffer.byteLength) {
       this.#closeLast();
       this.#blocks.push(part);
       this.#length += part.length;

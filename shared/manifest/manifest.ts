@@ -2,7 +2,7 @@
 
 import { type ErrorPlace, SignetError } from "../errors.ts";
 import { composeJson, skipSpace } from "./json.ts";
-import { composePlainYaml, readPlainYaml } from "./plainyaml.ts";
+import { composePlainYaml, type PlainDocument, readPlainYaml } from "./plainyaml.ts";
 import { formatString, literalBlock, quote } from "./scalar.ts";
 import type { Fail, Node, ScalarNode } from "./tree.ts";
 import { composeYaml } from "./yaml.ts";
@@ -63,12 +63,18 @@ export function parseManifests(text: string, place: ErrorPlace = {}): ManifestDo
   if (broken !== -1) fail("text that is not valid Unicode, or a NUL", broken);
   for (const chunk of chunks) {
     if (chunk.invalid) fail("text on the line of a '---'", chunk.start);
-    const plain = plainDocument(text, chunk, documents.length + 1, lineAt);
-    if (plain !== null) {
-      documents.push(plain);
+    const body = bodyOf(text, chunk);
+    const plain = readPlainYaml(body);
+    if (plain !== null && plain !== "tree") {
+      documents.push(plainDocument(plain, { body, chunk, document: documents.length + 1, lineAt }));
       continue;
     }
-    for (const { root, format, start, end } of readChunk(text, chunk, fail)) {
+    const tree = plain === "tree" ? composePlainYaml(body, chunk.start) : null;
+    const read: Read[] =
+      tree === null
+        ? readChunk(text, chunk, body, fail)
+        : [{ root: tree, format: "yaml", start: chunk.start, end: chunk.end }];
+    for (const { root, format, start, end } of read) {
       const surprises: Surprise[] = [];
       documents.push({
         value: toJson({ surprises, path: [], lineAt, fail }, root),
@@ -147,20 +153,21 @@ function bodyOf(text: string, { start, end }: Chunk): string {
   return part.endsWith("\n") ? part : `${part}\n`;
 }
 
-/**
- * The document of a chunk in the form that tools write, whose tree is composed if anyone asks for it:
- * most never need it. Null for any other chunk.
- */
+/** A document whose tree is composed when anyone asks for it: most never need it. */
 function plainDocument(
-  text: string,
-  chunk: Chunk,
-  document: number,
-  lineAt: (offset: number) => number,
-): ManifestDocument | null {
-  const body = bodyOf(text, chunk);
-  const plain = readPlainYaml(body);
-  if (plain === null || plain === "tree") return null;
-  const { start, end } = chunk;
+  plain: PlainDocument,
+  {
+    body,
+    chunk: { start, end },
+    document,
+    lineAt,
+  }: {
+    readonly body: string;
+    readonly chunk: Chunk;
+    readonly document: number;
+    readonly lineAt: (offset: number) => number;
+  },
+): ManifestDocument {
   let root: Node | undefined;
   return {
     value: plain.value,
@@ -178,8 +185,7 @@ function plainDocument(
   };
 }
 
-function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
-  const { start, end } = chunk;
+function readChunk(text: string, { start, end }: Chunk, body: string, fail: Fail): Read[] {
   let at = skipSpace(text, start, end);
   let notJson: { reason: string; offset: number } | undefined;
   if (text[at] === "{") {
@@ -200,9 +206,6 @@ function readChunk(text: string, chunk: Chunk, fail: Fail): Read[] {
       notJson = error;
     }
   }
-  const body = bodyOf(text, chunk);
-  const plain = composePlainYaml(body, start);
-  if (plain !== null) return [{ root: plain, format: "yaml", start, end }];
   const root = composeYaml(body, start, (reason, offset, code, field) => {
     // The text starts like JSON, so report the error of the parser that got further.
     if (notJson === undefined || code === "manifest-ambiguous" || offset > notJson.offset) {

@@ -42,7 +42,7 @@ export function composePlainYaml(text: string, base: number): Node | null {
 /** The same as `Json`. */
 type PlainValue = null | boolean | number | string | PlainValue[] | { [key: string]: PlainValue };
 
-interface PlainDocument {
+export interface PlainDocument {
   readonly value: PlainValue;
   /** The offset of its first key. */
   readonly start: number;

@@ -368,7 +368,7 @@ describe("the engines of Argo CD and Flux", { concurrent: false }, () => {
   } as const satisfies Record<string, EngineMode>;
   type Engine = keyof typeof ENGINES;
   const NAMES = Object.keys(ENGINES) as Engine[];
-  /** Every comparison by which one of them says that an object differs from Git. */
+  /** All the ways in which these agents compare an object with Git. */
   const COMPARISONS: [Engine, EngineMode, string][] = [
     ["Flux", "kustomize-diff", "unchanged"],
     ["Flux", "helm-diff", "none"],

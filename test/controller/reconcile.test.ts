@@ -474,7 +474,7 @@ describe("drift", () => {
     expect(reconciler.contested).toBe(0);
   });
 
-  it("is told of where a finalizer holds the Secret, answered slowly, and put back once it is gone", async () => {
+  it("is reported if a finalizer holds the Secret, retried with backoff, and reverted once it is gone", async () => {
     const { world, time, reconciler } = await settled();
     const metadata = () => metadataOf(world.secrets.get(NAME) ?? {});
     const vandal = { immutable: true, data: { password: base64(OTHER_VALUE) } };
