@@ -52,8 +52,19 @@ const DATELESS = [
   "shared/template",
 ].map((file) => `test/${file}.test.ts`);
 
-/** Names of the tests that failed. */
-const failedTests: string[] = [];
+/** A file of tests in which something failed. */
+interface FailedFile {
+  readonly file: string;
+  /** A line for each test that failed, or for the file as a whole. */
+  readonly lines: readonly string[];
+  /** Runs the file again, and nothing beside it; whether all of its tests passed. */
+  readonly again: () => Promise<boolean>;
+}
+const failedFiles: FailedFile[] = [];
+/** More failures than in so many files are not chance: nothing is run again. */
+const AGAIN_AT_MOST = 3;
+/** What failed beside all other tests and passed alone; reported at the end. */
+const unsteady: string[] = [];
 
 /** The tallies of steps that count for themselves; reported at the end. */
 const tallies: string[] = [];
@@ -171,52 +182,91 @@ async function leftOut(
   return missing;
 }
 
+/** How tests are run. */
+interface Setting {
+  readonly env: NodeJS.ProcessEnv;
+  /** The folder for reports. */
+  readonly scratch: string;
+  /** Whether in namespaces of their own. */
+  readonly bed: boolean;
+  /** What they are called in reports. */
+  readonly what: string;
+}
+
+/** Runs vitest; resolves to its exit status, and its report if there is one. */
+async function runVitest(
+  args: readonly string[],
+  { env, scratch, bed, what }: Setting,
+): Promise<{ status: number; report: Report | undefined }> {
+  const reportFile = join(scratch, `${what.replaceAll(/\W+/g, "-")}.json`);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+  const command = [process.execPath, VITEST, "run", ...reporters, ...args];
+  const status = await timed(what, run(bed ? inBed(command) : command, env));
+  try {
+    return { status, report: JSON.parse(await readFile(reportFile, "utf8")) as Report };
+  } catch {
+    return { status, report: undefined };
+  }
+}
+
 /** Runs the projects and counts the tests. */
 async function runSuites(
   projects: readonly Project[],
   args: string[],
-  env: NodeJS.ProcessEnv,
-  scratch: string,
-  bed: boolean,
-  what = "tests",
+  setting: Setting,
   without: readonly string[] = [],
 ): Promise<Tally> {
-  const reportFile = join(scratch, `${what.replaceAll(" ", "-")}.json`);
-  const vitest = [process.execPath, VITEST, "run"];
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+  const { what } = setting;
   const selection = projects.map((project) => `--project=${project}`);
   const excluded = without.map((file) => `--exclude=${file}`);
-  const command = [...vitest, ...reporters, ...selection, ...excluded, ...args];
-  const status = await timed(what, run(bed ? inBed(command) : command, env));
-
-  let report: Report;
-  try {
-    report = JSON.parse(await readFile(reportFile, "utf8")) as Report;
-  } catch {
+  const { status, report } = await runVitest([...selection, ...excluded, ...args], setting);
+  const tally: Tally = { passed: 0, failed: 0 };
+  if (report === undefined) {
     fault(`vitest ended with ${status} and left no report`);
-    return { passed: 0, failed: 0 };
+    return tally;
   }
   if (!what.includes(" at ")) times.push(`the slowest files of ${what}: ${slowest(report)}`);
-  const tally: Tally = { passed: 0, failed: 0 };
   for (const { name, status: fileStatus, assertionResults } of report.testResults) {
-    const failed = assertionResults.filter((test) => test.status === "failed").length;
+    const file = relative(ROOT, name);
     tally.passed += assertionResults.filter((test) => test.status === "passed").length;
-    tally.failed += failed;
-    for (const { status: testStatus, fullName } of assertionResults) {
-      if (testStatus === "failed")
-        failedTests.push(`${relative(ROOT, name)}: ${fullName} (${what})`);
-    }
-    if (fileStatus === "failed" && failed === 0) {
-      fault(`${relative(ROOT, name)} as a whole, see above`);
-    }
+    const failed = assertionResults.filter((test) => test.status === "failed");
+    tally.failed += failed.length;
+    if (fileStatus !== "failed" && failed.length === 0) continue;
+    const lines = failed.map(({ fullName }) => `${file}: ${fullName} (${what})`);
+    failedFiles.push({
+      file,
+      lines: lines.length > 0 ? lines : [`${file} as a whole, see above (${what})`],
+      again: () => passesAgain(file, { ...setting, what: `${file} again` }),
+    });
   }
   // With a filter, leaving out is what was asked for.
   if (args.length === 0) for (const line of await leftOut(report, projects, without)) fault(line);
   if (tally.passed + tally.failed === 0) fault("no test ran");
-  if (status !== 0 && tally.failed + faults.length === 0) {
+  if (status !== 0 && failedFiles.length + faults.length === 0) {
     fault(`vitest ended with ${status} though no test failed, see above`);
   }
   return tally;
+}
+
+async function passesAgain(file: string, setting: Setting): Promise<boolean> {
+  const { status, report } = await runVitest([`--project=${projectOf(file)}`, file], setting);
+  const results = report?.testResults.flatMap(({ assertionResults }) => assertionResults) ?? [];
+  return status === 0 && results.length > 0 && results.every((test) => test.status === "passed");
+}
+
+/**
+ * Runs the files in which something failed again, one after the other: what fails only beside all
+ * other tests, on a machine that is busy with them, is reported as such, and is no failure.
+ */
+async function runFailedAgain(): Promise<void> {
+  if (failedFiles.length > AGAIN_AT_MOST) return;
+  for (const failed of [...failedFiles]) {
+    if (interrupted) return;
+    for (const line of failed.lines) say(`failed, is run again alone: ${line}`);
+    if (!(await failed.again())) continue;
+    unsteady.push(...failed.lines);
+    failedFiles.splice(failedFiles.indexOf(failed), 1);
+  }
 }
 
 /** Runs the unit tests, and what they start, with the wall clock shifted. */
@@ -233,30 +283,17 @@ async function runShifted(
   }
   say(`unit tests with the clock at ${clock}; these alone: npm run test:unit -- --clock=${clock}`);
   const shifted = { ...env, ...shiftedClock(ROOT, offsetMs, env.NODE_OPTIONS) };
-  const what = `unit tests at ${clock}`;
-  return runSuites(["unit"], args, shifted, scratch, false, what, args.length > 0 ? [] : DATELESS);
+  const setting = { env: shifted, scratch, bed: false, what: `unit tests at ${clock}` };
+  return runSuites(["unit"], args, setting, args.length > 0 ? [] : DATELESS);
 }
 
-/**
- * Adds the results of the unit tests under other clocks: their failures count, their passes are
- * reported.
- */
-async function withShifted(
-  tally: Tally,
-  args: string[],
-  env: NodeJS.ProcessEnv,
-  scratch: string,
-): Promise<Tally> {
-  // A filter asks for certain files under the clock that is there.
-  if (args.length > 0) return tally;
-  let { failed } = tally;
+/** Runs the unit tests under other clocks: their failures count, their passes are reported. */
+async function runAllShifted(env: NodeJS.ProcessEnv, scratch: string): Promise<void> {
   for (const clock of CLOCKS) {
     if (interrupted) break;
-    const shifted = await runShifted(clock, args, env, scratch);
+    const shifted = await runShifted(clock, [], env, scratch);
     tallies.push(`unit tests at ${clock}: ${shifted.passed} passed, ${shifted.failed} failed`);
-    failed += shifted.failed;
   }
-  return { ...tally, failed };
 }
 
 async function runAll(
@@ -280,7 +317,7 @@ async function runAll(
     return { passed: 0, failed: 0 };
   }
   if (projects.every((project) => project === "unit")) {
-    return runSuites(projects, args, env, scratch, false);
+    return runSuites(projects, args, { env, scratch, bed: false, what: "tests" });
   }
 
   if (args.length === 0) {
@@ -297,14 +334,18 @@ async function runAll(
   } catch (error) {
     if (!(error instanceof PartsUnavailable)) throw error;
     const tally = projects.includes("unit")
-      ? await runSuites(["unit"], args, env, scratch, false)
+      ? await runSuites(["unit"], args, { env, scratch, bed: false, what: "tests" })
       : { passed: 0, failed: 0 };
     const why = `  reason: ${error.message}\n  remedy: ${error.remedy}`;
     fault(`NOT RUN: the suites interop, cluster and node\n${why}`);
-    return withShifted(tally, args, env, scratch);
+    // A filter asks for certain files under the clock that is there.
+    if (args.length === 0) await runAllShifted(env, scratch);
+    return tally;
   }
-  if (args.length > 0) return runSuites(projects, args, env, scratch, true);
-  return inLanes(env, scratch);
+  if (args.length > 0) return runSuites(projects, args, { env, scratch, bed: true, what: "tests" });
+  const tally = await inLanes(env, scratch);
+  await runFailedAgain();
+  return tally;
 }
 
 /**
@@ -313,11 +354,13 @@ async function runAll(
  */
 async function inLanes(env: NodeJS.ProcessEnv, scratch: string): Promise<Tally> {
   const rest = PROJECTS.filter((project) => project !== "cluster");
+  const setting = { env, scratch, bed: true };
   const [ofClusters, ofRest] = await Promise.all([
-    runSuites(["cluster"], [], env, scratch, true, "clusters"),
-    runSuites(rest, [], env, scratch, true, "the rest").then((tally) =>
-      withShifted(tally, [], env, scratch),
-    ),
+    runSuites(["cluster"], [], { ...setting, what: "clusters" }),
+    runSuites(rest, [], { ...setting, what: "the rest" }).then(async (tally) => {
+      await runAllShifted(env, scratch);
+      return tally;
+    }),
   ]);
   return {
     passed: ofClusters.passed + ofRest.passed,
@@ -347,17 +390,20 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     interrupted = true;
   });
 }
-const { passed, failed } = await runAll(
+const { passed } = await runAll(
   given.filter((arg) => arg !== "--unit"),
   given.includes("--unit"),
   clock,
   scratch,
 );
 // Their reasons are far above, beyond the part of a log that is shown first.
+const failedTests = failedFiles.flatMap(({ lines }) => lines);
 for (const test of failedTests) say(`failed: ${test}`);
 // A fault outside the tests counts as a failure, so that the last line never looks green.
 for (const line of faults) say(`failed: ${line}`);
 say(`time: ${times.join("; ")}`);
 for (const line of tallies) say(line);
-say(`${passed} passed, ${failed + faults.length} failed`);
-process.exitCode = failed + faults.length === 0 ? 0 : 1;
+for (const test of unsteady) say(`failed beside all others, passed alone: ${test}`);
+const failed = failedTests.length + faults.length;
+say(`${passed + unsteady.length} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

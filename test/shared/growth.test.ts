@@ -207,12 +207,14 @@ const filled = (fragment: string, size: number): string =>
 describe("time grows with the length of", () => {
   test.each(READERS)("%s", (name, before, after, read) => {
     const fragments = name.startsWith("plaintext") ? [...FRAGMENTS, ...OF_TEMPLATES] : FRAGMENTS;
-    const found = fragments.flatMap((fragment) => {
-      const input = (size: number) => before + filled(fragment, size) + after;
-      const slow = superlinear(judged(read), input, 10_000);
-      return slow === undefined ? [] : [`${JSON.stringify(fragment)}: ${slow}`];
-    });
-    expect(found).toEqual([]);
+    const slowOnes = (from: readonly string[]): [string, string][] =>
+      from.flatMap((fragment) => {
+        const input = (size: number) => before + filled(fragment, size) + after;
+        const slow = superlinear(judged(read), input, 10_000);
+        return slow === undefined ? [] : [[fragment, slow]];
+      });
+    // Those that look slow are measured again after the others: the machine may have been busy.
+    expect(slowOnes(slowOnes(fragments).map(([fragment]) => fragment))).toEqual([]);
   });
 });
 
@@ -232,20 +234,21 @@ const OWN_SCANNERS = READERS.filter(([name]) =>
 
 describe("time grows with the length, of two fragments, of", () => {
   test.each(OWN_SCANNERS)("%s", (_, before, after, read) => {
-    const found = PAIRED.flatMap((one) =>
-      PAIRED.flatMap((other) => {
-        const shapes = [
-          (size: number) => filled(one + other, size),
-          (size: number) => filled(one, size / 2) + filled(other, size / 2),
-        ];
-        return shapes.flatMap((shape) => {
-          const input = (size: number) => before + shape(size) + after;
-          const slow = one === other ? undefined : superlinear(judged(read), input, 3000);
-          return slow === undefined ? [] : [`${JSON.stringify([one, other])}: ${slow}`];
-        });
-      }),
+    const shapes = PAIRED.flatMap((one) =>
+      PAIRED.filter((other) => other !== one).flatMap((other) => [
+        { one, other, fill: (size: number) => filled(one + other, size) },
+        { one, other, fill: (size: number) => filled(one, size / 2) + filled(other, size / 2) },
+      ]),
     );
-    expect(found).toEqual([]);
+    const slowOnes = (from: typeof shapes) =>
+      from.flatMap((shape) => {
+        const input = (size: number) => before + shape.fill(size) + after;
+        const slow = superlinear(judged(read), input, 3000);
+        return slow === undefined ? [] : [{ ...shape, slow }];
+      });
+    expect(slowOnes(slowOnes(shapes)).map(({ one, other, slow }) => [one, other, slow])).toEqual(
+      [],
+    );
   });
 });
 
