@@ -75,6 +75,9 @@ export function tell(told: Told): PartReport {
       `A change that took more than ${GIVE_UP_MS / 1000} s counts as ${GIVE_UP_MS / 1000} s.`,
       "Every second tenant's Secret has an item that a template makes.",
       `A controller that ends, or takes more than ${MEMORY_CEILING_MB} MB, is started again at once.`,
+      ...all.map(([program, { attacked }]) => {
+        return `99 of 100 in each minute of the attack on ${program}, in ms: ${byMinute(attacked).join(", ")}.`;
+      }),
       ...all.map(([program, { attack, refused }]) => {
         const done = Object.entries(attack).map(([what, count]) => `${what} ${count}`);
         return `Attack on ${program}: ${done.join(", ")}. Changes that the API server refused: ${refused}.`;
@@ -99,6 +102,13 @@ const p99Of = (changes: readonly Change[]): number =>
     changes.map(({ ms }) => ms),
     0.99,
   );
+
+/** The 99th percentile of the changes that were made in each minute. */
+function byMinute(changes: readonly Change[]): string[] {
+  const minutes: Change[][] = [];
+  for (const change of changes) (minutes[Math.floor(change.atMs / 60_000)] ??= []).push(change);
+  return minutes.map((each) => formatNumber(p99Of(each)));
+}
 
 function servedChecks(
   { original, found }: Told,

@@ -43,6 +43,8 @@ export interface Change {
    */
   readonly ms: number;
   readonly served: boolean;
+  /** When it was made, in milliseconds since the changes began. */
+  readonly atMs: number;
   /** How long the API server took for the change itself. */
   readonly apiMs: number;
 }
@@ -139,15 +141,17 @@ export async function startFleet(
 
   const change = async (forMs: number): Promise<{ changes: Change[]; refused: number }> => {
     const changes: Change[] = [];
+    const beganMs = performance.now();
     let refused = 0;
     let next = 0;
     const turn = async (): Promise<void> => {
       const place = places[next++ % places.length];
       // The tenant waits until its previous change arrives before it makes another one.
       if (place === undefined || place.waiting !== null) return;
+      const atMs = performance.now() - beganMs;
       const changed = await changeOne(plane, place, token);
       if (changed === null) refused++;
-      else changes.push(changed);
+      else changes.push({ ...changed, atMs });
     };
     const end = repeatedly((places.length * 1000) / CHANGE_EVERY_MS, Infinity, turn);
     await new Promise((done) => setTimeout(done, forMs));
@@ -166,7 +170,11 @@ export async function startFleet(
 }
 
 /** Returns null if the API server refuses the change. */
-async function changeOne(plane: ControlPlane, place: Place, token: string): Promise<Change | null> {
+async function changeOne(
+  plane: ControlPlane,
+  place: Place,
+  token: string,
+): Promise<Omit<Change, "atMs"> | null> {
   const { namespace, hasTemplate, versions } = place.tenant;
   place.version = (place.version + 1) % versions.length;
   const version = versions[place.version];

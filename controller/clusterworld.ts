@@ -17,7 +17,7 @@ import { RateLimit } from "./ratelimit.ts";
 import { isAsLeft, type Resting } from "./resting.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import type { Summary } from "./summary.ts";
-import { FIELD_MANAGER, SECRET_LABEL } from "./decide.ts";
+import { FIELD_MANAGER, isAllOurs, SECRET_LABEL } from "./decide.ts";
 import {
   type Delivered,
   type DeliveryWorld,
@@ -239,6 +239,10 @@ export class ClusterWorld implements DeliveryWorld {
     return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.mark;
   }
 
+  isAllOurs(key: string): boolean {
+    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.isAllOurs === true;
+  }
+
   delivered(key: string): Delivered | null {
     return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.delivered ?? null;
   }
@@ -416,6 +420,7 @@ function keyOf({ namespace, name }: Summary): string {
 interface Marked {
   readonly key: string;
   readonly mark: SecretMark;
+  readonly isAllOurs: boolean;
   readonly delivered: Delivered | null;
 }
 
@@ -424,6 +429,7 @@ function markedOf(object: JsonObject): Marked {
   return {
     key: objectKey(object),
     mark: { uid: text(uid), resourceVersion: text(resourceVersion) },
+    isAllOurs: isAllOurs(object),
     delivered: deliveredOf(object),
   };
 }

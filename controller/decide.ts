@@ -184,6 +184,22 @@ function printable(manager: string): string {
   return manager.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 64);
 }
 
+/**
+ * Whether every field of a Secret is this controller's, by its managed fields. Anyone can choose our
+ * manager's name, so that counts only for a version that the controller wrote itself. Finalizers stay
+ * with whoever they are for.
+ */
+export function isAllOurs(secret: JsonObject): boolean {
+  const { managedFields, finalizers, deletionTimestamp } = metadataOf(secret);
+  const entries = objectsIn(managedFields);
+  return (
+    entries.length > 0 &&
+    entries.every(({ manager }) => manager === FIELD_MANAGER) &&
+    finalizers === undefined &&
+    deletionTimestamp === undefined
+  );
+}
+
 /** Nothing that the writers of SealedSecrets or of their status say can tell who owns a Secret. */
 function ownershipOf(
   existing: Secret,

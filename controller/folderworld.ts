@@ -108,6 +108,10 @@ export class FolderWorld implements World {
     return { uid: "", resourceVersion: content.hash };
   }
 
+  isAllOurs(): boolean {
+    return false;
+  }
+
   namespaceLabels(): Promise<never> {
     const message = "there is no cluster that could tell them";
     return Promise.reject(new WorldError("refused", message));

@@ -145,6 +145,32 @@ export class Upkeep {
     return { ...done, verdict };
   }
 
+  /**
+   * Replaces the version that this controller left, without reading it; null if that version may have
+   * something of others in it, or cannot be replaced. A changed value then costs one call.
+   */
+  async #replaceUnread(target: Target, desired: Secret): Promise<Upkept | null> {
+    const { world } = this.#options;
+    const { name, secret: key, left, isUnsure = false } = target;
+    const { rest } = desired.metadata;
+    if (left === null || left.patched || isUnsure || rest["finalizers"] !== undefined) return null;
+    const mark = world.secretMark(key);
+    const isAsLeft = mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion;
+    if (!isAsLeft || !world.isAllOurs(key)) return null;
+    const { uid, resourceVersion } = mark;
+    const metadata = { ...desired.metadata, rest: { ...rest, uid, resourceVersion } };
+    try {
+      const after = await world.replaceSecret(key, { ...desired, metadata }, name);
+      // The API server makes no new version of what is the same.
+      const wrote = after.resourceVersion !== resourceVersion;
+      return { verdict: verdicts.unsealed(), mark: after, patched: false, wrote };
+    } catch (error) {
+      // Such as another type, or what is immutable: what to do about that depends on what is there.
+      if (error instanceof WorldError && error.failure === "invalid") return null;
+      throw error;
+    }
+  }
+
   async #write(target: Target, desired: Secret, drifted: boolean): Promise<Upkept> {
     const { world, allowedTypes } = this.#options;
     const { name, secret: key, left, ownership } = target;
@@ -165,6 +191,8 @@ export class Upkeep {
 
     const first = decide(desired, null, { allowedTypes });
     if (first.act === "refuse") return refused(first.verdict);
+    const unread = drifted ? null : await this.#replaceUnread(target, desired);
+    if (unread !== null) return unread;
     const watched = world.secretMark(key) !== undefined;
     // We do not watch a Secret of someone else, who may have removed our label or deleted the
     // Secret.

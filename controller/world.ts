@@ -64,6 +64,11 @@ export interface World {
   /** Returns the last observed version of a Secret that the controller manages. */
   secretMark(key: string): SecretMark | undefined;
   /**
+   * Whether everything in the last observed version of a Secret is from this controller, so that
+   * replacing it as a whole, unread, takes nothing from anybody. False if the world cannot tell.
+   */
+  isAllOurs(key: string): boolean;
+  /**
    * Returns the labels of a namespace, as last observed or as they are now.
    * @throws WorldError refused if the world cannot know them
    */

@@ -1,6 +1,6 @@
 // A world in memory for the reconciler: objects with versions, failures on demand, a record of all.
 // SPEC.md, "Reconciling".
-import { SECRET_LABEL } from "../../controller/decide.ts";
+import { FIELD_MANAGER, isAllOurs, SECRET_LABEL } from "../../controller/decide.ts";
 import { deliveredOf } from "../../controller/delivered.ts";
 import { DeliveryPlan, deliverySourceOf } from "../../controller/deliveryplan.ts";
 import { Keeper } from "../../controller/kept.ts";
@@ -39,6 +39,8 @@ export class MemoryWorld implements DeliveryWorld {
   labelsPollMs: number | undefined = undefined;
   /** How long nobody can tell whether a SealedSecret was deleted. */
   unknownForMs = 0;
+  /** Whether managed fields say whose the fields of a Secret are, as in a cluster. */
+  managesFields = false;
   /** Other facts of namespaces. */
   readonly facts = new Map<string, Partial<NamespaceFacts>>();
   /** Learns of all changes at once, if there is one. */
@@ -142,6 +144,17 @@ export class MemoryWorld implements DeliveryWorld {
     return secret === undefined || labels[SECRET_LABEL] === undefined ? undefined : markIn(secret);
   }
 
+  isAllOurs(key: string): boolean {
+    return isAllOurs(this.secrets.get(key) ?? {});
+  }
+
+  #managed(secret: JsonObject, before: JsonObject = {}): JsonObject {
+    if (!this.managesFields) return secret;
+    const { managedFields = [{ manager: FIELD_MANAGER, operation: "Update" }] } =
+      metadataOf(before);
+    return { ...secret, metadata: { ...metadataOf(secret), managedFields } };
+  }
+
   namespaceLabels(namespace: string, time: "seen" | "now"): Promise<Labels> {
     return this.#call("labels", `${namespace} ${time}`, () => {
       const seen = this.labels.get(namespace) ?? {};
@@ -157,7 +170,8 @@ export class MemoryWorld implements DeliveryWorld {
     return this.#call("create", key, () => {
       if (this.secrets.has(key)) throw new WorldError("exists", "there is one");
       // The server's default.
-      return markIn(this.put("secrets", { type: "Opaque", ...formatSecret(secret) }));
+      const made = { type: "Opaque", ...formatSecret(secret) };
+      return markIn(this.put("secrets", this.#managed(made)));
     });
   }
 
@@ -165,7 +179,8 @@ export class MemoryWorld implements DeliveryWorld {
     return this.#call("replace", key, () => {
       const { rest } = secret.metadata;
       this.#expect(this.secrets, key, rest["uid"], rest["resourceVersion"]);
-      return markIn(this.put("secrets", formatSecret(secret)));
+      const made = this.#managed(formatSecret(secret), this.secrets.get(key));
+      return markIn(this.put("secrets", made));
     });
   }
 

@@ -258,6 +258,78 @@ describe("a declared Secret", () => {
     expect(told.repairs).toEqual([]);
   });
 
+  describe("that nobody else has a part in", () => {
+    /** A Secret whose managed fields are all ours, and a SealedSecret that declares another value. */
+    async function changed(declared: Declared = {}) {
+      const given = bench();
+      given.world.managesFields = true;
+      given.world.put("sealed", await sealed());
+      await given.reconciler.reconcile(NAME);
+      given.world.put("sealed", await sealed({ data: { user: OTHER_VALUE }, ...declared }));
+      given.world.calls.length = 0;
+      return given;
+    }
+    const UNREAD = ["replace demo/db", "status demo/db", "event db"];
+    const READ = ["read demo/db", ...UNREAD];
+
+    it("is replaced without being read", async () => {
+      const { world, told, reconciler } = await changed();
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(newCalls(world)).toEqual(UNREAD);
+      expect(held(world)).toEqual({ user: OTHER_VALUE });
+      const { uid, resourceVersion } = metadataOf(world.secrets.get(NAME) ?? {});
+      expect(world.statuses.at(-1)).toMatchObject({ secret: { uid, resourceVersion } });
+      expect(told.repairs).toEqual([]);
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(newCalls(world)).toEqual([]);
+    });
+
+    it("is read after a change, even under our name", async () => {
+      const { world, reconciler } = await changed();
+      const metadata = metadataOf(world.secrets.get(NAME) ?? {});
+      const { labels } = metadata as { labels: JsonObject };
+      edit(world, { metadata: { ...metadata, labels: { ...labels, team: "a" } } });
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(newCalls(world)).toEqual(READ);
+    });
+
+    it("is read once others have a part in it, a finalizer, or began to delete it", async () => {
+      const manager = "signet-controller";
+      for (const part of [
+        { managedFields: [{ manager }, { manager: "kubectl" }] },
+        { managedFields: [] },
+        { managedFields: [{ manager }], finalizers: ["a/b"] },
+        { managedFields: [{ manager }], deletionTimestamp: "2026-11-24T12:00:00Z" },
+      ]) {
+        const { world, reconciler } = await changed();
+        const secret = world.secrets.get(NAME) ?? {};
+        // Not a version that others wrote: the parts alone decide.
+        world.secrets.set(NAME, { ...secret, metadata: { ...metadataOf(secret), ...part } });
+        await reconciler.reconcile(NAME);
+        expect(newCalls(world)[0], JSON.stringify(part)).toBe("read demo/db");
+      }
+    });
+
+    it("is read if it cannot be replaced as it is", async () => {
+      const { world, reconciler } = await changed();
+      world.fail("replace", "invalid");
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(newCalls(world)).toEqual(["replace demo/db: invalid", ...READ]);
+    });
+
+    it("is not replaced if others changed it meanwhile: it is looked at again", async () => {
+      const { world, reconciler } = await changed();
+      world.meanwhile.set("replace", () => {
+        edit(world, { data: { theirs: base64("x") } });
+      });
+      await expect(reconciler.reconcile(NAME)).rejects.toThrow("it is no longer the one");
+      expect(held(world)).toEqual({ theirs: "x" });
+      expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+      expect(newCalls(world)).toEqual(["replace demo/db: transient", ...READ]);
+      expect(held(world)).toEqual({ user: OTHER_VALUE });
+    });
+  });
+
   it("holds what templates render", async () => {
     const { world } = await settled({ templates: { url: "db://" } });
     expect(held(world)).toEqual({ password: VALUE, url: `db://${VALUE}` });
