@@ -177,6 +177,7 @@ export class ClusterParts {
       recoveryReport: () => this.#recovery?.report(keyring.keys) ?? null,
       page: page === undefined ? undefined : this.#page(page),
       parse: (client, body) => this.parsers.parse(client, body),
+      openers: this.#openers,
       rate: rateLimit,
       burst: rateLimitBurst,
       clock,

@@ -9,8 +9,8 @@ export interface Ticket extends Caller {
   /** When it arrived. If several may give way, the latest does. */
   readonly since?: number;
   /**
-   * How long its turn is expected to take. That counts as already used, so that quick requests come
-   * first.
+   * How long its turns are expected to take. That counts as already used, so that quick requests
+   * come first.
    */
   readonly expectedMs?: number;
   /** Takes it out of the queue. */
@@ -32,10 +32,10 @@ const SHORTEST_TURN_MS = 1;
 const BESIDE_OTHERS_MS = 5_000;
 
 /**
- * The share for busy addresses where a piece of work keeps a processor busy: more would take it from
+ * The share for busy namespaces where a piece of work keeps a processor busy: more would take it from
  * everything else.
  */
-export const BUSY_SHARE = 1 / 4;
+export const BUSY_SHARE = 1 / 8;
 
 interface GateOptions {
   /**
@@ -43,6 +43,10 @@ interface GateOptions {
    * piece at a time, and only for this part of the time. By default, all addresses are equal.
    */
   readonly busyShare?: number | undefined;
+  /** Addresses that recently used more than this are busy, instead of far more than the average. */
+  readonly busyFromMs?: number | undefined;
+  /** Work of another gate's addresses that are not busy counts as others' work here, too. */
+  readonly beside?: Gate | undefined;
 }
 
 /**
@@ -57,7 +61,7 @@ export class Gate {
   readonly #queue: Waiting[] = [];
   readonly #addresses: Usage;
   readonly #clients: Usage;
-  readonly #busyShare: number | undefined;
+  readonly #options: GateOptions;
   /** How many pieces run that were busy addresses' when they began. */
   #ofBusy = 0;
   /** Until then, busy addresses pause. */
@@ -66,13 +70,8 @@ export class Gate {
   #othersAtMs = Number.NEGATIVE_INFINITY;
 
   /** `clock`: milliseconds of a monotonic clock. */
-  constructor(
-    atOnce: number,
-    waiting: number,
-    clock: () => number,
-    { busyShare }: GateOptions = {},
-  ) {
-    this.#busyShare = busyShare;
+  constructor(atOnce: number, waiting: number, clock: () => number, options: GateOptions = {}) {
+    this.#options = options;
     this.#free = atOnce;
     this.#limit = waiting;
     this.#clock = clock;
@@ -86,7 +85,7 @@ export class Gate {
    */
   async run<T>(ticket: Ticket, work: () => Promise<T>): Promise<T> {
     ticket.signal?.throwIfAborted();
-    const mayBegin = this.#free > 0 && this.#mayBegin(ticket, this.#addresses.busyFrom());
+    const mayBegin = this.#free > 0 && this.#mayBegin(ticket, this.#busyFrom());
     const isBusy = mayBegin ? this.#begin(ticket) : await this.#turnOf(ticket);
     const startedMs = this.#clock();
     this.#count(ticket, SHORTEST_TURN_MS);
@@ -101,16 +100,22 @@ export class Gate {
     }
   }
 
+  #busyFrom(): number {
+    return this.#options.busyFromMs ?? this.#addresses.busyFrom();
+  }
+
   #mayBegin({ address }: Ticket, busyFrom: number): boolean {
-    if (this.#busyShare === undefined || this.#addresses.of(address) <= busyFrom) return true;
+    const { busyShare, beside } = this.#options;
+    if (busyShare === undefined || this.#addresses.of(address) <= busyFrom) return true;
     const nowMs = this.#clock();
-    if (nowMs - this.#othersAtMs >= BESIDE_OTHERS_MS) return true;
+    const elsewhereAtMs = beside === undefined ? Number.NEGATIVE_INFINITY : beside.#othersAtMs;
+    if (nowMs - Math.max(this.#othersAtMs, elsewhereAtMs) >= BESIDE_OTHERS_MS) return true;
     return this.#ofBusy === 0 && nowMs >= this.#pausedUntilMs;
   }
 
   /** Returns whether it counts as work of a busy address. */
   #begin({ address }: Ticket): boolean {
-    const isBusy = this.#addresses.of(address) > this.#addresses.busyFrom();
+    const isBusy = this.#addresses.of(address) > this.#busyFrom();
     this.#free--;
     if (isBusy) this.#ofBusy++;
     else this.#othersAtMs = this.#clock();
@@ -119,7 +124,7 @@ export class Gate {
 
   #endOfBusy(tookMs: number): void {
     this.#ofBusy--;
-    const pauseMs = tookMs / (this.#busyShare ?? 1) - tookMs;
+    const pauseMs = tookMs / (this.#options.busyShare ?? 1) - tookMs;
     if (pauseMs <= 0) return;
     this.#pausedUntilMs = this.#clock() + pauseMs;
     this.#fillAfterPause();
@@ -202,7 +207,7 @@ export class Gate {
 
   #takeNext(): Waiting | undefined {
     const expected = ({ ticket }: Waiting): number => ticket.expectedMs ?? 0;
-    const busyFrom = this.#addresses.busyFrom();
+    const busyFrom = this.#busyFrom();
     const first = least(
       this.#queue.filter(({ ticket }) => this.#mayBegin(ticket, busyFrom)),
       (each) => this.#addresses.of(each.ticket.address) + expected(each),

@@ -26,11 +26,22 @@ const BODIES: BodyLimits = {
 };
 /**
  * Values are opened for two requests at a time, which leaves two of the four threads to the
- * reconciler. Callers behind a proxy share an address, so none is slowed down for what it used.
+ * reconciler.
  */
 const MAX_OPENED = 2;
+/**
+ * An address that recently used more than this is slow while others have work, also the reconciler. Few
+ * addresses send requests, so comparing them with their average would tell nothing.
+ */
+const BUSY_FROM_MS = 1_000;
+/** Behind a busy address may be clients with little to do, as behind the API server's. */
+const BUSY_SHARE = 1 / 4;
 /** For each gate. Even if all are used, an address has connections left. */
 const MAX_WAITING = 64;
+/** About what an operation with a key of 4096 bits takes. */
+const OPEN_MS_PER_VALUE = 2.5;
+/** Requests with few values come first, but not for so long that none with many gets a turn. */
+const MOST_EXPECTED_MS = 1_000;
 /** The sandbox for bodies has one thread. Its queue has no limit of its own. */
 const MAX_PARSED = 1;
 /** Parsing may take at most 10 s, for the largest body. */
@@ -56,6 +67,8 @@ export interface GuardWiring extends Rate {
    * @throws JobLost
    */
   readonly parse: (client: string, body: Uint8Array<ArrayBuffer>) => Promise<Submission>;
+  /** Where values are opened for the reconciler. */
+  readonly openers?: Gate | undefined;
   /** Whether the bearer may use the route; undefined if everyone may. */
   readonly review?:
     ((authorization: string | undefined, path: string) => Promise<Access>) | undefined;
@@ -71,7 +84,11 @@ type Work = (
 export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
   const allowances = new Allowances(wiring);
   const bodies = new Bodies(BODIES);
-  const opening = new Gate(MAX_OPENED, MAX_WAITING, wiring.clock);
+  const opening = new Gate(MAX_OPENED, MAX_WAITING, wiring.clock, {
+    busyShare: BUSY_SHARE,
+    busyFromMs: BUSY_FROM_MS,
+    beside: wiring.openers,
+  });
   const parse = parserOf(wiring, allowances);
   const review = reviewerOf(wiring);
 
@@ -98,12 +115,13 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
         // The JSON of a small text with aliases may be large.
         onBytes(submission.json.length);
         onValues(valuesOf(submission));
+        const expectedMs = Math.min(valuesOf(submission) * OPEN_MS_PER_VALUE, MOST_EXPECTED_MS);
         const trials = new Trials({
           limit: MAX_TRIALS,
           atOnce: 1,
           run: (operation, count) => {
             onValues(count);
-            return opening.run(held, operation);
+            return opening.run({ ...held, expectedMs }, operation);
           },
         });
         return work(submission, trials, request.headers);

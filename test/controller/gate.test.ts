@@ -192,6 +192,54 @@ describe("a gate", () => {
       });
     });
 
+    it("takes for busy who used more than it is told to, though all used as much", async () => {
+      const gate = new Gate(3, Infinity, clock, { busyShare: 1 / 4, busyFromMs: 1_000 });
+      const took = (ms: number) => () => {
+        nowMs += ms;
+        return Promise.resolve();
+      };
+      for (const name of ["one", "two"]) await gate.run(from(name), took(2_000));
+      await gate.run(from("other"), took(1));
+      const { work, end } = held();
+      const running: string[] = [];
+      for (const name of ["one", "two", "other"]) {
+        void gate.run(from(name), () => {
+          running.push(name);
+          return work();
+        });
+      }
+      await settled();
+      expect(running).toEqual(["one", "other"]);
+      end();
+    });
+
+    it("counts work of others at another gate, while they have any", async () => {
+      const beside = new Gate(1, Infinity, clock);
+      const gate = new Gate(3, Infinity, clock, { busyShare: 1 / 4, busyFromMs: 1_000, beside });
+      await gate.run(from("busy"), () => {
+        nowMs += 10_000;
+        return Promise.resolve();
+      });
+      const { work, end } = held();
+      let running = 0;
+      const start = (): void => {
+        void gate.run(from("busy"), () => {
+          running++;
+          return work();
+        });
+      };
+      await beside.run(from("other"), () => Promise.resolve());
+      start();
+      start();
+      await settled();
+      expect(running).toBe(1);
+      nowMs += 6_000;
+      start();
+      await settled();
+      expect(running).toBe(2);
+      end();
+    });
+
     it("lets as many of theirs through as there are, once nobody else has work", async () => {
       const { running, start } = await used();
       const end = start("b");
