@@ -63,7 +63,8 @@ Without a part, run all of them. Results go to standard output, progress to stan
   --ours              scale and attack without the original, which takes long
   --node MAJOR|PATH   run ours with this Node; once for each (default: --node 20 --node 24)
   --compare REF       measure the programs of this commit too, side by side with those of now
-  --record            keep the results in bench/results, from which docs/benchmarks.md has its tables
+  --record            keep the results in bench/results, from which docs/benchmarks.md has its tables;
+                      with --count, in a file of their own
   --strict            exit with 1 if a target is missed or was not measured
   --help              print this
 `;
@@ -250,7 +251,8 @@ async function runHere({
     if (record) {
       const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`;
       const run = { commit: commitOfRun(), machine: machine(), command, nodes: bench.nodes };
-      keepResult(part, report, run);
+      // With another number beside it, for a curve.
+      keepResult(settings.count === undefined ? part : `${part}-${settings.count}`, report, run);
     }
   }
   const targets = reports.flatMap(({ checks }) => checks).filter(({ target }) => target);
