@@ -443,20 +443,29 @@ describe("a Secret that is already there", () => {
 });
 
 describe("the controller's rights", () => {
-  it("when missing are told of, and it goes on once they are back", async () => {
-    const namespace = await newNamespace();
-    const name = "denied";
+  /** Takes a right on Secrets from the controller while `work` runs. */
+  async function withoutRight(verb: string, work: () => Promise<void>): Promise<void> {
     const { body } = await plane.request("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles");
     const role = (body.items ?? []).find(({ metadata }) => metadata?.name?.includes("signet"));
     const rules = role?.["rules"] as { resources: string[]; verbs: string[] }[];
     const path = `/apis/rbac.authorization.k8s.io/v1/clusterroles/${role?.metadata?.name ?? ""}`;
-    const without = rules.map((rule) =>
+    const fewer = rules.map((rule) =>
       rule.resources.includes("secrets")
-        ? { ...rule, verbs: rule.verbs.filter((verb) => verb !== "create") }
+        ? { ...rule, verbs: rule.verbs.filter((each) => each !== verb) }
         : rule,
     );
-    await plane.request("PATCH", path, { rules: without }, MERGE);
+    await plane.request("PATCH", path, { rules: fewer }, MERGE);
     try {
+      await work();
+    } finally {
+      await plane.request("PATCH", path, { rules }, MERGE);
+    }
+  }
+
+  it("when missing are told of, and it goes on once they are back", async () => {
+    const namespace = await newNamespace();
+    const name = "denied";
+    await withoutRight("create", async () => {
       const stringData = { a: "plain-1" };
       await plane.waitFor("the right to be gone", async () => {
         await plane.apply(
@@ -468,11 +477,33 @@ describe("the controller's rights", () => {
       const seen = await untilVerdict(plane, namespace, name, "WriteFailed");
       expect(seen.synced?.message).toContain("403 Forbidden");
       expect(await readSecret(plane, namespace, name)).toBeUndefined();
-    } finally {
-      await plane.request("PATCH", path, { rules }, MERGE);
-    }
+    });
     await untilData(plane, namespace, name, { a: "plain-1" });
     await untilVerdict(plane, namespace, name, "Unsealed");
+  });
+
+  it("to read a Secret are not needed for one that nobody else has a part in", async () => {
+    const namespace = await newNamespace();
+    const declare = async (name: string, value: string): Promise<void> => {
+      await plane.apply(await sealed(certificate, { namespace, name, stringData: { a: value } }));
+    };
+    for (const name of ["ours", "shared"]) {
+      await declare(name, "plain-1");
+      await untilData(plane, namespace, name, { a: "plain-1" });
+      await untilVerdict(plane, namespace, name, "Unsealed");
+    }
+    await patchSecret(namespace, "shared", { metadata: { labels: { theirs: "1" } } });
+    await untilVerdict(plane, namespace, "shared", "Unsealed");
+    await withoutRight("get", async () => {
+      let value = 1;
+      await plane.waitFor("the right to be gone", async () => {
+        await declare("shared", `plain-${++value}`);
+        return (await statusOf(plane, namespace, "shared")).synced?.reason === "WriteFailed";
+      });
+      await declare("ours", "plain-2");
+      await untilData(plane, namespace, "ours", { a: "plain-2" });
+      await untilVerdict(plane, namespace, "ours", "Unsealed");
+    });
   });
 });
 
