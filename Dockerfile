@@ -55,7 +55,7 @@ LABEL org.opencontainers.image.title="kube-signet" \
   org.opencontainers.image.revision="$COMMIT"
 COPY --from=build /out /
 # Without HOME it is / for users that the image does not know; this folder does not exist. By default glibc
-# keeps freed memory for each thread in a place of its own, which under load takes a tenth of the pod's limit.
+# keeps freed memory for each thread in a place of its own, and the process grows.
 ENV PATH=/usr/local/bin NODE_ENV=production HOME=/nonexistent MALLOC_ARENA_MAX=2
 # Numeric, or the kubelet cannot tell that it is not root.
 USER 65532:65532

@@ -65,9 +65,9 @@ export class Bodies {
 
   /**
    * Reads a body and passes it to `use`, in a buffer of its own; its bytes count until that has
-   * ended. `onBytes` is called with the number of bytes that have arrived whenever there are more. `signal` aborts, with one
-   * of the errors below, if the client goes away or the body has to give way; `use` must then end
-   * soon.
+   * ended. `onBytes` is called with the number of bytes that have arrived whenever there are more.
+   * `signal` aborts, with one of the errors below, if the client goes away or the body has to give
+   * way; `use` must then end soon.
    *
    * Above a limit, one body gives way: it belongs to the address that holds the most, or that is
    * above its own limit, and there to the client that holds the most. Among its bodies, it is the

@@ -18,7 +18,7 @@ import { ClusterWorld } from "./clusterworld.ts";
 import { Deliveries } from "./deliveries.ts";
 import { deliveryIn, DeliveryPlan, homeOf, secretOf } from "./deliveryplan.ts";
 import { deliveryCondition } from "./deliveryreport.ts";
-import { BUSY_SHARE, Gate } from "./gate.ts";
+import { Gate } from "./gate.ts";
 import { keyReport, type WrappingReport } from "./keyreport.ts";
 import { Lease } from "./lease.ts";
 import type { Log } from "./log.ts";
@@ -62,6 +62,11 @@ const MAX_SECRET_BYTES = 1024 * 1024;
  * of reconciles.
  */
 const MAX_OPENED = 4;
+/**
+ * The share of the time for busy namespaces, to open or to render: both keep a processor busy, which
+ * more would take from everything else.
+ */
+const BUSY_SHARE = 1 / 8;
 /** How long the status of a SealedSecret waits for more of its deliveries before it is written. */
 const REPORT_AFTER_MS = 1_000;
 

@@ -31,12 +31,6 @@ const SHORTEST_TURN_MS = 1;
 /** Others count as having work if one of their pieces began this recently. */
 const BESIDE_OTHERS_MS = 5_000;
 
-/**
- * The share for busy namespaces where a piece of work keeps a processor busy: more would take it from
- * everything else.
- */
-export const BUSY_SHARE = 1 / 8;
-
 interface GateOptions {
   /**
    * While others have work, busy addresses, which recently used far more than the average, run one

@@ -30,11 +30,11 @@ const BODIES: BodyLimits = {
  */
 const MAX_OPENED = 2;
 /**
- * An address that recently used more than this is slow while others have work, also the reconciler. Few
- * addresses send requests, so comparing them with their average would tell nothing.
+ * An address that recently used more than this gets fewer turns while others, including the
+ * reconciler, have work. Few addresses send requests, so their average would tell nothing.
  */
 const BUSY_FROM_MS = 1_000;
-/** Behind a busy address may be clients with little to do, as behind the API server's. */
+/** A busy address, such as the API server's, may also stand for clients with little to do. */
 const BUSY_SHARE = 1 / 4;
 /** For each gate. Even if all are used, an address has connections left. */
 const MAX_WAITING = 64;
@@ -114,14 +114,16 @@ export function guardedRoute(wiring: GuardWiring): (work: Work) => Route {
         const submission = await parse(held, body);
         // The JSON of a small text with aliases may be large.
         onBytes(submission.json.length);
-        onValues(valuesOf(submission));
-        const expectedMs = Math.min(valuesOf(submission) * OPEN_MS_PER_VALUE, MOST_EXPECTED_MS);
+        const values = valuesOf(submission);
+        onValues(values);
+        const expectedMs = Math.min(values * OPEN_MS_PER_VALUE, MOST_EXPECTED_MS);
+        const opener = { ...held, expectedMs };
         const trials = new Trials({
           limit: MAX_TRIALS,
           atOnce: 1,
           run: (operation, count) => {
             onValues(count);
-            return opening.run({ ...held, expectedMs }, operation);
+            return opening.run(opener, operation);
           },
         });
         return work(submission, trials, request.headers);

@@ -11,7 +11,7 @@ import { keyRecordOf } from "./keyrecord.ts";
 import { logLostEvent } from "./events.ts";
 import { Opener, type OpenerOptions } from "./opener.ts";
 import { later, type Outcome } from "./queue.ts";
-import { formatLeft, isTagOurs, type Left, leftOf, type SecretMark } from "./record.ts";
+import { formatLeft, isSameMark, isTagOurs, type Left, leftOf, type SecretMark } from "./record.ts";
 import { isAsLeft, isTrusted } from "./resting.ts";
 import { selectionRefusal, selectorOf } from "./selection.ts";
 import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
@@ -103,7 +103,7 @@ export class Reconciler {
     if (object === undefined) return false;
     if (!repair.changed || ignoresDrift(object)) return true;
     const left = this.#left.get(key)?.left ?? leftOf(object, keyring);
-    return left?.uid === mark.uid && left.resourceVersion === mark.resourceVersion;
+    return isSameMark(left, mark);
   }
 
   async reconcile(key: string): Promise<Outcome> {

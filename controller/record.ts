@@ -13,6 +13,15 @@ export interface SecretMark {
   readonly resourceVersion: string;
 }
 
+/** Whether both are the same version of the same Secret; false without either of them. */
+export function isSameMark(
+  one: SecretMark | null | undefined,
+  other: SecretMark | null | undefined,
+): boolean {
+  if (!one || !other) return false;
+  return one.uid === other.uid && one.resourceVersion === other.resourceVersion;
+}
+
 /** The Secret as the controller last wrote it. */
 export interface Left extends SecretMark {
   /** Hash of everything that the Secret was generated from. */

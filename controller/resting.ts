@@ -4,7 +4,7 @@
 
 import type { Keyring } from "../shared/keys/keyring.ts";
 import { type Claim, isOurs } from "./keyrecord.ts";
-import { isTagOurs, type LeftClaim, type SecretMark } from "./record.ts";
+import { isSameMark, isTagOurs, type LeftClaim, type SecretMark } from "./record.ts";
 
 /** Facts of a SealedSecret as its status has them: anyone may have written them. */
 export interface Resting {
@@ -15,8 +15,7 @@ export interface Resting {
 
 /** Whether a Secret is the version that the status says the controller left. */
 export function isAsLeft({ written }: Resting, mark: SecretMark | undefined): boolean {
-  const { left } = written;
-  return left.uid === mark?.uid && left.resourceVersion === mark.resourceVersion;
+  return isSameMark(written.left, mark);
 }
 
 /** Whether the controller wrote all of it, and no value is under one of the `compromised` keys. */

@@ -6,7 +6,7 @@ import { parseSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { Contest } from "./contest.ts";
 import { decide, isPatched, markOf, type Ownership } from "./decide.ts";
 import { type KeyPlace, keyMarkOf } from "./keymarks.ts";
-import type { Left, SecretMark } from "./record.ts";
+import { isSameMark, type Left, type SecretMark } from "./record.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import { type Drift, type Verdict, verdicts } from "./verdict.ts";
 import { type World, WorldError } from "./world.ts";
@@ -103,7 +103,7 @@ export class Upkeep {
   needOf({ name, mark, left, source, ignoresDrift }: Target): Need {
     const { repair, clock } = this.#options;
     const sameSource = left?.source === source;
-    if (sameSource && mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion) {
+    if (sameSource && mark !== undefined && isSameMark(mark, left)) {
       return { act: "none", mark, left, isContested: this.isContested(name) };
     }
     if (!sameSource) return { act: "write", drifted: false };
@@ -154,10 +154,8 @@ export class Upkeep {
     const { name, secret: key, left, isUnsure = false } = target;
     const { rest } = desired.metadata;
     if (left === null || left.patched || isUnsure || rest["finalizers"] !== undefined) return null;
-    const mark = world.secretMark(key);
-    const isAsLeft = mark?.uid === left.uid && mark.resourceVersion === left.resourceVersion;
-    if (!isAsLeft || !world.isAllOurs(key)) return null;
-    const { uid, resourceVersion } = mark;
+    if (!isSameMark(world.secretMark(key), left) || !world.isAllOurs(key)) return null;
+    const { uid, resourceVersion } = left;
     const metadata = { ...desired.metadata, rest: { ...rest, uid, resourceVersion } };
     try {
       const after = await world.replaceSecret(key, { ...desired, metadata }, name);

@@ -462,7 +462,7 @@ describe("the controller's rights", () => {
     }
   }
 
-  it("when missing are told of, and it goes on once they are back", async () => {
+  it("are reported if they are missing, and work goes on once they are back", async () => {
     const namespace = await newNamespace();
     const name = "denied";
     await withoutRight("create", async () => {
@@ -482,7 +482,7 @@ describe("the controller's rights", () => {
     await untilVerdict(plane, namespace, name, "Unsealed");
   });
 
-  it("to read a Secret are not needed for one that nobody else has a part in", async () => {
+  it("are not needed to read a Secret that nobody else has a part in", async () => {
     const namespace = await newNamespace();
     const declare = async (name: string, value: string): Promise<void> => {
       await plane.apply(await sealed(certificate, { namespace, name, stringData: { a: value } }));

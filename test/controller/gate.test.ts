@@ -192,7 +192,7 @@ describe("a gate", () => {
       });
     });
 
-    it("takes for busy who used more than it is told to, though all used as much", async () => {
+    it("counts those as busy that used more than the given time, even if all used the same", async () => {
       const gate = new Gate(3, Infinity, clock, { busyShare: 1 / 4, busyFromMs: 1_000 });
       const took = (ms: number) => () => {
         nowMs += ms;
@@ -213,7 +213,7 @@ describe("a gate", () => {
       end();
     });
 
-    it("counts work of others at another gate, while they have any", async () => {
+    it("counts work at another gate as work of others", async () => {
       const beside = new Gate(1, Infinity, clock);
       const gate = new Gate(3, Infinity, clock, { busyShare: 1 / 4, busyFromMs: 1_000, beside });
       await gate.run(from("busy"), () => {
