@@ -2,7 +2,7 @@
 // programs that do not need Node, for every platform or those that are named, in one archive each,
 // with checksums. docs/decisions/2026-11-single-file-programs.md explains how, and
 // docs/platforms.md what was tested. `--here`: for this machine alone, as files instead of an
-// archive.
+// archive; `--bun PROGRAM` beside it: with this one instead of fetching it.
 //
 // The same sources give the same bytes. It needs Linux, the commands `tar` and `zip`, and npm's registry.
 import { spawnSync } from "node:child_process";
@@ -36,34 +36,9 @@ const PROGRAMS = ["signet", "kubeseal"];
  */
 const fileOf = (name) => (name === "kubeseal" ? "signet-kubeseal" : name);
 
-/** The runtime in the programs: the npm packages of Bun, with their integrity in the registry. */
-const BUN = "1.4.5";
-const TARGETS = {
-  "linux-x64": [
-    "linux-x64",
-    "IWX9BELoGHAUtMonkeSaNaZwXzRk+oDw6Mk+HBFXd3KHYIBNBsIGRupMZPcgNoDbJpLu6gAJjIoIVPZtt1aJ1g==",
-  ],
-  "linux-arm64": [
-    "linux-aarch64",
-    "4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==",
-  ],
-  "macos-x64": [
-    "darwin-x64",
-    "qkLPMGHZM9NI6CeHTWwVezzmlo6cC4Ta7yUAjYIWXS366qQcOlcp75t2uZyiuVRBMPS0h9qE0tCcvCHGaFqjJg==",
-  ],
-  "macos-arm64": [
-    "darwin-aarch64",
-    "4MIFXHmctH2EhAxLXm2/qxNtv17dFtLJylvaOCsrgq6KSqHTs6eW5YSrJjRbJxYUJaR901fsN8JfZOa+CsWpWQ==",
-  ],
-  "windows-x64": [
-    "windows-x64",
-    "FNvply651vcE/GHgNWz6mZvhmkwBuu8Hw54oNzA+CQog+HW+542rXQmZqNHRkFxazD9L3xi+iTtvO3engAgJfw==",
-  ],
-  "windows-arm64": [
-    "windows-aarch64",
-    "MiPFZnBNDnBXgr1oONc5pizC4fOLjnIOfNkYdFEnWzLmoFTg86naZIG3SvS7d/GglpQSAnCKMAzSjI/TAckiRw==",
-  ],
-};
+/** The runtime in the programs: for each platform npm's package of Bun, and the SHA-512 that the registry says. */
+const BUN = JSON.parse(await readFile(join(root, "build/bun.json"), "utf8"));
+const PLATFORMS = Object.keys(BUN.packages);
 
 /**
  * Without these options, a program would read `.env` and run what `bunfig.toml` names, both in the
@@ -103,24 +78,24 @@ function fetchPackage(name, folder) {
  * pinned version
  */
 async function bunFor(target, scratch) {
-  const [name, integrity] = TARGETS[target];
+  const { target: ofBun, integrity } = BUN.packages[target];
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const folder = join(cache, "kube-signet", "bun");
-  const archive = join(folder, `bun-${name}-${BUN}.tgz`);
+  const archive = join(folder, `bun-${ofBun}-${BUN.version}.tgz`);
   const read = () => readFile(archive).catch(() => undefined);
   if ((await read()) === undefined) {
     await mkdir(folder, { recursive: true });
-    fetchPackage(`@oven/bun-${name}@${BUN}`, scratch);
+    fetchPackage(`@oven/bun-${ofBun}@${BUN.version}`, scratch);
     // Another run may do the same at the same time.
     const own = `${archive}.${process.pid}`;
-    await copyFile(join(scratch, `oven-bun-${name}-${BUN}.tgz`), own);
+    await copyFile(join(scratch, `oven-bun-${ofBun}-${BUN.version}.tgz`), own);
     await rename(own, archive);
   }
   const sum = createHash("sha512")
     .update(await read())
     .digest("base64");
   if (sum !== integrity) throw new Error(`${archive}: not the pinned package; remove it`);
-  const unpacked = join(scratch, `bun-${name}`);
+  const unpacked = join(scratch, `bun-${ofBun}`);
   await mkdir(unpacked);
   run("tar", ["-xzf", archive, "-C", unpacked]);
   return join(unpacked, "package/bin", target.startsWith("windows") ? "bun.exe" : "bun");
@@ -156,8 +131,8 @@ async function bundlePrograms(scratch, version) {
 async function compile(name, target, { scratch, folder, compiler }) {
   const runtime = await compiler(target);
   const file = join(folder, `${fileOf(name)}${target.startsWith("windows") ? ".exe" : ""}`);
-  const [bunTarget] = TARGETS[target];
-  const args = ["build", "--compile", "--bytecode", ...ALONE, `--target=bun-${bunTarget}`];
+  const forTarget = `--target=bun-${BUN.packages[target].target}`;
+  const args = ["build", "--compile", "--bytecode", ...ALONE, forTarget];
   const here = await compiler(thisMachine());
   // Relative, because the program contains the path of the bundle.
   run(here, [...args, `--compile-executable-path=${runtime}`, `${name}.cjs`, "--outfile", file], {
@@ -177,7 +152,7 @@ async function compile(name, target, { scratch, folder, compiler }) {
 
 function thisMachine() {
   const here = `${process.platform}-${process.arch}`;
-  if (process.platform !== "linux" || !(here in TARGETS)) {
+  if (process.platform !== "linux" || !PLATFORMS.includes(here)) {
     throw new Error("the programs can be built only on Linux, x64 or arm64");
   }
   return here;
@@ -222,19 +197,25 @@ async function pack(folder, name, isZip) {
 }
 
 async function main(args) {
-  const options = { here: { type: "boolean" }, out: { type: "string", default: "dist.binaries" } };
+  const options = {
+    here: { type: "boolean" },
+    bun: { type: "string" },
+    out: { type: "string", default: "dist.binaries" },
+  };
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   const out = resolve(root, values.out);
-  const targets = positionals.length > 0 ? positionals : Object.keys(TARGETS);
-  const unknown = targets.find((each) => !(each in TARGETS));
+  const targets = positionals.length > 0 ? positionals : PLATFORMS;
+  const unknown = targets.find((each) => !PLATFORMS.includes(each));
   if (unknown !== undefined) {
-    throw new Error(
-      `unknown platform ${unknown}; expected one of ${Object.keys(TARGETS).join(", ")}`,
-    );
+    throw new Error(`unknown platform ${unknown}; expected one of ${PLATFORMS.join(", ")}`);
   }
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   const scratch = await mkdtemp(join(tmpdir(), "kube-signet-binaries-"));
   const compilers = new Map();
+  if (values.bun !== undefined) {
+    if (!values.here) throw new Error("--bun goes with --here only");
+    compilers.set(thisMachine(), resolve(values.bun));
+  }
   const compiler = (target) => {
     if (!compilers.has(target)) compilers.set(target, bunFor(target, scratch));
     return compilers.get(target);

@@ -27,7 +27,8 @@ let env: Record<string, string>;
 beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), "signet-binaries-"));
   out = join(base, "programs");
-  execFileSync(process.execPath, ["build/binaries.mjs", "--here", "--out", out], { stdio: "pipe" });
+  const options = ["--here", "--bun", partPath("bun"), "--out", out];
+  execFileSync(process.execPath, ["build/binaries.mjs", ...options], { stdio: "pipe" });
   [signet, kubeseal] = [join(out, "signet"), join(out, "signet-kubeseal")];
   env = { PATH: "/usr/bin:/bin", HOME: join(base, "home") };
   installSignet(base, [signet]);

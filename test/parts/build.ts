@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import BUN from "../../build/bun.json" with { type: "json" };
 import { filesInTar, readFromTgz, readFromZip } from "../../release/unpack.ts";
 import { unpackPackages } from "./distribution.ts";
 import { packageFromNpm, run } from "./fetch.ts";
@@ -295,6 +296,14 @@ async function makeNode(part: NodePart, directory: string): Promise<void> {
   await writeFile(join(directory, part), program, { mode: 0o755 });
 }
 
+async function makeBun(directory: string): Promise<void> {
+  const { target, integrity } = BUN.packages[`linux-${nodeArchitecture()}`];
+  const pin = { hash: "sha512", encoding: "base64", sum: integrity } as const;
+  const archive = await packageFromNpm(`@oven/bun-${target}@${BUN.version}`, pin, directory);
+  const program = readFromTgz(archive, "package/bin/bun");
+  await writeFile(join(directory, "bun"), program, { mode: 0o755 });
+}
+
 /** Buildah, and what the Dockerfile's FROM names, for both processors that the image is for. */
 async function makeImageParts(directory: string): Promise<void> {
   const remedy =
@@ -447,6 +456,14 @@ const RECIPES: Recipe[] = [
   nodeRecipe("node22"),
   nodeRecipe("node24"),
   nodeRecipe("node26"),
+  {
+    name: "bun",
+    parts: ["bun"],
+    usually: `Bun ${BUN.version}, the runtime in the programs without Node, from npm (52 MB), 5 seconds`,
+    needs: "network",
+    version: BUN.version,
+    make: makeBun,
+  },
   {
     name: "image-builder",
     parts: ["buildah", "base-images"],

@@ -28,6 +28,7 @@ export type PartName =
   | "node22"
   | "node24"
   | "node26"
+  | "bun"
   | "buildah"
   | "base-images"
   | "chromium"
