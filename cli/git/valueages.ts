@@ -47,6 +47,9 @@ interface Traced {
 const MAX_VERSIONS = 50_000;
 const MAX_BYTES = 256 * 1024 * 1024;
 
+/** What may be a ciphertext in a text, whether or not the text can be parsed. */
+const CIPHERTEXT = /[A-Za-z0-9+/]{16,}={0,2}/g;
+
 /** @throws SignetError io */
 export function agesOf(values: readonly CurrentValue[], top: string, now: Date): ValueAges {
   const traces = values.map((value): Traced => ({
@@ -80,13 +83,17 @@ export function agesOf(values: readonly CurrentValue[], top: string, now: Date):
   for (const { date, changes, parents } of commits) {
     // Where a shallow clone ends, every file looks new.
     if (isCut && parents.length === 0) break;
+    let gone: ReadonlyMap<string, string> | undefined;
     for (const { path, before, after } of changes) {
       const here = open.get(path);
       if (here === undefined) continue;
       const [old = null] = before;
+      if (old === null) gone ??= goneWith(changes, versions);
       for (const trace of [...here]) {
-        if (old === null && moved(trace, changes, versions)) {
+        const from = old === null ? gone?.get(trace.ciphertext) : undefined;
+        if (from !== undefined) {
           here.delete(trace);
+          trace.path = from;
           follow(trace);
         } else if (
           (old !== null && !versions.has(old)) ||
@@ -129,11 +136,11 @@ function step(
   date: Date,
   versions: Versions,
 ): boolean {
-  if (before !== null && versions.text(before).includes(trace.ciphertext)) return true;
+  if (before !== null && versions.ciphertexts(before).has(trace.ciphertext)) return true;
   const old = before === null ? undefined : itemIn(before, trace, versions);
   if (old?.ciphertext === trace.ciphertext) return true;
   trace.sealedSince ??= date;
-  const stayed = before === null ? [] : stayedIn(before, after, trace, versions);
+  const stayed = before === null ? [] : versions.stayed(before, after, trace.name);
   if (old === undefined || isOtherValue(old, trace, stayed)) {
     trace.since = date;
     return false;
@@ -157,53 +164,48 @@ function isOtherValue(
   return decodeEnvelope(old.ciphertext)?.kind === decodeEnvelope(ciphertext)?.kind;
 }
 
-/** The values of a SealedSecret that two versions of its file have alike. */
-function stayedIn(
-  before: string,
-  after: string | null,
-  { name }: Traced,
-  versions: Versions,
-): SealedItem[] {
-  const text = after === null ? "" : versions.text(after);
-  const items =
-    versions
-      .sealed(before)
-      .find((each) => each.name === name)
-      ?.items.values() ?? [];
-  return [...items].filter(({ ciphertext }) => text.includes(ciphertext));
-}
-
 function itemIn(
   id: string,
   { name, item, ciphertext }: Traced,
   versions: Versions,
 ): SealedItem | undefined {
   const texts = versions.sealed(id);
-  const all = texts.flatMap(({ items }) => [...items.values()]);
-  return (
-    all.find((each) => each.ciphertext === ciphertext) ??
-    texts.find((text) => text.name === name)?.items.get(item)
-  );
+  return texts.byCiphertext.get(ciphertext) ?? texts.byName.get(name)?.get(item);
 }
 
-/** Whether a value came from another file in the same commit; it is followed there. */
-function moved(trace: Traced, changes: CommitChanges["changes"], versions: Versions): boolean {
-  // A copy leaves the other file as it was.
-  const gone = changes.flatMap(({ path, before: [old = null], after }) =>
+/**
+ * The values of files that a commit took away, by ciphertext, with the file's path: one that is new in
+ * another file came from there. A copy leaves the other file as it was.
+ */
+function goneWith(changes: CommitChanges["changes"], versions: Versions): Map<string, string> {
+  const files = changes.flatMap(({ path, before: [old = null], after }) =>
     old === null || after !== null || !MANIFEST_NAME.test(path) ? [] : [{ path, old }],
   );
-  versions.fetch(gone.map(({ old }) => old));
-  const from = gone.find(({ old }) => versions.text(old).includes(trace.ciphertext));
-  if (from !== undefined) trace.path = from.path;
-  return from !== undefined;
+  versions.fetch(files.map(({ old }) => old));
+  const gone = new Map<string, string>();
+  for (const { path, old } of files) {
+    for (const ciphertext of versions.ciphertexts(old)) {
+      if (!gone.has(ciphertext)) gone.set(ciphertext, path);
+    }
+  }
+  return gone;
 }
 
-/** Versions of files, each read once. */
+/** The sealed items of a version of a file; the first of those that are alike. */
+interface SealedTexts {
+  readonly byCiphertext: ReadonlyMap<string, SealedItem>;
+  /** By `NAMESPACE/NAME` of the SealedSecret, then by the item's name. */
+  readonly byName: ReadonlyMap<string, ReadonlyMap<string, SealedItem>>;
+}
+
+/** Versions of files, each read and parsed once. */
 class Versions {
   readonly #top: string;
   #bytes = 0;
   readonly #texts = new Map<string, string>();
-  readonly #sealed = new Map<string, ReturnType<typeof sealedTextsIn>>();
+  readonly #ciphertexts = new Map<string, ReadonlySet<string>>();
+  readonly #sealed = new Map<string, SealedTexts>();
+  readonly #stayed = new Map<string, readonly SealedItem[]>();
 
   constructor(top: string) {
     this.#top = top;
@@ -224,14 +226,39 @@ class Versions {
     return this.#texts.has(id);
   }
 
-  /** Empty for what was not fetched. */
-  text(id: string): string {
-    return this.#texts.get(id) ?? "";
+  /** What may be a ciphertext in a version; nothing of one that was not fetched. */
+  ciphertexts(id: string): ReadonlySet<string> {
+    return known(this.#ciphertexts, id, () => new Set(this.#text(id).match(CIPHERTEXT)));
   }
 
-  sealed(id: string): ReturnType<typeof sealedTextsIn> {
-    const known = this.#sealed.get(id) ?? sealedTextsIn(this.text(id));
-    this.#sealed.set(id, known);
-    return known;
+  sealed(id: string): SealedTexts {
+    return known(this.#sealed, id, () => {
+      const texts = sealedTextsIn(this.#text(id));
+      const items = texts.flatMap((text) => [...text.items.values()]);
+      return {
+        byCiphertext: new Map(items.map((item) => [item.ciphertext, item] as const).toReversed()),
+        byName: new Map(texts.map((text) => [text.name, text.items] as const).toReversed()),
+      };
+    });
   }
+
+  /** The values of a SealedSecret that two versions of its file have alike. */
+  stayed(before: string, after: string | null, name: string): readonly SealedItem[] {
+    if (after === null) return [];
+    return known(this.#stayed, `${before} ${after} ${name}`, () => {
+      const now = this.ciphertexts(after);
+      const items = this.sealed(before).byName.get(name)?.values() ?? [];
+      return [...items].filter(({ ciphertext }) => now.has(ciphertext));
+    });
+  }
+
+  #text(id: string): string {
+    return this.#texts.get(id) ?? "";
+  }
+}
+
+function known<T>(map: Map<string, T>, key: string, make: () => T): T {
+  const value = map.get(key) ?? make();
+  map.set(key, value);
+  return value;
 }

@@ -133,6 +133,17 @@ describe("the age of a value", () => {
     expect(ages()).toEqual({ b: "2026-01-01" });
   });
 
+  it("goes on where the value came from a file that cannot be parsed", () => {
+    write("chart/db.yaml", { a: "1 old" });
+    const text = texts.get("chart/db.yaml") ?? "";
+    writeFileSync(join(top, "chart/db.yaml"), `{{ if .Values.db }}\n${text}{{ end }}\n`);
+    commit("2026-01-01");
+    rmSync(join(top, "chart"), { recursive: true });
+    write("prod/db.yaml", { a: "1 old" });
+    commit("2026-03-01");
+    expect(ages()).toEqual({ a: "2026-01-01" });
+  });
+
   it("is nothing where it is not committed yet", () => {
     write("prod/db.yaml", { a: "1 old" });
     expect(ages()).toEqual({ a: "2026-11-30" });
