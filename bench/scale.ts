@@ -49,7 +49,9 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
     const outcomes = new Map<string, Outcome>();
     for (const contender of contenders) {
       bench.say(`${contender.program}: ${count} SealedSecrets`);
-      outcomes.set(contender.program, await contest(plane, contender, count, certificate));
+      const isLast = contender === contenders.at(-1);
+      const outcome = await contest(plane, contender, count, certificate, { isLast });
+      outcomes.set(contender.program, outcome);
     }
     return tell({ bench, count, outcomes, rsa, writes });
   });
