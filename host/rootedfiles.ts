@@ -170,24 +170,22 @@ export function readBeside(path: string): Buffer {
   return readWithin(rootOf(dirname(path)), path, MAX_FOUND_BYTES);
 }
 
-/** How much of a file is read at once where its size is not known, in bytes. */
-const READ_AT_ONCE = 65_536;
+/** How much of a file is read at first where its size is not known, in bytes. */
+const READ_AT_FIRST = 65_536;
 
 /**
  * Reads an open file to its end. `size`: how large it was a moment ago; it is only a hint.
  * @throws SignetError io if it is larger than `limit`
  */
 export function readUpTo(file: number, limit: number, path: string, size = 0): Buffer {
-  const chunks: Buffer[] = [];
   // One byte more than is expected, so that the end shows.
-  let next = size > 0 ? Math.min(size, limit) + 1 : READ_AT_ONCE;
-  for (let total = 0; ; next = READ_AT_ONCE) {
-    const chunk = Buffer.allocUnsafe(next);
-    const length = readSync(file, chunk);
-    if (length === 0) return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-    chunks.push(chunk.subarray(0, length));
+  let bytes = Buffer.allocUnsafe(size > 0 ? Math.min(size, limit) + 1 : READ_AT_FIRST);
+  for (let total = 0; ;) {
+    const length = readSync(file, bytes, total, bytes.length - total, null);
+    if (length === 0) return bytes.subarray(0, total);
+    total += length;
     // Counted while reading, because the file may grow meanwhile, and a pipe has no size.
-    if ((total += length) > limit) {
+    if (total > limit) {
       throw new SignetError(
         "io",
         `cannot read: the file is larger than ${limit / 1024 / 1024} MiB`,
@@ -195,6 +193,11 @@ export function readUpTo(file: number, limit: number, path: string, size = 0): B
           place: { file: path },
         },
       );
+    }
+    if (total === bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.min(2 * total, limit + 1));
+      bytes.copy(larger);
+      bytes = larger;
     }
   }
 }

@@ -249,7 +249,7 @@ export const RULES = {
   "no-hook": doctor(
     "No pre-commit hook checks what is committed.",
     "A Secret in plain text, or a sealed file that no cluster opens, would only be found in CI, after it was pushed.",
-    'Run "signet git install". If another tool manages the hooks, let it run "signet scan --staged" and "signet verify --staged".',
+    'Run "signet git install". If another tool manages the hooks, let it run "signet git check".',
   ),
   "no-drivers": doctor(
     "The diff and merge drivers of sealed files are not installed in this clone.",

@@ -232,7 +232,32 @@ interface CommittedBlob extends Blob {
 /** What is about to be committed. @throws SignetError io */
 export function stagedSource(paths: readonly string[]): ScanSource {
   const top = needWorkTree();
-  return blobSource(stagedBlobs(paths), top, undefined, () => indexBlobs(top));
+  const staged = stagedBlobs(paths);
+  return blobSource(staged, top, {
+    all: () => indexBlobs(top),
+    naming: () => filesWithWord(NAMING_WORDS, top, { among: mayName(staged), ignoresCase: true }),
+  });
+}
+
+/** Words of what names files with values: generators, and patches of a Secret. */
+const NAMING_WORDS = ["secretgenerator", "patches:", "patchesjson6902"];
+/** For files in more folders, every file of the index is searched. */
+const MAX_FOLDERS = 100;
+
+/**
+ * Git's patterns of what may name changed files, so that a commit does not wait until a large index is read:
+ * what Kustomize builds from names files in its own folder or below, unless its files are called so.
+ */
+function mayName(changed: readonly Blob[]): string[] {
+  const folders = new Set([""]);
+  for (const { path } of changed) {
+    for (let end = path.indexOf("/"); end >= 0; end = path.indexOf("/", end + 1)) {
+      folders.add(path.slice(0, end + 1));
+    }
+    if (folders.size > MAX_FOLDERS) return [];
+  }
+  const inside = [...folders].map((folder) => `:(glob)${folder.replace(/[\\*?[]/g, "\\$&")}*`);
+  return [...inside, ":(icase)*kustomization*"];
 }
 
 /** What a range of commits brought. @throws SignetError io, usage */
@@ -244,16 +269,23 @@ export function rangeSource(range: string, paths: readonly string[]): ScanSource
     changes.flatMap(({ path, after }) => (after === null ? [] : [{ id: after, path, commit }])),
   );
   const [newest] = commits;
-  return blobSource(blobs, top, newest?.id, () =>
-    newest === undefined ? [] : blobsOf(newest.id, top),
-  );
+  return blobSource(blobs, top, {
+    all: () => (newest === undefined ? [] : blobsOf(newest.id, top)),
+    naming: () =>
+      newest === undefined
+        ? []
+        : filesWithWord(NAMING_WORDS, top, { commit: newest.id, ignoresCase: true }),
+  });
 }
 
+/** `all`: what there is beside what changed. `naming`: the paths of those that may name others. */
 function blobSource(
   changed: readonly CommittedBlob[],
   top: string,
-  commit: string | undefined,
-  all: () => readonly Blob[],
+  {
+    all,
+    naming,
+  }: { readonly all: () => readonly Blob[]; readonly naming: () => readonly string[] },
 ): ScanSource {
   const shown = (blob: CommittedBlob): CommittedBlob => ({
     ...blob,
@@ -269,13 +301,11 @@ function blobSource(
       );
     },
     *beside() {
-      if (changed.length === 0) return;
-      const generators = new Set(
-        filesWithWord(["secretgenerator", "patches:", "patchesjson6902"], commit, top),
-      );
+      const names = new Set(changed.length === 0 ? [] : naming());
+      if (names.size === 0) return;
       yield* blobFiles(
         all()
-          .filter(({ path }) => generators.has(path))
+          .filter(({ path }) => names.has(path))
           .map(shown),
         top,
       );

@@ -360,7 +360,7 @@ async function runCertRefresh(
       const { certificate } = await fetchClusterCertificate(cluster, options);
       checkNotOfOther(certificate, keys, known, newest);
       if (!options.allowRsaOnly) {
-        const hadHybrid = (): boolean => committedHybrid(project, cluster);
+        const hadHybrid = (): boolean => committedHybrid(project)(cluster);
         checkKeepsHybrid(certificate, keys, "--allow-rsa-only", hadHybrid);
       }
       newest.set(cluster.name, certificate);

@@ -68,7 +68,7 @@ interface ScanOptions {
 }
 
 /** @throws SignetError check-found if plaintext is found; io, usage */
-async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
+export async function runScan(paths: readonly string[], options: ScanOptions): Promise<void> {
   if (options.staged && options.range !== undefined) {
     throw new SignetError("usage", "--staged and --range are mutually exclusive");
   }

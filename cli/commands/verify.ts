@@ -16,6 +16,7 @@ import { checkRotation } from "../checks/rotationrules.ts";
 import { type Beside, verifyFiles } from "../checks/verifyrules.ts";
 import {
   type Blob,
+  filesWithWord,
   indexBlobs,
   needWorkTree,
   readBlobs,
@@ -35,7 +36,7 @@ import {
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { allowedBy, withoutAllowed } from "../repository/allowedfiles.ts";
 import { committedHybrid } from "../repository/committedcertificates.ts";
-import { mayHoldKustomizations } from "../repository/kustomizations.ts";
+import { isKustomization, KUSTOMIZATION_WORDS } from "../repository/kustomizations.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
@@ -116,7 +117,7 @@ interface VerifyOptions extends GivenCertificate {
 }
 
 /** @throws SignetError check-found if there are problems; io, network */
-async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
+export async function runVerify(paths: readonly string[], options: VerifyOptions): Promise<void> {
   const project = findProject();
   const sources = options.staged ? stagedTexts(paths) : treeTexts(foldersToRead(paths, project));
   const { inventory, allowed } = withoutAllowed(readSealedTexts(sources, project), project);
@@ -125,17 +126,13 @@ async function runVerify(paths: readonly string[], options: VerifyOptions): Prom
   const beside = options.staged ? committedBeside(inventory, project) : undefined;
   const required = options.require === undefined ? project?.requiredHybrid : ALL_HYBRID;
   const now = new Date();
+  const hadHybrid = project === null ? () => false : committedHybrid(project);
   const findings = verifyFiles(inventory, project, maxAge, now, beside);
   const more = [
     checkHybrid(inventory, required ?? [], now),
     nestedProjects(sources, project),
     await verifyTemplates(inventory),
-    ...[...inventory.clusters.values()].map((keys) =>
-      checkCertificateFile(
-        keys,
-        (cluster) => project !== null && committedHybrid(project, cluster),
-      ),
-    ),
+    ...[...inventory.clusters.values()].map((keys) => checkCertificateFile(keys, hadHybrid)),
     checkRecovery(inventory, project, now),
     checkRotation(inventory, project, now),
     options.live ? await verifyLive(inventory, options) : [],
@@ -246,15 +243,9 @@ function committedBeside({ files }: Inventory, project: Project | null): Beside 
   if (names.size === 0) return { files: [], kustomizations: [] };
   const top = needWorkTree();
   const staged = new Set(stagedBlobs([]).map(({ path }) => path));
-  const others = indexBlobs(top).filter(({ path }) => !staged.has(path));
-  const sources = textSources(others, top).map(({ path, read }) => ({
-    path,
-    read: () => {
-      const text = read();
-      return text === null || mayConcern(path, text, names) ? text : "";
-    },
-  }));
-  const { files: committed, kustomizations } = readSealedTexts(sources, project);
+  const concerned = mayConcern(names, top);
+  const others = indexBlobs(top).filter(({ path }) => !staged.has(path) && concerned(path));
+  const { files: committed, kustomizations } = readSealedTexts(textSources(others, top), project);
   const declaring = committed.filter(
     ({ path, objects }) =>
       allowedBy(project, path) === undefined &&
@@ -263,14 +254,17 @@ function committedBeside({ files }: Inventory, project: Project | null): Beside 
   return { files: declaring, kustomizations };
 }
 
+/** For so many names Git's search takes longer than to read every file. */
+const MAX_NAMES = 100;
+
 /**
- * Whether a file may declare one of these names, or rename or patch what declares it; most need not be
- * parsed. With an escape or a tag, a name can be written in other characters.
+ * Tells by its path whether a file of the index may declare one of these names, or rename or patch
+ * what declares it; most need not be read. With an escape or a tag, a name can be written in other characters.
  */
-function mayConcern(path: string, text: string, names: ReadonlySet<string>): boolean {
-  if (/\\|!/.test(text) || mayHoldKustomizations(path, text)) return true;
-  for (const name of names) if (text.includes(name)) return true;
-  return false;
+function mayConcern(names: ReadonlySet<string>, top: string): (path: string) => boolean {
+  if (names.size > MAX_NAMES) return () => true;
+  const found = new Set(filesWithWord([...names, ...KUSTOMIZATION_WORDS, "\\", "!"], top));
+  return (path) => found.has(path) || isKustomization(path);
 }
 
 /**

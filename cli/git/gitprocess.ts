@@ -1,7 +1,7 @@
 // Calls of Git: its folders, revisions and commits, and the texts of files in them.
 
 import { spawnSync } from "node:child_process";
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { MAX_FOUND_BYTES } from "../../host/rootedfiles.ts";
 import { SignetError } from "../../shared/errors.ts";
 import { bareRepositoryAt } from "./barerepository.ts";
@@ -28,13 +28,45 @@ interface GitOptions {
   readonly hasPatterns?: boolean;
   /** What Git says is compared with its English words, and not shown in the user's language. */
   readonly inEnglish?: boolean;
+  readonly maxBytes?: number;
 }
 
-/** Runs `git ARGS`, whatever its exit status is. @throws SignetError io if it cannot run */
-export function runGit(
+type Answer = {
+  readonly status: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+};
+
+/** Larger answers are not kept. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
+let kept: Map<string, Answer> | undefined;
+
+/** Does work that only reads the repository: what Git was asked before is answered as before. */
+export async function askingOnce<T>(work: () => Promise<T>): Promise<T> {
+  kept = new Map();
+  try {
+    return await work();
+  } finally {
+    kept = undefined;
+  }
+}
+
+/**
+ * Runs `git ARGS`, whatever its exit status is: null if it was ended for printing more than `maxBytes`.
+ * @throws SignetError io if it cannot run, or prints more than 1 GiB
+ */
+export function runGit(args: readonly string[], options: GitOptions = {}): Answer {
+  if (kept === undefined) return answerOf(args, options);
+  const question = JSON.stringify([args, { ...options, cwd: resolve(options.cwd ?? ".") }]);
+  const answer = kept.get(question) ?? answerOf(args, options);
+  if (answer.stdout.length <= MAX_KEPT_BYTES) kept.set(question, answer);
+  return answer;
+}
+
+function answerOf(
   args: readonly string[],
-  { cwd, input, hasPatterns = false, inEnglish = false }: GitOptions = {},
-): { readonly status: number | null; readonly stdout: Buffer; readonly stderr: Buffer } {
+  { cwd, input, hasPatterns = false, inEnglish = false, maxBytes = MAX_OUTPUT_BYTES }: GitOptions,
+): Answer {
   // Git does not search for a repository that the environment names, as in a hook.
   const bare = process.env["GIT_DIR"] === undefined ? bareRepositoryAt(cwd ?? ".") : null;
   if (bare !== null) {
@@ -46,7 +78,7 @@ export function runGit(
     ...(cwd === undefined ? {} : { cwd }),
     ...(input === undefined ? {} : { input }),
     ...(inEnglish ? { env: { ...process.env, LC_ALL: "C" } } : {}),
-    maxBuffer: MAX_OUTPUT_BYTES,
+    maxBuffer: maxBytes,
     stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
   if (error !== undefined && "code" in error) {
@@ -55,7 +87,7 @@ export function runGit(
         hint: "install Git, or add its folder to PATH",
       });
     }
-    if (error.code === "ENOBUFS") {
+    if (error.code === "ENOBUFS" && maxBytes === MAX_OUTPUT_BYTES) {
       throw new SignetError("io", `git ${args[0] ?? ""}: its output is larger than 1 GiB`);
     }
   }
@@ -108,10 +140,12 @@ export function gitFiles(folder: string): { readonly files: string[]; readonly f
   return { files, faults: Array.from(warnings, ([, words = ""]) => words) };
 }
 
+const TOP = ["rev-parse", "--show-toplevel"];
+
 /** The top folder of the working tree that a folder is in; null outside of one. */
 export function workTree(folder = process.cwd()): string | null {
   try {
-    return gitText(["rev-parse", "--show-toplevel"], { cwd: folder }).replace(/\n$/, "");
+    return gitText(TOP, { cwd: folder, inEnglish: true }).replace(/\n$/, "");
   } catch (error) {
     if (error instanceof SignetError) return null;
     throw error;
@@ -120,8 +154,7 @@ export function workTree(folder = process.cwd()): string | null {
 
 /** @throws SignetError io outside of a working tree, or with Git's words for why it cannot tell */
 export function needWorkTree(): string {
-  const args = ["rev-parse", "--show-toplevel"];
-  const { status, stdout, stderr } = runGit(args, { inEnglish: true });
+  const { status, stdout, stderr } = runGit(TOP, { inEnglish: true });
   if (status === 0) return stdout.toString().replace(/\n$/, "");
   const [first = "", ...more] = stderr.toString().trim().split("\n");
   const words = first.replace(/^fatal: /, "");
@@ -192,22 +225,48 @@ export function fileAt(commit: string, path: string, cwd: string): string | null
   return status === 0 ? stdout.toString() : null;
 }
 
-/** Files whose text has a word, in a commit or, without one, in the index; paths from the top. */
+/**
+ * The texts of files in commits, by one call of Git; null for one that is not there. `path`: below `cwd`,
+ * and what it begins with is `./`.
+ */
+export function filesAt(
+  files: readonly { readonly commit: string; readonly path: string }[],
+  cwd: string,
+): (string | null)[] {
+  if (files.some(({ path }) => path.includes("\n"))) {
+    return files.map(({ commit, path }) => fileAt(commit, path, cwd));
+  }
+  const input = files.map(({ commit, path }) => `${commit}:${path}\n`).join("");
+  const objects = objectsIn(git(["cat-file", "--batch"], { cwd, input }));
+  return files.map((_, index) => {
+    const object = objects[index];
+    return object?.type === "blob" ? object.bytes.toString() : null;
+  });
+}
+
+interface Searched {
+  /** A commit; the index without one. */
+  readonly commit?: string | undefined;
+  /** Only files that one of these patterns of Git matches. */
+  readonly among?: readonly string[];
+  readonly ignoresCase?: boolean;
+}
+
+/** Files whose text has one of some words; paths from the top. @throws SignetError io */
 export function filesWithWord(
   words: readonly string[],
-  commit: string | undefined,
   top: string,
+  { commit, among = [], ignoresCase = false }: Searched = {},
 ): string[] {
-  const where = commit === undefined ? "--cached" : commit;
+  const args = ["grep", "-z", "-l", "-F", "--full-name", ...(ignoresCase ? ["-i"] : [])];
   const patterns = words.flatMap((word) => ["-e", word]);
-  const args = ["grep", "-z", "-l", "-i", "-F", "--full-name", ...patterns, where];
-  const { stdout } = runGit(args, { cwd: top });
+  const where = [commit ?? "--cached", "--", ...among];
+  const all = [...args, ...patterns, ...where];
+  const answer = runGit(all, { cwd: top, hasPatterns: among.length > 0 });
+  // It says by its status that it found none.
+  const stdout = answer.status === 1 ? Buffer.alloc(0) : outputOf(all, answer);
   const prefix = commit === undefined ? "" : `${commit}:`;
-  return stdout
-    .toString()
-    .split("\0")
-    .filter((entry) => entry !== "")
-    .map((entry) => entry.slice(prefix.length));
+  return entriesOf(stdout).map((entry) => entry.slice(prefix.length));
 }
 
 /** A file as some commit, or the index, has it. */
@@ -249,9 +308,15 @@ export function* blobsById(
   ids: Iterable<string>,
   cwd: string,
 ): Generator<readonly [id: string, bytes: Buffer | null]> {
+  const wanted = [...new Set(ids)];
+  const small = smallBlobs(wanted, cwd);
+  if (small !== null) {
+    yield* small;
+    return;
+  }
   let batch: SizedBlob[] = [];
   let bytes = 0;
-  for (const blob of sizesOf([...new Set(ids)], cwd)) {
+  for (const blob of sizesOf(wanted, cwd)) {
     if (blob.size > MAX_FOUND_BYTES) {
       yield [blob.id, null];
       continue;
@@ -265,6 +330,50 @@ export function* blobsById(
     bytes += blob.size;
   }
   yield* readBatch(batch, cwd);
+}
+
+/** What a commit usually changes is read without asking for sizes first, by one call of Git. */
+const FEW_BLOBS = 100;
+const SMALL_BYTES = 4 * 1024 * 1024;
+
+/** Null if there is more to read than that, or if Git does not have all of it. */
+function smallBlobs(ids: readonly string[], cwd: string): [string, Buffer][] | null {
+  if (ids.length === 0) return [];
+  if (ids.length > FEW_BLOBS) return null;
+  const input = ids.map((id) => `${id}\n`).join("");
+  const args = ["cat-file", "--batch"];
+  const { status, stdout } = runGit(args, { cwd, input, maxBytes: SMALL_BYTES });
+  const objects = status === 0 ? objectsIn(stdout) : [];
+  const blobs = objects.flatMap((object) =>
+    object?.type === "blob" ? [[object.id, object.bytes] as [string, Buffer]] : [],
+  );
+  return blobs.length === ids.length ? blobs : null;
+}
+
+interface GitObject {
+  readonly id: string;
+  readonly type: string;
+  readonly bytes: Buffer;
+}
+
+/** What `git cat-file --batch` prints: for each name a line `ID TYPE SIZE` and the bytes, or `NAME missing`. */
+function objectsIn(output: Buffer): (GitObject | null)[] {
+  const objects: (GitObject | null)[] = [];
+  let at = 0;
+  while (at < output.length) {
+    const end = output.indexOf(0x0a, at);
+    const line = output.toString("latin1", at, end);
+    const [, id, type, size] = /^([0-9a-f]+) (\w+) (\d+)$/.exec(line) ?? [];
+    at = end + 1;
+    if (id === undefined || type === undefined) {
+      objects.push(null);
+      continue;
+    }
+    const bytes = output.subarray(at, at + Number(size));
+    objects.push({ id, type, bytes });
+    at += bytes.length + 1;
+  }
+  return objects;
 }
 
 interface SizedBlob {
@@ -292,14 +401,8 @@ function* readBatch(
 ): Generator<readonly [string, Buffer]> {
   if (blobs.length === 0) return;
   const input = blobs.map(({ id }) => `${id}\n`).join("");
-  const output = git(["cat-file", "--batch"], { cwd, input });
-  let at = 0;
-  for (const { id, size } of blobs) {
-    // A line `ID TYPE SIZE`, the bytes, and a line end.
-    const from = output.indexOf(0x0a, at) + 1;
-    at = from + size + 1;
-    yield [id, output.subarray(from, from + size)];
-  }
+  const objects = objectsIn(git(["cat-file", "--batch"], { cwd, input }));
+  for (const object of objects) if (object !== null) yield [object.id, object.bytes];
 }
 
 /** The mode of a submodule, whose id is that of a commit in another repository. */

@@ -35,15 +35,23 @@ export interface Kustomization {
 const KUSTOMIZATION = /^kustomization(\.ya?ml)?$/i;
 const FLUX = "kustomize.toolkit.fluxcd.io/";
 
+/** One of them is in each file of another name that may have any. */
+export const KUSTOMIZATION_WORDS = [FLUX];
+
+/** Whether a file is one by its name, as Kustomize has it. */
+export function isKustomization(path: string): boolean {
+  return KUSTOMIZATION.test(basename(path));
+}
+
 /** Whether a file may have any; most need not be parsed. */
-export function mayHoldKustomizations(path: string, text: string): boolean {
-  return KUSTOMIZATION.test(basename(path)) || text.includes(FLUX);
+function mayHoldKustomizations(path: string, text: string): boolean {
+  return isKustomization(path) || text.includes(FLUX);
 }
 
 /** Those in a file; none if it cannot be parsed. */
 export function kustomizationsIn(path: string, text: string): Kustomization[] {
   if (!mayHoldKustomizations(path, text)) return [];
-  const isOfKustomize = KUSTOMIZATION.test(basename(path));
+  const isOfKustomize = isKustomization(path);
   try {
     return parseManifests(text).flatMap(({ value }) => {
       const object = asObject(value) ?? {};

@@ -96,9 +96,9 @@ function checkHook(top: string): Diagnosis {
   if (statIfThere(hook) === undefined)
     return problem("commits are not checked: there is no pre-commit hook");
   const text = readTextWithin(targetOf(dirname(hook)), hook, MAX_SETTINGS_BYTES);
-  return /signet (scan|verify)\b/.test(text)
+  return /signet (git check|scan|verify)\b/.test(text)
     ? { check: "hook", state: "ok", message: "the pre-commit hook checks commits" }
-    : problem("the pre-commit hook does not run `signet scan` or `signet verify`");
+    : problem("the pre-commit hook does not run `signet git check`");
 }
 
 function checkDrivers(top: string): Diagnosis {

@@ -40,8 +40,8 @@ export function checkCertificate(project: Project, cluster: ProjectCluster, tell
     } else {
       tell({ ...about, state: left < SOON_DAYS ? "warning" : "ok", message });
     }
-    const hadHybrid = (each: ProjectCluster): boolean => committedHybrid(project, each);
-    for (const { severity, rule, message: words } of checkCertificateFile(keys, hadHybrid)) {
+    const found = checkCertificateFile(keys, committedHybrid(project));
+    for (const { severity, rule, message: words } of found) {
       const state = severity === "error" ? "problem" : "warning";
       tell({ ...about, state, code: rule, message: words });
     }

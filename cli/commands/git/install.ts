@@ -31,8 +31,7 @@ command -v signet >/dev/null || {
   echo "the pre-commit hook requires signet, which was not found in PATH" >&2
   exit 1
 }
-${below === "" ? "" : intoFolder(below)}signet scan --staged || exit 1
-signet verify --staged || exit 1
+${below === "" ? "" : intoFolder(below)}signet git check || exit 1
 `;
 
 /** Git may have set GIT_DIR relative to the top, which is wrong in another folder. */
@@ -113,7 +112,7 @@ export async function runGitInstall(options: InstallOptions): Promise<void> {
       ? []
       : ["git config: the diff and merge drivers; run this command once in each clone"]),
   ];
-  const isUnchecked = isOthers && !/signet (scan|verify) --staged/.test(existing);
+  const isUnchecked = isOthers && !/signet (git check|(scan|verify) --staged)/.test(existing);
   await tell(
     options,
     "install",
@@ -138,7 +137,7 @@ function warnOfOtherHook(hook: string, top: string): void {
   warn(
     `${shown(hook)}: another pre-commit hook exists and was not changed, so commits are not checked yet`,
   );
-  say(`hint: ${how}: signet scan --staged && signet verify --staged (--force replaces the hook)`);
+  say(`hint: ${how}: signet git check (--force replaces the hook)`);
 }
 
 /** @throws SignetError io */
