@@ -81,7 +81,10 @@ const GROUPS: readonly (readonly [string, readonly Entry[]])[] = [
         return (await import("./commands/log/log.ts")).define;
       }),
       entry("git", "check commits, and diff and merge sealed files by item", async () => {
-        return (await import("./commands/git/git.ts")).define;
+        const { define } = await import("./commands/git/git.ts");
+        return (command) => {
+          define(command, async () => (await import("./stagedcheck.ts")).checkStaged());
+        };
       }),
     ],
   ],

@@ -24,7 +24,8 @@ The pre-commit hook runs this: one program starts in half of the time of two.
 
 Exit status: 0 no problems found, or no files to check, 3 problems found, 1 the check could not run.`;
 
-export function define(command: Command): void {
+/** `checkStaged`: runs two other commands. */
+export function define(command: Command, checkStaged: () => Promise<void>): void {
   command
     .usage("COMMAND [OPTION...]")
     .description("Check commits, and let Git diff and merge sealed files by item.")
@@ -59,16 +60,13 @@ export function define(command: Command): void {
     });
   command
     .command("check")
-    .usage("")
+    .usage("[OPTION...]")
     .summary("check what is about to be committed, as the hook does")
     .description(
       "Check what is about to be committed: `signet scan --staged` and, if it finds nothing, `signet verify --staged`.",
     )
     .addHelpText("after", CHECK_HELP)
-    .action(async () => {
-      const { runGitCheck } = await import("./check.ts");
-      await runGitCheck();
-    });
+    .action(checkStaged);
   command
     .command("textconv")
     .argument("<FILE>")
