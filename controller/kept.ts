@@ -6,7 +6,7 @@ import { getHeapStatistics } from "node:v8";
 import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { type DeliverySource, deliverySourceOf } from "./deliveryplan.ts";
-import type { Claim } from "./keyrecord.ts";
+import type { Claim, Under } from "./keyrecord.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { leftClaimOf } from "./record.ts";
 import type { Resting } from "./resting.ts";
@@ -34,10 +34,16 @@ export interface Kept {
   text: string | undefined;
 }
 
+/** Most SealedSecrets are under one key, and have items of the same few names. */
+const MAX_SHARED = 1_000;
+/** What is under more keys is not shared, so that strangers cannot fill the memory with it. */
+const MAX_SHARED_KEYS = 3;
+
 /** Decides what is kept of each SealedSecret. */
 export class Keeper {
   readonly #maxBytes: number;
   #bytes = 0;
+  readonly #shared = new Map<string, Under>();
 
   readonly #mayDeliver: (namespace: string) => boolean;
 
@@ -52,20 +58,37 @@ export class Keeper {
 
   keep(sealed: JsonObject): Kept {
     const { object, excess } = observedOf(sealed);
-    const text = JSON.stringify(object);
-    const bytes = Buffer.byteLength(text);
+    const { record, ...facts } = summaryOf(object);
     const summary = {
-      ...summaryOf(object),
+      ...facts,
+      record: record === null ? null : { ...record, under: this.#share(record.under) },
       values: valuesIn(sealed),
       hybridValues: hybridValuesIn(sealed),
     };
-    const fits = bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes;
     const hasSelector = selectorOf(object) !== null;
     const mayDeliver = this.#mayDeliver(summary.namespace);
     const delivery = mayDeliver ? deliverySourceOf({ object, excess }) : null;
     const isOpen = excess !== null || delivery !== null;
     const resting = isOpen ? null : restingOf(object, summary.record);
-    return { summary, excess, hasSelector, delivery, resting, text: fits ? text : undefined };
+    // After a restart nearly all of them rest.
+    const text = resting === null ? this.#textOf(object) : undefined;
+    return { summary, excess, hasSelector, delivery, resting, text };
+  }
+
+  /** What is alike is kept once. */
+  #share(under: Under): Under {
+    const shared = this.#shared.get(under.hash);
+    if (shared !== undefined) return shared;
+    const isSmall = under.counts.length <= MAX_SHARED_KEYS;
+    if (isSmall && this.#shared.size < MAX_SHARED) this.#shared.set(under.hash, under);
+    return under;
+  }
+
+  /** Undefined if it is large, or the texts of others fill the memory. */
+  #textOf(object: JsonObject): string | undefined {
+    const text = JSON.stringify(object);
+    const bytes = Buffer.byteLength(text);
+    return bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes ? text : undefined;
   }
 
   /** Keeps the text of a stored SealedSecret no longer: its Secret is in sync, so nobody needs it. */

@@ -12,13 +12,24 @@ import { FINGERPRINT } from "../shared/sealing/stamp.ts";
 
 /** A record as a status has it: anyone may have written it. It keeps no reference to the object. */
 export interface Claim {
-  /** How many values are under each key, by fingerprint; an array, because there may be 100,000. */
-  readonly counts: readonly (readonly [fingerprint: string, values: number])[];
-  readonly message: string;
+  readonly under: Under;
+  /** What it is about: the SealedSecret, and a hash of its ciphertexts. */
+  readonly namespace: Json;
+  readonly name: Json;
+  readonly uid: Json;
+  readonly ciphertexts: string;
   readonly tag: string;
   /** Whether the controller wrote it, according to `checkedWith`: metrics ask at each scrape. */
   isOurs?: boolean;
   checkedWith?: Keyring["keys"];
+}
+
+/** What a record says. Most SealedSecrets have the same. */
+export interface Under {
+  /** How many values are under each key, by fingerprint; an array, because there may be 100,000. */
+  readonly counts: readonly (readonly [fingerprint: string, values: number])[];
+  /** Hash of all that is recorded. */
+  readonly hash: string;
 }
 
 /** Longer than any tag. A claim stays in memory, and anyone may have written it. */
@@ -35,15 +46,15 @@ export function claimOf(sealed: JsonObject): Claim | null {
     .filter(([fingerprint]) => FINGERPRINT.test(fingerprint))
     .slice(0, MAX_KEYS)
     .map(([fingerprint, items]) => [fingerprint, items.length] as const);
-  return { counts, message: messageOf(sealed, under), tag };
+  return { under: { counts, hash: hashOf(sorted(under)) }, ...subjectOf(sealed), tag };
 }
 
 /** Whether the controller wrote the record, for the values that the object has now. */
 export function isOurs(claim: Claim, { keys }: Keyring): boolean {
   if (claim.checkedWith !== keys) {
-    const { message, tag } = claim;
+    const message = messageOf(claim, claim.under.hash);
     // Others may know the private half of a key that may not seal.
-    claim.isOurs = keys.some((key) => maySeal(key) && tagWith(key, message) === tag);
+    claim.isOurs = keys.some((key) => maySeal(key) && tagWith(key, message) === claim.tag);
     claim.checkedWith = keys;
   }
   return claim.isOurs === true;
@@ -75,7 +86,7 @@ export function formatKeyRecord(
     ? sealedUnderTag
     : newest === null
       ? undefined
-      : tagWith(newest, messageOf(sealed, under));
+      : tagWith(newest, messageOf(subjectOf(sealed), hashOf(sorted(under))));
   return { sealedUnder: under, ...(tag === undefined ? {} : { sealedUnderTag: tag }) };
 }
 
@@ -83,8 +94,9 @@ function tagWith({ halves }: SealingKey, message: string): string | undefined {
   return halves.find(({ tag }) => tag !== undefined)?.tag?.(message);
 }
 
-/** Binds the record to one SealedSecret and its ciphertexts, so that it is not valid for others. */
-function messageOf(sealed: JsonObject, under: SealedUnder): string {
+type Subject = Pick<Claim, "namespace" | "name" | "uid" | "ciphertexts">;
+
+function subjectOf(sealed: JsonObject): Subject {
   const { namespace = null, name = null, uid = null } = metadataOf(sealed);
   const { encryptedData = null, data = null } = asObject(sealed["spec"] ?? null) ?? {};
   // Only strings, because an unchecked object may be nested too deeply to format.
@@ -92,10 +104,12 @@ function messageOf(sealed: JsonObject, under: SealedUnder): string {
     ([, text]) => typeof text === "string",
   );
   const ciphertexts = hashOf([texts, typeof data === "string" ? data : null]);
-  return JSON.stringify([
-    "status.sealedUnder",
-    ...[namespace, name, uid, ciphertexts, hashOf(sorted(under))],
-  ]);
+  return { namespace, name, uid, ciphertexts };
+}
+
+/** Binds the record to one SealedSecret and its ciphertexts, so that it is not valid for others. */
+function messageOf({ namespace, name, uid, ciphertexts }: Subject, under: string): string {
+  return JSON.stringify(["status.sealedUnder", namespace, name, uid, ciphertexts, under]);
 }
 
 function hashOf(value: Json): string {

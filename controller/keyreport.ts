@@ -40,7 +40,7 @@ export function keyUse(keyring: Keyring, summaries: Iterable<Summary>): KeyUse {
   for (const { values, record } of summaries) {
     let left = values;
     const isKnown = record !== null && isOurs(record, keyring);
-    for (const [fingerprint, items] of isKnown ? record.counts : []) {
+    for (const [fingerprint, items] of isKnown ? record.under.counts : []) {
       if (!held.has(fingerprint)) continue;
       const count = byKey.get(fingerprint) ?? { values: 0, sealedSecrets: 0 };
       byKey.set(fingerprint, count);

@@ -61,6 +61,31 @@ const BESIDE_OTHERS_MS = 1_000;
  */
 const MAX_COMPARED = 256;
 
+/** Names in the order in which they came, each once. */
+class Line {
+  readonly #names = new Set<string>();
+  /** It goes on where it was: a new one would have to pass all that was taken before. */
+  #rest = this.#names.values();
+
+  get size(): number {
+    return this.#names.size;
+  }
+
+  add(name: string): void {
+    this.#names.add(name);
+  }
+
+  take(): string | undefined {
+    let { value: name } = this.#rest.next();
+    if (name === undefined) {
+      this.#rest = this.#names.values();
+      name = this.#rest.next().value;
+    }
+    if (name !== undefined) this.#names.delete(name);
+    return name;
+  }
+}
+
 /**
  * Holds waiting names, running names, and timers for names that failed. Namespaces take turns,
  * those that used little time first. No namespace gets all workers, and those that used far more
@@ -71,7 +96,7 @@ const MAX_COMPARED = 256;
 export class Queue {
   readonly #options: QueueOptions;
   /** By namespace; the namespace whose turn it is comes first. */
-  readonly #waiting = new Map<string, Set<string>>();
+  readonly #waiting = new Map<string, Line>();
   readonly #running = new Set<string>();
   /** How many of the running names are in each namespace. */
   readonly #runs = new Map<string, number>();
@@ -104,7 +129,7 @@ export class Queue {
       this.#dirty.add(key);
     } else {
       const namespace = namespaceOf(key);
-      const names = this.#waiting.get(namespace) ?? new Set();
+      const names = this.#waiting.get(namespace) ?? new Line();
       names.add(key);
       this.#waiting.set(namespace, names);
     }
@@ -200,12 +225,11 @@ export class Queue {
   }
 
   #takeOf(namespace: string): string | undefined {
-    const names = this.#waiting.get(namespace) ?? new Set();
-    const [key] = names;
-    if (key !== undefined) names.delete(key);
+    const names = this.#waiting.get(namespace);
+    const key = names?.take();
     // The namespace goes to the end of the queue, if it has more names.
     this.#waiting.delete(namespace);
-    if (names.size > 0) this.#waiting.set(namespace, names);
+    if (names !== undefined && names.size > 0) this.#waiting.set(namespace, names);
     return key;
   }
 

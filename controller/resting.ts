@@ -24,6 +24,6 @@ export function isTrusted(
   keyring: Keyring,
   compromised: ReadonlySet<string>,
 ): boolean {
-  if (record.counts.some(([fingerprint]) => compromised.has(fingerprint))) return false;
+  if (record.under.counts.some(([fingerprint]) => compromised.has(fingerprint))) return false;
   return isOurs(record, keyring) && isTagOurs(written, keyring);
 }

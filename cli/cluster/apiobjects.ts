@@ -35,10 +35,8 @@ async function list(
   const items: JsonObject[] = [];
   const pages = pagesOf(async (page) => {
     const parameters = new URLSearchParams({ ...page, ...query });
-    return objectOf(
-      await api.request("GET", `${path}?${parameters.toString()}`),
-      `cannot list ${what}`,
-    );
+    const answer = await api.request("GET", `${path}?${parameters.toString()}`);
+    return { parse: () => objectOf(answer, `cannot list ${what}`) };
   });
   for await (const page of pages) items.push(...objectsIn(page["items"]));
   return items;

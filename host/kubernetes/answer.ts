@@ -45,19 +45,29 @@ export function parseAnswer(text: string): Json {
 /** Whether a JSON text has more than `max` arrays, objects, and values in them. */
 function hasMoreParts(text: string, max: number): boolean {
   let parts = 0;
-  let isText = false;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
-    if (isText) {
-      if (code === BACKSLASH) at++;
-      else if (code === QUOTE) isText = false;
-    } else if (code === QUOTE) {
-      isText = true;
+    if (code === QUOTE) {
+      at = endOfString(text, at);
     } else if (code === COMMA || code === BRACE || code === BRACKET) {
       if (++parts > max) return true;
     }
   }
   return false;
+}
+
+/** Where the string that begins at a quote ends. Most of a list is in long strings, which are skipped fast. */
+function endOfString(text: string, start: number): number {
+  for (let from = start + 1; ;) {
+    const end = text.indexOf('"', from);
+    if (end < 0) return text.length;
+    let backslashes = 0;
+    while (end - 1 - backslashes >= from && text.charCodeAt(end - 1 - backslashes) === BACKSLASH) {
+      backslashes++;
+    }
+    if (backslashes % 2 === 0) return end;
+    from = end + 1;
+  }
 }
 
 const [QUOTE, BACKSLASH, COMMA, BRACE, BRACKET] = [34, 92, 44, 123, 91];

@@ -2,6 +2,7 @@
 // SPEC.md, "Limits".
 import { describe, expect, it } from "vitest";
 import { Keeper, observedIn } from "../../controller/kept.ts";
+import { sourceOf } from "../../controller/sourceof.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 
 const small = (name: string, spec: JsonObject = {}): JsonObject => ({
@@ -48,6 +49,36 @@ describe("a SealedSecret", () => {
       value instanceof Map ? [...(value as Map<unknown, unknown>)] : value,
     );
     expect(written.length).toBeLessThan(1_000);
+  });
+
+  const inSync = (name: string): JsonObject => {
+    const object = {
+      ...small(name),
+      metadata: { ...(small(name)["metadata"] as object), generation: 1 },
+    };
+    const condition = { status: "True", reason: "Unsealed", message: "", observedGeneration: 1 };
+    const status = {
+      observedGeneration: 1,
+      conditions: ["Synced", "Ready"].map((type) => ({ type, ...condition })),
+      sealedUnder: { [`SHA256:${"a".repeat(43)}`]: ["a", "b"] },
+      sealedUnderTag: "tag",
+      secret: { uid: "other", resourceVersion: "7", source: sourceOf(object), tag: "tag" },
+    };
+    return { ...object, status };
+  };
+
+  it("is read again where its status says that nothing is to be done", () => {
+    const kept = new Keeper().keep(inSync("db"));
+    expect(kept.resting).not.toBeNull();
+    expect(kept.text).toBeUndefined();
+  });
+
+  it("shares with others what says that they are under the same key", () => {
+    const keeper = new Keeper();
+    const [one, other] = ["db", "cache"].map((name) => keeper.keep(inSync(name)).summary.record);
+    expect(other?.under).toBe(one?.under);
+    expect(other?.ciphertexts).toBe(one?.ciphertexts);
+    expect(other?.name).toBe("cache");
   });
 
   it("of too many parts is kept as its name and version", () => {
