@@ -43,9 +43,11 @@ export async function benchLarge(bench: Bench): Promise<PartReport> {
     { name: "signet log --algorithm rsa", args: ["log", "--algorithm", "rsa"] },
   ];
   // Whoever has sealed something has V8's code cache.
+  const secret = join(bench.scratch, "secret.yaml");
+  writeFileSync(secret, SECRET);
   for (const { path, programs } of bench.nodes) {
     const line = [path, join(programs, "signet.cjs"), "seal", "--cert", CERTIFICATE];
-    await wallMs(line, SECRET, { cwd: folder });
+    await wallMs(line, secret, { cwd: folder });
   }
   const figures: Figure[] = [];
   const checks: Check[] = [];

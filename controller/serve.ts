@@ -10,7 +10,6 @@ import { ClusterParts } from "./clusterparts.ts";
 import { keyServiceOf } from "./kmsflags.ts";
 import { addressOf, closeServer, listen } from "./httpserver.ts";
 import { createLog, type Log } from "./log.ts";
-import { LogLines } from "./loglines.ts";
 import { recoveryPolicy } from "./recoverypolicy.ts";
 import type { ServeFlags } from "./serveflags.ts";
 import { checkHybridKeys } from "./usablehalves.ts";
@@ -83,15 +82,9 @@ export async function serve(flags: ServeFlags): Promise<void> {
 }
 
 function processLog(flags: ServeFlags): Log {
-  const errors = new LogLines((text) => process.stderr.write(text));
-  const infos = flags.logInfoStdout ? new LogLines((text) => process.stdout.write(text)) : errors;
   return createLog(flags.logLevel, flags.logFormat, (line, level) => {
     const isInfo = level === "DEBUG" || level === "INFO";
-    (isInfo ? infos : errors).add(line);
-    if (isInfo) return;
-    // What is wrong is not to be lost with the process, nor to come before what led to it.
-    infos.flush();
-    errors.flush();
+    (flags.logInfoStdout && isInfo ? process.stdout : process.stderr).write(`${line}\n`);
   });
 }
 
