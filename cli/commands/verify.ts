@@ -254,8 +254,10 @@ function committedBeside({ files }: Inventory, project: Project | null): Beside 
   return { files: declaring, kustomizations };
 }
 
-/** For so many names Git's search takes longer than to read every file. */
+/** For more names than this, Git's search takes longer than to read every file. */
 const MAX_NAMES = 100;
+/** The API server refuses other names; Git could not even be asked for all of them. */
+const POSSIBLE_NAME = /^[\w.-]{1,253}$/;
 
 /**
  * Tells by its path whether a file of the index may declare one of these names, or rename or patch
@@ -263,7 +265,8 @@ const MAX_NAMES = 100;
  */
 function mayConcern(names: ReadonlySet<string>, top: string): (path: string) => boolean {
   if (names.size > MAX_NAMES) return () => true;
-  const found = new Set(filesWithWord([...names, ...KUSTOMIZATION_WORDS, "\\", "!"], top));
+  const possible = [...names].filter((name) => POSSIBLE_NAME.test(name));
+  const found = new Set(filesWithWord([...possible, ...KUSTOMIZATION_WORDS, "\\", "!"], top));
   return (path) => found.has(path) || isKustomization(path);
 }
 
