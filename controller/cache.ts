@@ -152,7 +152,7 @@ export class Cache<T> {
     const seen = new Set<string>();
     let resourceVersion = "";
     const pages = pagesOf((page) =>
-      this.#client.answer("GET", path, {
+      this.#client.call("GET", path, {
         query: {
           ...page,
           ...(labelSelector === undefined ? {} : { labelSelector }),

@@ -154,7 +154,7 @@ export class NamespaceLabels {
     const { client } = this.#options;
     const all = new Map<string, NamespaceFacts>();
     const pages = pagesOf((query) =>
-      client.answer("GET", NAMESPACES, { query, accept: METADATA_LIST }),
+      client.call("GET", NAMESPACES, { query, accept: METADATA_LIST }),
     );
     for await (const page of pages) {
       for (const item of objectsIn(page["items"])) {

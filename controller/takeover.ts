@@ -155,7 +155,7 @@ export class TakeOver {
     const labelled = [KEY_LABEL, WRAPPED_KEY_LABEL].map((labelSelector) => ({ labelSelector }));
     for (const query of [...labelled, unlabelled]) {
       for await (const { items } of pagesOf((page) =>
-        this.#wiring.client.answer("GET", path, { query: { ...query, ...page } }),
+        this.#wiring.client.call("GET", path, { query: { ...query, ...page } }),
       )) {
         found.push(...objectsIn(items));
       }

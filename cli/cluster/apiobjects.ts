@@ -35,8 +35,10 @@ async function list(
   const items: JsonObject[] = [];
   const pages = pagesOf(async (page) => {
     const parameters = new URLSearchParams({ ...page, ...query });
-    const answer = await api.request("GET", `${path}?${parameters.toString()}`);
-    return { parse: () => objectOf(answer, `cannot list ${what}`) };
+    return objectOf(
+      await api.request("GET", `${path}?${parameters.toString()}`),
+      `cannot list ${what}`,
+    );
   });
   for await (const page of pages) items.push(...objectsIn(page["items"]));
   return items;

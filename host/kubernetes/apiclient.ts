@@ -58,12 +58,6 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-/** A response that is not parsed yet. */
-interface Answer {
-  /** The object in it; an empty one if it is not JSON. */
-  readonly parse: () => JsonObject;
-}
-
 /** For a whole call, without the login. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const PLUGIN_LIMIT_MS = 60_000;
@@ -113,11 +107,6 @@ export class KubernetesClient {
    * @throws ApiError for every response that is not 2xx, and on a timeout; AnswerTooLarge
    */
   async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
-    return (await this.answer(method, path, options)).parse();
-  }
-
-  /** The same, for a response that is parsed later. */
-  async answer(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
     if (options.urgent !== true) await this.#take();
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
     const request = await this.#open(method, path, options, body);
@@ -143,7 +132,7 @@ export class KubernetesClient {
           const status = response.statusCode ?? 0;
           this.#recordHealth(UNAVAILABLE.has(status));
           if (status < 200 || status > 299) reject(this.#refusal(status, response, text));
-          else resolve({ parse: () => asObject(parseAnswer(text)) ?? {} });
+          else resolve(asObject(parseAnswer(text)) ?? {});
         }, fail);
       });
       try {
