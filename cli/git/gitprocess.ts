@@ -57,7 +57,8 @@ export async function askingOnce<T>(work: () => Promise<T>): Promise<T> {
  */
 export function runGit(args: readonly string[], options: GitOptions = {}): Answer {
   if (kept === undefined) return answerOf(args, options);
-  const question = JSON.stringify([args, { ...options, cwd: resolve(options.cwd ?? ".") }]);
+  const { cwd = ".", input, hasPatterns, inEnglish, maxBytes } = options;
+  const question = JSON.stringify([args, resolve(cwd), input, hasPatterns, inEnglish, maxBytes]);
   const answer = kept.get(question) ?? answerOf(args, options);
   if (answer.stdout.length <= MAX_KEPT_BYTES) kept.set(question, answer);
   return answer;
