@@ -14,7 +14,7 @@ import { type Observed, observedOf } from "./observed.ts";
 import { NamespaceLabels } from "./namespacelabels.ts";
 import type { SecretMark } from "./record.ts";
 import { RateLimit } from "./ratelimit.ts";
-import { isAsLeft, type Resting } from "./resting.ts";
+import type { Resting } from "./resting.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, isAllOurs, SECRET_LABEL } from "./decide.ts";
@@ -105,7 +105,6 @@ export class ClusterWorld implements DeliveryWorld {
           },
           onStored: (stored, before) => {
             this.#keeper.count(stored, before);
-            if (stored !== undefined) this.#rest(stored, this.secretMark(keyOf(stored.summary)));
             this.#index(stored, before);
             const { summary } = stored ?? before ?? {};
             if (summary !== undefined) plan.observeSource(keyOf(summary), stored?.delivery ?? null);
@@ -124,7 +123,6 @@ export class ClusterWorld implements DeliveryWorld {
           },
           onStored: (stored, before) => {
             const { key = "" } = stored ?? before ?? {};
-            this.#rest(this.#cacheOf(this.#sealedSecrets, namespaceOf(key)).get(key), stored?.mark);
             plan.indexSecret(key, stored?.delivered ?? null, before?.delivered ?? null);
           },
           log,
@@ -227,12 +225,6 @@ export class ClusterWorld implements DeliveryWorld {
     const namespace = namespaceOf(key);
     if (!this.#isSelected(namespace)) return undefined;
     return this.#cacheOf(this.#sealedSecrets, namespace).get(key)?.resting ?? undefined;
-  }
-
-  #rest(stored: Kept | undefined, mark: SecretMark | undefined): void {
-    const { resting = null } = stored ?? {};
-    if (stored !== undefined && resting !== null && isAsLeft(resting, mark))
-      this.#keeper.rest(stored);
   }
 
   secretMark(key: string): SecretMark | undefined {

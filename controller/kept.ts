@@ -31,7 +31,7 @@ export interface Kept {
   /** What shows that nothing is to be done, as long as its Secret stays; null if something may be. */
   readonly resting: Resting | null;
   /** The observed object as JSON, which takes less memory; undefined if it must be read again. */
-  text: string | undefined;
+  readonly text: string | undefined;
 }
 
 /** Most SealedSecrets are under one key, and have items of the same few names. */
@@ -70,7 +70,7 @@ export class Keeper {
     const delivery = mayDeliver ? deliverySourceOf({ object, excess }) : null;
     const isOpen = excess !== null || delivery !== null;
     const resting = isOpen ? null : restingOf(object, summary.record);
-    // After a restart nearly all of them rest.
+    // Nearly all of them rest, so nobody needs their texts.
     const text = resting === null ? this.#textOf(object) : undefined;
     return { summary, excess, hasSelector, delivery, resting, text };
   }
@@ -89,12 +89,6 @@ export class Keeper {
     const text = JSON.stringify(object);
     const bytes = Buffer.byteLength(text);
     return bytes <= MAX_TEXT_BYTES && this.#bytes + bytes <= this.#maxBytes ? text : undefined;
-  }
-
-  /** Keeps the text of a stored SealedSecret no longer: its Secret is in sync, so nobody needs it. */
-  rest(stored: Kept): void {
-    this.#bytes -= bytesOf(stored);
-    stored.text = undefined;
   }
 
   /** Call this with what is stored, and with what it replaces. */

@@ -36,7 +36,7 @@ import {
 import { connectionTo, type GivenCertificate } from "../repository/clustercertificates.ts";
 import { allowedBy, withoutAllowed } from "../repository/allowedfiles.ts";
 import { committedHybrid } from "../repository/committedcertificates.ts";
-import { isKustomization, KUSTOMIZATION_WORDS } from "../repository/kustomizations.ts";
+import { FLUX, isKustomization } from "../repository/kustomizations.ts";
 import { findProjectFolder, PROJECT_FILE } from "../repository/projectfolder.ts";
 import { findProject } from "../repository/project.ts";
 import { parseDays, type Project } from "../repository/projectfile.ts";
@@ -266,7 +266,7 @@ const POSSIBLE_NAME = /^[\w.-]{1,253}$/;
 function mayConcern(names: ReadonlySet<string>, top: string): (path: string) => boolean {
   if (names.size > MAX_NAMES) return () => true;
   const possible = [...names].filter((name) => POSSIBLE_NAME.test(name));
-  const found = new Set(filesWithWord([...possible, ...KUSTOMIZATION_WORDS, "\\", "!"], top));
+  const found = new Set(filesWithWord([...possible, FLUX, "\\", "!"], top));
   return (path) => found.has(path) || isKustomization(path);
 }
 

@@ -227,8 +227,8 @@ export function fileAt(commit: string, path: string, cwd: string): string | null
 }
 
 /**
- * The texts of files in commits, by one call of Git; null for one that is not there. `path`: below `cwd`,
- * and what it begins with is `./`.
+ * The texts of files in commits, read by one call of Git; null for a file that is not there. Each `path`
+ * starts with `./` and is relative to `cwd`.
  */
 export function filesAt(
   files: readonly { readonly commit: string; readonly path: string }[],

@@ -33,10 +33,8 @@ export interface Kustomization {
 }
 
 const KUSTOMIZATION = /^kustomization(\.ya?ml)?$/i;
-const FLUX = "kustomize.toolkit.fluxcd.io/";
-
-/** One of them is in each file of another name that may have any. */
-export const KUSTOMIZATION_WORDS = [FLUX];
+/** It is in each file with Kustomizations of Flux, whatever the file's name. */
+export const FLUX = "kustomize.toolkit.fluxcd.io/";
 
 /** Whether a file is one by its name, as Kustomize has it. */
 export function isKustomization(path: string): boolean {

@@ -1,6 +1,6 @@
 // Reads responses of the API server, and limits the memory that they use.
 
-import type { IncomingMessage } from "node:http";
+import type { Readable } from "node:stream";
 import type { Json } from "../../shared/manifest/manifest.ts";
 
 /**
@@ -17,7 +17,7 @@ export class AnswerTooLarge extends Error {
 }
 
 /** @throws AnswerTooLarge */
-export async function readAnswer(stream: IncomingMessage): Promise<string> {
+export async function readAnswer(stream: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of stream) {
