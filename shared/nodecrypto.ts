@@ -4,7 +4,12 @@ import type * as NodeCryptoModule from "node:crypto";
 
 export type NodeCrypto = typeof NodeCryptoModule;
 
+const { process } = globalThis as {
+  process?: { version?: string; getBuiltinModule?: (name: "node:crypto") => NodeCrypto };
+};
+
 /** `node:crypto`, or undefined in a browser. */
-export const nodeCrypto: NodeCrypto | undefined = (
-  globalThis as { process?: { getBuiltinModule?: (name: "node:crypto") => NodeCrypto } }
-).process?.getBuiltinModule?.("node:crypto");
+export const nodeCrypto: NodeCrypto | undefined = process?.getBuiltinModule?.("node:crypto");
+
+/** The version of Node, such as `v24.7.0`; undefined in a browser. */
+export const nodeVersion: string | undefined = process?.version;

@@ -70,20 +70,45 @@ export function keySchedule(
   info: Uint8Array,
   suite: Suite = SUITE,
 ): { readonly key: Uint8Array; readonly nonce: Uint8Array } {
-  const suiteId = joined(bytesOf("HPKE"), u16(suite.kem), u16(suite.kdf), u16(suite.aead));
-  // HKDF-Extract is one HMAC, and so is HKDF-Expand to one block (RFC 5869).
-  const extract = (salt: Uint8Array, label: string, input: Uint8Array): Uint8Array =>
-    primitives.hmacSha256(salt, joined(VERSION, suiteId, bytesOf(label), input));
+  // HKDF-Expand to one block is one HMAC (RFC 5869).
   const expand = (secret: Uint8Array, label: string, context: Uint8Array, length: number) => {
-    const labelled = joined(u16(length), VERSION, suiteId, bytesOf(label), context);
+    const labelled = joined(u16(length), VERSION, idOf(suite), bytesOf(label), context);
     return primitives.hmacSha256(secret, joined(labelled, Uint8Array.of(1))).subarray(0, length);
   };
-  const pskIdHash = extract(NOTHING, "psk_id_hash", NOTHING);
-  const infoHash = extract(NOTHING, "info_hash", info);
-  const context = joined(MODE_BASE, pskIdHash, infoHash);
-  const secret = extract(sharedSecret, "secret", NOTHING);
+  const context = contextOf(primitives, info, suite);
+  const secret = extract(primitives, suite, { salt: sharedSecret, label: "secret" });
   return {
     key: expand(secret, "key", context, KEY_BYTES),
     nonce: expand(secret, "base_nonce", context, NONCE_BYTES),
   };
+}
+
+/** What depends on `info` and the suite alone, so that it is computed for the first message only. */
+const contexts = new WeakMap<Uint8Array, { readonly suite: Suite; readonly context: Uint8Array }>();
+
+function contextOf(primitives: Primitives, info: Uint8Array, suite: Suite): Uint8Array {
+  const known = contexts.get(info);
+  if (known?.suite === suite) return known.context;
+  const pskIdHash = extract(primitives, suite, { label: "psk_id_hash" });
+  const infoHash = extract(primitives, suite, { label: "info_hash", input: info });
+  const context = joined(MODE_BASE, pskIdHash, infoHash);
+  contexts.set(info, { suite, context });
+  return context;
+}
+
+function idOf({ kem, kdf, aead }: Suite): Uint8Array {
+  return joined(bytesOf("HPKE"), u16(kem), u16(kdf), u16(aead));
+}
+
+/** HKDF-Extract, which is one HMAC (RFC 5869). */
+function extract(
+  primitives: Primitives,
+  suite: Suite,
+  {
+    salt = NOTHING,
+    label,
+    input = NOTHING,
+  }: { salt?: Uint8Array; label: string; input?: Uint8Array },
+): Uint8Array {
+  return primitives.hmacSha256(salt, joined(VERSION, idOf(suite), bytesOf(label), input));
 }

@@ -1,7 +1,7 @@
 // The primitives of node:crypto. ML-KEM is part of it since Node 24.7.
 
 import type * as NodeCryptoModule from "node:crypto";
-import type { NodeCrypto } from "../nodecrypto.ts";
+import { type NodeCrypto, nodeVersion } from "../nodecrypto.ts";
 import type { MlKem768, Primitives, X25519Pair } from "./primitives.ts";
 
 type KeyObject = NodeCryptoModule.KeyObject;
@@ -76,13 +76,23 @@ function x25519Pair(native: NodeCrypto, secret: Uint8Array): X25519Pair {
   const key = privateKey(native, X25519_PKCS8, secret);
   return {
     publicKey: publicBytes(native, key, X25519_SPKI),
-    agree: (point) => {
-      // Twice to ten times as fast as from DER, depending on the version of Node.
-      const jwk = { kty: "OKP", crv: "X25519", x: Buffer.from(point).toString("base64url") };
-      const publicKey = native.createPublicKey({ key: jwk, format: "jwk" });
-      return native.diffieHellman({ privateKey: key, publicKey });
-    },
+    agree: (point) =>
+      native.diffieHellman({ privateKey: key, publicKey: importPoint(native, point) }),
   };
+}
+
+/** Imports a public key of X25519 in the form that takes this version of Node the least time. */
+function importPoint(native: NodeCrypto, point: Uint8Array): KeyObject {
+  // Node 24 tests with an exception whether an object is a key object, so a text is twice as fast.
+  if (nodeVersion?.startsWith("v24.") === true) {
+    const spki = Buffer.concat([X25519_SPKI, point]).toString("base64");
+    return native.createPublicKey(
+      `-----BEGIN PUBLIC KEY-----\n${spki}\n-----END PUBLIC KEY-----\n`,
+    );
+  }
+  // Twice to ten times as fast as from DER.
+  const jwk = { kty: "OKP", crv: "X25519", x: Buffer.from(point).toString("base64url") };
+  return native.createPublicKey({ key: jwk, format: "jwk" });
 }
 
 /**
