@@ -33,6 +33,8 @@ const RETRY_MAX_MS = 5_000;
 /** The server ends each watch after about this long. It sends a bookmark every minute. */
 const WATCH_SECONDS = 290;
 const SILENCE_MS = 100_000;
+/** In place of a version, for what was deleted. */
+const GONE = "";
 
 /** Asks for lists of metadata. */
 export const METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -62,8 +64,10 @@ export class Cache<T> {
   readonly #collection: Collection;
   readonly #options: CacheOptions<T>;
   readonly #objects = new Map<string, T>();
-  /** Names with calls under way, and whether the watch reported the object meanwhile. */
-  readonly #calls = new Map<string, Set<{ overtaken: boolean }>>();
+  /** Names with calls under way, and the version of the object that the watch reported meanwhile. */
+  readonly #calls = new Map<string, Set<{ reported: string | undefined }>>();
+  /** The versions that we wrote and that the watch has not reported yet, by name. */
+  readonly #echoes = new Map<string, string>();
   #resourceVersion = "";
 
   constructor(client: KubernetesClient, collection: Collection, options: CacheOptions<T>) {
@@ -92,18 +96,33 @@ export class Cache<T> {
    * Stores the result of `call` at once, so that the next read does not see the state before our own
    * write. If the watch reports the object during the call, the watch wins: its state may be newer
    * than the result, and is not sent again. `call` resolves to undefined if there is nothing to store.
+   * `versionOf`: the version in a result that is our own write; once more by the watch, it is no
+   * change.
    */
-  async observe<A extends T | undefined>(key: string, call: () => Promise<A>): Promise<A> {
-    const awaited = { overtaken: false };
+  async observe<A extends T | undefined>(
+    key: string,
+    call: () => Promise<A>,
+    versionOf: (result: A) => string | undefined = () => undefined,
+  ): Promise<A> {
+    const awaited: { reported: string | undefined } = { reported: undefined };
     const calls = this.#calls.get(key) ?? new Set();
     this.#calls.set(key, calls.add(awaited));
+    let written: string | undefined;
     try {
       const object = await call();
-      if (object !== undefined && !awaited.overtaken) this.#store(key, object);
+      written = versionOf(object);
+      if (object !== undefined && awaited.reported === undefined) {
+        this.#store(key, object);
+        if (written !== undefined) this.#echoes.set(key, written);
+      }
       return object;
     } finally {
       calls.delete(awaited);
       if (calls.size === 0) this.#calls.delete(key);
+      const { reported } = awaited;
+      if (reported !== undefined && reported !== written) {
+        this.#options.onChange(key, this.#objects.get(key));
+      }
     }
   }
 
@@ -206,25 +225,30 @@ export class Cache<T> {
 
   #put(object: JsonObject): void {
     const key = objectKey(object);
-    const kept = this.#options.keep(object);
-    this.#overtake(key);
-    this.#store(key, kept);
-    this.#options.onChange(key, kept);
+    const version = text(metadataOf(object)["resourceVersion"]);
+    const echo = this.#echoes.get(key);
+    this.#echoes.delete(key);
+    if (echo !== undefined && echo === version) return;
+    this.#store(key, this.#options.keep(object));
+    this.#report(key, version);
   }
 
   #drop(key: string): void {
-    this.#overtake(key);
+    this.#echoes.delete(key);
     this.#store(key, undefined);
-    this.#options.onChange(key, undefined);
+    this.#report(key, GONE);
+  }
+
+  /** Reports a change, unless a call is under way: then it may be what the call itself does. */
+  #report(key: string, version: string): void {
+    const calls = this.#calls.get(key);
+    if (calls === undefined) this.#options.onChange(key, this.#objects.get(key));
+    else for (const awaited of calls) awaited.reported = version;
   }
 
   #store(key: string, object: T | undefined): void {
     this.#options.onStored?.(object, this.#objects.get(key));
     if (object === undefined) this.#objects.delete(key);
     else this.#objects.set(key, object);
-  }
-
-  #overtake(key: string): void {
-    for (const awaited of this.#calls.get(key) ?? []) awaited.overtaken = true;
   }
 }

@@ -38,6 +38,9 @@ const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
 const EVENT_RATE = 1 / 5;
 const EVENT_BURST = 100;
 
+/** For responses to writes, of which the rest is what we sent. */
+const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
 export interface ClusterOptions {
   readonly client: KubernetesClient;
   /** Undefined for all namespaces. */
@@ -311,12 +314,12 @@ export class ClusterWorld implements DeliveryWorld {
         await this.#call(method, path, {
           query: { fieldManager: FIELD_MANAGER },
           body: formatSecret(secret),
-          // We need only the metadata in the response.
-          accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+          accept: METADATA_ONLY,
           guard: this.#guardOf(work),
         }),
       );
-    return (await this.#cacheOf(this.#secrets, namespaceOf(key)).observe(key, send)).mark;
+    const cache = this.#cacheOf(this.#secrets, namespaceOf(key));
+    return (await cache.observe(key, send, ({ mark }) => mark.resourceVersion)).mark;
   }
 
   async deleteSecret(key: string, mark: SecretMark, work: string): Promise<void> {
@@ -328,15 +331,25 @@ export class ClusterWorld implements DeliveryWorld {
   }
 
   async writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void> {
-    await this.#cacheOf(this.#sealedSecrets, namespaceOf(key)).observe(key, async () => {
+    const cache = this.#cacheOf(this.#sealedSecrets, namespaceOf(key));
+    // We have the rest, unless parts of it were too large to process.
+    const hasAll = cache.get(key)?.excess === null;
+    let version: string | undefined;
+    const send = async (): Promise<Kept> => {
       // The server rejects it if the version in the metadata is out of date, and ignores the spec.
       const written = await this.#call("PUT", `${sealedSecretPath(key)}/status`, {
         query: { fieldManager: FIELD_MANAGER },
         body: { ...sealed, spec: { encryptedData: {} }, status },
+        ...(hasAll ? { accept: METADATA_ONLY } : {}),
         guard: this.#guardOf(key),
       });
-      return this.#keeper.keep(withoutManagedFields(written));
-    });
+      const { metadata = {} } = written;
+      version = text(metadataOf(written)["resourceVersion"]) || undefined;
+      return this.#keeper.keep(
+        withoutManagedFields(hasAll ? { ...sealed, metadata, status } : written),
+      );
+    };
+    await cache.observe(key, send, () => version);
   }
 
   /** `guard`: by default that of the work on a SealedSecret. */

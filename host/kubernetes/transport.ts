@@ -12,6 +12,9 @@ import { fileOr } from "./kubeconfigfiles.ts";
 import { type Credentials, Login } from "./login.ts";
 import { forgetCredentials } from "./loginplugin.ts";
 
+/** The name of an agent's connections, which are all to the same server, with the same options. */
+const SERVER = "server";
+
 interface TransportOptions {
   /** Whether connections are kept alive for the next request. */
   readonly keepsConnections: boolean;
@@ -68,6 +71,8 @@ export class Transport {
       if (this.#agent !== undefined && isDeepStrictEqual(wanted, this.#made)) return this.#agent;
       const { server, proxy } = this.#connection;
       const agent = await agentFor(server, proxy, wanted);
+      // All its connections are alike, and to compute a name for each request takes long.
+      agent.getName = () => SERVER;
       if (this.#agent !== undefined) retire(this.#agent);
       [this.#agent, this.#made] = [agent, wanted];
     } catch (error) {

@@ -56,6 +56,9 @@ async function following(collection: Partial<Collection> = {}) {
   return held;
 }
 
+/** In these tests a version is all that is kept. */
+const itself = (version: string): string => version;
+
 const asked = (verb: "list" | "watch"): (string | undefined)[] =>
   server.seen
     .filter(({ query }) => (query["watch"] === "true") === (verb === "watch"))
@@ -340,14 +343,15 @@ describe("an answer to our own call", () => {
   it("gives way to what the watch told of the object meanwhile, for it may be newer", async () => {
     const { cache, changes } = await following();
     const { answer, give } = slowAnswer();
-    const observed = cache.observe("demo/a", () => answer);
+    const observed = cache.observe("demo/a", () => answer, itself);
     // Our write, and someone else's after it: the watch tells of both before our answer is there.
     server.put(at("a"), {});
     server.put(at("a"), {});
-    await until(() => changes.length === 2);
+    await until(() => cache.get("demo/a") === "2");
+    expect(changes).toEqual([]);
     give("1");
     expect(await observed).toBe("1");
-    expect(cache.get("demo/a")).toBe("2");
+    expect([cache.get("demo/a"), changes]).toEqual(["2", ["demo/a: 2"]]);
     // The next call stands for itself.
     await cache.observe("demo/a", () => Promise.resolve("3"));
     expect(cache.get("demo/a")).toBe("3");
@@ -358,14 +362,55 @@ describe("an answer to our own call", () => {
     const { cache, changes } = await following();
     const [gone, other] = [slowAnswer(), slowAnswer()];
     const observed = [
-      cache.observe("demo/gone", () => gone.answer),
-      cache.observe("demo/other", () => other.answer),
+      cache.observe("demo/gone", () => gone.answer, itself),
+      cache.observe("demo/other", () => other.answer, itself),
     ];
     server.remove(at("gone"));
-    await until(() => changes.length === 2);
+    await until(() => cache.get("demo/gone") === undefined);
     gone.give("1");
     other.give("9");
     await Promise.all(observed);
     expect([cache.get("demo/gone"), cache.get("demo/other")]).toEqual([undefined, "9"]);
+    expect(changes).toEqual(["demo/gone: 1", "demo/gone: gone"]);
+  });
+
+  it("is no change when the watch reports it, before or after the answer; the next one is", async () => {
+    const { cache, changes } = await following();
+    const { answer, give } = slowAnswer();
+    const observed = cache.observe("demo/before", () => answer, itself);
+    server.put(at("before"), {});
+    await until(() => cache.get("demo/before") === "1");
+    give("1");
+    await observed;
+    await cache.observe("demo/after", () => Promise.resolve("2"), itself);
+    server.put(at("after"), {});
+    server.put(at("last"), {});
+    await until(() => changes.length > 0);
+    expect(changes).toEqual(["demo/last: 3"]);
+    server.put(at("before"), {});
+    server.put(at("after"), {});
+    server.remove(at("after"));
+    await until(() => changes.length === 4);
+    expect(changes.slice(1)).toEqual(["demo/before: 4", "demo/after: 5", "demo/after: gone"]);
+  });
+
+  it("is a change where the call failed, or somebody wrote a version that we did not read", async () => {
+    const { cache, changes } = await following();
+    const failing = slowAnswer();
+    const observed = cache.observe(
+      "demo/a",
+      () => failing.answer.then(() => Promise.reject(new Error("lost"))),
+      itself,
+    );
+    server.put(at("a"), {});
+    await until(() => cache.get("demo/a") === "1");
+    failing.give("1");
+    await expect(observed).rejects.toThrow("lost");
+    expect(changes).toEqual(["demo/a: 1"]);
+    // Ours was version 7; what the watch brings is another one.
+    await cache.observe("demo/b", () => Promise.resolve("7"), itself);
+    server.put(at("b"), {});
+    await until(() => changes.length === 2);
+    expect([changes[1], cache.get("demo/b")]).toEqual(["demo/b: 2", "2"]);
   });
 });
