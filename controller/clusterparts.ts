@@ -431,6 +431,7 @@ export class ClusterParts {
 
   #createReconciler(): Reconciler {
     return new Reconciler({
+      isBusy: () => this.queue.isBusy,
       ...this.#secretOptions(),
       world: this.world,
       updateStatus: this.#flags.updateStatus,

@@ -8,6 +8,8 @@ export type Outcome =
   | { readonly kind: "done" }
   /** Nothing failed, but the name must be reconciled again after a while. */
   | { readonly kind: "later"; readonly afterMs: number }
+  /** The rest of the work has time until no other names wait for their first run. */
+  | { readonly kind: "last" }
   /** Failed in a way that only a change can fix; that change adds the name again. */
   | { readonly kind: "terminal" }
   /** Failed, perhaps temporarily: retried with backoff, but not before `afterMs`. */
@@ -61,6 +63,9 @@ const BESIDE_OTHERS_MS = 1_000;
  */
 const MAX_COMPARED = 256;
 
+/** Names that have time still get every so many turns, so that a flood of others does not stop them. */
+const TURNS_UNTIL_LAST = 8;
+
 /** Names in the order in which they came, each once. */
 class Line {
   readonly #names = new Set<string>();
@@ -75,6 +80,10 @@ class Line {
     this.#names.add(name);
   }
 
+  delete(name: string): void {
+    this.#names.delete(name);
+  }
+
   take(): string | undefined {
     let { value: name } = this.#rest.next();
     if (name === undefined) {
@@ -83,6 +92,52 @@ class Line {
     }
     if (name !== undefined) this.#names.delete(name);
     return name;
+  }
+}
+
+/** Waiting names by namespace; the namespace whose turn it is comes first. */
+class Waiting {
+  readonly #lines = new Map<string, Line>();
+
+  get size(): number {
+    let size = 0;
+    for (const line of this.#lines.values()) size += line.size;
+    return size;
+  }
+
+  get isEmpty(): boolean {
+    return this.#lines.size === 0;
+  }
+
+  namespaces(): IterableIterator<string> {
+    return this.#lines.keys();
+  }
+
+  add(key: string): void {
+    const namespace = namespaceOf(key);
+    const line = this.#lines.get(namespace) ?? new Line();
+    line.add(key);
+    this.#lines.set(namespace, line);
+  }
+
+  delete(key: string): void {
+    const namespace = namespaceOf(key);
+    const line = this.#lines.get(namespace);
+    line?.delete(key);
+    if (line?.size === 0) this.#lines.delete(namespace);
+  }
+
+  /** Takes a name of this namespace, which then goes to the end, if it has more. */
+  take(namespace: string): string | undefined {
+    const line = this.#lines.get(namespace);
+    const key = line?.take();
+    this.#lines.delete(namespace);
+    if (line !== undefined && line.size > 0) this.#lines.set(namespace, line);
+    return key;
+  }
+
+  clear(): void {
+    this.#lines.clear();
   }
 }
 
@@ -95,8 +150,10 @@ class Line {
  */
 export class Queue {
   readonly #options: QueueOptions;
-  /** By namespace; the namespace whose turn it is comes first. */
-  readonly #waiting = new Map<string, Line>();
+  readonly #waiting = new Waiting();
+  /** Names with work that has time, such as a report. */
+  readonly #last = new Waiting();
+  #turns = 0;
   readonly #running = new Set<string>();
   /** How many of the running names are in each namespace. */
   readonly #runs = new Map<string, number>();
@@ -128,10 +185,8 @@ export class Queue {
     if (this.#running.has(key)) {
       this.#dirty.add(key);
     } else {
-      const namespace = namespaceOf(key);
-      const names = this.#waiting.get(namespace) ?? new Line();
-      names.add(key);
-      this.#waiting.set(namespace, names);
+      this.#last.delete(key);
+      this.#waiting.add(key);
     }
     this.#fill();
   }
@@ -143,9 +198,12 @@ export class Queue {
 
   /** Names waiting or running. */
   get depth(): number {
-    let depth = this.#running.size;
-    for (const names of this.#waiting.values()) depth += names.size;
-    return depth;
+    return this.#running.size + this.#waiting.size + this.#last.size;
+  }
+
+  /** Whether names wait that may have work without delay. */
+  get isBusy(): boolean {
+    return !this.#waiting.isEmpty;
   }
 
   /** Whether a name that `isOne` accepts is running. */
@@ -167,6 +225,7 @@ export class Queue {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#waiting.clear();
+    this.#last.clear();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     if (this.#running.size > 0) {
@@ -181,7 +240,7 @@ export class Queue {
     const { workers } = this.#options;
     for (const key of this.#overdue) if (this.#slow.size < workers) this.#slow.add(key);
     while (this.#running.size - this.#slow.size < workers) {
-      const key = this.#take();
+      const key = this.#next();
       if (key === undefined) return;
       this.#running.add(key);
       this.#count(key, 1);
@@ -189,7 +248,18 @@ export class Queue {
     }
   }
 
-  #take(): string | undefined {
+  #next(): string | undefined {
+    const lines = [this.#waiting, this.#last];
+    if (this.#turns++ % TURNS_UNTIL_LAST === 0) lines.reverse();
+    for (const line of lines) {
+      const key = this.#take(line);
+      if (key !== undefined) return key;
+    }
+    return undefined;
+  }
+
+  #take(waiting: Waiting): string | undefined {
+    if (waiting.isEmpty) return undefined;
     const { workers } = this.#options;
     const most = Math.max(1, workers - Math.max(1, Math.floor(workers * RESERVED)));
     const slow = new Set([...this.#overdue].map(namespaceOf));
@@ -202,7 +272,7 @@ export class Queue {
     const mayBusy = this.#runsAbove(busyMs) < forBusy;
     let found: { namespace: string; used: number } | undefined;
     let compared = 0;
-    for (const namespace of this.#waiting.keys()) {
+    for (const namespace of waiting.namespaces()) {
       if (ofSlow >= workers && slow.has(namespace)) continue;
       if ((this.#runs.get(namespace) ?? 0) >= most) continue;
       const used = this.#used.of(namespace);
@@ -212,7 +282,7 @@ export class Queue {
     }
     if (found === undefined) return undefined;
     if (found.used <= busyMs) this.#othersAtMs = performance.now();
-    return this.#takeOf(found.namespace);
+    return waiting.take(found.namespace);
   }
 
   /** How many runs the namespaces have that used more than `ms`. */
@@ -222,15 +292,6 @@ export class Queue {
       if (this.#used.of(namespace) > ms) runs += count;
     }
     return runs;
-  }
-
-  #takeOf(namespace: string): string | undefined {
-    const names = this.#waiting.get(namespace);
-    const key = names?.take();
-    // The namespace goes to the end of the queue, if it has more names.
-    this.#waiting.delete(namespace);
-    if (names !== undefined && names.size > 0) this.#waiting.set(namespace, names);
-    return key;
   }
 
   #count(key: string, change: 1 | -1): void {
@@ -266,6 +327,7 @@ export class Queue {
       this.#failures.delete(key);
       if (dirty) this.add(key);
       else if (outcome.kind === "later") this.#addAfter(key, outcome.afterMs);
+      else if (outcome.kind === "last" && !this.#stopped) this.#last.add(key);
     }
     if (this.#running.size === 0) this.#onIdle?.();
     this.#fill();

@@ -29,6 +29,11 @@ import type { Event, World } from "./world.ts";
 export interface ReconcilerOptions extends OpenerOptions, UpkeepOptions {
   readonly world: World;
   readonly updateStatus: boolean;
+  /**
+   * Whether other names wait: then a Secret that was written is reported after they had their turn.
+   * By default none do.
+   */
+  readonly isBusy?: () => boolean;
   readonly now: () => Date;
   /**
    * What became of the deliveries that a SealedSecret asks for; null if it asks for none. By default
@@ -40,6 +45,9 @@ export interface ReconcilerOptions extends OpenerOptions, UpkeepOptions {
   /** Called after a change by others was reverted. */
   readonly onRepair?: (key: string, drift: Drift) => void;
 }
+
+/** How many reports may wait: each takes some memory, with the object that it is about. */
+const MAX_REPORTS_WAITING = 10_000;
 
 /** Reconciles SealedSecrets by name. The process may be killed at any point and started again. */
 export class Reconciler {
@@ -134,10 +142,7 @@ export class Reconciler {
     const forgotten = this.#forgotten;
     const observed = await world.sealedSecret(key);
     if (observed === undefined || isBeingDeleted(observed.object)) {
-      // Its Secret is deleted by the owner reference in a cluster, and by the world in folders.
-      for (const memory of [this.#settled, this.#unreported, this.#left]) memory.delete(key);
-      this.#upkeep.forget(key);
-      this.#opener.forget(key);
+      this.#forget(key);
       return { kind: "done" };
     }
     const { object, excess } = observed;
@@ -184,12 +189,15 @@ export class Reconciler {
     // With the mark of this run's write: later changes by others need another run.
     const inputsThen = (then: JsonObject): string =>
       this.#inputsOf(then, source, result.mark ?? mark, refusal);
-    if (verdict.next !== "retry") {
-      // If only the report failed, a retry repeats nothing else.
-      const unreported = { ...result, wrote: false, drift: undefined };
-      this.#unreported.set(key, { seen: inputsThen(object), result: unreported });
-    }
     if (drift !== undefined) this.#options.onRepair?.(key, drift);
+    // Nobody waits for a status as for a Secret: all Secrets come first.
+    const reportsLast = unreported === undefined && this.#mayReportLast(result);
+    if (verdict.next !== "retry") {
+      // If only the report is missing, the next run repeats nothing else.
+      const rest = { ...result, wrote: reportsLast, drift: undefined };
+      this.#unreported.set(key, { seen: inputsThen(object), result: rest });
+    }
+    if (reportsLast) return { kind: "last" };
     const reported = await this.#report(key, object, result);
     this.#unreported.delete(key);
     const known = this.#left.get(key);
@@ -208,6 +216,18 @@ export class Reconciler {
       return later(this.#upkeep.quietInMs(key));
     }
     return settle(verdict.synced ? "done" : "terminal");
+  }
+
+  /** Its Secret is deleted by the owner reference in a cluster, and by the world in folders. */
+  #forget(key: string): void {
+    for (const memory of [this.#settled, this.#unreported, this.#left]) memory.delete(key);
+    this.#upkeep.forget(key);
+    this.#opener.forget(key);
+  }
+
+  #mayReportLast({ wrote, verdict }: Result): boolean {
+    if (!wrote || !verdict.synced || verdict.next === "retry") return false;
+    return this.#unreported.size < MAX_REPORTS_WAITING && this.#options.isBusy?.() === true;
   }
 
   /**

@@ -52,6 +52,48 @@ describe("the queue", () => {
     expect([runs.length, queue.depth]).toEqual([2, 0]);
   });
 
+  it("runs what has time once no others wait, but in time also beside a flood of others", async () => {
+    const runs: string[] = [];
+    const later = new Set<string>();
+    const queue = queueOf(async (key) => {
+      runs.push(key);
+      await Promise.resolve();
+      if (later.has(key)) return DONE;
+      later.add(key);
+      return { kind: "last" };
+    }, 1);
+    const names = ["a", "b", "c", "d", "e", "f"].map((name) => `demo/${name}`);
+    for (const name of names) queue.add(name);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([runs, queue.isBusy, queue.depth]).toEqual([[...names, ...names], false, 0]);
+    runs.length = 0;
+    later.clear();
+    for (let i = 0; i < 20; i++) queue.add(`demo/${i}`);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(runs.length).toBe(40);
+    // Its second run, while others still wait for their first.
+    expect(runs.slice(1, 10)).toContain("demo/0");
+  });
+
+  it("runs what has time at once if it is added again, and not at all after a stop", async () => {
+    const { runs, end, run } = held();
+    const queue = queueOf(run, 1);
+    for (const key of ["demo/a", "demo/b", "demo/c"]) queue.add(key);
+    end({ kind: "last" });
+    await vi.advanceTimersByTimeAsync(0);
+    queue.add("demo/a");
+    expect([queue.isBusy, queue.depth]).toEqual([true, 3]);
+    for (let i = 0; i < 2; i++) {
+      end();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    expect(runs).toEqual(["demo/a", "demo/b", "demo/c", "demo/a"]);
+    const stopped = queue.stop();
+    end({ kind: "last" });
+    await stopped;
+    expect([runs.length, queue.depth]).toEqual([4, 0]);
+  });
+
   it("runs as many names at once as it has workers", async () => {
     const { runs, end, run } = held();
     const queue = queueOf(run, 2);

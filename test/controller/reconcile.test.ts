@@ -239,6 +239,46 @@ describe("a declared Secret", () => {
     expect(told.verdicts).toEqual(["Unsealed"]);
   });
 
+  it("is reported after others have their Secrets, and opened and written once", async () => {
+    let busy = true;
+    const { world, counts, told, reconciler } = bench({ isBusy: () => busy });
+    world.put("sealed", await sealed());
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "last" });
+    expect([newCalls(world), held(world), reason(world)]).toEqual([
+      ["create demo/db"],
+      { password: VALUE },
+      undefined,
+    ]);
+    // Now it is its turn, though others wait.
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world)).toEqual(["status demo/db", "event db"]);
+    expect([reason(world), told.verdicts, counts.unsealed]).toEqual(["Unsealed", ["Unsealed"], 1]);
+    busy = false;
+    world.put("sealed", await sealed({ data: { password: OTHER_VALUE } }));
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([held(world), told.verdicts.length]).toEqual([{ password: OTHER_VALUE }, 2]);
+  });
+
+  it("is opened again if it changed before the report, and reported as it is then", async () => {
+    const { world, counts, told, reconciler } = bench({ isBusy: () => true });
+    world.put("sealed", await sealed());
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "last" });
+    vandalise(world);
+    expect(await reconciler.reconcile(NAME)).toEqual({ kind: "done" });
+    expect([held(world), counts.unsealed]).toEqual([{ password: VALUE }, 2]);
+    expect([told.repairs.length, reason(world)]).toEqual([1, "Unsealed"]);
+  });
+
+  it("is left as it is after a kill before the report, which the next start makes", async () => {
+    const { world, counts, reconciler, start } = bench({ isBusy: () => true });
+    world.put("sealed", await sealed());
+    await reconciler.reconcile(NAME);
+    newCalls(world);
+    expect(await start().reconcile(NAME)).toEqual({ kind: "done" });
+    expect(newCalls(world).filter((call) => /^(create|replace) /.test(call))).toEqual([]);
+    expect([reason(world), counts.unsealed]).toEqual(["Unsealed", 2]);
+  });
+
   it("is replaced when the SealedSecret changes, and others' labels stay", async () => {
     const { world, told, reconciler } = await settled();
     const { labels } = metadataOf(world.secrets.get(NAME) ?? {}) as { labels: JsonObject };
