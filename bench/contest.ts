@@ -52,7 +52,7 @@ export interface Outcome {
 const pollMs = (count: number): number => Math.max(50, count / 40);
 const STATUS_POLL_MS = 200;
 /** Statuses to read before listing all, because a list of thousands keeps the API server busy. */
-const STATUS_SAMPLE = 10;
+const STATUS_SAMPLE = 50;
 const CALLS_AT_ONCE = 16;
 /** Time for the API server's caches to settle. */
 const SETTLE_MS = 1000;
