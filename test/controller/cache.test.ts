@@ -76,7 +76,7 @@ describe("the list", () => {
       server.put(at(`s${n}`), { metadata: { labels: { held: "" } } });
     server.put(at("other"), {});
     const { cache, changes } = await following({ labelSelector: "held" });
-    expect(asked("list")).toEqual(["", "250", "500"]);
+    expect(asked("list")).toEqual(["", "500"]);
     expect(new Set(server.seen.map(({ query }) => query["labelSelector"]))).toEqual(
       new Set(["held"]),
     );
@@ -100,7 +100,7 @@ describe("the list", () => {
     const { cache, changes } = await following();
     expect([changes.length, [...cache.keys()].length]).toEqual([140, 140]);
     const limits = server.seen.map(({ query }) => Number(query["limit"] ?? 0));
-    expect([limits[0], Math.min(...limits.filter((limit) => limit > 0))]).toEqual([250, 1]);
+    expect([limits[0], Math.min(...limits.filter((limit) => limit > 0))]).toEqual([500, 1]);
     expect(limits.at(-2)).toBeGreaterThan(8);
   });
 
