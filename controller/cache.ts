@@ -126,6 +126,12 @@ export class Cache<T> {
     }
   }
 
+  /** Forgets what `observe` stored of an object that the watch does not report. */
+  forget(key: string): void {
+    this.#echoes.delete(key);
+    if (this.#objects.has(key)) this.#store(key, undefined);
+  }
+
   /**
    * Lists, then watches in the background until `signal` aborts. Resolves after the first list.
    * Failures are retried forever.

@@ -1,7 +1,7 @@
 // A cluster as the reconciler's world: watches SealedSecrets and Secrets, and writes Secrets.
 
 import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
-import { type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
+import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
 import { Cache, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { deliveredOf } from "./delivered.ts";
@@ -68,6 +68,8 @@ export class ClusterWorld implements DeliveryWorld {
   readonly #events = new RateLimit(EVENT_RATE, EVENT_BURST);
   readonly #sealedSecrets: Cache<Kept>[] = [];
   readonly #secrets: Cache<Marked>[] = [];
+  /** Secrets that we wrote and that have no label of ours, so that the watch does not report them. */
+  readonly #unwatched = new Set<string>();
   readonly #labels: NamespaceLabels;
   readonly #definition: Definition;
   #isHeld = false;
@@ -181,7 +183,10 @@ export class ClusterWorld implements DeliveryWorld {
     const namespace = namespaceOf(key);
     if (!this.#isSelected(namespace)) return undefined;
     const kept = this.#cacheOf(this.#sealedSecrets, namespace).get(key);
-    if (kept === undefined) return undefined;
+    if (kept === undefined) {
+      if (this.#unwatched.delete(key)) this.#cacheOf(this.#secrets, namespace).forget(key);
+      return undefined;
+    }
     return observedIn(kept) ?? this.#readSealedSecret(key);
   }
 
@@ -309,17 +314,23 @@ export class ClusterWorld implements DeliveryWorld {
     secret: Secret,
     work: string,
   ): Promise<SecretMark> {
-    const send = async (): Promise<Marked> =>
-      markedOf(
-        await this.#call(method, path, {
-          query: { fieldManager: FIELD_MANAGER },
-          body: formatSecret(secret),
-          accept: METADATA_ONLY,
-          guard: this.#guardOf(work),
-        }),
-      );
+    let isWatched = false;
+    const send = async (): Promise<Marked> => {
+      const written = await this.#call(method, path, {
+        query: { fieldManager: FIELD_MANAGER },
+        body: formatSecret(secret),
+        accept: METADATA_ONLY,
+        guard: this.#guardOf(work),
+      });
+      isWatched = SECRET_LABEL in (asObject(metadataOf(written)["labels"] ?? null) ?? {});
+      if (isWatched) this.#unwatched.delete(key);
+      else this.#unwatched.add(key);
+      return markedOf(written);
+    };
     const cache = this.#cacheOf(this.#secrets, namespaceOf(key));
-    return (await cache.observe(key, send, ({ mark }) => mark.resourceVersion)).mark;
+    const versionOf = ({ mark }: Marked): string | undefined =>
+      isWatched ? mark.resourceVersion : undefined;
+    return (await cache.observe(key, send, versionOf)).mark;
   }
 
   async deleteSecret(key: string, mark: SecretMark, work: string): Promise<void> {

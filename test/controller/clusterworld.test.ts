@@ -145,3 +145,23 @@ it("reads a SealedSecret again only while its Secret is not as the status says i
     ending.abort();
   }
 });
+
+it("forgets a Secret of someone else, which is not watched, once its SealedSecret is gone", async () => {
+  const written = (labels: JsonObject) => ({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { namespace: "demo", name: "db", uid: "u", resourceVersion: "2", labels },
+  });
+  for (const [labels, isKept] of [
+    [{}, false],
+    [{ [SECRET_LABEL]: "owned" }, true],
+  ] as const) {
+    server.once("PUT", `${SECRETS}/db`, (response) => {
+      response.end(JSON.stringify(written(labels)));
+    });
+    await world.replaceSecret("demo/db", SECRET, "demo/db");
+    expect(world.secretMark("demo/db")?.resourceVersion).toBe("2");
+    expect(await world.sealedSecret("demo/db")).toBeUndefined();
+    expect(world.secretMark("demo/db") !== undefined).toBe(isKept);
+  }
+});
