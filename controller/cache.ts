@@ -38,7 +38,8 @@ const GONE = "";
 
 /** Asks for lists of metadata. */
 export const METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-const METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/** Asks for the metadata of one object, as the response to a write, or of each in a watch. */
+export const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /** `namespace/name`. */
 export function objectKey(object: JsonObject): string {
@@ -212,7 +213,7 @@ export class Cache<T> {
           ...(labelSelector === undefined ? {} : { labelSelector }),
           ...(fieldSelector === undefined ? {} : { fieldSelector }),
         },
-        ...(metadataOnly === true ? { accept: METADATA_WATCH } : {}),
+        ...(metadataOnly === true ? { accept: METADATA_ONLY } : {}),
       },
       SILENCE_MS,
       signal,

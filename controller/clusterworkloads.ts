@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
-import { beginningOf, Cache, text } from "./cache.ts";
+import { beginningOf, Cache, METADATA_ONLY, text } from "./cache.ts";
 import { FIELD_MANAGER } from "./decide.ts";
 import type { Log } from "./log.ts";
 import { MAX_RESTART_ON, RESTART_ON, RESTARTED, SEEN, type WorkloadKind } from "./restartrules.ts";
@@ -69,7 +69,7 @@ export class ClusterWorkloads implements WorkloadWorld {
       query: { fieldManager: FIELD_MANAGER },
       contentType: "application/merge-patch+json",
       // We need nothing of the response.
-      accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+      accept: METADATA_ONLY,
       body: patch,
       guard,
     });

@@ -2,7 +2,7 @@
 
 import { formatSecret, type Secret } from "../shared/kubernetes/secret.ts";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
-import { Cache, objectKey, text } from "./cache.ts";
+import { Cache, METADATA_ONLY, objectKey, text } from "./cache.ts";
 import { ApiError, type CallOptions, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { deliveredOf } from "./delivered.ts";
 import type { DeliveryPlan } from "./deliveryplan.ts";
@@ -37,9 +37,6 @@ const SEALED_SECRETS = "/apis/bitnami.com/v1alpha1";
  */
 const EVENT_RATE = 1 / 5;
 const EVENT_BURST = 100;
-
-/** For responses to writes, of which the rest is what we sent. */
-const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 export interface ClusterOptions {
   readonly client: KubernetesClient;
@@ -343,22 +340,17 @@ export class ClusterWorld implements DeliveryWorld {
 
   async writeStatus(key: string, sealed: JsonObject, status: JsonObject): Promise<void> {
     const cache = this.#cacheOf(this.#sealedSecrets, namespaceOf(key));
-    // We have the rest, unless parts of it were too large to process.
-    const hasAll = cache.get(key)?.excess === null;
     let version: string | undefined;
     const send = async (): Promise<Kept> => {
       // The server rejects it if the version in the metadata is out of date, and ignores the spec.
       const written = await this.#call("PUT", `${sealedSecretPath(key)}/status`, {
         query: { fieldManager: FIELD_MANAGER },
         body: { ...sealed, spec: { encryptedData: {} }, status },
-        ...(hasAll ? { accept: METADATA_ONLY } : {}),
         guard: this.#guardOf(key),
       });
-      const { metadata = {} } = written;
       version = text(metadataOf(written)["resourceVersion"]) || undefined;
-      return this.#keeper.keep(
-        withoutManagedFields(hasAll ? { ...sealed, metadata, status } : written),
-      );
+      // The definition of the original prunes fields of the status that we sent.
+      return this.#keeper.keep(withoutManagedFields(written));
     };
     await cache.observe(key, send, () => version);
   }

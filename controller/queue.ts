@@ -8,7 +8,7 @@ export type Outcome =
   | { readonly kind: "done" }
   /** Nothing failed, but the name must be reconciled again after a while. */
   | { readonly kind: "later"; readonly afterMs: number }
-  /** The rest of the work has time until no other names wait for their first run. */
+  /** The Secret is written; the rest of the work can wait until other names had their turn. */
   | { readonly kind: "last" }
   /** Failed in a way that only a change can fix; that change adds the name again. */
   | { readonly kind: "terminal" }
@@ -63,7 +63,7 @@ const BESIDE_OTHERS_MS = 1_000;
  */
 const MAX_COMPARED = 256;
 
-/** Names that have time still get every so many turns, so that a flood of others does not stop them. */
+/** Names whose work can wait get one turn in this many, so that a flood of others does not stop them. */
 const TURNS_UNTIL_LAST = 8;
 
 /** Names in the order in which they came, each once. */
@@ -151,7 +151,7 @@ class Waiting {
 export class Queue {
   readonly #options: QueueOptions;
   readonly #waiting = new Waiting();
-  /** Names with work that has time, such as a report. */
+  /** Names whose work can wait, such as a report. */
   readonly #last = new Waiting();
   #turns = 0;
   readonly #running = new Set<string>();
@@ -201,7 +201,7 @@ export class Queue {
     return this.#running.size + this.#waiting.size + this.#last.size;
   }
 
-  /** Whether names wait that may have work without delay. */
+  /** Whether names wait whose work cannot. */
   get isBusy(): boolean {
     return !this.#waiting.isEmpty;
   }

@@ -227,8 +227,8 @@ export function fileAt(commit: string, path: string, cwd: string): string | null
 }
 
 /**
- * The texts of files in commits, read by one call of Git; null for a file that is not there. Each `path`
- * starts with `./` and is relative to `cwd`.
+ * Reads files in commits with one call of Git. Returns the text of each, or null if the commit does not have
+ * it. Each `path` starts with `./` and is relative to `cwd`.
  */
 export function filesAt(
   files: readonly { readonly commit: string; readonly path: string }[],

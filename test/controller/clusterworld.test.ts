@@ -165,3 +165,27 @@ it("forgets a Secret of someone else, which is not watched, once its SealedSecre
     expect(world.secretMark("demo/db") !== undefined).toBe(isKept);
   }
 });
+
+it("keeps of a status what the API server stored, which may have pruned it", async () => {
+  const sealed = {
+    apiVersion: "bitnami.com/v1alpha1",
+    kind: "SealedSecret",
+    metadata: { namespace: "demo", name: "db", uid: "u", resourceVersion: "1", generation: 1 },
+    spec: { encryptedData: { a: "AgA=" } },
+  };
+  const path = "/apis/bitnami.com/v1alpha1/namespaces/demo/sealedsecrets/db/status";
+  const metadata = { ...sealed.metadata, resourceVersion: "2" };
+  const sent = { observedGeneration: 1, sealedUnder: { key: ["a"] } };
+  // Also where an earlier version is known.
+  for (let round = 0; round < 2; round++) {
+    server.once("PUT", path, (response) => {
+      response.end(JSON.stringify({ ...sealed, metadata, status: { observedGeneration: 1 } }));
+    });
+    await world.writeStatus("demo/db", sealed, sent);
+  }
+  expect((await world.sealedSecret("demo/db"))?.object).toEqual({
+    ...sealed,
+    metadata,
+    status: { observedGeneration: 1 },
+  });
+});

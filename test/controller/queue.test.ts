@@ -52,7 +52,7 @@ describe("the queue", () => {
     expect([runs.length, queue.depth]).toEqual([2, 0]);
   });
 
-  it("runs what has time once no others wait, but in time also beside a flood of others", async () => {
+  it("runs work that can wait once no others wait, and now and then during a flood of others", async () => {
     const runs: string[] = [];
     const later = new Set<string>();
     const queue = queueOf(async (key) => {
@@ -75,7 +75,7 @@ describe("the queue", () => {
     expect(runs.slice(1, 10)).toContain("demo/0");
   });
 
-  it("runs what has time at once if it is added again, and not at all after a stop", async () => {
+  it("runs work that can wait at once if its name is added again, and not at all after a stop", async () => {
     const { runs, end, run } = held();
     const queue = queueOf(run, 1);
     for (const key of ["demo/a", "demo/b", "demo/c"]) queue.add(key);
