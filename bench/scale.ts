@@ -136,7 +136,7 @@ export async function writeRates(
 /** What the limit has and the controller has not. */
 export function eventsNote(count: number, { withoutEvents }: WriteRates): string {
   return (
-    "The limit has an Event for each SealedSecret, the controller writes about a hundred: of one namespace it writes no more at once. " +
+    "The limit includes an Event for each SealedSecret. The controller writes about a hundred for one namespace at once, and then one every 5 s. " +
     `Without Events the writes alone take ${formatNumber(count / withoutEvents)} s.`
   );
 }
