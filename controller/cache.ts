@@ -17,8 +17,8 @@ export interface Collection {
 }
 
 export interface CacheOptions<T> {
-  /** Reduces an object to the part to keep, to save memory. */
-  readonly keep: (object: JsonObject) => T;
+  /** Reduces an object to the part to keep, to save memory. `key`: a text that is kept anyway. */
+  readonly keep: (object: JsonObject, key: string) => T;
   /** Called after the cache has changed; `object` is undefined if it was deleted. */
   readonly onChange: (key: string, object: T | undefined) => void;
   /** Called when `stored` replaces `before`; either is undefined if there is nothing. */
@@ -175,7 +175,8 @@ export class Cache<T> {
 
   async #list(): Promise<void> {
     const { path, labelSelector, fieldSelector, metadataOnly } = this.#collection;
-    const seen = new Set<string>();
+    // The first list has nothing to replace, and 100,000 more names would take memory.
+    const seen = this.#objects.size === 0 ? undefined : new Set<string>();
     let resourceVersion = "";
     const pages = pagesOf((page) =>
       this.#client.call("GET", path, {
@@ -190,12 +191,14 @@ export class Cache<T> {
     for await (const page of pages) {
       // In an empty list of metadata, `items` is null.
       for (const item of (page["items"] ?? []) as JsonObject[]) {
-        seen.add(objectKey(item));
-        this.#put(item);
+        const key = this.#put(item);
+        seen?.add(key);
       }
       resourceVersion = text(metadataOf(page)["resourceVersion"]);
     }
-    for (const key of [...this.#objects.keys()]) if (!seen.has(key)) this.#drop(key);
+    if (seen !== undefined) {
+      for (const key of [...this.#objects.keys()]) if (!seen.has(key)) this.#drop(key);
+    }
     // Only a complete list may be followed: a watch would never report what later pages hold.
     this.#resourceVersion = resourceVersion;
   }
@@ -230,14 +233,16 @@ export class Cache<T> {
     );
   }
 
-  #put(object: JsonObject): void {
+  /** Returns the object's key. */
+  #put(object: JsonObject): string {
     const key = objectKey(object);
     const version = text(metadataOf(object)["resourceVersion"]);
     const echo = this.#echoes.get(key);
     this.#echoes.delete(key);
-    if (echo !== undefined && echo === version) return;
-    this.#store(key, this.#options.keep(object));
+    if (echo !== undefined && echo === version) return key;
+    this.#store(key, this.#options.keep(object, key));
     this.#report(key, version);
+    return key;
   }
 
   #drop(key: string): void {

@@ -322,7 +322,7 @@ export class ClusterWorld implements DeliveryWorld {
       isWatched = SECRET_LABEL in (asObject(metadataOf(written)["labels"] ?? null) ?? {});
       if (isWatched) this.#unwatched.delete(key);
       else this.#unwatched.add(key);
-      return markedOf(written);
+      return markedOf(written, key);
     };
     const cache = this.#cacheOf(this.#secrets, namespaceOf(key));
     const versionOf = ({ mark }: Marked): string | undefined =>
@@ -432,10 +432,10 @@ interface Marked {
   readonly delivered: Delivered | null;
 }
 
-function markedOf(object: JsonObject): Marked {
+function markedOf(object: JsonObject, key: string): Marked {
   const { uid, resourceVersion } = metadataOf(object);
   return {
-    key: objectKey(object),
+    key,
     mark: { uid: text(uid), resourceVersion: text(resourceVersion) },
     isAllOurs: isAllOurs(object),
     delivered: deliveredOf(object),
