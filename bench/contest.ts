@@ -19,6 +19,7 @@ import { ensureNamespace, type RunningController, signetManifest } from "../test
 import { benchSecret } from "./measure.ts";
 import type { Runner } from "./nodes.ts";
 import { mostMemoryMb, sinceBoot, startOf } from "./procfs.ts";
+import { repeatWrites } from "./writes.ts";
 
 export type Running = Pick<RunningController, "pid" | "metricsUrl" | "stop" | "logs" | "kill">;
 
@@ -46,6 +47,11 @@ export interface Outcome {
     /** Number of SealedSecrets decrypted; undefined if the program has no metric for it. */
     readonly decrypted: number | undefined;
   } | null;
+  /**
+   * How many SealedSecrets a second the API server takes if a client that does nothing else repeats
+   * these writes; null unless wanted.
+   */
+  readonly repeatedPerS: number | null;
 }
 
 /** Counting many Secrets keeps etcd busy, so the interval grows with the number of Secrets. */
@@ -60,6 +66,7 @@ const READY_TIMEOUT_MS = 60_000;
 /** Deleting 100,000 objects of three kinds takes minutes. */
 const CLEAN_TIMEOUT_MS = 900_000;
 const NAMESPACE = "kube-system";
+const COPIES = "copies";
 
 const PREFIX = "sealed_secrets_controller_";
 const ENDED = `${PREFIX}reconcile_duration_seconds_count`;
@@ -68,13 +75,16 @@ const DECRYPTED = `${PREFIX}unsealed_objects_total`;
 
 let runs = 0;
 
-/** Runs `contender` on `count` waiting SealedSecrets in a separate namespace. */
+/**
+ * Runs `contender` on `count` waiting SealedSecrets in a separate namespace, and then, with
+ * `repeat`, its writes.
+ */
 export async function contest(
   plane: ControlPlane,
   contender: Contender,
   count: number,
   certificate: Certificate,
-  { isLast = false } = {},
+  { isLast = false, repeat = false } = {},
 ): Promise<Outcome> {
   const namespace = `bench-${++runs}`;
   const expected = Array.from({ length: count }, (_, index) =>
@@ -100,12 +110,20 @@ export async function contest(
       statusesS: statusesS - startedS,
       memoryMb: await mostMemoryMb(running.pid),
       restart: null,
+      repeatedPerS: null,
     };
   } finally {
     await running.stop();
   }
   if (contender.restart !== null) {
     outcome = { ...outcome, restart: await restart(contender, contender.restart, count) };
+  }
+  if (repeat) {
+    const names = expected.map(({ metadata }) => metadata.name);
+    const token = await ourToken(plane, NAMESPACE);
+    const repeatedPerS = await repeatWrites(plane, { namespace, names, token }, COPIES);
+    outcome = { ...outcome, repeatedPerS };
+    await clean(plane, COPIES);
   }
   // After the last contender nothing is measured; the API server ends with everything in it.
   if (!isLast) await clean(plane, namespace);
@@ -285,6 +303,13 @@ const HEAP = "--max-old-space-size=259";
 /** What the image sets for the program. */
 const OF_IMAGE = { NODE_ENV: "production", MALLOC_ARENA_MAX: "2" };
 
+/** A token of the account with the chart's permissions. */
+async function ourToken(plane: ControlPlane, namespace: string): Promise<string> {
+  const manifest = await signetManifest(namespace);
+  const account = manifest.find(({ kind }) => kind === "ServiceAccount")?.metadata?.name ?? "";
+  return plane.serviceAccountToken(namespace, account);
+}
+
 /** Starts our controller as the chart runs it. */
 export async function startOurs(
   plane: ControlPlane,
@@ -293,9 +318,7 @@ export async function startOurs(
   { namespace = NAMESPACE, port: wanted }: { namespace?: string; port?: number } = {},
 ): Promise<Running & { readonly port: number }> {
   const host = requireBed("the benchmark of controllers");
-  const manifest = await signetManifest(namespace);
-  const account = manifest.find(({ kind }) => kind === "ServiceAccount")?.metadata?.name ?? "";
-  const token = await plane.serviceAccountToken(namespace, account);
+  const token = await ourToken(plane, namespace);
   const port = wanted ?? (await freePort(host));
   const metricsPort = await freePort(host);
   const running = startProgram(

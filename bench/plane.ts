@@ -5,19 +5,24 @@ import { formatKeySecret } from "../shared/keys/keyfile.ts";
 import type { SealingKeyPair } from "../shared/keys/keypair.ts";
 import { type ControlPlane, startControlPlane } from "../test/cluster/controlplane.ts";
 import { installSignet } from "../test/cluster/signet.ts";
+import { onCoreOfItsOwn } from "./cores.ts";
 import { type Bench, benchKey } from "./measure.ts";
 
 /**
  * Runs `measure` on a new control plane, and stops the plane afterwards. There is no controller
  * manager, so that nothing runs besides the controller under test. `given`: its sealing key, else a
- * new one.
+ * new one. `apart`: API server and etcd have a core of their own, and everything else the others.
  */
 export async function onBenchPlane<T>(
   { scratch }: Bench,
   measure: (plane: ControlPlane, certificate: Certificate) => Promise<T>,
-  given?: SealingKeyPair,
+  { given, apart = false }: { given?: SealingKeyPair; apart?: boolean } = {},
 ): Promise<T> {
-  const plane = await startControlPlane({ controllerManager: false, directory: scratch });
+  const start = (): Promise<ControlPlane> =>
+    startControlPlane({ controllerManager: false, directory: scratch });
+  const { started: plane, release } = apart
+    ? await onCoreOfItsOwn(start)
+    : { started: await start(), release: () => {} };
   try {
     await installSignet(plane);
     const pair = given ?? (await benchKey());
@@ -25,6 +30,7 @@ export async function onBenchPlane<T>(
     await plane.apply(formatKeySecret(pair, metadata));
     return await measure(plane, parseCertificate(pair.certificatePem));
   } finally {
+    release();
     await plane.stop();
   }
 }
