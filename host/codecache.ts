@@ -19,13 +19,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { isOpenToOthers, isOwnUser, ON_WINDOWS } from "./platform.ts";
 
-/** Compiled code of several versions of Signet and of Node; the oldest goes. */
-const MAX_FILES = 8;
+/** Three packs each of several versions of Signet and of Node; the oldest goes. */
+const MAX_FILES = 12;
 /** Others may neither write nor replace it. */
 const OTHERS_MAY_WRITE = 0o022;
 const WITHOUT_LINKS = constants.O_RDONLY | constants.O_NOFOLLOW;
 
-/** One command's compiled code. */
+/** The compiled code of one pack of a command's modules. */
 export interface CodeCache {
   /** Undefined unless it can be trusted. V8 itself refuses what does not fit. */
   read(): Buffer | undefined;
@@ -34,11 +34,11 @@ export interface CodeCache {
 }
 
 /**
- * The cache of a command; null where there is no place that only the user can write to, or where the
- * environment forbids it as it does for Node. `source`: a hash of the command's code.
+ * The cache of a pack; null where there is no place that only the user can write to, or where the
+ * environment forbids it as it does for Node. `source`: a hash of the pack's code.
  */
 export function codeCache(
-  command: string,
+  pack: string,
   source: string,
   env: NodeJS.ProcessEnv,
 ): CodeCache | null {
@@ -49,7 +49,7 @@ export function codeCache(
     given.startsWith("/") ? given : join(homedir(), ".cache"),
     "kube-signet/code",
   );
-  const file = join(folder, `${command}-${source}-${process.arch}-${process.versions.v8}`);
+  const file = join(folder, `${pack}-${source}-${process.arch}-${process.versions.v8}`);
   return {
     read: () => attempt(() => readOwn(folder, file)),
     write: (code) => {

@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type CodeCache, codeCache } from "../../host/codecache.ts";
 
@@ -111,7 +111,7 @@ describe("compiled code", () => {
   });
 
   it("of the oldest versions goes", () => {
-    for (let version = 0; version < 10; version++) {
+    for (let version = 0; version < 14; version++) {
       cacheOf(`v${version}`).write(CODE);
       for (const name of readdirSync(folder)) {
         if (name.includes(`-v${version}-`)) utimesSync(join(folder, name), version, version);
@@ -119,7 +119,9 @@ describe("compiled code", () => {
     }
     cacheOf("newest").write(CODE);
     const kept = readdirSync(folder).map((name) => name.split("-")[1]);
-    expect(kept.sort()).toEqual(["newest", "v3", "v4", "v5", "v6", "v7", "v8", "v9"]);
+    expect(kept.sort()).toEqual(
+      ["newest", ...Array.from({ length: 11 }, (_, version) => `v${version + 3}`)].sort(),
+    );
   });
 
   it("is not kept where the environment forbids it to Node", () => {
@@ -128,38 +130,76 @@ describe("compiled code", () => {
   });
 });
 
+/** The programs as another Node built them. */
+function othersPrograms(command: string): string {
+  const programs = join(root, "programs");
+  cpSync("dist", programs, { recursive: true });
+  const launcher = join(programs, `${command}.cjs`);
+  const text = readFileSync(launcher, "utf8");
+  const others = text.replace(`"${process.version} ${process.arch}"`, '"v1.0.0 x64"');
+  expect(others).not.toBe(text);
+  writeFileSync(launcher, others);
+  return launcher;
+}
+
+/** What it prints: results, and messages. @throws if it fails */
+function runIn(cwd: string, command: readonly string[], input = ""): [string, string] {
+  const env = { PATH: process.env["PATH"], XDG_CACHE_HOME: root };
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd, env, input });
+  expect([status, stderr.toString()]).toEqual([0, expect.anything()]);
+  return [stdout.toString(), stderr.toString()];
+}
+
 describe("a command that another Node built", () => {
   const SECRET = "kind: Secret\nmetadata: {name: a, namespace: b}\nstringData: {c: d}\n";
 
   it("keeps what it compiled at the first seal, uses it, and does without it", () => {
-    const programs = join(root, "programs");
-    cpSync("dist", programs, { recursive: true });
-    const launcher = join(programs, "kubeseal.cjs");
-    const text = readFileSync(launcher, "utf8");
-    const others = text.replace(`"${process.version} ${process.arch}"`, '"v1.0.0 x64"');
-    expect(others).not.toBe(text);
-    writeFileSync(launcher, others);
-    const run = (args: readonly string[]): string => {
-      const env = { PATH: process.env["PATH"], XDG_CACHE_HOME: root };
-      const input = SECRET;
-      const command = [launcher, ...args];
-      const { status, stdout, stderr } = spawnSync(process.execPath, command, { env, input });
-      expect([status, stderr.toString()]).toEqual([0, ""]);
-      return stdout.toString();
+    const launcher = othersPrograms("kubeseal");
+    const certificate = resolve("test/fixtures/cert.pem");
+    const seal = (): void => {
+      const printed = runIn(root, [launcher, "--cert", certificate], SECRET);
+      expect(printed).toEqual([expect.stringContaining('"SealedSecret"'), ""]);
     };
-    const seal = (): string => run(["--cert", "test/fixtures/cert.pem"]);
     // Too little of it is compiled for that.
-    run(["--version"]);
+    runIn(root, [launcher, "--version"]);
     expect(existsSync(folder)).toBe(false);
-    expect(seal()).toContain('"SealedSecret"');
+    seal();
     const file = theFile();
     const size = statSync(file).size;
     utimesSync(file, 1, 1);
     seal();
     expect(statSync(file).mtimeMs).toBe(1000);
     writeFileSync(file, "damaged");
-    expect(seal()).toContain('"SealedSecret"');
+    seal();
     expect(statSync(file).size).toBeGreaterThan(size / 2);
     expect(readdirSync(folder)).toHaveLength(1);
+  });
+
+  it("keeps what the pre-commit hook needs apart, and reads it for nothing else", () => {
+    const launcher = othersPrograms("signet");
+    const repository = join(root, "repository");
+    mkdirSync(repository);
+    writeFileSync(join(repository, "a.yaml"), "kind: Namespace\nmetadata: {name: b}\n");
+    for (const args of [
+      ["init", "-q"],
+      ["add", "."],
+    ]) {
+      expect(spawnSync("git", args, { cwd: repository }).status).toBe(0);
+    }
+    const check = (): void => {
+      const [, messages] = runIn(repository, [launcher, "git", "check"]);
+      expect(messages).toContain("no problems found");
+    };
+    check();
+    const [file = ""] = readdirSync(folder).filter((name) => name.startsWith("signet-git-"));
+    expect(file).not.toBe("");
+    utimesSync(join(folder, file), 1, 1);
+    check();
+    expect(statSync(join(folder, file)).mtimeMs).toBe(1000);
+    writeFileSync(join(folder, file), "damaged");
+    runIn(repository, [launcher, "--version"]);
+    expect(readFileSync(join(folder, file), "utf8")).toBe("damaged");
+    check();
+    expect(statSync(join(folder, file)).size).toBeGreaterThan(100_000);
   });
 });
