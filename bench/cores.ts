@@ -24,7 +24,9 @@ export async function onCoreOfItsOwn<T>(
   const all = allowedCores();
   const [first = 0, ...others] = all;
   if (others.length === 0) throw new Error("there is one core only");
-  const release = (): void => stayOn(all);
+  const release = (): void => {
+    stayOn(all);
+  };
   stayOn([first]);
   try {
     const started = await start();

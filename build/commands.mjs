@@ -11,7 +11,7 @@ import { withoutChildProcess, withoutUnusedKubernetes } from "./plugins.mjs";
 
 /**
  * The commands, and the packs of each: all that a common job needs, as one file. `word`: the first
- * argument that asks for a pack; the one without a word is for everything else. People wait for the
+ * argument that asks for a pack; the one that has none is for everything else. People wait for the
  * pre-commit hook with every commit, so it has its own. `modules`: what the entry loads for the job.
  */
 const COMMANDS = {
