@@ -37,11 +37,7 @@ export interface CodeCache {
  * The cache of a pack; null where there is no place that only the user can write to, or where the
  * environment forbids it as it does for Node. `source`: a hash of the pack's code.
  */
-export function codeCache(
-  pack: string,
-  source: string,
-  env: NodeJS.ProcessEnv,
-): CodeCache | null {
+export function codeCache(pack: string, source: string, env: NodeJS.ProcessEnv): CodeCache | null {
   // On Windows, a mode does not show who may write.
   if (ON_WINDOWS || env["NODE_DISABLE_COMPILE_CACHE"]) return null;
   const { XDG_CACHE_HOME: given = "" } = env;
