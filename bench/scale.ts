@@ -95,7 +95,7 @@ function tell({ bench, count, outcomes, rsa }: Found): PartReport {
     const ours = outcomes.get(program);
     if (ours === undefined) return [];
     const rsaS = (count * ITEMS_PER_SECRET) / (rsa.get(program) ?? 0);
-    const limitS = rsaS + count / (ours.repeatedPerS ?? 0);
+    const limitS = rsaS + count / (ours.repeatedPerS ?? Number.NaN);
     const share = limitS / ours.statusesS;
     const decrypted = ours.restart?.decrypted ?? Number.NaN;
     const memoryMb = Math.max(ours.memoryMb, ours.restart?.memoryMb ?? 0);

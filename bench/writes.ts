@@ -2,6 +2,7 @@
 // writes the same again: what no controller can be faster than.
 import type { ControlPlane, KubeObject } from "../test/cluster/controlplane.ts";
 import { inLanes } from "../test/cluster/lanes.ts";
+import { SEALED_SECRETS } from "../test/cluster/objects.ts";
 import { ensureNamespace } from "../test/cluster/signet.ts";
 
 const CALLS_AT_ONCE = 16;
@@ -9,7 +10,7 @@ const MANAGER = "fieldManager=bench";
 
 const secretsOf = (namespace: string): string => `/api/v1/namespaces/${namespace}/secrets`;
 const sealedSecretsOf = (namespace: string): string =>
-  `/apis/bitnami.com/v1alpha1/namespaces/${namespace}/sealedsecrets`;
+  `${SEALED_SECRETS}/namespaces/${namespace}/sealedsecrets`;
 
 /** Writes of so many SealedSecrets are repeated. */
 const REPEATED = 2_000;

@@ -209,10 +209,12 @@ async function stagedRepository(scratch, sealed) {
   return git("init", "-q") && git("add", ".") ? folder : null;
 }
 
-/** Without what a hook of Git that builds this passes on to Git. */
-const ENVIRONMENT = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")),
-);
+/** Without what a hook of Git that builds this passes on to Git, and without the user's settings of it. */
+const ENVIRONMENT = {
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_"))),
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_CONFIG_NOSYSTEM: "1",
+};
 
 function runNode(args, options) {
   const run = spawnSync(process.execPath, args, { ...options, env: ENVIRONMENT, encoding: "utf8" });
