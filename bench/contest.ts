@@ -46,6 +46,8 @@ export interface Outcome {
     readonly memoryMb: number;
     /** Number of SealedSecrets decrypted; undefined if the program has no metric for it. */
     readonly decrypted: number | undefined;
+    /** Peak memory of a second replica that only follows; null for the original, which has none. */
+    readonly followerMb: number | null;
   } | null;
   /**
    * How many SealedSecrets a second the API server takes if a client that does nothing else repeats
@@ -56,7 +58,11 @@ export interface Outcome {
 
 /** Counting many Secrets keeps etcd busy, so the interval grows with the number of Secrets. */
 const pollMs = (count: number): number => Math.max(50, count / 40);
+/** Metrics have a series for each SealedSecret. */
+const restartPollMs = (count: number): number => Math.max(50, count / 100);
 const STATUS_POLL_MS = 200;
+/** As often as a Prometheus in a hurry: metrics with a series for each SealedSecret take memory. */
+const FOLLOWER_POLL_MS = 5_000;
 /** Statuses to read before listing all, because a list of thousands keeps the API server busy. */
 const STATUS_SAMPLE = 50;
 const CALLS_AT_ONCE = 16;
@@ -72,6 +78,7 @@ const PREFIX = "sealed_secrets_controller_";
 const ENDED = `${PREFIX}reconcile_duration_seconds_count`;
 const BEGUN = `${PREFIX}unseal_requests_total`;
 const DECRYPTED = `${PREFIX}unsealed_objects_total`;
+const WATCHED = `${PREFIX}sealedsecrets`;
 
 let runs = 0;
 
@@ -142,7 +149,7 @@ async function restart(
     start: async () => (running = await contender.start()),
   };
   const restarted = await startAnd(noted, () =>
-    untilDone(`${count} after a restart`, contender, 50, async () => {
+    untilDone(`${count} after a restart`, contender, restartPollMs(count), async () => {
       return running !== undefined && ((await readMetrics(running)).get(metric) ?? 0) >= count;
     }),
   );
@@ -151,9 +158,23 @@ async function restart(
       seconds: restarted.endedS - restarted.startedS,
       memoryMb: await mostMemoryMb(restarted.running.pid),
       decrypted: (await readMetrics(restarted.running)).get(DECRYPTED),
+      followerMb: over === "tells" ? await follow(contender, count) : null,
     };
   } finally {
     await restarted.running.stop();
+  }
+}
+
+/** Starts a second replica, and returns its peak memory once it knows all SealedSecrets. */
+async function follow(contender: Contender, count: number): Promise<number> {
+  const follower = await contender.start();
+  try {
+    await untilDone(`${count} known to a follower`, contender, FOLLOWER_POLL_MS, async () => {
+      return ((await readMetrics(follower)).get(WATCHED) ?? 0) >= count;
+    });
+    return await mostMemoryMb(follower.pid);
+  } finally {
+    await follower.stop();
   }
 }
 

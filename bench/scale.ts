@@ -13,7 +13,8 @@ const AT_LEAST = 3;
 /** Required ratio of the limit (RSA operations and writes alone) to the measured time. */
 const LIMIT_SHARE_AT_LEAST = 0.6;
 const MEMORY_AT_MOST_MB = 400;
-const TIMEOUT_MS = 1_800_000;
+/** The original takes some 30 ms for each. */
+const TIMEOUT_MS_EACH = 180;
 
 export async function benchScale(bench: Bench): Promise<PartReport> {
   const count = bench.count ?? (bench.quick ? 1_000 : 10_000);
@@ -26,14 +27,14 @@ export async function benchScale(bench: Bench): Promise<PartReport> {
     const contenders: Contender[] = bench.nodes.map((node) => ({
       program: node.label,
       restart: "tells",
-      timeoutMs: TIMEOUT_MS,
+      timeoutMs: count * TIMEOUT_MS_EACH,
       start: () => startOurs(plane, node, []),
     }));
     if (!bench.oursOnly) {
       contenders.push({
         program: ORIGINAL,
         restart: "begins",
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs: count * TIMEOUT_MS_EACH,
         start: () => startOriginal(plane, { flags: ["--kubeclient-qps=-1"] }),
       });
     }
@@ -75,12 +76,18 @@ function tell({ bench, count, outcomes, rsa }: Found): PartReport {
       repeatedPerS === null
         ? []
         : [{ task: "the same writes alone", program, unit: "per s", samples: [repeatedPerS] }];
+    const followerMb = restart?.followerMb ?? null;
+    const followers: Figure[] =
+      followerMb === null
+        ? []
+        : [{ task: "most memory of a follower", program, unit: "MB", samples: [followerMb] }];
     return [
       { task: "all Secrets present", program, unit: "s", samples: [secretsS] },
       { task: "and every status written", program, unit: "s", samples: [statusesS] },
       { task: "most memory", program, unit: "MB", samples: [memoryMb] },
       { task: "restart, all in sync", program, unit: "s", samples: [restart?.seconds ?? 0] },
       { task: "most memory after it", program, unit: "MB", samples: [restart?.memoryMb ?? 0] },
+      ...followers,
       ...repeated,
     ];
   });
@@ -98,7 +105,8 @@ function tell({ bench, count, outcomes, rsa }: Found): PartReport {
     const limitS = rsaS + count / (ours.repeatedPerS ?? Number.NaN);
     const share = limitS / ours.statusesS;
     const decrypted = ours.restart?.decrypted ?? Number.NaN;
-    const memoryMb = Math.max(ours.memoryMb, ours.restart?.memoryMb ?? 0);
+    const { memoryMb: restartMb = 0, followerMb = 0 } = ours.restart ?? {};
+    const memoryMb = Math.max(ours.memoryMb, restartMb, followerMb ?? 0);
     return [
       ...(theirs === undefined ? [] : besideTheirs(program, ours, theirs)),
       {
@@ -116,7 +124,7 @@ function tell({ bench, count, outcomes, rsa }: Found): PartReport {
         met: decrypted === 0,
       },
       {
-        task: "most memory, restart or not",
+        task: "most memory of these",
         program,
         found: `${formatNumber(memoryMb)} MB`,
         target: `at most ${MEMORY_AT_MOST_MB} MB`,
