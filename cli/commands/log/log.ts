@@ -6,7 +6,8 @@ import type { Command } from "commander";
 import { slashed } from "../../../host/platform.ts";
 import { SignetError } from "../../../shared/errors.ts";
 import { isShallow, needWorkTree, readBlobs } from "../../git/gitprocess.ts";
-import { type Change, type CommitChanges, historyOf } from "../../git/history.ts";
+import { historyOfFile } from "../../git/filehistory.ts";
+import type { Change, CommitChanges } from "../../git/history.ts";
 import {
   changesBetween,
   formatItemChange,
@@ -125,23 +126,6 @@ function entryLines(entries: readonly LogEntry[], shown: number): Line[] {
     return [[`${date}  `, id, `  ${author}`], `  "${subject}"`, ...lines];
   });
   return blocks.flatMap((block, index) => (index === 0 ? block : ["", ...block]));
-}
-
-/**
- * The commits that changed a file, under any of its former names. Git's own --follow loses one side
- * of a fork.
- */
-function historyOfFile(path: string, top: string): CommitChanges[] {
-  const manifests = ["yaml", "yml", "json"].map((ending) => `:(top,icase)*.${ending}`);
-  const commits = historyOf(["-M", "--", `:(top,literal)${path}`, ...manifests], top, {
-    hasPatterns: true,
-  });
-  const names = new Set([path]);
-  return commits.flatMap((commit) => {
-    const changes = commit.changes.filter((change) => names.has(change.path));
-    for (const { oldPaths } of changes) for (const each of oldPaths) names.add(each);
-    return changes.length === 0 ? [] : [{ ...commit, changes }];
-  });
 }
 
 /** What changed in each item; for a merge, only changes that neither side has. */
