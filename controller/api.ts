@@ -1,6 +1,7 @@
 // The routes: certificate, keys, page, recovery, verify, rotate, health, readiness, metrics.
 // SPEC.md, "HTTP".
 
+import { Readable } from "node:stream";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Keyring } from "../shared/keys/keyring.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
@@ -246,16 +247,20 @@ function send(
 }
 
 /** The route that Prometheus scrapes: `/metrics`. */
-export function metricsRoutes({ registry }: Metrics, clock: () => number): RequestListener {
-  const metricsText = shared(() => registry.metrics(), clock);
+export function metricsRoutes(
+  { scrape, contentType }: Metrics,
+  clock: () => number,
+): RequestListener {
+  const scraped = shared(scrape, clock);
   return (request, response) => {
     if (request.url !== "/metrics") {
       response.writeHead(404).end();
       return;
     }
-    metricsText().then(
-      (text) => {
-        response.writeHead(200, { "content-type": registry.contentType }).end(text);
+    scraped().then(
+      (pieces) => {
+        response.writeHead(200, { "content-type": contentType });
+        Readable.from(pieces).pipe(response);
       },
       () => {
         response.writeHead(500).end();

@@ -5,6 +5,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import { HYBRID } from "../shared/envelopes/hybrid.ts";
 import { RSA } from "../shared/envelopes/rsa.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
+import { conditionInfo } from "./conditioninfo.ts";
 import { CHANGE_REASONS } from "./keychanges.ts";
 import { keyUse } from "./keyreport.ts";
 import type { Summary } from "./summary.ts";
@@ -44,14 +45,19 @@ export interface Facts {
 
 /**
  * Creates the controller's metrics in their own registry. A scrape lists them in the order in which
- * they are created.
+ * they are created, and the series of SealedSecrets last.
  */
 export function createMetrics(version: string, facts: Facts) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
   const metrics = {
-    registry,
+    contentType: registry.contentType,
+    /** What a scrape gets, in pieces. */
+    scrape: async (): Promise<Buffer[]> => [
+      Buffer.from(await registry.metrics()),
+      ...conditionInfo(facts.nameThem ? facts.sealedSecrets() : []),
+    ],
     buildInfo: new Gauge({
       name: `${PREFIX}build_info`,
       help: "Build information; the value is always 0.",
@@ -166,25 +172,6 @@ function deliveryMetrics(registers: Registry[], facts: Facts) {
 
 function sealedSecretMetrics(registers: Registry[], facts: Facts) {
   return {
-    conditionInfo: new Gauge({
-      name: `${PREFIX}condition_info`,
-      help: "Condition Synced of each SealedSecret: -1 false, 0 unknown or absent, 1 true.",
-      labelNames: ["namespace", "name", "condition", "ss_app_kubernetes_io_instance"],
-      registers,
-      collect() {
-        this.reset();
-        if (!facts.nameThem) return;
-        for (const { namespace, name, instance, synced } of facts.sealedSecrets()) {
-          this.set(
-            {
-              ...{ namespace, name, condition: "Synced" },
-              ss_app_kubernetes_io_instance: instance,
-            },
-            synced === undefined ? 0 : synced ? 1 : -1,
-          );
-        }
-      },
-    }),
     sealedSecrets: new Gauge({
       name: `${PREFIX}sealedsecrets`,
       help: "Watched SealedSecrets, by what their status says.",
