@@ -1,7 +1,7 @@
 // Keeps one collection in memory with list and watch: bookmarks, 410, silent watches, relists.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { pagesOf } from "../host/kubernetes/paging.ts";
+import { eachPage, type FetchPage } from "../host/kubernetes/paging.ts";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import type { Log } from "./log.ts";
@@ -178,24 +178,23 @@ export class Cache<T> {
     // The first list has nothing to replace, and 100,000 more names would take memory.
     const seen = this.#objects.size === 0 ? undefined : new Set<string>();
     let resourceVersion = "";
-    const pages = pagesOf((page) =>
-      this.#client.call("GET", path, {
+    const fetchPage: FetchPage = (page) =>
+      this.#client.unparsed("GET", path, {
         query: {
           ...page,
           ...(labelSelector === undefined ? {} : { labelSelector }),
           ...(fieldSelector === undefined ? {} : { fieldSelector }),
         },
         ...(metadataOnly === true ? { accept: METADATA_LIST } : {}),
-      }),
-    );
-    for await (const page of pages) {
+      });
+    await eachPage(fetchPage, (page) => {
       // In an empty list of metadata, `items` is null.
       for (const item of (page["items"] ?? []) as JsonObject[]) {
         const key = this.#put(item);
         seen?.add(key);
       }
       resourceVersion = text(metadataOf(page)["resourceVersion"]);
-    }
+    });
     if (seen !== undefined) {
       for (const key of [...this.#objects.keys()]) if (!seen.has(key)) this.#drop(key);
     }

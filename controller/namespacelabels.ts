@@ -4,7 +4,7 @@
 
 import { ApiError, type KubernetesClient } from "../host/kubernetes/apiclient.ts";
 import { asObject, type JsonObject, metadataOf, objectsIn } from "../shared/kubernetes/object.ts";
-import { pagesOf } from "../host/kubernetes/paging.ts";
+import { eachPage } from "../host/kubernetes/paging.ts";
 import { beginningOf, Cache, METADATA_LIST, text as textOf } from "./cache.ts";
 import type { Log } from "./log.ts";
 import type { Labels, NamespaceFacts } from "./world.ts";
@@ -153,14 +153,14 @@ export class NamespaceLabels {
   async #listAll(): Promise<ReadonlyMap<string, NamespaceFacts>> {
     const { client } = this.#options;
     const all = new Map<string, NamespaceFacts>();
-    const pages = pagesOf((query) =>
-      client.call("GET", NAMESPACES, { query, accept: METADATA_LIST }),
+    await eachPage(
+      (query) => client.unparsed("GET", NAMESPACES, { query, accept: METADATA_LIST }),
+      (page) => {
+        for (const item of objectsIn(page["items"])) {
+          all.set(textOf(metadataOf(item)["name"]), factsOf(item));
+        }
+      },
     );
-    for await (const page of pages) {
-      for (const item of objectsIn(page["items"])) {
-        all.set(textOf(metadataOf(item)["name"]), factsOf(item));
-      }
-    }
     return all;
   }
 

@@ -13,7 +13,7 @@ import { CONFIRMED_ANNOTATION, KEY_LABEL } from "../shared/keys/keyfile.ts";
 import type { SealingKey } from "../shared/keys/sealingkey.ts";
 import { hasWrappedLabel, WRAPPED_KEY_LABEL } from "../shared/keys/wrappedkey.ts";
 import { ApiError } from "../host/kubernetes/apiclient.ts";
-import { pagesOf } from "../host/kubernetes/paging.ts";
+import { eachPage } from "../host/kubernetes/paging.ts";
 import { refersToSealedSecret } from "./decide.ts";
 import type { KeyAnnotations, KeyAnnotationsWiring } from "./keyannotations.ts";
 
@@ -154,11 +154,10 @@ export class TakeOver {
     const found: JsonObject[] = [];
     const labelled = [KEY_LABEL, WRAPPED_KEY_LABEL].map((labelSelector) => ({ labelSelector }));
     for (const query of [...labelled, unlabelled]) {
-      for await (const { items } of pagesOf((page) =>
-        this.#wiring.client.call("GET", path, { query: { ...query, ...page } }),
-      )) {
-        found.push(...objectsIn(items));
-      }
+      await eachPage(
+        (page) => this.#wiring.client.unparsed("GET", path, { query: { ...query, ...page } }),
+        ({ items }) => found.push(...objectsIn(items)),
+      );
     }
     return found;
   }

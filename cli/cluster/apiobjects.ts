@@ -2,7 +2,7 @@
 // SPEC.md, "Command line".
 
 import { SignetError } from "../../shared/errors.ts";
-import { pagesOf } from "../../host/kubernetes/paging.ts";
+import { eachPage } from "../../host/kubernetes/paging.ts";
 import { KEY_LABEL } from "../../shared/keys/keyfile.ts";
 import { WRAPPED_KEY_LABEL } from "../../shared/keys/wrappedkey.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
@@ -33,14 +33,14 @@ async function list(
   what: string,
 ): Promise<JsonObject[]> {
   const items: JsonObject[] = [];
-  const pages = pagesOf(async (page) => {
-    const parameters = new URLSearchParams({ ...page, ...query });
-    return objectOf(
-      await api.request("GET", `${path}?${parameters.toString()}`),
-      `cannot list ${what}`,
-    );
-  });
-  for await (const page of pages) items.push(...objectsIn(page["items"]));
+  await eachPage(
+    async (page) => {
+      const parameters = new URLSearchParams({ ...page, ...query });
+      const answer = await api.request("GET", `${path}?${parameters.toString()}`);
+      return () => objectOf(answer, `cannot list ${what}`);
+    },
+    (page) => items.push(...objectsIn(page["items"])),
+  );
   return items;
 }
 

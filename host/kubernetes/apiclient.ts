@@ -15,6 +15,7 @@ import { asObject, type JsonObject } from "../../shared/kubernetes/object.ts";
 import type { Json } from "../../shared/manifest/manifest.ts";
 import { VERSION } from "../../shared/version.ts";
 import type { Connection } from "./kubeconfig.ts";
+import type { Unparsed } from "./paging.ts";
 import { Transport } from "./transport.ts";
 import { WatchLines } from "./watchlines.ts";
 
@@ -107,6 +108,11 @@ export class KubernetesClient {
    * @throws ApiError for every response that is not 2xx, and on a timeout; AnswerTooLarge
    */
   async call(method: string, path: string, options: CallOptions = {}): Promise<JsonObject> {
+    return (await this.unparsed(method, path, options))();
+  }
+
+  /** One call, as `call` makes it, with the response as it came. */
+  async unparsed(method: string, path: string, options: CallOptions = {}): Promise<Unparsed> {
     if (options.urgent !== true) await this.#take();
     const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
     const request = await this.#open(method, path, options, body);
@@ -132,7 +138,7 @@ export class KubernetesClient {
           const status = response.statusCode ?? 0;
           this.#recordHealth(UNAVAILABLE.has(status));
           if (status < 200 || status > 299) reject(this.#refusal(status, response, text));
-          else resolve(asObject(parseAnswer(text)) ?? {});
+          else resolve(() => asObject(parseAnswer(text)) ?? {});
         }, fail);
       });
       try {
