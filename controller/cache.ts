@@ -22,7 +22,7 @@ export interface CacheOptions<T> {
   /** Called after the cache has changed; `object` is undefined if it was deleted. */
   readonly onChange: (key: string, object: T | undefined) => void;
   /** Called when `stored` replaces `before`; either is undefined if there is nothing. */
-  readonly onStored?: (stored: T | undefined, before: T | undefined) => void;
+  readonly onStored?: (key: string, stored: T | undefined, before: T | undefined) => void;
   /** Called after a list or a watch failed. It is tried again. */
   readonly onFailure?: (error: unknown) => void;
   readonly log: Log;
@@ -258,7 +258,7 @@ export class Cache<T> {
   }
 
   #store(key: string, object: T | undefined): void {
-    this.#options.onStored?.(object, this.#objects.get(key));
+    this.#options.onStored?.(key, object, this.#objects.get(key));
     if (object === undefined) this.#objects.delete(key);
     else this.#objects.set(key, object);
   }

@@ -8,13 +8,13 @@ import { deliveredOf } from "./delivered.ts";
 import type { DeliveryPlan } from "./deliveryplan.ts";
 import { Definition } from "./definition.ts";
 import { formatEvent } from "./events.ts";
-import { Keeper, type Kept, observedIn } from "./kept.ts";
+import { Keeper, type Kept, observedIn, type Pending, pendingIn, summaryIn } from "./kept.ts";
 import type { Log } from "./log.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { NamespaceLabels } from "./namespacelabels.ts";
 import type { SecretMark } from "./record.ts";
 import { RateLimit } from "./ratelimit.ts";
-import type { Resting } from "./resting.ts";
+import { Resting } from "./resting.ts";
 import { isBeingDeleted } from "./sourceof.ts";
 import type { Summary } from "./summary.ts";
 import { FIELD_MANAGER, isAllOurs, SECRET_LABEL } from "./decide.ts";
@@ -100,16 +100,15 @@ export class ClusterWorld implements DeliveryWorld {
           ...(labelSelector === undefined ? {} : { labelSelector }),
         },
         {
-          keep: (object) => this.#keeper.keep(withoutManagedFields(object)),
+          keep: (object, key) => this.#keeper.keep(withoutManagedFields(object), key),
           onChange: options.onChange,
           onFailure: (error) => {
             if (error instanceof ApiError && error.status === 404) this.#definition.missed();
           },
-          onStored: (stored, before) => {
+          onStored: (key, stored, before) => {
             this.#keeper.count(stored, before);
-            this.#index(stored, before);
-            const { summary } = stored ?? before ?? {};
-            if (summary !== undefined) plan.observeSource(keyOf(summary), stored?.delivery ?? null);
+            this.#index(key, pendingIn(stored), pendingIn(before));
+            plan.observeSource(key, pendingIn(stored)?.delivery ?? null);
           },
           log,
         },
@@ -123,8 +122,7 @@ export class ClusterWorld implements DeliveryWorld {
             options.onChange(key);
             plan.observeSecret(key);
           },
-          onStored: (stored, before) => {
-            const { key = "" } = stored ?? before ?? {};
+          onStored: (key, stored, before) => {
             plan.indexSecret(key, stored?.delivered ?? null, before?.delivered ?? null);
           },
           log,
@@ -146,12 +144,12 @@ export class ClusterWorld implements DeliveryWorld {
     await this.#labels.start(signal);
   }
 
-  #index(stored: Kept | undefined, before: Kept | undefined): void {
+  #index(key: string, stored: Pending | undefined, before: Pending | undefined): void {
     if (stored?.hasSelector !== true && before?.hasSelector !== true) return;
-    const { namespace = "", name = "" } = (stored ?? before)?.summary ?? {};
+    const namespace = namespaceOf(key);
     const keys = this.#bySelector.get(namespace) ?? new Set();
-    if (stored?.hasSelector === true) keys.add(`${namespace}/${name}`);
-    else keys.delete(`${namespace}/${name}`);
+    if (stored?.hasSelector === true) keys.add(key);
+    else keys.delete(key);
     if (keys.size === 0) this.#bySelector.delete(namespace);
     else this.#bySelector.set(namespace, keys);
     if (this.#options.selectorScope) this.#labels.need();
@@ -230,11 +228,13 @@ export class ClusterWorld implements DeliveryWorld {
   resting(key: string): Resting | undefined {
     const namespace = namespaceOf(key);
     if (!this.#isSelected(namespace)) return undefined;
-    return this.#cacheOf(this.#sealedSecrets, namespace).get(key)?.resting ?? undefined;
+    const kept = this.#cacheOf(this.#sealedSecrets, namespace).get(key);
+    return kept instanceof Resting ? kept : undefined;
   }
 
   secretMark(key: string): SecretMark | undefined {
-    return this.#cacheOf(this.#secrets, namespaceOf(key)).get(key)?.mark;
+    const marked = this.#cacheOf(this.#secrets, namespaceOf(key)).get(key);
+    return marked === undefined ? undefined : markOf(marked);
   }
 
   isAllOurs(key: string): boolean {
@@ -259,16 +259,18 @@ export class ClusterWorld implements DeliveryWorld {
 
   /** Every selected SealedSecret, as last seen. */
   *sealedSecrets(): Generator<Summary> {
-    for (const cache of this.#sealedSecrets) {
-      for (const [key, { summary }] of cache.entries()) {
-        if (this.#isSelected(namespaceOf(key))) yield summary;
-      }
-    }
+    for (const [, kept] of this.#selected()) yield summaryIn(kept);
   }
 
   /** Keys of all selected SealedSecrets. */
   *keys(): Generator<string> {
-    for (const summary of this.sealedSecrets()) yield keyOf(summary);
+    for (const [key] of this.#selected()) yield key;
+  }
+
+  *#selected(): Generator<[string, Kept]> {
+    for (const cache of this.#sealedSecrets) {
+      for (const entry of cache.entries()) if (this.#isSelected(namespaceOf(entry[0]))) yield entry;
+    }
   }
 
   #isSelected(namespace: string): boolean {
@@ -323,12 +325,12 @@ export class ClusterWorld implements DeliveryWorld {
       isWatched = SECRET_LABEL in (asObject(metadataOf(written)["labels"] ?? null) ?? {});
       if (isWatched) this.#unwatched.delete(key);
       else this.#unwatched.add(key);
-      return markedOf(written, key);
+      return markedOf(written);
     };
     const cache = this.#cacheOf(this.#secrets, namespaceOf(key));
-    const versionOf = ({ mark }: Marked): string | undefined =>
-      isWatched ? mark.resourceVersion : undefined;
-    return (await cache.observe(key, send, versionOf)).mark;
+    const versionOf = ({ resourceVersion }: Marked): string | undefined =>
+      isWatched ? resourceVersion : undefined;
+    return markOf(await cache.observe(key, send, versionOf));
   }
 
   async deleteSecret(key: string, mark: SecretMark, work: string): Promise<void> {
@@ -351,7 +353,7 @@ export class ClusterWorld implements DeliveryWorld {
       });
       version = text(metadataOf(written)["resourceVersion"]) || undefined;
       // The definition of the original prunes fields of the status that we sent.
-      return this.#keeper.keep(withoutManagedFields(written));
+      return this.#keeper.keep(withoutManagedFields(written), key);
     };
     await cache.observe(key, send, () => version);
   }
@@ -421,26 +423,24 @@ function namespaceOf(key: string): string {
   return key.slice(0, key.indexOf("/"));
 }
 
-function keyOf({ namespace, name }: Summary): string {
-  return `${namespace}/${name}`;
-}
-
 /** A Secret that has our label, without its content. */
-interface Marked {
-  readonly key: string;
-  readonly mark: SecretMark;
+interface Marked extends SecretMark {
   readonly isAllOurs: boolean;
   readonly delivered: Delivered | null;
 }
 
-function markedOf(object: JsonObject, key: string): Marked {
+function markedOf(object: JsonObject): Marked {
   const { uid, resourceVersion } = metadataOf(object);
   return {
-    key,
-    mark: { uid: text(uid), resourceVersion: text(resourceVersion) },
+    uid: text(uid),
+    resourceVersion: text(resourceVersion),
     isAllOurs: isAllOurs(object),
     delivered: deliveredOf(object),
   };
+}
+
+function markOf({ uid, resourceVersion }: Marked): SecretMark {
+  return { uid, resourceVersion };
 }
 
 function withoutManagedFields(object: JsonObject): JsonObject {

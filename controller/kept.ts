@@ -6,14 +6,14 @@ import { getHeapStatistics } from "node:v8";
 import type { SignetError } from "../shared/errors.ts";
 import type { JsonObject } from "../shared/kubernetes/object.ts";
 import { type DeliverySource, deliverySourceOf } from "./deliveryplan.ts";
-import type { Claim, Under } from "./keyrecord.ts";
+import type { Under } from "./keyrecord.ts";
 import { type Observed, observedOf } from "./observed.ts";
 import { leftClaimOf } from "./record.ts";
-import type { Resting } from "./resting.ts";
+import { Resting } from "./resting.ts";
 import { selectorOf } from "./selection.ts";
 import { ignoresDrift, isBeingDeleted, sourceOf } from "./sourceof.ts";
 import { saysUnsealed } from "./status.ts";
-import { hybridValuesIn, type Summary, summaryOf, valuesIn } from "./summary.ts";
+import { type Summary, summaryOf } from "./summary.ts";
 
 /** Nearly all SealedSecrets are smaller. Larger ones are read again when there is work to do. */
 const MAX_TEXT_BYTES = 32_768;
@@ -21,15 +21,16 @@ const MAX_TEXT_BYTES = 32_768;
 const HEAP_SHARE = 1 / 4;
 
 /** One SealedSecret as last seen. */
-export interface Kept {
+export type Kept = Resting | Pending;
+
+/** A SealedSecret for which there may be something to do. */
+export interface Pending {
   readonly summary: Summary;
   readonly excess: SignetError | null;
   /** Whether it depends on the labels of its namespace. */
   readonly hasSelector: boolean;
   /** What it asks to be delivered; null for nothing, and where nobody may ask. */
   readonly delivery: DeliverySource | null;
-  /** What shows that nothing is to be done, as long as its Secret stays; null if something may be. */
-  readonly resting: Resting | null;
   /** The observed object as JSON, which takes less memory; undefined if it must be read again. */
   readonly text: string | undefined;
 }
@@ -56,23 +57,25 @@ export class Keeper {
     this.#mayDeliver = mayDeliver;
   }
 
-  keep(sealed: JsonObject): Kept {
+  /** `key`: its `namespace/name`, as a text that is kept anyway. */
+  keep(sealed: JsonObject, key: string): Kept {
     const { object, excess } = observedOf(sealed);
-    const { record, ...facts } = summaryOf(object);
-    const summary = {
-      ...facts,
-      record: record === null ? null : { ...record, under: this.#share(record.under) },
-      values: valuesIn(sealed),
-      hybridValues: hybridValuesIn(sealed),
-    };
+    const summary = this.#summaryOf(object, excess === null ? object : sealed);
+    const delivery = this.#mayDeliver(summary.namespace)
+      ? deliverySourceOf({ object, excess })
+      : null;
+    const resting = excess === null && delivery === null ? restingOf(object, summary, key) : null;
+    if (resting !== null) return resting;
     const hasSelector = selectorOf(object) !== null;
-    const mayDeliver = this.#mayDeliver(summary.namespace);
-    const delivery = mayDeliver ? deliverySourceOf({ object, excess }) : null;
-    const isOpen = excess !== null || delivery !== null;
-    const resting = isOpen ? null : restingOf(object, summary.record);
-    // Nearly all of them rest, so nobody needs their texts.
-    const text = resting === null ? this.#textOf(object) : undefined;
-    return { summary, excess, hasSelector, delivery, resting, text };
+    return { summary, excess, hasSelector, delivery, text: this.#textOf(object) };
+  }
+
+  /** `whole`: the object with all values, even if they are too many. */
+  #summaryOf(object: JsonObject, whole: JsonObject): Summary {
+    const summary = summaryOf(object, whole);
+    const { record } = summary;
+    if (record === null) return summary;
+    return { ...summary, record: { ...record, under: this.#share(record.under) } };
   }
 
   /** What is alike is kept once. */
@@ -97,19 +100,32 @@ export class Keeper {
   }
 }
 
-/** Undefined if it has to be read again. */
-export function observedIn({ text, excess }: Kept): Observed | undefined {
+/** Undefined if it is at rest. */
+export function pendingIn(kept: Kept | undefined): Pending | undefined {
+  return kept instanceof Resting ? undefined : kept;
+}
+
+export function summaryIn(kept: Kept): Summary {
+  return kept instanceof Resting ? kept : kept.summary;
+}
+
+/** Undefined if it has to be read again: nearly all of them rest, so nobody needs their texts. */
+export function observedIn(kept: Kept): Observed | undefined {
+  const { text, excess = null } = pendingIn(kept) ?? {};
   return text === undefined ? undefined : { object: JSON.parse(text) as JsonObject, excess };
 }
 
 function bytesOf(kept: Kept | undefined): number {
-  return kept?.text === undefined ? 0 : Buffer.byteLength(kept.text);
+  const { text = "" } = pendingIn(kept) ?? {};
+  return Buffer.byteLength(text);
 }
 
-/** Null if there is, or may soon be, anything to do. `record`: the claim in the object's status. */
-function restingOf(object: JsonObject, record: Claim | null): Resting | null {
+/** Null if there is, or may soon be, anything to do. */
+function restingOf(object: JsonObject, summary: Summary, key: string): Resting | null {
+  const { record } = summary;
   if (record === null || !saysUnsealed(object)) return null;
   if (isBeingDeleted(object) || ignoresDrift(object) || selectorOf(object) !== null) return null;
   const written = leftClaimOf(object);
-  return written?.left.source === sourceOf(object) ? { written, record } : null;
+  if (written?.left.source !== sourceOf(object)) return null;
+  return Resting.of(key, summary, record, written);
 }

@@ -2,7 +2,7 @@
 // others may be allowed to write, so it is authenticated.
 // SPEC.md, "Status".
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { asObject, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import type { Json } from "../shared/manifest/manifest.ts";
 import type { Keyring } from "../shared/keys/keyring.ts";
@@ -113,7 +113,7 @@ function messageOf({ namespace, name, uid, ciphertexts }: Subject, under: string
 }
 
 function hashOf(value: Json): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("base64url");
+  return hash("sha256", JSON.stringify(value), "base64url");
 }
 
 function sorted<T extends Json>(record: Readonly<Record<string, T>>): [string, T][] {

@@ -132,8 +132,8 @@ export class Reconciler {
     if (!isInSync || this.#unreported.has(key) || this.#upkeep.isContested(key)) return false;
     if (!isTrusted(resting, keyring, this.#compromised())) return false;
     this.#settled.delete(key);
-    // The same facts, in the memory that the resting object has anyway.
-    if (left !== undefined) this.#left.set(key, { left: resting.written.left });
+    // The same facts, in memory that they take anyway.
+    if (left !== undefined) this.#left.set(key, resting);
     return true;
   }
 

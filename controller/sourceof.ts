@@ -1,7 +1,7 @@
 // What determines the Secret of a SealedSecret, as one hash; and whether drift is to be left alone.
 // SPEC.md, "Reconciling" and "Drift".
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { annotationsOf, type JsonObject, metadataOf } from "../shared/kubernetes/object.ts";
 import { scopeOf, SELECTOR_ANNOTATION } from "../shared/sealing/scope.ts";
 
@@ -26,7 +26,7 @@ export function sourceOf(sealed: JsonObject): string {
   // Beside another scope, a selector makes the object invalid.
   const scopes = selector === undefined ? scope : [scope, selector];
   const recorded = [SOURCE_FORMAT, namespace, name, uid, scopes, sealed["spec"]];
-  return createHash("sha256").update(JSON.stringify(recorded)).digest("base64url").slice(0, 22);
+  return hash("sha256", JSON.stringify(recorded), "base64url").slice(0, 22);
 }
 
 /** Whether changes that others make to the Secret stay. */

@@ -19,21 +19,22 @@ export interface Summary {
   readonly record: Claim | null;
 }
 
-export function summaryOf(sealed: JsonObject): Summary {
+/** `whole`: the same object, with all of its values even if they are too many to traverse. */
+export function summaryOf(sealed: JsonObject, whole = sealed): Summary {
   const { namespace, name, labels } = metadataOf(sealed);
   return {
     namespace: textOf(namespace),
     name: textOf(name),
     instance: textOf(asObject(labels ?? null)?.["app.kubernetes.io/instance"]),
     synced: currentVerdict(sealed)?.synced,
-    values: valuesIn(sealed),
-    hybridValues: hybridValuesIn(sealed),
+    values: valuesIn(whole),
+    hybridValues: hybridValuesIn(whole),
     record: claimOf(sealed),
   };
 }
 
-/** How many values the object declares, even if they are too many to traverse. */
-export function valuesIn(sealed: JsonObject): number {
+/** How many values the object declares. */
+function valuesIn(sealed: JsonObject): number {
   const spec = asObject(sealed["spec"] ?? null) ?? {};
   const named = Object.keys(asObject(spec["encryptedData"] ?? null) ?? {}).length;
   return named + ((spec["data"] ?? null) === null ? 0 : 1);
@@ -42,7 +43,7 @@ export function valuesIn(sealed: JsonObject): number {
 /** The first characters of every post-quantum value in base64. SPEC.md, "Hybrid envelopes". */
 const HYBRID_START = "PQ1";
 
-export function hybridValuesIn(sealed: JsonObject): number {
+function hybridValuesIn(sealed: JsonObject): number {
   const { encryptedData = null, data = null } = asObject(sealed["spec"] ?? null) ?? {};
   const texts = [...Object.values(asObject(encryptedData) ?? {}), data];
   return texts.filter((text) => typeof text === "string" && text.startsWith(HYBRID_START)).length;

@@ -1,7 +1,11 @@
 // What is kept of a SealedSecret, and what is read again.
 // SPEC.md, "Limits".
 import { describe, expect, it } from "vitest";
-import { Keeper, observedIn } from "../../controller/kept.ts";
+import { objectKey } from "../../controller/cache.ts";
+import { Keeper, type Kept, observedIn, pendingIn, summaryIn } from "../../controller/kept.ts";
+import { claimOf } from "../../controller/keyrecord.ts";
+import { leftClaimOf } from "../../controller/record.ts";
+import { Resting } from "../../controller/resting.ts";
 import { sourceOf } from "../../controller/sourceof.ts";
 import type { JsonObject } from "../../shared/kubernetes/object.ts";
 
@@ -12,28 +16,32 @@ const small = (name: string, spec: JsonObject = {}): JsonObject => ({
   spec: { encryptedData: { a: "x", b: "y" }, ...spec },
 });
 
+const keep = (keeper: Keeper, object: JsonObject): Kept => keeper.keep(object, objectKey(object));
+
+const textOf = (kept: Kept): string | undefined => pendingIn(kept)?.text;
+
 describe("a SealedSecret", () => {
   it("is kept whole if it is small", () => {
-    const kept = new Keeper(10_000).keep(small("db"));
+    const kept = keep(new Keeper(10_000), small("db"));
     expect(observedIn(kept)).toEqual({ object: small("db"), excess: null });
-    expect(kept.summary).toMatchObject({ namespace: "demo", name: "db", values: 2 });
+    expect(summaryIn(kept)).toMatchObject({ namespace: "demo", name: "db", values: 2 });
   });
 
   it("is read again if it is large, or if others fill the memory", () => {
     const keeper = new Keeper(1_000);
-    expect(keeper.keep(small("large", { data: "x".repeat(40_000) })).text).toBeUndefined();
+    expect(textOf(keep(keeper, small("large", { data: "x".repeat(40_000) })))).toBeUndefined();
     const kept = Array.from({ length: 10 }, (_, n) => {
-      const each = keeper.keep(small(`db${n}`));
+      const each = keep(keeper, small(`db${n}`));
       keeper.count(each, undefined);
       return each;
     });
-    expect(kept.map(({ text }) => text !== undefined)).toEqual(
+    expect(kept.map((each) => textOf(each) !== undefined)).toEqual(
       Array.from({ length: 10 }, (_, n) => n < 5),
     );
-    expect(kept[9]?.summary).toMatchObject({ name: "db9", values: 2 });
+    expect(kept.map(summaryIn)[9]).toMatchObject({ name: "db9", values: 2 });
     // One that goes makes room.
     keeper.count(undefined, kept[0]);
-    expect(keeper.keep(small("db0")).text).toBeDefined();
+    expect(textOf(keep(keeper, small("db0")))).toBeDefined();
   });
 
   const LONG = "x".repeat(1_000_000);
@@ -42,8 +50,8 @@ describe("a SealedSecret", () => {
     ["tag", { sealedUnderTag: LONG, sealedUnder: { [LONG]: ["a"] }, conditions: [LONG] }],
     ["fingerprint", { sealedUnderTag: "short", sealedUnder: { [LONG]: ["a"] } }],
   ])("keeps nothing long that others wrote into its status: %s", (_, status) => {
-    const kept = new Keeper().keep({ ...small("db"), status });
-    expect(kept.text).toBeUndefined();
+    const kept = keep(new Keeper(), { ...small("db"), status });
+    expect(textOf(kept)).toBeUndefined();
     // JSON leaves out what is in a map.
     const written = JSON.stringify(kept, (__, value: unknown) =>
       value instanceof Map ? [...(value as Map<unknown, unknown>)] : value,
@@ -68,14 +76,40 @@ describe("a SealedSecret", () => {
   };
 
   it("is read again where its status says that nothing is to be done", () => {
-    const kept = new Keeper().keep(inSync("db"));
-    expect(kept.resting).not.toBeNull();
-    expect(kept.text).toBeUndefined();
+    const kept = keep(new Keeper(), inSync("db"));
+    expect(kept).toBeInstanceOf(Resting);
+    expect(observedIn(kept)).toBeUndefined();
+    expect(textOf(kept)).toBeUndefined();
   });
+
+  it("at rest is kept with all that its status claims", () => {
+    const object = inSync("db");
+    const kept = keep(new Keeper(), object) as Resting;
+    expect(kept.written).toEqual(leftClaimOf(object));
+    const { namespace, name, uid, ciphertexts, under, tag } = kept;
+    expect({ namespace, name, uid, ciphertexts, under, tag }).toEqual(claimOf(object));
+    expect(kept).toMatchObject({ instance: "", synced: true, values: 2, hybridValues: 0 });
+  });
+
+  it.each(["sealedUnderTag", "secret"] as const)(
+    "is not at rest if its status has a text of two lines: %s",
+    (field) => {
+      const object = inSync("db");
+      const status = object["status"] as JsonObject;
+      const changed =
+        field === "secret"
+          ? { ...(status["secret"] as JsonObject), tag: "tag\nmore" }
+          : "tag\nmore";
+      const kept = keep(new Keeper(), { ...object, status: { ...status, [field]: changed } });
+      expect(kept).not.toBeInstanceOf(Resting);
+    },
+  );
 
   it("shares with others what says that they are under the same key", () => {
     const keeper = new Keeper();
-    const [one, other] = ["db", "cache"].map((name) => keeper.keep(inSync(name)).summary.record);
+    const [one, other] = ["db", "cache"].map(
+      (name) => summaryIn(keep(keeper, inSync(name))).record,
+    );
     expect(other?.under).toBe(one?.under);
     expect(other?.ciphertexts).toBe(one?.ciphertexts);
     expect(other?.name).toBe("cache");
@@ -83,8 +117,8 @@ describe("a SealedSecret", () => {
 
   it("of too many parts is kept as its name and version", () => {
     const parts = Array.from({ length: 60_000 }, () => ({}));
-    const kept = new Keeper().keep(small("db", { template: { metadata: { parts } } }));
-    expect(kept.excess?.message).toBe("the object has too many parts");
+    const kept = keep(new Keeper(), small("db", { template: { metadata: { parts } } }));
+    expect(pendingIn(kept)?.excess?.message).toBe("the object has too many parts");
     expect(observedIn(kept)?.object).toEqual({
       apiVersion: "bitnami.com/v1alpha1",
       kind: "SealedSecret",

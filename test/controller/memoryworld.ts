@@ -6,7 +6,7 @@ import { DeliveryPlan, deliverySourceOf } from "../../controller/deliveryplan.ts
 import { Keeper } from "../../controller/kept.ts";
 import { type Observed, observedOf } from "../../controller/observed.ts";
 import type { SecretMark } from "../../controller/record.ts";
-import type { Resting } from "../../controller/resting.ts";
+import { Resting } from "../../controller/resting.ts";
 import {
   type Delivered,
   type Event,
@@ -135,7 +135,8 @@ export class MemoryWorld implements DeliveryWorld {
 
   resting(key: string): Resting | undefined {
     const object = this.sealed.get(key);
-    return object === undefined ? undefined : (this.#keeper.keep(object).resting ?? undefined);
+    const kept = object === undefined ? undefined : this.#keeper.keep(object, key);
+    return kept instanceof Resting ? kept : undefined;
   }
 
   secretMark(key: string): SecretMark | undefined {

@@ -245,7 +245,10 @@ describe("the record of the key of each value", () => {
   ])("counts for nothing where it %s, and goes with the next status", (_what, forged) => {
     const sealed = { ...recorded, ...forged };
     expect(keyRecordOf(sealed, BOTH)).toBeNull();
-    const { byKey, unknown } = keyUse(BOTH, [sealed].map(summaryOf));
+    const { byKey, unknown } = keyUse(
+      BOTH,
+      [sealed].map((each) => summaryOf(each)),
+    );
     expect([byKey.size, unknown.values >= 3]).toEqual([0, true]);
     const next = nextStatus(sealed, verdicts.unsealed(), kept);
     expect(next).not.toHaveProperty("sealedUnder");
@@ -269,7 +272,10 @@ describe("the count of values by key", () => {
   const synced = after(SEALED, verdicts.unsealed());
 
   it("adds up over SealedSecrets", () => {
-    const { byKey, unknown } = keyUse(BOTH, [synced, synced].map(summaryOf));
+    const { byKey, unknown } = keyUse(
+      BOTH,
+      [synced, synced].map((each) => summaryOf(each)),
+    );
     expect(Object.fromEntries(byKey)).toEqual({
       [SECOND]: { values: 4, sealedSecrets: 2 },
       [FIRST]: { values: 2, sealedSecrets: 2 },
