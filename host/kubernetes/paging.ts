@@ -60,5 +60,9 @@ async function pageAt(
  * No response of another request arrives meanwhile.
  */
 async function untilSent(): Promise<void> {
-  for (let ticks = 0; ticks < 3; ticks++) await new Promise<void>(process.nextTick);
+  for (let ticks = 0; ticks < 3; ticks++) {
+    await new Promise<void>((resolve) => {
+      process.nextTick(resolve);
+    });
+  }
 }

@@ -30,7 +30,9 @@ describe("the next page of a list", () => {
     const fetchPage: FetchPage = ({ continue: from }) =>
       from === undefined
         ? Promise.resolve(() => page("2"))
-        : new Promise((_, reject) => setImmediate(() => reject(new Error("too late"))));
+        : new Promise((_, reject) => {
+            setImmediate(reject, new Error("too late"));
+          });
     const refused = eachPage(fetchPage, () => {
       throw new Error("the caller's");
     });
