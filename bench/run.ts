@@ -240,6 +240,8 @@ async function runHere({
     say,
   };
   process.stdout.write(`${describeRun(bench)}\n`);
+  // Before hours of measuring, in which somebody may commit.
+  const commit = commitOfRun();
   const reports: PartReport[] = [];
   for (const part of parts) {
     const measured = await PARTS[part](bench);
@@ -250,7 +252,7 @@ async function runHere({
     process.stdout.write(`${formatPart(report)}\n`);
     if (record) {
       const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`;
-      const run = { commit: commitOfRun(), machine: machine(), command, nodes: bench.nodes };
+      const run = { commit, machine: machine(), command, nodes: bench.nodes };
       // With another number beside it, for a curve.
       keepResult(settings.count === undefined ? part : `${part}-${settings.count}`, report, run);
     }
